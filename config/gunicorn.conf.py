@@ -1,0 +1,67 @@
+"""gunicorn -c config/gunicorn.conf.py service.wsgi:app"""
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from service.adapters.telemetry.logging import logging_config
+from service.settings import SettingsMistakes, load_settings
+
+# The launcher of `make run` sets this name before it runs this file; nothing in the environment can.
+_development = bool(globals().get("development_stack", False))
+
+try:
+    _settings = load_settings(os.environ, development=_development)
+except SettingsMistakes as _error:
+    for _mistake in _error.mistakes:
+        print(_mistake, file=sys.stderr)  # noqa: T201  there is no logger yet, and this is for a person
+    raise SystemExit(2) from None
+
+bind = [_settings.api_bind, _settings.callback_bind, _settings.ops_bind]
+workers = _settings.workers
+worker_class = "service.adapters.http.gunicorn_worker.Worker"
+# A thread costs little while it waits. The bulkheads in service/bootstrap.py are sized for 256: 112 may
+# wait for the provider and 112 for a call, the rest answers everything else.
+threads = 256
+worker_connections = 2000
+# Longer than the longest thing a request may do: a long poll of 30 s.
+timeout = 60
+# An ingress keeps its connections for a minute or so; the side that closes first must not be us.
+keepalive = 75
+# Long polls are answered at once on SIGTERM; what is left is an order within its budget.
+graceful_timeout = 15
+# An SMS in the query string: 1000 Cyrillic letters are 6000 bytes.
+limit_request_line = 8190
+# An id may well be in the path that gunicorn would log; the service logs the route.
+accesslog = None
+logconfig_dict = logging_config(_settings.log_level)
+# Memory-backed where there is one: a slow disk must not look like a hung worker.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  gunicorn's own advice
+# No control socket: nothing of ours talks to it, and a read-only root has no place for it.
+control_socket_disable = True
+
+_own_directory = not os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+if _own_directory:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="waitcall-metrics-")
+_metrics = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+
+
+def on_starting(server):  # noqa: ANN001, ANN201, ARG001, D103  gunicorn's hook
+    # What an earlier run counted is over; only Prometheus's own files are touched.
+    _metrics.mkdir(parents=True, exist_ok=True)
+    for file in _metrics.glob("*.db"):
+        file.unlink()
+    if _own_directory:
+        # Registered in the master alone, which outlives its workers.
+        master = os.getpid()
+        atexit.register(lambda: os.getpid() == master and shutil.rmtree(_metrics, ignore_errors=True))
+
+
+def child_exit(server, worker):  # noqa: ANN001, ANN201, ARG001, D103  gunicorn's hook
+    # Late, because prometheus_client reads the directory's name when it is imported.
+    from prometheus_client import multiprocess  # noqa: PLC0415
+
+    multiprocess.mark_process_dead(worker.pid)

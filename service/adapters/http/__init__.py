@@ -1,0 +1,1 @@
+"""The three surfaces: internal API, public callback, operations."""

@@ -1,0 +1,55 @@
+"""One Flask app per surface, and the WSGI callable that tells them apart by listener."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from flask import Blueprint, Flask
+from werkzeug.exceptions import NotFound
+
+from service.adapters.http.auth import ApiKeys, require_client
+from service.adapters.http.context import HttpMetrics, accompany
+from service.adapters.http.problems import handle_errors
+from service.application.ports import Observer
+
+API_BODY_BYTES = 16 * 1024
+CALLBACK_BODY_BYTES = 64 * 1024
+
+Environ = dict[str, object]
+StartResponse = Callable[..., Callable[[bytes], object]]
+WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+def create_surface(  # noqa: PLR0913  what every surface has
+    name: str,
+    blueprints: Iterable[Blueprint],
+    *,
+    max_body_bytes: int,
+    keys: ApiKeys,
+    observer: Observer,
+    metrics: HttpMetrics,
+) -> Flask:
+    """One surface: ``api``, ``callback`` or ``ops``. Its routes need a key unless they say otherwise."""
+    app = Flask(name, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
+    accompany(app, name, metrics)
+    require_client(app, keys)
+    handle_errors(app, observer)
+    for routes in blueprints:
+        app.register_blueprint(routes)
+    return app
+
+
+class Surfaces:
+    """The WSGI callable. A request belongs to the surface whose listener accepted it, whatever it says."""
+
+    def __init__(self, by_port: Mapping[str, Flask], stop_waiting: Callable[[], None]) -> None:
+        self.by_port = by_port
+        self.stop_waiting = stop_waiting
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """gunicorn sets SERVER_PORT from the listening socket, not from the Host header."""
+        app = self.by_port.get(str(environ["SERVER_PORT"]))
+        if app is None:
+            return NotFound()(environ, start_response)  # type: ignore[arg-type]  # a plain WSGI environ
+        return app(environ, start_response)

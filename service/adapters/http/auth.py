@@ -1,0 +1,49 @@
+"""Who calls: API keys, compared by hash and in constant time. Open routes say so."""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from flask import Flask, current_app, g, request
+from werkzeug.exceptions import Unauthorized
+
+_View = TypeVar("_View", bound=Callable[..., object])
+
+
+def no_auth(view: _View) -> _View:
+    """Mark a view as open to whoever reaches its surface. Without this a route needs a key."""
+    view.no_auth = True  # type: ignore[attr-defined]  # functions carry attributes; mypy can't say so
+    return view
+
+
+class ApiKeys:
+    """The keys of all clients, known by their SHA-256 alone."""
+
+    def __init__(self, client_by_sha256: Mapping[str, str]) -> None:
+        self._clients = [(digest.encode(), client) for digest, client in client_by_sha256.items()]
+
+    def client_of(self, key: str) -> str | None:
+        """The key's client. Every known hash is compared, so the time tells nothing."""
+        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest().encode()
+        found = None
+        for known, client in self._clients:
+            if hmac.compare_digest(known, digest):
+                found = client
+        return found
+
+
+def require_client(app: Flask, keys: ApiKeys) -> None:
+    """Refuse every request without a key, but for routes marked with ``no_auth``."""
+
+    @app.before_request
+    def _require_client() -> None:
+        if request.routing_exception is not None or request.endpoint is None:
+            return
+        if getattr(current_app.view_functions[request.endpoint], "no_auth", False):
+            return
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        client = keys.client_of(key.strip()) if scheme.lower() == "bearer" else None
+        if client is None:
+            raise Unauthorized
+        g.client = client

@@ -1,0 +1,76 @@
+"""Around every request: its id, one line in the log, its count and duration."""
+
+import logging
+import re
+import secrets
+import string
+from time import monotonic
+from typing import Protocol
+
+from flask import Flask, Response, g, request
+
+from service.application.context import request_id
+
+HEADER = "X-Request-ID"
+UNMATCHED = "unmatched"
+"""The route label of a path that no route has."""
+
+_ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+
+_log = logging.getLogger("waitcall.access")
+
+
+class HttpMetrics(Protocol):
+    """Where each answer is counted."""
+
+    def http_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """One request was answered."""
+        ...
+
+
+def new_request_id() -> str:
+    """20 random letters: no digits, which the log would take for a number and mask."""
+    return "".join(secrets.choice(string.ascii_lowercase) for _ in range(20))
+
+
+def accompany(app: Flask, surface: str, metrics: HttpMetrics) -> None:
+    """Hook into every request of the app. Must come before other hooks."""
+
+    @app.before_request
+    def _begin() -> None:
+        g.began = monotonic()
+        given = request.headers.get(HEADER, "")
+        request_id.set(given if _ACCEPTED.fullmatch(given) else new_request_id())
+
+    @app.after_request
+    def _end(response: Response) -> Response:
+        current = request_id.get()
+        if current is not None:
+            response.headers[HEADER] = current
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.setdefault("Cache-Control", "no-store")
+        seconds = monotonic() - g.get("began", monotonic())
+        # The route, never the path: a caller may have put anything into the path.
+        route = request.url_rule.rule if request.url_rule else UNMATCHED
+        method = request.method if request.method in _METHODS else "other"
+        metrics.http_request(route, method, response.status_code, seconds)
+        _log.log(
+            logging.DEBUG if surface == "ops" else logging.INFO,
+            "request",
+            extra={
+                "surface": surface,
+                "route": route,
+                "method": method,
+                "status": response.status_code,
+                "duration_ms": round(seconds * 1000, 2),
+                "client": g.get("client"),
+                "code": g.get("code"),
+                "verification": g.get("verification"),
+            },
+        )
+        return response
+
+    @app.teardown_request
+    def _forget(_: BaseException | None) -> None:
+        request_id.set(None)

@@ -1,0 +1,46 @@
+"""gunicorn's threaded worker, with problem details for what never reaches the app, and a kinder end."""
+
+import json
+from typing import Any
+
+from gunicorn import util
+from gunicorn.workers.gthread import ThreadWorker
+
+from service.adapters.http.context import new_request_id
+from service.adapters.http.problems import CONTENT_TYPE, STATUS_OF, document
+from service.application.context import request_id
+
+_REASONS = {400: "Bad Request", 500: "Internal Server Error"}
+
+
+def write_problem(sock: Any, status_int: int, _reason: str, _message: str) -> None:
+    """gunicorn's own error page, as a problem. Its message is dropped: it echoes the request."""
+    code = "internal_error" if status_int == 500 else "invalid_request"  # noqa: PLR2004
+    request_id.set(new_request_id())
+    status = STATUS_OF[code]
+    body = json.dumps(document(code, "The request cannot be read as HTTP.")).encode()
+    head = (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
+        "Connection: close\r\n"
+        f"Content-Type: {CONTENT_TYPE}\r\n"
+        f"X-Request-ID: {request_id.get()}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    request_id.set(None)
+    util.write_nonblock(sock, head.encode() + body)
+
+
+class Worker(ThreadWorker):
+    """The worker class of config/gunicorn.conf.py."""
+
+    def init_process(self) -> None:
+        """Take over the error page; gunicorn has no hook for it."""
+        util.write_error = write_problem
+        super().init_process()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM: requests that wait for a change are answered with the current state, not cut off."""
+        stop_waiting = getattr(self.wsgi, "stop_waiting", None)
+        if stop_waiting is not None:
+            stop_waiting()
+        super().handle_exit(sig, frame)

@@ -1,0 +1,131 @@
+"""Problem details (RFC 9457): the one table from a code to a status, and the one place that renders them."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask import Flask, Response, g
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from service.application.context import request_id
+from service.application.ports import Observer
+from service.domain.errors import ServiceError
+
+CONTENT_TYPE = "application/problem+json"
+
+STATUS_OF = {
+    "invalid_request": 400,
+    "unauthenticated": 401,
+    "bad_signature": 403,
+    "purpose_not_allowed": 403,
+    "purpose_mismatch": 403,
+    "reference_mismatch": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "verification_in_progress": 409,
+    "not_verified": 409,
+    "already_consumed": 409,
+    "contested": 409,
+    "already_verified": 409,
+    "idempotency_in_flight": 409,
+    "expired": 410,
+    "body_too_large": 413,
+    "unsupported_media_type": 415,
+    "validation_failed": 422,
+    "invalid_phone_number": 422,
+    "phone_number_not_allowed": 422,
+    "idempotency_key_reused": 422,
+    "rate_limited": 429,
+    "internal_error": 500,
+    "provider_error": 502,
+    "provider_unavailable": 503,
+    "store_unavailable": 503,
+}
+"""Every code of the contract's section 6, and ``bad_signature`` for the callback's 403."""
+
+_CODE_OF_HTTP = {
+    401: "unauthenticated",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+}
+_DETAIL_OF_HTTP = {
+    "invalid_request": "The request cannot be read.",
+    "unauthenticated": "Send a valid key: Authorization: Bearer KEY.",
+    "not_found": "There is nothing here.",
+    "method_not_allowed": "This method does not apply here.",
+    "body_too_large": "The body is too large.",
+    "unsupported_media_type": "Send application/json.",
+    "internal_error": "Something went wrong here. The request id finds it in our log.",
+}
+
+_log = logging.getLogger(__name__)
+
+
+def document(
+    code: str,
+    detail: str,
+    *,
+    retry_after: int | None = None,
+    errors: Mapping[str, Sequence[str]] | None = None,
+    instance: str | None = None,
+) -> dict[str, Any]:
+    """One problem as JSON: ``type``, ``title``, ``status``, ``detail``, ``instance`` and our own members."""
+    current = request_id.get()
+    members: dict[str, Any] = {
+        "type": f"urn:waitcall:problem:{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": STATUS_OF[code],
+        "detail": detail,
+        "instance": instance or f"urn:waitcall:request:{current or 'unknown'}",
+        "code": code,
+        "request_id": current,
+    }
+    if retry_after is not None:
+        members["retry_after"] = retry_after
+    if errors:
+        members["errors"] = errors
+    return members
+
+
+def handle_errors(app: Flask, observer: Observer) -> None:
+    """Make every error of the app a problem, and count each refusal of a known client."""
+
+    def render(problem: dict[str, Any]) -> Response:
+        response = Response(json.dumps(problem), status=problem["status"], content_type=CONTENT_TYPE)
+        if "retry_after" in problem:
+            response.headers["Retry-After"] = str(problem["retry_after"])
+        if problem["code"] == "unauthenticated":
+            response.headers["WWW-Authenticate"] = 'Bearer realm="waitcall"'
+        g.code = problem["code"]
+        if g.get("client") and problem["status"] < 500:  # noqa: PLR2004  the class of our own errors
+            observer.refused(g.client, problem["code"])
+        return response
+
+    @app.errorhandler(ServiceError)
+    def _service_error(error: ServiceError) -> Response:
+        failed = error.verification_id
+        return render(
+            document(
+                error.code,
+                error.detail,
+                retry_after=error.retry_after,
+                errors=error.errors,
+                instance=f"/v1/verifications/{failed}" if failed else None,
+            ),
+        )
+
+    @app.errorhandler(HTTPException)
+    def _http_error(error: HTTPException) -> Response:
+        code = _CODE_OF_HTTP.get(error.code or 500, "invalid_request")
+        response = render(document(code, _DETAIL_OF_HTTP[code]))
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+        return response
+
+    @app.errorhandler(Exception)
+    def _unexpected(error: Exception) -> Response:
+        _log.error("unexpected error", exc_info=error)
+        return render(document("internal_error", _DETAIL_OF_HTTP["internal_error"]))

@@ -1,0 +1,1 @@
+"""Records, limits and stored answers in Redis or Valkey: standalone, Sentinel or Cluster."""

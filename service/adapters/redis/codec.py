@@ -1,0 +1,86 @@
+"""Verification ⇄ the stored document, with a schema number.
+
+Each write carries a fresh ``rev``. Two writes are never equal, so a script that is sent again after its
+answer was lost can tell its own work from another's.
+"""
+
+import json
+import secrets
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from service.domain.numbers import E164
+from service.domain.policy import OnConcurrent, Purpose
+from service.domain.verification import Reason, Requester, Status, Verification
+
+SCHEMA = 1
+
+
+def encode(record: Verification) -> bytes:
+    """The document to store; unique to this write."""
+    rules = asdict(record.rules)
+    rules["regions"] = sorted(record.rules.regions)
+    rules["number_types"] = sorted(record.rules.number_types)
+    document = {
+        "schema": SCHEMA,
+        "rev": secrets.token_hex(8),
+        "id": record.id,
+        "client": record.requester.client,
+        "purpose": record.requester.purpose,
+        "reference": record.requester.reference,
+        "phone_number": record.phone_number.value,
+        "region": record.region,
+        "status": record.status,
+        "reason": record.reason,
+        "window_seconds": record.window_seconds,
+        "rules": rules,
+        "created_at": _seconds(record.created_at),
+        "expires_at": _seconds(record.expires_at),
+        "purge_at": _seconds(record.purge_at),
+        "locale": record.locale,
+        "metadata": record.metadata,
+        "call_number": record.call_number.value if record.call_number else None,
+        "verified_at": _seconds(record.verified_at),
+        "consumed_at": _seconds(record.consumed_at),
+    }
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def decode(document: bytes) -> Verification:
+    """The record that was stored."""
+    stored: dict[str, Any] = json.loads(document)
+    rules = stored["rules"]
+    return Verification(
+        id=stored["id"],
+        requester=Requester(stored["client"], stored["purpose"], stored["reference"]),
+        phone_number=E164(stored["phone_number"]),
+        region=stored["region"],
+        status=Status(stored["status"]),
+        reason=Reason(stored["reason"]) if stored["reason"] else None,
+        window_seconds=stored["window_seconds"],
+        rules=Purpose(
+            **rules
+            | {
+                "on_concurrent": OnConcurrent(rules["on_concurrent"]),
+                "regions": frozenset(rules["regions"]),
+                "number_types": frozenset(rules["number_types"]),
+            },
+        ),
+        created_at=datetime.fromtimestamp(stored["created_at"], UTC),
+        expires_at=datetime.fromtimestamp(stored["expires_at"], UTC),
+        purge_at=datetime.fromtimestamp(stored["purge_at"], UTC),
+        locale=stored["locale"],
+        metadata=stored["metadata"],
+        call_number=E164(stored["call_number"]) if stored["call_number"] else None,
+        verified_at=_time(stored["verified_at"]),
+        consumed_at=_time(stored["consumed_at"]),
+    )
+
+
+def _seconds(time: datetime | None) -> float | None:
+    return None if time is None else time.timestamp()
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,94 @@
+"""From WAITCALL_REDIS_URL to a client whose every command ends in bounded time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis import Redis, RedisCluster
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from service.domain.errors import StoreUnavailable
+from service.redis_url import Address
+
+Client = Redis | RedisCluster
+
+TIMEOUT_SECONDS = 0.8
+"""Of one connect and of one answer. A request makes a handful of steps and gives up at the first that
+fails, so that 503 comes well within the contract's 5 s even when every node hangs."""
+RETRY_AFTER_SECONDS = 2
+
+
+def _options(max_connections: int) -> dict[str, Any]:
+    # A connection that was closed under us (a restart, a fail-over) is opened again once, at once.
+    # A timeout is not retried: it has used its time, and the command may have run.
+    return {
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "retry": Retry(NoBackoff(), 1, (RedisConnectionError,)),
+        "max_connections": max_connections,
+        "protocol": 2,
+    }
+
+
+def connector(address: Address, max_connections: int) -> Callable[[], Client]:
+    """How to make the client. Making one for a cluster asks its nodes, so it waits for the first use."""
+    options = _options(max_connections)
+    match address.scheme:
+        case "redis+cluster":
+            nodes = [ClusterNode(host, port) for host, port in address.nodes]
+            return lambda: RedisCluster(
+                startup_nodes=nodes,
+                username=address.username,
+                password=address.password,
+                # The cluster client's own retries come on top of each node's.
+                **(options | {"retry": Retry(NoBackoff(), 1)}),
+            )
+        case "redis+sentinel":
+            sentinel = Sentinel(
+                list(address.nodes),
+                sentinel_kwargs={
+                    "socket_timeout": TIMEOUT_SECONDS,
+                    "socket_connect_timeout": TIMEOUT_SECONDS,
+                    "retry": Retry(NoBackoff(), 0),
+                },
+                db=address.db,
+                username=address.username,
+                password=address.password,
+            )
+            return lambda: sentinel.master_for(address.service, **options)
+        case _:
+            return lambda: Redis.from_url(address.url, **options)
+
+
+class Connection:
+    """The client, made at first use, and the one place where its errors become ours."""
+
+    def __init__(self, connect: Callable[[], Client], count_error: Callable[[str], None]) -> None:
+        self._connect = connect
+        self._count_error = count_error
+        self._client: Client | None = None
+
+    @contextmanager
+    def using(self, operation: str) -> Iterator[Any]:
+        """The client, for one operation.
+
+        Raises:
+            StoreUnavailable: whatever Redis failed with, counted under ``operation``.
+        """
+        try:
+            if self._client is None:
+                self._client = self._connect()
+            yield self._client
+        except (RedisError, OSError) as error:
+            self._count_error(operation)
+            raise StoreUnavailable(retry_after=RETRY_AFTER_SECONDS) from error
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        if self._client is not None:
+            self._client.close()

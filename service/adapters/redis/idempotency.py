@@ -1,0 +1,61 @@
+"""Answers stored under an Idempotency-Key. The key, the request and its number are only hashed."""
+
+import json
+import logging
+import secrets
+
+from service.adapters.redis.connection import Connection
+from service.adapters.redis.keys import Keys
+from service.adapters.redis.script import Script
+from service.application.ports import Answer, Begun
+from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused, StoreUnavailable
+
+LEASE_SECONDS = 30
+"""A key whose request died with its worker is free again after this."""
+
+_log = logging.getLogger(__name__)
+
+
+class RedisIdempotencyStore:
+    """IdempotencyStore over Redis."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._swap = Script("swap")
+
+    def begin(self, client: str, route: str, key: str, request: bytes) -> Begun | Answer:
+        """Take the key or find its answer."""
+        name = self._keys.answer(client, route, key)
+        fingerprint = self._keys.long_hash_of(request)
+        mine = json.dumps({"request": fingerprint, "token": secrets.token_hex(8)}).encode()
+        with self._connection.using("begin_answer") as redis:
+            # One command, so that a retry after a lost answer finds its own value.
+            found = redis.set(name, mine, nx=True, get=True, px=LEASE_SECONDS * 1000)
+        if found is None or found == mine:
+            return Begun(name, mine, fingerprint)
+        stored = json.loads(found)
+        if stored["request"] != fingerprint:
+            raise IdempotencyKeyReused
+        if "token" in stored:
+            raise IdempotencyInFlight(retry_after=1)
+        return Answer(stored["status"], stored["body"], stored["location"])
+
+    def complete(self, begun: Begun, answer: Answer, keep_seconds: int) -> None:
+        """Store the answer in place of the lease."""
+        stored = {
+            "request": begun.fingerprint,
+            "status": answer.status,
+            "body": answer.body,
+            "location": answer.location,
+        }
+        with self._connection.using("complete_answer") as redis:
+            self._swap.run(redis, [begun.key], [begun.version, json.dumps(stored), keep_seconds * 1000])
+
+    def abandon(self, begun: Begun) -> None:
+        """Drop the lease; where that fails it ends by itself."""
+        try:
+            with self._connection.using("abandon_answer") as redis:
+                self._swap.run(redis, [begun.key], [begun.version, "", 0])
+        except StoreUnavailable:
+            _log.warning("idempotency lease not dropped")

@@ -1,0 +1,15 @@
+-- Use a call, once, and store the change that it makes to a record: both or neither.
+-- KEYS: the mark of the call's use, the record, the number's latest.
+-- ARGV: token of this use, milliseconds to keep the mark, document read (empty if no record changes),
+--       document to store, milliseconds to keep it, id.
+-- Returns 'done' (also when this very use was made before), 'repeated', or 'conflict'.
+local used = redis.call('GET', KEYS[1])
+if used == ARGV[1] then return 'done' end
+if used then return 'repeated' end
+if ARGV[3] ~= '' then
+  if redis.call('GET', KEYS[2]) ~= ARGV[3] then return 'conflict' end
+  redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[5])
+  if redis.call('GET', KEYS[3]) == ARGV[6] then redis.call('PEXPIRE', KEYS[3], ARGV[5]) end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 'done'

@@ -1,0 +1,135 @@
+"""The records in Redis. Every change is compare-and-set on the whole document."""
+
+import secrets
+from datetime import datetime
+
+from service.adapters.redis.codec import decode, encode
+from service.adapters.redis.connection import Connection
+from service.adapters.redis.keys import Keys
+from service.adapters.redis.script import Script
+from service.adapters.redis.watcher import Watcher
+from service.application.ports import Claim, Stored
+from service.domain.call import InboundCall
+from service.domain.numbers import E164
+from service.domain.verification import Verification
+
+_PADDING_MS = 10_000
+"""Redis deletes a little later than the rules forget, so that its clock decides nothing."""
+
+
+class RedisVerificationStore:
+    """VerificationStore over Redis, standalone or cluster."""
+
+    def __init__(self, connection: Connection, keys: Keys, watcher: Watcher) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._watcher = watcher
+        self._reserve = Script("reserve")
+        self._release = Script("release")
+        self._replace = Script("replace")
+        self._claim = Script("claim")
+
+    def new_id(self, number: E164) -> str:
+        """A fresh id that begins with the number's tag."""
+        return self._keys.new_id(number.value)
+
+    def get(self, verification_id: str) -> Stored | None:
+        """The record of an id."""
+        key = self._keys.record(verification_id)
+        if key is None:
+            return None
+        with self._connection.using("get") as client:
+            document = client.get(key)
+        return _stored(document)
+
+    def latest_of(self, number: str) -> Stored | None:
+        """The number's latest record."""
+        with self._connection.using("latest_of") as client:
+            latest = client.get(self._keys.latest(number))
+        stored = self.get(latest.decode()) if latest else None
+        # Equal tags of two numbers are as good as impossible; a wrong match is worth the comparison.
+        return stored if stored and stored.verification.phone_number.value == number else None
+
+    def reserve(self, verification: Verification, over: Stored | None, now: datetime) -> Stored | None:
+        """Take the number for a new record."""
+        document = encode(verification)
+        keys = [self._latest_key(verification), self._record_key(verification)]
+        args = [over.verification.id if over else "", verification.id, document, _keep_ms(verification, now)]
+        with self._connection.using("reserve") as client:
+            reserved = self._reserve.run(client, keys, args)
+        return Stored(verification, document) if reserved else None
+
+    def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
+        """Give the number back."""
+        record = stored.verification
+        before = over.verification if over else None
+        args = [record.id, before.id if before else "", _keep_ms(before, now) if before else 0]
+        with self._connection.using("release") as client:
+            self._release.run(client, [self._latest_key(record), self._record_key(record)], args)
+
+    def replace(
+        self,
+        stored: Stored,
+        verification: Verification,
+        now: datetime,
+        *,
+        holding: bool = False,
+    ) -> Stored | None:
+        """Store a changed record."""
+        document = encode(verification)
+        keys = [self._record_key(verification), self._latest_key(verification)]
+        args = [stored.version, document, _keep_ms(verification, now), verification.id, int(holding)]
+        with self._connection.using("replace") as client:
+            replaced = self._replace.run(client, keys, args)
+        return Stored(verification, document) if replaced else None
+
+    def claim(
+        self,
+        call: InboundCall,
+        keep_until: datetime,
+        change: tuple[Stored, Verification] | None,
+        now: datetime,
+    ) -> Claim:
+        """Use a call and store what it changes."""
+        latest = self._keys.latest(call.cli)
+        mark = self._keys.call(call.cli, call.at)
+        args: list[str | bytes | int] = [secrets.token_hex(8), _milliseconds(keep_until, now)]
+        if change is None:
+            keys, change_args = [mark, latest, latest], ["", "", 0, ""]
+        else:
+            stored, after = change
+            keys = [mark, self._record_key(after), latest]
+            change_args = [stored.version, encode(after), _keep_ms(after, now), after.id]
+        with self._connection.using("claim") as client:
+            answer = self._claim.run(client, keys, [*args, *change_args])
+        return Claim(answer.decode())
+
+    def wait_for_change(self, stored: Stored, seconds: float) -> bool:
+        """Wait with all other waiting requests of this process, in one place."""
+        return self._watcher.wait(self._record_key(stored.verification), stored.version, seconds)
+
+    def ping(self) -> None:
+        """One round trip."""
+        with self._connection.using("ping") as client:
+            client.get(self._keys.latest("readiness"))
+
+    def _record_key(self, verification: Verification) -> str:
+        key = self._keys.record(verification.id)
+        if key is None:
+            raise ValueError("An id that this store did not make.")
+        return key
+
+    def _latest_key(self, verification: Verification) -> str:
+        return self._keys.latest(verification.phone_number.value)
+
+
+def _stored(document: bytes | None) -> Stored | None:
+    return None if document is None else Stored(decode(document), document)
+
+
+def _keep_ms(verification: Verification, now: datetime) -> int:
+    return _milliseconds(verification.purge_at, now)
+
+
+def _milliseconds(until: datetime, now: datetime) -> int:
+    return max(int((until - now).total_seconds() * 1000), 0) + _PADDING_MS

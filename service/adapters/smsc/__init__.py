@@ -1,0 +1,1 @@
+"""The provider's dialect, spoken and understood only here. Facts: docs/provider.md."""

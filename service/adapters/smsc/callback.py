@@ -1,0 +1,134 @@
+"""The handler's messages: three kinds, read strictly, believed only with the configured hash.
+
+Facts: smsc-api.md section 2. The hash covers the values exactly as received, so values stay bytes until
+they are authentic.
+"""
+
+import hmac
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from hashlib import md5, sha1
+
+from service.adapters.smsc.fields import CHARSETS, Fields, FieldsUnreadable, read_fields
+from service.domain.call import InboundCall, Kind, OtherMessage
+from service.domain.errors import CallbackMalformed, CallbackRejected
+
+HASHES = ("md5", "sha1", "crc32")
+
+_PHONE = re.compile(rb"[0-9]{1,15}")
+_TS = re.compile(rb"[0-9]{1,10}")
+# What each kind's hash covers, before the secret.
+_COVERED = {
+    Kind.CALL: ("phone", "ts"),
+    Kind.SMS: ("phone", "mes", "to"),
+    Kind.STATUS: ("id", "phone", "status"),
+}
+
+
+class SmscCallbackDecoder:
+    """Tells the kinds apart, parses strictly, then checks the hash in constant time."""
+
+    def __init__(self, hash_name: str, secrets: Sequence[str]) -> None:
+        """
+        Args:
+            hash_name: the only hash that counts: ``md5``, ``sha1`` or ``crc32``.
+            secrets: the current secret, then the previous one while rotating.
+
+        Raises:
+            ValueError: no secret; nothing could be believed.
+        """
+        if not secrets:
+            raise ValueError("A callback secret is required.")
+        self._hash_name = hash_name
+        self._secrets = [secret.encode("ascii") for secret in secrets]
+
+    def decode(self, query: bytes, body: bytes) -> InboundCall | OtherMessage:
+        """Read one request of the provider.
+
+        Args:
+            query: the URL's raw query string.
+            body: the raw body, form, XML or JSON; told apart by content.
+
+        Returns:
+            The call, or another authentic message.
+
+        Raises:
+            CallbackMalformed: it cannot be read, or a call's ``phone`` or ``ts`` is malformed.
+            CallbackRejected: the hash is wrong or missing.
+        """
+        try:
+            fields = read_fields(query, body)
+        except FieldsUnreadable as error:
+            raise CallbackMalformed(str(error)) from error
+        kind = _kind(fields)
+        call = _call(fields) if kind is Kind.CALL else None
+        if not self._authentic(kind, fields):
+            raise CallbackRejected(kind)
+        if call is not None:
+            return call
+        _check_text(kind, fields)
+        return OtherMessage(kind)
+
+    def _authentic(self, kind: Kind, fields: Fields) -> bool:
+        given = fields.raw.get(self._hash_name)
+        names = _COVERED.get(kind)
+        if given is None or names is None or any(name not in fields.raw for name in names):
+            return False
+        accepted = False
+        # No early exit: neither the secret's place nor the charset's shows in the time taken.
+        for secret in self._secrets:
+            for values in fields.spellings(names):
+                message = b":".join((*values, secret))
+                for expected in _SPELLINGS[self._hash_name](message):
+                    accepted |= hmac.compare_digest(expected, given.lower())
+        return accepted
+
+
+def _kind(fields: Fields) -> Kind:
+    # By presence, in the provider's order: a status may legally be 0 and a text empty.
+    if "mes" in fields.raw:
+        return Kind.SMS
+    if "waitcall" in fields.raw:
+        return Kind.CALL
+    if "id" in fields.raw and "status" in fields.raw:
+        return Kind.STATUS
+    return Kind.UNKNOWN
+
+
+def _call(fields: Fields) -> InboundCall:
+    phone, ts = fields.raw.get("phone", b""), fields.raw.get("ts", b"")
+    if not _PHONE.fullmatch(phone):
+        raise CallbackMalformed("phone must be 1 to 15 digits.", Kind.CALL)
+    if not _TS.fullmatch(ts):
+        raise CallbackMalformed("ts must be 1 to 10 digits.", Kind.CALL)
+    return InboundCall(f"+{phone.decode()}", datetime.fromtimestamp(int(ts), UTC))
+
+
+def _check_text(kind: Kind, fields: Fields) -> None:
+    if kind is not Kind.SMS:
+        return
+    try:
+        fields.raw["mes"].decode(CHARSETS[fields.charset])
+    except UnicodeDecodeError as error:
+        raise CallbackMalformed("mes is not text in the charset named.", kind) from error
+
+
+def _hex(algorithm: Callable[[bytes], bytes]) -> Callable[[bytes], list[bytes]]:
+    return lambda message: [algorithm(message)]
+
+
+def _crc32(message: bytes) -> list[bytes]:
+    # How the provider writes it is unknown: unsigned, signed or eight hexadecimal digits.
+    checksum = zlib.crc32(message)
+    signed = checksum - (1 << 32) if checksum >> 31 else checksum
+    return [b"%d" % checksum, b"%d" % signed, b"%08x" % checksum]
+
+
+_SPELLINGS: dict[str, Callable[[bytes], list[bytes]]] = {
+    # The provider offers nothing stronger.
+    "md5": _hex(lambda message: md5(message, usedforsecurity=False).hexdigest().encode()),
+    "sha1": _hex(lambda message: sha1(message, usedforsecurity=False).hexdigest().encode()),
+    "crc32": _crc32,
+}

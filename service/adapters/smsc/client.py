@@ -1,0 +1,250 @@
+"""Orders at the provider: one retry policy over the backup hosts inside one time budget."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore
+from time import monotonic
+from typing import Protocol
+
+import urllib3
+from circuitbreaker import CircuitBreaker
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
+from service.adapters.smsc.wire import (
+    MAX_ANSWER_BYTES,
+    ErrorGiven,
+    NumberGiven,
+    Outcome,
+    UnreadableAnswer,
+    order_fields,
+    read_order_answer,
+)
+from service.domain.errors import (
+    InvalidPhoneNumber,
+    NumberRefused,
+    ProviderError,
+    ProviderFailure,
+    ProviderUnavailable,
+)
+from service.domain.numbers import E164
+
+OPERATION = "wait_call"
+BREAKER_FAILURES = 5
+BREAKER_SECONDS = 10
+"""Orders are refused at once for this long after repeated failures (the contract allows 20)."""
+PAUSE_SECONDS = 15
+"""After wrong credentials or a blocked address: repeated errors earn a longer block (section 0)."""
+RETRY_AFTER_SECONDS = 5
+
+_log = logging.getLogger(__name__)
+
+
+class ProviderMetrics(Protocol):
+    """Where the adapter reports each request."""
+
+    def provider_request(self, operation: str, outcome: str, seconds: float) -> None:
+        """One request ended."""
+        ...
+
+
+class _NextBaseUrl(Exception):
+    """This host gave nothing usable; the next one may."""
+
+    def __init__(self, failure: ProviderFailure) -> None:
+        self.failure = failure
+
+
+class _CredentialsRefused(Exception):
+    """Codes 2 and 4."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where to order, and as whom.
+
+    Attributes:
+        base_urls: tried in order, for instance ``https://smsc.ru/sys``.
+        credentials: ``login`` and ``psw``, or ``apikey``; sent in the body only.
+        budget_seconds: for one order, over all tries.
+    """
+
+    base_urls: Sequence[str]
+    credentials: Mapping[str, str] = field(repr=False)
+    budget_seconds: float
+
+
+class SmscProvider:
+    """CallProvider over SMSC's wait_call.php."""
+
+    def __init__(
+        self,
+        account: Account,
+        may_be_shown: Callable[[E164, E164], bool],
+        metrics: ProviderMetrics,
+        max_in_flight: int,
+    ) -> None:
+        self._account = account
+        self._may_be_shown = may_be_shown
+        self._metrics = metrics
+        self._http = urllib3.PoolManager(
+            num_pools=len(account.base_urls),
+            maxsize=max_in_flight,
+            retries=False,
+            cert_reqs="CERT_REQUIRED",
+        )
+        self._in_flight = BoundedSemaphore(max_in_flight)
+        # A socket's timeout starts anew with each byte; only a second thread keeps a budget against a
+        # provider that drips. A thread so abandoned counts as in flight until its socket gives up.
+        self._threads = ThreadPoolExecutor(max_in_flight, thread_name_prefix="order")
+        self._outage = CircuitBreaker(
+            failure_threshold=BREAKER_FAILURES,
+            recovery_timeout=BREAKER_SECONDS,
+            expected_exception=ProviderUnavailable,
+            name="outage",
+        )
+        self._refusal = CircuitBreaker(
+            failure_threshold=1,
+            recovery_timeout=PAUSE_SECONDS,
+            expected_exception=_CredentialsRefused,
+            name="credentials",
+        )
+
+    def order(self, subscriber: E164) -> E164:
+        """Ask for a number that ``subscriber`` may dial.
+
+        Raises:
+            NumberRefused: codes 7 and 8.
+            ProviderError: any other code but 9, an unreadable answer, or a number that must not be shown.
+            ProviderUnavailable: unreachable, timed out, 5xx, code 9, or not asked at all for now.
+        """
+        for breaker in (self._refusal, self._outage):
+            if breaker.opened:
+                self._metrics.provider_request(OPERATION, Outcome.NOT_SENT, 0.0)
+                raise ProviderUnavailable(retry_after=max(breaker.open_remaining, 1))
+        if not self._in_flight.acquire(blocking=False):
+            self._metrics.provider_request(OPERATION, Outcome.NOT_SENT, 0.0)
+            raise ProviderUnavailable("Too many orders are under way.", retry_after=1)
+        with self._outage:
+            return self._within_budget(subscriber)
+
+    def close(self) -> None:
+        """Give threads and sockets back."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._http.clear()
+
+    def _within_budget(self, subscriber: E164) -> E164:
+        deadline = monotonic() + self._account.budget_seconds
+        future = self._threads.submit(self._over_base_urls, subscriber, deadline)
+        future.add_done_callback(lambda _: self._in_flight.release())
+        try:
+            return future.result(timeout=self._account.budget_seconds)
+        except FutureTimeoutError as error:
+            raise ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS) from error
+
+    def _over_base_urls(self, subscriber: E164, deadline: float) -> E164:
+        base_urls = self._account.base_urls
+        try:
+            for attempt in Retrying(
+                stop=stop_after_attempt(len(base_urls)),
+                retry=retry_if_exception_type(_NextBaseUrl),
+                reraise=True,
+            ):
+                with attempt:
+                    tried = attempt.retry_state.attempt_number - 1
+                    # Each host gets its share of what is left, so that one that hangs leaves time.
+                    share = (deadline - monotonic()) / (len(base_urls) - tried)
+                    return self._ask(base_urls[tried], subscriber, max(share, 0.05))
+        except _NextBaseUrl as last:
+            raise last.failure from last
+        except _CredentialsRefused as error:
+            raise ProviderError("The provider refuses our credentials or address.") from error
+        raise AssertionError("tenacity returns or raises")
+
+    def _ask(self, base_url: str, subscriber: E164, timeout_seconds: float) -> E164:
+        began = monotonic()
+        outcome = Outcome.UNREACHABLE
+        try:
+            status, body = self._post(base_url, order_fields(subscriber.digits), timeout_seconds)
+            outcome, number = self._read(status, body, subscriber)
+        except (urllib3.exceptions.ReadTimeoutError, urllib3.exceptions.ConnectTimeoutError):
+            outcome, number = Outcome.TIMEOUT, None
+        except urllib3.exceptions.HTTPError:
+            number = None
+        finally:
+            self._metrics.provider_request(OPERATION, outcome, monotonic() - began)
+        if number is not None:
+            return number
+        _log.warning("order failed", extra={"operation": OPERATION, "outcome": outcome})
+        raise self._failure(outcome)
+
+    def _post(self, base_url: str, fields: dict[str, str], timeout_seconds: float) -> tuple[int, bytes]:
+        response = self._http.request(
+            "POST",
+            f"{base_url}/wait_call.php",
+            fields=fields | dict(self._account.credentials),
+            encode_multipart=False,
+            timeout=urllib3.Timeout(total=timeout_seconds),
+            redirect=False,
+            preload_content=False,
+        )
+        try:
+            body = response.read(MAX_ANSWER_BYTES + 1)
+            status = response.status
+        except BaseException:
+            response.close()
+            raise
+        if len(body) > MAX_ANSWER_BYTES:
+            response.close()
+            return status, b""
+        response.release_conn()
+        return status, body
+
+    def _read(self, status: int, body: bytes, subscriber: E164) -> tuple[Outcome, E164 | None]:
+        if status >= 500:  # noqa: PLR2004  the class of HTTP server errors
+            return Outcome.SERVER_ERROR, None
+        try:
+            answer = read_order_answer(body)
+        except UnreadableAnswer:
+            return Outcome.UNREADABLE, None
+        if isinstance(answer, ErrorGiven):
+            _log.warning("provider error", extra={"operation": OPERATION, "error_code": answer.code})
+            return answer.outcome, None
+        return self._checked(answer, subscriber)
+
+    def _checked(self, given: NumberGiven, subscriber: E164) -> tuple[Outcome, E164 | None]:
+        try:
+            number = E164.parse(f"+{given.number}")
+        except InvalidPhoneNumber:
+            return Outcome.BAD_NUMBER, None
+        in_pool = given.pool is None or given.number in given.pool
+        if not in_pool or not self._may_be_shown(number, subscriber):
+            return Outcome.BAD_NUMBER, None
+        return Outcome.OK, number
+
+    def _failure(self, outcome: Outcome) -> Exception:
+        match outcome:
+            case Outcome.UNREACHABLE | Outcome.TIMEOUT | Outcome.SERVER_ERROR:
+                return _NextBaseUrl(ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS))
+            case Outcome.UNREADABLE:
+                return _NextBaseUrl(ProviderError("The provider's answer cannot be read."))
+            case Outcome.THROTTLED:
+                return ProviderUnavailable("The provider is asked too often.", retry_after=60)
+            case Outcome.NUMBER_REFUSED:
+                return NumberRefused()
+            case Outcome.BAD_NUMBER:
+                return ProviderError("The provider gave a number that must not be shown.")
+            case Outcome.CREDENTIALS:
+                self._pause()
+                return _CredentialsRefused()
+            case _:
+                return ProviderError()
+
+    def _pause(self) -> None:
+        try:
+            with self._refusal:
+                raise _CredentialsRefused
+        except _CredentialsRefused:
+            _log.error("orders paused: credentials refused", extra={"seconds": PAUSE_SECONDS})

@@ -1,0 +1,126 @@
+"""wait_call.php: parameters out, answer in, and the one table of error codes (smsc-api.md, sections 0, 1)."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Outcome(StrEnum):
+    """How one request to the provider ended; the metric's closed set."""
+
+    OK = "ok"
+    BAD_NUMBER = "bad_number"
+    NUMBER_REFUSED = "number_refused"
+    REJECTED = "rejected"
+    CREDENTIALS = "credentials"
+    THROTTLED = "throttled"
+    UNREADABLE = "unreadable"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    SERVER_ERROR = "server_error"
+    NOT_SENT = "not_sent"
+
+
+ERROR_CODES = {
+    1: Outcome.REJECTED,  # wrong parameters (documented)
+    2: Outcome.CREDENTIALS,  # wrong login or key, or our address is not in the allow-list (documented)
+    3: Outcome.REJECTED,  # probably not enough money (inferred)
+    4: Outcome.CREDENTIALS,  # our address is blocked after frequent errors (uniform on other endpoints)
+    5: Outcome.REJECTED,  # meaning unknown; one integrator says a wrong number
+    6: Outcome.REJECTED,  # meaning unknown; one integrator says the daily attempts of the number
+    7: Outcome.NUMBER_REFUSED,  # wrong number format (as in send.php)
+    8: Outcome.NUMBER_REFUSED,  # the number cannot be served (as in send.php)
+    9: Outcome.THROTTLED,  # more than 50 identical requests in a minute (ceiling documented)
+}
+"""What is not in the table is REJECTED: permanent for this request."""
+
+MAX_ANSWER_BYTES = 65536
+_NUMBER = re.compile(r"\+?[0-9][0-9 ().\-]{4,30}", re.ASCII)
+_SEPARATORS = re.compile(r"[,;\n]")
+
+
+@dataclass(frozen=True, slots=True)
+class NumberGiven:
+    """A successful answer: digits without ``+``.
+
+    Attributes:
+        pool: every number of which one was assigned; None where the answer names none.
+    """
+
+    number: str
+    pool: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGiven:
+    """An answer that names an error code; -1 where the code itself is unreadable."""
+
+    code: int
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the code means to us."""
+        return ERROR_CODES.get(self.code, Outcome.REJECTED)
+
+
+class UnreadableAnswer(Exception):
+    """Empty, cut off, HTML, or of a shape that the page does not leave open."""
+
+
+def order_fields(digits: str) -> dict[str, str]:
+    """The form fields of an order, without credentials. Digits go without ``+``."""
+    return {"phone": digits, "fmt": "3", "charset": "utf-8"}
+
+
+def read_order_answer(body: bytes) -> NumberGiven | ErrorGiven:
+    """Read a ``fmt=3`` answer in every shape that smsc-api.md section 1 leaves open.
+
+    Raises:
+        UnreadableAnswer
+    """
+    try:
+        answer = json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise UnreadableAnswer from error
+    if not isinstance(answer, dict):
+        raise UnreadableAnswer
+    if "error_code" in answer or "error" in answer:
+        return ErrorGiven(_code(answer.get("error_code")))
+    return NumberGiven(_digits(answer.get("phone")), _pool(answer.get("all_phones")))
+
+
+def _code(value: Any) -> int:
+    try:
+        return -1 if isinstance(value, bool) else int(value)
+    except (TypeError, ValueError, OverflowError):
+        return -1
+
+
+def _digits(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise UnreadableAnswer
+    text = str(value).strip()
+    if not _NUMBER.fullmatch(text):
+        raise UnreadableAnswer
+    return re.sub(r"[^0-9]", "", text)
+
+
+def _pool(value: Any) -> frozenset[str] | None:
+    return None if value is None else frozenset(_members(value))
+
+
+def _members(value: Any) -> Iterator[str]:
+    # "By country" (section 1) may well mean an object of lists.
+    if isinstance(value, dict):
+        for group in value.values():
+            yield from _members(group)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _members(member)
+    elif isinstance(value, str):
+        yield from (_digits(part) for part in _SEPARATORS.split(value) if part.strip())
+    else:
+        yield _digits(value)

@@ -1,0 +1,1 @@
+"""Metrics and logs. Never raises into the service, never shows a number or a secret."""

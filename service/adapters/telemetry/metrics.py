@@ -1,0 +1,154 @@
+"""Every metric, its labels, and the closed sets that their values come from (contract, section 8)."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from service.domain.call import InboundCall, Kind, Outcome
+from service.domain.verification import Verification
+
+PREFIX = "waitcall"
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_TIME_TO_CALL = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900)
+_LAG = (0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 900)
+_REQUEST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """Counters of one process; Observer, and what the adapters report."""
+
+    def __init__(self, version: str, clients: Iterable[str], purposes: Iterable[str]) -> None:
+        self._clients = frozenset(clients)
+        self._purposes = frozenset(purposes)
+        self.registry = CollectorRegistry()
+        whose = ("client", "purpose", "region")
+        self._started = self._counter("verifications_started", "Verifications whose number was shown", whose)
+        self._verified = self._counter("verifications_verified", "Verifications matched by a call", whose)
+        self._finished = self._counter(
+            "verifications_finished",
+            "Verifications that reached a final status",
+            (*whose, "status", "reason"),
+        )
+        self._time_to_call = self._histogram(
+            "time_to_call_seconds",
+            "From showing the number to the call",
+            ("purpose", "region"),
+            _TIME_TO_CALL,
+        )
+        self._callbacks = self._counter("callbacks", "Callbacks of the provider", ("kind", "outcome"))
+        self._lag = self._histogram("callback_lag_seconds", "From a call to its callback", (), _LAG)
+        self._provider = self._counter(
+            "provider_requests",
+            "Requests to the provider",
+            ("operation", "outcome"),
+        )
+        self._provider_seconds = self._histogram(
+            "provider_request_duration_seconds",
+            "Duration of requests to the provider",
+            ("operation",),
+            _REQUEST,
+        )
+        self._refusals = self._counter(
+            "refusals",
+            "Answers 4xx to a known client",
+            ("client", "code"),
+        )
+        self._http = self._counter("http_requests", "HTTP requests", ("route", "method", "status"))
+        self._http_seconds = self._histogram(
+            "http_request_duration_seconds",
+            "Duration of HTTP requests",
+            ("route", "method"),
+            _REQUEST,
+        )
+        self._redis_errors = self._counter("redis_errors", "Failed steps at Redis", ("operation",))
+        Gauge(
+            "build_info",
+            "Constant 1, labelled with the version",
+            ("version",),
+            namespace=PREFIX,
+            registry=self.registry,
+            multiprocess_mode="max",
+        ).labels(version).set(1)
+        self._show_zeros()
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(name, text + ".", labels, namespace=PREFIX, registry=self.registry)
+
+    def _histogram(
+        self,
+        name: str,
+        text: str,
+        labels: tuple[str, ...],
+        buckets: tuple[float, ...],
+    ) -> Histogram:
+        return Histogram(
+            name, text + ".", labels, namespace=PREFIX, registry=self.registry, buckets=buckets
+        )
+
+    def _show_zeros(self) -> None:
+        # Zero and absent differ for an alert.
+        for outcome in Outcome:
+            self._callbacks.labels(Kind.CALL, outcome)
+
+    def started(self, verification: Verification) -> None:
+        """A number was shown."""
+        self._started.labels(*self._whose(verification)).inc()
+
+    def verified(self, verification: Verification, call: InboundCall) -> None:
+        """A call was matched."""
+        client, purpose, region = self._whose(verification)
+        self._verified.labels(client, purpose, region).inc()
+        seconds = (call.at - verification.created_at).total_seconds()
+        self._time_to_call.labels(purpose, region).observe(max(seconds, 0.0))
+
+    def finished(self, verification: Verification) -> None:
+        """A record reached a final status."""
+        reason = verification.reason or "none"
+        self._finished.labels(*self._whose(verification), verification.status, reason).inc()
+
+    def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
+        """A callback was read."""
+        self._callbacks.labels(kind, outcome).inc()
+        if lag_seconds is not None:
+            self._lag.observe(lag_seconds)
+
+    def refused(self, client: str, code: str) -> None:
+        """A known client was answered 4xx."""
+        self._refusals.labels(client, code).inc()
+
+    def provider_request(self, operation: str, outcome: str, seconds: float) -> None:
+        """One request to the provider ended."""
+        self._provider.labels(operation, outcome).inc()
+        self._provider_seconds.labels(operation).observe(seconds)
+
+    def http_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """One HTTP request was answered."""
+        self._http.labels(route, method, status).inc()
+        self._http_seconds.labels(route, method).observe(seconds)
+
+    def redis_error(self, operation: str) -> None:
+        """One step at Redis failed."""
+        self._redis_errors.labels(operation).inc()
+
+    def _whose(self, verification: Verification) -> tuple[str, str, str]:
+        # A record may outlive its client or purpose in the policy; the labels stay a closed set.
+        client, purpose = verification.requester.client, verification.requester.purpose
+        return (
+            client if client in self._clients else "other",
+            purpose if purpose in self._purposes else "other",
+            verification.region,
+        )
+
+
+def exposition(collector: Collector | None, multiprocess_dir: str | None) -> bytes:
+    """The text for Prometheus: of all processes where they share a directory, else of this one."""
+    registry = CollectorRegistry()
+    if multiprocess_dir:
+        MultiProcessCollector(registry, path=multiprocess_dir)
+    elif collector is not None:
+        registry.register(collector)
+    return generate_latest(registry)

@@ -1,0 +1,1 @@
+"""What the service does: use cases, and the ports they need. Knows no technology."""

@@ -1,0 +1,64 @@
+"""What an observed call does to the verification of its number."""
+
+from datetime import datetime, timedelta
+
+from service.application.ports import Claim, Clock, Observer, VerificationStore
+from service.application.verifications import CHANGE_ATTEMPTS
+from service.domain.call import InboundCall, Kind, Outcome
+from service.domain.errors import StoreUnavailable
+from service.domain.policy import LONGEST_WINDOW_SECONDS
+from service.domain.verification import FINISHED, Verification
+
+SKEW = timedelta(seconds=5)
+"""How far the provider's clock and ours may be apart (contract, section 5.2)."""
+
+
+class Calls:
+    """The use case of the callback."""
+
+    def __init__(self, store: VerificationStore, observer: Observer, clock: Clock) -> None:
+        self._store = store
+        self._observer = observer
+        self._clock = clock
+
+    def record(self, call: InboundCall) -> Outcome:
+        """Use an authentic call, once, whatever it meets.
+
+        Raises:
+            StoreUnavailable: the call may not have been kept; the provider must send it again.
+        """
+        now = self._clock()
+        outcome = self._record(call, now)
+        lag = max((now - call.at).total_seconds(), 0.0)
+        self._observer.callback(Kind.CALL, outcome, None if outcome is Outcome.REPEATED else lag)
+        return outcome
+
+    def _record(self, call: InboundCall, now: datetime) -> Outcome:
+        for _ in range(CHANGE_ATTEMPTS):
+            stored = self._store.latest_of(call.cli)
+            before = after = stored.verification if stored else None
+            outcome = Outcome.EARLY if call.at > now + SKEW else Outcome.UNMATCHED
+            if before is not None:
+                outcome, after = before.judge(call, now, SKEW)
+            change = (stored, after) if stored and after and after != before else None
+            claim = self._store.claim(call, _keep_until(call, now), change, now)
+            if claim is Claim.REPEATED:
+                return Outcome.REPEATED
+            if claim is Claim.DONE:
+                if change is not None and before is not None and after is not None:
+                    self._announce(before, after, call)
+                return outcome
+        raise StoreUnavailable(retry_after=1)
+
+    def _announce(self, before: Verification, after: Verification, call: InboundCall) -> None:
+        if after.verified_at is not None:
+            self._observer.verified(after, call)
+        elif after.status in FINISHED and before.status not in FINISHED:
+            self._observer.finished(after)
+
+
+def _keep_until(call: InboundCall, now: datetime) -> datetime:
+    # The last verification that this call could match is created at `at + SKEW` and lives one longest
+    # window. One more SKEW covers replicas whose clocks differ.
+    longest = timedelta(seconds=LONGEST_WINDOW_SECONDS) + 2 * SKEW
+    return max(call.at, now) + longest

@@ -1,0 +1,6 @@
+"""What belongs to the request at hand and may be logged on every floor."""
+
+from contextvars import ContextVar
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Of the request that this thread is answering; echoed to its caller."""

@@ -1,0 +1,187 @@
+"""What the use cases need from the world. Each port says how it fails."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+from service.domain.call import InboundCall, Kind, Outcome
+from service.domain.limits import Spending
+from service.domain.numbers import E164
+from service.domain.verification import Verification
+
+Clock = Callable[[], datetime]
+"""The time in UTC, aware. Asked at the use case's edge and passed down from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record as read, with the version that a change must find unchanged."""
+
+    verification: Verification
+    version: bytes
+
+
+class Claim(Enum):
+    """What became of an attempt to use a call."""
+
+    DONE = "done"
+    REPEATED = "repeated"
+    CONFLICT = "conflict"
+
+
+class VerificationStore(Protocol):
+    """Records, the number that each holds, and the calls that were used.
+
+    Every method is one atomic step and raises StoreUnavailable when it may not have happened.
+    ``now`` only computes how long a record is kept.
+    """
+
+    def new_id(self, number: E164) -> str:
+        """A fresh id with 128 random bits, which also says where the record lives."""
+        ...
+
+    def get(self, verification_id: str) -> Stored | None:
+        """The record, or None for an id that is unknown, forgotten or malformed."""
+        ...
+
+    def latest_of(self, number: str) -> Stored | None:
+        """The latest record of a number (``+`` and digits), live or not."""
+        ...
+
+    def reserve(self, verification: Verification, over: Stored | None, now: datetime) -> Stored | None:
+        """Keep a new record and point the number to it, if it still points to ``over``; else None."""
+        ...
+
+    def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
+        """Undo a reservation that came to nothing: the number points to ``over`` again."""
+        ...
+
+    def replace(
+        self,
+        stored: Stored,
+        verification: Verification,
+        now: datetime,
+        *,
+        holding: bool = False,
+    ) -> Stored | None:
+        """Store the change if nobody changed the record since; else None.
+
+        ``holding``: only while the number still points to this record.
+        """
+        ...
+
+    def claim(
+        self,
+        call: InboundCall,
+        keep_until: datetime,
+        change: tuple[Stored, Verification] | None,
+        now: datetime,
+    ) -> Claim:
+        """Use the call, once, and store the change that it makes, both or neither."""
+        ...
+
+    def wait_for_change(self, stored: Stored, seconds: float) -> bool:
+        """Hold until the record differs from ``stored`` or the time is over.
+
+        Returns:
+            False at once when too many callers wait already.
+        """
+        ...
+
+    def ping(self) -> None:
+        """Raises StoreUnavailable when the store cannot be reached."""
+        ...
+
+
+class Limits(Protocol):
+    """How often something was started. Fails closed: StoreUnavailable."""
+
+    def spend(self, spendings: Sequence[Spending], token: str, now: datetime) -> int | None:
+        """Count ``token`` against every limit, or against none.
+
+        Returns:
+            None, or the whole seconds until the refusing limit lets one more through.
+        """
+        ...
+
+    def give_back(self, spendings: Sequence[Spending], token: str) -> None:
+        """Uncount ``token``."""
+        ...
+
+
+class CallProvider(Protocol):
+    """Whoever gives out numbers to dial."""
+
+    def order(self, subscriber: E164) -> E164:
+        """A checked number that the subscriber may dial.
+
+        Raises:
+            ProviderError, NumberRefused, ProviderUnavailable: within the configured budget.
+        """
+        ...
+
+
+class Observer(Protocol):
+    """Told what happened. Never raises."""
+
+    def started(self, verification: Verification) -> None:
+        """A number was shown."""
+        ...
+
+    def verified(self, verification: Verification, call: InboundCall) -> None:
+        """A call was matched."""
+        ...
+
+    def finished(self, verification: Verification) -> None:
+        """A record reached a final status; told once per record."""
+        ...
+
+    def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
+        """A callback was read; ``lag_seconds`` from the call to its record."""
+        ...
+
+    def refused(self, client: str, code: str) -> None:
+        """A known client was answered 4xx."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it was given, to be given again."""
+
+    status: int
+    body: str
+    location: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The right, ours alone for now, to answer under an Idempotency-Key."""
+
+    key: str
+    version: bytes
+    fingerprint: str
+
+
+class IdempotencyStore(Protocol):
+    """Answers by client, route and Idempotency-Key."""
+
+    def begin(self, client: str, route: str, key: str, request: bytes) -> Begun | Answer:
+        """Take the key, or get the answer that was stored under it.
+
+        Raises:
+            IdempotencyKeyReused: the key came with another request.
+            IdempotencyInFlight: the first request is still being answered.
+            StoreUnavailable
+        """
+        ...
+
+    def complete(self, begun: Begun, answer: Answer, keep_seconds: int) -> None:
+        """Store the answer. StoreUnavailable when it may not be stored."""
+        ...
+
+    def abandon(self, begun: Begun) -> None:
+        """Free the key: the request failed and may be tried again. Never raises."""
+        ...

@@ -1,0 +1,14 @@
+"""Whether this replica should be given work."""
+
+from service.application.ports import VerificationStore
+
+
+class Readiness:
+    """Asks the store. Not the provider: its outage must not empty the Service."""
+
+    def __init__(self, store: VerificationStore) -> None:
+        self._store = store
+
+    def check(self) -> None:
+        """Raises StoreUnavailable when the store cannot be reached."""
+        self._store.ping()

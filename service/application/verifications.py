@@ -1,0 +1,294 @@
+"""The life of a verification as its client drives it: start, read, consume, cancel."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+
+from service.application.ports import CallProvider, Clock, Limits, Observer, Stored, VerificationStore
+from service.domain.errors import (
+    NotFound,
+    NumberRefused,
+    PhoneNumberNotAllowed,
+    ProviderFailure,
+    ProviderUnavailable,
+    PurposeNotAllowed,
+    RateLimited,
+    StoreUnavailable,
+    ValidationFailed,
+    VerificationInProgress,
+)
+from service.domain.limits import Scope, Spending
+from service.domain.numbers import E164
+from service.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy, Purpose
+from service.domain.verification import FINISHED, Reason, Requester, Status, Verification
+
+CHANGE_ATTEMPTS = 50
+"""Each lost attempt means that somebody else's change went through; this many end in 503."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a client asks for; the values as sent, types checked."""
+
+    phone_number: str
+    purpose: str
+    reference: str | None = None
+    window_seconds: int | None = None
+    client_ip: str | None = None
+    locale: str | None = None
+    metadata: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The record, and whether this request made it."""
+
+    verification: Verification
+    created: bool
+
+
+class Verifications:
+    """The use cases of the internal API. Every method may raise StoreUnavailable."""
+
+    def __init__(  # noqa: PLR0913  one parameter per port; the composition root names them all
+        self,
+        store: VerificationStore,
+        limits: Limits,
+        provider: CallProvider,
+        observer: Observer,
+        clock: Clock,
+        policy: Policy,
+        default_window_seconds: int,
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._provider = provider
+        self._observer = observer
+        self._clock = clock
+        self._policy = policy
+        self._default_window_seconds = default_window_seconds
+
+    def start(self, client_name: str, request: Start) -> Started:
+        """Order a number to dial, or answer the same requester's live verification again.
+
+        Raises:
+            ValidationFailed, PurposeNotAllowed, InvalidPhoneNumber, PhoneNumberNotAllowed: the request.
+            VerificationInProgress, RateLimited: not now.
+            ProviderFailure: with ``verification_id`` of the failed record.
+        """
+        client = self._policy.clients[client_name]
+        purpose = self._purpose(client, request)
+        number = _allowed_number(client, purpose, request.phone_number)
+        now = self._clock()
+        opened = Verification.open(
+            verification_id=self._store.new_id(number),
+            requester=Requester(client.name, purpose.name, request.reference),
+            phone_number=number,
+            rules=purpose,
+            window_seconds=self._window(purpose, request.window_seconds),
+            now=now,
+            locale=request.locale,
+            metadata=request.metadata,
+        )
+        reserved, over = self._reserve(opened, now)
+        if reserved is None:
+            return Started(over.verification, created=False)
+        spendings = self._spendings(opened, request.client_ip)
+        wait = self._limits.spend(spendings, opened.id, now)
+        if wait is not None:
+            self._store.release(reserved, over, now)
+            raise RateLimited(retry_after=wait)
+        return Started(self._ordered(reserved, spendings), created=True)
+
+    def get(self, client_name: str, verification_id: str, wait_seconds: int = 0) -> Verification:
+        """The record as it stands, at the latest after ``wait_seconds`` of being pending.
+
+        Raises:
+            NotFound: unknown, forgotten, or another client's.
+        """
+        now = self._clock()
+        deadline = now + timedelta(seconds=wait_seconds)
+        stored = self._find(client_name, verification_id, now)
+        while stored.verification.status is Status.PENDING and now < deadline:
+            until = min(deadline, stored.verification.expires_at)
+            if not self._store.wait_for_change(stored, (until - now).total_seconds()):
+                break
+            now = self._clock()
+            stored = self._find(client_name, verification_id, now)
+        return stored.verification
+
+    def consume(
+        self,
+        client_name: str,
+        verification_id: str,
+        purpose: str,
+        reference: str | None,
+    ) -> Verification:
+        """Redeem the proof, exactly once.
+
+        Raises:
+            NotFound, PurposeMismatch, ReferenceMismatch, NotVerified, Contested, AlreadyConsumed, Expired
+        """
+        now = self._clock()
+        stored = self._find(client_name, verification_id, now)
+        return self._change(stored, lambda record: record.consume(purpose, reference, now), now)
+
+    def cancel(self, client_name: str, verification_id: str) -> Verification:
+        """Stop waiting for the call.
+
+        Raises:
+            NotFound, AlreadyVerified
+        """
+        now = self._clock()
+        stored = self._find(client_name, verification_id, now)
+        return self._change(stored, lambda record: record.cancel(now), now)
+
+    def _purpose(self, client: Client, request: Start) -> Purpose:
+        purpose = self._policy.purposes.get(request.purpose)
+        if purpose is None:
+            raise ValidationFailed.of("purpose", "Not a configured purpose.")
+        if purpose.name not in client.purposes:
+            raise PurposeNotAllowed
+        if purpose.require_reference and request.reference is None:
+            raise ValidationFailed.of("reference", "This purpose requires a reference.")
+        return purpose
+
+    def _window(self, purpose: Purpose, asked: int | None) -> int:
+        if asked is None:
+            return min(self._default_window_seconds, purpose.max_window_seconds)
+        if not SHORTEST_WINDOW_SECONDS <= asked <= purpose.max_window_seconds:
+            raise ValidationFailed.of(
+                "window_seconds",
+                f"Must be between {SHORTEST_WINDOW_SECONDS} and {purpose.max_window_seconds}.",
+            )
+        return asked
+
+    def _reserve(self, opened: Verification, now: datetime) -> tuple[Stored, Stored | None] | tuple[None, Stored]:
+        """The reservation and whose place it took; or None and the record that answers instead."""
+        requester = opened.requester
+        for _ in range(CHANGE_ATTEMPTS):
+            latest = self._store.latest_of(opened.phone_number.value)
+            if latest is not None:
+                latest = self._settled(latest, now)
+                if latest.verification.answers(requester, now):
+                    return None, latest
+                if not latest.verification.may_be_succeeded_by(requester, now):
+                    self._refuse_second(latest, requester, now)
+            reserved = self._store.reserve(opened, latest, now)
+            if reserved is not None:
+                return reserved, latest
+        raise StoreUnavailable(retry_after=1)
+
+    def _refuse_second(self, latest: Stored, requester: Requester, now: datetime) -> None:
+        live = latest.verification
+        if not live.requester.same_as(requester):
+            live = self._change(latest, lambda record: record.contest(now), now)
+        until = live.busy_until(now) or now
+        raise VerificationInProgress(retry_after=max(ceil((until - now).total_seconds()), 1))
+
+    def _spendings(self, opened: Verification, client_ip: str | None) -> list[Spending]:
+        subjects = {
+            Scope.NUMBER: opened.phone_number.value,
+            Scope.CLIENT: opened.requester.client,
+            Scope.IP: client_ip,
+            Scope.COUNTRY: opened.region,
+            Scope.GLOBAL: "",
+        }
+        return [
+            Spending(scope, subject, limit)
+            for scope, subject in subjects.items()
+            if subject is not None
+            for limit in self._policy.limits.get(scope, ())
+        ]
+
+    def _ordered(self, reserved: Stored, spendings: list[Spending]) -> Verification:
+        """Place the order and open the window; whatever fails frees the number."""
+        opened = reserved.verification
+        try:
+            call_number = self._provider.order(opened.phone_number)
+            now = self._clock()
+            pending = self._assign(reserved, call_number, now)
+        except ProviderFailure as failure:
+            now = self._clock()
+            self._change(reserved, lambda record: record.fail(_failure_reason(failure), now), now)
+            self._limits.give_back(spendings, opened.id)
+            failure.verification_id = opened.id
+            raise
+        self._observer.started(pending)
+        return pending
+
+    def _assign(self, reserved: Stored, call_number: E164, now: datetime) -> Verification:
+        stored: Stored | None = reserved
+        for _ in range(CHANGE_ATTEMPTS):
+            if stored is None or stored.verification.at(now).status is not Status.ORDERING:
+                break
+            pending = stored.verification.assign(call_number, now)
+            if self._store.replace(stored, pending, now, holding=True) is not None:
+                return pending
+            stored = self._store.get(reserved.verification.id)
+        raise ProviderUnavailable("The provider's answer came too late.", retry_after=1)
+
+    def _find(self, client_name: str, verification_id: str, now: datetime) -> Stored:
+        stored = self._store.get(verification_id)
+        if stored is None or stored.verification.requester.client != client_name:
+            raise NotFound
+        stored = self._settled(stored, now)
+        if stored.verification.status is Status.ORDERING:
+            raise NotFound
+        return stored
+
+    def _settled(self, stored: Stored, now: datetime) -> Stored:
+        """Write down what time alone has decided, so that it is announced exactly once."""
+        for _ in range(CHANGE_ATTEMPTS):
+            current = stored.verification.at(now)
+            if current is stored.verification:
+                return stored
+            replaced = self._store.replace(stored, current, now)
+            if replaced is not None:
+                self._observer.finished(current)
+                return replaced
+            again = self._store.get(current.id)
+            if again is None:
+                return Stored(current, stored.version)
+            stored = again
+        raise StoreUnavailable(retry_after=1)
+
+    def _change(
+        self,
+        stored: Stored,
+        transition: Callable[[Verification], Verification],
+        now: datetime,
+    ) -> Verification:
+        """Apply a transition to what is stored, again and again until nobody came in between."""
+        for _ in range(CHANGE_ATTEMPTS):
+            before = stored.verification
+            after = transition(before)
+            if after == before:
+                return after
+            if self._store.replace(stored, after, now) is not None:
+                if after.status in FINISHED and before.status not in FINISHED:
+                    self._observer.finished(after)
+                return after
+            again = self._store.get(before.id)
+            if again is None:
+                raise NotFound
+            stored = again
+        raise StoreUnavailable(retry_after=1)
+
+
+def _allowed_number(client: Client, purpose: Purpose, text: str) -> E164:
+    number = E164.parse(text, client.default_region)
+    if purpose.regions and number.region not in purpose.regions:
+        raise PhoneNumberNotAllowed
+    if purpose.number_types and number.number_type not in purpose.number_types:
+        raise PhoneNumberNotAllowed
+    return number
+
+
+def _failure_reason(failure: ProviderFailure) -> Reason:
+    if isinstance(failure, NumberRefused):
+        return Reason.NUMBER_REFUSED
+    if isinstance(failure, ProviderUnavailable):
+        return Reason.PROVIDER_UNAVAILABLE
+    return Reason.PROVIDER_ERROR

@@ -1,0 +1,103 @@
+"""The composition root: the only place that names concrete adapters."""
+
+import logging
+import logging.config
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+
+from service import __version__
+from service.adapters.http import callbacks, openapi, operations, verifications
+from service.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_surface
+from service.adapters.http.auth import ApiKeys
+from service.adapters.redis.connection import Connection, connector
+from service.adapters.redis.idempotency import RedisIdempotencyStore
+from service.adapters.redis.keys import Keys
+from service.adapters.redis.limits import RedisLimits
+from service.adapters.redis.store import RedisVerificationStore
+from service.adapters.redis.watcher import Watcher
+from service.adapters.smsc.callback import SmscCallbackDecoder
+from service.adapters.smsc.client import Account, SmscProvider
+from service.adapters.telemetry.logging import logging_config
+from service.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
+from service.application.calls import Calls
+from service.application.ports import Clock
+from service.application.readiness import Readiness
+from service.application.verifications import Verifications
+from service.domain.numbers import E164, may_be_shown
+from service.settings import Settings
+
+# The bulkheads of one worker process. config/gunicorn.conf.py gives it 256 threads, so that however many
+# requests wait for the provider or for a call, at least 32 threads answer everything else.
+MAX_ORDERS_IN_FLIGHT = 112
+MAX_WAITING = 112
+MAX_REDIS_CONNECTIONS = 300
+
+_log = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """The one clock of the production process."""
+    return datetime.now(UTC)
+
+
+def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = utc_now) -> Surfaces:
+    """The whole service as one WSGI callable. Connects to nothing yet."""
+    policy = settings.policy
+    metrics = Metrics(__version__, policy.clients, policy.purposes)
+    connection = Connection(connector(settings.redis_url, MAX_REDIS_CONNECTIONS), metrics.redis_error)
+    keys = Keys(settings.key_pepper.reveal())
+    watcher = Watcher(connection, MAX_WAITING)
+    store = RedisVerificationStore(connection, keys, watcher)
+    use_cases = Verifications(
+        store,
+        RedisLimits(connection, keys),
+        _provider(settings, metrics),
+        metrics,
+        clock,
+        policy,
+        settings.window_seconds,
+    )
+    decoder = SmscCallbackDecoder(
+        settings.callback_hash,
+        [secret.reveal() for secret in settings.callback_secrets],
+    )
+    expose = partial(exposition, metrics.registry, multiprocess_dir)
+    surface = partial(
+        create_surface,
+        keys=ApiKeys(settings.api_keys),
+        observer=metrics,
+        metrics=metrics,
+    )
+    api = [
+        verifications.blueprint(use_cases, RedisIdempotencyStore(connection, keys), clock),
+        openapi.blueprint(__version__),
+    ]
+    handler = [callbacks.blueprint(Calls(store, metrics, clock), decoder, metrics)]
+    ops = [operations.blueprint(Readiness(store), expose, CONTENT_TYPE, __version__)]
+    return Surfaces(
+        {
+            _port(settings.api_bind): surface("api", api, max_body_bytes=API_BODY_BYTES),
+            _port(settings.callback_bind): surface("callback", handler, max_body_bytes=CALLBACK_BODY_BYTES),
+            _port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES),
+        },
+        watcher.close,
+    )
+
+
+def configure_logging(settings: Settings) -> None:
+    """JSON lines for the whole process, and what an operator should know at start."""
+    logging.config.dictConfig(logging_config(settings.log_level))
+    if settings.callback_hash == "crc32":
+        _log.warning("WAITCALL_CALLBACK_HASH=crc32 is forgeable: use sha1 or md5")
+
+
+def _provider(settings: Settings, metrics: Metrics) -> SmscProvider:
+    credentials = {name: secret.reveal() for name, secret in settings.smsc_credentials.items()}
+    account = Account(settings.smsc_urls, credentials, settings.smsc_timeout_seconds)
+    shown: Callable[[E164, E164], bool] = partial(may_be_shown, dial_regions=settings.policy.dial_regions)
+    return SmscProvider(account, shown, metrics, MAX_ORDERS_IN_FLIGHT)
+
+
+def _port(bind: str) -> str:
+    return bind.rpartition(":")[2]

@@ -1,0 +1,192 @@
+"""Every way in which waitcall says no, in the words of its callers.
+
+ServiceError (code)
+├── ValidationFailed            validation_failed
+├── InvalidPhoneNumber          invalid_phone_number
+├── PhoneNumberNotAllowed       phone_number_not_allowed
+├── PurposeNotAllowed           purpose_not_allowed
+├── PurposeMismatch             purpose_mismatch
+├── ReferenceMismatch           reference_mismatch
+├── NotFound                    not_found
+├── VerificationInProgress      verification_in_progress     (retry_after)
+├── NotVerified                 not_verified
+├── AlreadyConsumed             already_consumed
+├── AlreadyVerified             already_verified
+├── Contested                   contested
+├── Expired                     expired
+├── RateLimited                 rate_limited                 (retry_after)
+├── IdempotencyInFlight         idempotency_in_flight        (retry_after)
+├── IdempotencyKeyReused        idempotency_key_reused
+├── CallbackMalformed           invalid_request
+├── CallbackRejected            bad_signature
+├── ProviderFailure
+│   ├── ProviderError           provider_error
+│   ├── NumberRefused           phone_number_not_allowed
+│   └── ProviderUnavailable     provider_unavailable         (retry_after)
+└── StoreUnavailable            store_unavailable            (retry_after)
+
+No HTTP here: ``adapters/http/problems.py`` holds the one table that turns a code into a status.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """A refusal that a caller can act on.
+
+    Attributes:
+        code: stable word for programs.
+        detail: one sentence for people; never a phone number or a secret.
+        retry_after: whole seconds after which a repeat may succeed; None where waiting won't help.
+        errors: field name to messages, where single fields are at fault.
+        verification_id: the record that the refusal left behind, where there is one.
+    """
+
+    code: ClassVar[str]
+    default_detail: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        retry_after: int | None = None,
+        errors: Mapping[str, Sequence[str]] | None = None,
+        verification_id: str | None = None,
+    ) -> None:
+        self.detail = detail or self.default_detail
+        self.retry_after = retry_after
+        self.errors = errors
+        self.verification_id = verification_id
+        super().__init__(self.detail)
+
+
+class ValidationFailed(ServiceError):
+    code = "validation_failed"
+    default_detail = "The request is well-formed, but some of its values are not."
+
+    @classmethod
+    def of(cls, field: str, message: str) -> "ValidationFailed":
+        """The refusal of one field."""
+        return cls(errors={field: [message]})
+
+
+class InvalidPhoneNumber(ServiceError):
+    code = "invalid_phone_number"
+    default_detail = "This is not a phone number. Send it in E.164 form, for instance +79991234567."
+
+
+class PhoneNumberNotAllowed(ServiceError):
+    code = "phone_number_not_allowed"
+    default_detail = "Numbers of this region or type cannot be verified for this purpose."
+
+
+class PurposeNotAllowed(ServiceError):
+    code = "purpose_not_allowed"
+    default_detail = "This client may not use this purpose."
+
+
+class PurposeMismatch(ServiceError):
+    code = "purpose_mismatch"
+    default_detail = "The verification was made for another purpose."
+
+
+class ReferenceMismatch(ServiceError):
+    code = "reference_mismatch"
+    default_detail = "The verification was made with another reference."
+
+
+class NotFound(ServiceError):
+    code = "not_found"
+    default_detail = "There is no such verification."
+
+
+class VerificationInProgress(ServiceError):
+    code = "verification_in_progress"
+    default_detail = "This number is being verified by another requester."
+
+
+class NotVerified(ServiceError):
+    code = "not_verified"
+    default_detail = "The verification has not succeeded."
+
+
+class AlreadyConsumed(ServiceError):
+    code = "already_consumed"
+    default_detail = "The verification has been consumed before."
+
+
+class AlreadyVerified(ServiceError):
+    code = "already_verified"
+    default_detail = "A verified verification cannot be canceled."
+
+
+class Contested(ServiceError):
+    code = "contested"
+    default_detail = "Another requester asked for the same number, so a call proves nothing here."
+
+
+class Expired(ServiceError):
+    code = "expired"
+    default_detail = "The time for this verification is over."
+
+
+class RateLimited(ServiceError):
+    code = "rate_limited"
+    default_detail = "Too many verifications were started."
+
+
+class IdempotencyInFlight(ServiceError):
+    code = "idempotency_in_flight"
+    default_detail = "A request with this Idempotency-Key is still being answered."
+
+
+class IdempotencyKeyReused(ServiceError):
+    code = "idempotency_key_reused"
+    default_detail = "This Idempotency-Key was used with another request."
+
+
+class CallbackMalformed(ServiceError):
+    """A callback that cannot be read. ``kind`` says as what it was read so far."""
+
+    code = "invalid_request"
+    default_detail = "The callback cannot be read."
+
+    def __init__(self, detail: str, kind: str = "unknown") -> None:
+        super().__init__(detail)
+        self.kind = kind
+
+
+class CallbackRejected(ServiceError):
+    """A callback whose hash is wrong or missing."""
+
+    code = "bad_signature"
+    default_detail = "The callback's hash is wrong or missing."
+
+    def __init__(self, kind: str = "unknown") -> None:
+        super().__init__()
+        self.kind = kind
+
+
+class ProviderFailure(ServiceError):
+    """An order that gave no number to show."""
+
+
+class ProviderError(ProviderFailure):
+    code = "provider_error"
+    default_detail = "The provider answered with an error."
+
+
+class NumberRefused(ProviderFailure):
+    code = "phone_number_not_allowed"
+    default_detail = "The provider does not serve this number."
+
+
+class ProviderUnavailable(ProviderFailure):
+    code = "provider_unavailable"
+    default_detail = "The provider cannot be reached."
+
+
+class StoreUnavailable(ServiceError):
+    code = "store_unavailable"
+    default_detail = "The store cannot be reached; nothing was changed."

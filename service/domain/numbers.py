@@ -1,0 +1,107 @@
+"""Phone numbers: E.164 inside the house, masked wherever a person reads along."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import phonenumbers
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
+
+from service.domain.errors import InvalidPhoneNumber
+
+REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
+"""CLDR two-letter regions that libphonenumber knows; the closed set of the ``region`` words."""
+
+NUMBER_TYPES = {PhoneNumberType.to_string(value).lower(): value for value in PhoneNumberType.values()}
+"""libphonenumber's names in lower case, for instance ``mobile``, to its numbers."""
+
+UNKNOWN_REGION = "ZZ"
+"""CLDR's word for a number that belongs to no region, for instance +800."""
+
+_DIALLABLE_TYPES = frozenset(
+    {"fixed_line", "mobile", "fixed_line_or_mobile", "voip", "toll_free"},
+)
+# ASCII digits and the punctuation people write; letters, extensions and other alphabets are refused,
+# because libphonenumber would read vanity letters and `;ext=` as part of a number.
+_WRITTEN = re.compile(r"\s*\+?[0-9][0-9 ().\-]{0,40}\s*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class E164:
+    """A valid number in E.164 form: ``+`` and at most 15 digits."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return f"E164({self.masked})"
+
+    __str__ = __repr__
+
+    @property
+    def digits(self) -> str:
+        """The international digits without ``+``."""
+        return self.value[1:]
+
+    @property
+    def masked(self) -> str:
+        """What may appear in a log: the first two and the last two digits."""
+        return mask(self.value)
+
+    @property
+    def region(self) -> str:
+        """CLDR region of the number, ``ZZ`` where there is none."""
+        region = phonenumbers.region_code_for_number(phonenumbers.parse(self.value))
+        return region if region in REGIONS else UNKNOWN_REGION
+
+    @property
+    def number_type(self) -> str:
+        """libphonenumber's type in lower case, for instance ``mobile``."""
+        number_type = phonenumbers.number_type(phonenumbers.parse(self.value))
+        return str(PhoneNumberType.to_string(number_type).lower())
+
+    @property
+    def display(self) -> str:
+        """International form with spaces, for people."""
+        return str(phonenumbers.format_number(phonenumbers.parse(self.value), PhoneNumberFormat.INTERNATIONAL))
+
+    @property
+    def uri(self) -> str:
+        """``tel:`` URI (RFC 3966)."""
+        return f"tel:{self.value}"
+
+    @classmethod
+    def parse(cls, text: str, default_region: str | None = None) -> "E164":
+        """Read what a caller sent.
+
+        Args:
+            text: E.164, or a national form when ``default_region`` is given; spaces, dots, hyphens
+                and brackets are tolerated.
+            default_region: CLDR region of national forms.
+
+        Raises:
+            InvalidPhoneNumber: not a number that exists in its region's numbering plan.
+        """
+        if not _WRITTEN.fullmatch(text):
+            raise InvalidPhoneNumber
+        try:
+            number = phonenumbers.parse(text, default_region)
+        except phonenumbers.NumberParseException as error:
+            raise InvalidPhoneNumber from error
+        if not phonenumbers.is_valid_number(number):
+            raise InvalidPhoneNumber
+        return cls(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+
+
+def mask(number: str) -> str:
+    """Hide all digits but the first two and the last two."""
+    return f"{number[:3]}{'*' * max(len(number) - 5, 3)}{number[-2:]}"
+
+
+def may_be_shown(number: E164, subscriber: E164, dial_regions: Collection[str]) -> bool:
+    """Whether ``subscriber`` may be told to dial ``number`` (contract, section 5.4).
+
+    Only ordinary numbers of the allowed regions: nobody is ever charged premium for a verification.
+    """
+    return (
+        number != subscriber and number.region in dial_regions and number.number_type in _DIALLABLE_TYPES
+    )

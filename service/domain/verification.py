@@ -1,0 +1,312 @@
+"""A verification and its transitions: pure functions of what is stored and of the time given.
+
+pending → verified → consumed; pending → expired | canceled | failed | contested; verified → lapsed;
+contested → expired | canceled. Before pending stands ``ordering``, which no caller ever sees.
+``expired`` and ``lapsed`` begin by themselves: ask :meth:`Verification.at`.
+"""
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from service.domain.call import InboundCall, Outcome
+from service.domain.errors import (
+    AlreadyConsumed,
+    AlreadyVerified,
+    Contested,
+    Expired,
+    NotVerified,
+    PurposeMismatch,
+    ReferenceMismatch,
+)
+from service.domain.numbers import E164
+from service.domain.policy import OnConcurrent, Purpose
+
+
+class Status(StrEnum):
+    """Where a verification stands."""
+
+    ORDERING = "ordering"
+    PENDING = "pending"
+    VERIFIED = "verified"
+    CONSUMED = "consumed"
+    EXPIRED = "expired"
+    CANCELED = "canceled"
+    FAILED = "failed"
+    CONTESTED = "contested"
+    LAPSED = "lapsed"
+
+
+class Reason(StrEnum):
+    """Why it stands there."""
+
+    CALL_MATCHED = "call_matched"
+    NO_CALL = "no_call"
+    LATE_CALL = "late_call"
+    NOT_CONSUMED = "not_consumed"
+    BY_CLIENT = "by_client"
+    BY_OPERATOR = "by_operator"
+    PROVIDER_ERROR = "provider_error"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
+    NUMBER_REFUSED = "number_refused"
+    CONCURRENT_REQUEST = "concurrent_request"
+
+
+FINISHED = frozenset({Status.CONSUMED, Status.EXPIRED, Status.CANCELED, Status.FAILED, Status.LAPSED})
+ORDER_LEASE_SECONDS = 28
+"""An order still under way after this has died with its worker (the contract promises 30)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asks, what for, and on whose behalf."""
+
+    client: str
+    purpose: str
+    reference: str | None
+
+    def same_as(self, other: "Requester") -> bool:
+        """Whether both are one requester. Without a reference nobody is."""
+        return bool(self.reference) and self == other
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """One client, one number, one proof. Times are UTC and whole seconds.
+
+    Attributes:
+        status: as stored; ask ``at(now).status`` for the truth.
+        created_at: when the number was shown (while ordering: when it was asked for).
+        expires_at: the first instant at which a call no longer counts.
+        call_number: the number to dial; None until the provider has given one.
+        purge_at: the record may be forgotten from here on.
+    """
+
+    id: str
+    requester: Requester
+    phone_number: E164
+    region: str
+    status: Status
+    reason: Reason | None
+    window_seconds: int
+    rules: Purpose
+    created_at: datetime
+    expires_at: datetime
+    purge_at: datetime
+    locale: str | None = None
+    metadata: Mapping[str, str] | None = None
+    call_number: E164 | None = None
+    verified_at: datetime | None = None
+    consumed_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"Verification({self.status}, {self.phone_number!r})"
+
+    @classmethod
+    def open(  # noqa: PLR0913  the fields of a new record
+        cls,
+        *,
+        verification_id: str,
+        requester: Requester,
+        phone_number: E164,
+        rules: Purpose,
+        window_seconds: int,
+        now: datetime,
+        locale: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> "Verification":
+        """A record whose order is under way. It holds the number for ``ORDER_LEASE_SECONDS``."""
+        now = _whole(now)
+        lease_end = now + timedelta(seconds=ORDER_LEASE_SECONDS)
+        return cls(
+            id=verification_id,
+            requester=requester,
+            phone_number=phone_number,
+            region=phone_number.region,
+            status=Status.ORDERING,
+            reason=None,
+            window_seconds=window_seconds,
+            rules=rules,
+            created_at=now,
+            expires_at=lease_end,
+            purge_at=lease_end + timedelta(seconds=rules.retention_seconds),
+            locale=locale,
+            metadata=metadata,
+        )
+
+    @property
+    def result_until(self) -> datetime | None:
+        """The first instant at which a verified result can no longer be consumed."""
+        if self.verified_at is None:
+            return None
+        return self.verified_at + timedelta(seconds=self.rules.result_seconds)
+
+    def at(self, now: datetime) -> "Verification":
+        """The record as it stands at ``now``: what time alone decides is decided."""
+        if self.status is Status.ORDERING and now >= self.expires_at:
+            return replace(self, status=Status.FAILED, reason=Reason.PROVIDER_UNAVAILABLE)
+        if self.status in (Status.PENDING, Status.CONTESTED) and now >= self.expires_at:
+            return replace(self, status=Status.EXPIRED, reason=Reason.NO_CALL)
+        if self.status is Status.VERIFIED and self.result_until is not None and now >= self.result_until:
+            return replace(self, status=Status.LAPSED, reason=Reason.NOT_CONSUMED)
+        return self
+
+    def busy_until(self, now: datetime) -> datetime | None:
+        """Until when other requesters are refused the number; None when it is free."""
+        current = self.at(now)
+        if current.status in (Status.ORDERING, Status.PENDING, Status.CONTESTED):
+            return current.expires_at
+        if current.verified_at is not None:
+            cooled = current.verified_at + timedelta(seconds=current.rules.cooldown_seconds)
+            return cooled if now < cooled else None
+        return None
+
+    def answers(self, requester: Requester, now: datetime) -> bool:
+        """Whether ``requester`` gets this very record again instead of a new one."""
+        live = self.at(now).status in (Status.PENDING, Status.CONTESTED)
+        return live and self.requester.same_as(requester)
+
+    def may_be_succeeded_by(self, requester: Requester, now: datetime) -> bool:
+        """Whether ``requester`` may start anew on this record's number."""
+        if self.busy_until(now) is None:
+            return True
+        return self.at(now).verified_at is not None and self.requester.same_as(requester)
+
+    def assign(self, call_number: E164, now: datetime) -> "Verification":
+        """The provider gave a number: the window opens. A contest during the order stays one."""
+        contested = self.reason is Reason.CONCURRENT_REQUEST
+        now = _whole(now)
+        expires_at = now + timedelta(seconds=self.window_seconds)
+        return replace(
+            self,
+            status=Status.CONTESTED if contested else Status.PENDING,
+            call_number=call_number,
+            created_at=now,
+            expires_at=expires_at,
+            purge_at=expires_at + timedelta(seconds=self.rules.retention_seconds),
+        )
+
+    def fail(self, reason: Reason, now: datetime) -> "Verification":
+        """The order gave nothing; the number is free."""
+        return replace(self, status=Status.FAILED, reason=reason, purge_at=self._retained_from(now))
+
+    def contest(self, now: datetime) -> "Verification":
+        """Another requester asked for the number; where the purpose says so, a call proves nothing now."""
+        current = self.at(now)
+        if self.rules.on_concurrent is not OnConcurrent.CONTEST:
+            return self
+        if current.status is Status.ORDERING:
+            return replace(self, reason=Reason.CONCURRENT_REQUEST)
+        if current.status is Status.PENDING:
+            return replace(self, status=Status.CONTESTED, reason=Reason.CONCURRENT_REQUEST)
+        return self
+
+    def cancel(self, now: datetime) -> "Verification":
+        """Stop waiting. Canceled, failed and expired ones are answered as they are.
+
+        Raises:
+            AlreadyVerified: a call has been matched.
+        """
+        current = self.at(now)
+        if current.status in (Status.VERIFIED, Status.CONSUMED, Status.LAPSED):
+            raise AlreadyVerified
+        if current.status in (Status.PENDING, Status.CONTESTED):
+            return replace(
+                current,
+                status=Status.CANCELED,
+                reason=Reason.BY_CLIENT,
+                purge_at=self._retained_from(now),
+            )
+        return current
+
+    def consume(self, purpose: str, reference: str | None, now: datetime) -> "Verification":
+        """Redeem the proof. The purpose and reference are compared in constant time.
+
+        Raises:
+            PurposeMismatch, ReferenceMismatch: not what create stored.
+            NotVerified, Contested, AlreadyConsumed, Expired: by the state, in the contract's order.
+        """
+        if not _same(self.requester.purpose, purpose):
+            raise PurposeMismatch
+        if not _same(self.requester.reference, reference):
+            raise ReferenceMismatch
+        current = self.at(now)
+        match current.status:
+            case Status.VERIFIED:
+                return replace(
+                    current,
+                    status=Status.CONSUMED,
+                    consumed_at=_whole(now),
+                    purge_at=self._retained_from(now),
+                )
+            case Status.CONSUMED:
+                raise AlreadyConsumed
+            case Status.CONTESTED:
+                raise Contested
+            case Status.EXPIRED | Status.LAPSED:
+                raise Expired
+            case _:
+                raise NotVerified
+
+    def judge(self, call: InboundCall, now: datetime, skew: timedelta) -> tuple[Outcome, "Verification"]:
+        """What a call to this number's verification does, and the record after it.
+
+        A call counts only inside ``created_at − skew ≤ at ≤ min(expires_at, now + skew)``, and only
+        if it is recorded before ``expires_at`` (contract, section 5.2).
+        """
+        current = self.at(now)
+        if call.cli != self.phone_number.value or current.status in (
+            Status.ORDERING,
+            Status.CANCELED,
+            Status.FAILED,
+        ):
+            return Outcome.UNMATCHED, self
+        if call.at > now + skew or call.at < self.created_at - skew:
+            return Outcome.EARLY, self
+        if current.status is Status.EXPIRED:
+            return Outcome.LATE, replace(current, reason=Reason.LATE_CALL)
+        if call.at > self.expires_at:
+            # Inside the skew before the deadline: the caller's clock, not ours, is past it.
+            return Outcome.LATE, self
+        if current.verified_at is not None:
+            return Outcome.REPEATED, self
+        if current.status is Status.CONTESTED:
+            return Outcome.CONTESTED, self
+        return Outcome.CONFIRMED, self._verified(now)
+
+    def _verified(self, now: datetime) -> "Verification":
+        rules = self.rules
+        now = _whole(now)
+        lapse_end = now + timedelta(seconds=rules.result_seconds + rules.retention_seconds)
+        return replace(
+            self,
+            status=Status.VERIFIED,
+            reason=Reason.CALL_MATCHED,
+            verified_at=now,
+            purge_at=max(lapse_end, now + timedelta(seconds=rules.cooldown_seconds)),
+        )
+
+    def _retained_from(self, now: datetime) -> datetime:
+        end = now + timedelta(seconds=self.rules.retention_seconds)
+        if self.verified_at is None:
+            return end
+        return max(end, self.verified_at + timedelta(seconds=self.rules.cooldown_seconds))
+
+
+def new_random_part() -> str:
+    """160 random bits in hexadecimal: what makes an id a secret, even where its end is logged."""
+    return secrets.token_hex(20)
+
+
+def _whole(now: datetime) -> datetime:
+    # The API speaks whole seconds; what it says must be what is decided by.
+    return now.replace(microsecond=0)
+
+
+def _same(stored: str | None, given: str | None) -> bool:
+    if stored is None or given is None:
+        return stored is given
+    return hmac.compare_digest(stored.encode(), given.encode())

@@ -1,0 +1,10 @@
+"""The production entry: ``gunicorn -c config/gunicorn.conf.py service.wsgi:app``."""
+
+import os
+
+from service.bootstrap import build, configure_logging
+from service.settings import load_settings
+
+_settings = load_settings(os.environ)
+configure_logging(_settings)
+app = build(_settings, multiprocess_dir=os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
