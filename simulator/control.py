@@ -1,0 +1,146 @@
+"""Our door: dial, send any message, plan faults, read the ledger, move the clock, reset."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+
+from simulator.dialler import CODECS, SIGNED, Delivery, Dialler, Handler
+from simulator.exchange import Exchange
+from simulator.faults import FaultPlan
+
+
+class BadOrder(ValueError):
+    """The control request makes no sense; says why."""
+
+
+def create_control(  # noqa: PLR0913  the simulator's parts
+    exchange: Exchange,
+    faults: FaultPlan,
+    dialler: Dialler,
+    lock: threading.RLock,
+    released: threading.Event,
+    clock: Callable[[], float],
+    advance: Callable[[float], None],
+) -> Flask:
+    """The Flask app of the control door."""
+    app = Flask("simulator.control", static_folder=None)
+    page = Path(__file__).with_name("handset.html").read_text(encoding="utf-8")
+
+    @app.errorhandler(BadOrder)
+    def bad_order(error: BadOrder) -> tuple[Response, int]:
+        return jsonify(error=str(error)), 400
+
+    @app.get("/")
+    def handset() -> Response:
+        return Response(page, content_type="text/html; charset=utf-8")
+
+    @app.post("/dial")
+    def dial() -> Response:
+        """{cli, did}: the callback will carry only the cli, as the real one does."""
+        order = _object()
+        cli, did = _digits(order, "cli"), _digits(order, "did")
+        now = clock()
+        with lock:
+            reported = exchange.call(cli, did, now)
+        if not reported:
+            return jsonify(reported=False, sent=[])
+        if order.get("lose"):
+            return jsonify(reported=True, sent=[])
+        fields = {"waitcall": "1", "phone": cli, "ts": str(order.get("ts", int(now)))}
+        sent = dialler.send(_handler(order), dialler.temper(_delivery(order)), "call", fields)
+        return jsonify(reported=True, sent=sent)
+
+    @app.post("/message")
+    def message() -> Response:
+        """{kind, fields}: any signed message, whether or not anything was ordered."""
+        order = _object()
+        kind, fields = order.get("kind"), order.get("fields")
+        if kind not in SIGNED or not isinstance(fields, dict) or set(SIGNED[kind]) - set(fields):
+            raise BadOrder("kind must be call, sms or status, with the fields that its hash covers")
+        texts = {str(name): str(value) for name, value in fields.items()}
+        return jsonify(sent=dialler.send(_handler(order), _delivery(order), kind, texts))
+
+    @app.post("/faults")
+    def plan() -> Response:
+        """{steps: [{kind, value}], always: {kind, value}}"""
+        order = _object()
+        with lock:
+            try:
+                faults.load(order.get("steps", []), order.get("always"))
+            except ValueError as error:
+                raise BadOrder(str(error)) from error
+        # Whatever hangs under the old plan is let go.
+        released.set()
+        released.clear()
+        return jsonify(planned=True)
+
+    @app.get("/ledger")
+    def ledger() -> Response:
+        with lock:
+            return jsonify(ledger=list(exchange.ledger))
+
+    @app.post("/clock")
+    def move_clock() -> Response:
+        """{advance}: seconds."""
+        seconds = _object().get("advance")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise BadOrder("advance must be seconds")
+        advance(seconds)
+        return jsonify(now=clock())
+
+    @app.post("/seed")
+    def seed() -> Response:
+        """{seed}: repeat the dice."""
+        with lock:
+            exchange.rng.seed(_object().get("seed"))
+        return jsonify(seeded=True)
+
+    @app.post("/reset")
+    def reset() -> Response:
+        with lock:
+            exchange.reset()
+            faults.load([], None)
+        released.set()
+        released.clear()
+        return jsonify(reset=True)
+
+    def _handler(order: dict[str, Any]) -> Handler:
+        names = {name: order[name] for name in ("hash", "form", "charset", "secret") if name in order}
+        handler = replace(dialler.handler, **names)
+        allowed = {"hash": ("md5", "sha1", "crc32"), "form": ("form", "xml", "json"), "charset": CODECS}
+        for name, words in allowed.items():
+            if getattr(handler, name) not in words:
+                raise BadOrder(f"{name} must be one of {', '.join(words)}")
+        return handler
+
+    return app
+
+
+def _object() -> dict[str, Any]:
+    order = request.get_json(silent=True)
+    if not isinstance(order, dict):
+        raise BadOrder("send a JSON object")
+    return order
+
+
+def _digits(order: dict[str, Any], name: str) -> str:
+    digits = str(order.get(name, "")).lstrip("+")
+    if not digits.isascii() or not digits.isdecimal():
+        raise BadOrder(f"{name} must be a number in international form")
+    return digits
+
+
+def _delivery(order: dict[str, Any]) -> Delivery:
+    method = order.get("method", "POST")
+    if method not in ("GET", "POST"):
+        raise BadOrder("method must be GET or POST")
+    return Delivery(
+        method,
+        tuple(order.get("in_query", ())),
+        float(order.get("delay_seconds", 0)),
+        int(order.get("copies", 1)),
+    )

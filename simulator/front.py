@@ -1,0 +1,153 @@
+"""The provider's door: wait_call.php, get.php, balance.php in its own dialect."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from xml.sax.saxutils import escape
+
+from flask import Flask, Response, request
+
+from simulator.exchange import POOL, Exchange, ProviderError
+from simulator.faults import Fault, FaultPlan
+
+CHARSETS = {"windows-1251": "cp1251", "utf-8": "utf-8", "koi8-r": "koi8-r"}
+LONGEST_HANG_SECONDS = 60
+PREMIUM = "78095551234"
+
+
+def create_front(
+    exchange: Exchange,
+    faults: FaultPlan,
+    lock: threading.RLock,
+    released: threading.Event,
+    clock: Callable[[], float],
+) -> Flask:
+    """The Flask app of the provider's door."""
+    app = Flask("simulator.front", static_folder=None)
+
+    @app.route("/sys/wait_call.php", methods=["GET", "POST"])
+    def wait_call() -> Response:
+        fields = request.values.to_dict()
+        with lock:
+            fault = faults.next()
+            seen = {"at": clock(), "method": request.method, "query": request.query_string.decode("latin-1")}
+            exchange.ledger.append(
+                {"door": "front", "endpoint": "wait_call", "fields": _shown(fields), **seen}
+                | {"fault": fault.kind if fault else None},
+            )
+        if fault is not None and fault.kind == "slow":
+            released.wait(float(fault.value))
+        elif fault is not None:
+            return _faulty(fault, fields, released)
+
+        def order() -> dict[str, Any]:
+            number, pool = exchange.order(fields.get("phone", ""), clock())
+            return {"phone": number, "all_phones": list(pool)}
+
+        return answer(fields, "wait_call", order)
+
+    @app.route("/sys/get.php", methods=["GET", "POST"])
+    def get_answers() -> Response:
+        fields = request.values.to_dict()
+
+        def inbox() -> list[dict[str, Any]]:
+            if fields.get("get_answers") != "1":
+                raise ProviderError(1)
+            count = min(int(fields.get("cnt") or 10000), 10000)
+            return [_inbox_record(r) for r in exchange.answers(int(fields.get("after_id") or 0), count)]
+
+        return answer(fields, "get_answers", inbox)
+
+    @app.route("/sys/balance.php", methods=["GET", "POST"])
+    def balance() -> Response:
+        fields = request.values.to_dict()
+        currency = {"currency": "RUB"} if fields.get("cur") == "1" else {}
+        return answer(fields, "balance", lambda: {"balance": "250.80"} | currency)
+
+    def answer(fields: dict[str, str], endpoint: str, produce: Callable[[], Any]) -> Response:
+        with lock:
+            try:
+                exchange.admit(fields, endpoint, clock())
+                result = produce()
+            except ProviderError as error:
+                return _written(fields, {"error": str(error), "error_code": error.code})
+            except ValueError:
+                return _written(fields, {"error": "parameters error", "error_code": 1})
+        return _written(fields, result)
+
+    return app
+
+
+def _shown(fields: dict[str, str]) -> dict[str, str]:
+    return {name: "***" if name in ("psw", "apikey") else value for name, value in fields.items()}
+
+
+def _written(fields: dict[str, str], result: Any) -> Response:
+    """The result in the asked ``fmt`` and ``charset``; only fmt=3 is documented in full."""
+    codec = CHARSETS.get(fields.get("charset", "windows-1251"), "cp1251")
+    fmt = fields.get("fmt", "0")
+    if fmt == "3":
+        return Response(json.dumps(result, ensure_ascii=False).encode(codec), content_type="application/json")
+    if isinstance(result, dict) and "error_code" in result:
+        text = {
+            "1": f"0,-{result['error_code']}",
+            "2": f"<result><error>{result['error']}</error><error_code>{result['error_code']}</error_code></result>",
+        }.get(fmt, f"ERROR = {result['error_code']} ({result['error']})")
+    elif isinstance(result, list):
+        text = "\n".join(", ".join(f"{name} = {value}" for name, value in record.items()) for record in result)
+    elif "balance" in result:
+        text = {"2": f"<balance>{result['balance']}</balance>"}.get(fmt, result["balance"])
+    else:
+        pool = ",".join(result["all_phones"])
+        text = {
+            "1": f"{result['phone']},{pool}",
+            "2": f"<result><phone>{result['phone']}</phone><all_phones>{escape(pool)}</all_phones></result>",
+        }.get(fmt, f"OK - phone: {result['phone']}, all_phones: {pool}")
+    return Response(text.encode(codec), content_type="text/plain")
+
+
+def _inbox_record(record: dict[str, Any]) -> dict[str, Any]:
+    stamp = time.strftime("%d.%m.%Y %H:%M:%S", time.gmtime(record["at"]))
+    return {
+        "id": record["id"],
+        "received": stamp,
+        "phone": record["phone"],
+        "message": "[waitcall]",
+        "to_phone": record["to_phone"],
+        "sent": stamp,
+    }
+
+
+def _faulty(fault: Fault, fields: dict[str, str], released: threading.Event) -> Response:
+    match fault.kind:
+        case "hang":
+            released.wait(LONGEST_HANG_SECONDS)
+            return Response(status=504)
+        case "drip":
+            return Response(_drip(released), content_type="application/json")
+        case "reset":
+            # The server's thread ends without a byte; the peer sees the connection closed.
+            raise ConnectionResetError
+        case "status":
+            return Response("upstream trouble", status=int(fault.value))
+        case "html":
+            return Response("<html><body>Maintenance</body></html>", content_type="text/html")
+        case "half":
+            return Response('{"phone":"7958555', content_type="application/json")
+        case "empty":
+            return Response("")
+        case "error":
+            return _written(fields, {"error": "error", "error_code": fault.value})
+        case "premium":
+            return _written(fields, {"phone": PREMIUM, "all_phones": [PREMIUM, *POOL]})
+        case _:
+            return Response(str(fault.value), content_type="application/json")
+
+
+def _drip(released: threading.Event) -> Iterator[bytes]:
+    for byte in b'{"phone":"' + b" " * LONGEST_HANG_SECONDS:
+        yield bytes([byte])
+        if released.wait(1):
+            return

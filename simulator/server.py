@@ -1,0 +1,125 @@
+"""Both doors, in threads: for the command and for tests. Port 0 takes a free one; ready when it returns."""
+
+import logging
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from flask import Flask
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from simulator.control import create_control
+from simulator.dialler import Dialler, Handler
+from simulator.exchange import Account, Exchange
+from simulator.faults import FaultPlan
+from simulator.front import create_front
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run a simulator."""
+
+    handler: Handler
+    account: Account = field(default_factory=lambda: Account("sim", "sim-password", "sim-apikey"))
+    host: str = "127.0.0.1"
+    front_port: int = 0
+    control_port: int = 0
+    seed: int | None = None
+    calm: bool = False
+    expose: bool = False
+
+
+class _Handler(WSGIRequestHandler):
+    # Keep-alive as the real provider's servers do, so that pooled connections are exercised.
+    protocol_version = "HTTP/1.1"
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  werkzeug's name
+        logging.getLogger("simulator").debug(message, *args)
+
+    def run_wsgi(self) -> None:
+        try:
+            super().run_wsgi()
+        except ConnectionResetError:
+            self.close_connection = True
+
+
+class Simulator:
+    """A running provider. A context manager: it stops at the end."""
+
+    def __init__(self, options: Options) -> None:
+        if options.host not in LOOPBACK and not options.expose:
+            raise ValueError("The simulator binds to loopback only, unless told with --expose.")
+        self._offset = 0.0
+        self._lock = threading.RLock()
+        self._released = threading.Event()
+        rng = random.Random(options.seed)
+        self.exchange = Exchange(options.account, rng)
+        self.faults = FaultPlan()
+        self.dialler = Dialler(options.handler, self._record, rng, calm=options.calm)
+        front = create_front(self.exchange, self.faults, self._lock, self._released, self.clock)
+        # Flask would answer a planned reset with its own 500.
+        front.config["PROPAGATE_EXCEPTIONS"] = True
+        control = create_control(
+            self.exchange,
+            self.faults,
+            self.dialler,
+            self._lock,
+            self._released,
+            self.clock,
+            self.advance,
+        )
+        self._servers = [
+            _serve(options.host, options.front_port, front),
+            _serve(options.host, options.control_port, control),
+        ]
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        self.base_url = f"http://{host}:{self._servers[0].server_port}/sys"
+        self.control_url = f"http://{host}:{self._servers[1].server_port}"
+
+    def clock(self) -> float:
+        """The simulator's time, epoch seconds."""
+        return time.time() + self._offset
+
+    def advance(self, seconds: float) -> None:
+        """Move the simulator's clock."""
+        self._offset += seconds
+
+    def release(self) -> None:
+        """Let go whatever hangs."""
+        self._released.set()
+        self._released.clear()
+
+    def close(self) -> None:
+        """Stop both doors."""
+        self._released.set()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+
+    def __enter__(self) -> "Simulator":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _record(self, entry: dict[str, Any]) -> None:
+        with self._lock:
+            self.exchange.ledger.append({"at": self.clock()} | entry)
+
+
+def _serve(host: str, port: int, app: Flask) -> BaseWSGIServer:
+    server = make_server(host, port, app, threaded=True, request_handler=_Handler)
+    server.daemon_threads = True  # type: ignore[attr-defined]  # the threaded server has it
+    server.block_on_close = False  # type: ignore[attr-defined]  # a hanging order must not hold the end
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    return server
