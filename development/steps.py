@@ -64,7 +64,9 @@ def steps(stack: Stack) -> list[Step]:
     dialled = {"cli": SUBSCRIBER, "did": "{number}"}
     return [
         Step("create: ask for a number to dial", "POST", path, created),
-        Step("dial it, as the person would (simulator)", "POST", f"{stack.control}/dial", dialled, keyed=False),
+        Step(
+            "dial it, as the person would (simulator)", "POST", f"{stack.control}/dial", dialled, keyed=False
+        ),
         Step("read, waiting up to 10 s for the call", "GET", f"{path}/{{id}}?wait=10"),
         Step("consume, once", "POST", f"{path}/{{id}}/consume", proof),
     ]
@@ -75,7 +77,7 @@ def lines(stack: Stack) -> list[str]:
     create, *rest = steps(stack)
     return [
         f"KEY={API_KEY}",
-        f"ANSWER=$({create.curl()}); echo \"$ANSWER\"",
+        f'ANSWER=$({create.curl()}); echo "$ANSWER"',
         """ID=$(echo "$ANSWER" | sed -E 's/.*"id": "([^"]+)".*/\\1/')""",
         """NUMBER=$(echo "$ANSWER" | sed -E 's/.*"number": "([^"]+)".*/\\1/')""",
         *(step.curl() for step in rest),

@@ -50,13 +50,13 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     watcher = Watcher(connection, MAX_WAITING)
     store = RedisVerificationStore(connection, keys, watcher)
     use_cases = Verifications(
-        store,
-        RedisLimits(connection, keys),
-        _provider(settings, metrics),
-        metrics,
-        clock,
-        policy,
-        settings.window_seconds,
+        store=store,
+        limits=RedisLimits(connection, keys),
+        provider=_provider(settings, metrics),
+        observer=metrics,
+        clock=clock,
+        policy=policy,
+        default_window_seconds=settings.window_seconds,
     )
     decoder = SmscCallbackDecoder(
         settings.callback_hash,

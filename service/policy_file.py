@@ -78,7 +78,9 @@ class _PolicySchema(Schema):
         required=True,
         validate=validate.Length(min=1),
     )
-    purposes = fields.Dict(_NamedField := fields.String(validate=_NAME), fields.Nested(_PurposeSchema), required=True)
+    purposes = fields.Dict(
+        _NamedField := fields.String(validate=_NAME), fields.Nested(_PurposeSchema), required=True
+    )
     clients = fields.Dict(_NamedField, fields.Nested(_ClientSchema), required=True)
     limits = fields.Nested(_LimitsSchema)
 
@@ -99,7 +101,7 @@ def read_policy(path: str) -> Policy:
     try:
         loaded: dict[str, Any] = _PolicySchema().load(document)
     except ValidationError as error:
-        mistakes = [f"{path}: {mistake}" for mistake in _flat(error.normalized_messages())]
+        mistakes = [f"{path}: {mistake}" for mistake in _flat(error.messages)]
         raise PolicyMistakes(mistakes + _foreign_purposes(path, document)) from error
     foreign = _foreign_purposes(path, document)
     if foreign:
@@ -125,7 +127,8 @@ def _policy(loaded: dict[str, Any]) -> Policy:
 
 def _purpose(name: str, table: dict[str, Any]) -> Purpose:
     sets = {key: frozenset(table[key]) for key in ("regions", "number_types") if key in table}
-    return Purpose(name, **table | sets)
+    values: dict[str, Any] = table | sets
+    return Purpose(name, **values)
 
 
 def _limits(texts: list[str]) -> tuple[Limit, ...]:

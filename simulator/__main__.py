@@ -11,8 +11,12 @@ from simulator.server import Options, Simulator
 
 def main() -> None:
     """Run until interrupted; print where the doors are."""
-    parser = argparse.ArgumentParser(prog="simulator", description="The provider, emulated. Not for production.")
-    parser.add_argument("--handler", default="http://127.0.0.1:8081/callbacks/smsc", help="the registered handler URL")
+    parser = argparse.ArgumentParser(
+        prog="simulator", description="The provider, emulated. Not for production."
+    )
+    parser.add_argument(
+        "--handler", default="http://127.0.0.1:8081/callbacks/smsc", help="the registered handler URL"
+    )
     parser.add_argument("--secret", default="dev-callback-secret", help="the handler's secret")
     parser.add_argument("--hash", default="sha1", choices=["md5", "sha1", "crc32"])
     parser.add_argument("--form", default="form", choices=["form", "xml", "json"])

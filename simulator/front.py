@@ -96,7 +96,9 @@ def _written(fields: dict[str, str], result: Any) -> Response:
             "2": f"<result><error>{result['error']}</error><error_code>{result['error_code']}</error_code></result>",
         }.get(fmt, f"ERROR = {result['error_code']} ({result['error']})")
     elif isinstance(result, list):
-        text = "\n".join(", ".join(f"{name} = {value}" for name, value in record.items()) for record in result)
+        text = "\n".join(
+            ", ".join(f"{name} = {value}" for name, value in record.items()) for record in result
+        )
     elif "balance" in result:
         text = {"2": f"<balance>{result['balance']}</balance>"}.get(fmt, result["balance"])
     else:

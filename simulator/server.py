@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -38,7 +38,7 @@ class _Handler(WSGIRequestHandler):
     # Keep-alive as the real provider's servers do, so that pooled connections are exercised.
     protocol_version = "HTTP/1.1"
 
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  werkzeug's name
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ARG002  werkzeug's name
         logging.getLogger("simulator").debug(message, *args)
 
     def run_wsgi(self) -> None:
@@ -101,7 +101,7 @@ class Simulator:
             server.shutdown()
             server.server_close()
 
-    def __enter__(self) -> "Simulator":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -53,6 +53,7 @@ class Verifications:
 
     def __init__(  # noqa: PLR0913  one parameter per port; the composition root names them all
         self,
+        *,
         store: VerificationStore,
         limits: Limits,
         provider: CallProvider,
@@ -92,8 +93,8 @@ class Verifications:
             metadata=request.metadata,
         )
         reserved, over = self._reserve(opened, now)
-        if reserved is None:
-            return Started(over.verification, created=False)
+        if isinstance(reserved, Verification):
+            return Started(reserved, created=False)
         spendings = self._spendings(opened, request.client_ip)
         wait = self._limits.spend(spendings, opened.id, now)
         if wait is not None:
@@ -164,15 +165,19 @@ class Verifications:
             )
         return asked
 
-    def _reserve(self, opened: Verification, now: datetime) -> tuple[Stored, Stored | None] | tuple[None, Stored]:
-        """The reservation and whose place it took; or None and the record that answers instead."""
+    def _reserve(
+        self,
+        opened: Verification,
+        now: datetime,
+    ) -> tuple[Stored | Verification, Stored | None]:
+        """The reservation and whose place it took, or the record that answers instead."""
         requester = opened.requester
         for _ in range(CHANGE_ATTEMPTS):
             latest = self._store.latest_of(opened.phone_number.value)
             if latest is not None:
                 latest = self._settled(latest, now)
                 if latest.verification.answers(requester, now):
-                    return None, latest
+                    return latest.verification, None
                 if not latest.verification.may_be_succeeded_by(requester, now):
                     self._refuse_second(latest, requester, now)
             reserved = self._store.reserve(opened, latest, now)
@@ -210,8 +215,8 @@ class Verifications:
             now = self._clock()
             pending = self._assign(reserved, call_number, now)
         except ProviderFailure as failure:
-            now = self._clock()
-            self._change(reserved, lambda record: record.fail(_failure_reason(failure), now), now)
+            now, reason = self._clock(), _failure_reason(failure)
+            self._change(reserved, lambda record: record.fail(reason, now), now)
             self._limits.give_back(spendings, opened.id)
             failure.verification_id = opened.id
             raise

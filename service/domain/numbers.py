@@ -55,14 +55,16 @@ class E164:
 
     @property
     def number_type(self) -> str:
-        """libphonenumber's type in lower case, for instance ``mobile``."""
+        """The type by libphonenumber, in lower case, for instance ``mobile``."""
         number_type = phonenumbers.number_type(phonenumbers.parse(self.value))
         return str(PhoneNumberType.to_string(number_type).lower())
 
     @property
     def display(self) -> str:
         """International form with spaces, for people."""
-        return str(phonenumbers.format_number(phonenumbers.parse(self.value), PhoneNumberFormat.INTERNATIONAL))
+        return str(
+            phonenumbers.format_number(phonenumbers.parse(self.value), PhoneNumberFormat.INTERNATIONAL)
+        )
 
     @property
     def uri(self) -> str:
@@ -102,6 +104,4 @@ def may_be_shown(number: E164, subscriber: E164, dial_regions: Collection[str]) 
 
     Only ordinary numbers of the allowed regions: nobody is ever charged premium for a verification.
     """
-    return (
-        number != subscriber and number.region in dial_regions and number.number_type in _DIALLABLE_TYPES
-    )
+    return number != subscriber and number.region in dial_regions and number.number_type in _DIALLABLE_TYPES

@@ -251,10 +251,15 @@ class Verification:
             case _:
                 raise NotVerified
 
-    def judge(self, call: InboundCall, now: datetime, skew: timedelta) -> tuple[Outcome, "Verification"]:
+    def judge(  # noqa: PLR0911  one return per outcome, in the order of the rules
+        self,
+        call: InboundCall,
+        now: datetime,
+        skew: timedelta,
+    ) -> tuple[Outcome, "Verification"]:
         """What a call to this number's verification does, and the record after it.
 
-        A call counts only inside ``created_at − skew ≤ at ≤ min(expires_at, now + skew)``, and only
+        A call counts only inside ``created_at - skew ≤ at ≤ min(expires_at, now + skew)``, and only
         if it is recorded before ``expires_at`` (contract, section 5.2).
         """
         current = self.at(now)

@@ -31,7 +31,6 @@ def create_surface(  # noqa: PLR0913  what every surface has
     app = Flask(name, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
     accompany(app, name, metrics)
     require_client(app, keys)
     handle_errors(app, observer)
@@ -48,8 +47,8 @@ class Surfaces:
         self.stop_waiting = stop_waiting
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """gunicorn sets SERVER_PORT from the listening socket, not from the Host header."""
+        """Gunicorn sets SERVER_PORT from the listening socket, not from the Host header."""
         app = self.by_port.get(str(environ["SERVER_PORT"]))
         if app is None:
-            return NotFound()(environ, start_response)  # type: ignore[arg-type]  # a plain WSGI environ
+            return NotFound()(environ, start_response)
         return app(environ, start_response)

@@ -14,7 +14,7 @@ _REASONS = {400: "Bad Request", 500: "Internal Server Error"}
 
 
 def write_problem(sock: Any, status_int: int, _reason: str, _message: str) -> None:
-    """gunicorn's own error page, as a problem. Its message is dropped: it echoes the request."""
+    """The error page of gunicorn, as a problem. Its message is dropped: it echoes the request."""
     code = "internal_error" if status_int == 500 else "invalid_request"  # noqa: PLR2004
     request_id.set(new_request_id())
     status = STATUS_OF[code]
@@ -30,7 +30,7 @@ def write_problem(sock: Any, status_int: int, _reason: str, _message: str) -> No
     util.write_nonblock(sock, head.encode() + body)
 
 
-class Worker(ThreadWorker):
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     """The worker class of config/gunicorn.conf.py."""
 
     def init_process(self) -> None:

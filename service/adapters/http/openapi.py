@@ -9,6 +9,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response, abort, send_from_directory
 
 from service.adapters.http.auth import no_auth
+from service.adapters.http.once import IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED
 from service.adapters.http.problems import CONTENT_TYPE, STATUS_OF
 from service.adapters.http.schemas import (
     MAX_WAIT_SECONDS,
@@ -17,7 +18,7 @@ from service.adapters.http.schemas import (
     ProblemResponse,
     VerificationResponse,
 )
-from service.adapters.http.verifications import IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, PATH
+from service.adapters.http.verifications import PATH
 
 _ALWAYS = ("unauthenticated", "store_unavailable", "internal_error", "invalid_request")
 _WITH_BODY = ("body_too_large", "unsupported_media_type", "validation_failed")

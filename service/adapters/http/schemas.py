@@ -1,6 +1,6 @@
 """The JSON of the API, by marshmallow: requests in, verifications out, and the source of the OpenAPI document."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from math import ceil
@@ -22,10 +22,9 @@ _REFERENCE = validate.Length(min=1, max=128)
 
 
 def _is_address(text: str) -> None:
+    # A zone (fe80::1%eth0) means something on one machine only.
     try:
-        if "%" in text:
-            raise ValueError
-        ip_address(text)
+        ip_address(text.replace("%", "?"))
     except ValueError as error:
         raise ValidationError("Not an IP address.") from error
 
@@ -128,7 +127,7 @@ class ProblemResponse(Schema):
     code = fields.String(metadata={"description": "Stable; meant for programs."})
     request_id = fields.String()
     retry_after = fields.Integer(metadata={"description": "Seconds; only where waiting helps."})
-    errors = fields.Dict(keys=fields.String(), values=fields.Raw())
+    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
 
 
 _CREATE = CreateRequest()
@@ -170,7 +169,9 @@ def dump_verification(record: Verification, now: datetime) -> Mapping[str, Any]:
             "purpose": record.requester.purpose,
             "reference": record.requester.reference,
             "phone_number": record.phone_number.value,
-            "call": {"number": number.value, "display": number.display, "uri": number.uri} if number else None,
+            "call": {"number": number.value, "display": number.display, "uri": number.uri}
+            if number
+            else None,
             "created_at": _rfc3339(record.created_at),
             "expires_at": _rfc3339(record.expires_at),
             "expires_in": max(ceil(left), 0),
@@ -186,9 +187,21 @@ def _load(schema: Schema, payload: Any) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = schema.load(payload)
     except ValidationError as error:
-        messages = error.normalized_messages()
-        raise ValidationFailed(errors={"body" if k == "_schema" else k: v for k, v in messages.items()}) from error
+        found: dict[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]  # marshmallow's
+        messages = {
+            "body" if name == "_schema" else str(name): list(_leaves(texts)) for name, texts in found.items()
+        }
+        raise ValidationFailed(errors=messages) from error
     return loaded
+
+
+def _leaves(messages: Any) -> Iterator[str]:
+    # marshmallow nests the messages of a dictionary's entries.
+    if isinstance(messages, dict):
+        for inner in messages.values():
+            yield from _leaves(inner)
+    else:
+        yield from messages
 
 
 def _rfc3339(time: datetime | None) -> str | None:

@@ -36,7 +36,7 @@ class RedisLimits:
     def _spend_one(self, spending: Spending, token: str, now: datetime) -> int | None:
         now_ms = int(now.timestamp() * 1000)
         period_ms = spending.limit.period_seconds * 1000
-        args = [now_ms, now_ms - period_ms, period_ms, spending.limit.count, token]
+        args: list[str | bytes | int] = [now_ms, now_ms - period_ms, period_ms, spending.limit.count, token]
         with self._connection.using("spend") as client:
             oldest = float(self._spend.run(client, [self._key(spending)], args))
         return None if oldest == 0 else max(ceil((oldest + period_ms - now_ms) / 1000), 1)

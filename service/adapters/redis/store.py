@@ -54,7 +54,12 @@ class RedisVerificationStore:
         """Take the number for a new record."""
         document = encode(verification)
         keys = [self._latest_key(verification), self._record_key(verification)]
-        args = [over.verification.id if over else "", verification.id, document, _keep_ms(verification, now)]
+        args: list[str | bytes | int] = [
+            over.verification.id if over else "",
+            verification.id,
+            document,
+            _keep_ms(verification, now),
+        ]
         with self._connection.using("reserve") as client:
             reserved = self._reserve.run(client, keys, args)
         return Stored(verification, document) if reserved else None
@@ -63,7 +68,11 @@ class RedisVerificationStore:
         """Give the number back."""
         record = stored.verification
         before = over.verification if over else None
-        args = [record.id, before.id if before else "", _keep_ms(before, now) if before else 0]
+        args: list[str | bytes | int] = [
+            record.id,
+            before.id if before else "",
+            _keep_ms(before, now) if before else 0,
+        ]
         with self._connection.using("release") as client:
             self._release.run(client, [self._latest_key(record), self._record_key(record)], args)
 
@@ -78,7 +87,13 @@ class RedisVerificationStore:
         """Store a changed record."""
         document = encode(verification)
         keys = [self._record_key(verification), self._latest_key(verification)]
-        args = [stored.version, document, _keep_ms(verification, now), verification.id, int(holding)]
+        args: list[str | bytes | int] = [
+            stored.version,
+            document,
+            _keep_ms(verification, now),
+            verification.id,
+            int(holding),
+        ]
         with self._connection.using("replace") as client:
             replaced = self._replace.run(client, keys, args)
         return Stored(verification, document) if replaced else None
@@ -93,15 +108,16 @@ class RedisVerificationStore:
         """Use a call and store what it changes."""
         latest = self._keys.latest(call.cli)
         mark = self._keys.call(call.cli, call.at)
-        args: list[str | bytes | int] = [secrets.token_hex(8), _milliseconds(keep_until, now)]
+        use: list[str | bytes | int] = [secrets.token_hex(8), _milliseconds(keep_until, now)]
         if change is None:
-            keys, change_args = [mark, latest, latest], ["", "", 0, ""]
+            keys = [mark, latest, latest]
+            use += ["", "", 0, ""]
         else:
             stored, after = change
             keys = [mark, self._record_key(after), latest]
-            change_args = [stored.version, encode(after), _keep_ms(after, now), after.id]
+            use += [stored.version, encode(after), _keep_ms(after, now), after.id]
         with self._connection.using("claim") as client:
-            answer = self._claim.run(client, keys, [*args, *change_args])
+            answer = self._claim.run(client, keys, use)
         return Claim(answer.decode())
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:

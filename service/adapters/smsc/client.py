@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 from time import monotonic
@@ -224,7 +225,7 @@ class SmscProvider:
             return Outcome.BAD_NUMBER, None
         return Outcome.OK, number
 
-    def _failure(self, outcome: Outcome) -> Exception:
+    def _failure(self, outcome: Outcome) -> Exception:  # noqa: PLR0911  the table of outcomes
         match outcome:
             case Outcome.UNREACHABLE | Outcome.TIMEOUT | Outcome.SERVER_ERROR:
                 return _NextBaseUrl(ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS))
@@ -243,8 +244,6 @@ class SmscProvider:
                 return ProviderError()
 
     def _pause(self) -> None:
-        try:
-            with self._refusal:
-                raise _CredentialsRefused
-        except _CredentialsRefused:
-            _log.error("orders paused: credentials refused", extra={"seconds": PAUSE_SECONDS})
+        with suppress(_CredentialsRefused), self._refusal:
+            raise _CredentialsRefused
+        _log.error("orders paused: credentials refused", extra={"seconds": PAUSE_SECONDS})

@@ -1,6 +1,5 @@
 """JSON lines with a request id, in which no line holds a phone number, whoever wrote it."""
 
-import logging
 import re
 from typing import Any
 

@@ -85,9 +85,7 @@ class Metrics:
         labels: tuple[str, ...],
         buckets: tuple[float, ...],
     ) -> Histogram:
-        return Histogram(
-            name, text + ".", labels, namespace=PREFIX, registry=self.registry, buckets=buckets
-        )
+        return Histogram(name, text + ".", labels, namespace=PREFIX, registry=self.registry, buckets=buckets)
 
     def _show_zeros(self) -> None:
         # Zero and absent differ for an alert.
