@@ -8,7 +8,7 @@ from redis import Redis, RedisCluster
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -18,8 +18,10 @@ from service.redis_url import Address
 Client = Redis | RedisCluster
 
 TIMEOUT_SECONDS = 0.8
-"""Of one connect and of one answer. A request makes a handful of steps and gives up at the first that
-fails, so that 503 comes well within the contract's 5 s even when every node hangs."""
+"""Of one connect and of one answer. A request gives up at the first step that fails and then at most cleans
+up once, so that 503 comes well within the contract's 5 s even when the server hangs."""
+CLUSTER_TIMEOUT_SECONDS = 0.5
+"""Shorter, because a cluster's client asks the other nodes, one after another, before it gives up."""
 RETRY_AFTER_SECONDS = 2
 
 
@@ -35,6 +37,14 @@ def _options(max_connections: int) -> dict[str, Any]:
     }
 
 
+# The cluster client's own retries come on top of each node's.
+_CLUSTER_OPTIONS: dict[str, Any] = {
+    "socket_timeout": CLUSTER_TIMEOUT_SECONDS,
+    "socket_connect_timeout": CLUSTER_TIMEOUT_SECONDS,
+    "retry": Retry(NoBackoff(), 1),
+}
+
+
 def connector(address: Address, max_connections: int) -> Callable[[], Client]:
     """How to make the client. Making one for a cluster asks its nodes, so it waits for the first use."""
     options = _options(max_connections)
@@ -45,8 +55,9 @@ def connector(address: Address, max_connections: int) -> Callable[[], Client]:
                 startup_nodes=nodes,
                 username=address.username,
                 password=address.password,
-                # The cluster client's own retries come on top of each node's.
-                **(options | {"retry": Retry(NoBackoff(), 1)}),
+                # Only the nodes of the URL are asked again, however many the cluster has.
+                dynamic_startup_nodes=False,
+                **options | _CLUSTER_OPTIONS,
             )
         case "redis+sentinel":
             sentinel = Sentinel(
@@ -84,7 +95,7 @@ class Connection:
             if self._client is None:
                 self._client = self._connect()
             yield self._client
-        except (RedisError, OSError) as error:
+        except (RedisError, RedisClusterException, OSError) as error:
             self._count_error(operation)
             raise StoreUnavailable(retry_after=RETRY_AFTER_SECONDS) from error
 

@@ -1,0 +1,190 @@
+"""What only a real server can show: TTLs, key names, slots, lost answers, restarts, hangs."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from redis.crc import key_slot
+
+from service.adapters.redis.connection import Connection, connector
+from service.adapters.redis.keys import Keys
+from service.adapters.redis.script import Script
+from service.adapters.redis.store import RedisVerificationStore
+from service.adapters.redis.watcher import Watcher
+from service.application.ports import Begun, Claim
+from service.domain.errors import StoreUnavailable
+from service.domain.limits import Limit, Scope, Spending
+from service.redis_url import Address
+from tests.conftest import PEPPER, World, open_world
+from tests.making import NOW, NUMBER, call_at, opened, pending, seconds
+from tests.redis_servers import Cluster, Server, all_keys, binary, wait_for
+
+
+def test_every_key_of_a_number_shares_one_slot() -> None:
+    keys = Keys(PEPPER)
+    verification_id = keys.new_id(NUMBER.value)
+    record = keys.record(verification_id)
+    assert record is not None
+    names = [
+        keys.latest(NUMBER.value),
+        record,
+        keys.call(NUMBER.value, NOW),
+        keys.limit("number", NUMBER.value, 5, 600),
+    ]
+
+    assert len({key_slot(name.encode()) for name in names}) == 1
+    assert len(set(names)) == len(names)
+
+
+def test_no_key_is_immortal_or_names_the_number(real_world: World) -> None:
+    """After every kind of write; the digits are looked for without their +."""
+    store, digits = real_world.store, NUMBER.digits
+
+    def check() -> None:
+        with real_world.client() as client:
+            keys = all_keys(client)
+        assert keys
+        assert [name for name, ttl in keys.items() if ttl < 0] == []
+        assert [name for name in keys if digits in name or digits[1:] in name] == []
+
+    reserved = store.reserve(opened(store.new_id(NUMBER)), None, NOW)
+    assert reserved is not None
+    check()
+    assigned = store.replace(reserved, pending(reserved.verification.id), NOW, holding=True)
+    assert assigned is not None
+    check()
+    _, verified = assigned.verification.judge(call_at(NOW), NOW, seconds(5))
+    store.claim(call_at(NOW), NOW + seconds(900), (assigned, verified), NOW)
+    check()
+    store.claim(call_at(NOW - seconds(60)), NOW + seconds(900), None, NOW)
+    real_world.limits.spend([Spending(Scope.IP, "192.0.2.1", Limit(5, 600))], "token", NOW)
+    check()
+    begun = real_world.idempotency.begin("web", "route", "key", b"body")
+    check()
+    assert isinstance(begun, Begun)
+    store.release(reserved, None, NOW)
+    check()
+
+
+def test_a_record_is_kept_until_it_may_be_forgotten(real_world: World) -> None:
+    store = real_world.store
+    reserved = store.reserve(opened(store.new_id(NUMBER)), None, NOW)
+    assert reserved is not None
+    store.replace(reserved, pending(reserved.verification.id), NOW, holding=True)
+
+    with real_world.client() as client:
+        ttls = all_keys(client).values()
+
+    # The window, a day of retention, ten seconds of padding.
+    assert all(0 <= (900 + 86400 + 10) * 1000 - ttl < 5000 for ttl in ttls)
+
+
+def test_scripts_sent_twice_do_their_work_once(real_world: World) -> None:
+    """The answer of a script can be lost with its connection, and redis-py then sends it again."""
+    with real_world.client() as client:
+        tag = "waitcall:{t}:"
+        reserve = ["", "id", b"doc", 60000]
+        claim = ["token", 60000, b"doc", b"doc2", 60000, "id"]
+        replace = [b"doc2", b"doc3", 60000, "id", "1"]
+        for name, keys, args in (
+            ("reserve", [tag + "l", tag + "v"], reserve),
+            ("claim", [tag + "c", tag + "v", tag + "l"], claim),
+            ("replace", [tag + "v", tag + "l"], replace),
+        ):
+            first = Script(name).run(client, keys, args)  # type: ignore[arg-type]  # bytes and ints
+            assert first == Script(name).run(client, keys, args)  # type: ignore[arg-type]
+            assert first in (1, b"done")
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    if binary(request.param) is None:
+        pytest.skip(f"{request.param}-server is not installed (apt install redis-server)")
+    server = Server(request.param).start()
+    yield server
+    if server.process is not None:
+        server.process.send_signal(signal.SIGCONT)
+    server.close()
+
+
+def test_a_restart_heals_by_itself_and_scripts_are_sent_again(own_server: Server) -> None:
+    for world in open_world(own_server, "restarted"):
+        first = world.store.reserve(opened(world.store.new_id(NUMBER)), None, NOW)
+        assert first is not None
+        own_server.stop()
+        with pytest.raises(StoreUnavailable) as refused:
+            world.store.get(first.verification.id)
+        assert refused.value.retry_after is not None
+
+        own_server.start()
+
+        assert world.store.get(first.verification.id) is None
+        assert world.store.reserve(opened(world.store.new_id(NUMBER)), None, NOW) is not None
+
+
+def test_a_hanging_server_is_given_up_within_bounds(own_server: Server) -> None:
+    for world in open_world(own_server, "hanging"):
+        world.store.ping()
+        assert own_server.process is not None
+        own_server.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            world.store.ping()
+        assert time.monotonic() - began < 5
+
+        own_server.process.send_signal(signal.SIGCONT)
+
+        wait_for(lambda: world.store.ping() is None)
+
+
+def test_waiters_are_told_when_the_server_goes_away(own_server: Server) -> None:
+    for world in open_world(own_server, "gone"):
+        stored = world.store.reserve(opened(world.store.new_id(NUMBER)), None, NOW)
+        assert stored is not None
+        own_server.stop()
+
+        with pytest.raises(StoreUnavailable):
+            world.store.wait_for_change(stored, 30)
+
+
+def test_a_full_watcher_refuses_at_once(valkey: Server) -> None:
+    connection = Connection(connector(Address.parse(valkey.url), 10), lambda _: None)
+    watcher = Watcher(connection, 0)
+    store = RedisVerificationStore(connection, Keys(PEPPER), watcher)
+    stored = store.reserve(opened(store.new_id(NUMBER)), store.latest_of(NUMBER.value), NOW)
+    assert stored is not None
+
+    assert not store.wait_for_change(stored, 30)
+    connection.close()
+
+
+@pytest.mark.parametrize("product", ["valkey", "redis"])
+def test_a_hanging_cluster_is_given_up_within_bounds(product: str) -> None:
+    if binary(product) is None:
+        pytest.skip(f"{product}-server is not installed (apt install redis-server)")
+    cluster = Cluster(product)
+    try:
+        for world in open_world(cluster, "cluster"):
+            assert world.store.claim(call_at(NOW), NOW, None, NOW) is Claim.DONE
+            _signal(cluster, signal.SIGSTOP)
+            for _ in range(3):
+                began = time.monotonic()
+                with pytest.raises(StoreUnavailable):
+                    world.store.get(world.store.new_id(NUMBER))
+                assert time.monotonic() - began < 5
+
+            _signal(cluster, signal.SIGCONT)
+
+            wait_for(lambda: world.store.get(world.store.new_id(NUMBER)) is None)
+    finally:
+        _signal(cluster, signal.SIGCONT)
+        cluster.close()
+
+
+def _signal(cluster: Cluster, number: signal.Signals) -> None:
+    for node in cluster.nodes:
+        process: Any = node.process
+        os.kill(process.pid, number)

@@ -1,0 +1,147 @@
+"""The store's ports in memory, held to the same contract suite as Redis."""
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import count
+
+from service.application.ports import Answer, Begun, Claim, Stored
+from service.domain.call import InboundCall
+from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
+from service.domain.limits import Spending
+from service.domain.numbers import E164
+from service.domain.verification import Verification, new_random_part
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._records: dict[str, Stored] = {}
+        self._latest: dict[str, str] = {}
+        self._calls: set[tuple[str, datetime]] = set()
+        self._versions = count(1)
+
+    def new_id(self, number: E164) -> str:
+        return f"ver_{new_random_part()}"
+
+    def get(self, verification_id: str) -> Stored | None:
+        with self._changed:
+            return self._records.get(verification_id)
+
+    def latest_of(self, number: str) -> Stored | None:
+        with self._changed:
+            return self._records.get(self._latest.get(number, ""))
+
+    def reserve(self, verification: Verification, over: Stored | None, now: datetime) -> Stored | None:
+        with self._changed:
+            number = verification.phone_number.value
+            if self._latest.get(number) != (over.verification.id if over else None):
+                return None
+            self._latest[number] = verification.id
+            return self._store(verification)
+
+    def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
+        with self._changed:
+            record = stored.verification
+            self._records.pop(record.id, None)
+            if self._latest.get(record.phone_number.value) == record.id:
+                del self._latest[record.phone_number.value]
+                if over is not None:
+                    self._latest[record.phone_number.value] = over.verification.id
+
+    def replace(
+        self, stored: Stored, verification: Verification, now: datetime, *, holding: bool = False
+    ) -> Stored | None:
+        with self._changed:
+            if self._records.get(verification.id) != stored:
+                return None
+            if holding and self._latest.get(verification.phone_number.value) != verification.id:
+                return None
+            return self._store(verification)
+
+    def claim(
+        self,
+        call: InboundCall,
+        keep_until: datetime,
+        change: tuple[Stored, Verification] | None,
+        now: datetime,
+    ) -> Claim:
+        with self._changed:
+            if (call.cli, call.at) in self._calls:
+                return Claim.REPEATED
+            if change is not None:
+                stored, after = change
+                if self._records.get(after.id) != stored:
+                    return Claim.CONFLICT
+                self._store(after)
+            self._calls.add((call.cli, call.at))
+            return Claim.DONE
+
+    def wait_for_change(self, stored: Stored, seconds: float) -> bool:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._records.get(stored.verification.id) != stored, timeout=seconds
+            )
+        return True
+
+    def ping(self) -> None:
+        pass
+
+    def _store(self, verification: Verification) -> Stored:
+        stored = Stored(verification, str(next(self._versions)).encode())
+        self._records[verification.id] = stored
+        self._changed.notify_all()
+        return stored
+
+
+class MemoryLimits:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._uses: dict[Spending, dict[str, datetime]] = {}
+
+    def spend(self, spendings: Sequence[Spending], token: str, now: datetime) -> int | None:
+        with self._lock:
+            for spending in spendings:
+                uses = self._uses.setdefault(spending, {})
+                period = spending.limit.period_seconds
+                for used, at in list(uses.items()):
+                    if (now - at).total_seconds() >= period:
+                        del uses[used]
+                if len(uses) >= spending.limit.count:
+                    left = period - (now - min(uses.values())).total_seconds()
+                    return max(-int(-left // 1), 1)
+            for spending in spendings:
+                self._uses[spending][token] = now
+            return None
+
+    def give_back(self, spendings: Sequence[Spending], token: str) -> None:
+        with self._lock:
+            for spending in spendings:
+                self._uses.get(spending, {}).pop(token, None)
+
+
+class MemoryIdempotency:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[str, tuple[bytes, Answer | None]] = {}
+
+    def begin(self, client: str, route: str, key: str, request: bytes) -> Begun | Answer:
+        name = f"{client} {route} {key}"
+        with self._lock:
+            if name not in self._kept:
+                self._kept[name] = (request, None)
+                return Begun(name, request, "")
+            known, answer = self._kept[name]
+            if known != request:
+                raise IdempotencyKeyReused
+            if answer is None:
+                raise IdempotencyInFlight(retry_after=1)
+            return answer
+
+    def complete(self, begun: Begun, answer: Answer, keep_seconds: int) -> None:
+        with self._lock:
+            self._kept[begun.key] = (begun.version, answer)
+
+    def abandon(self, begun: Begun) -> None:
+        with self._lock:
+            self._kept.pop(begun.key, None)

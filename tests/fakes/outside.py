@@ -1,0 +1,61 @@
+"""The provider and the observer, small and remembering."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+from service.domain.call import InboundCall, Kind, Outcome
+from service.domain.errors import ProviderFailure
+from service.domain.numbers import E164
+from service.domain.verification import Verification
+
+SHOWN = E164("+79585551234")
+
+
+class FakeProvider:
+    """Gives ``SHOWN``, or raises what ``failures`` holds first. ``during`` runs inside each order."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.orders: list[E164] = []
+        self.failures: list[ProviderFailure] = []
+        self.during: Callable[[], None] = lambda: None
+
+    def order(self, subscriber: E164) -> E164:
+        with self._lock:
+            self.orders.append(subscriber)
+            failure = self.failures.pop(0) if self.failures else None
+        self.during()
+        if failure is not None:
+            raise failure
+        return SHOWN
+
+
+class RecordingObserver:
+    """Counts what it is told; also the adapters' metrics."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.counts: Counter[tuple[str, ...]] = Counter()
+
+    def _count(self, *words: str) -> None:
+        with self._lock:
+            self.counts[words] += 1
+
+    def started(self, verification: Verification) -> None:
+        self._count("started")
+
+    def verified(self, verification: Verification, call: InboundCall) -> None:
+        self._count("verified")
+
+    def finished(self, verification: Verification) -> None:
+        self._count("finished", str(verification.status), str(verification.reason or "none"))
+
+    def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
+        self._count("callback", str(kind), str(outcome))
+
+    def refused(self, client: str, code: str) -> None:
+        self._count("refused", client, code)
+
+    def provider_request(self, operation: str, outcome: str, seconds: float) -> None:
+        self._count("provider", operation, outcome)

@@ -1,0 +1,119 @@
+"""Short ways to make what tests are about."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from service.application.calls import Calls
+from service.application.ports import Clock, Limits, VerificationStore
+from service.application.verifications import Verifications
+from service.domain.call import InboundCall
+from service.domain.limits import Limit, Scope
+from service.domain.numbers import E164
+from service.domain.policy import Client, OnConcurrent, Policy, Purpose
+from service.domain.verification import Requester, Verification
+from tests.fakes.outside import FakeProvider, RecordingObserver
+
+NUMBER = E164("+79991234567")
+OTHER_NUMBER = E164("+79991234568")
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+LOGIN = Purpose("login")
+T = TypeVar("T")
+
+POLICY = Policy(
+    dial_regions=frozenset({"RU"}),
+    purposes={
+        "login": LOGIN,
+        "contested_login": Purpose("contested_login", on_concurrent=OnConcurrent.CONTEST),
+        "reset": Purpose("reset", max_window_seconds=600, require_reference=True),
+        "mobile_only": Purpose(
+            "mobile_only", regions=frozenset({"RU"}), number_types=frozenset({"mobile"})
+        ),
+    },
+    clients={
+        "web": Client(
+            "web", frozenset({"login", "contested_login", "reset", "mobile_only"}), default_region="RU"
+        ),
+        "app": Client("app", frozenset({"login"})),
+    },
+)
+
+
+def with_limits(**texts: list[str]) -> Policy:
+    limits = {Scope(name): tuple(Limit.parse(text) for text in each) for name, each in texts.items()}
+    return replace(POLICY, limits=limits)
+
+
+def opened(
+    verification_id: str,
+    *,
+    number: E164 = NUMBER,
+    now: datetime = NOW,
+    rules: Purpose = LOGIN,
+    client: str = "web",
+    reference: str | None = "flow",
+    window_seconds: int = 900,
+) -> Verification:
+    return Verification.open(
+        verification_id=verification_id,
+        requester=Requester(client, rules.name, reference),
+        phone_number=number,
+        rules=rules,
+        window_seconds=window_seconds,
+        now=now,
+    )
+
+
+def pending(verification_id: str = "ver_1", **made: object) -> Verification:
+    record = opened(verification_id, **made)  # type: ignore[arg-type]  # as given to opened
+    return record.assign(E164("+79585551234"), record.created_at)
+
+
+def call_at(moment: datetime, number: E164 = NUMBER) -> InboundCall:
+    return InboundCall(number.value, moment.replace(microsecond=0))
+
+
+def use_cases(
+    store: VerificationStore,
+    limits: Limits,
+    provider: FakeProvider,
+    observer: RecordingObserver,
+    clock: Clock,
+    policy: Policy = POLICY,
+) -> tuple[Verifications, Calls]:
+    verifications = Verifications(
+        store=store,
+        limits=limits,
+        provider=provider,
+        observer=observer,
+        clock=clock,
+        policy=policy,
+        default_window_seconds=900,
+    )
+    return verifications, Calls(store, observer, clock)
+
+
+def together(count: int, act: Callable[[int], T]) -> list[T | Exception]:
+    """Run ``act(0…count-1)`` in as many threads, released at once; results and errors in order."""
+    barrier = threading.Barrier(count)
+    results: list[T | Exception] = [RuntimeError("did not run")] * count
+
+    def run(index: int) -> None:
+        barrier.wait()
+        try:
+            results[index] = act(index)
+        except Exception as error:
+            results[index] = error
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def seconds(count: float) -> timedelta:
+    return timedelta(seconds=count)
