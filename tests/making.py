@@ -28,9 +28,7 @@ POLICY = Policy(
         "login": LOGIN,
         "contested_login": Purpose("contested_login", on_concurrent=OnConcurrent.CONTEST),
         "reset": Purpose("reset", max_window_seconds=600, require_reference=True),
-        "mobile_only": Purpose(
-            "mobile_only", regions=frozenset({"RU"}), number_types=frozenset({"mobile"})
-        ),
+        "mobile_only": Purpose("mobile_only", regions=frozenset({"RU"}), number_types=frozenset({"mobile"})),
     },
     clients={
         "web": Client(
@@ -67,7 +65,7 @@ def opened(
 
 
 def pending(verification_id: str = "ver_1", **made: object) -> Verification:
-    record = opened(verification_id, **made)  # type: ignore[arg-type]  # as given to opened
+    record = opened(verification_id, **made)
     return record.assign(E164("+79585551234"), record.created_at)
 
 

@@ -49,9 +49,7 @@ class Server:
         return Redis(port=self.port, socket_timeout=5)
 
     def start(self) -> "Server":
-        self.process = subprocess.Popen(
-            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(self._answers)
         return self
 
@@ -99,9 +97,9 @@ class Cluster:
         with node.client() as client:
             info: Any = client.execute_command("CLUSTER INFO")
             text = str(info)
-            return "cluster_state:ok" in text.replace("'", "").replace(": ", ":").replace(
-                ", ", "\n"
-            ) and len(list(client.execute_command("CLUSTER NODES"))) == len(self.nodes)
+            return "cluster_state:ok" in text.replace("'", "").replace(": ", ":").replace(", ", "\n") and len(
+                list(client.execute_command("CLUSTER NODES"))
+            ) == len(self.nodes)
 
 
 def wait_for(condition: Any, seconds: float = 20) -> None:
@@ -122,6 +120,4 @@ def all_keys(client: Any) -> dict[str, int]:
     nodes = [client]
     if isinstance(client, RedisCluster):
         nodes = [client.get_redis_connection(node) for node in client.get_primaries()]
-    return {
-        key.decode(): node.pttl(key) for node in nodes for key in node.scan_iter(count=1000)
-    }
+    return {key.decode(): node.pttl(key) for node in nodes for key in node.scan_iter(count=1000)}

@@ -18,7 +18,7 @@ from service.domain.errors import (
     ValidationFailed,
     VerificationInProgress,
 )
-from service.domain.limits import Scope, Spending
+from service.domain.limits import Scope, Spending, network_of
 from service.domain.numbers import E164
 from service.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy, Purpose
 from service.domain.verification import FINISHED, Reason, Requester, Status, Verification
@@ -196,7 +196,7 @@ class Verifications:
         subjects = {
             Scope.NUMBER: opened.phone_number.value,
             Scope.CLIENT: opened.requester.client,
-            Scope.IP: client_ip,
+            Scope.IP: client_ip and network_of(client_ip),
             Scope.COUNTRY: opened.region,
             Scope.GLOBAL: "",
         }

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _TEXT = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,4})?([smhd])", re.ASCII)
@@ -54,3 +55,13 @@ class Spending:
     scope: Scope
     subject: str
     limit: Limit
+
+
+def network_of(address: str) -> str:
+    """What one subscriber of a network has: an IPv4 address, or the /64 of an IPv6 one."""
+    parsed = ip_address(address)
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((parsed, 64), strict=False))

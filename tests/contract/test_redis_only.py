@@ -94,8 +94,8 @@ def test_scripts_sent_twice_do_their_work_once(real_world: World) -> None:
             ("claim", [tag + "c", tag + "v", tag + "l"], claim),
             ("replace", [tag + "v", tag + "l"], replace),
         ):
-            first = Script(name).run(client, keys, args)  # type: ignore[arg-type]  # bytes and ints
-            assert first == Script(name).run(client, keys, args)  # type: ignore[arg-type]
+            first = Script(name).run(client, keys, args)
+            assert first == Script(name).run(client, keys, args)
             assert first in (1, b"done")
 
 

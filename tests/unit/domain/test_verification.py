@@ -1,0 +1,188 @@
+"""The transitions, value in and value out."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.domain.call import InboundCall, Outcome
+from service.domain.errors import (
+    AlreadyConsumed,
+    AlreadyVerified,
+    Contested,
+    Expired,
+    NotVerified,
+    PurposeMismatch,
+    ReferenceMismatch,
+    ServiceError,
+)
+from service.domain.policy import OnConcurrent, Purpose
+from service.domain.verification import Reason, Requester, Status, Verification
+from tests.making import NOW, OTHER_NUMBER, call_at, opened, pending, seconds
+
+SKEW = seconds(5)
+CONTESTING = Purpose("login", on_concurrent=OnConcurrent.CONTEST)
+
+
+def verified() -> Verification:
+    outcome, record = pending().judge(call_at(NOW), NOW, SKEW)
+    assert outcome is Outcome.CONFIRMED
+    return record
+
+
+@pytest.mark.parametrize(
+    ("call", "now", "outcome"),
+    [
+        (-5, 0, Outcome.CONFIRMED),
+        (-6, 0, Outcome.EARLY),
+        (0, 899, Outcome.CONFIRMED),
+        (0, 900, Outcome.LATE),
+        (899, 899, Outcome.CONFIRMED),
+        (900, 899, Outcome.CONFIRMED),
+        (901, 899, Outcome.LATE),
+        (905, 900, Outcome.LATE),
+        (15, 10, Outcome.CONFIRMED),
+        (16, 10, Outcome.EARLY),
+        (901, 5000, Outcome.LATE),
+    ],
+)
+def test_a_call_counts_only_inside_its_window(call: int, now: int, outcome: Outcome) -> None:
+    """Seconds after creation of the call and of its record; the window is 900, the skew 5."""
+    judged, after = pending().judge(call_at(NOW + seconds(call)), NOW + seconds(now), SKEW)
+
+    assert judged is outcome
+    assert (after.status is Status.VERIFIED) == (outcome is Outcome.CONFIRMED)
+
+
+def test_a_late_call_says_so_on_the_record() -> None:
+    _, after = pending().judge(call_at(NOW + seconds(905)), NOW + seconds(905), SKEW)
+
+    assert (after.status, after.reason) == (Status.EXPIRED, Reason.LATE_CALL)
+
+
+def test_a_call_of_another_number_matches_nothing() -> None:
+    assert pending().judge(call_at(NOW, OTHER_NUMBER), NOW, SKEW) == (Outcome.UNMATCHED, pending())
+
+
+def test_a_call_while_the_order_is_under_way_matches_nothing() -> None:
+    """Nobody has been shown the number yet."""
+    assert opened("ver_1").judge(call_at(NOW), NOW, SKEW)[0] is Outcome.UNMATCHED
+
+
+@pytest.mark.parametrize("ended", [Status.CANCELED, Status.FAILED])
+def test_a_call_to_an_ended_record_matches_nothing(ended: Status) -> None:
+    assert replace(pending(), status=ended).judge(call_at(NOW), NOW, SKEW)[0] is Outcome.UNMATCHED
+
+
+def test_second_call_in_window_is_repeated_not_confirmed() -> None:
+    later = InboundCall(verified().phone_number.value, NOW + seconds(7))
+
+    assert verified().judge(later, NOW + seconds(7), SKEW) == (Outcome.REPEATED, verified())
+
+
+def test_a_contested_record_is_not_verified_by_a_call() -> None:
+    contested = pending(rules=CONTESTING).contest(NOW)
+
+    assert contested.status is Status.CONTESTED
+    assert contested.judge(call_at(NOW), NOW, SKEW) == (Outcome.CONTESTED, contested)
+
+
+def test_a_contest_during_the_order_is_not_forgotten() -> None:
+    assigned = opened("ver_1", rules=CONTESTING).contest(NOW).assign(OTHER_NUMBER, NOW)
+
+    assert (assigned.status, assigned.reason) == (Status.CONTESTED, Reason.CONCURRENT_REQUEST)
+
+
+def test_refuse_leaves_the_live_one_as_it_is() -> None:
+    assert pending().contest(NOW) == pending()
+
+
+def test_time_alone_expires_and_lapses() -> None:
+    assert pending().at(NOW + seconds(899)).status is Status.PENDING
+    assert pending().at(NOW + seconds(900)).reason is Reason.NO_CALL
+    assert verified().at(NOW + seconds(299)).status is Status.VERIFIED
+    assert verified().at(NOW + seconds(300)).reason is Reason.NOT_CONSUMED
+    assert opened("ver_1").at(NOW + seconds(28)).status is Status.FAILED
+
+
+@pytest.mark.parametrize(
+    ("purpose", "reference", "refusal"),
+    [
+        ("reset", "flow", PurposeMismatch),
+        ("reset", "other", PurposeMismatch),
+        ("login", "other", ReferenceMismatch),
+        ("login", None, ReferenceMismatch),
+        ("login", "", ReferenceMismatch),
+    ],
+)
+def test_a_proof_is_bound_to_purpose_and_reference(
+    purpose: str, reference: str | None, refusal: type[ServiceError]
+) -> None:
+    with pytest.raises(refusal):
+        verified().consume(purpose, reference, NOW)
+
+
+def test_a_missing_reference_equals_a_missing_one() -> None:
+    without = replace(verified(), requester=Requester("web", "login", None))
+
+    assert without.consume("login", None, NOW).status is Status.CONSUMED
+    with pytest.raises(ReferenceMismatch):
+        without.consume("login", "flow", NOW)
+
+
+@pytest.mark.parametrize(
+    ("record", "now", "refusal"),
+    [
+        (pending(), NOW, NotVerified),
+        (pending().cancel(NOW), NOW, NotVerified),
+        (pending().fail(Reason.PROVIDER_ERROR, NOW), NOW, NotVerified),
+        (pending(rules=CONTESTING).contest(NOW), NOW, Contested),
+        (verified().consume("login", "flow", NOW), NOW, AlreadyConsumed),
+        (verified(), NOW + seconds(300), Expired),
+        (pending(), NOW + seconds(900), Expired),
+    ],
+)
+def test_only_a_verified_one_is_consumed(
+    record: Verification, now: object, refusal: type[ServiceError]
+) -> None:
+    with pytest.raises(refusal):
+        record.consume("login", "flow", now)
+
+
+def test_cancel_ends_what_waits_and_leaves_what_ended() -> None:
+    contested = pending(rules=CONTESTING).contest(NOW)
+    expired = pending().at(NOW + seconds(900))
+
+    assert pending().cancel(NOW).reason is Reason.BY_CLIENT
+    assert contested.cancel(NOW).status is Status.CANCELED
+    assert expired.cancel(NOW) == expired
+    for record in (verified(), verified().consume("login", "flow", NOW)):
+        with pytest.raises(AlreadyVerified):
+            record.cancel(NOW)
+
+
+def test_a_verified_one_keeps_its_number_for_the_cooldown_only() -> None:
+    assert verified().busy_until(NOW + seconds(29)) == NOW + seconds(30)
+    assert verified().busy_until(NOW + seconds(30)) is None
+    consumed = verified().consume("login", "flow", NOW + seconds(1))
+    assert consumed.busy_until(NOW + seconds(29)) == NOW + seconds(30)
+
+
+def test_without_a_reference_nobody_is_the_same_requester() -> None:
+    nobody = Requester("web", "login", None)
+
+    assert not nobody.same_as(nobody)
+    assert Requester("web", "login", "a").same_as(Requester("web", "login", "a"))
+    assert not Requester("web", "login", "a").same_as(Requester("app", "login", "a"))
+
+
+def test_instants_are_whole_seconds_so_that_what_is_said_is_what_is_decided() -> None:
+    fraction = NOW + seconds(0.75)
+    record = opened("ver_1", now=fraction).assign(OTHER_NUMBER, fraction)
+
+    assert record.created_at == NOW
+    assert record.at(NOW + seconds(900)).status is Status.EXPIRED
+
+
+def test_a_record_never_shows_its_number_by_accident() -> None:
+    assert "1234567" not in repr(pending())
+    assert "1234567" not in repr(call_at(NOW))
