@@ -41,11 +41,9 @@ class _Handler(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ARG002  werkzeug's name
         logging.getLogger("simulator").debug(message, *args)
 
-    def run_wsgi(self) -> None:
-        try:
-            super().run_wsgi()
-        except ConnectionResetError:
-            self.close_connection = True
+    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:  # noqa: ARG002
+        # A planned reset: the peer sees the connection closed without an answer.
+        self.close_connection = True
 
 
 class Simulator:

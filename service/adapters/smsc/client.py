@@ -39,6 +39,8 @@ BREAKER_SECONDS = 10
 PAUSE_SECONDS = 15
 """After wrong credentials or a blocked address: repeated errors earn a longer block (section 0)."""
 RETRY_AFTER_SECONDS = 5
+_SOCKET_SHARE = 0.95
+"""Of the budget: a plain hang ends, and is counted, on its socket; the rest of the budget is for drips."""
 
 _log = logging.getLogger(__name__)
 
@@ -137,7 +139,7 @@ class SmscProvider:
         self._http.clear()
 
     def _within_budget(self, subscriber: E164) -> E164:
-        deadline = monotonic() + self._account.budget_seconds
+        deadline = monotonic() + self._account.budget_seconds * _SOCKET_SHARE
         future = self._threads.submit(self._over_base_urls, subscriber, deadline)
         future.add_done_callback(lambda _: self._in_flight.release())
         try:
@@ -170,10 +172,8 @@ class SmscProvider:
         try:
             status, body = self._post(base_url, order_fields(subscriber.digits), timeout_seconds)
             outcome, number = self._read(status, body, subscriber)
-        except (urllib3.exceptions.ReadTimeoutError, urllib3.exceptions.ConnectTimeoutError):
-            outcome, number = Outcome.TIMEOUT, None
-        except urllib3.exceptions.HTTPError:
-            number = None
+        except urllib3.exceptions.HTTPError as error:
+            outcome, number = _transport_outcome(error), None
         finally:
             self._metrics.provider_request(OPERATION, outcome, monotonic() - began)
         if number is not None:
@@ -247,3 +247,13 @@ class SmscProvider:
         with suppress(_CredentialsRefused), self._refusal:
             raise _CredentialsRefused
         _log.error("orders paused: credentials refused", extra={"seconds": PAUSE_SECONDS})
+
+
+def _transport_outcome(error: urllib3.exceptions.HTTPError) -> Outcome:
+    # A refused connection is a ConnectTimeoutError too, by inheritance.
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+    return (
+        Outcome.TIMEOUT
+        if isinstance(error, urllib3.exceptions.TimeoutError) and not refused
+        else (Outcome.UNREACHABLE)
+    )

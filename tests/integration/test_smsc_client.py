@@ -1,0 +1,242 @@
+"""The order against the simulator's sockets: every way in which the provider can fail."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+
+from service.adapters.smsc.client import BREAKER_FAILURES, Account, SmscProvider
+from service.domain.errors import NumberRefused, ProviderError, ProviderFailure, ProviderUnavailable
+from service.domain.numbers import E164, may_be_shown
+from simulator.dialler import Handler
+from simulator.exchange import POOL
+from simulator.server import Options, Simulator
+from tests.fakes.outside import RecordingObserver
+from tests.making import NUMBER, together
+from tests.redis_servers import free_port
+
+BUDGET = 1.0
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    handler = Handler("http://127.0.0.1:9/callbacks/smsc", "a-secret-of-the-tests")
+    with Simulator(Options(handler, calm=True)) as running:
+        yield running
+
+
+@pytest.fixture
+def ordering(observer: RecordingObserver) -> Iterator[Callable[..., SmscProvider]]:
+    made: list[SmscProvider] = []
+
+    def make(
+        base_urls: Sequence[str],
+        credentials: dict[str, str] | None = None,
+        max_in_flight: int = 50,
+        budget: float = BUDGET,
+    ) -> SmscProvider:
+        account = Account(base_urls, credentials or {"apikey": "sim-apikey"}, budget)
+        shown = partial(may_be_shown, dial_regions={"RU"})
+        made.append(SmscProvider(account, shown, observer, max_in_flight))
+        return made[-1]
+
+    yield make
+    for provider in made:
+        provider.close()
+
+
+def plan(simulator: Simulator, *steps: tuple[str, Any], always: tuple[str, Any] | None = None) -> None:
+    written = [{"kind": kind, "value": value} for kind, value in steps]
+    simulator.faults.load(written, {"kind": always[0], "value": always[1]} if always else None)
+
+
+def outcomes(observer: RecordingObserver) -> dict[str, int]:
+    return {words[2]: count for words, count in observer.counts.items() if words[0] == "provider"}
+
+
+@pytest.mark.parametrize("credentials", [{"apikey": "sim-apikey"}, {"login": "sim", "psw": "sim-password"}])
+def test_an_order_goes_by_post_with_its_secrets_in_the_body(
+    simulator, ordering, observer, credentials
+) -> None:
+    number = ordering([simulator.base_url], credentials).order(NUMBER)
+
+    assert number.digits in POOL
+    entry = simulator.exchange.ledger[-1]
+    assert (entry["method"], entry["query"]) == ("POST", "")
+    assert {"phone": "79991234567", "fmt": "3", "charset": "utf-8"}.items() <= entry["fields"].items()
+    assert outcomes(observer) == {"ok": 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "refusal", "outcome"),
+    [
+        (("status", 500), ProviderUnavailable, "server_error"),
+        (("status", 503), ProviderUnavailable, "server_error"),
+        (("reset", None), ProviderUnavailable, "unreachable"),
+        (("hang", None), ProviderUnavailable, "timeout"),
+        (("error", 9), ProviderUnavailable, "throttled"),
+        (("html", None), ProviderError, "unreadable"),
+        (("half", None), ProviderError, "unreadable"),
+        (("empty", None), ProviderError, "unreadable"),
+        (("answer", "[]"), ProviderError, "unreadable"),
+        (("answer", "x" * 100000), ProviderError, "unreadable"),
+        (("status", 302), ProviderError, "unreadable"),
+        (("premium", None), ProviderError, "bad_number"),
+        (("answer", '{"phone":"79991234567"}'), ProviderError, "bad_number"),
+        (("answer", '{"phone":"12025550123"}'), ProviderError, "bad_number"),
+        (("answer", '{"phone":"70000000000"}'), ProviderError, "bad_number"),
+        (("answer", '{"phone":"79585551234","all_phones":["79585555678"]}'), ProviderError, "bad_number"),
+        (("error", 1), ProviderError, "rejected"),
+        (("error", 3), ProviderError, "rejected"),
+        (("error", 99), ProviderError, "rejected"),
+        (("error", 2), ProviderError, "credentials"),
+        (("error", 4), ProviderError, "credentials"),
+        (("error", 7), NumberRefused, "number_refused"),
+        (("error", 8), NumberRefused, "number_refused"),
+    ],
+)
+def test_each_failure_is_told_apart_and_counted(  # noqa: PLR0917  fixtures and a table
+    simulator, ordering, observer, fault, refusal, outcome
+) -> None:
+    plan(simulator, fault)
+
+    with pytest.raises(refusal) as failed:
+        ordering([simulator.base_url]).order(NUMBER)
+
+    assert type(failed.value) is refusal
+    assert (failed.value.retry_after is not None) == (refusal is ProviderUnavailable)
+    assert outcomes(observer) == {outcome: 1}
+
+
+@pytest.mark.parametrize(
+    "fault", [("status", 500), ("reset", None), ("hang", None), ("html", None), ("empty", None)]
+)
+def test_the_next_base_url_helps_where_the_first_gives_nothing(simulator, ordering, observer, fault) -> None:
+    plan(simulator, fault)
+
+    assert ordering([simulator.base_url, simulator.base_url]).order(NUMBER).digits in POOL
+    assert outcomes(observer)["ok"] == 1
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 7, 9])
+def test_an_error_code_is_never_asked_again(simulator, ordering, observer, code) -> None:
+    plan(simulator, ("error", code))
+
+    with pytest.raises(ProviderFailure):
+        ordering([simulator.base_url, simulator.base_url]).order(NUMBER)
+    assert len(simulator.exchange.ledger) == 1
+
+
+def test_the_last_host_decides_what_it_was(simulator, ordering, observer) -> None:
+    plan(simulator, ("html", None), ("status", 500))
+    with pytest.raises(ProviderUnavailable):
+        ordering([simulator.base_url] * 2).order(NUMBER)
+    plan(simulator, ("status", 500), ("html", None))
+    with pytest.raises(ProviderError):
+        ordering([simulator.base_url] * 2).order(NUMBER)
+
+
+def test_nobody_listening_is_unavailable(ordering, observer) -> None:
+    with pytest.raises(ProviderUnavailable):
+        ordering([f"http://127.0.0.1:{free_port()}/sys"]).order(NUMBER)
+    assert outcomes(observer) == {"unreachable": 1}
+
+
+@pytest.mark.parametrize("fault", ["hang", "drip"])
+def test_one_budget_holds_over_all_tries_even_byte_by_byte(simulator, ordering, fault) -> None:
+    """The bound of a failure, with room for a slow machine; not a benchmark."""
+    plan(simulator, always=(fault, None))
+    began = time.monotonic()
+
+    with pytest.raises(ProviderUnavailable):
+        ordering([simulator.base_url] * 3).order(NUMBER)
+
+    assert time.monotonic() - began < BUDGET + 1
+    simulator.release()
+
+
+def test_headers_that_drip_do_not_hold_an_order(ordering) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ended = threading.Event()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 600:
+                    if ended.wait(0.1):
+                        return
+                    connection.send(bytes([byte]))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(ProviderUnavailable):
+            ordering([f"http://127.0.0.1:{server.getsockname()[1]}/sys"]).order(NUMBER)
+        ended.set()
+        thread.join()
+
+
+def test_the_breaker_opens_after_repeated_failures(simulator, ordering, observer) -> None:
+    plan(simulator, always=("status", 500))
+    provider = ordering([simulator.base_url])
+    for _ in range(BREAKER_FAILURES + 3):
+        with pytest.raises(ProviderUnavailable) as refused:
+            provider.order(NUMBER)
+        assert 1 <= (refused.value.retry_after or 0) <= 20
+
+    assert outcomes(observer) == {"server_error": BREAKER_FAILURES, "not_sent": 3}
+    assert len(simulator.exchange.ledger) == BREAKER_FAILURES
+
+
+@pytest.mark.parametrize("fault", [("error", 3), ("error", 7), ("html", None), ("premium", None)])
+def test_refusals_of_single_orders_never_open_it(simulator, ordering, observer, fault) -> None:
+    plan(simulator, *[fault] * (BREAKER_FAILURES + 3))
+    provider = ordering([simulator.base_url])
+    for _ in range(BREAKER_FAILURES + 3):
+        with pytest.raises(ProviderFailure):
+            provider.order(NUMBER)
+
+    assert provider.order(NUMBER).digits in POOL
+
+
+@pytest.mark.parametrize("code", [2, 4])
+def test_refused_credentials_pause_all_orders(simulator, ordering, code) -> None:
+    """Frequent errors block the address: section 0."""
+    plan(simulator, ("error", code))
+    provider = ordering([simulator.base_url])
+    with pytest.raises(ProviderError):
+        provider.order(NUMBER)
+    with pytest.raises(ProviderUnavailable) as paused:
+        provider.order(E164("+79991234568"))
+
+    assert 1 <= (paused.value.retry_after or 0) <= 20
+    assert len(simulator.exchange.ledger) == 1
+
+
+def test_orders_beyond_the_bulkhead_are_refused_at_once(simulator, ordering, observer) -> None:
+    plan(simulator, always=("hang", None))
+    provider = ordering([simulator.base_url], max_in_flight=3)
+
+    results = together(5, lambda _: provider.order(NUMBER))
+
+    assert all(isinstance(result, ProviderUnavailable) for result in results)
+    assert outcomes(observer)["not_sent"] == 2
+    simulator.release()
+
+
+def test_connections_are_pooled(simulator, ordering) -> None:
+    provider = ordering([simulator.base_url])
+    for last in range(5):
+        provider.order(E164(f"+7999123456{last}"))
+    pool = provider._http.connection_from_url(simulator.base_url)
+
+    assert (pool.num_connections, pool.num_requests) == (1, 5)
+
+
+def test_credentials_never_show_in_a_repr(ordering, simulator) -> None:
+    account = Account([simulator.base_url], {"apikey": "the-secret-itself"}, 1)
+
+    assert "the-secret-itself" not in repr(account)

@@ -1,0 +1,261 @@
+"""For every form, charset and hash: the right message is believed, each single alteration is not.
+
+The messages are written here by hand from smsc-api.md section 2, not by the simulator.
+"""
+
+import hashlib
+import json
+import zlib
+from datetime import UTC, datetime
+from itertools import product
+from urllib.parse import quote_from_bytes
+
+import pytest
+
+from service.adapters.smsc.callback import SmscCallbackDecoder
+from service.domain.call import InboundCall, Kind, OtherMessage
+from service.domain.errors import CallbackMalformed, CallbackRejected
+
+SECRET = "s3cr3t-key_1"
+PREVIOUS = "an-older-secret_0"
+CODECS = {"windows-1251": "cp1251", "utf-8": "utf-8", "koi8-r": "koi8-r"}
+FORMS = ("form", "xml", "json", "query")
+HASHES = ("md5", "sha1", "crc32")
+CALL = {"waitcall": "1", "phone": "79991234567", "ts": "1700000000"}
+SMS = {"phone": "79991234567", "mes": "Привет", "to": "79037676765"}
+STATUS = {"id": "1001", "phone": "79991234567", "status": "1", "err": "0"}
+COVERED = {"call": ("phone", "ts"), "sms": ("phone", "mes", "to"), "status": ("id", "phone", "status")}
+MESSAGES = {"call": CALL, "sms": SMS, "status": STATUS}
+ALL = list(product(FORMS, CODECS, HASHES, MESSAGES))
+
+
+def decoder(hash_name: str = "sha1") -> SmscCallbackDecoder:
+    return SmscCallbackDecoder(hash_name, [SECRET, PREVIOUS])
+
+
+def digest(hash_name: str, kind: str, fields: dict[str, str], codec: str, secret: str = SECRET) -> str:
+    text = ":".join([*(fields[name] for name in COVERED[kind]), secret]).encode(codec)
+    return str(zlib.crc32(text)) if hash_name == "crc32" else hashlib.new(hash_name, text).hexdigest()
+
+
+def written(form: str, charset: str, fields: dict[str, str]) -> tuple[bytes, bytes]:
+    """Query string and body."""
+    codec = CODECS[charset]
+    if form == "json":
+        return f"charset={charset}".encode(), json.dumps(fields, ensure_ascii=False).encode(codec)
+    if form == "xml":
+        inner = "".join(f"<{name}>{value}</{name}>" for name, value in fields.items())
+        return b"", f'<?xml version="1.0" encoding="{charset}"?><any>{inner}</any>'.encode(codec)
+    encoded = "&".join(f"{name}={quote_from_bytes(value.encode(codec))}" for name, value in fields.items())
+    return (encoded.encode(), b"") if form == "query" else (b"", encoded.encode())
+
+
+def signed(kind: str, charset: str, hash_name: str, secret: str = SECRET) -> dict[str, str]:
+    fields = MESSAGES[kind] | {"charset": charset}
+    return fields | {hash_name: digest(hash_name, kind, fields, CODECS[charset], secret)}
+
+
+def expected(kind: str) -> object:
+    if kind == "call":
+        return InboundCall("+79991234567", datetime.fromtimestamp(1700000000, UTC))
+    return OtherMessage(Kind(kind))
+
+
+@pytest.mark.parametrize(("form", "charset", "hash_name", "kind"), ALL)
+def test_the_right_message_is_believed(form: str, charset: str, hash_name: str, kind: str) -> None:
+    for secret in (SECRET, PREVIOUS):
+        query, body = written(form, charset, signed(kind, charset, hash_name, secret))
+
+        assert expected(kind) == decoder(hash_name).decode(query, body)
+
+
+@pytest.mark.parametrize(("form", "charset", "hash_name", "kind"), ALL)
+def test_each_single_alteration_is_refused(form: str, charset: str, hash_name: str, kind: str) -> None:
+    right = signed(kind, charset, hash_name)
+    last = {"0": "1"}.get(right[hash_name][-1], "0")
+    alterations = [right | {name: right[name] + "7" for name in (covered,)} for covered in COVERED[kind]] + [
+        right | {hash_name: right[hash_name][:-1] + last},
+        right | {hash_name: ""},
+        right | {hash_name: digest(hash_name, kind, right, CODECS[charset], "x" * 16)},
+        {name: value for name, value in right.items() if name != hash_name},
+    ]
+    for altered in alterations:
+        with pytest.raises((CallbackRejected, CallbackMalformed)):
+            decoder(hash_name).decode(*written(form, charset, altered))
+
+
+@pytest.mark.parametrize("other", HASHES)
+def test_only_the_configured_hash_counts(other: str) -> None:
+    for configured in HASHES:
+        if configured != other:
+            with pytest.raises(CallbackRejected):
+                decoder(configured).decode(*written("form", "utf-8", signed("call", "utf-8", other)))
+
+
+@pytest.mark.parametrize(
+    ("text", "md5", "sha1", "crc32"),
+    [
+        (
+            "waitcall=1&phone=79991234567&ts=1700000000",
+            ["80564b66b9a7a7666ce2347bdad2b0fc", "80564B66B9A7A7666CE2347BDAD2B0FC"],
+            ["77fe425eba83b6a75773eaf51a7c38d756c39cf8"],
+            ["1863509878", "6f12e776", "6F12E776"],
+        ),
+        (
+            "id=1001&phone=79991234567&status=1",
+            ["b1e3b622f6074f948e29e7e675ae44b4"],
+            ["b8d96910660dc688787a79a5e942a59313118f3b"],
+            ["299169395", "11d4f673"],
+        ),
+        (
+            "phone=79991234567&mes=Hello&to=79037676765",
+            ["bb4b1153e80fd09355f45bec644fd4b2"],
+            ["6a3ef090522fb0821fc3950e9175eaa25b587fb6"],
+            ["2559591840", "-1735375456", "989045a0"],
+        ),
+        (
+            "charset=utf-8&phone=79991234567&mes=%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82&to=79037676765",
+            ["4af525c69f0ceb5447abd14795c9b1bd"],
+            ["618c4b3b6cb304189da40646dad6ea0999b5e9b9"],
+            ["325976332", "136e010c"],
+        ),
+        (
+            "phone=79991234567&mes=%CF%F0%E8%E2%E5%F2&to=79037676765",
+            ["c0567809743a082721f68b47c2988094"],
+            ["dc3430d9c131c0db1ba3de5dfd4cc4106052ea90"],
+            ["188861293", "0b41cb6d"],
+        ),
+    ],
+)
+def test_the_vectors_of_the_provider_page(
+    text: str, md5: list[str], sha1: list[str], crc32: list[str]
+) -> None:
+    """smsc-api.md section 2; windows-1251 is the charset where none is named."""
+    for name, spellings in (("md5", md5), ("sha1", sha1), ("crc32", crc32)):
+        for spelling in spellings:
+            assert decoder(name).decode(b"", f"{text}&{name}={spelling}".encode()) is not None
+
+
+def test_an_sms_whose_digest_equals_a_calls_does_not_verify() -> None:
+    """phone:mes:to:secret is phone:ts:secret with ts = mes:to. Colons are no digits."""
+    sms = {"phone": "79991234567", "mes": "1700000000", "to": "79037676765"}
+    digest_of_sms = digest("sha1", "sms", sms, "utf-8")
+    forged = {"waitcall": "1", "phone": "79991234567", "ts": "1700000000:79037676765", "sha1": digest_of_sms}
+    assert digest_of_sms == digest("sha1", "call", forged, "utf-8")
+
+    for form in FORMS:
+        with pytest.raises(CallbackMalformed):
+            decoder().decode(*written(form, "utf-8", forged))
+        as_sms = sms | {"waitcall": "1", "ts": "1700000000", "sha1": digest_of_sms}
+        assert decoder().decode(*written(form, "utf-8", as_sms)) == OtherMessage(Kind.SMS)
+
+
+def test_a_status_whose_digest_equals_a_calls_does_not_verify() -> None:
+    status = {"id": "79991234567", "phone": "1700000000", "status": "1"}
+    digest_of_status = digest("sha1", "status", status, "utf-8")
+    forged = {"waitcall": "1", "phone": "79991234567", "ts": "1700000000:1", "sha1": digest_of_status}
+
+    with pytest.raises(CallbackMalformed):
+        decoder().decode(*written("form", "utf-8", forged))
+
+
+@pytest.mark.parametrize(
+    ("phone", "ts"),
+    [
+        ("+79991234567", "1700000000"), ("", "1700000000"), ("7999123456789012", "1700000000"),
+        ("79991234567", ""), ("79991234567", "-1"), ("79991234567", "1.7e9"), ("79991234567", "17000000000"),
+        ("79991234567", " 1700000000"), ("7999123456٧", "1700000000"), ("79991234567", "1700000000\n"),
+        ("79991234567", "0x10"), ("anonymous", "1700000000"),
+    ],
+)  # fmt: skip
+def test_a_malformed_call_is_refused_even_when_it_is_signed(phone: str, ts: str) -> None:
+    fields = {"waitcall": "1", "phone": phone, "ts": ts, "charset": "utf-8"}
+    fields |= {"sha1": digest("sha1", "call", fields, "utf-8")}
+    for form in ("form", "json", "query"):
+        with pytest.raises(CallbackMalformed) as refused:
+            decoder().decode(*written(form, "utf-8", fields))
+        assert refused.value.kind == "call"
+
+
+def test_a_call_without_its_fields_is_malformed() -> None:
+    with pytest.raises(CallbackMalformed):
+        decoder().decode(b"", b"waitcall=1&sha1=00")
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        (b"", b"waitcall=1&phone=1&phone=2&ts=1&sha1=x"),
+        (b"", b"waitcall=1&phone=1&phone=1&ts=1&sha1=x"),
+        (b"phone=1", b"waitcall=1&phone=2&ts=1&sha1=x"),
+        (b"", b'{"phone": "1", "phone": "2"}'),
+        (b"phone=1", b'{"phone": "2"}'),
+        (b"", b"<a><phone>1</phone><phone>2</phone></a>"),
+        (b"", b"{"),
+        (b"", b'{"a": ' + b"[" * 50000 + b"}"),
+        (b"", b"<a><b></a>"),
+        (b"", b"<a>" * 100),
+        (b"", b'<!DOCTYPE a [<!ENTITY e "x">]><a><phone>&e;</phone></a>'),
+        (b"", b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><a><phone>1</phone></a>'),
+        (b"", b"<a><phone>&undefined;</phone></a>"),
+        (b"charset=utf-16", b"waitcall=1&phone=1&ts=1"),
+        (b"charset=utf-8", b'{"mes": "\xff"}'),
+        (b"", b"&".join(b"f%d=1" % index for index in range(300))),
+    ],
+)
+def test_what_cannot_be_read_is_malformed(query: bytes, body: bytes) -> None:
+    with pytest.raises(CallbackMalformed):
+        decoder().decode(query, body)
+
+
+def test_an_authentic_text_that_is_not_in_its_charset_is_malformed() -> None:
+    text = b"79991234567:\xff\xfe:79037676765:" + SECRET.encode()
+    body = b"charset=utf-8&phone=79991234567&mes=%FF%FE&to=79037676765&sha1="
+    with pytest.raises(CallbackMalformed):
+        decoder().decode(b"", body + hashlib.sha1(text).hexdigest().encode())
+
+
+@pytest.mark.parametrize("body", [b"", b"anything", b"a=b", b"[]", b"\x00\xff", b'""', b"charset=utf-8"])
+def test_a_message_of_no_kind_is_not_believed(body: bytes) -> None:
+    with pytest.raises(CallbackRejected) as refused:
+        decoder().decode(b"", body)
+    assert refused.value.kind in ("unknown",)
+
+
+def test_the_registered_parameters_may_stand_in_query_and_body() -> None:
+    """Equal ones: the provider repeats what follows ? in the URL as fields."""
+    query, body = b"charset=utf-8&token=a", written("form", "utf-8", signed("call", "utf-8", "sha1"))[1]
+
+    assert decoder().decode(query, body + b"&token=a") == expected("call")
+
+
+def test_fields_may_travel_in_both_places_and_unknown_ones_are_ignored() -> None:
+    fields = signed("call", "utf-8", "sha1")
+    query = f"phone={fields.pop('phone')}&ts={fields.pop('ts')}".encode()
+    for form in ("form", "xml", "json"):
+        _, body = written(form, "utf-8", fields | {"extra": "x"})
+        assert decoder().decode(query, body) == expected("call")
+
+
+def test_json_numbers_are_hashed_as_they_were_written() -> None:
+    fields = signed("call", "utf-8", "sha1")
+    body = f'{{"waitcall": 1, "phone": 79991234567, "ts": 1700000000, "extra": [{{}}], "sha1": "{fields["sha1"]}"}}'
+
+    assert decoder().decode(b"charset=utf-8", body.encode()) == expected("call")
+
+
+def test_json_escapes_and_xml_references_are_what_they_stand_for() -> None:
+    for charset in CODECS:
+        fields = signed("sms", charset, "sha1")
+        escaped = json.dumps(fields).encode()
+        assert decoder().decode(b"", escaped) == OtherMessage(Kind.SMS)
+        references = "".join(f"&#{ord(letter)};" for letter in SMS["mes"])
+        inner = "".join(
+            f"<{name}>{references if name == 'mes' else value}</{name}>" for name, value in fields.items()
+        )
+        assert decoder().decode(b"", f"<a>{inner}</a>".encode()) == OtherMessage(Kind.SMS)
+
+
+def test_without_a_secret_nothing_is_made() -> None:
+    with pytest.raises(ValueError, match="secret"):
+        SmscCallbackDecoder("sha1", [])

@@ -1,0 +1,91 @@
+"""Every shape of an answer that smsc-api.md section 1 leaves open, and every error code."""
+
+import json
+
+import pytest
+
+from service.adapters.smsc.wire import (
+    ERROR_CODES,
+    ErrorGiven,
+    NumberGiven,
+    Outcome,
+    UnreadableAnswer,
+    order_fields,
+    read_order_answer,
+)
+
+POOL = frozenset({"79585551234", "79585555678"})
+
+
+@pytest.mark.parametrize(
+    "phone", ["79585551234", "+79585551234", 79585551234, "+7 958 555-12-34", " 79585551234 "]
+)
+@pytest.mark.parametrize(
+    ("all_phones", "pool"),
+    [
+        (["79585551234", "79585555678"], POOL),
+        (["+79585551234", 79585555678], POOL),
+        ("79585551234,79585555678", POOL),
+        ("+79585551234; 79585555678", POOL),
+        ({"7": ["79585551234", "79585555678"]}, POOL),
+        ({"RU": "79585551234,79585555678"}, POOL),
+        (79585551234, frozenset({"79585551234"})),
+        (None, None),
+        ([], frozenset()),
+    ],
+)
+def test_every_open_shape_is_read(phone: object, all_phones: object, pool: object) -> None:
+    answer = json.dumps({"phone": phone, "all_phones": all_phones}).encode()
+
+    assert NumberGiven("79585551234", pool) == read_order_answer(answer)  # type: ignore[arg-type]
+
+
+def test_the_pool_may_be_absent() -> None:
+    assert NumberGiven("79585551234", None) == read_order_answer(b'\xef\xbb\xbf{"phone":"79585551234"}')
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b" ", b"<html></html>", b'{"phone":"7958555', b"[]", b'["79585551234"]', b"null", b"79585551234",
+        b"{}", b'{"phone":null}', b'{"phone":true}', b'{"phone":7958555.5}', b'{"phone":"abc"}', b'{"phone":""}',
+        b'{"phone":{}}', b'{"phone":"79585551234","all_phones":true}', b"\xff\xfe", b"[" * 60000,
+        b'{"phone":"79585551234","all_phones":["x"]}', b"OK - 1 SMS",
+    ],
+)  # fmt: skip
+def test_anything_else_is_unreadable(body: bytes) -> None:
+    with pytest.raises(UnreadableAnswer):
+        read_order_answer(body)
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [
+        (1, Outcome.REJECTED), (2, Outcome.CREDENTIALS), (3, Outcome.REJECTED), (4, Outcome.CREDENTIALS),
+        (5, Outcome.REJECTED), (6, Outcome.REJECTED), (7, Outcome.NUMBER_REFUSED), (8, Outcome.NUMBER_REFUSED),
+        (9, Outcome.THROTTLED), (10, Outcome.REJECTED), (-1, Outcome.REJECTED), (0, Outcome.REJECTED),
+    ],
+)  # fmt: skip
+def test_every_code_means_one_thing(code: int, outcome: Outcome) -> None:
+    for written in (code, str(code)):
+        body = json.dumps({"error": "words that nobody matches on", "error_code": written}).encode()
+        answer = read_order_answer(body)
+        assert answer == ErrorGiven(code)
+        assert answer.outcome is outcome
+
+
+def test_all_documented_codes_are_in_the_table() -> None:
+    assert set(range(1, 10)) == set(ERROR_CODES)
+
+
+@pytest.mark.parametrize("code", ["null", "true", '"x"', "[]", "1e400", "{}"])
+def test_an_error_with_an_unreadable_code_is_an_error(code: str) -> None:
+    assert ErrorGiven(-1) == read_order_answer(f'{{"error":"x","error_code":{code}}}'.encode())
+
+
+def test_an_error_wins_over_a_number() -> None:
+    assert ErrorGiven(3) == read_order_answer(b'{"phone":"79585551234","error_code":3}')
+
+
+def test_digits_travel_without_plus_in_json_and_utf8() -> None:
+    assert order_fields("79991234567") == {"phone": "79991234567", "fmt": "3", "charset": "utf-8"}

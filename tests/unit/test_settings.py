@@ -1,0 +1,244 @@
+"""The environment: every mistake at once, by name, without its value."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from service.domain.limits import Limit, Scope
+from service.domain.policy import OnConcurrent
+from service.settings import SettingsMistakes, load_settings
+
+KEY_HASH = hashlib.sha256(b"key").hexdigest()
+POLICY = """
+dial_regions = ["RU"]
+[purposes.login]
+[clients.web]
+purposes = ["login"]
+"""
+
+
+@pytest.fixture
+def policy_path(tmp_path: Path) -> Path:
+    path = tmp_path / "policy.toml"
+    path.write_text(POLICY)
+    return path
+
+
+@pytest.fixture
+def sound(policy_path: Path) -> dict[str, str]:
+    return {
+        "WAITCALL_REDIS_URL": "redis://127.0.0.1:6379/0",
+        "WAITCALL_SMSC_APIKEY": "an-api-key",
+        "WAITCALL_CALLBACK_SECRETS": "current-secret-00,previous-secret-0",
+        "WAITCALL_API_KEYS": f"web={KEY_HASH}",
+        "WAITCALL_KEY_PEPPER": "p" * 32,
+        "WAITCALL_POLICY": str(policy_path),
+    }
+
+
+def mistakes_of(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsMistakes) as refused:
+        load_settings(environ)
+    return refused.value.mistakes
+
+
+def test_the_defaults_are_the_contracts(sound: dict[str, str]) -> None:
+    settings = load_settings(sound)
+
+    assert settings.smsc_urls == ("https://smsc.ru/sys", "https://www2.smsc.ru/sys")
+    assert (settings.smsc_timeout_seconds, settings.callback_hash, settings.window_seconds) == (
+        5,
+        "sha1",
+        900,
+    )
+    assert settings.api_bind == "127.0.0.1:8080"
+    assert (settings.callback_bind, settings.ops_bind) == ("127.0.0.1:8081", "127.0.0.1:9090")
+    assert settings.log_level == "info"
+    login = settings.policy.purposes["login"]
+    assert (login.max_window_seconds, login.on_concurrent, login.cooldown_seconds) == (
+        900,
+        OnConcurrent.REFUSE,
+        30,
+    )
+    assert (login.result_seconds, login.retention_seconds, login.require_reference) == (300, 86400, False)
+    assert settings.policy.limits[Scope.NUMBER] == (Limit(5, 600),)
+    assert settings.policy.limits[Scope.CLIENT] == ()
+
+
+def test_every_mistake_is_named_at_once(sound: dict[str, str], policy_path: Path) -> None:
+    policy_path.write_text(
+        POLICY.replace('["RU"]', '["XX"]') + 'surprise = 1\n[purposes.reset]\nresult_seconds = "5"\n'
+    )
+    broken = sound | {
+        "WAITCALL_REDIS_URL": "http://x",
+        "WAITCALL_SMSC_LOGIN": "login",
+        "WAITCALL_SMSC_URLS": "http://smsc.ru/sys",
+        "WAITCALL_SMSC_TIMEOUT_SECONDS": "soon",
+        "WAITCALL_CALLBACK_SECRETS": "short",
+        "WAITCALL_CALLBACK_HASH": "sha256",
+        "WAITCALL_API_KEYS": "web=notahash",
+        "WAITCALL_KEY_PEPPER": "short",
+        "WAITCALL_WINDOW_SECONDS": "59",
+        "WAITCALL_API_BIND": "nowhere",
+        "WAITCALL_WORKERS": "0",
+        "WAITCALL_LOG_LEVEL": "loud",
+    }
+    text = "\n".join(mistakes_of(broken))
+
+    for name in (*broken, "dial_regions", "surprise", "purposes.reset.result_seconds"):
+        if name not in ("WAITCALL_SMSC_LOGIN", "WAITCALL_SMSC_APIKEY"):
+            assert name in text
+    assert "WAITCALL_SMSC_APIKEY alone" in text
+
+
+def test_nothing_set_names_everything_required() -> None:
+    text = "\n".join(mistakes_of({}))
+
+    for name in ("REDIS_URL", "SMSC_APIKEY", "CALLBACK_SECRETS", "API_KEYS", "KEY_PEPPER"):
+        assert f"WAITCALL_{name}" in text
+
+
+def test_a_secret_stands_in_no_message_and_no_repr(sound: dict[str, str]) -> None:
+    values = {"WAITCALL_KEY_PEPPER": "hush", "WAITCALL_CALLBACK_SECRETS": "hush!", "WAITCALL_API_KEYS": "hush",
+              "WAITCALL_REDIS_URL": "hush://user:hush@x"}  # fmt: skip
+    assert "hush" not in "\n".join(mistakes_of(sound | values))
+    settings = repr(load_settings(sound | {"WAITCALL_REDIS_URL": "redis://:hush-hush@127.0.0.1"}))
+    for secret in ("current-secret", "previous-secret", "an-api-key", "pppp", "hush", KEY_HASH):
+        assert secret not in settings
+
+
+def test_a_setting_may_come_from_a_file(sound: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "pepper"
+    file.write_text("q" * 32 + "\n")
+    del sound["WAITCALL_KEY_PEPPER"]
+
+    settings = load_settings(sound | {"WAITCALL_KEY_PEPPER_FILE": str(file)})
+
+    assert settings.key_pepper.reveal() == "q" * 32
+
+
+def test_both_forms_at_once_or_no_file_are_mistakes(sound: dict[str, str], tmp_path: Path) -> None:
+    both = mistakes_of(sound | {"WAITCALL_KEY_PEPPER_FILE": str(tmp_path / "none")})
+    del sound["WAITCALL_KEY_PEPPER"]
+    missing = mistakes_of(sound | {"WAITCALL_KEY_PEPPER_FILE": str(tmp_path / "none")})
+
+    assert len(both) == len(missing) == 1
+    assert "WAITCALL_KEY_PEPPER" in both[0]
+    assert "WAITCALL_KEY_PEPPER_FILE" in missing[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WAITCALL_CALLBACK_SECRETS", "sixteen-letters!"),
+        ("WAITCALL_CALLBACK_SECRETS", "a" * 16 + "," + "b" * 15),
+        ("WAITCALL_CALLBACK_SECRETS", ",".join(letter * 16 for letter in "abc")),
+        ("WAITCALL_CALLBACK_SECRETS", "dev-callback-secret"),
+        ("WAITCALL_KEY_PEPPER", "dev-" + "p" * 32),
+        ("WAITCALL_KEY_PEPPER", "p" * 31),
+        ("WAITCALL_SMSC_APIKEY", "dev-key"),
+        ("WAITCALL_SMSC_PASSWORD", "both-forms"),
+        ("WAITCALL_SMSC_URLS", "https://smsc.ru/sys,http://www2.smsc.ru/sys"),
+        ("WAITCALL_SMSC_URLS", "https://u:p@smsc.ru/sys"),
+        ("WAITCALL_SMSC_URLS", "https://smsc.ru:port/sys"),
+        ("WAITCALL_SMSC_TIMEOUT_SECONDS", "0"),
+        ("WAITCALL_SMSC_TIMEOUT_SECONDS", "nan"),
+        ("WAITCALL_API_KEYS", f"nobody={KEY_HASH}"),
+        ("WAITCALL_API_KEYS", f"web={KEY_HASH},web={KEY_HASH}"),
+        ("WAITCALL_API_KEYS", ",".join(f"web={digit * 64}" for digit in "123")),
+        ("WAITCALL_API_KEYS", "web=" + hashlib.sha256(b"dev-web-key-for-make-run-only").hexdigest()),
+        ("WAITCALL_API_BIND", "127.0.0.1:9090"),
+        ("WAITCALL_OPS_BIND", "127.0.0.1:0"),
+        ("WAITCALL_REDIS_URL", "redis+sentinel://h1,h2"),
+        ("WAITCALL_REDIS_URL", "redis+cluster://"),
+        ("WAITCALL_REDIS_URL", "redis://host:port"),
+        ("WAITCALL_REDIS_URL", "unix://"),
+        ("WAITCALL_WINDOW_SECONDS", "901"),
+    ],
+)
+def test_one_mistake_is_one_line(sound: dict[str, str], name: str, value: str) -> None:
+    mistakes = mistakes_of(sound | {name: value})
+
+    assert len(mistakes) == 1
+    assert name in mistakes[0]
+
+
+def test_development_secrets_are_admitted_by_make_run_alone(sound: dict[str, str]) -> None:
+    secrets = {"WAITCALL_CALLBACK_SECRETS": "dev-callback-secret", "WAITCALL_KEY_PEPPER": "dev-" + "p" * 32}
+
+    assert load_settings(sound | secrets, development=True).callback_hash == "sha1"
+    assert len(mistakes_of(sound | secrets)) == 2
+
+
+def test_what_kubernetes_sets_for_a_service_is_not_ours(sound: dict[str, str]) -> None:
+    load_settings(sound | {"WAITCALL_PORT": "tcp://10.0.0.1:80", "WAITCALL_SERVICE_HOST": "10.0.0.1"})
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme"),
+    [
+        ("redis://127.0.0.1:6379/0", "redis"),
+        ("rediss://user:p%40ss@host:6380/1", "rediss"),
+        ("unix:///run/redis.sock?db=1", "unix"),
+        ("redis+sentinel://h1:26379,h2/mymaster/0", "redis+sentinel"),
+        ("redis+sentinel://user:pass@h1,h2/mymaster", "redis+sentinel"),
+        ("redis+cluster://h1,h2:7001", "redis+cluster"),
+        ("redis+cluster://[::1]:7000,[::1]:7001", "redis+cluster"),
+    ],
+)
+def test_the_five_forms_of_redis_urls(sound: dict[str, str], url: str, scheme: str) -> None:
+    assert load_settings(sound | {"WAITCALL_REDIS_URL": url}).redis_url.scheme == scheme
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("nonsense =", "is not TOML"),
+        ("", "dial_regions"),
+        (POLICY.replace('["RU"]', "[]"), "dial_regions"),
+        (POLICY.replace('["RU"]', '"RU"'), "dial_regions"),
+        (POLICY.replace('["login"]', '["logout"]'), "clients.web.purposes: 'logout'"),
+        (POLICY.replace('["login"]', "[]"), "clients.web.purposes"),
+        (
+            POLICY.replace("[clients.web]", '[clients.web]\ndefault_region = "XX"'),
+            "clients.web.default_region",
+        ),
+        (POLICY.replace("[clients.web]", "[clients.web]\nscopes = []"), "clients.web.scopes"),
+        (
+            POLICY.replace("[purposes.login]", "[purposes.login]\nmax_window_seconds = 901"),
+            "max_window_seconds",
+        ),
+        (
+            POLICY.replace("[purposes.login]", "[purposes.login]\nmax_window_seconds = 60.0"),
+            "max_window_seconds",
+        ),
+        (POLICY.replace("[purposes.login]", "[purposes.login]\ncooldown_seconds = true"), "cooldown_seconds"),
+        (
+            POLICY.replace("[purposes.login]", '[purposes.login]\nrequire_reference = "yes"'),
+            "require_reference",
+        ),
+        (POLICY.replace("[purposes.login]", '[purposes.login]\non_concurrent = "share"'), "on_concurrent"),
+        (
+            POLICY.replace("[purposes.login]", '[purposes.login]\nnumber_types = ["satellite"]'),
+            "number_types",
+        ),
+        (POLICY + '[limits]\nnumber = ["5 per minute"]', "limits.number"),
+        (POLICY + '[limits]\nworld = ["5/m"]', "limits.world"),
+        (POLICY.replace("[purposes.login]", '[purposes."Log In"]'), "purposes"),
+    ],
+)
+def test_every_mistake_in_the_policy_is_named(
+    sound: dict[str, str], policy_path: Path, text: str, named: str
+) -> None:
+    policy_path.write_text(text)
+
+    assert named in "\n".join(mistakes_of(sound))
+
+
+def test_limits_can_be_set_and_switched_off(sound: dict[str, str], policy_path: Path) -> None:
+    policy_path.write_text(POLICY + '[limits]\nnumber = []\nglobal = ["100/h", "1000/d"]\n')
+    limits = load_settings(sound).policy.limits
+
+    assert limits[Scope.NUMBER] == ()
+    assert limits[Scope.GLOBAL] == (Limit(100, 3600), Limit(1000, 86400))
