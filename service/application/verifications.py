@@ -180,6 +180,7 @@ class Verifications:
                     return latest.verification, None
                 if not latest.verification.may_be_succeeded_by(requester, now):
                     self._refuse_second(latest, requester, now)
+                opened = opened.after(latest.verification, now)
             reserved = self._store.reserve(opened, latest, now)
             if reserved is not None:
                 return reserved, latest

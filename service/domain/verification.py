@@ -83,6 +83,7 @@ class Verification:
         expires_at: the first instant at which a call no longer counts.
         call_number: the number to dial; None until the provider has given one.
         purge_at: the record may be forgotten from here on.
+        cooling_until: other requesters are refused until then, because of the verified one before it.
     """
 
     id: str
@@ -101,6 +102,7 @@ class Verification:
     call_number: E164 | None = None
     verified_at: datetime | None = None
     consumed_at: datetime | None = None
+    cooling_until: datetime | None = None
 
     def __repr__(self) -> str:
         return f"Verification({self.status}, {self.phone_number!r})"
@@ -159,10 +161,15 @@ class Verification:
         current = self.at(now)
         if current.status in (Status.ORDERING, Status.PENDING, Status.CONTESTED):
             return current.expires_at
-        if current.verified_at is not None:
-            cooled = current.verified_at + timedelta(seconds=current.rules.cooldown_seconds)
-            return cooled if now < cooled else None
-        return None
+        return current.cooling_until if self.is_cooling(now) else None
+
+    def is_cooling(self, now: datetime) -> bool:
+        """Whether a call was matched so recently that people may be dialling twice."""
+        return self.cooling_until is not None and now < self.cooling_until
+
+    def after(self, latest: "Verification", now: datetime) -> "Verification":
+        """This new record in the place of ``latest``, whose cooldown it must not end."""
+        return replace(self, cooling_until=latest.cooling_until) if latest.is_cooling(now) else self
 
     def answers(self, requester: Requester, now: datetime) -> bool:
         """Whether ``requester`` gets this very record again instead of a new one."""
@@ -173,7 +180,8 @@ class Verification:
         """Whether ``requester`` may start anew on this record's number."""
         if self.busy_until(now) is None:
             return True
-        return self.at(now).verified_at is not None and self.requester.same_as(requester)
+        live = self.at(now).status in (Status.ORDERING, Status.PENDING, Status.CONTESTED)
+        return not live and self.requester.same_as(requester)
 
     def assign(self, call_number: E164, now: datetime) -> "Verification":
         """The provider gave a number: the window opens. A contest during the order stays one."""
@@ -263,13 +271,15 @@ class Verification:
         if it is recorded before ``expires_at`` (contract, section 5.2).
         """
         current = self.at(now)
+        if call.at > now + skew:
+            return Outcome.EARLY, self
         if call.cli != self.phone_number.value or current.status in (
             Status.ORDERING,
             Status.CANCELED,
             Status.FAILED,
         ):
             return Outcome.UNMATCHED, self
-        if call.at > now + skew or call.at < self.created_at - skew:
+        if call.at < self.created_at - skew:
             return Outcome.EARLY, self
         if current.status is Status.EXPIRED:
             return Outcome.LATE, replace(current, reason=Reason.LATE_CALL)
@@ -286,19 +296,19 @@ class Verification:
         rules = self.rules
         now = _whole(now)
         lapse_end = now + timedelta(seconds=rules.result_seconds + rules.retention_seconds)
+        cooled = now + timedelta(seconds=rules.cooldown_seconds)
         return replace(
             self,
             status=Status.VERIFIED,
             reason=Reason.CALL_MATCHED,
             verified_at=now,
-            purge_at=max(lapse_end, now + timedelta(seconds=rules.cooldown_seconds)),
+            cooling_until=cooled,
+            purge_at=max(lapse_end, cooled),
         )
 
     def _retained_from(self, now: datetime) -> datetime:
         end = now + timedelta(seconds=self.rules.retention_seconds)
-        if self.verified_at is None:
-            return end
-        return max(end, self.verified_at + timedelta(seconds=self.rules.cooldown_seconds))
+        return max(end, self.cooling_until or end)
 
 
 def new_random_part() -> str:

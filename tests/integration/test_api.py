@@ -262,7 +262,9 @@ def test_cancel_frees_the_number_and_is_idempotent(running: Running) -> None:
     assert running.create(reference="other").status_code == 201
 
 
-@pytest.mark.parametrize("wait", ["", "x", "-1", "31", "1.5", "+5", " 5", "1e1", "٣", "100", "5&wait=6", "0x1"])
+@pytest.mark.parametrize(
+    "wait", ["", "x", "-1", "31", "1.5", "+5", " 5", "1e1", "٣", "100", "5&wait=6", "0x1"]
+)
 def test_wait_is_whole_seconds_up_to_thirty(running: Running, wait: str) -> None:
     path = f"{PATH}/{running.create().get_json()['id']}"
 
@@ -382,7 +384,11 @@ def test_paths_of_other_surfaces_are_not_here(running: Running) -> None:
 def test_foreign_paths_and_methods(running: Running) -> None:
     problem(running.get("/"), 404, "not_found")
     problem(running.get(f"{PATH}/"), 404, "not_found")
-    for response in (running.get(PATH), running.api.test_client().put(PATH), running.api.test_client().options(PATH)):
+    for response in (
+        running.get(PATH),
+        running.api.test_client().put(PATH),
+        running.api.test_client().options(PATH),
+    ):
         problem(response, 405, "method_not_allowed")
         assert response.headers["Allow"] == "POST"
 
@@ -401,8 +407,14 @@ def test_a_callback_is_answered_by_what_it_is(running: Running) -> None:
     client = running.callback.test_client()
     assert client.get("/callbacks/smsc").text == "OK"
     problem(client.post("/callbacks/smsc", data=b""), 403, "bad_signature")
-    problem(client.post("/callbacks/smsc", data={"waitcall": "1", "phone": "1", "ts": "1"}), 403, "bad_signature")
-    problem(client.post("/callbacks/smsc", data={"waitcall": "1", "phone": "x", "ts": "1"}), 400, "invalid_request")
+    problem(
+        client.post("/callbacks/smsc", data={"waitcall": "1", "phone": "1", "ts": "1"}), 403, "bad_signature"
+    )
+    problem(
+        client.post("/callbacks/smsc", data={"waitcall": "1", "phone": "x", "ts": "1"}),
+        400,
+        "invalid_request",
+    )
     problem(client.post("/callbacks/smsc", data=b"x" * 65537), 413, "body_too_large")
     problem(running.call(secret="another-secret-16"), 403, "bad_signature")
     problem(client.put("/callbacks/smsc"), 405, "method_not_allowed")

@@ -43,6 +43,7 @@ def encode(record: Verification) -> bytes:
         "call_number": record.call_number.value if record.call_number else None,
         "verified_at": _seconds(record.verified_at),
         "consumed_at": _seconds(record.consumed_at),
+        "cooling_until": _seconds(record.cooling_until),
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -75,6 +76,7 @@ def decode(document: bytes) -> Verification:
         call_number=E164(stored["call_number"]) if stored["call_number"] else None,
         verified_at=_time(stored["verified_at"]),
         consumed_at=_time(stored["consumed_at"]),
+        cooling_until=_time(stored["cooling_until"]),
     )
 
 

@@ -1,0 +1,119 @@
+"""The generated document against the running API: no 5xx, no undocumented answer."""
+
+import json
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    ignored_auth,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from tests.integration.conftest import KEY, Running
+
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+    ignored_auth,
+    unsupported_method,
+)
+
+
+OPERATIONS = [
+    ("/v1/verifications", "POST"),
+    ("/v1/verifications/{verification_id}", "GET"),
+    ("/v1/verifications/{verification_id}", "DELETE"),
+    ("/v1/verifications/{verification_id}/consume", "POST"),
+]
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_no_input_finds_an_undocumented_answer(
+    running: Running, path: str, method: str, mode: GenerationMode
+) -> None:
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", running.api)
+    tried = 0
+
+    @given(case=schema[path][method].as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=200,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    def attack(case: schemathesis.Case) -> None:
+        nonlocal tried
+        tried += 1
+        case.call_and_validate(headers={"Authorization": f"Bearer {KEY}"}, checks=list(CHECKS))
+
+    attack()
+    assert tried >= 20
+
+
+def test_the_attacked_operations_are_all_there_are(running: Running) -> None:
+    document = running.api.test_client().get("/openapi.json").get_json()
+    documented = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
+
+    assert documented == set(OPERATIONS)
+
+
+def test_a_live_verification_conforms_in_every_state(running: Running) -> None:
+    """What random input can't reach: the 2xx answers, through the same schema."""
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", running.api)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    path = "/v1/verifications/{verification_id}"
+    proof = {"purpose": "login", "reference": "flow"}
+
+    def send(route: str, method: str, status: int, **arguments: object) -> dict:
+        case = schema[route][method].Case(**arguments)
+        response = case.call_and_validate(headers=headers, checks=list(CHECKS[1:5]))
+        assert response.status_code == status
+        return json.loads(response.text)
+
+    asked = {"phone_number": "+79991234567", **proof}
+    created = send("/v1/verifications", "POST", 201, body=asked)
+    again = send("/v1/verifications", "POST", 200, body=asked)
+    where = {"verification_id": created["id"]}
+    assert again["id"] == created["id"]
+    send("/v1/verifications", "POST", 409, body={**asked, "reference": "other"})
+    send(path, "GET", 200, path_parameters=where, query={"wait": 0})
+    send(f"{path}/consume", "POST", 409, path_parameters=where, body=proof)
+    running.call()
+    send(path, "GET", 200, path_parameters=where)
+    send(f"{path}/consume", "POST", 403, path_parameters=where, body={"purpose": "login"})
+    send(f"{path}/consume", "POST", 200, path_parameters=where, body=proof)
+    send(path, "DELETE", 409, path_parameters=where)
+    running.simulator.faults.load([{"kind": "error", "value": 3}], None)
+    failed = send("/v1/verifications", "POST", 502, body=asked)
+    send(path, "GET", 200, path_parameters={"verification_id": failed["instance"].rpartition("/")[2]})
+    lapsed = send("/v1/verifications", "POST", 201, body=asked)
+    running.clock.advance(900)
+    send(f"{path}/consume", "POST", 410, path_parameters={"verification_id": lapsed["id"]}, body=proof)
+
+
+def test_the_page_asks_nobody_else(running: Running) -> None:
+    client = running.api.test_client()
+    page = client.get("/docs")
+
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    for asset in ("swagger-ui.css", "swagger-ui-bundle.js", "start.js", "favicon-32x32.png"):
+        with client.get(f"/docs/{asset}") as response:
+            assert response.status_code == 200
+    assert client.get("/docs/..%2f..%2fetc").status_code == 404
