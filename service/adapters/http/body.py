@@ -3,23 +3,48 @@
 import json
 from typing import Any
 
-from flask import request
-from werkzeug.exceptions import BadRequest, HTTPException, UnsupportedMediaType
+from flask import current_app, g, request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnsupportedMediaType
+
+_DISCARD_BYTES = 8 * 1024 * 1024
 
 
 def read_raw() -> bytes:
-    """The body's bytes.
+    """The body's bytes, never more than the surface allows.
 
     Raises:
-        RequestEntityTooLarge, BadRequest: it is too large, or its framing is broken.
+        RequestEntityTooLarge: it is longer, whether it says so or comes in chunks.
+        BadRequest: its framing is broken, or the client left before its end.
     """
+    limit: int = current_app.config["MAX_CONTENT_LENGTH"]
+    announced = request.content_length
+    stream = request.environ["wsgi.input"]
     try:
-        return request.get_data(cache=False)
-    except HTTPException:
-        raise
-    except OSError as error:
-        # gunicorn finds broken chunks only while the body is read.
-        raise BadRequest from error
+        body: bytes = stream.read(limit + 1)
+        if len(body) > limit:
+            _discard(stream)
+            raise _closing(RequestEntityTooLarge())
+    except (OSError, ParseException) as error:
+        # gunicorn finds broken chunks, and clients that stopped sending, only while the body is read.
+        raise _closing(BadRequest()) from error
+    if announced is not None and len(body) < announced:
+        raise _closing(BadRequest())
+    return body
+
+
+def _discard(stream: Any) -> None:
+    # Many clients look for an answer only after they have sent everything; a connection closed before
+    # that looks to them like a broken one.
+    left = _DISCARD_BYTES
+    while left > 0 and (read := stream.read(min(left, 65536))):
+        left -= len(read)
+
+
+def _closing(error: HTTPException) -> HTTPException:
+    # What is left of the body must not be taken for the next request.
+    g.close = True
+    return error
 
 
 def read_json() -> tuple[Any, bytes]:

@@ -50,6 +50,8 @@ def accompany(app: Flask, surface: str, metrics: HttpMetrics) -> None:
             response.headers[HEADER] = current
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Cache-Control", "no-store")
+        if g.get("close"):
+            response.headers["Connection"] = "close"
         seconds = monotonic() - g.get("began", monotonic())
         # The route, never the path: a caller may have put anything into the path.
         route = request.url_rule.rule if request.url_rule else UNMATCHED

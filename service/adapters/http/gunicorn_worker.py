@@ -1,6 +1,8 @@
 """gunicorn's threaded worker, with problem details for what never reaches the app, and a kinder end."""
 
 import json
+import socket
+import struct
 from typing import Any
 
 from gunicorn import util
@@ -9,6 +11,9 @@ from gunicorn.workers.gthread import ThreadWorker
 from service.adapters.http.context import new_request_id
 from service.adapters.http.problems import CONTENT_TYPE, STATUS_OF, document
 from service.application.context import request_id
+
+STALLED_SECONDS = 5
+"""Between two pieces of one request, or of one answer."""
 
 _REASONS = {400: "Bad Request", 500: "Internal Server Error"}
 
@@ -36,11 +41,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def init_process(self) -> None:
         """Take over the error page; gunicorn has no hook for it."""
         util.write_error = write_problem
+        for listener in self.sockets:
+            # Accepted sockets inherit it (Linux): a client that stops in the middle of a request gives its
+            # thread back. Python's own timeouts do not help, gthread resets them.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALLED_SECONDS, 0))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", STALLED_SECONDS, 0))
         super().init_process()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: requests that wait for a change are answered with the current state, not cut off."""
-        stop_waiting = getattr(self.wsgi, "stop_waiting", None)
+        # A worker may be told to leave before it has loaded the app.
+        stop_waiting = getattr(getattr(self, "wsgi", None), "stop_waiting", None)
         if stop_waiting is not None:
             stop_waiting()
         super().handle_exit(sig, frame)

@@ -54,7 +54,8 @@ def _clean(value: Any) -> Any:
 
 def logging_config(level: str) -> dict[str, Any]:
     """The ``logging.config`` dictionary for the whole process tree, gunicorn included."""
-    quiet = {"level": "INFO"} if level == "debug" else {}
+    # Both write paths at debug, and a path holds a verification's id.
+    quiet = {"level": "INFO" if level == "debug" else level.upper()}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -64,7 +65,7 @@ def logging_config(level: str) -> dict[str, Any]:
         },
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {
-            "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
+            "gunicorn.error": {**quiet, "handlers": [], "propagate": True},
             # Ours is one line a request, with the route and not the path.
             "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
             "urllib3": quiet,

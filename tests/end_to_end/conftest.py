@@ -1,0 +1,192 @@
+"""The production command, as it is started in production: gunicorn -c config/gunicorn.conf.py service.wsgi:app."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator.dialler import Handler
+from simulator.server import Options, Simulator
+from tests.redis_servers import Server, free_port, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY, SECRET = "a-key-of-web", "callback-secret-1"
+POLICY = """
+dial_regions = ["RU"]
+[purposes.login]
+[clients.web]
+purposes = ["login"]
+[limits]
+number = []
+"""
+
+
+@dataclass
+class Answered:
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Service:
+    """A running gunicorn with its three listeners."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    api: str
+    callback: str
+    ops: str
+    environ: dict[str, str] = field(repr=False, default_factory=dict)
+
+    def ask(self, method: str, url: str, body: Any = None, timeout: float = 40, **headers: str) -> Answered:
+        data = json.dumps(body).encode() if body is not None else None
+        sent = {"Authorization": f"Bearer {KEY}"} | ({"Content-Type": "application/json"} if data else {})
+        request = urllib.request.Request(
+            url, data=data, headers=sent | {n.replace("_", "-"): v for n, v in headers.items()}, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as response:
+                return Answered(response.status, response.read(), dict(response.headers))
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answered(error.code, error.read(), dict(error.headers))
+
+    def create(self, number: str = "+79991234567", **fields: Any) -> Answered:
+        asked = {"phone_number": number, "purpose": "login", "reference": "flow"} | fields
+        return self.ask("POST", f"{self.api}/v1/verifications", asked)
+
+    def read(self, verification_id: str, wait: int = 0) -> Answered:
+        return self.ask("GET", f"{self.api}/v1/verifications/{verification_id}?wait={wait}")
+
+    def consume(self, verification_id: str) -> Answered:
+        proof = {"purpose": "login", "reference": "flow"}
+        return self.ask("POST", f"{self.api}/v1/verifications/{verification_id}/consume", proof)
+
+    def call(self, phone: str, ts: int) -> Answered:
+        digest = hashlib.sha1(f"{phone}:{ts}:{SECRET}".encode()).hexdigest()
+        url = f"{self.callback}/callbacks/smsc?waitcall=1&phone={phone}&ts={ts}&sha1={digest}"
+        return self.ask("GET", url)
+
+    def metrics(self) -> dict[str, float]:
+        text = self.ask("GET", f"{self.ops}/metrics").body.decode()
+        lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in lines}
+
+    def total(self, name: str, *labels: str) -> float:
+        """Sum of a metric over all series that carry the labels."""
+        return sum(
+            value
+            for series, value in self.metrics().items()
+            if series.partition("{")[0] == name and all(label in series for label in labels)
+        )
+
+    def workers(self) -> list[int]:
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in listed.split()]
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(30)
+
+
+Starting = Callable[..., Service]
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    port = free_port()
+    handler = Handler(f"http://127.0.0.1:{port}/callbacks/smsc", SECRET)
+    with Simulator(Options(handler, calm=True)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[Server]:
+    server = Server("valkey").start()
+    yield server
+    if server.process is not None:
+        server.process.send_signal(signal.SIGCONT)
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def starting(
+    redis_server: Server, simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Starting]:
+    with ExitStack() as started:
+
+        def start(*, ready: bool = True, policy: str = POLICY, **environ: str) -> Service:
+            directory = tmp_path_factory.mktemp("service")
+            (directory / "policy.toml").write_text(policy)
+            service = launch(directory, redis_server, simulator, environ)
+            started.callback(service.stop)
+            wait_for(lambda: answers(service, "readyz" if ready else "livez"))
+            return service
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def service(starting: Starting) -> Service:
+    return starting()
+
+
+def launch(directory: Path, redis: Server, simulator: Simulator, environ: dict[str, str]) -> Service:
+    api, ops = free_port(), free_port()
+    callback = int(simulator.dialler.handler.url.split(":")[2].split("/")[0])
+    if "callback_port" in environ:
+        callback = int(environ.pop("callback_port"))
+    settings = sound_settings(directory, redis.url, simulator.base_url) | {
+        "WAITCALL_API_BIND": f"127.0.0.1:{api}",
+        "WAITCALL_CALLBACK_BIND": f"127.0.0.1:{callback}",
+        "WAITCALL_OPS_BIND": f"127.0.0.1:{ops}",
+    }
+    log = directory / "service.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            production_command(), cwd=ROOT, env=settings | environ, stdout=output, stderr=subprocess.STDOUT
+        )
+    urls = [f"http://127.0.0.1:{port}" for port in (api, callback, ops)]
+    return Service(process, log, *urls, settings | environ)
+
+
+def production_command() -> list[str]:
+    gunicorn = str(Path(sys.executable).with_name("gunicorn"))
+    return [gunicorn, "-c", "config/gunicorn.conf.py", "service.wsgi:app"]
+
+
+def sound_settings(directory: Path, redis_url: str, smsc_url: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WAITCALL_")}
+    return inherited | {
+        "WAITCALL_REDIS_URL": redis_url,
+        "WAITCALL_SMSC_URLS": smsc_url,
+        "WAITCALL_SMSC_APIKEY": "sim-apikey",
+        "WAITCALL_SMSC_TIMEOUT_SECONDS": "5",
+        "WAITCALL_CALLBACK_SECRETS": SECRET,
+        "WAITCALL_API_KEYS": f"web={hashlib.sha256(KEY.encode()).hexdigest()}",
+        "WAITCALL_KEY_PEPPER": "p" * 32,
+        "WAITCALL_POLICY": str(directory / "policy.toml"),
+        "WAITCALL_WORKERS": "2",
+    }
+
+
+def answers(service: Service, probe: str) -> bool:
+    assert service.process.poll() is None, service.log.read_text()[-3000:]
+    return service.ask("GET", f"{service.ops}/{probe}").status == 200
