@@ -117,8 +117,8 @@ def test_a_call_that_met_a_change_is_not_used_up(world: World) -> None:
 def test_calls_of_other_numbers_and_times_are_other_calls(world: World) -> None:
     calls = [call_at(NOW), call_at(NOW + seconds(1)), call_at(NOW, OTHER_NUMBER)]
 
-    assert [Claim.DONE] * 3 == [world.store.claim(call, KEEP_UNTIL, None, NOW) for call in calls]
-    assert [Claim.REPEATED] * 3 == [world.store.claim(call, KEEP_UNTIL, None, NOW) for call in calls]
+    assert [world.store.claim(call, KEEP_UNTIL, None, NOW) for call in calls] == [Claim.DONE] * 3
+    assert [world.store.claim(call, KEEP_UNTIL, None, NOW) for call in calls] == [Claim.REPEATED] * 3
 
 
 def test_a_waiter_is_woken_by_the_change(world: World) -> None:

@@ -408,4 +408,4 @@ def test_a_long_read_sees_the_call(service, clock) -> None:
     calls.record(call_at(clock()))
     reader.join(10)
 
-    assert [Status.VERIFIED] == [read.status for read in seen]
+    assert [read.status for read in seen] == [Status.VERIFIED]

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ def test_the_main_job_through_the_simulator(service: Service, simulator: Simulat
     sent = service.ask("POST", f"{simulator.control_url}/dial", dialled).json["sent"]
     reader.join(10)
 
-    assert [(200, "OK")] == [(each["status"], each["answer"]) for each in sent]
-    assert ["verified"] == [read["status"] for read in waiting]
+    assert [(each["status"], each["answer"]) for each in sent] == [(200, "OK")]
+    assert [read["status"] for read in waiting] == ["verified"]
     assert service.consume(made["id"]).json["status"] == "consumed"
     assert service.consume(made["id"]).status == 409
 
@@ -193,7 +194,7 @@ def test_sigterm_answers_who_waits_and_ends_cleanly(starting: Starting) -> None:
     assert service.stop() == 0
     reader.join(10)
 
-    assert [(200, "pending")] == [(each.status, each.json["status"]) for each in answers]
+    assert [(each.status, each.json["status"]) for each in answers] == [(200, "pending")]
     assert time.monotonic() - began < 15
 
 
@@ -207,8 +208,10 @@ def test_sigterm_answers_who_waits_and_ends_cleanly(starting: Starting) -> None:
         b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: " + b"b" * 20000 + b"\r\n\r\n",
         b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nContent-Length: nine\r\n\r\n",
         b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: weird\r\n\r\n",
-        b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-key-of-web\r\n"
-        b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nxx\r\n",
+        (
+            b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-key-of-web\r\n"
+            b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nxx\r\n"
+        ),
     ],
 )
 def test_what_is_not_http_is_a_problem_too(service: Service, sent: bytes) -> None:
@@ -301,10 +304,9 @@ def test_every_mistake_is_named_and_the_status_is_2(tmp_path) -> None:
 def _raw(base: str, sent: bytes) -> bytes:
     host, port = base.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
-        try:
+        # Refused before all of it was sent? The answer is what counts.
+        with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(sent)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # refused before all of it was sent; the answer is what counts
         received = b""
         while b"\r\n\r\n" not in received or not received.rstrip().endswith(b"}"):
             part = connection.recv(65536)

@@ -99,7 +99,7 @@ def test_an_order_goes_by_post_with_its_secrets_in_the_body(
         (("error", 8), NumberRefused, "number_refused"),
     ],
 )
-def test_each_failure_is_told_apart_and_counted(  # noqa: PLR0917  fixtures and a table
+def test_each_failure_is_told_apart_and_counted(
     simulator, ordering, observer, fault, refusal, outcome
 ) -> None:
     plan(simulator, fault)

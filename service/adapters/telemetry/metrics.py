@@ -25,6 +25,22 @@ class Metrics:
         self._clients = frozenset(clients)
         self._purposes = frozenset(purposes)
         self.registry = CollectorRegistry()
+        self._define_funnel()
+        self._define_edges()
+        Gauge(
+            "build_info",
+            "Constant 1, labelled with the version",
+            ("version",),
+            namespace=PREFIX,
+            registry=self.registry,
+            multiprocess_mode="max",
+        ).labels(version).set(1)
+
+        # Zero and absent differ for an alert.
+        for outcome in Outcome:
+            self._callbacks.labels(Kind.CALL, outcome)
+
+    def _define_funnel(self) -> None:
         whose = ("client", "purpose", "region")
         self._started = self._counter("verifications_started", "Verifications whose number was shown", whose)
         self._verified = self._counter("verifications_verified", "Verifications matched by a call", whose)
@@ -41,6 +57,8 @@ class Metrics:
         )
         self._callbacks = self._counter("callbacks", "Callbacks of the provider", ("kind", "outcome"))
         self._lag = self._histogram("callback_lag_seconds", "From a call to its callback", (), _LAG)
+
+    def _define_edges(self) -> None:
         self._provider = self._counter(
             "provider_requests",
             "Requests to the provider",
@@ -65,15 +83,6 @@ class Metrics:
             _REQUEST,
         )
         self._redis_errors = self._counter("redis_errors", "Failed steps at Redis", ("operation",))
-        Gauge(
-            "build_info",
-            "Constant 1, labelled with the version",
-            ("version",),
-            namespace=PREFIX,
-            registry=self.registry,
-            multiprocess_mode="max",
-        ).labels(version).set(1)
-        self._show_zeros()
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, text + ".", labels, namespace=PREFIX, registry=self.registry)
@@ -86,11 +95,6 @@ class Metrics:
         buckets: tuple[float, ...],
     ) -> Histogram:
         return Histogram(name, text + ".", labels, namespace=PREFIX, registry=self.registry, buckets=buckets)
-
-    def _show_zeros(self) -> None:
-        # Zero and absent differ for an alert.
-        for outcome in Outcome:
-            self._callbacks.labels(Kind.CALL, outcome)
 
     def started(self, verification: Verification) -> None:
         """A number was shown."""

@@ -18,7 +18,7 @@ def logged() -> Iterator[tuple[logging.Logger, Lines]]:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(MaskingJsonFormatter())
-    logger = logging.Logger("test")
+    logger = logging.Logger("test")  # noqa: LOG001  of this test alone
     logger.addHandler(handler)
     yield logger, lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     handler.close()

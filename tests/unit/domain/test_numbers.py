@@ -48,7 +48,7 @@ def test_what_is_no_number_is_refused(text: str) -> None:
         (NUMBER.value, False),
     ],
 )
-def test_only_ordinary_numbers_of_the_allowed_regions_are_shown(number: str, shown: bool) -> None:  # noqa: FBT001
+def test_only_ordinary_numbers_of_the_allowed_regions_are_shown(number: str, shown: bool) -> None:
     """Premium and shared-cost numbers, foreign ones, and the caller's own are not."""
     assert may_be_shown(E164(number), NUMBER, RU) is shown
 

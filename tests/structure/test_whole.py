@@ -1,0 +1,187 @@
+"""What must stay true of the whole."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from service import settings as settings_module
+from service.adapters.http.problems import STATUS_OF
+from service.adapters.redis.scripts import source
+from service.domain import errors
+from service.domain.errors import ServiceError
+from service.settings import load_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+SCRIPTS = sorted((ROOT / "service/adapters/redis/scripts").glob("*.lua"))
+OPEN_ROUTES = {
+    "api": {"/openapi.json", "/docs", "/docs/<asset>"},
+    "callback": {"/callbacks/smsc"},
+    "ops": {"/livez", "/readyz", "/version", "/metrics"},
+}
+
+
+@pytest.fixture
+def surfaces(tmp_path: Path) -> dict[str, Flask]:
+    from development.stack import development_settings  # noqa: PLC0415
+    from service.bootstrap import build  # noqa: PLC0415
+
+    environ = development_settings() | {
+        "WAITCALL_REDIS_URL": "redis://127.0.0.1:1/0",
+        "WAITCALL_POLICY": str(ROOT / "config/policy.toml"),
+    }
+    built = build(load_settings(environ, development=True), multiprocess_dir=None)
+    return {app.name: app for app in built.by_port.values()}
+
+
+def test_every_route_needs_a_key_or_says_that_it_does_not(surfaces: dict[str, Flask]) -> None:
+    found = {
+        name: {
+            rule.rule
+            for rule in app.url_map.iter_rules()
+            if getattr(app.view_functions[rule.endpoint], "no_auth", False)
+        }
+        for name, app in surfaces.items()
+    }
+    assert found == OPEN_ROUTES
+
+
+def test_every_keyed_route_is_in_the_openapi_document(surfaces: dict[str, Flask]) -> None:
+    api = surfaces["api"]
+    document = api.test_client().get("/openapi.json").get_json()
+    routes = {
+        (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method)
+        for rule in api.url_map.iter_rules()
+        if rule.rule not in OPEN_ROUTES["api"]
+        for method in rule.methods or ()
+        if method not in ("HEAD", "OPTIONS")
+    }
+    documented = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
+    assert documented == routes
+
+
+def test_every_error_has_a_status_and_a_line_in_the_readme() -> None:
+    def leaves(kind: type[ServiceError]) -> list[type[ServiceError]]:
+        below = kind.__subclasses__()
+        return [leaf for each in below for leaf in leaves(each)] if below else [kind]
+
+    for leaf in leaves(ServiceError):
+        assert leaf.code in STATUS_OF
+        assert leaf.__name__ in (errors.__doc__ or "")
+    for code in STATUS_OF:
+        assert f"`{code}`" in README
+
+
+def test_every_setting_is_in_the_readme_and_in_the_development_environment() -> None:
+    development = (ROOT / "config/development.env").read_text()
+    not_in_development = {"REDIS_URL", "SMSC_URLS", "SMSC_LOGIN", "SMSC_PASSWORD"}
+    for name in settings_module.NAMES:
+        assert f"`WAITCALL_{name}`" in README
+        if name not in not_in_development:
+            assert f"WAITCALL_{name}=" in development
+    documented = set(re.findall(r"^\| `WAITCALL_(\w+)`", README, re.MULTILINE))
+    assert documented == set(settings_module.NAMES)
+
+
+def test_every_metric_is_in_the_readme_and_no_other() -> None:
+    from service.adapters.telemetry.metrics import Metrics  # noqa: PLC0415
+
+    collected = Metrics("1", [], []).registry.collect()
+    names = {metric.name + ("_total" if metric.type == "counter" else "") for metric in collected}
+    assert set(re.findall(r"`(waitcall_\w+)`", README)) == names
+
+
+def test_every_policy_key_is_in_the_readme() -> None:
+    from service.policy_file import _ClientSchema, _LimitsSchema, _PurposeSchema  # noqa: PLC0415
+
+    for table, schema in (
+        ("purposes.NAME", _PurposeSchema),
+        ("clients.NAME", _ClientSchema),
+        ("limits", _LimitsSchema),
+    ):
+        for name, each in schema().fields.items():
+            assert f"`{table}.{each.data_key or name}`" in README
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts_are_small_explained_and_leave_nothing_immortal(script: Path) -> None:
+    text, code = script.read_text(), source(script.stem)
+    assert len(code.splitlines()) <= 20
+    assert {"-- KEYS", "-- Returns"} <= {
+        line[: len(start)] for line in text.splitlines() for start in ("-- KEYS", "-- Returns")
+    }
+    for command in re.findall(r"redis\.call\([^)]*\)", code):
+        name, key = re.findall(r"'(\w+)'|(KEYS\[\d\])", command)[:2]
+        assert key[1], f"a key that is not from KEYS: {command}"
+        if name[0] == "SET":
+            assert "'PX'" in command
+    if "ZADD" in code:
+        assert "PEXPIRE" in code
+
+
+def test_functions_and_files_stay_small() -> None:
+    """house rule: no function above 50 lines; a file holds one idea."""
+    for path in sorted((ROOT / "service").rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and not any(
+                isinstance(inner, ast.FunctionDef) for inner in ast.walk(node) if inner is not node
+            ):
+                assert (node.end_lineno or 0) - node.lineno < 50, f"{path.name}: {node.name}"
+        assert len(path.read_text().splitlines()) <= 350, path.name
+
+
+def test_lock_files_hold_hashes_and_no_addresses() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        text = (ROOT / name).read_text()
+        assert "://" not in text
+        pinned = re.findall(r"^[a-z0-9][a-z0-9_.-]*==", text, re.MULTILINE)
+        assert len(pinned) > 10
+        assert len(pinned) == len(
+            re.findall(
+                r"^[a-z0-9][^\n]*\\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\\n|\n))+", text, re.MULTILINE
+            )
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "line", "contract"),
+    [
+        ("service/domain/numbers.py", "import redis", "The core knows no technology BROKEN"),
+        ("service/application/calls.py", "import flask", "The core knows no technology BROKEN"),
+        ("service/domain/call.py", "import service.settings", "Floors: each imports only downwards BROKEN"),
+        (
+            "service/adapters/http/auth.py",
+            "import service.adapters.redis.keys",
+            "Adapters do not know each other BROKEN",
+        ),
+        ("simulator/exchange.py", "import service", "Service and simulator are strangers BROKEN"),
+        ("service/settings.py", "import development", "The service does not know the laptop BROKEN"),
+        ("service/utils.py", "", "Floors: each imports only downwards BROKEN"),
+    ],
+)
+def test_a_planted_wrong_import_fails_the_check(tmp_path: Path, file: str, line: str, contract: str) -> None:
+    for name in ("service", "simulator", "development"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / ".importlinter", tmp_path)
+    planted = tmp_path / file
+    planted.write_text((planted.read_text() if planted.exists() else "") + f"\n{line}\n")
+
+    checked = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.returncode != 0
+    assert contract in checked.stdout
