@@ -32,7 +32,7 @@ timeout = 60
 # An ingress keeps its connections for a minute or so; the side that closes first must not be us.
 keepalive = 75
 # Long polls are answered at once on SIGTERM; what is left is an order within its budget.
-graceful_timeout = 15
+graceful_timeout = 30
 # An SMS in the query string: 1000 Cyrillic letters are 6000 bytes.
 limit_request_line = 8190
 # An id may well be in the path that gunicorn would log; the service logs the route.

@@ -20,6 +20,7 @@ from service.adapters.smsc.callback import SmscCallbackDecoder
 from service.adapters.smsc.client import Account, SmscProvider
 from service.adapters.telemetry.logging import logging_config
 from service.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
+from service.adapters.telemetry.observer import LoggingObserver
 from service.application.calls import Calls
 from service.application.ports import Clock
 from service.application.readiness import Readiness
@@ -45,6 +46,7 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     """The whole service as one WSGI callable. Connects to nothing yet."""
     policy = settings.policy
     metrics = Metrics(__version__, policy.clients, policy.purposes)
+    observer = LoggingObserver(metrics)
     connection = Connection(connector(settings.redis_url, MAX_REDIS_CONNECTIONS), metrics.redis_error)
     keys = Keys(settings.key_pepper.reveal())
     watcher = Watcher(connection, MAX_WAITING)
@@ -53,7 +55,7 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
         store=store,
         limits=RedisLimits(connection, keys),
         provider=_provider(settings, metrics),
-        observer=metrics,
+        observer=observer,
         clock=clock,
         policy=policy,
         default_window_seconds=settings.window_seconds,
@@ -66,14 +68,14 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     surface = partial(
         create_surface,
         keys=ApiKeys(settings.api_keys),
-        observer=metrics,
+        observer=observer,
         metrics=metrics,
     )
     api = [
         verifications.blueprint(use_cases, RedisIdempotencyStore(connection, keys), clock),
         openapi.blueprint(__version__),
     ]
-    handler = [callbacks.blueprint(Calls(store, metrics, clock), decoder, metrics)]
+    handler = [callbacks.blueprint(Calls(store, observer, clock), decoder, observer)]
     ops = [operations.blueprint(Readiness(store), expose, CONTENT_TYPE, __version__)]
     return Surfaces(
         {

@@ -38,7 +38,8 @@ NAMES = (
     "WORKERS",
     "LOG_LEVEL",
 )
-LONGEST_SMSC_TIMEOUT_SECONDS = 10
+LONGEST_SMSC_TIMEOUT_SECONDS = 25
+"""Shorter than an order's lease on its number (service/domain/verification.py)."""
 _SECRETS = ("SMSC_PASSWORD", "SMSC_APIKEY", "CALLBACK_SECRETS", "KEY_PEPPER")
 _SHORTEST_CALLBACK_SECRET = 16
 _SHORTEST_PEPPER = 32

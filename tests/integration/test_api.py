@@ -420,6 +420,27 @@ def test_a_callback_is_answered_by_what_it_is(running: Running) -> None:
     problem(client.put("/callbacks/smsc"), 405, "method_not_allowed")
 
 
+def test_every_refusal_of_a_known_client_is_counted(running: Running) -> None:
+    running.get("/nowhere")
+    running.get(PATH)
+    running.create(surprise=1)
+    running.get(f"{PATH}/ver_1", "not a key")
+    metrics = running.metrics()
+
+    for code in ("not_found", "method_not_allowed", "validation_failed"):
+        assert metrics[f'waitcall_refusals_total{{client="web",code="{code}"}}'] == 1
+    assert not [name for name in metrics if "unauthenticated" in name]
+
+
+def test_an_event_line_tells_what_happened_without_the_number(running: Running, caplog) -> None:
+    with caplog.at_level(logging.INFO, "waitcall.events"):
+        running.create()
+        running.call()
+
+    told = [(record.message, record.__dict__.get("phone_number")) for record in caplog.records]
+    assert told == [("started", "+79*******67"), ("verified", "+79*******67"), ("callback", None)]
+
+
 def test_no_line_of_the_log_and_no_metric_holds_the_number(starting) -> None:
     """At the loudest level, over successes and failures of every kind."""
     running = starting(WAITCALL_LOG_LEVEL="debug")

@@ -38,12 +38,13 @@ def require_client(app: Flask, keys: ApiKeys) -> None:
 
     @app.before_request
     def _require_client() -> None:
-        if request.routing_exception is not None or request.endpoint is None:
-            return
-        if getattr(current_app.view_functions[request.endpoint], "no_auth", False):
-            return
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        client = keys.client_of(key.strip()) if scheme.lower() == "bearer" else None
-        if client is None:
-            raise Unauthorized
+        client = keys.client_of(key.strip()) if scheme.lower() == "bearer" and key else None
         g.client = client
+        # A path that nothing answers is 404 to everybody.
+        if client is None and request.endpoint is not None and not _is_open(request.endpoint):
+            raise Unauthorized
+
+
+def _is_open(endpoint: str) -> bool:
+    return bool(getattr(current_app.view_functions[endpoint], "no_auth", False))

@@ -33,7 +33,7 @@ from service.domain.errors import (
 from service.domain.numbers import E164
 
 OPERATION = "wait_call"
-BREAKER_FAILURES = 5
+BREAKER_FAILURES = 10
 BREAKER_SECONDS = 10
 """Orders are refused at once for this long after repeated failures (the contract allows 20)."""
 PAUSE_SECONDS = 15
@@ -130,8 +130,16 @@ class SmscProvider:
         if not self._in_flight.acquire(blocking=False):
             self._metrics.provider_request(OPERATION, Outcome.NOT_SENT, 0.0)
             raise ProviderUnavailable("Too many orders are under way.", retry_after=1)
-        with self._outage:
-            return self._within_budget(subscriber)
+        try:
+            number = self._within_budget(subscriber)
+        except ProviderFailure as failure:
+            if not (isinstance(failure, ProviderUnavailable) and self._outage.opened):
+                with self._outage:
+                    raise
+            # The breaker knows already; orders that were under way must not prolong its pause.
+            raise
+        self._outage.reset()
+        return number
 
     def close(self) -> None:
         """Give threads and sockets back."""

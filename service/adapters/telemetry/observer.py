@@ -1,0 +1,54 @@
+"""Observer → counters, and one line in the log for each thing that happened to a verification."""
+
+import logging
+
+from service.adapters.telemetry.metrics import Metrics
+from service.domain.call import InboundCall, Kind, Outcome
+from service.domain.verification import Verification
+
+_log = logging.getLogger("waitcall.events")
+
+
+class LoggingObserver:
+    """Counts by :class:`Metrics`; numbers in its lines are masked, ids shown by their end."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def started(self, verification: Verification) -> None:
+        """A number was shown."""
+        self._metrics.started(verification)
+        self._tell("started", verification)
+
+    def verified(self, verification: Verification, call: InboundCall) -> None:
+        """A call was matched."""
+        self._metrics.verified(verification, call)
+        self._tell("verified", verification)
+
+    def finished(self, verification: Verification) -> None:
+        """A record reached a final status."""
+        self._metrics.finished(verification)
+        self._tell("finished", verification)
+
+    def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
+        """A callback was read."""
+        self._metrics.callback(kind, outcome, lag_seconds)
+        _log.info("callback", extra={"kind": kind.value, "outcome": outcome.value})
+
+    def refused(self, client: str, code: str) -> None:
+        """A known client was answered 4xx; the access line tells it too."""
+        self._metrics.refused(client, code)
+
+    def _tell(self, event: str, verification: Verification) -> None:
+        _log.info(
+            event,
+            extra={
+                "verification": verification.id[-6:],
+                "client": verification.requester.client,
+                "purpose": verification.requester.purpose,
+                "phone_number": verification.phone_number.masked,
+                "region": verification.region,
+                "status": verification.status.value,
+                "reason": verification.reason.value if verification.reason else None,
+            },
+        )
