@@ -24,9 +24,11 @@ from service.adapters.telemetry.observer import LoggingObserver
 from service.application.calls import Calls
 from service.application.ports import Clock
 from service.application.readiness import Readiness
+from service.application.sweep import Sweep
 from service.application.verifications import Verifications
 from service.domain.numbers import E164, may_be_shown
 from service.settings import Settings
+from service.sweeper import Sweeper
 
 # The bulkheads of one worker process. config/gunicorn.conf.py gives it 256 threads, so that however many
 # requests wait for the provider or for a call, at least 32 threads answer everything else.
@@ -60,6 +62,7 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
         policy=policy,
         default_window_seconds=settings.window_seconds,
     )
+    sweeper = Sweeper(Sweep(store, use_cases, clock).run)
     decoder = SmscCallbackDecoder(
         settings.callback_hash,
         [secret.reveal() for secret in settings.callback_secrets],
@@ -83,7 +86,8 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
             _port(settings.callback_bind): surface("callback", handler, max_body_bytes=CALLBACK_BODY_BYTES),
             _port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES),
         },
-        watcher.close,
+        start=sweeper.start,
+        stop=partial(_stop, watcher, sweeper),
     )
 
 
@@ -99,6 +103,11 @@ def _provider(settings: Settings, metrics: Metrics) -> SmscProvider:
     account = Account(settings.smsc_urls, credentials, settings.smsc_timeout_seconds)
     shown: Callable[[E164, E164], bool] = partial(may_be_shown, dial_regions=settings.policy.dial_regions)
     return SmscProvider(account, shown, metrics, MAX_ORDERS_IN_FLIGHT)
+
+
+def _stop(watcher: Watcher, sweeper: Sweeper) -> None:
+    sweeper.stop()
+    watcher.close()
 
 
 def _port(bind: str) -> str:

@@ -41,6 +41,8 @@ class Calls:
             if before is not None:
                 outcome, after = before.judge(call, now, SKEW)
             change = (stored, after) if stored and after and after != before else None
+            if after is not None and after.result_until is not None and outcome is Outcome.CONFIRMED:
+                self._store.schedule(after.id, after.result_until)
             claim = self._store.claim(call, _keep_until(call, now), change, now)
             if claim is Claim.REPEATED:
                 return Outcome.REPEATED

@@ -90,6 +90,18 @@ class VerificationStore(Protocol):
         """
         ...
 
+    def schedule(self, verification_id: str, at: datetime) -> None:
+        """Remember when time alone will change the record; a later call replaces the earlier."""
+        ...
+
+    def due(self, now: datetime) -> list[str]:
+        """Ids whose scheduled time has come; some of them, where there are many."""
+        ...
+
+    def unschedule(self, verification_id: str) -> None:
+        """Nothing is left to do for the record."""
+        ...
+
     def ping(self) -> None:
         """Raises StoreUnavailable when the store cannot be reached."""
         ...

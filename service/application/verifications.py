@@ -145,6 +145,15 @@ class Verifications:
         stored = self._find(client_name, verification_id, now)
         return self._change(stored, lambda record: record.cancel(now), now)
 
+    def settle(self, verification_id: str) -> datetime | None:
+        """Write down, and announce, what time alone has decided.
+
+        Returns:
+            When time alone will change the record next; None when it never will.
+        """
+        stored = self._store.get(verification_id)
+        return self._settled(stored, self._clock()).verification.next_deadline if stored else None
+
     def _purpose(self, client: Client, request: Start) -> Purpose:
         purpose = self._policy.purposes.get(request.purpose)
         if purpose is None:
@@ -230,6 +239,7 @@ class Verifications:
             if stored is None or stored.verification.at(now).status is not Status.ORDERING:
                 break
             pending = stored.verification.assign(call_number, now)
+            self._store.schedule(pending.id, pending.expires_at)
             if self._store.replace(stored, pending, now, holding=True) is not None:
                 return pending
             stored = self._store.get(reserved.verification.id)

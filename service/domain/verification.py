@@ -146,6 +146,17 @@ class Verification:
             return None
         return self.verified_at + timedelta(seconds=self.rules.result_seconds)
 
+    @property
+    def next_deadline(self) -> datetime | None:
+        """When time alone will change the status; None where it never will."""
+        match self.status:
+            case Status.ORDERING | Status.PENDING | Status.CONTESTED:
+                return self.expires_at
+            case Status.VERIFIED:
+                return self.result_until
+            case _:
+                return None
+
     def at(self, now: datetime) -> "Verification":
         """The record as it stands at ``now``: what time alone decides is decided."""
         if self.status is Status.ORDERING and now >= self.expires_at:

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from service.application.sweep import Sweep
 from service.application.verifications import Start, Started
 from service.domain.call import Outcome
 from service.domain.errors import (
@@ -409,3 +410,64 @@ def test_a_long_read_sees_the_call(service, clock) -> None:
     reader.join(10)
 
     assert [read.status for read in seen] == [Status.VERIFIED]
+
+
+def test_what_nobody_asks_about_is_settled_once_by_many_sweepers(
+    world, service, clock, observer, provider
+) -> None:
+    verifications, calls = service
+    verifications.start("web", ASK)
+    verifications.start("web", Start("+79991234568", "login", "flow"))
+    provider.failures = [ProviderError()]
+    with pytest.raises(ProviderError):
+        verifications.start("web", Start("+79991234569", "login", "flow"))
+    calls.record(call_at(clock()))
+    sweep = Sweep(world.store, verifications, clock)
+    assert sweep.run() == 0
+    clock.advance(900)
+
+    together(20, lambda _: sweep.run())
+    sweep.run()
+
+    assert observer.counts["finished", "lapsed", "not_consumed"] == 1
+    assert observer.counts["finished", "expired", "no_call"] == 1
+    assert sweep.run() == 0
+
+
+def test_a_sweep_comes_back_for_a_result_that_may_still_be_consumed(world, service, clock, observer) -> None:
+    """A deadline is written before its record, so a sweep may come too early."""
+    verifications, calls = service
+    record = verifications.start("web", ASK).verification
+    calls.record(call_at(clock()))
+    world.store.schedule(record.id, clock())
+    sweep = Sweep(world.store, verifications, clock)
+    assert [sweep.run(), sweep.run()] == [1, 0]
+    assert observer.counts["finished", "lapsed", "not_consumed"] == 0
+    clock.advance(300)
+
+    assert sweep.run() == 1
+    assert observer.counts["finished", "lapsed", "not_consumed"] == 1
+
+
+def test_a_lapse_is_counted_when_it_happens(world, service, clock, observer) -> None:
+    """Not when the window would have ended."""
+    verifications, calls = service
+    verifications.start("web", ASK)
+    calls.record(call_at(clock()))
+    sweep = Sweep(world.store, verifications, clock)
+    clock.advance(300)
+
+    assert [sweep.run(), sweep.run()] == [1, 0]
+    assert observer.counts["finished", "lapsed", "not_consumed"] == 1
+
+
+def test_a_consumed_one_is_forgotten_by_the_sweep(world, service, clock, observer) -> None:
+    verifications, calls = service
+    record = verifications.start("web", ASK).verification
+    calls.record(call_at(clock()))
+    verifications.consume("web", record.id, "login", "flow")
+    clock.advance(900)
+    sweep = Sweep(world.store, verifications, clock)
+
+    assert [sweep.run(), sweep.run()] == [1, 0]
+    assert observer.counts["finished", "consumed", "call_matched"] == 1

@@ -126,16 +126,13 @@ def redis_server() -> Iterator[Server]:
     server.close()
 
 
-@pytest.fixture(scope="module")
-def starting(
-    redis_server: Server, simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Starting]:
+@pytest.fixture
+def starting(redis_server: Server, simulator: Simulator, tmp_path: Path) -> Iterator[Starting]:
+    """Services of one test; they end with it, or they would sweep what the next one counts."""
     with ExitStack() as started:
 
         def start(*, ready: bool = True, policy: str = POLICY, **environ: str) -> Service:
-            directory = tmp_path_factory.mktemp("service")
-            (directory / "policy.toml").write_text(policy)
-            service = launch(directory, redis_server, simulator, environ)
+            service = launch(tmp_path, redis_server, simulator, environ, policy)
             started.callback(service.stop)
             wait_for(lambda: answers(service, "readyz" if ready else "livez"))
             return service
@@ -144,11 +141,19 @@ def starting(
 
 
 @pytest.fixture(scope="module")
-def service(starting: Starting) -> Service:
-    return starting()
+def service(
+    redis_server: Server, simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    running = launch(tmp_path_factory.mktemp("service"), redis_server, simulator, {}, POLICY)
+    wait_for(lambda: answers(running, "readyz"))
+    yield running
+    running.stop()
 
 
-def launch(directory: Path, redis: Server, simulator: Simulator, environ: dict[str, str]) -> Service:
+def launch(
+    directory: Path, redis: Server, simulator: Simulator, environ: dict[str, str], policy: str
+) -> Service:
+    (directory / "policy.toml").write_text(policy)
     api, ops = free_port(), free_port()
     callback = int(simulator.dialler.handler.url.split(":")[2].split("/")[0])
     if "callback_port" in environ:

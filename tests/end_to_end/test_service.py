@@ -15,7 +15,15 @@ from pathlib import Path
 import pytest
 
 from simulator.server import Simulator
-from tests.end_to_end.conftest import ROOT, SECRET, Service, Starting, production_command, sound_settings
+from tests.end_to_end.conftest import (
+    POLICY,
+    ROOT,
+    SECRET,
+    Service,
+    Starting,
+    production_command,
+    sound_settings,
+)
 from tests.making import together
 from tests.redis_servers import Server, free_port, wait_for
 
@@ -320,3 +328,16 @@ def _connections(service: Service) -> int:
     port = f":{int(service.api.rpartition(':')[2]):04X}"
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return sum(1 for line in lines if line.split()[1].endswith(port) and line.split()[3] == "01")
+
+
+def test_a_lapse_that_nobody_asks_about_is_counted_once(starting: Starting, redis_server: Server) -> None:
+    """A purpose whose results lapse after a second: the shortest deadline there is."""
+    policy = POLICY.replace("[purposes.login]", "[purposes.login]\nresult_seconds = 1")
+    own_database = redis_server.url.removesuffix("0") + "1"
+    service = starting(policy=policy, callback_port=str(free_port()), WAITCALL_REDIS_URL=own_database)
+    service.create("+79991230020")
+    service.call("79991230020", int(time.time()))
+    lapsed = 'reason="not_consumed"'
+
+    wait_for(lambda: service.total("waitcall_verifications_finished_total", lapsed) == 1)
+    assert service.total("waitcall_verifications_finished_total") == 1

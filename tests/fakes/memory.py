@@ -19,6 +19,7 @@ class MemoryStore:
         self._records: dict[str, Stored] = {}
         self._latest: dict[str, str] = {}
         self._calls: set[tuple[str, datetime]] = set()
+        self._due: dict[str, datetime] = {}
         self._versions = count(1)
 
     def new_id(self, number: E164) -> str:
@@ -83,6 +84,18 @@ class MemoryStore:
                 lambda: self._records.get(stored.verification.id) != stored, timeout=seconds
             )
         return True
+
+    def schedule(self, verification_id: str, at: datetime) -> None:
+        with self._changed:
+            self._due[verification_id] = at
+
+    def due(self, now: datetime) -> list[str]:
+        with self._changed:
+            return [each for each, at in self._due.items() if at <= now]
+
+    def unschedule(self, verification_id: str) -> None:
+        with self._changed:
+            self._due.pop(verification_id, None)
 
     def ping(self) -> None:
         pass

@@ -42,9 +42,21 @@ def create_surface(  # noqa: PLR0913  what every surface has
 class Surfaces:
     """The WSGI callable. A request belongs to the surface whose listener accepted it, whatever it says."""
 
-    def __init__(self, by_port: Mapping[str, Flask], stop_waiting: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        by_port: Mapping[str, Flask],
+        start: Callable[[], None],
+        stop: Callable[[], None],
+    ) -> None:
+        """
+        Args:
+            by_port: the app of each listener's port.
+            start: called once in each worker process, after the fork.
+            stop: called when the process is told to leave; must not block.
+        """
         self.by_port = by_port
-        self.stop_waiting = stop_waiting
+        self.start = start
+        self.stop = stop
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Gunicorn sets SERVER_PORT from the listening socket, not from the Host header."""

@@ -48,10 +48,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", STALLED_SECONDS, 0))
         super().init_process()
 
+    def load_wsgi(self) -> None:
+        """Load the app, then start what runs beside its requests."""
+        super().load_wsgi()
+        start = getattr(self.wsgi, "start", None)
+        if start is not None:
+            start()
+
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: requests that wait for a change are answered with the current state, not cut off."""
         # A worker may be told to leave before it has loaded the app.
-        stop_waiting = getattr(getattr(self, "wsgi", None), "stop_waiting", None)
-        if stop_waiting is not None:
-            stop_waiting()
+        stop = getattr(getattr(self, "wsgi", None), "stop", None)
+        if stop is not None:
+            stop()
         super().handle_exit(sig, frame)

@@ -6,6 +6,7 @@
 ``waitcall:{TAG}:limit:...``   what was spent on the number
 ``waitcall:{HASH}:limit:...``  what was spent by a client, address, country or everybody
 ``waitcall:{HASH}:answer``     an answer stored under an Idempotency-Key
+``waitcall:{due-N}:due``       ids by the instant at which time alone changes their records, in eight parts
 
 TAG is a keyed hash of the number (96 bits), so no key name holds a number; a verification's id begins
 with it, so that the id alone finds the slot.
@@ -17,6 +18,9 @@ import re
 from datetime import datetime
 
 from service.domain.verification import new_random_part
+
+DUE_PARTS = 8
+"""The deadlines are spread over a cluster's nodes."""
 
 _ID = re.compile(r"ver_([0-9a-f]{24})([0-9a-f]{40})", re.ASCII)
 
@@ -56,6 +60,14 @@ class Keys:
         """Where a limit counts. A number's own limits live with the number."""
         tag = self.hash_of(scope, subject)
         return f"waitcall:{{{tag}}}:limit:{scope}:{count}:{period_seconds}"
+
+    def due(self, verification_id: str) -> str:
+        """Where a verification's next deadline stands."""
+        return self.all_due()[int(verification_id[-1], 16) % DUE_PARTS]
+
+    def all_due(self) -> list[str]:
+        """All parts of the deadlines."""
+        return [f"waitcall:{{due-{part}}}:due" for part in range(DUE_PARTS)]
 
     def answer(self, client: str, route: str, key: str) -> str:
         """Where the answer to an Idempotency-Key is stored."""

@@ -16,6 +16,10 @@ from service.domain.verification import Verification
 _PADDING_MS = 10_000
 """Redis deletes a little later than the rules forget, so that its clock decides nothing."""
 
+_DUE_KEPT_MS = 3 * 86_400_000
+"""Longer than any deadline is away: a result may wait a day."""
+_MOST_DUE = 100
+
 
 class RedisVerificationStore:
     """VerificationStore over Redis, standalone or cluster."""
@@ -28,6 +32,7 @@ class RedisVerificationStore:
         self._release = Script("release")
         self._replace = Script("replace")
         self._claim = Script("claim")
+        self._schedule = Script("schedule")
 
     def new_id(self, number: E164) -> str:
         """A fresh id that begins with the number's tag."""
@@ -123,6 +128,28 @@ class RedisVerificationStore:
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
         """Wait with all other waiting requests of this process, in one place."""
         return self._watcher.wait(self._record_key(stored.verification), stored.version, seconds)
+
+    def schedule(self, verification_id: str, at: datetime) -> None:
+        """Put the deadline among the others."""
+        args: list[str | bytes | int] = [int(at.timestamp() * 1000), verification_id, _DUE_KEPT_MS]
+        with self._connection.using("schedule") as client:
+            self._schedule.run(client, [self._keys.due(verification_id)], args)
+
+    def due(self, now: datetime) -> list[str]:
+        """The earliest of each part, in one pipeline."""
+        with self._connection.using("due") as client:
+            pipeline = client.pipeline(transaction=False)
+            for key in self._keys.all_due():
+                pipeline.zrange(
+                    key, "-inf", int(now.timestamp() * 1000), byscore=True, offset=0, num=_MOST_DUE
+                )
+            parts: list[list[bytes]] = pipeline.execute()
+        return [member.decode() for part in parts for member in part]
+
+    def unschedule(self, verification_id: str) -> None:
+        """Take the deadline out."""
+        with self._connection.using("unschedule") as client:
+            client.zrem(self._keys.due(verification_id), verification_id)
 
     def ping(self) -> None:
         """One round trip."""
