@@ -57,6 +57,10 @@ imports: install ## the floors of docs/architecture.md
 .PHONY: check
 check: lint types imports test ## everything that CI runs
 
+.PHONY: bench-isolation
+bench-isolation: install ## reads and callbacks while the provider holds 100 creates, against idle (3 minutes)
+	@$(BIN)/python -m benchmarks.isolation
+
 .PHONY: lock
 lock: install ## resolve the dependencies anew, with hashes and without addresses
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.txt

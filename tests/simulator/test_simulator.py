@@ -1,0 +1,259 @@
+"""The provider, as smsc-api.md tells it: the emulator is held to the page as the adapter is."""
+
+import hashlib
+import json
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from service.adapters.smsc.callback import SmscCallbackDecoder
+from service.domain.call import InboundCall, Kind, OtherMessage
+from simulator.dialler import Handler
+from simulator.exchange import POOL
+from simulator.server import Options, Simulator
+from tests.redis_servers import wait_for
+
+SECRET = "a-secret-of-the-tests"
+CREDENTIALS = {"apikey": "sim-apikey"}
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """The registered handler: remembers what it was sent."""
+
+    received: list[tuple[str, bytes]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.received.append((self.path.partition("?")[2], body))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"OK")
+
+    do_GET = do_POST  # noqa: N815  the base class names it so
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def received() -> list[tuple[str, bytes]]:
+    return []
+
+
+@pytest.fixture
+def simulator(received: list) -> Iterator[Simulator]:
+    server = HTTPServer(("127.0.0.1", 0), type("Mine", (Receiver,), {"received": received}))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    handler = Handler(f"http://127.0.0.1:{server.server_port}/callbacks/smsc", SECRET)
+    with Simulator(Options(handler, calm=True, seed=1)) as running:
+        yield running
+    server.shutdown()
+    server.server_close()
+
+
+def ask(simulator: Simulator, script: str, method: str = "POST", **fields: str) -> str:
+    encoded = urllib.parse.urlencode(CREDENTIALS | fields)
+    url = f"{simulator.base_url}/{script}"
+    request = urllib.request.Request(url, encoded.encode()) if method == "POST" else f"{url}?{encoded}"
+    with urllib.request.urlopen(request, timeout=5) as response:
+        text: str = response.read().decode("utf-8")
+        return text
+
+
+def control(simulator: Simulator, path: str, **body: Any) -> tuple[int, Any]:
+    request = urllib.request.Request(
+        f"{simulator.control_url}{path}",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_order_in_every_format(simulator: Simulator, method: str) -> None:
+    def order(fmt: str) -> str:
+        return ask(simulator, "wait_call.php", method, phone="79991234567", fmt=fmt, charset="utf-8")
+
+    answer = json.loads(order("3"))
+    assert answer["phone"] in answer["all_phones"]
+    assert tuple(answer["all_phones"]) == POOL
+    assert order("2").startswith("<result><phone>7958555")
+    assert order("1").split(",")[1:] == list(POOL)
+    assert "all_phones" in order("0")
+
+
+@pytest.mark.parametrize(
+    ("fmt", "text"),
+    [
+        ("0", "ERROR = 2 (authorise error)"),
+        ("1", "0,-2"),
+        ("2", "<result><error>authorise error</error><error_code>2</error_code></result>"),
+        ("3", '{"error": "authorise error", "error_code": 2}'),
+    ],
+)
+def test_an_error_in_every_format(simulator: Simulator, fmt: str, text: str) -> None:
+    for script in ("wait_call.php", "get.php", "balance.php"):
+        assert ask(simulator, script, apikey="wrong", phone="79991234567", fmt=fmt) == text
+
+
+@pytest.mark.parametrize("phone", ["", "abc", "123", "+79991234567"])
+def test_a_wrong_phone_is_code_1(simulator: Simulator, phone: str) -> None:
+    assert json.loads(ask(simulator, "wait_call.php", phone=phone, fmt="3"))["error_code"] == 1
+
+
+def test_both_forms_of_credentials_are_let_in(simulator: Simulator) -> None:
+    answer = ask(simulator, "balance.php", apikey="", login="sim", psw="sim-password", fmt="3")
+    assert json.loads(answer) == {"balance": "250.80"}
+
+
+@pytest.mark.parametrize(
+    ("script", "ceiling", "fields"),
+    [
+        ("wait_call.php", 50, {"phone": "79991234567"}),
+        ("get.php", 3, {"get_answers": "1"}),
+        ("balance.php", 10, {}),
+    ],
+)
+def test_the_documented_ceilings(simulator: Simulator, script: str, ceiling: int, fields: dict) -> None:
+    for _ in range(ceiling):
+        assert "error" not in ask(simulator, script, fmt="3", **fields)
+    assert json.loads(ask(simulator, script, fmt="3", **fields))["error_code"] == 9
+    control(simulator, "/clock", advance=61)
+    assert "error" not in ask(simulator, script, fmt="3", **fields)
+
+
+def test_other_requests_are_not_identical(simulator: Simulator) -> None:
+    for last in range(60):
+        assert "error" not in ask(simulator, "wait_call.php", fmt="3", phone=f"799912345{last:02d}")
+
+
+def test_a_call_is_reported_and_stands_in_the_inbox(simulator: Simulator, received: list) -> None:
+    did = json.loads(ask(simulator, "wait_call.php", phone="79991234567", fmt="3"))["phone"]
+    status, answer = control(simulator, "/dial", cli="+79991234567", did=f"+{did}")
+    assert (status, answer["reported"]) == (200, True)
+
+    fields = dict(urllib.parse.parse_qsl(received[0][1].decode()))
+    expected = hashlib.sha1(f"79991234567:{fields['ts']}:{SECRET}".encode()).hexdigest()
+    assert (fields["waitcall"], fields["phone"], fields["sha1"]) == ("1", "79991234567", expected)
+    inbox = json.loads(ask(simulator, "get.php", get_answers="1", fmt="3"))
+    assert [(1, "79991234567", did)] == [(each["id"], each["phone"], each["to_phone"]) for each in inbox]
+    assert inbox[0]["message"].startswith("[waitcall]")
+    assert json.loads(ask(simulator, "get.php", get_answers="1", after_id="1", fmt="3")) == []
+
+
+def test_a_call_without_a_live_order_is_not_reported(simulator: Simulator, received: list) -> None:
+    assert control(simulator, "/dial", cli="79991234567", did=POOL[0])[1]["reported"] is False
+    ask(simulator, "wait_call.php", phone="79991234567", fmt="3")
+    assert control(simulator, "/dial", cli="79991234567", did="79990000000")[1]["reported"] is False
+    control(simulator, "/clock", advance=901)
+    assert control(simulator, "/dial", cli="79991234567", did=POOL[0])[1]["reported"] is False
+    assert received == []
+
+
+@pytest.mark.parametrize("form", ["form", "xml", "json"])
+@pytest.mark.parametrize("charset", ["windows-1251", "utf-8", "koi8-r"])
+@pytest.mark.parametrize("hash_name", ["md5", "sha1", "crc32"])
+def test_both_readings_of_the_page_agree(
+    simulator: Simulator, received: list, form: str, charset: str, hash_name: str
+) -> None:
+    """Written by the simulator, read by the service: they share no code."""
+    how = {"form": form, "charset": charset, "hash": hash_name}
+    call = {"waitcall": "1", "phone": "79991234567", "ts": "1700000000"}
+    sms = {"phone": "79991234567", "mes": "Привет & <мир>", "to": "79037676765"}
+    status = {"id": "1001", "phone": "79991234567", "status": "0"}
+    for kind, fields in (("call", call), ("sms", sms), ("status", status)):
+        for travel in ({}, {"in_query": ["phone"]}, {"method": "GET"}):
+            control(simulator, "/message", kind=kind, fields=fields, **how, **travel)
+            message = SmscCallbackDecoder(hash_name, [SECRET]).decode(
+                received[-1][0].encode(), received[-1][1]
+            )
+            if kind == "call":
+                assert isinstance(message, InboundCall)
+                assert (message.cli, message.at.timestamp()) == ("+79991234567", 1700000000)
+            else:
+                assert message == OtherMessage(Kind(kind))
+
+
+def test_callbacks_can_be_doubled_delayed_reordered_and_lost(simulator: Simulator, received: list) -> None:
+    for last in (1, 2, 3, 4):
+        ask(simulator, "wait_call.php", phone=f"7999123456{last}", fmt="3")
+    control(simulator, "/dial", cli="79991234561", did=POOL[0], copies=3)
+    control(simulator, "/dial", cli="79991234562", did=POOL[0], lose=True)
+    control(simulator, "/dial", cli="79991234563", did=POOL[0], delay_seconds=0.2)
+    control(simulator, "/dial", cli="79991234564", did=POOL[0])
+    wait_for(lambda: len(received) == 5)
+
+    order = [dict(urllib.parse.parse_qsl(body.decode()))["phone"][-1] for _, body in received]
+    assert order == ["1", "1", "1", "4", "3"]
+
+
+def test_the_temper_repeats_by_its_seed(simulator: Simulator) -> None:
+    from random import Random  # noqa: PLC0415
+
+    from simulator.dialler import Delivery, Dialler  # noqa: PLC0415
+
+    def rolled(seed: int) -> list[Delivery]:
+        dialler = Dialler(simulator.dialler.handler, lambda _: None, Random(seed), calm=False)
+        return [dialler.temper(Delivery()) for _ in range(200)]
+
+    assert rolled(1) == rolled(1)
+    assert {1, 2} == {delivery.copies for delivery in rolled(1)}
+    assert {0.0, 1.0} == {delivery.delay_seconds for delivery in rolled(1)}
+
+
+def test_the_ledger_remembers_and_a_reset_forgets(simulator: Simulator) -> None:
+    ask(simulator, "wait_call.php", phone="79991234567", fmt="3")
+    with urllib.request.urlopen(f"{simulator.control_url}/ledger", timeout=5) as response:
+        ledger = json.load(response)["ledger"]
+    assert [(e["door"], e["endpoint"], e["fields"]["apikey"]) for e in ledger] == [
+        ("front", "wait_call", "***")
+    ]
+
+    assert control(simulator, "/reset")[0] == 200
+    assert simulator.exchange.ledger == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/dial", {"cli": "x", "did": "1"}),
+        ("/dial", {}),
+        ("/message", {"kind": "fax", "fields": {}}),
+        ("/message", {"kind": "call", "fields": {"phone": "1"}}),
+        ("/message", {"kind": "call", "fields": {"phone": "1", "ts": "1"}, "charset": "utf-16"}),
+        ("/faults", {"steps": [{"kind": "meteor"}]}),
+        ("/clock", {"advance": "soon"}),
+    ],
+)
+def test_a_senseless_control_request_says_why(simulator: Simulator, path: str, body: dict) -> None:
+    status, answer = control(simulator, path, **body)
+
+    assert status == 400
+    assert answer["error"]
+
+
+def test_the_handset_is_served(simulator: Simulator) -> None:
+    with urllib.request.urlopen(simulator.control_url + "/", timeout=5) as response:
+        page = response.read().decode()
+    assert "Your number" in page
+    assert "http" not in page.replace("https", "http").replace("xmlns", "").split("<script>")[0]
+
+
+def test_it_stays_on_loopback_unless_told() -> None:
+    with pytest.raises(ValueError, match="loopback"):
+        Simulator(Options(Handler("http://127.0.0.1:9/", SECRET), host="0.0.0.0"))
+    with Simulator(Options(Handler("http://127.0.0.1:9/", SECRET), host="0.0.0.0", expose=True)):
+        pass
+    with pytest.raises(ValueError, match="http"):
+        Simulator(Options(Handler("file:///etc/passwd", SECRET)))
