@@ -39,7 +39,7 @@ limit_request_line = 8190
 accesslog = None
 logconfig_dict = logging_config(_settings.log_level)
 # Memory-backed where there is one: a slow disk must not look like a hung worker.
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  gunicorn's own advice
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  gunicorn's own advice
 # No control socket: nothing of ours talks to it, and a read-only root has no place for it.
 control_socket_disable = True
 
