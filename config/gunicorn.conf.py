@@ -23,9 +23,9 @@ except SettingsMistakes as _error:
 bind = [_settings.api_bind, _settings.callback_bind, _settings.ops_bind]
 workers = _settings.workers
 worker_class = "service.adapters.http.gunicorn_worker.Worker"
-# A thread costs little while it waits. The bulkheads in service/bootstrap.py are sized for 256: 112 may
-# wait for the provider and 112 for a call, the rest answers everything else.
-threads = 256
+# A thread costs little while it waits. The bulkheads in service/bootstrap.py are sized for 512: 128 may
+# wait for the provider and 320 for a call, the rest answers everything else.
+threads = 512
 worker_connections = 2000
 # Longer than the longest thing a request may do: a long poll of 30 s.
 timeout = 60

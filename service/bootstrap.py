@@ -30,11 +30,11 @@ from service.domain.numbers import E164, may_be_shown
 from service.settings import Settings
 from service.sweeper import Sweeper
 
-# The bulkheads of one worker process. config/gunicorn.conf.py gives it 256 threads, so that however many
-# requests wait for the provider or for a call, at least 32 threads answer everything else.
-MAX_ORDERS_IN_FLIGHT = 112
-MAX_WAITING = 112
-MAX_REDIS_CONNECTIONS = 300
+# The bulkheads of one worker process. config/gunicorn.conf.py gives it 512 threads, so that however many
+# requests wait for the provider or for a call, at least 64 threads answer everything else.
+MAX_ORDERS_IN_FLIGHT = 128
+MAX_WAITING = 320
+MAX_REDIS_CONNECTIONS = 600
 
 _log = logging.getLogger(__name__)
 

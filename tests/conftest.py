@@ -17,10 +17,14 @@ from service.redis_url import Address
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import MemoryIdempotency, MemoryLimits, MemoryStore
 from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.redis_servers import Cluster, Server, binary
+from tests.redis_servers import Cluster, Sentinel, Server, binary
 
 PEPPER = "a-pepper-of-the-tests-that-is-long-enough"
 REAL_WORLDS = ("valkey", "valkey-cluster", "redis", "redis-cluster")
+# What differs behind Sentinel is how the master is found, so a part of the suite is enough there.
+SENTINEL = "valkey-sentinel"
+AnyServer = Server | Cluster | Sentinel
+SHAPES = {"": lambda product: Server(product).start(), "cluster": Cluster, "sentinel": Sentinel}
 
 
 @dataclass
@@ -31,7 +35,7 @@ class World:
     store: VerificationStore
     limits: Limits
     idempotency: IdempotencyStore
-    server: Server | Cluster | None = None
+    server: AnyServer | None = None
     url: str = ""
 
     def client(self) -> Any:
@@ -40,30 +44,30 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[dict[str, Server | Cluster]]:
-    running: dict[str, Server | Cluster] = {}
+def servers() -> Iterator[dict[str, AnyServer]]:
+    running: dict[str, AnyServer] = {}
     yield running
     for server in running.values():
         server.close()
 
 
-def running(servers: dict[str, Server | Cluster], name: str) -> Server | Cluster:
+def running(servers: dict[str, AnyServer], name: str) -> AnyServer:
     """The server of a world, started at first use."""
     product, _, shape = name.partition("-")
     if binary(product) is None:
         pytest.skip(f"{product}-server is not installed (apt install redis-server)")
     if name not in servers:
-        servers[name] = Cluster(product) if shape else Server(product).start()
+        servers[name] = SHAPES[shape](product)
     return servers[name]
 
 
 @pytest.fixture(params=REAL_WORLDS)
-def real_world(request: pytest.FixtureRequest, servers: dict[str, Server | Cluster]) -> Iterator[World]:
+def real_world(request: pytest.FixtureRequest, servers: dict[str, AnyServer]) -> Iterator[World]:
     yield from open_world(running(servers, request.param), request.param)
 
 
 @pytest.fixture(params=("memory", *REAL_WORLDS))
-def world(request: pytest.FixtureRequest, servers: dict[str, Server | Cluster]) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, servers: dict[str, AnyServer]) -> Iterator[World]:
     if request.param == "memory":
         yield World("memory", MemoryStore(), MemoryLimits(), MemoryIdempotency())
     else:
@@ -71,11 +75,11 @@ def world(request: pytest.FixtureRequest, servers: dict[str, Server | Cluster]) 
 
 
 @pytest.fixture
-def valkey(servers: dict[str, Server | Cluster]) -> Server | Cluster:
+def valkey(servers: dict[str, AnyServer]) -> AnyServer:
     return running(servers, "valkey")
 
 
-def open_world(server: Server | Cluster, name: str) -> Iterator[World]:
+def open_world(server: AnyServer, name: str) -> Iterator[World]:
     client: Any = server.client()
     client.flushall()
     connection = Connection(connector(Address.parse(server.url), 300), lambda _: None)

@@ -35,7 +35,7 @@ class Server:
         assert path is not None
         self.port = free_port()
         self.directory = Path(tempfile.mkdtemp(prefix="waitcall-test-"))
-        self._command = [
+        self.command = [
             *(path, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""),
             *("--appendonly", "no", "--dir", str(self.directory), *extra),
         ]
@@ -49,7 +49,7 @@ class Server:
         return Redis(port=self.port, socket_timeout=5)
 
     def start(self) -> "Server":
-        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(self._answers)
         return self
 
@@ -100,6 +100,33 @@ class Cluster:
             return "cluster_state:ok" in text.replace("'", "").replace(": ", ":").replace(", ", "\n") and len(
                 list(client.execute_command("CLUSTER NODES"))
             ) == len(self.nodes)
+
+
+class Sentinel:
+    """A master, and one sentinel that knows it as ``mymaster``."""
+
+    def __init__(self, product: str) -> None:
+        self.master = Server(product).start()
+        self.sentinel = Server(product)
+        path = self.sentinel.directory / "sentinel.conf"
+        path.write_text(
+            f"port {self.sentinel.port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {self.master.port} 1\n"
+        )
+        server = binary(product)
+        assert server is not None
+        self.sentinel.command = [server, str(path), "--sentinel"]
+        self.sentinel.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://127.0.0.1:{self.sentinel.port}/mymaster/0"
+
+    def client(self) -> Redis:
+        return self.master.client()
+
+    def close(self) -> None:
+        self.sentinel.close()
+        self.master.close()
 
 
 def wait_for(condition: Any, seconds: float = 20) -> None:

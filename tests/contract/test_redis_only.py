@@ -19,7 +19,7 @@ from service.application.ports import Begun, Claim
 from service.domain.errors import StoreUnavailable
 from service.domain.limits import Limit, Scope, Spending
 from service.redis_url import Address
-from tests.conftest import PEPPER, World, open_world
+from tests.conftest import PEPPER, SENTINEL, AnyServer, World, open_world, running
 from tests.making import NOW, NUMBER, call_at, opened, pending, seconds
 from tests.redis_servers import Cluster, Server, all_keys, binary, wait_for
 
@@ -98,6 +98,14 @@ def test_scripts_sent_twice_do_their_work_once(real_world: World) -> None:
             first = Script(name).run(client, keys, args)
             assert first == Script(name).run(client, keys, args)
             assert first in (1, b"done")
+
+
+def test_a_master_is_found_by_its_sentinel(servers: dict[str, AnyServer]) -> None:
+    for world in open_world(running(servers, SENTINEL), SENTINEL):
+        reserved = world.store.reserve(opened(world.store.new_id(NUMBER)), None, NOW)
+        assert reserved is not None
+        assert world.store.latest_of(NUMBER.value) == reserved
+        assert world.store.claim(call_at(NOW), NOW, None, NOW) is Claim.DONE
 
 
 @pytest.fixture(params=["valkey", "redis"])

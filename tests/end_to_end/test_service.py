@@ -25,7 +25,7 @@ from tests.end_to_end.conftest import (
     sound_settings,
 )
 from tests.making import together
-from tests.redis_servers import Server, free_port, wait_for
+from tests.redis_servers import Cluster, Server, all_keys, free_port, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -341,3 +341,24 @@ def test_a_lapse_that_nobody_asks_about_is_counted_once(starting: Starting, redi
 
     wait_for(lambda: service.total("waitcall_verifications_finished_total", lapsed) == 1)
     assert service.total("waitcall_verifications_finished_total") == 1
+
+
+def test_the_main_job_on_a_cluster(starting: Starting) -> None:
+    cluster = Cluster("valkey")
+    try:
+        service = starting(callback_port=str(free_port()), WAITCALL_REDIS_URL=cluster.url)
+        numbers = [f"7999128{index:04d}" for index in range(20)]
+        made = [answer.json for answer in together(20, lambda index: service.create(f"+{numbers[index]}"))]
+        waiting = [threading.Thread(target=service.read, args=(each["id"], 30)) for each in made]
+        for thread in waiting:
+            thread.start()
+        assert {200} == set(together(20, lambda index: service.call(numbers[index], int(time.time())).status))
+        for thread in waiting:
+            thread.join(10)
+        assert not any(thread.is_alive() for thread in waiting)
+        assert {200} == set(together(20, lambda index: service.consume(made[index]["id"]).status))
+        with cluster.client() as client:
+            keys = all_keys(client)
+        assert [name for name, ttl in keys.items() if ttl < 0 or "999128" in name] == []
+    finally:
+        cluster.close()
