@@ -15,10 +15,10 @@ from development.stack import ROOT, Ports, Stack
 from development.steps import lines
 from tests.redis_servers import wait_for
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed (apt install curl)"),
-]
+pytestmark = pytest.mark.slow
+needs_curl = pytest.mark.skipif(
+    shutil.which("curl") is None, reason="curl is not installed (apt install curl)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,7 @@ def pasted(script: str, stack: Stack) -> str:
     return ended.stdout
 
 
+@needs_curl
 def test_the_readmes_curl_lines_do_what_they_say(stack: Stack) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     curl = [block for block in blocks if "curl" in block]
@@ -56,6 +57,7 @@ def test_the_readmes_curl_lines_do_what_they_say(stack: Stack) -> None:
     assert '"code": "already_verified"' in told
 
 
+@needs_curl
 def test_the_lines_that_make_run_prints_complete_a_verification(stack: Stack) -> None:
     script = "\n".join(lines(stack)).replace("+79991234567", "+79991234599")
 
