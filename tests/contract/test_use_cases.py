@@ -241,6 +241,21 @@ def test_the_cooldown_refuses_others_but_not_the_same_requester(service, clock) 
     assert verifications.start("web", ASK).created
 
 
+def test_a_failed_or_canceled_successor_does_not_end_the_cooldown(service, provider, clock) -> None:
+    verifications, calls = service
+    verifications.start("web", ASK)
+    calls.record(call_at(clock()))
+    provider.failures = [ProviderError()]
+    with pytest.raises(ProviderError):
+        verifications.start("web", ASK)
+    verifications.cancel("web", verifications.start("web", ASK).verification.id)
+    clock.advance(29)
+    with pytest.raises(VerificationInProgress):
+        verifications.start("app", ASK)
+    clock.advance(1)
+    assert verifications.start("app", ASK).created
+
+
 def test_the_cooldown_ends(service, clock) -> None:
     verifications, calls = service
     verifications.start("web", ASK)
