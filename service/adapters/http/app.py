@@ -31,6 +31,8 @@ def create_surface(  # noqa: PLR0913  what every surface has
     app = Flask(name, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    # A doubled slash is another path, not a redirect.
+    app.url_map.merge_slashes = False
     accompany(app, name, metrics)
     require_client(app, keys)
     handle_errors(app, observer)

@@ -92,6 +92,12 @@ def test_only_the_configured_hash_counts(other: str) -> None:
                 decoder(configured).decode(*written("form", "utf-8", signed("call", "utf-8", other)))
 
 
+def test_other_hashes_beside_the_configured_one_are_ignored() -> None:
+    fields = signed("call", "utf-8", "sha1") | {"md5": "0" * 32, "crc32": "1"}
+
+    assert decoder("sha1").decode(*written("form", "utf-8", fields)) == expected("call")
+
+
 @pytest.mark.parametrize(
     ("text", "md5", "sha1", "crc32"),
     [
