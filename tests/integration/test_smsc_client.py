@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -225,6 +226,31 @@ def test_orders_beyond_the_bulkhead_are_refused_at_once(simulator, ordering, obs
     assert all(isinstance(result, ProviderUnavailable) for result in results)
     assert outcomes(observer)["not_sent"] == 2
     simulator.release()
+
+
+def test_credentials_do_not_follow_a_redirect(ordering) -> None:
+    """Whoever can answer must not be able to send them elsewhere."""
+    asked: list[str] = []
+
+    class Redirecting(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.send_response(307)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Redirecting)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    with pytest.raises(ProviderError):
+        ordering([f"http://127.0.0.1:{server.server_port}/sys"]).order(NUMBER)
+    server.shutdown()
+    server.server_close()
+
+    assert asked == ["/sys/wait_call.php"]
 
 
 def test_connections_are_pooled(simulator, ordering) -> None:

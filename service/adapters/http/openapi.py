@@ -13,6 +13,7 @@ from service.adapters.http.once import IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED
 from service.adapters.http.problems import CONTENT_TYPE, STATUS_OF
 from service.adapters.http.schemas import (
     MAX_WAIT_SECONDS,
+    CallResponse,
     ConsumeRequest,
     CreateRequest,
     ProblemResponse,
@@ -20,6 +21,7 @@ from service.adapters.http.schemas import (
 )
 from service.adapters.http.verifications import PATH
 
+_SOMETIMES = ("retry_after", "errors")
 _ALWAYS = ("unauthenticated", "store_unavailable", "internal_error", "invalid_request")
 _WITH_BODY = ("body_too_large", "unsupported_media_type", "validation_failed")
 _WITH_KEY = ("idempotency_in_flight", "idempotency_key_reused")
@@ -60,12 +62,17 @@ def build_document(version: str) -> dict[str, Any]:
     )
     spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
     spec.components.schema("Problem", schema=ProblemResponse)
+    spec.components.schema("Call", schema=CallResponse)
     spec.components.schema("Verification", schema=VerificationResponse)
     spec.components.schema("Create", schema=CreateRequest)
     spec.components.schema("Consume", schema=ConsumeRequest)
+    schemas = spec.components.schemas
     # marshmallow refuses unknown fields; the document must say so.
     for name in ("Create", "Consume"):
-        spec.components.schemas[name]["additionalProperties"] = False
+        schemas[name]["additionalProperties"] = False
+    # Answers are whole: what may be absent is in _SOMETIMES, everything else is always there.
+    for name in ("Problem", "Call", "Verification"):
+        schemas[name]["required"] = [each for each in schemas[name]["properties"] if each not in _SOMETIMES]
     spec.path(PATH, operations={"post": _create()})
     spec.path(f"{PATH}/{{verification_id}}", operations={"get": _read(), "delete": _cancel()})
     spec.path(f"{PATH}/{{verification_id}}/consume", operations={"post": _consume()})

@@ -29,6 +29,11 @@ def _is_address(text: str) -> None:
         raise ValidationError("Not an IP address.") from error
 
 
+def _is_small(pairs: Mapping[str, str]) -> None:
+    if len(pairs) > MAX_METADATA:
+        raise ValidationError(f"At most {MAX_METADATA} pairs.")
+
+
 def _is_locale(text: str) -> None:
     try:
         valid = text.isascii() and "_" not in text and len(text) <= 100 and tag_is_valid(text)  # noqa: PLR2004  longer than any tag
@@ -78,7 +83,7 @@ class CreateRequest(_Request):
     metadata = fields.Dict(
         keys=fields.String(),
         values=fields.String(),
-        validate=validate.Length(max=MAX_METADATA),
+        validate=_is_small,
         metadata={"description": "Returned as given.", "maxProperties": MAX_METADATA},
     )
 

@@ -5,7 +5,8 @@ One field with two values is refused: whoever checks one must not act on the oth
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -32,16 +33,17 @@ class Fields:
     Attributes:
         raw: each value as received, in bytes; escapes of JSON and XML in ``charset``.
         charset: a key of CHARSETS.
-        alternative: the same where the charset of a document is in doubt, for the hash alone.
+        others: the same in other charsets that the sender of a document may have hashed in.
     """
 
     raw: dict[str, bytes]
     charset: str
-    alternative: dict[str, bytes]
+    others: tuple[dict[str, bytes], ...] = ()
 
     def spellings(self, names: Sequence[str]) -> list[list[bytes]]:
         """The values of ``names`` in each way that their sender may have hashed them."""
-        return [[source[name] for name in names] for source in (self.raw, self.alternative)]
+        sources = [source for source in (self.raw, *self.others) if all(name in source for name in names)]
+        return [[source[name] for name in names] for source in sources]
 
 
 def read_fields(query: bytes, body: bytes) -> Fields:
@@ -57,33 +59,51 @@ def read_fields(query: bytes, body: bytes) -> Fields:
     reader = _json if head == "{" else _xml if head == "<" else None
     if reader is None:
         values = _merged(in_query, _form(body))
-        charset = _charset(values, None)
         raw = {name: value.encode("latin-1") for name, value in values.items()}
-        return Fields(raw, charset, raw)
-    declared = _XML_DECLARATION.match(text)
-    charset = _charset(_merged(in_query, reader(text)), declared[1] if declared else None)
-    return _document(in_query, reader, body, charset)
+        return Fields(raw, _charset(values.get("charset")) or DEFAULT_CHARSET)
+    in_document = _XML_DECLARATION.match(text)
+    declared = in_document[1] if in_document else None
+    charset = _charset(_merged(in_query, reader(text)).get("charset") or declared)
+    return _document(in_query, reader, body, charset or _guessed(body))
 
 
-def _document(in_query: Pairs, reader: Any, body: bytes, charset: str) -> Fields:
-    codec = CHARSETS[charset]
+def _document(in_query: Pairs, reader: Callable[[str], Pairs], body: bytes, charset: str) -> Fields:
     try:
-        values = _merged([], reader(body.decode(codec).removeprefix("\ufeff")))
-        raw = {name: value.encode(codec) for name, value in values.items()}
-        # Which charset a hashed text had before it became JSON or XML is not documented.
-        alternative = {name: value.encode() for name, value in values.items()}
+        values = _once(reader(body.decode(CHARSETS[charset]).removeprefix("\ufeff")))
     except UnicodeError as error:
         raise FieldsUnreadable("The body is not text in the charset named.") from error
-    query = {name: value.encode("latin-1") for name, value in in_query}
-    return Fields(query | raw, charset, query | alternative)
+    raw, *others = (
+        _encoded(in_query, values, codec) for codec in (CHARSETS[charset], "utf-8", CHARSETS[DEFAULT_CHARSET])
+    )
+    # Which charset a hashed text had before it became JSON or XML is not documented.
+    return Fields(raw, charset, tuple(others))
 
 
-def _charset(values: dict[str, str], declared: str | None) -> str:
-    name = (values.get("charset") or declared or DEFAULT_CHARSET).lower()
-    name = {"cp1251": "windows-1251", "utf8": "utf-8", "koi8r": "koi8-r"}.get(name, name)
-    if name not in CHARSETS:
+def _encoded(in_query: Pairs, values: dict[str, str], codec: str) -> dict[str, bytes]:
+    encoded = {name: value.encode("latin-1") for name, value in in_query}
+    for name, value in values.items():
+        with suppress(UnicodeEncodeError):
+            encoded[name] = value.encode(codec)
+    return encoded
+
+
+def _charset(name: str | None) -> str | None:
+    if not name:
+        return None
+    spelt = {"cp1251": "windows-1251", "utf8": "utf-8", "koi8r": "koi8-r"}
+    charset = spelt.get(name.lower(), name.lower())
+    if charset not in CHARSETS:
         raise FieldsUnreadable("charset must be windows-1251, utf-8 or koi8-r.")
-    return name
+    return charset
+
+
+def _guessed(body: bytes) -> str:
+    # A document that names no charset: UTF-8 cannot be mistaken for anything else, and JSON is UTF-8.
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return DEFAULT_CHARSET
+    return "utf-8"
 
 
 def _merged(in_query: Pairs, in_body: Pairs) -> dict[str, str]:

@@ -262,6 +262,18 @@ def test_json_escapes_and_xml_references_are_what_they_stand_for() -> None:
         assert decoder().decode(b"", f"<a>{inner}</a>".encode()) == OtherMessage(Kind.SMS)
 
 
+@pytest.mark.parametrize("body_codec", ["utf-8", "cp1251"])
+@pytest.mark.parametrize("hash_codec", ["utf-8", "cp1251"])
+def test_a_document_that_names_no_charset_is_read_all_the_same(body_codec: str, hash_codec: str) -> None:
+    """И is D0 98 in UTF-8, and windows-1251 has no 98. How the hash was made is not documented."""
+    fields = {"phone": "79991234567", "mes": "И снова привет", "to": "79037676765"}
+    fields |= {"sha1": digest("sha1", "sms", fields, hash_codec)}
+    as_xml = "".join(f"<{name}>{value}</{name}>" for name, value in fields.items())
+
+    for text in (json.dumps(fields, ensure_ascii=False), f"<a>{as_xml}</a>"):
+        assert decoder().decode(b"", text.encode(body_codec)) == OtherMessage(Kind.SMS)
+
+
 def test_without_a_secret_nothing_is_made() -> None:
     with pytest.raises(ValueError, match="secret"):
         SmscCallbackDecoder("sha1", [])
