@@ -13,7 +13,8 @@ from service.domain.call import InboundCall
 from service.domain.limits import Limit, Scope
 from service.domain.numbers import E164
 from service.domain.policy import Client, OnConcurrent, Policy, Purpose
-from service.domain.verification import Requester, Verification
+from service.domain.requester import Requester
+from service.domain.verification import Verification
 from tests.fakes.outside import FakeProvider, RecordingObserver
 
 NUMBER = E164("+79991234567")

@@ -3,11 +3,12 @@
 from datetime import datetime, timedelta
 
 from service.application.ports import Claim, Clock, Observer, VerificationStore
-from service.application.verifications import CHANGE_ATTEMPTS
+from service.application.records import CHANGE_ATTEMPTS
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.errors import StoreUnavailable
 from service.domain.policy import LONGEST_WINDOW_SECONDS
-from service.domain.verification import FINISHED, Verification
+from service.domain.status import FINISHED
+from service.domain.verification import Verification
 
 SKEW = timedelta(seconds=5)
 """How far the provider's clock and ours may be apart (contract, section 5.2)."""

@@ -1,11 +1,12 @@
 """The life of a verification as its client drives it: start, read, consume, cancel."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 
 from service.application.ports import CallProvider, Clock, Limits, Observer, Stored, VerificationStore
+from service.application.records import CHANGE_ATTEMPTS, Records
 from service.domain.errors import (
     NotFound,
     NumberRefused,
@@ -21,10 +22,9 @@ from service.domain.errors import (
 from service.domain.limits import Scope, Spending, network_of
 from service.domain.numbers import E164
 from service.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy, Purpose
-from service.domain.verification import FINISHED, Reason, Requester, Status, Verification
-
-CHANGE_ATTEMPTS = 50
-"""Each lost attempt means that somebody else's change went through; this many end in 503."""
+from service.domain.requester import Requester
+from service.domain.status import Reason, Status
+from service.domain.verification import Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class Verifications:
         default_window_seconds: int,
     ) -> None:
         self._store = store
+        self._records = Records(store, observer)
         self._limits = limits
         self._provider = provider
         self._observer = observer
@@ -133,7 +134,7 @@ class Verifications:
         """
         now = self._clock()
         stored = self._find(client_name, verification_id, now)
-        return self._change(stored, lambda record: record.consume(purpose, reference, now), now)
+        return self._records.changed(stored, lambda record: record.consume(purpose, reference, now), now)
 
     def cancel(self, client_name: str, verification_id: str) -> Verification:
         """Stop waiting for the call.
@@ -143,7 +144,7 @@ class Verifications:
         """
         now = self._clock()
         stored = self._find(client_name, verification_id, now)
-        return self._change(stored, lambda record: record.cancel(now), now)
+        return self._records.changed(stored, lambda record: record.cancel(now), now)
 
     def settle(self, verification_id: str) -> datetime | None:
         """Write down, and announce, what time alone has decided.
@@ -152,7 +153,7 @@ class Verifications:
             When time alone will change the record next; None when it never will.
         """
         stored = self._store.get(verification_id)
-        return self._settled(stored, self._clock()).verification.next_deadline if stored else None
+        return self._records.settled(stored, self._clock()).verification.next_deadline if stored else None
 
     def _purpose(self, client: Client, request: Start) -> Purpose:
         purpose = self._policy.purposes.get(request.purpose)
@@ -184,7 +185,7 @@ class Verifications:
         for _ in range(CHANGE_ATTEMPTS):
             latest = self._store.latest_of(opened.phone_number.value)
             if latest is not None:
-                latest = self._settled(latest, now)
+                latest = self._records.settled(latest, now)
                 if latest.verification.answers(requester, now):
                     return latest.verification, None
                 if not latest.verification.may_be_succeeded_by(requester, now):
@@ -198,7 +199,7 @@ class Verifications:
     def _refuse_second(self, latest: Stored, requester: Requester, now: datetime) -> None:
         live = latest.verification
         if not live.requester.same_as(requester):
-            live = self._change(latest, lambda record: record.contest(now), now)
+            live = self._records.changed(latest, lambda record: record.contest(now), now)
         until = live.busy_until(now) or now
         raise VerificationInProgress(retry_after=max(ceil((until - now).total_seconds()), 1))
 
@@ -226,7 +227,7 @@ class Verifications:
             pending = self._assign(reserved, call_number, now)
         except ProviderFailure as failure:
             now, reason = self._clock(), _failure_reason(failure)
-            self._change(reserved, lambda record: record.fail(reason, now), now)
+            self._records.changed(reserved, lambda record: record.fail(reason, now), now)
             self._limits.give_back(spendings, opened.id)
             failure.verification_id = opened.id
             raise
@@ -249,48 +250,10 @@ class Verifications:
         stored = self._store.get(verification_id)
         if stored is None or stored.verification.requester.client != client_name:
             raise NotFound
-        stored = self._settled(stored, now)
+        stored = self._records.settled(stored, now)
         if stored.verification.status is Status.ORDERING:
             raise NotFound
         return stored
-
-    def _settled(self, stored: Stored, now: datetime) -> Stored:
-        """Write down what time alone has decided, so that it is announced exactly once."""
-        for _ in range(CHANGE_ATTEMPTS):
-            current = stored.verification.at(now)
-            if current is stored.verification:
-                return stored
-            replaced = self._store.replace(stored, current, now)
-            if replaced is not None:
-                self._observer.finished(current)
-                return replaced
-            again = self._store.get(current.id)
-            if again is None:
-                return Stored(current, stored.version)
-            stored = again
-        raise StoreUnavailable(retry_after=1)
-
-    def _change(
-        self,
-        stored: Stored,
-        transition: Callable[[Verification], Verification],
-        now: datetime,
-    ) -> Verification:
-        """Apply a transition to what is stored, again and again until nobody came in between."""
-        for _ in range(CHANGE_ATTEMPTS):
-            before = stored.verification
-            after = transition(before)
-            if after == before:
-                return after
-            if self._store.replace(stored, after, now) is not None:
-                if after.status in FINISHED and before.status not in FINISHED:
-                    self._observer.finished(after)
-                return after
-            again = self._store.get(before.id)
-            if again is None:
-                raise NotFound
-            stored = again
-        raise StoreUnavailable(retry_after=1)
 
 
 def _allowed_number(client: Client, purpose: Purpose, text: str) -> E164:

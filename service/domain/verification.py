@@ -6,11 +6,9 @@ contested → expired | canceled. Before pending stands ``ordering``, which no c
 """
 
 import hmac
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from service.domain.call import InboundCall, Outcome
 from service.domain.errors import (
@@ -24,53 +22,11 @@ from service.domain.errors import (
 )
 from service.domain.numbers import E164
 from service.domain.policy import OnConcurrent, Purpose
+from service.domain.requester import Requester
+from service.domain.status import Reason, Status
 
-
-class Status(StrEnum):
-    """Where a verification stands."""
-
-    ORDERING = "ordering"
-    PENDING = "pending"
-    VERIFIED = "verified"
-    CONSUMED = "consumed"
-    EXPIRED = "expired"
-    CANCELED = "canceled"
-    FAILED = "failed"
-    CONTESTED = "contested"
-    LAPSED = "lapsed"
-
-
-class Reason(StrEnum):
-    """Why it stands there."""
-
-    CALL_MATCHED = "call_matched"
-    NO_CALL = "no_call"
-    LATE_CALL = "late_call"
-    NOT_CONSUMED = "not_consumed"
-    BY_CLIENT = "by_client"
-    BY_OPERATOR = "by_operator"
-    PROVIDER_ERROR = "provider_error"
-    PROVIDER_UNAVAILABLE = "provider_unavailable"
-    NUMBER_REFUSED = "number_refused"
-    CONCURRENT_REQUEST = "concurrent_request"
-
-
-FINISHED = frozenset({Status.CONSUMED, Status.EXPIRED, Status.CANCELED, Status.FAILED, Status.LAPSED})
 ORDER_LEASE_SECONDS = 28
 """An order still under way after this has died with its worker (the contract promises 30)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Requester:
-    """Who asks, what for, and on whose behalf."""
-
-    client: str
-    purpose: str
-    reference: str | None
-
-    def same_as(self, other: "Requester") -> bool:
-        """Whether both are one requester. Without a reference nobody is."""
-        return bool(self.reference) and self == other
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,11 +276,6 @@ class Verification:
     def _retained_from(self, now: datetime) -> datetime:
         end = now + timedelta(seconds=self.rules.retention_seconds)
         return max(end, self.cooling_until or end)
-
-
-def new_random_part() -> str:
-    """160 random bits in hexadecimal: what makes an id a secret, even where its end is logged."""
-    return secrets.token_hex(20)
 
 
 def _whole(now: datetime) -> datetime:

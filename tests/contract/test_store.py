@@ -8,7 +8,7 @@ import pytest
 from service.application.ports import Answer, Begun, Claim, Stored
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
 from service.domain.limits import Limit, Scope, Spending
-from service.domain.verification import Status
+from service.domain.status import Status
 from tests.conftest import World
 from tests.making import NOW, NUMBER, OTHER_NUMBER, call_at, opened, pending, seconds, together
 

@@ -22,7 +22,8 @@ from service.domain.errors import (
     ValidationFailed,
     VerificationInProgress,
 )
-from service.domain.verification import Reason, Status, Verification
+from service.domain.status import Reason, Status
+from service.domain.verification import Verification
 from tests.conftest import World
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, FakeProvider, RecordingObserver

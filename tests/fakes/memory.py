@@ -1,5 +1,6 @@
 """The store's ports in memory, held to the same contract suite as Redis."""
 
+import secrets
 import threading
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +11,7 @@ from service.domain.call import InboundCall
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
 from service.domain.limits import Spending
 from service.domain.numbers import E164
-from service.domain.verification import Verification, new_random_part
+from service.domain.verification import Verification
 
 
 class MemoryStore:
@@ -23,7 +24,7 @@ class MemoryStore:
         self._versions = count(1)
 
     def new_id(self, number: E164) -> str:
-        return f"ver_{new_random_part()}"
+        return f"ver_{secrets.token_hex(20)}"
 
     def get(self, verification_id: str) -> Stored | None:
         with self._changed:

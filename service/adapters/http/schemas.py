@@ -12,7 +12,8 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from service.application.verifications import Start
 from service.domain.errors import ValidationFailed
 from service.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS
-from service.domain.verification import Reason, Status, Verification
+from service.domain.status import Reason, Status
+from service.domain.verification import Verification
 
 MAX_WAIT_SECONDS = 30
 MAX_METADATA = 10

@@ -12,7 +12,9 @@ from typing import Any
 
 from service.domain.numbers import E164
 from service.domain.policy import OnConcurrent, Purpose
-from service.domain.verification import Reason, Requester, Status, Verification
+from service.domain.requester import Requester
+from service.domain.status import Reason, Status
+from service.domain.verification import Verification
 
 SCHEMA = 1
 

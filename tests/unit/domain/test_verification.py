@@ -16,7 +16,9 @@ from service.domain.errors import (
     ServiceError,
 )
 from service.domain.policy import OnConcurrent, Purpose
-from service.domain.verification import Reason, Requester, Status, Verification
+from service.domain.requester import Requester
+from service.domain.status import Reason, Status
+from service.domain.verification import Verification
 from tests.making import NOW, OTHER_NUMBER, call_at, opened, pending, seconds
 
 SKEW = seconds(5)

@@ -1,0 +1,58 @@
+"""Changes to stored records: again and again until nobody came in between, announced once."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from service.application.ports import Observer, Stored, VerificationStore
+from service.domain.errors import NotFound, StoreUnavailable
+from service.domain.status import FINISHED
+from service.domain.verification import Verification
+
+CHANGE_ATTEMPTS = 50
+"""Each lost attempt means that somebody else's change went through; this many end in 503."""
+
+
+class Records:
+    """Compare-and-set over the store. Every method may raise StoreUnavailable."""
+
+    def __init__(self, store: VerificationStore, observer: Observer) -> None:
+        self._store = store
+        self._observer = observer
+
+    def settled(self, stored: Stored, now: datetime) -> Stored:
+        """Write down what time alone has decided, so that it is announced exactly once."""
+        for _ in range(CHANGE_ATTEMPTS):
+            current = stored.verification.at(now)
+            if current is stored.verification:
+                return stored
+            replaced = self._store.replace(stored, current, now)
+            if replaced is not None:
+                self._observer.finished(current)
+                return replaced
+            again = self._store.get(current.id)
+            if again is None:
+                return Stored(current, stored.version)
+            stored = again
+        raise StoreUnavailable(retry_after=1)
+
+    def changed(
+        self,
+        stored: Stored,
+        transition: Callable[[Verification], Verification],
+        now: datetime,
+    ) -> Verification:
+        """Apply a transition to what is stored, again and again until nobody came in between."""
+        for _ in range(CHANGE_ATTEMPTS):
+            before = stored.verification
+            after = transition(before)
+            if after == before:
+                return after
+            if self._store.replace(stored, after, now) is not None:
+                if after.status in FINISHED and before.status not in FINISHED:
+                    self._observer.finished(after)
+                return after
+            again = self._store.get(before.id)
+            if again is None:
+                raise NotFound
+            stored = again
+        raise StoreUnavailable(retry_after=1)

@@ -1,0 +1,35 @@
+"""Where a verification stands, and why (contract, section 4)."""
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where a verification stands."""
+
+    ORDERING = "ordering"
+    PENDING = "pending"
+    VERIFIED = "verified"
+    CONSUMED = "consumed"
+    EXPIRED = "expired"
+    CANCELED = "canceled"
+    FAILED = "failed"
+    CONTESTED = "contested"
+    LAPSED = "lapsed"
+
+
+class Reason(StrEnum):
+    """Why it stands there."""
+
+    CALL_MATCHED = "call_matched"
+    NO_CALL = "no_call"
+    LATE_CALL = "late_call"
+    NOT_CONSUMED = "not_consumed"
+    BY_CLIENT = "by_client"
+    BY_OPERATOR = "by_operator"
+    PROVIDER_ERROR = "provider_error"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
+    NUMBER_REFUSED = "number_refused"
+    CONCURRENT_REQUEST = "concurrent_request"
+
+
+FINISHED = frozenset({Status.CONSUMED, Status.EXPIRED, Status.CANCELED, Status.FAILED, Status.LAPSED})

@@ -1,0 +1,143 @@
+"""What a setting's text may be: each reader returns the value, or raises ValueError without repeating it."""
+
+import re
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from service.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS
+from service.redis_url import Address
+
+DEVELOPMENT_API_KEY_SHA256 = "5ea555e22bdc26dce63bbadae0d85e348360692e82052a19fa8b92add83565a6"
+"""Of the key in config/development.env, so that it opens nothing anywhere else."""
+LONGEST_SMSC_TIMEOUT_SECONDS = 25
+"""Shorter than an order's lease on its number (service/domain/verification.py)."""
+_SHORTEST_CALLBACK_SECRET = 16
+_SHORTEST_PEPPER = 32
+_MOST_KEYS_OF_A_CLIENT = 2
+_MOST_CALLBACK_SECRETS = 2
+
+
+class Secret:
+    """A text whose repr is stars."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+
+def one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    """One of some words, in any case."""
+
+    def read(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"Must be one of {', '.join(words)}.")
+        return text.lower()
+
+    return read
+
+
+def whole(text: str, lowest: int, highest: int) -> int:
+    """A whole number between two bounds."""
+    if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) or not lowest <= int(text) <= highest:
+        raise ValueError(f"Must be a whole number between {lowest} and {highest}.")
+    return int(text)
+
+
+def window(text: str) -> int:
+    """Seconds of a window."""
+    return whole(text, SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS)
+
+
+def workers(text: str) -> int:
+    """How many worker processes."""
+    return whole(text, 1, 256)
+
+
+def timeout(text: str) -> float:
+    """Seconds of one order."""
+    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", text, re.ASCII):
+        raise ValueError("Must be seconds, for instance 5 or 2.5.")
+    if not 0 < float(text) <= LONGEST_SMSC_TIMEOUT_SECONDS:
+        raise ValueError(f"Must be over 0 and at most {LONGEST_SMSC_TIMEOUT_SECONDS} seconds.")
+    return float(text)
+
+
+def redis_url(text: str) -> Address:
+    """One of the five forms of a Redis URL."""
+    return Address.parse(text)
+
+
+def smsc_urls(text: str) -> tuple[str, ...]:
+    """Base URLs of the provider, in order."""
+    return tuple(smsc_url(part.strip()) for part in text.split(","))
+
+
+def smsc_url(text: str) -> str:
+    """One base URL: https, or loopback."""
+    parts = urlsplit(text)
+    _ = parts.port  # raises ValueError by itself
+    loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if not parts.hostname or parts.scheme not in ("https", "http"):
+        raise ValueError("Each must be a URL, for instance https://smsc.ru/sys.")
+    if parts.scheme == "http" and not loopback:
+        raise ValueError("http:// is for loopback only: the credentials travel in the clear.")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("Base URLs carry no credentials, query or fragment.")
+    return text.rstrip("/")
+
+
+def callback_secrets(text: str) -> tuple[Secret, ...]:
+    """The current secret, and the previous one while rotating."""
+    parts = text.split(",")
+    if len(parts) > _MOST_CALLBACK_SECRETS:
+        raise ValueError("At most the current and the previous secret.")
+    for part in parts:
+        if len(part) < _SHORTEST_CALLBACK_SECRET:
+            raise ValueError(f"Each needs at least {_SHORTEST_CALLBACK_SECRET} characters.")
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", part, re.ASCII):
+            raise ValueError("The provider takes letters, digits, - and _ only.")
+    return tuple(Secret(part) for part in parts)
+
+
+def api_keys(text: str, *, development: bool) -> Mapping[str, str]:
+    """Hash of a key to its client."""
+    keys: dict[str, str] = {}
+    for pair in text.split(","):
+        client, _, digest = pair.strip().partition("=")
+        if not client or not re.fullmatch(r"[0-9a-f]{64}", digest, re.ASCII):
+            raise ValueError("Must be client=sha256hex pairs; `waitcall keys new CLIENT` prints one.")
+        if digest in keys:
+            raise ValueError("One key stands twice.")
+        if digest == DEVELOPMENT_API_KEY_SHA256 and not development:
+            raise ValueError("A development key, refused outside make run.")
+        keys[digest] = client
+    clients = list(keys.values())
+    if any(clients.count(client) > _MOST_KEYS_OF_A_CLIENT for client in clients):
+        raise ValueError("At most two keys per client, while rotating.")
+    return keys
+
+
+def pepper(text: str) -> Secret:
+    """The secret that hashes numbers."""
+    if len(text) < _SHORTEST_PEPPER:
+        raise ValueError(f"Needs at least {_SHORTEST_PEPPER} characters.")
+    return Secret(text)
+
+
+def bind(text: str) -> str:
+    """``host:port``."""
+    host, separator, port = text.rpartition(":")
+    if not separator or not host:
+        raise ValueError("Must be host:port.")
+    whole(port, 1, 65535)
+    return text
