@@ -5,22 +5,30 @@ import signal
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.crc import key_slot
 
 from service.adapters.redis.connection import Connection, connector
+from service.adapters.redis.idempotency import RedisIdempotencyStore
 from service.adapters.redis.keys import Keys
+from service.adapters.redis.limits import RedisLimits
 from service.adapters.redis.script import Script
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.watcher import Watcher
-from service.application.ports import Begun, Claim
-from service.domain.errors import StoreUnavailable
+from service.application.ports import Answer, Begun, Claim, Stored
+from service.application.sweep import Sweep
+from service.application.verifications import Start
+from service.domain.call import Outcome
+from service.domain.errors import ProviderError, StoreUnavailable
 from service.domain.limits import Limit, Scope, Spending
 from service.redis_url import Address
 from tests.conftest import PEPPER, SENTINEL, AnyServer, World, open_world, running
-from tests.making import NOW, NUMBER, call_at, opened, pending, seconds
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import NOW, NUMBER, call_at, opened, pending, seconds, use_cases, with_limits
 from tests.redis_servers import Cluster, Server, all_keys, binary, wait_for
 
 
@@ -108,6 +116,9 @@ def test_a_master_is_found_by_its_sentinel(servers: dict[str, AnyServer]) -> Non
         assert world.store.claim(call_at(NOW), NOW, None, NOW) is Claim.DONE
 
 
+ROOT = Path(__file__).resolve().parents[2]
+
+
 @pytest.fixture(params=["valkey", "redis"])
 def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     if binary(request.param) is None:
@@ -157,6 +168,39 @@ def test_waiters_are_told_when_the_server_goes_away(own_server: Server) -> None:
 
         with pytest.raises(StoreUnavailable):
             world.store.wait_for_change(stored, 30)
+
+
+def test_the_documented_rights_are_enough(own_server: Server) -> None:
+    """config/redis.conf names the commands of an ACL user; the whole life of a record needs no other."""
+    lines = (ROOT / "config/redis.conf").read_text().splitlines()
+    first = next(index for index, line in enumerate(lines) if "user waitcall on" in line)
+    words = " ".join(line.lstrip("# ") for line in lines[first:]).split()
+    rules = [word.replace("PASSWORD", "pass") for word in words[2:]]
+    with own_server.client() as client:
+        client.execute_command("ACL SETUSER", "waitcall", *rules)
+    address = Address.parse(f"redis://waitcall:pass@127.0.0.1:{own_server.port}/0")
+    connection, keys = Connection(connector(address, 50), lambda _: None), Keys(PEPPER)
+    watcher = Watcher(connection, 10)
+    store = RedisVerificationStore(connection, keys, watcher)
+    observer, provider = RecordingObserver(), FakeProvider()
+    policy = with_limits(number=["5/10m"])
+    clock = FakeClock()
+    verifications, calls = use_cases(store, RedisLimits(connection, keys), provider, observer, clock, policy)
+    answers = RedisIdempotencyStore(connection, keys)
+    begun = answers.begin("web", "route", "key", b"body")
+    assert isinstance(begun, Begun)
+    answers.complete(begun, Answer(200, "{}"), 60)
+    provider.failures = [ProviderError()]
+    ask = Start(NUMBER.value, "login", "flow")
+    with pytest.raises(ProviderError):
+        verifications.start("web", ask)
+    record = verifications.start("web", ask).verification
+    assert store.wait_for_change(Stored(record, b"an older version"), 5)
+    assert calls.record(call_at(clock())) is Outcome.CONFIRMED
+    verifications.consume("web", record.id, "login", "flow")
+    clock.advance(900)
+    assert Sweep(store, verifications, clock).run() == 1
+    connection.close()
 
 
 def test_a_full_watcher_refuses_at_once(valkey: Server) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from service.adapters.smsc.client import BREAKER_FAILURES, Account, SmscProvider
+from service.application.context import request_id
 from service.domain.errors import NumberRefused, ProviderError, ProviderFailure, ProviderUnavailable
 from service.domain.numbers import E164, may_be_shown
 from simulator.dialler import Handler
@@ -251,6 +252,20 @@ def test_credentials_do_not_follow_a_redirect(ordering) -> None:
     server.server_close()
 
     assert asked == ["/sys/wait_call.php"]
+
+
+def test_an_order_logs_under_its_requests_id(simulator, ordering, monkeypatch) -> None:
+    seen: list[str | None] = []
+    monkeypatch.setattr(
+        "service.adapters.smsc.client._log.warning", lambda *_, **__: seen.append(request_id.get())
+    )
+    plan(simulator, ("html", None))
+    token = request_id.set("the-request")
+    with pytest.raises(ProviderError):
+        ordering([simulator.base_url]).order(NUMBER)
+    request_id.reset(token)
+
+    assert seen == ["the-request"]
 
 
 def test_connections_are_pooled(simulator, ordering) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 from time import monotonic
@@ -148,7 +149,8 @@ class SmscProvider:
 
     def _within_budget(self, subscriber: E164) -> E164:
         deadline = monotonic() + self._account.budget_seconds * _SOCKET_SHARE
-        future = self._threads.submit(self._over_base_urls, subscriber, deadline)
+        # The thread's log lines carry the request's id.
+        future = self._threads.submit(copy_context().run, self._over_base_urls, subscriber, deadline)
         future.add_done_callback(lambda _: self._in_flight.release())
         try:
             return future.result(timeout=self._account.budget_seconds)
