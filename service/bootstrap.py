@@ -88,6 +88,7 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
         },
         start=sweeper.start,
         stop=partial(_stop, watcher, sweeper),
+        metrics=metrics,
     )
 
 

@@ -223,6 +223,7 @@ def test_sigterm_answers_who_waits_and_ends_cleanly(starting: Starting) -> None:
     ],
 )
 def test_what_is_not_http_is_a_problem_too(service: Service, sent: bytes) -> None:
+    before = service.total("waitcall_http_requests_total", 'status="400"')
     for base in (service.api, service.callback, service.ops):
         if b"chunked" in sent and base != service.api:
             continue
@@ -230,6 +231,8 @@ def test_what_is_not_http_is_a_problem_too(service: Service, sent: bytes) -> Non
         assert b" 400 " in head.splitlines()[0]
         assert b"application/problem+json" in head
         assert json.loads(body)["code"] == "invalid_request"
+    sent_to = 1 if b"chunked" in sent else 3
+    assert service.total("waitcall_http_requests_total", 'status="400"') == before + sent_to
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

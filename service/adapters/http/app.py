@@ -6,7 +6,7 @@ from flask import Blueprint, Flask
 from werkzeug.exceptions import NotFound
 
 from service.adapters.http.auth import ApiKeys, require_client
-from service.adapters.http.context import HttpMetrics, accompany
+from service.adapters.http.context import UNREADABLE, HttpMetrics, accompany
 from service.adapters.http.problems import handle_errors
 from service.application.ports import Observer
 
@@ -49,16 +49,23 @@ class Surfaces:
         by_port: Mapping[str, Flask],
         start: Callable[[], None],
         stop: Callable[[], None],
+        metrics: HttpMetrics,
     ) -> None:
         """
         Args:
             by_port: the app of each listener's port.
             start: called once in each worker process, after the fork.
             stop: called when the process is told to leave; must not block.
+            metrics: where what reaches no surface is counted.
         """
         self.by_port = by_port
         self.start = start
         self.stop = stop
+        self._metrics = metrics
+
+    def unreadable(self, status: int) -> None:
+        """Count an answer to what was no HTTP, and so reached no surface."""
+        self._metrics.http_request(UNREADABLE, "other", status, 0.0)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Gunicorn sets SERVER_PORT from the listening socket, not from the Host header."""

@@ -15,6 +15,9 @@ HEADER = "X-Request-ID"
 UNMATCHED = "unmatched"
 """The route label of a path that no route has."""
 
+UNREADABLE = "unreadable"
+"""The route label of what was no HTTP request at all."""
+
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 

@@ -18,21 +18,20 @@ STALLED_SECONDS = 5
 _REASONS = {400: "Bad Request", 500: "Internal Server Error"}
 
 
-def write_problem(sock: Any, status_int: int, _reason: str, _message: str) -> None:
-    """The error page of gunicorn, as a problem. Its message is dropped: it echoes the request."""
-    code = "internal_error" if status_int == 500 else "invalid_request"  # noqa: PLR2004
+def problem_response(status: int) -> bytes:
+    """A whole HTTP response that is one problem, for a connection that ends with it."""
+    code = "internal_error" if status >= 500 else "invalid_request"  # noqa: PLR2004  the class of our own errors
     request_id.set(new_request_id())
-    status = STATUS_OF[code]
     body = json.dumps(document(code, "The request cannot be read as HTTP.")).encode()
     head = (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
+        f"HTTP/1.1 {STATUS_OF[code]} {_REASONS[STATUS_OF[code]]}\r\n"
         "Connection: close\r\n"
         f"Content-Type: {CONTENT_TYPE}\r\n"
         f"X-Request-ID: {request_id.get()}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     request_id.set(None)
-    util.write_nonblock(sock, head.encode() + body)
+    return head.encode() + body
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
@@ -40,13 +39,22 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
     def init_process(self) -> None:
         """Take over the error page; gunicorn has no hook for it."""
-        util.write_error = write_problem
+        util.write_error = self._write_error
         for listener in self.sockets:
             # Accepted sockets inherit it (Linux): a client that stops in the middle of a request gives its
             # thread back. Python's own timeouts do not help, gthread resets them.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALLED_SECONDS, 0))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", STALLED_SECONDS, 0))
         super().init_process()
+
+    def _write_error(self, sock: Any, status_int: int, _reason: str, _message: str) -> None:
+        # gunicorn's message echoes the request, so it is dropped. Its 501 for an unknown transfer coding is
+        # the request's fault like the others.
+        status = 500 if status_int == 500 else 400  # noqa: PLR2004
+        unreadable = getattr(getattr(self, "wsgi", None), "unreadable", None)
+        if unreadable is not None:
+            unreadable(status)
+        util.write_nonblock(sock, problem_response(status))
 
     def load_wsgi(self) -> None:
         """Load the app, then start what runs beside its requests."""
