@@ -362,6 +362,6 @@ def test_the_main_job_on_a_cluster(starting: Starting) -> None:
         assert {200} == set(together(20, lambda index: service.consume(made[index]["id"]).status))
         with cluster.client() as client:
             keys = all_keys(client)
-        assert [name for name, ttl in keys.items() if ttl < 0 or "999128" in name] == []
+        assert [name for name, ttl in keys.items() if ttl < 0 or "9991280" in name] == []
     finally:
         cluster.close()

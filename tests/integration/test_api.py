@@ -7,6 +7,10 @@ import threading
 
 import pytest
 
+from service import __version__
+from service.adapters.redis.idempotency import RedisIdempotencyStore
+from service.adapters.redis.store import RedisVerificationStore
+from service.domain.errors import StoreUnavailable
 from tests.integration.conftest import KEY, OTHER_KEY, POLICY, Running
 from tests.making import together
 
@@ -309,7 +313,8 @@ def test_a_consume_is_replayed_too_and_bound_to_its_verification(running: Runnin
     again = running.post(path, proof, Idempotency_Key="k")
     assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
     problem(running.post(path, proof), 409, "already_consumed")
-    other = running.post(f"{PATH}/{first[:-1]}0/consume", proof, Idempotency_Key="k")
+    another = first[:-1] + ("1" if first.endswith("0") else "0")
+    other = running.post(f"{PATH}/{another}/consume", proof, Idempotency_Key="k")
     problem(other, 422, "idempotency_key_reused")
 
 
@@ -328,6 +333,28 @@ def test_fifty_creates_with_one_key_place_one_order(running: Running) -> None:
     assert set(statuses) <= {201, 409}
     assert 201 in statuses
     assert len(running.simulator.exchange.ledger) == 1
+
+
+def test_an_answer_that_cannot_be_stored_is_given_all_the_same(running: Running, monkeypatch) -> None:
+    """It has happened: to hide the id of a live verification would help nobody."""
+
+    def away(*_: object) -> None:
+        raise StoreUnavailable
+
+    monkeypatch.setattr(RedisIdempotencyStore, "complete", away)
+    body = {"phone_number": "+79991234567", "purpose": "login"}
+
+    assert running.post(PATH, body, Idempotency_Key="k").status_code == 201
+
+
+def test_an_unexpected_error_tells_nothing_but_its_request_id(running: Running, monkeypatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a secret in the text of an exception")
+
+    monkeypatch.setattr(RedisVerificationStore, "get", broken)
+    body = problem(running.get(f"{PATH}/ver_1"), 500, "internal_error")
+
+    assert "secret" not in json.dumps(body)
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])
@@ -401,6 +428,15 @@ def test_a_request_id_is_accepted_or_replaced(running: Running) -> None:
         made = client.get("/livez", headers={"X-Request-ID": bad}).headers["X-Request-ID"]
         assert made != bad
         assert len(made) == 20
+
+
+def test_the_operations_surface(running: Running) -> None:
+    client = running.ops.test_client()
+
+    assert client.get("/livez").get_json() == {"status": "alive"}
+    assert client.get("/readyz").get_json() == {"status": "ready"}
+    assert client.get("/version").get_json() == {"name": "waitcall", "version": __version__}
+    assert client.get("/metrics").mimetype == "text/plain"
 
 
 def test_a_callback_is_answered_by_what_it_is(running: Running) -> None:

@@ -17,6 +17,7 @@ from service.domain.verification import Verification
 
 MAX_WAIT_SECONDS = 30
 MAX_METADATA = 10
+LONGEST_LOCALE = 100
 PUBLIC_STATUSES = [status.value for status in Status if status is not Status.ORDERING]
 
 _REFERENCE = validate.Length(min=1, max=128)
@@ -36,11 +37,8 @@ def _is_small(pairs: Mapping[str, str]) -> None:
 
 
 def _is_locale(text: str) -> None:
-    try:
-        valid = text.isascii() and "_" not in text and len(text) <= 100 and tag_is_valid(text)  # noqa: PLR2004  longer than any tag
-    except ValueError:
-        valid = False
-    if not valid:
+    # langcodes also takes underscores, which BCP 47 does not.
+    if not text.isascii() or "_" in text or len(text) > LONGEST_LOCALE or not tag_is_valid(text):
         raise ValidationError("Not a BCP 47 language tag.")
 
 

@@ -1,0 +1,58 @@
+"""The waitcall command."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from service.cli import main
+from service.setting_values import api_keys
+
+
+def test_a_new_key_and_its_hash_belong_together() -> None:
+    told = CliRunner().invoke(main, ["keys", "new", "web"])
+    key = re.search(r"key:\s+(\S+)", told.output)
+    pair = re.search(r"WAITCALL_API_KEYS:\s+(\S+)", told.output)
+
+    assert told.exit_code == 0
+    assert key is not None
+    assert pair is not None
+    assert api_keys(pair[1], development=False) == {hashlib.sha256(key[1].encode()).hexdigest(): "web"}
+    assert len(key[1]) > 40
+
+
+def test_two_keys_differ() -> None:
+    first, second = (CliRunner().invoke(main, ["keys", "new", "web"]).output for _ in range(2))
+    assert first != second
+
+
+@pytest.mark.parametrize("client", ["", "Web", "a=b", "a,b", "1a", "x" * 64])
+def test_a_client_that_the_settings_could_not_name_is_refused(client: str) -> None:
+    assert CliRunner().invoke(main, ["keys", "new", client]).exit_code == 2
+
+
+def test_check_names_every_mistake_and_exits_2(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WAITCALL_POLICY", str(tmp_path / "none.toml"))
+    monkeypatch.setenv("WAITCALL_LOG_LEVEL", "loud")
+    told = CliRunner().invoke(main, ["check"])
+
+    assert told.exit_code == 2
+    for name in ("POLICY", "LOG_LEVEL", "REDIS_URL", "API_KEYS"):
+        assert f"WAITCALL_{name}" in told.stderr
+
+
+def test_check_says_when_all_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = {
+        "REDIS_URL": "redis://127.0.0.1/0",
+        "SMSC_APIKEY": "key",
+        "CALLBACK_SECRETS": "s" * 16,
+        "API_KEYS": "web=" + "0" * 64,
+        "KEY_PEPPER": "p" * 32,
+        "POLICY": str(Path(__file__).resolve().parents[2] / "config/policy.toml"),
+    }
+    for name, value in sound.items():
+        monkeypatch.setenv(f"WAITCALL_{name}", value)
+
+    assert CliRunner().invoke(main, ["check"]).exit_code == 0
