@@ -116,7 +116,7 @@ class Verification:
     def at(self, now: datetime) -> "Verification":
         """The record as it stands at ``now``: what time alone decides is decided."""
         if self.status is Status.ORDERING and now >= self.expires_at:
-            return replace(self, status=Status.FAILED, reason=Reason.PROVIDER_UNAVAILABLE)
+            return self._failed(Reason.PROVIDER_UNAVAILABLE, self.purge_at)
         if self.status in (Status.PENDING, Status.CONTESTED) and now >= self.expires_at:
             return replace(self, status=Status.EXPIRED, reason=Reason.NO_CALL)
         if self.status is Status.VERIFIED and self.result_until is not None and now >= self.result_until:
@@ -166,7 +166,7 @@ class Verification:
 
     def fail(self, reason: Reason, now: datetime) -> "Verification":
         """The order gave nothing; the number is free."""
-        return replace(self, status=Status.FAILED, reason=reason, purge_at=self._retained_from(now))
+        return self._failed(reason, self._retained_from(now))
 
     def contest(self, now: datetime) -> "Verification":
         """Another requester asked for the number; where the purpose says so, a call proves nothing now."""
@@ -258,6 +258,11 @@ class Verification:
         if current.status is Status.CONTESTED:
             return Outcome.CONTESTED, self
         return Outcome.CONFIRMED, self._verified(now)
+
+    def _failed(self, reason: Reason, purge_at: datetime) -> "Verification":
+        # What stood in expires_at was the lease of the order; show the window that was asked for.
+        window_end = self.created_at + timedelta(seconds=self.window_seconds)
+        return replace(self, status=Status.FAILED, reason=reason, expires_at=window_end, purge_at=purge_at)
 
     def _verified(self, now: datetime) -> "Verification":
         rules = self.rules

@@ -169,6 +169,15 @@ def test_a_verified_one_keeps_its_number_for_the_cooldown_only() -> None:
     assert consumed.busy_until(NOW + seconds(29)) == NOW + seconds(30)
 
 
+def test_a_failed_one_shows_the_window_that_was_asked_for() -> None:
+    """Not the lease of its order."""
+    died = opened("ver_1").at(NOW + seconds(28))
+    failed = opened("ver_1").fail(Reason.PROVIDER_ERROR, NOW + seconds(3))
+
+    assert {NOW + seconds(900)} == {died.expires_at, failed.expires_at}
+    assert died.at(NOW + seconds(900)) == died
+
+
 def test_without_a_reference_nobody_is_the_same_requester() -> None:
     nobody = Requester("web", "login", None)
 
