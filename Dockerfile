@@ -1,5 +1,5 @@
 # The runtime image: locked dependencies, the service, nothing to build with. Same base for both stages.
-ARG BASE=docker.io/library/python:3.11-slim-bookworm
+ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 WORKDIR /src
