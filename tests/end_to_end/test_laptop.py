@@ -95,8 +95,10 @@ def test_a_stack_leaves_nothing_behind(ending: signal.Signals) -> None:
         "import sys, development.__main__ as m; from development.stack import Ports; "
         "free = Ports.free(); m.Ports = lambda: free; sys.argv = ['development', 'run']; sys.exit(m.main())"
     )
+    # As a shell starts a background job: with SIGINT ignored.
+    ignoring = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {script}"
     launcher = subprocess.Popen(
-        [sys.executable, "-u", "-c", script],
+        [sys.executable, "-u", "-c", ignoring],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
