@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 
-from development.processes import StartFailed
+from development.processes import StartFailed, end_with_parent
 from development.stack import Ports, Stack
 from development.steps import lines, steps
 
@@ -18,6 +18,8 @@ def main() -> int:
     if len(sys.argv) != 2 or sys.argv[1] not in verbs:  # noqa: PLR2004  the program and its verb
         print(f"usage: python -m development {' | '.join(verbs)}", file=sys.stderr)
         return 2
+    # Where make is killed outright.
+    end_with_parent()
     # SIGINT too: a shell's background job starts with it ignored, and Python would leave it so.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)

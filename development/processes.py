@@ -41,7 +41,7 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 # Its own session: Ctrl-C reaches us alone, and we end things in order.
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509  no threads yet when children start
+                preexec_fn=end_with_parent,  # noqa: PLW1509  no threads yet when children start
             )
         self._running.append((name, process))
         return process
@@ -82,7 +82,8 @@ class Processes:
         self._running.clear()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Have the kernel end this process when its parent ends."""
     # Where the launcher is killed outright, the kernel ends its children (Linux; prctl(2)).
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
