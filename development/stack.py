@@ -139,7 +139,7 @@ def answers(url: str) -> bool:
     """Whether a GET is answered with success."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  loopback
-            return bool(response.status < 400)  # noqa: PLR2004
+            return bool(response.status < 400)  # noqa: PLR2004  the class of HTTP errors
     except (urllib.error.URLError, OSError):
         return False
 

@@ -49,7 +49,7 @@ class Step:
             url, data=text.encode() or None, headers=headers, method=self.method
         )
         try:
-            with urllib.request.urlopen(request, timeout=40) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=40) as response:  # noqa: S310  loopback
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             with error:

@@ -36,5 +36,5 @@ class Sweeper:
             except StoreUnavailable:
                 _log.debug("not swept: the store is away")
             except Exception:  # noqa: BLE001  the last line of defence of a thread
-                # One broken record must not end all sweeping; the log says which line broke.
+                # What is broken is due again later; the log says which line broke.
                 _log.exception("sweep failed")

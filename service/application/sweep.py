@@ -1,7 +1,13 @@
 """What time alone decides is written down and announced, also where nobody asks for it."""
 
+from datetime import timedelta
+
 from service.application.ports import Clock, VerificationStore
 from service.application.verifications import Verifications
+from service.domain.errors import StoreUnavailable
+
+BROKEN_AGAIN = timedelta(seconds=60)
+"""A record that this version cannot settle is tried again after this; another version may be able to."""
 
 
 class Sweep:
@@ -20,12 +26,25 @@ class Sweep:
 
         Raises:
             StoreUnavailable: what is left stays due.
+            Exception: one record could not be settled; all others were, and it is due again later.
         """
         due = self._store.due(self._clock())
+        broken: Exception | None = None
         for verification_id in due:
-            again = self._verifications.settle(verification_id)
-            if again is not None and again > self._clock():
-                self._store.schedule(verification_id, again)
-            else:
-                self._store.unschedule(verification_id)
+            try:
+                self._settle(verification_id)
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001  raised below, when the others have had their turn
+                self._store.schedule(verification_id, self._clock() + BROKEN_AGAIN)
+                broken = error
+        if broken is not None:
+            raise broken
         return len(due)
+
+    def _settle(self, verification_id: str) -> None:
+        again = self._verifications.settle(verification_id)
+        if again is not None and again > self._clock():
+            self._store.schedule(verification_id, again)
+        else:
+            self._store.unschedule(verification_id)

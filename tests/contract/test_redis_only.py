@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
+from service.adapters.redis.codec import UnknownSchema
 from service.adapters.redis.connection import Connection, connector
 from service.adapters.redis.idempotency import RedisIdempotencyStore
 from service.adapters.redis.keys import Keys
@@ -89,6 +91,54 @@ def test_a_record_is_kept_until_it_may_be_forgotten(real_world: World) -> None:
 
     # The window, a day of retention, ten seconds of padding.
     assert all(0 <= (900 + 86400 + 10) * 1000 - ttl < 5000 for ttl in ttls)
+
+
+def test_a_number_whose_record_vanished_is_free(real_world: World) -> None:
+    """Lost in a fail-over, deleted by hand, or forgotten a moment before its pointer."""
+    store = real_world.store
+    first = store.reserve(opened(store.new_id(NUMBER)), None, NOW)
+    assert first is not None
+    with real_world.client() as client:
+        for name in all_keys(client):
+            if ":v:" in name:
+                client.delete(name)
+
+    assert store.latest_of(NUMBER.value) is None
+    assert store.reserve(opened(store.new_id(NUMBER)), None, NOW) is not None
+
+
+def test_a_document_of_another_schema_is_refused_in_words(real_world: World) -> None:
+    store = real_world.store
+    stored = store.reserve(opened(store.new_id(NUMBER)), None, NOW)
+    assert stored is not None
+    with real_world.client() as client:
+        (name,) = [name for name in all_keys(client) if ":v:" in name]
+        client.set(name, stored.version.replace(b'"schema":1', b'"schema":2'), px=60000)
+
+    with pytest.raises(UnknownSchema, match="2"):
+        store.get(stored.verification.id)
+
+
+def test_a_failed_pass_of_the_watcher_does_not_end_it(valkey: Server, monkeypatch) -> None:
+    for world in open_world(valkey, "watched"):
+        stored = world.store.reserve(opened(world.store.new_id(NUMBER)), None, NOW)
+        assert stored is not None
+        real, failures = Watcher._read, [ValueError("a defect of ours")]
+
+        def read(self: Watcher, keys: list[str], real=real, failures=failures) -> list[bytes | None]:
+            if failures:
+                raise failures.pop()
+            return real(self, keys)
+
+        monkeypatch.setattr(Watcher, "_read", read)
+        woken: list[bool] = []
+        waiter = threading.Thread(target=_wait, args=(world, stored, woken))
+        waiter.start()
+        wait_for(lambda failures=failures: not failures)
+        world.store.replace(stored, pending(stored.verification.id), NOW)
+        waiter.join(5)
+
+        assert woken == [True]
 
 
 def test_scripts_sent_twice_do_their_work_once(real_world: World) -> None:
@@ -235,6 +285,10 @@ def test_a_hanging_cluster_is_given_up_within_bounds(product: str) -> None:
     finally:
         _signal(cluster, signal.SIGCONT)
         cluster.close()
+
+
+def _wait(world: World, stored: Stored, woken: list[bool]) -> None:
+    woken.append(world.store.wait_for_change(stored, 20))
 
 
 def _answers(world: World) -> bool:

@@ -477,6 +477,34 @@ def test_a_lapse_is_counted_when_it_happens(world, service, clock, observer) -> 
     assert observer.counts["finished", "lapsed", "not_consumed"] == 1
 
 
+def test_a_broken_record_does_not_keep_the_sweep_from_the_others(
+    world, service, clock, observer, monkeypatch
+) -> None:
+    verifications, _ = service
+    broken = verifications.start("web", ASK).verification.id
+    clock.advance(1)
+    verifications.start("web", Start("+79991234568", "login", "flow"))
+    settle = verifications.settle
+
+    def settle_unless_broken(verification_id: str):
+        if verification_id == broken:
+            raise ValueError("cannot be read")
+        return settle(verification_id)
+
+    monkeypatch.setattr(verifications, "settle", settle_unless_broken)
+    clock.advance(900)
+    sweep = Sweep(world.store, verifications, clock)
+
+    with pytest.raises(ValueError, match="cannot be read"):
+        sweep.run()
+    assert observer.counts["finished", "expired", "no_call"] == 1
+    assert sweep.run() == 0
+    clock.advance(60)
+    monkeypatch.setattr(verifications, "settle", settle)
+    assert sweep.run() == 1
+    assert observer.counts["finished", "expired", "no_call"] == 2
+
+
 def test_a_consumed_one_is_forgotten_by_the_sweep(world, service, clock, observer) -> None:
     verifications, calls = service
     record = verifications.start("web", ASK).verification

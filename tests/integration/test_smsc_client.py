@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -266,6 +267,43 @@ def test_an_order_logs_under_its_requests_id(simulator, ordering, monkeypatch) -
     request_id.reset(token)
 
     assert seen == ["the-request"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"NONSENSE\r\n\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: nine\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
+        b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 500 + b"\r\n{}",
+        b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000 + b"\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nbroken header\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 2000,
+        b"\x16\x03\x01\x00\x00",
+    ],
+)
+def test_what_is_no_http_is_a_failed_order_and_no_more(ordering, observer, sent: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(sent)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises((ProviderError, ProviderUnavailable)):
+            ordering([f"http://127.0.0.1:{server.getsockname()[1]}/sys"]).order(NUMBER)
+        thread.join()
+
+    assert set(outcomes(observer)) <= {"unreachable", "unreadable"}
+    assert sum(outcomes(observer).values()) == 1
 
 
 def test_connections_are_pooled(simulator, ordering) -> None:

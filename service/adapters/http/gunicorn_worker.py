@@ -50,7 +50,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def _write_error(self, sock: Any, status_int: int, _reason: str, _message: str) -> None:
         # gunicorn's message echoes the request, so it is dropped. Its 501 for an unknown transfer coding is
         # the request's fault like the others.
-        status = 500 if status_int == 500 else 400  # noqa: PLR2004
+        status = 500 if status_int == 500 else 400  # noqa: PLR2004  ours or theirs
         unreadable = getattr(getattr(self, "wsgi", None), "unreadable", None)
         if unreadable is not None:
             unreadable(status)

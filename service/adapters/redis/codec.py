@@ -19,6 +19,10 @@ from service.domain.verification import Verification
 SCHEMA = 1
 
 
+class UnknownSchema(Exception):
+    """A document that another version of the service wrote."""
+
+
 def encode(record: Verification) -> bytes:
     """The document to store; unique to this write."""
     rules = asdict(record.rules)
@@ -51,8 +55,14 @@ def encode(record: Verification) -> bytes:
 
 
 def decode(document: bytes) -> Verification:
-    """The record that was stored."""
+    """The record that was stored.
+
+    Raises:
+        UnknownSchema: while versions are mixed, another replica can read it.
+    """
     stored: dict[str, Any] = json.loads(document)
+    if stored["schema"] != SCHEMA:
+        raise UnknownSchema(f"schema {stored['schema']}, this version reads {SCHEMA}")
     rules = stored["rules"]
     return Verification(
         id=stored["id"],

@@ -33,6 +33,7 @@ class RedisVerificationStore:
         self._replace = Script("replace")
         self._claim = Script("claim")
         self._schedule = Script("schedule")
+        self._swap = Script("swap")
 
     def new_id(self, number: E164) -> str:
         """A fresh id that begins with the number's tag."""
@@ -49,9 +50,16 @@ class RedisVerificationStore:
 
     def latest_of(self, number: str) -> Stored | None:
         """The number's latest record."""
+        key = self._keys.latest(number)
         with self._connection.using("latest_of") as client:
-            latest = client.get(self._keys.latest(number))
-        stored = self.get(latest.decode()) if latest else None
+            latest = client.get(key)
+        if latest is None:
+            return None
+        stored = self.get(latest.decode())
+        if stored is None:
+            # Only a lost record leaves its pointer behind; the number must not stay taken by nobody.
+            with self._connection.using("latest_of") as client:
+                self._swap.run(client, [key], [latest, "", 0])
         # Equal tags of two numbers are as good as impossible; a wrong match is worth the comparison.
         return stored if stored and stored.verification.phone_number.value == number else None
 

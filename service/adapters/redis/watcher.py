@@ -4,6 +4,7 @@ A waiting request costs a thread of the worker and an entry here, but no connect
 own: all records are read in one pipeline, ten times a second, and only while anybody waits.
 """
 
+import logging
 import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from service.domain.errors import StoreUnavailable
 
 INTERVAL_SECONDS = 0.1
 """A change is seen within this and a round trip; the contract allows 250 ms."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -48,11 +51,13 @@ class Watcher:
         with self._lock:
             if self._count >= self._max_waiting or self._closing.is_set():
                 return False
+            if self._thread is None:
+                # It waits for this lock before it looks who is waiting.
+                thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+                thread.start()
+                self._thread = thread
             self._count += 1
             self._waiting[key].add(waiter)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
-                self._thread.start()
         try:
             waiter.woken.wait(seconds)
         finally:
@@ -84,13 +89,12 @@ class Watcher:
                     self._thread = None
                     return
                 keys = list(self._waiting)
-            failure: StoreUnavailable | None = None
-            documents: list[bytes | None] = []
             try:
-                documents = self._read(keys)
+                self._wake(keys, self._read(keys))
             except StoreUnavailable as error:
-                failure = error
-            self._wake(keys, documents, failure)
+                self._fail(keys, error)
+            except Exception:  # noqa: BLE001  the last line of defence of a thread that all waiting hangs on
+                _log.exception("watch failed")
             self._closing.wait(max(INTERVAL_SECONDS - (monotonic() - began), 0.01))
 
     def _read(self, keys: list[str]) -> list[bytes | None]:
@@ -101,17 +105,16 @@ class Watcher:
             documents: list[bytes | None] = pipeline.execute()
         return documents
 
-    def _wake(
-        self,
-        keys: list[str],
-        documents: list[bytes | None],
-        failure: StoreUnavailable | None,
-    ) -> None:
+    def _wake(self, keys: list[str], documents: list[bytes | None]) -> None:
         with self._lock:
-            for index, key in enumerate(keys):
+            for key, document in zip(keys, documents, strict=True):
                 for waiter in self._waiting.get(key, ()):
-                    if failure is not None:
-                        waiter.failure = failure
+                    if document != waiter.version:
                         waiter.woken.set()
-                    elif documents[index] != waiter.version:
-                        waiter.woken.set()
+
+    def _fail(self, keys: list[str], failure: StoreUnavailable) -> None:
+        with self._lock:
+            for key in keys:
+                for waiter in self._waiting.get(key, ()):
+                    waiter.failure = failure
+                    waiter.woken.set()
