@@ -35,6 +35,12 @@ keepalive = 75
 graceful_timeout = 30
 # An SMS in the query string: 1000 Cyrillic letters are 6000 bytes.
 limit_request_line = 8190
+# An ingress and a tracing library add a dozen headers; nobody adds hundreds.
+limit_request_fields = 64
+limit_request_field_size = 8190
+# No proxy may rewrite the path or the scheme by headers. Whose X-Forwarded-For counts is ours to say:
+# WAITCALL_TRUSTED_HOPS.
+forwarded_allow_ips = ""
 # An id may well be in the path that gunicorn would log; the service logs the route.
 accesslog = None
 logconfig_dict = logging_config(_settings.log_level)
@@ -58,6 +64,23 @@ def on_starting(server):  # noqa: ANN001, ANN201, ARG001  gunicorn's hook
         # Registered in the master alone, which outlives its workers.
         master = os.getpid()
         atexit.register(lambda: os.getpid() == master and shutil.rmtree(_metrics, ignore_errors=True))
+
+
+def when_ready(server):  # noqa: ANN001, ANN201  gunicorn's hook
+    # SIGHUP reads the settings, the policy and every secret's file again: new workers start with them, the
+    # old ones finish what they have. Broken settings must not end a running service, so they are looked at
+    # before gunicorn takes down anything.
+    def handle_hup():  # noqa: ANN202
+        try:
+            load_settings(os.environ, development=_development)
+        except SettingsMistakes as error:
+            for mistake in error.mistakes:
+                server.log.error("SIGHUP refused, all stays as it was: %s", mistake)  # noqa: TRY400  no traceback needed
+            return
+        server.log.info("SIGHUP: reading the settings again")
+        server.reload()
+
+    server.handle_hup = handle_hup
 
 
 def child_exit(server, worker):  # noqa: ANN001, ANN201, ARG001  gunicorn's hook

@@ -7,25 +7,33 @@ from datetime import UTC, datetime
 from functools import partial
 
 from service import __version__
-from service.adapters.http import callbacks, openapi, operations, verifications
+from service.adapters.http import callbacks, openapi, operations, operator, verifications
 from service.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_surface
 from service.adapters.http.auth import ApiKeys
+from service.adapters.redis.audit import RedisAuditLog
 from service.adapters.redis.connection import Connection, connector
+from service.adapters.redis.conversions import RedisConversions
 from service.adapters.redis.idempotency import RedisIdempotencyStore
 from service.adapters.redis.keys import Keys
 from service.adapters.redis.limits import RedisLimits
+from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.watcher import Watcher
 from service.adapters.smsc.callback import SmscCallbackDecoder
-from service.adapters.smsc.client import Account, SmscProvider
+from service.adapters.smsc.client import Account, SmscProvider, order_limit
+from service.adapters.telemetry.audit import LoggedAuditLog
 from service.adapters.telemetry.logging import logging_config
 from service.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
 from service.adapters.telemetry.observer import LoggingObserver
+from service.application.admission import Admission
 from service.application.calls import Calls
-from service.application.ports import Clock
+from service.application.observers import AuditingObserver, Observers
+from service.application.operator import Operator
+from service.application.ports import AuditLog, Clock, Observer
 from service.application.readiness import Readiness
 from service.application.sweep import Sweep
 from service.application.verifications import Verifications
+from service.domain.assurance import Assurance
 from service.domain.numbers import E164, may_be_shown
 from service.settings import Settings
 from service.sweeper import Sweeper
@@ -35,6 +43,7 @@ from service.sweeper import Sweeper
 MAX_ORDERS_IN_FLIGHT = 128
 MAX_WAITING = 320
 MAX_REDIS_CONNECTIONS = 600
+PASSWORD_RESET = "password_reset"  # noqa: S105  a purpose
 
 _log = logging.getLogger(__name__)
 
@@ -46,50 +55,107 @@ def utc_now() -> datetime:
 
 def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = utc_now) -> Surfaces:
     """The whole service as one WSGI callable. Connects to nothing yet."""
-    policy = settings.policy
-    metrics = Metrics(__version__, policy.clients, policy.purposes)
-    observer = LoggingObserver(metrics)
-    connection = Connection(connector(settings.redis_url, MAX_REDIS_CONNECTIONS), metrics.redis_error)
-    keys = Keys(settings.key_pepper.reveal())
-    watcher = Watcher(connection, MAX_WAITING)
-    store = RedisVerificationStore(connection, keys, watcher)
+    metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
+    core = _Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
     use_cases = Verifications(
-        store=store,
-        limits=RedisLimits(connection, keys),
+        store=core.store,
+        admission=core.admission,
+        conversions=core.conversions,
         provider=_provider(settings, metrics),
-        observer=observer,
+        observer=core.observer,
         clock=clock,
-        policy=policy,
+        policy=settings.policy,
         default_window_seconds=settings.window_seconds,
     )
-    sweeper = Sweeper(Sweep(store, use_cases, clock).run)
+    calls = Calls(core.store, core.conversions, core.observer, clock, settings.policy)
     decoder = SmscCallbackDecoder(
         settings.callback_hash,
         [secret.reveal() for secret in settings.callback_secrets],
     )
+    sweeper = Sweeper(Sweep(core.store, use_cases, clock).run)
     expose = partial(exposition, metrics.registry, multiprocess_dir)
     surface = partial(
         create_surface,
-        keys=ApiKeys(settings.api_keys),
-        observer=observer,
+        keys=ApiKeys(
+            settings.api_keys, {name: client.scopes for name, client in settings.policy.clients.items()}
+        ),
+        observer=core.observer,
         metrics=metrics,
     )
+    outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
     api = [
-        verifications.blueprint(use_cases, RedisIdempotencyStore(connection, keys), clock),
+        verifications.blueprint(use_cases, RedisIdempotencyStore(core.connection, core.keys), clock),
+        operator.blueprint(core.operator()),
         openapi.blueprint(__version__),
     ]
-    handler = [callbacks.blueprint(Calls(store, observer, clock), decoder, observer)]
-    ops = [operations.blueprint(Readiness(store), expose, CONTENT_TYPE, __version__)]
+    handler = [callbacks.blueprint(calls, decoder, core.observer)]
+    ops = [operations.blueprint(Readiness(core.store), expose, CONTENT_TYPE, __version__)]
     return Surfaces(
         {
-            _port(settings.api_bind): surface("api", api, max_body_bytes=API_BODY_BYTES),
-            _port(settings.callback_bind): surface("callback", handler, max_body_bytes=CALLBACK_BODY_BYTES),
+            _port(settings.api_bind): outer("api", api, max_body_bytes=API_BODY_BYTES),
+            _port(settings.callback_bind): outer("callback", handler, max_body_bytes=CALLBACK_BODY_BYTES),
+            # Probes and scrapes name the pod, not the service.
             _port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES),
         },
         start=sweeper.start,
-        stop=partial(_stop, watcher, sweeper),
+        stop=partial(_stop, core.watcher, sweeper),
         metrics=metrics,
     )
+
+
+def build_operator(settings: Settings, *, clock: Clock = utc_now) -> tuple[Operator, AuditLog]:
+    """What the command line needs: the operator's use cases and the audit stream. Connects to nothing yet."""
+    metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
+    core = _Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
+    return core.operator(), core.audit
+
+
+class _Core:
+    """What the service and the command line share: the store, and what stands around it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        telling: Observer,
+        count_error: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
+        policy = settings.policy
+        self.connection = Connection(connector(settings.redis_url, MAX_REDIS_CONNECTIONS), count_error)
+        peppers = [each.reveal() for each in (settings.key_pepper, settings.key_pepper_other) if each]
+        self.keys = Keys(*peppers)
+        self.watcher = Watcher(self.connection, MAX_WAITING)
+        self.store = RedisVerificationStore(self.connection, self.keys, self.watcher)
+        self.limits = RedisLimits(self.connection, self.keys)
+        self.conversions = RedisConversions(self.connection, self.keys)
+        self.lists = RedisLists(self.connection)
+        stream: AuditLog = RedisAuditLog(self.connection, self.keys, policy.audit)
+        self.audit = LoggedAuditLog(stream) if policy.audit.log else stream
+        self.observer = Observers(telling, AuditingObserver(self.audit, clock))
+        self.clock = clock
+        self.policy = policy
+        self.admission = Admission(
+            limits=self.limits,
+            conversions=self.conversions,
+            lists=self.lists,
+            observer=self.observer,
+            policy=policy,
+            provider_limit=order_limit(tries=len(settings.smsc_urls)),
+        )
+
+    def operator(self) -> Operator:
+        """The operator's use cases."""
+        return Operator(
+            store=self.store,
+            admission=self.admission,
+            limits=self.limits,
+            conversions=self.conversions,
+            lists=self.lists,
+            audit=self.audit,
+            observer=self.observer,
+            clock=self.clock,
+            policy=self.policy,
+        )
 
 
 def configure_logging(settings: Settings) -> None:
@@ -97,6 +163,12 @@ def configure_logging(settings: Settings) -> None:
     logging.config.dictConfig(logging_config(settings.log_level))
     if settings.callback_hash == "crc32":
         _log.warning("WAITCALL_CALLBACK_HASH=crc32 is forgeable: use sha1 or md5")
+    reset = settings.policy.purposes.get(PASSWORD_RESET)
+    if reset is not None and not reset.min_assurance.reaches(Assurance.NETWORK):
+        _log.warning(
+            "purposes.password_reset.min_assurance is %s: whoever forges a caller ID resets a password",
+            reset.min_assurance.value,
+        )
 
 
 def _provider(settings: Settings, metrics: Metrics) -> SmscProvider:

@@ -5,24 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import ValidationError
 
+from service.domain.assurance import Attested
+from service.domain.conversion import Budget, Group
 from service.domain.limits import Limit, Scope
-from service.domain.numbers import NUMBER_TYPES, REGIONS
-from service.domain.policy import (
-    LONGEST_WINDOW_SECONDS,
-    SHORTEST_WINDOW_SECONDS,
-    Client,
-    OnConcurrent,
-    Policy,
-    Purpose,
-)
+from service.domain.lists import ListEntry, ListKind, canonical
+from service.domain.policy import Audit, Client, Policy, Purpose
+from service.policy_schema import PolicySchema
 
-_DAY = 86400
-DEFAULT_LIMITS = {Scope.NUMBER: ["5/10m"]}
-
-_NAME = validate.Regexp(r"^[a-z][a-z0-9_-]{0,62}$", error="Names are a-z, 0-9, - and _, from a letter on.")
-_REGION = validate.OneOf(REGIONS, error="{input} is no region, for instance RU.")
+DEFAULT_LIMITS = {Scope.NUMBER: (Limit(5, 600),)}
 
 
 class PolicyMistakes(Exception):
@@ -31,58 +23,6 @@ class PolicyMistakes(Exception):
     def __init__(self, mistakes: list[str]) -> None:
         self.mistakes = mistakes
         super().__init__("; ".join(mistakes))
-
-
-class _LimitText(fields.String):
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        text = super()._deserialize(value, *args, **kwargs)
-        try:
-            return Limit.parse(text or "")
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
-
-
-class _PurposeSchema(Schema):
-    max_window_seconds = fields.Integer(
-        strict=True,
-        validate=validate.Range(SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS),
-    )
-    on_concurrent = fields.Enum(OnConcurrent, by_value=True)
-    cooldown_seconds = fields.Integer(strict=True, validate=validate.Range(0, LONGEST_WINDOW_SECONDS))
-    result_seconds = fields.Integer(strict=True, validate=validate.Range(1, _DAY))
-    retention_seconds = fields.Integer(strict=True, validate=validate.Range(0, 31 * _DAY))
-    require_reference = fields.Boolean(truthy={True}, falsy={False})
-    regions = fields.List(fields.String(validate=_REGION))
-    number_types = fields.List(
-        fields.String(validate=validate.OneOf(NUMBER_TYPES, error="{input} is no number type.")),
-    )
-
-
-class _ClientSchema(Schema):
-    purposes = fields.List(fields.String(), required=True, validate=validate.Length(min=1))
-    default_region = fields.String(validate=validate.OneOf({"", *REGIONS}, error="{input} is no region."))
-
-
-class _LimitsSchema(Schema):
-    number = fields.List(_LimitText())
-    client = fields.List(_LimitText())
-    ip = fields.List(_LimitText())
-    country = fields.List(_LimitText())
-    # `global` is a Python keyword.
-    everybody = fields.List(_LimitText(), data_key="global")
-
-
-class _PolicySchema(Schema):
-    dial_regions = fields.List(
-        fields.String(validate=_REGION),
-        required=True,
-        validate=validate.Length(min=1),
-    )
-    purposes = fields.Dict(
-        _NamedField := fields.String(validate=_NAME), fields.Nested(_PurposeSchema), required=True
-    )
-    clients = fields.Dict(_NamedField, fields.Nested(_ClientSchema), required=True)
-    limits = fields.Nested(_LimitsSchema)
 
 
 def read_policy(path: str) -> Policy:
@@ -99,7 +39,7 @@ def read_policy(path: str) -> Policy:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PolicyMistakes([f"{path} is not TOML: {error}."]) from error
     try:
-        loaded: dict[str, Any] = _PolicySchema().load(document)
+        loaded: dict[str, Any] = PolicySchema().load(document)
     except ValidationError as error:
         mistakes = [f"{path}: {mistake}" for mistake in _flat(error.messages)]
         raise PolicyMistakes(mistakes + _foreign_purposes(path, document)) from error
@@ -110,18 +50,20 @@ def read_policy(path: str) -> Policy:
 
 
 def _policy(loaded: dict[str, Any]) -> Policy:
-    limits = {scope: _limits(DEFAULT_LIMITS.get(scope, [])) for scope in Scope}
-    given = loaded.get("limits", {})
-    names = {scope: "everybody" if scope is Scope.GLOBAL else scope.value for scope in Scope}
-    limits |= {scope: tuple(given[name]) for scope, name in names.items() if name in given}
     return Policy(
         dial_regions=frozenset(loaded["dial_regions"]),
         purposes={name: _purpose(name, table) for name, table in loaded["purposes"].items()},
-        clients={
-            name: Client(name, frozenset(table["purposes"]), table.get("default_region") or None)
-            for name, table in loaded["clients"].items()
+        clients={name: _client(name, table) for name, table in loaded["clients"].items()},
+        limits=DEFAULT_LIMITS | _limits(loaded.get("limits", {})),
+        conversion=tuple(
+            Budget(Group(group), **table) for group, table in loaded.get("conversion", {}).items()
+        ),
+        lists=tuple(_list_entry(table) for table in loaded.get("lists", [])),
+        assurance={
+            region: Attested(table["level"], table["source"])
+            for region, table in loaded.get("assurance", {}).items()
         },
-        limits=limits,
+        audit=Audit(**loaded.get("audit", {})),
     )
 
 
@@ -131,8 +73,27 @@ def _purpose(name: str, table: dict[str, Any]) -> Purpose:
     return Purpose(name, **values)
 
 
-def _limits(texts: list[str]) -> tuple[Limit, ...]:
-    return tuple(Limit.parse(text) for text in texts)
+def _client(name: str, table: dict[str, Any]) -> Client:
+    given: dict[str, Any] = {"scopes": frozenset(table["scopes"])} if "scopes" in table else {}
+    return Client(
+        name,
+        frozenset(table["purposes"]),
+        table.get("default_region") or None,
+        limits=_limits(table.get("limits", {})),
+        **given,
+    )
+
+
+def _limits(table: dict[str, Any]) -> dict[Scope, tuple[Limit, ...]]:
+    return {Scope.GLOBAL if name == "everybody" else Scope(name): tuple(each) for name, each in table.items()}
+
+
+def _list_entry(table: dict[str, Any]) -> ListEntry:
+    kind = next(kind for kind in ListKind if kind in table)
+    subject = canonical(kind, table[kind])
+    return ListEntry(
+        table["action"], kind, subject, reason=table["reason"], expires_at=table.get("expires_at")
+    )
 
 
 def _foreign_purposes(path: str, document: dict[str, Any]) -> list[str]:

@@ -7,8 +7,11 @@ from urllib.parse import urlsplit
 from service.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS
 from service.redis_url import Address
 
-DEVELOPMENT_API_KEY_SHA256 = "5ea555e22bdc26dce63bbadae0d85e348360692e82052a19fa8b92add83565a6"
-"""Of the key in config/development.env, so that it opens nothing anywhere else."""
+DEVELOPMENT_API_KEYS_SHA256 = (
+    "5ea555e22bdc26dce63bbadae0d85e348360692e82052a19fa8b92add83565a6",
+    "5e85125f6a34c52bc2bbfb95d845dbae594e84a8f7123972d04b1741a9922671",
+)
+"""Of the keys in config/development.env, so that they open nothing anywhere else."""
 LONGEST_SMSC_TIMEOUT_SECONDS = 25
 """Shorter than an order's lease on its number (service/domain/verification.py)."""
 _SHORTEST_CALLBACK_SECRET = 16
@@ -118,7 +121,7 @@ def api_keys(text: str, *, development: bool) -> Mapping[str, str]:
             raise ValueError("Must be client=sha256hex pairs; `waitcall keys new CLIENT` prints one.")
         if digest in keys:
             raise ValueError("One key stands twice.")
-        if digest == DEVELOPMENT_API_KEY_SHA256 and not development:
+        if digest in DEVELOPMENT_API_KEYS_SHA256 and not development:
             raise ValueError("A development key, refused outside make run.")
         keys[digest] = client
     clients = list(keys.values())
@@ -132,6 +135,25 @@ def pepper(text: str) -> Secret:
     if len(text) < _SHORTEST_PEPPER:
         raise ValueError(f"Needs at least {_SHORTEST_PEPPER} characters.")
     return Secret(text)
+
+
+def optional_pepper(text: str) -> Secret | None:
+    """The pepper that is being rotated to, or from."""
+    return pepper(text) if text else None
+
+
+def hosts(text: str) -> tuple[str, ...]:
+    """Names of ours, without a port; one that begins with a dot stands for its subdomains too."""
+    names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    for name in names:
+        if not re.fullmatch(r"\.?[a-z0-9-]+(\.[a-z0-9-]+)*", name, re.ASCII):
+            raise ValueError("Must be host names, comma-separated, without ports.")
+    return names
+
+
+def hops(text: str) -> int:
+    """How many proxies of ours stand in front."""
+    return whole(text, 0, 10)
 
 
 def bind(text: str) -> str:

@@ -28,15 +28,18 @@ NAMES = (
     "CALLBACK_HASH",
     "API_KEYS",
     "KEY_PEPPER",
+    "KEY_PEPPER_OTHER",
     "POLICY",
     "WINDOW_SECONDS",
     "API_BIND",
     "CALLBACK_BIND",
     "OPS_BIND",
+    "TRUSTED_HOSTS",
+    "TRUSTED_HOPS",
     "WORKERS",
     "LOG_LEVEL",
 )
-_SECRETS = ("SMSC_PASSWORD", "SMSC_APIKEY", "CALLBACK_SECRETS", "KEY_PEPPER")
+_SECRETS = ("SMSC_PASSWORD", "SMSC_APIKEY", "CALLBACK_SECRETS", "KEY_PEPPER", "KEY_PEPPER_OTHER")
 
 T = TypeVar("T")
 
@@ -61,11 +64,14 @@ class Settings:
     callback_hash: str
     api_keys: Mapping[str, str] = field(repr=False)
     key_pepper: Secret
+    key_pepper_other: Secret | None
     policy: Policy
     window_seconds: int
     api_bind: str
     callback_bind: str
     ops_bind: str
+    trusted_hosts: tuple[str, ...]
+    trusted_hops: int
     workers: int
     log_level: str
 
@@ -107,11 +113,14 @@ class _Reader:
                 "API_KEYS", lambda text: setting_values.api_keys(text, development=self._development)
             ),
             "key_pepper": self._get("KEY_PEPPER", setting_values.pepper),
+            "key_pepper_other": self._get("KEY_PEPPER_OTHER", setting_values.optional_pepper, ""),
             "policy": policy,
             "window_seconds": self._get("WINDOW_SECONDS", setting_values.window, str(LONGEST_WINDOW_SECONDS)),
             "api_bind": self._get("API_BIND", setting_values.bind, "127.0.0.1:8080"),
             "callback_bind": self._get("CALLBACK_BIND", setting_values.bind, "127.0.0.1:8081"),
             "ops_bind": self._get("OPS_BIND", setting_values.bind, "127.0.0.1:9090"),
+            "trusted_hosts": self._get("TRUSTED_HOSTS", setting_values.hosts, ""),
+            "trusted_hops": self._get("TRUSTED_HOPS", setting_values.hops, "0"),
             "workers": self._get("WORKERS", setting_values.workers, str(len(os.sched_getaffinity(0)))),
             "log_level": self._get("LOG_LEVEL", setting_values.one_of(LOG_LEVELS), "info"),
         }
@@ -178,6 +187,9 @@ class _Reader:
         if policy is not None and api_keys is not None:
             for client in sorted(set(api_keys.values()) - set(policy.clients)):
                 self._mistakes.append(f"{PREFIX}API_KEYS: client {client!r} is not in the policy.")
+        peppers = [values[name] for name in ("key_pepper", "key_pepper_other") if values[name]]
+        if len({pepper.reveal() for pepper in peppers}) != len(peppers):
+            self._mistakes.append(f"{PREFIX}KEY_PEPPER_OTHER: the same as {PREFIX}KEY_PEPPER.")
         binds = [values[name] for name in ("api_bind", "callback_bind", "ops_bind")]
         ports = [bind.rpartition(":")[2] for bind in binds if bind]
         if len(set(ports)) != len(ports):

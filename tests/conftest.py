@@ -1,46 +1,20 @@
 """Fixtures only. The worlds that a store can live in are real servers, started once per run."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from service.adapters.redis.connection import Connection, connector
-from service.adapters.redis.idempotency import RedisIdempotencyStore
-from service.adapters.redis.keys import Keys
-from service.adapters.redis.limits import RedisLimits
-from service.adapters.redis.store import RedisVerificationStore
-from service.adapters.redis.watcher import Watcher
-from service.application.ports import IdempotencyStore, Limits, VerificationStore
-from service.redis_url import Address
 from tests.fakes.clock import FakeClock
-from tests.fakes.memory import MemoryIdempotency, MemoryLimits, MemoryStore
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.redis_servers import Cluster, Sentinel, Server, binary
+from tests.worlds import World, memory_world, redis_world
 
-PEPPER = "a-pepper-of-the-tests-that-is-long-enough"
 REAL_WORLDS = ("valkey", "valkey-cluster", "redis", "redis-cluster")
 # What differs behind Sentinel is how the master is found, so a part of the suite is enough there.
 SENTINEL = "valkey-sentinel"
 AnyServer = Server | Cluster | Sentinel
 SHAPES = {"": lambda product: Server(product).start(), "cluster": Cluster, "sentinel": Sentinel}
-
-
-@dataclass
-class World:
-    """One implementation of the store's three ports."""
-
-    name: str
-    store: VerificationStore
-    limits: Limits
-    idempotency: IdempotencyStore
-    server: AnyServer | None = None
-    url: str = ""
-
-    def client(self) -> Any:
-        assert self.server is not None
-        return self.server.client()
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +43,7 @@ def real_world(request: pytest.FixtureRequest, servers: dict[str, AnyServer]) ->
 @pytest.fixture(params=("memory", *REAL_WORLDS))
 def world(request: pytest.FixtureRequest, servers: dict[str, AnyServer]) -> Iterator[World]:
     if request.param == "memory":
-        yield World("memory", MemoryStore(), MemoryLimits(), MemoryIdempotency())
+        yield memory_world()
     else:
         yield from open_world(running(servers, request.param), request.param)
 
@@ -82,19 +56,8 @@ def valkey(servers: dict[str, AnyServer]) -> AnyServer:
 def open_world(server: AnyServer, name: str) -> Iterator[World]:
     client: Any = server.client()
     client.flushall()
-    connection = Connection(connector(Address.parse(server.url), 300), lambda _: None)
-    keys = Keys(PEPPER)
-    watcher = Watcher(connection, 200)
-    yield World(
-        name,
-        RedisVerificationStore(connection, keys, watcher),
-        RedisLimits(connection, keys),
-        RedisIdempotencyStore(connection, keys),
-        server,
-        server.url,
-    )
-    watcher.close()
-    connection.close()
+    with redis_world(server.url, name, server=server) as world:
+        yield world
     client.close()
 
 

@@ -6,8 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from service.application.admission import Admission
 from service.application.calls import Calls
-from service.application.ports import Clock, Limits, VerificationStore
+from service.application.observers import AuditingObserver, Observers
+from service.application.operator import Operator
+from service.application.ports import Clock
 from service.application.verifications import Verifications
 from service.domain.call import InboundCall
 from service.domain.limits import Limit, Scope
@@ -16,6 +19,7 @@ from service.domain.policy import Client, OnConcurrent, Policy, Purpose
 from service.domain.requester import Requester
 from service.domain.verification import Verification
 from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.worlds import World
 
 NUMBER = E164("+79991234567")
 OTHER_NUMBER = E164("+79991234568")
@@ -74,24 +78,53 @@ def call_at(moment: datetime, number: E164 = NUMBER) -> InboundCall:
     return InboundCall(number.value, moment.replace(microsecond=0))
 
 
+PROVIDER_LIMIT = Limit(49, 90)
+
+
+def admission(world: World, observer: RecordingObserver, policy: Policy = POLICY) -> Admission:
+    return Admission(
+        limits=world.limits,
+        conversions=world.conversions,
+        lists=world.lists,
+        observer=observer,
+        policy=policy,
+        provider_limit=PROVIDER_LIMIT,
+    )
+
+
 def use_cases(
-    store: VerificationStore,
-    limits: Limits,
+    world: World,
     provider: FakeProvider,
     observer: RecordingObserver,
     clock: Clock,
     policy: Policy = POLICY,
 ) -> tuple[Verifications, Calls]:
+    told = Observers(observer, AuditingObserver(world.audit, clock))
     verifications = Verifications(
-        store=store,
-        limits=limits,
+        store=world.store,
+        admission=admission(world, observer, policy),
+        conversions=world.conversions,
         provider=provider,
-        observer=observer,
+        observer=told,
         clock=clock,
         policy=policy,
         default_window_seconds=900,
     )
-    return verifications, Calls(store, observer, clock)
+    return verifications, Calls(world.store, world.conversions, told, clock, policy)
+
+
+def operating(world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY) -> Operator:
+    return Operator(
+        store=world.store,
+        admission=admission(world, observer, policy),
+        limits=world.limits,
+        conversions=world.conversions,
+        lists=world.lists,
+        audit=world.audit,
+        observer=Observers(observer, AuditingObserver(world.audit, clock)),
+        clock=clock,
+        policy=policy,
+    )
 
 
 def together(count: int, act: Callable[[int], T]) -> list[T | Exception]:

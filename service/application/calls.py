@@ -2,11 +2,11 @@
 
 from datetime import datetime, timedelta
 
-from service.application.ports import Claim, Clock, Observer, VerificationStore
+from service.application.ports import Claim, Clock, Conversions, Observer, VerificationStore
 from service.application.records import CHANGE_ATTEMPTS
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.errors import StoreUnavailable
-from service.domain.policy import LONGEST_WINDOW_SECONDS
+from service.domain.policy import LONGEST_WINDOW_SECONDS, Policy
 from service.domain.status import FINISHED
 from service.domain.verification import Verification
 
@@ -17,10 +17,19 @@ SKEW = timedelta(seconds=5)
 class Calls:
     """The use case of the callback."""
 
-    def __init__(self, store: VerificationStore, observer: Observer, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: VerificationStore,
+        conversions: Conversions,
+        observer: Observer,
+        clock: Clock,
+        policy: Policy,
+    ) -> None:
         self._store = store
+        self._conversions = conversions
         self._observer = observer
         self._clock = clock
+        self._policy = policy
 
     def record(self, call: InboundCall) -> Outcome:
         """Use an authentic call, once, whatever it meets.
@@ -55,6 +64,9 @@ class Calls:
 
     def _announce(self, before: Verification, after: Verification, call: InboundCall) -> None:
         if after.verified_at is not None:
+            for budget in self._policy.conversion:
+                subject = budget.subject(after.phone_number, after.region)
+                self._conversions.called(budget, subject, after.created_at)
             self._observer.verified(after, call)
         elif after.status in FINISHED and before.status not in FINISHED:
             self._observer.finished(after)

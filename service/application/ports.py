@@ -1,13 +1,15 @@
 """What the use cases need from the world. Each port says how it fails."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
 from service.domain.call import InboundCall, Kind, Outcome
-from service.domain.limits import Spending
+from service.domain.conversion import Bucket, Budget, Conversion
+from service.domain.limits import Decision, LimitState, Scope, Spending, Spent
+from service.domain.lists import Directory, ListEntry, ListKind
 from service.domain.numbers import E164
 from service.domain.verification import Verification
 
@@ -17,10 +19,15 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A record as read, with the version that a change must find unchanged."""
+    """A record as read, with the version that a change must find unchanged.
+
+    Attributes:
+        pointer: the store's own: what the number pointed to when the record was read as its latest.
+    """
 
     verification: Verification
     version: bytes
+    pointer: str = field(default="", compare=False)
 
 
 class Claim(Enum):
@@ -108,18 +115,99 @@ class VerificationStore(Protocol):
 
 
 class Limits(Protocol):
-    """How often something was started. Fails closed: StoreUnavailable."""
+    """How often something was done. Fails closed: StoreUnavailable."""
 
-    def spend(self, spendings: Sequence[Spending], token: str, now: datetime) -> int | None:
-        """Count ``token`` against every limit, or against none.
+    def spend(self, spendings: Sequence[Spending], token: str | None, now: datetime) -> Spent:
+        """Count one act against every limit, or, where one of them refuses, against none.
 
-        Returns:
-            None, or the whole seconds until the refusing limit lets one more through.
+        ``token`` names the act, so that it counts once and can be given back; None where nobody will.
         """
         ...
 
     def give_back(self, spendings: Sequence[Spending], token: str) -> None:
         """Uncount ``token``."""
+        ...
+
+    def look(self, spendings: Sequence[Spending], now: datetime) -> list[LimitState]:
+        """How each limit stands; counts nothing."""
+        ...
+
+    def clear(self, spendings: Sequence[Spending]) -> None:
+        """Forget everything that was counted."""
+        ...
+
+
+class Conversions(Protocol):
+    """How many verifications were shown a number, and how many were called, group by group."""
+
+    def started(self, budget: Budget, subject: str, at: datetime) -> None:
+        """A number was shown at ``at``. A lost count is no error: never raises."""
+        ...
+
+    def called(self, budget: Budget, subject: str, shown_at: datetime) -> None:
+        """The number that was shown then was called. Never raises."""
+        ...
+
+    def buckets(self, budget: Budget, subject: str) -> list[Bucket]:
+        """What was counted. Fails closed: StoreUnavailable."""
+        ...
+
+    def clear(self, budget: Budget, subject: str) -> None:
+        """Forget everything that was counted. StoreUnavailable."""
+        ...
+
+
+class Lists(Protocol):
+    """What operators blocked and allowed. Every method may raise StoreUnavailable."""
+
+    def directory(self) -> Directory:
+        """The entries as they stand now, expired ones possibly among them."""
+        ...
+
+    def put(self, entry: ListEntry, now: datetime) -> None:
+        """Add an entry, in the place of any other for its subject. It must expire.
+
+        Raises:
+            ValidationFailed: the lists are full.
+        """
+        ...
+
+    def remove(self, kind: ListKind, subject: str) -> bool:
+        """Take the entry of a subject out; False where there was none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One thing that happened, for whoever must answer for it later.
+
+    Attributes:
+        event: a status that a verification reached, ``started``, or an operator's act.
+        actor: ``client:NAME``, ``provider``, ``time``, or ``operator:NAME``.
+        phone_number: kept as a keyed hash alone.
+        verification_id: kept as a keyed hash alone.
+        details: closed words and counts; ``reason`` where an operator gave one.
+    """
+
+    at: datetime
+    event: str
+    actor: str
+    phone_number: str | None = None
+    verification_id: str | None = None
+    details: Mapping[str, str] | None = None
+
+
+class AuditLog(Protocol):
+    """An append-only stream with a bounded length and age."""
+
+    def append(self, entry: AuditEntry) -> None:
+        """Keep the entry. Raises StoreUnavailable when it may not be kept."""
+        ...
+
+    def read(
+        self, since: datetime, until: datetime, number: str | None = None
+    ) -> Iterator[Mapping[str, str]]:
+        """What was kept, oldest first; of one number (E.164) where one is given. StoreUnavailable."""
         ...
 
 
@@ -142,6 +230,10 @@ class Observer(Protocol):
         """A number was shown."""
         ...
 
+    def contested(self, verification: Verification) -> None:
+        """Another requester asked for the number; a call no longer verifies it."""
+        ...
+
     def verified(self, verification: Verification, call: InboundCall) -> None:
         """A call was matched."""
         ...
@@ -156,6 +248,14 @@ class Observer(Protocol):
 
     def refused(self, client: str, code: str) -> None:
         """A known client was answered 4xx."""
+        ...
+
+    def limited(self, scope: Scope, decision: Decision) -> None:
+        """A limit was asked."""
+        ...
+
+    def guarded(self, conversion: Conversion, region: str, decision: Decision, now: datetime) -> None:
+        """The conversion guard was asked."""
         ...
 
 

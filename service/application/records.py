@@ -1,11 +1,12 @@
 """Changes to stored records: again and again until nobody came in between, announced once."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from service.application.ports import Observer, Stored, VerificationStore
 from service.domain.errors import NotFound, StoreUnavailable
-from service.domain.status import FINISHED
+from service.domain.status import FINISHED, Status
 from service.domain.verification import Verification
 
 CHANGE_ATTEMPTS = 50
@@ -32,7 +33,7 @@ class Records:
             again = self._store.get(current.id)
             if again is None:
                 return Stored(current, stored.version)
-            stored = again
+            stored = replace(again, pointer=stored.pointer)
         raise StoreUnavailable(retry_after=1)
 
     def changed(
@@ -48,11 +49,16 @@ class Records:
             if after == before:
                 return after
             if self._store.replace(stored, after, now) is not None:
-                if after.status in FINISHED and before.status not in FINISHED:
-                    self._observer.finished(after)
+                self._announce(before, after)
                 return after
             again = self._store.get(before.id)
             if again is None:
                 raise NotFound
             stored = again
         raise StoreUnavailable(retry_after=1)
+
+    def _announce(self, before: Verification, after: Verification) -> None:
+        if after.status in FINISHED and before.status not in FINISHED:
+            self._observer.finished(after)
+        elif after.status is Status.CONTESTED and before.status is not Status.CONTESTED:
+            self._observer.contested(after)

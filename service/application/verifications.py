@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 
-from service.application.ports import CallProvider, Clock, Limits, Observer, Stored, VerificationStore
+from service.application.admission import Admission, Admitted
+from service.application.ports import CallProvider, Clock, Conversions, Observer, Stored, VerificationStore
 from service.application.records import CHANGE_ATTEMPTS, Records
+from service.domain.assurance import Assurance, of_call
 from service.domain.errors import (
     NotFound,
     NumberRefused,
@@ -19,7 +21,7 @@ from service.domain.errors import (
     ValidationFailed,
     VerificationInProgress,
 )
-from service.domain.limits import Scope, Spending, network_of
+from service.domain.limits import LimitState, Scope
 from service.domain.numbers import E164
 from service.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy, Purpose
 from service.domain.requester import Requester
@@ -42,10 +44,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The record, and whether this request made it."""
+    """The record, whether this request made it, and how the limits stand that it was counted against."""
 
     verification: Verification
     created: bool
+    limits: tuple[LimitState, ...] = ()
 
 
 class Verifications:
@@ -55,7 +58,8 @@ class Verifications:
         self,
         *,
         store: VerificationStore,
-        limits: Limits,
+        admission: Admission,
+        conversions: Conversions,
         provider: CallProvider,
         observer: Observer,
         clock: Clock,
@@ -64,7 +68,8 @@ class Verifications:
     ) -> None:
         self._store = store
         self._records = Records(store, observer)
-        self._limits = limits
+        self._admission = admission
+        self._conversions = conversions
         self._provider = provider
         self._observer = observer
         self._clock = clock
@@ -76,13 +81,16 @@ class Verifications:
 
         Raises:
             ValidationFailed, PurposeNotAllowed, InvalidPhoneNumber, PhoneNumberNotAllowed: the request.
+            Blocked: an operator said no.
             VerificationInProgress, RateLimited: not now.
             ProviderFailure: with ``verification_id`` of the failed record.
         """
         client = self._policy.clients[client_name]
         purpose = self._purpose(client, request)
         number = _allowed_number(client, purpose, request.phone_number)
+        assurance = self._assurance(purpose, number)
         now = self._clock()
+        screened = self._admission.screen(number, request.client_ip, now)
         opened = Verification.open(
             verification_id=self._store.new_id(number),
             requester=Requester(client.name, purpose.name, request.reference),
@@ -92,24 +100,27 @@ class Verifications:
             now=now,
             locale=request.locale,
             metadata=request.metadata,
+            assurance=assurance,
         )
         reserved, over = self._reserve(opened, now)
         if isinstance(reserved, Verification):
             return Started(reserved, created=False)
-        spendings = self._spendings(opened, request.client_ip)
-        wait = self._limits.spend(spendings, opened.id, now)
-        if wait is not None:
+        try:
+            admitted = self._admission.spend(opened, request.client_ip, screened, now)
+        except RateLimited:
             self._store.release(reserved, over, now)
-            raise RateLimited(retry_after=wait)
-        return Started(self._ordered(reserved, spendings), created=True)
+            raise
+        return Started(self._ordered(reserved, admitted), created=True, limits=admitted.limits)
 
     def get(self, client_name: str, verification_id: str, wait_seconds: int = 0) -> Verification:
         """The record as it stands, at the latest after ``wait_seconds`` of being pending.
 
         Raises:
             NotFound: unknown, forgotten, or another client's.
+            RateLimited
         """
         now = self._clock()
+        self._admission.count(Scope.READ, client_name, now)
         deadline = now + timedelta(seconds=wait_seconds)
         stored = self._find(client_name, verification_id, now)
         while stored.verification.status is Status.PENDING and now < deadline:
@@ -131,8 +142,10 @@ class Verifications:
 
         Raises:
             NotFound, PurposeMismatch, ReferenceMismatch, NotVerified, Contested, AlreadyConsumed, Expired
+            RateLimited
         """
         now = self._clock()
+        self._admission.count(Scope.CONSUME, client_name, now)
         stored = self._find(client_name, verification_id, now)
         return self._records.changed(stored, lambda record: record.consume(purpose, reference, now), now)
 
@@ -164,6 +177,14 @@ class Verifications:
         if purpose.require_reference and request.reference is None:
             raise ValidationFailed.of("reference", "This purpose requires a reference.")
         return purpose
+
+    def _assurance(self, purpose: Purpose, number: E164) -> Assurance:
+        assurance = of_call(number.region, self._policy.assurance)
+        if not assurance.reaches(purpose.min_assurance):
+            raise PhoneNumberNotAllowed(
+                f"A call from this number's region proves {assurance}; the purpose demands {purpose.min_assurance}.",
+            )
+        return assurance
 
     def _window(self, purpose: Purpose, asked: int | None) -> int:
         if asked is None:
@@ -203,22 +224,7 @@ class Verifications:
         until = live.busy_until(now) or now
         raise VerificationInProgress(retry_after=max(ceil((until - now).total_seconds()), 1))
 
-    def _spendings(self, opened: Verification, client_ip: str | None) -> list[Spending]:
-        subjects = {
-            Scope.NUMBER: opened.phone_number.value,
-            Scope.CLIENT: opened.requester.client,
-            Scope.IP: client_ip and network_of(client_ip),
-            Scope.COUNTRY: opened.region,
-            Scope.GLOBAL: "",
-        }
-        return [
-            Spending(scope, subject, limit)
-            for scope, subject in subjects.items()
-            if subject is not None
-            for limit in self._policy.limits.get(scope, ())
-        ]
-
-    def _ordered(self, reserved: Stored, spendings: list[Spending]) -> Verification:
+    def _ordered(self, reserved: Stored, admitted: Admitted) -> Verification:
         """Place the order and open the window; whatever fails frees the number."""
         opened = reserved.verification
         try:
@@ -228,10 +234,15 @@ class Verifications:
         except ProviderFailure as failure:
             now, reason = self._clock(), _failure_reason(failure)
             self._records.changed(reserved, lambda record: record.fail(reason, now), now)
-            self._limits.give_back(spendings, opened.id)
+            self._admission.give_back(admitted, opened.id)
             failure.verification_id = opened.id
             raise
+        for budget in self._policy.conversion:
+            subject = budget.subject(pending.phone_number, pending.region)
+            self._conversions.started(budget, subject, pending.created_at)
         self._observer.started(pending)
+        if pending.status is Status.CONTESTED:
+            self._observer.contested(pending)
         return pending
 
     def _assign(self, reserved: Stored, call_number: E164, now: datetime) -> Verification:

@@ -5,6 +5,8 @@ ServiceError (code)
 ├── InvalidPhoneNumber          invalid_phone_number
 ├── PhoneNumberNotAllowed       phone_number_not_allowed
 ├── PurposeNotAllowed           purpose_not_allowed
+├── ScopeNotAllowed             scope_not_allowed
+├── Blocked                     blocked                      (retry_after where the block ends)
 ├── PurposeMismatch             purpose_mismatch
 ├── ReferenceMismatch           reference_mismatch
 ├── NotFound                    not_found
@@ -30,6 +32,8 @@ No HTTP here: ``adapters/http/problems.py`` holds the one table that turns a cod
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
+
+from service.domain.limits import LimitState
 
 
 class ServiceError(Exception):
@@ -86,6 +90,16 @@ class PurposeNotAllowed(ServiceError):
     default_detail = "This client may not use this purpose."
 
 
+class ScopeNotAllowed(ServiceError):
+    code = "scope_not_allowed"
+    default_detail = "This client's keys may not do this."
+
+
+class Blocked(ServiceError):
+    code = "blocked"
+    default_detail = "An operator has blocked this number or address."
+
+
 class PurposeMismatch(ServiceError):
     code = "purpose_mismatch"
     default_detail = "The verification was made for another purpose."
@@ -132,8 +146,20 @@ class Expired(ServiceError):
 
 
 class RateLimited(ServiceError):
+    """A limit or the conversion guard refused.
+
+    Attributes:
+        limits: how the limits stand that were asked, the refusing one among them.
+    """
+
     code = "rate_limited"
-    default_detail = "Too many verifications were started."
+    default_detail = "Too many requests of this kind. Try again later."
+
+    def __init__(
+        self, detail: str | None = None, *, retry_after: int, limits: Sequence[LimitState] = ()
+    ) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.limits = tuple(limits)
 
 
 class IdempotencyInFlight(ServiceError):

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from service.domain.assurance import Assurance, Attested
+from service.domain.conversion import Budget
 from service.domain.limits import Limit, Scope
+from service.domain.lists import ListEntry
 
 SHORTEST_WINDOW_SECONDS = 60
 LONGEST_WINDOW_SECONDS = 900
@@ -16,6 +19,21 @@ class OnConcurrent(StrEnum):
 
     REFUSE = "refuse"
     CONTEST = "contest"
+
+
+class Permission(StrEnum):
+    """What a client's key may do."""
+
+    CREATE = "create"
+    """Create and cancel."""
+
+    READ = "read"
+    CONSUME = "consume"
+    OPERATE = "operate"
+    """Explain, block, unblock: whatever stands under ``/v1/operator``."""
+
+
+CLIENT_PERMISSIONS = frozenset({Permission.CREATE, Permission.READ, Permission.CONSUME})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +49,7 @@ class Purpose:
     require_reference: bool = False
     regions: frozenset[str] = frozenset()
     number_types: frozenset[str] = frozenset()
+    min_assurance: Assurance = Assurance.ASSERTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +59,19 @@ class Client:
     name: str
     purposes: frozenset[str]
     default_region: str | None = None
+    scopes: frozenset[Permission] = CLIENT_PERMISSIONS
+    limits: Mapping[Scope, tuple[Limit, ...]] = field(default_factory=dict)
+    """Instead of the policy's own for the same scope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What is kept of the audit stream."""
+
+    max_entries: int = 100_000
+    retention_seconds: int = 90 * 86400
+    log: bool = False
+    """Also one line in the log for each entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +82,12 @@ class Policy:
     purposes: Mapping[str, Purpose]
     clients: Mapping[str, Client]
     limits: Mapping[Scope, tuple[Limit, ...]] = field(default_factory=dict)
+    conversion: tuple[Budget, ...] = ()
+    lists: tuple[ListEntry, ...] = ()
+    assurance: Mapping[str, Attested] = field(default_factory=dict)
+    audit: Audit = field(default_factory=Audit)
+
+    def limits_of(self, scope: Scope, client: str) -> tuple[Limit, ...]:
+        """The limits of a scope for one client's requests."""
+        own = self.clients[client].limits if client in self.clients else {}
+        return own.get(scope, self.limits.get(scope, ()))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from service.domain.assurance import Assurance
 from service.domain.call import InboundCall, Outcome
 from service.domain.errors import (
     AlreadyConsumed,
@@ -40,6 +41,7 @@ class Verification:
         call_number: the number to dial; None until the provider has given one.
         purge_at: the record may be forgotten from here on.
         cooling_until: other requesters are refused until then, because of the verified one before it.
+        assurance: what a call from this number proves, as the policy stood when it was asked for.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Verification:
     verified_at: datetime | None = None
     consumed_at: datetime | None = None
     cooling_until: datetime | None = None
+    assurance: Assurance = Assurance.ASSERTED
 
     def __repr__(self) -> str:
         return f"Verification({self.status}, {self.phone_number!r})"
@@ -75,6 +78,7 @@ class Verification:
         now: datetime,
         locale: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        assurance: Assurance = Assurance.ASSERTED,
     ) -> "Verification":
         """A record whose order is under way. It holds the number for ``ORDER_LEASE_SECONDS``."""
         now = _whole(now)
@@ -93,6 +97,7 @@ class Verification:
             purge_at=lease_end + timedelta(seconds=rules.retention_seconds),
             locale=locale,
             metadata=metadata,
+            assurance=assurance,
         )
 
     @property
@@ -179,7 +184,7 @@ class Verification:
             return replace(self, status=Status.CONTESTED, reason=Reason.CONCURRENT_REQUEST)
         return self
 
-    def cancel(self, now: datetime) -> "Verification":
+    def cancel(self, now: datetime, reason: Reason = Reason.BY_CLIENT) -> "Verification":
         """Stop waiting. Canceled, failed and expired ones are answered as they are.
 
         Raises:
@@ -192,7 +197,7 @@ class Verification:
             return replace(
                 current,
                 status=Status.CANCELED,
-                reason=Reason.BY_CLIENT,
+                reason=reason,
                 purge_at=self._retained_from(now),
             )
         return current

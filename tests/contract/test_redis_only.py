@@ -4,7 +4,10 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,24 +17,26 @@ from redis.crc import key_slot
 
 from service.adapters.redis.codec import UnknownSchema
 from service.adapters.redis.connection import Connection, connector
-from service.adapters.redis.idempotency import RedisIdempotencyStore
 from service.adapters.redis.keys import Keys
-from service.adapters.redis.limits import RedisLimits
 from service.adapters.redis.script import Script
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.watcher import Watcher
-from service.application.ports import Answer, Begun, Claim, Stored
+from service.application.explanation import Subject
+from service.application.ports import Answer, AuditEntry, Begun, Claim, Stored
 from service.application.sweep import Sweep
 from service.application.verifications import Start
 from service.domain.call import Outcome
+from service.domain.conversion import Budget, Group
 from service.domain.errors import ProviderError, StoreUnavailable
-from service.domain.limits import Limit, Scope, Spending
+from service.domain.limits import Limit, Mode, Scope, Spending
+from service.domain.lists import ListAction, ListEntry, ListKind
 from service.redis_url import Address
-from tests.conftest import PEPPER, SENTINEL, AnyServer, World, open_world, running
+from tests.conftest import SENTINEL, AnyServer, open_world, running
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NOW, NUMBER, call_at, opened, pending, seconds, use_cases, with_limits
+from tests.making import NOW, NUMBER, call_at, opened, operating, pending, seconds, use_cases, with_limits
 from tests.redis_servers import Cluster, Server, all_keys, binary, wait_for
+from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
 
 
 def test_every_key_of_a_number_shares_one_slot() -> None:
@@ -40,9 +45,9 @@ def test_every_key_of_a_number_shares_one_slot() -> None:
     record = keys.record(verification_id)
     assert record is not None
     names = [
-        keys.latest(NUMBER.value),
+        keys.latest(keys.tag(NUMBER.value)),
         record,
-        keys.call(NUMBER.value, NOW),
+        keys.call(keys.tag(NUMBER.value), NOW),
         keys.limit("number", NUMBER.value, 5, 600),
     ]
 
@@ -72,6 +77,15 @@ def test_no_key_is_immortal_or_names_the_number(real_world: World) -> None:
     check()
     store.claim(call_at(NOW - seconds(60)), NOW + seconds(900), None, NOW)
     real_world.limits.spend([Spending(Scope.IP, "192.0.2.1", Limit(5, 600))], "token", NOW)
+    check()
+    real_world.conversions.started(Budget(Group.COUNTRY, Mode.ENFORCE), "RU", NOW)
+    check()
+    entry = ListEntry(ListAction.BLOCK, ListKind.NUMBER, NUMBER.value, "x", "ops", NOW, NOW + seconds(60))
+    real_world.lists.put(entry, NOW)
+    check()
+    real_world.lists.remove(ListKind.NUMBER, NUMBER.value)
+    check()
+    real_world.audit.append(AuditEntry(NOW, "started", "client:web", NUMBER.value, "ver_x"))
     check()
     begun = real_world.idempotency.begin("web", "route", "key", b"body")
     check()
@@ -228,29 +242,51 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:
     rules = [word.replace("PASSWORD", "pass") for word in words[2:]]
     with own_server.client() as client:
         client.execute_command("ACL SETUSER", "waitcall", *rules)
-    address = Address.parse(f"redis://waitcall:pass@127.0.0.1:{own_server.port}/0")
-    connection, keys = Connection(connector(address, 50), lambda _: None), Keys(PEPPER)
-    watcher = Watcher(connection, 10)
-    store = RedisVerificationStore(connection, keys, watcher)
-    observer, provider = RecordingObserver(), FakeProvider()
-    policy = with_limits(number=["5/10m"])
-    clock = FakeClock()
-    verifications, calls = use_cases(store, RedisLimits(connection, keys), provider, observer, clock, policy)
-    answers = RedisIdempotencyStore(connection, keys)
-    begun = answers.begin("web", "route", "key", b"body")
-    assert isinstance(begun, Begun)
-    answers.complete(begun, Answer(200, "{}"), 60)
-    provider.failures = [ProviderError()]
-    ask = Start(NUMBER.value, "login", "flow")
-    with pytest.raises(ProviderError):
-        verifications.start("web", ask)
-    record = verifications.start("web", ask).verification
-    assert store.wait_for_change(Stored(record, b"an older version"), 5)
-    assert calls.record(call_at(clock())) is Outcome.CONFIRMED
-    verifications.consume("web", record.id, "login", "flow")
-    clock.advance(900)
-    assert Sweep(store, verifications, clock).run() == 1
-    connection.close()
+    url = f"redis://waitcall:pass@127.0.0.1:{own_server.port}/0"
+    policy = replace(with_limits(number=["5/10m"]), conversion=(Budget(Group.COUNTRY, Mode.ENFORCE),))
+    observer, provider, clock = RecordingObserver(), FakeProvider(), FakeClock()
+    with redis_world(url, peppers=(PEPPER, OTHER_PEPPER)) as world:
+        verifications, calls = use_cases(world, provider, observer, clock, policy)
+        operator = operating(world, observer, clock, policy)
+        begun = world.idempotency.begin("web", "route", "key", b"body")
+        assert isinstance(begun, Begun)
+        world.idempotency.complete(begun, Answer(200, "{}"), 60)
+        provider.failures = [ProviderError()]
+        ask = Start(NUMBER.value, "login", "flow")
+        with pytest.raises(ProviderError):
+            verifications.start("web", ask)
+        record = verifications.start("web", ask).verification
+        assert world.store.wait_for_change(Stored(record, b"an older version"), 5)
+        assert calls.record(call_at(clock())) is Outcome.CONFIRMED
+        verifications.consume("web", record.id, "login", "flow")
+        clock.advance(900)
+        assert Sweep(world.store, verifications, clock).run() == 1
+        for action in ListAction:
+            operator.put(
+                "ops", action=action, kind=ListKind.NUMBER, subject=NUMBER.value, reason="x", expires_in=9
+            )
+        operator.explain("ops", Subject(NUMBER.value))
+        operator.unblock("ops", Subject(NUMBER.value), "x", conversion=True, verification=True)
+        operator.remove("ops", ListKind.NUMBER, NUMBER.value, "x")
+        events = Counter(
+            entry["event"]
+            for entry in world.audit.read(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+        )
+    with own_server.client() as client:
+        refused = {entry["object"] for entry in client.acl_log()}
+    # The driver introduces itself; it does without an answer.
+    assert refused <= {"client|setinfo"}
+    assert events == {
+        "failed": 1,
+        "started": 1,
+        "verified": 1,
+        "consumed": 1,
+        "block": 1,
+        "allow": 1,
+        "explain": 1,
+        "unblock": 1,
+        "remove": 1,
+    }
 
 
 def test_a_full_watcher_refuses_at_once(valkey: Server) -> None:

@@ -11,11 +11,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 
 from service.application.verifications import Start
 from service.domain.errors import ProviderError, ServiceError
-from tests.conftest import World
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NOW, call_at, seconds, use_cases
 from tests.redis_servers import all_keys
+from tests.worlds import World, memory_world
 
 NUMBERS = ("+79991234567", "+79991234568")
 CLIENTS = ("web", "app")
@@ -55,12 +55,9 @@ class Machine(RuleBasedStateMachine):
                 client.flushall()
             world = self.world
         else:
-            fresh: Any = type(self.world)
-            world = fresh("memory", *(type(port)() for port in _ports(self.world)))
+            world = memory_world()
         self.clock, self.provider, self.observer = FakeClock(NOW), FakeProvider(), RecordingObserver()
-        self.verifications, self.calls = use_cases(
-            world.store, world.limits, self.provider, self.observer, self.clock
-        )
+        self.verifications, self.calls = use_cases(world, self.provider, self.observer, self.clock)
         self.models: dict[str, Model] = {}
         self.latest: dict[str, Model] = {}
         self.used: set[tuple[str, int]] = set()
@@ -225,10 +222,6 @@ def _said(act: Callable[[], Any]) -> Any:
         return act()
     except ServiceError as error:
         return error.code
-
-
-def _ports(world: World) -> tuple[Any, Any, Any]:
-    return world.store, world.limits, world.idempotency
 
 
 @pytest.mark.parametrize("world", ["memory", "valkey", "redis-cluster"], indirect=True)

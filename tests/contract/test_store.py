@@ -2,15 +2,18 @@
 
 import threading
 from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 
-from service.application.ports import Answer, Begun, Claim, Stored
+from service.application.ports import Answer, AuditEntry, Begun, Claim, Stored
+from service.domain.conversion import Bucket, Budget, Group
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
-from service.domain.limits import Limit, Scope, Spending
+from service.domain.limits import Limit, LimitState, Mode, Scope, Spending, Spent
+from service.domain.lists import ListAction, ListEntry, ListKind
 from service.domain.status import Status
-from tests.conftest import World
 from tests.making import NOW, NUMBER, OTHER_NUMBER, call_at, opened, pending, seconds, together
+from tests.worlds import World
 
 KEEP_UNTIL = NOW + seconds(1000)
 
@@ -142,35 +145,131 @@ def test_a_limit_lets_exactly_its_count_through(world: World) -> None:
 
     results = together(50, lambda index: world.limits.spend(spending, f"token{index}", NOW))
 
-    assert len([wait for wait in results if wait is None]) == 5
-    assert {600} == {wait for wait in results if wait is not None}
+    assert [type(each) for each in results] == [Spent] * 50
+    refused = [each.refusal for each in results if isinstance(each, Spent) and each.refusal]
+    assert len(refused) == 45
+    assert {(state.used, state.reset_seconds) for state in refused} == {(5, 600)}
+
+
+def _wait(world: World, spendings: list[Spending], token: str | None, at: datetime = NOW) -> int | None:
+    refusal = world.limits.spend(spendings, token, at).refusal
+    return refusal.reset_seconds if refusal else None
 
 
 def test_a_limit_slides(world: World) -> None:
     spending = [Spending(Scope.CLIENT, "web", Limit(2, 60))]
-    assert world.limits.spend(spending, "a", NOW) is None
-    assert world.limits.spend(spending, "b", NOW + seconds(30)) is None
+    assert _wait(world, spending, "a") is None
+    assert _wait(world, spending, "b", NOW + seconds(30)) is None
 
-    assert world.limits.spend(spending, "c", NOW + seconds(59)) == 1
-    assert world.limits.spend(spending, "c", NOW + seconds(60)) is None
-    assert world.limits.spend(spending, "d", NOW + seconds(61)) == 29
+    assert _wait(world, spending, "c", NOW + seconds(59)) == 1
+    assert _wait(world, spending, "c", NOW + seconds(60)) is None
+    assert _wait(world, spending, "d", NOW + seconds(61)) == 29
 
 
 def test_what_one_limit_refuses_no_limit_counts(world: World) -> None:
     wide = Spending(Scope.CLIENT, "web", Limit(2, 60))
     narrow = Spending(Scope.NUMBER, NUMBER.value, Limit(1, 60))
-    assert world.limits.spend([wide, narrow], "a", NOW) is None
-    assert world.limits.spend([wide, narrow], "b", NOW) == 60
+    assert _wait(world, [wide, narrow], "a") is None
+    assert _wait(world, [wide, narrow], "b") == 60
 
-    assert world.limits.spend([wide], "c", NOW) is None
+    assert _wait(world, [wide], "c") is None
+
+
+def test_a_limit_that_only_records_refuses_nothing_and_tells(world: World) -> None:
+    watched = Spending(Scope.IP, "192.0.2.1", Limit(1, 60, Mode.RECORD_ONLY))
+    enforced = Spending(Scope.CLIENT, "web", Limit(3, 60))
+    first, second = (world.limits.spend([watched, enforced], token, NOW) for token in ("a", "b"))
+
+    assert (first.refusal, first.exceeded) == (None, ())
+    assert (second.refusal, [each.scope for each in second.exceeded]) == (None, [Scope.IP])
+    assert [state.used for state in world.limits.look([watched, enforced], NOW)] == [1, 2]
+
+
+def test_an_act_without_a_name_counts_each_time(world: World) -> None:
+    spending = [Spending(Scope.READ, "web", Limit(2, 60))]
+
+    assert [_wait(world, spending, None) for _ in range(3)] == [None, None, 60]
+
+
+def test_looking_spends_nothing_and_clearing_forgets(world: World) -> None:
+    spending = [Spending(Scope.CLIENT, "web", Limit(2, 60))]
+    assert world.limits.look(spending, NOW) == [LimitState(Scope.CLIENT, Limit(2, 60), 0, 0)]
+    world.limits.spend(spending, "a", NOW)
+    for _ in range(3):
+        assert world.limits.look(spending, NOW + seconds(10)) == [
+            LimitState(Scope.CLIENT, Limit(2, 60), 1, 50)
+        ]
+
+    world.limits.clear(spending)
+
+    assert world.limits.look(spending, NOW) == [LimitState(Scope.CLIENT, Limit(2, 60), 0, 0)]
 
 
 def test_what_is_given_back_can_be_spent_again(world: World) -> None:
     spending = [Spending(Scope.GLOBAL, "", Limit(1, 60))]
-    assert world.limits.spend(spending, "a", NOW) is None
+    assert _wait(world, spending, "a") is None
     world.limits.give_back(spending, "a")
 
-    assert world.limits.spend(spending, "b", NOW) is None
+    assert _wait(world, spending, "b") is None
+
+
+BUDGET = Budget(Group.PREFIX, Mode.ENFORCE, window_seconds=3600, digits=5)
+
+
+def test_conversions_are_counted_exactly_and_by_the_time_of_showing(world: World) -> None:
+    together(40, lambda _: world.conversions.started(BUDGET, "+79991", NOW))
+    together(30, lambda _: world.conversions.called(BUDGET, "+79991", NOW))
+    world.conversions.started(BUDGET, "+79991", NOW + seconds(600))
+    world.conversions.started(BUDGET, "+79992", NOW)
+
+    start = BUDGET.bucket_of(NOW)
+    found = sorted(world.conversions.buckets(BUDGET, "+79991"), key=lambda each: each.start)
+
+    assert found == [Bucket(start, 40, 30), Bucket(start + 600, 1, 0)]
+    world.conversions.clear(BUDGET, "+79991")
+    assert world.conversions.buckets(BUDGET, "+79991") == []
+    assert world.conversions.buckets(BUDGET, "+79992") == [Bucket(start, 1, 0)]
+
+
+def _entry(subject: str = "+7999", action: ListAction = ListAction.BLOCK, lasting: float = 3600) -> ListEntry:
+    return ListEntry(
+        action, ListKind.PREFIX, subject, "a reason, и причина", "ops", NOW, NOW + seconds(lasting)
+    )
+
+
+def test_the_lists_keep_one_entry_a_subject(world: World) -> None:
+    world.lists.put(_entry(), NOW)
+    world.lists.put(_entry("+7998"), NOW)
+    world.lists.put(_entry(action=ListAction.ALLOW), NOW)
+
+    found = world.lists.directory()
+
+    assert found.naming_number(NUMBER, NOW) == [_entry(action=ListAction.ALLOW)]
+    assert found.naming_number(NUMBER, NOW + seconds(3600)) == []
+    assert world.lists.remove(ListKind.PREFIX, "+7999")
+    assert not world.lists.remove(ListKind.PREFIX, "+7999")
+    assert list(world.lists.directory().entries.values()) == [_entry("+7998")]
+
+
+def test_the_audit_stream_is_read_in_order_and_by_number(world: World) -> None:
+    for index, number in enumerate([NUMBER.value, "+79991234568", None, NUMBER.value]):
+        world.audit.append(
+            AuditEntry(
+                NOW + seconds(index), "started", "client:web", number, "ver_x", {"purpose": f"p{index}"}
+            )
+        )
+
+    everything = list(world.audit.read(_EPOCH, _FAR))
+    of_number = list(world.audit.read(_EPOCH, _FAR, NUMBER.value))
+    later = list(world.audit.read(NOW + seconds(2), _FAR))
+
+    assert [each["purpose"] for each in everything] == ["p0", "p1", "p2", "p3"]
+    assert [each["purpose"] for each in of_number] == ["p0", "p3"]
+    assert [each["at"][:19] for each in later] == ["2026-01-01T12:00:02", "2026-01-01T12:00:03"]
+    assert {(each["event"], each["actor"]) for each in everything} == {("started", "client:web")}
+
+
+_EPOCH, _FAR = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def test_a_key_is_taken_by_one_of_fifty(world: World) -> None:

@@ -24,10 +24,10 @@ from service.domain.errors import (
 )
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
-from tests.conftest import World
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, FakeProvider, RecordingObserver
 from tests.making import NUMBER, call_at, seconds, together, use_cases, with_limits
+from tests.worlds import World
 
 ASK = Start(NUMBER.value, "login", "flow")
 
@@ -39,7 +39,7 @@ def _stage(world: World, provider: FakeProvider, observer: RecordingObserver, cl
 
 @pytest.fixture
 def service(world, provider, observer, clock):
-    return use_cases(world.store, world.limits, provider, observer, clock)
+    return use_cases(world, provider, observer, clock)
 
 
 def test_the_main_job(service, clock, observer) -> None:
@@ -64,6 +64,7 @@ def test_the_main_job(service, clock, observer) -> None:
                 ("verified",): 1,
                 ("callback", "call", "confirmed"): 1,
                 ("finished", "consumed", "call_matched"): 1,
+                ("limited", "provider", "allow"): 1,
             },
         )
         == observer.counts
@@ -337,7 +338,7 @@ def test_a_failed_order_leaves_a_record_and_frees_the_number(
 def test_a_limit_counts_orders_and_nothing_else(world, provider, observer, clock) -> None:
     """Failed, refused, same-requester and limited creates spend nothing."""
     policy = with_limits(number=["2/10m"], client=["100/h"])
-    verifications, _ = use_cases(world.store, world.limits, provider, observer, clock, policy)
+    verifications, _ = use_cases(world, provider, observer, clock, policy)
     provider.failures = [ProviderError(), ProviderError(), ProviderError()]
     for _ in range(3):
         with pytest.raises(ProviderError):
@@ -362,7 +363,7 @@ def test_a_limit_counts_orders_and_nothing_else(world, provider, observer, clock
 
 def test_each_scope_limits_what_it_names(world, provider, observer, clock) -> None:
     policy = with_limits(ip=["1/h"])
-    verifications, _ = use_cases(world.store, world.limits, provider, observer, clock, policy)
+    verifications, _ = use_cases(world, provider, observer, clock, policy)
 
     def ask(last: int, address: str | None) -> Start:
         return Start(f"+7999123456{last}", "login", client_ip=address)

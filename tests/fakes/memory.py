@@ -2,14 +2,17 @@
 
 import secrets
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 
-from service.application.ports import Answer, Begun, Claim, Stored
+from service.application.ports import Answer, AuditEntry, Begun, Claim, Stored
 from service.domain.call import InboundCall
+from service.domain.conversion import Bucket, Budget, Group
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
-from service.domain.limits import Spending
+from service.domain.limits import LimitState, Mode, Spending, Spent
+from service.domain.lists import Directory, ListEntry, ListKind
 from service.domain.numbers import E164
 from service.domain.verification import Verification
 
@@ -112,26 +115,104 @@ class MemoryLimits:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._uses: dict[Spending, dict[str, datetime]] = {}
+        self._tokens = count(1)
 
-    def spend(self, spendings: Sequence[Spending], token: str, now: datetime) -> int | None:
+    def spend(self, spendings: Sequence[Spending], token: str | None, now: datetime) -> Spent:
+        named = token or f"own-{next(self._tokens)}"
         with self._lock:
-            for spending in spendings:
-                uses = self._uses.setdefault(spending, {})
-                period = spending.limit.period_seconds
-                for used, at in list(uses.items()):
-                    if (now - at).total_seconds() >= period:
-                        del uses[used]
-                if len(uses) >= spending.limit.count:
-                    left = period - (now - min(uses.values())).total_seconds()
-                    return max(-int(-left // 1), 1)
-            for spending in spendings:
-                self._uses[spending][token] = now
-            return None
+            full = [each for each in spendings if self._state(each, now).remaining == 0]
+            full = [each for each in full if named not in self._uses[each]]
+            refusing = next((each for each in full if each.limit.mode is Mode.ENFORCE), None)
+            asked = spendings[: spendings.index(refusing) + 1] if refusing else spendings
+            if refusing is None:
+                for each in spendings:
+                    if each not in full:
+                        self._uses[each].setdefault(named, now)
+            states = {each: self._state(each, now) for each in asked}
+            return Spent(tuple(states.values()), tuple(states[each] for each in asked if each in full))
 
     def give_back(self, spendings: Sequence[Spending], token: str) -> None:
         with self._lock:
             for spending in spendings:
                 self._uses.get(spending, {}).pop(token, None)
+
+    def look(self, spendings: Sequence[Spending], now: datetime) -> list[LimitState]:
+        with self._lock:
+            return [self._state(each, now) for each in spendings]
+
+    def clear(self, spendings: Sequence[Spending]) -> None:
+        with self._lock:
+            for spending in spendings:
+                self._uses.pop(spending, None)
+
+    def _state(self, spending: Spending, now: datetime) -> LimitState:
+        period, uses = spending.limit.period_seconds, self._uses.setdefault(spending, {})
+        for used, at in list(uses.items()):
+            if (now - at).total_seconds() >= period:
+                del uses[used]
+        oldest = min(uses.values(), default=None)
+        reset = 0 if oldest is None else max(-int(-(period - (now - oldest).total_seconds()) // 1), 1)
+        return LimitState(spending.scope, spending.limit, len(uses), reset)
+
+
+class MemoryConversions:
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[Group, str, int, str]] = Counter()
+
+    def started(self, budget: Budget, subject: str, at: datetime) -> None:
+        self._counts[budget.group, subject, budget.bucket_of(at), "started"] += 1
+
+    def called(self, budget: Budget, subject: str, shown_at: datetime) -> None:
+        self._counts[budget.group, subject, budget.bucket_of(shown_at), "called"] += 1
+
+    def buckets(self, budget: Budget, subject: str) -> list[Bucket]:
+        starts = {start for group, each, start, _ in self._counts if (group, each) == (budget.group, subject)}
+        return [
+            Bucket(
+                start,
+                self._counts[budget.group, subject, start, "started"],
+                self._counts[budget.group, subject, start, "called"],
+            )
+            for start in starts
+        ]
+
+    def clear(self, budget: Budget, subject: str) -> None:
+        for key in [key for key in self._counts if key[:2] == (budget.group, subject)]:
+            del self._counts[key]
+
+
+class MemoryLists:
+    def __init__(self) -> None:
+        self._entries: dict[tuple[ListKind, str], ListEntry] = {}
+
+    def directory(self) -> Directory:
+        return Directory(self._entries.values())
+
+    def put(self, entry: ListEntry, now: datetime) -> None:
+        self._entries[entry.kind, entry.subject] = entry
+
+    def remove(self, kind: ListKind, subject: str) -> bool:
+        return self._entries.pop((kind, subject), None) is not None
+
+
+class MemoryAuditLog:
+    def __init__(self) -> None:
+        self.entries: list[AuditEntry] = []
+
+    def append(self, entry: AuditEntry) -> None:
+        self.entries.append(entry)
+
+    def read(
+        self, since: datetime, until: datetime, number: str | None = None
+    ) -> Iterator[Mapping[str, str]]:
+        for entry in self.entries:
+            if since <= entry.at <= until and number in (None, entry.phone_number):
+                yield {
+                    "at": entry.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                    "event": entry.event,
+                    "actor": entry.actor,
+                    **(entry.details or {}),
+                }
 
 
 class MemoryIdempotency:

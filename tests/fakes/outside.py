@@ -3,9 +3,12 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 
 from service.domain.call import InboundCall, Kind, Outcome
+from service.domain.conversion import Conversion
 from service.domain.errors import ProviderFailure
+from service.domain.limits import Decision, Scope
 from service.domain.numbers import E164
 from service.domain.verification import Verification
 
@@ -45,6 +48,9 @@ class RecordingObserver:
     def started(self, verification: Verification) -> None:
         self._count("started")
 
+    def contested(self, verification: Verification) -> None:
+        self._count("contested")
+
     def verified(self, verification: Verification, call: InboundCall) -> None:
         self._count("verified")
 
@@ -56,6 +62,12 @@ class RecordingObserver:
 
     def refused(self, client: str, code: str) -> None:
         self._count("refused", client, code)
+
+    def limited(self, scope: Scope, decision: Decision) -> None:
+        self._count("limited", str(scope), str(decision))
+
+    def guarded(self, conversion: Conversion, region: str, decision: Decision, now: datetime) -> None:
+        self._count("guarded", str(conversion.budget.group), region, str(decision))
 
     def provider_request(self, operation: str, outcome: str, seconds: float) -> None:
         self._count("provider", operation, outcome)

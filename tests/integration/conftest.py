@@ -16,7 +16,7 @@ from simulator.server import Options, Simulator
 from tests.fakes.clock import FakeClock
 from tests.redis_servers import Server
 
-KEY, OTHER_KEY, SECRET = "a-key-of-web", "a-key-of-app", "callback-secret-1"
+KEY, OTHER_KEY, OPERATOR_KEY, SECRET = "a-key-of-web", "a-key-of-app", "a-key-of-ops", "callback-secret-1"
 POLICY = """
 dial_regions = ["RU"]
 [purposes.login]
@@ -31,6 +31,9 @@ purposes = ["login", "contested", "reset"]
 default_region = "RU"
 [clients.app]
 purposes = ["login"]
+[clients.ops]
+purposes = []
+scopes = ["operate"]
 [limits]
 number = []
 """
@@ -67,6 +70,9 @@ class Running:
         fields = {"waitcall": "1", "phone": phone, "ts": str(at), "charset": "utf-8", "sha1": digest}
         return self.callback.test_client().post("/callbacks/smsc", data=fields)
 
+    def operate(self, what: str, **fields: Any) -> Any:
+        return self.post(f"/v1/operator/{what}", fields, key=OPERATOR_KEY)
+
     def metrics(self) -> dict[str, float]:
         text = self.ops.test_client().get("/metrics").text
         lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
@@ -99,7 +105,7 @@ def starting(
                 "WAITCALL_SMSC_APIKEY": "sim-apikey",
                 "WAITCALL_SMSC_TIMEOUT_SECONDS": "1",
                 "WAITCALL_CALLBACK_SECRETS": SECRET,
-                "WAITCALL_API_KEYS": f"web={_sha(KEY)},app={_sha(OTHER_KEY)}",
+                "WAITCALL_API_KEYS": f"web={_sha(KEY)},app={_sha(OTHER_KEY)},ops={_sha(OPERATOR_KEY)}",
                 "WAITCALL_KEY_PEPPER": "p" * 32,
                 "WAITCALL_POLICY": str(policy),
             }

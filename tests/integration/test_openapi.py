@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from tests.integration.conftest import KEY, Running
+from tests.integration.conftest import KEY, OPERATOR_KEY, Running
 
 CHECKS = (
     not_a_server_error,
@@ -36,6 +36,11 @@ OPERATIONS = [
     ("/v1/verifications/{verification_id}", "GET"),
     ("/v1/verifications/{verification_id}", "DELETE"),
     ("/v1/verifications/{verification_id}/consume", "POST"),
+    ("/v1/operator/explain", "POST"),
+    ("/v1/operator/unblock", "POST"),
+    ("/v1/operator/lists", "GET"),
+    ("/v1/operator/lists", "POST"),
+    ("/v1/operator/lists/remove", "POST"),
 ]
 
 
@@ -58,7 +63,8 @@ def test_no_input_finds_an_undocumented_answer(
     def attack(case: schemathesis.Case) -> None:
         nonlocal tried
         tried += 1
-        case.call_and_validate(headers={"Authorization": f"Bearer {KEY}"}, checks=list(CHECKS))
+        key = OPERATOR_KEY if "/operator/" in path else KEY
+        case.call_and_validate(headers={"Authorization": f"Bearer {key}"}, checks=list(CHECKS))
 
     attack()
     assert tried >= 20

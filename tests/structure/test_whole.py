@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from marshmallow import fields
 
 from service import settings as settings_module
 from service.adapters.http.problems import STATUS_OF
 from service.adapters.redis.scripts import source
 from service.domain import errors
 from service.domain.errors import ServiceError
+from service.domain.policy import Permission
 from service.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +52,15 @@ def test_every_route_needs_a_key_or_says_that_it_does_not(surfaces: dict[str, Fl
         for name, app in surfaces.items()
     }
     assert found == OPEN_ROUTES
+
+
+def test_every_keyed_route_names_the_scope_that_it_needs(surfaces: dict[str, Flask]) -> None:
+    for app in surfaces.values():
+        for rule in app.url_map.iter_rules():
+            view = app.view_functions[rule.endpoint]
+            assert getattr(view, "no_auth", False) != isinstance(
+                getattr(view, "permission", None), Permission
+            ), rule
 
 
 def test_every_keyed_route_is_in_the_openapi_document(surfaces: dict[str, Flask]) -> None:
@@ -98,15 +109,22 @@ def test_every_metric_is_in_the_readme_and_no_other() -> None:
 
 
 def test_every_policy_key_is_in_the_readme() -> None:
-    from service.policy_file import _ClientSchema, _LimitsSchema, _PurposeSchema  # noqa: PLC0415
+    from service import policy_schema  # noqa: PLC0415
 
     for table, schema in (
-        ("purposes.NAME", _PurposeSchema),
-        ("clients.NAME", _ClientSchema),
-        ("limits", _LimitsSchema),
+        ("purposes.NAME", policy_schema.PurposeSchema),
+        ("clients.NAME", policy_schema.ClientSchema),
+        ("clients.NAME.limits", policy_schema.ClientLimitsSchema),
+        ("limits", policy_schema.LimitsSchema),
+        ("conversion.country", policy_schema.BudgetSchema),
+        ("conversion.prefix", policy_schema.PrefixBudgetSchema),
+        ("lists", policy_schema.ListEntrySchema),
+        ("assurance.REGION", policy_schema.AssuranceSchema),
+        ("audit", policy_schema.AuditSchema),
     ):
         for name, each in schema().fields.items():
-            assert f"`{table}.{each.data_key or name}`" in README
+            if not isinstance(each, fields.Nested):
+                assert f"`{table}.{each.data_key or name}`" in README
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
@@ -121,7 +139,7 @@ def test_scripts_are_small_explained_and_leave_nothing_immortal(script: Path) ->
         assert key[1], f"a key that is not from KEYS: {command}"
         if name[0] == "SET":
             assert "'PX'" in command
-    if "ZADD" in code:
+    if {"ZADD", "HSET", "HINCRBY", "XADD"} & set(re.findall(r"'([A-Z]+)'", code)):
         assert "PEXPIRE" in code
 
 

@@ -63,7 +63,7 @@ def test_the_defaults_are_the_contracts(sound: dict[str, str]) -> None:
     )
     assert (login.result_seconds, login.retention_seconds, login.require_reference) == (300, 86400, False)
     assert settings.policy.limits[Scope.NUMBER] == (Limit(5, 600),)
-    assert settings.policy.limits[Scope.CLIENT] == ()
+    assert settings.policy.limits_of(Scope.CLIENT, "web") == ()
 
 
 def test_every_mistake_is_named_at_once(sound: dict[str, str], policy_path: Path) -> None:

@@ -1,9 +1,10 @@
 """One Flask app per surface, and the WSGI callable that tells them apart by listener."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from flask import Blueprint, Flask
 from werkzeug.exceptions import NotFound
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.adapters.http.auth import ApiKeys, require_client
 from service.adapters.http.context import UNREADABLE, HttpMetrics, accompany
@@ -26,11 +27,29 @@ def create_surface(  # noqa: PLR0913  what every surface has
     keys: ApiKeys,
     observer: Observer,
     metrics: HttpMetrics,
+    trusted_hosts: Sequence[str] = (),
+    trusted_hops: int = 0,
 ) -> Flask:
-    """One surface: ``api``, ``callback`` or ``ops``. Its routes need a key unless they say otherwise."""
+    """One surface: ``api``, ``callback`` or ``ops``. Its routes need a key unless they say otherwise.
+
+    Args:
+        name: of the surface.
+        blueprints: its routes.
+        max_body_bytes: longer bodies are refused.
+        keys: who may call.
+        observer: told of refusals.
+        metrics: told of every answer.
+        trusted_hosts: names that a Host header may say; empty for any.
+        trusted_hops: proxies of ours in front, whose ``X-Forwarded-For``, ``-Host`` and ``-Proto`` count.
+            With 0 these headers are ignored.
+    """
     app = Flask(name, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.config["TRUSTED_HOSTS"] = list(trusted_hosts) or None
+    if trusted_hops:
+        hops = {"x_for": trusted_hops, "x_host": trusted_hops, "x_proto": trusted_hops}
+        app.wsgi_app = ProxyFix(app.wsgi_app, **hops)  # type: ignore[method-assign]  # as Flask's page on proxies
     # A doubled slash is another path, not a redirect.
     app.url_map.merge_slashes = False
     accompany(app, name, metrics)

@@ -8,6 +8,9 @@ from typing import TypeVar
 from flask import Flask, current_app, g, request
 from werkzeug.exceptions import Unauthorized
 
+from service.domain.errors import ScopeNotAllowed
+from service.domain.policy import Permission
+
 _View = TypeVar("_View", bound=Callable[..., object])
 
 
@@ -17,10 +20,25 @@ def no_auth(view: _View) -> _View:
     return view
 
 
-class ApiKeys:
-    """The keys of all clients, known by their SHA-256 alone."""
+def requires(permission: Permission) -> Callable[[_View], _View]:
+    """Mark a view with what a client's keys must be allowed to do."""
 
-    def __init__(self, client_by_sha256: Mapping[str, str]) -> None:
+    def mark(view: _View) -> _View:
+        view.permission = permission  # type: ignore[attr-defined]  # as above
+        return view
+
+    return mark
+
+
+class ApiKeys:
+    """The keys of all clients, known by their SHA-256 alone, and what each client may do."""
+
+    def __init__(
+        self,
+        client_by_sha256: Mapping[str, str],
+        permissions: Mapping[str, frozenset[Permission]],
+    ) -> None:
+        self.permissions = permissions
         self._clients = [(digest.encode(), client) for digest, client in client_by_sha256.items()]
 
     def client_of(self, key: str) -> str | None:
@@ -44,6 +62,11 @@ def require_client(app: Flask, keys: ApiKeys) -> None:
         # A path that nothing answers is 404 to everybody.
         if client is None and request.endpoint is not None and not _is_open(request.endpoint):
             raise Unauthorized
+        if client is not None and request.endpoint is not None and not _is_open(request.endpoint):
+            # A view that names no permission is open to no key: the structure tests find it.
+            needed = getattr(current_app.view_functions[request.endpoint], "permission", None)
+            if needed not in keys.permissions.get(client, frozenset()):
+                raise ScopeNotAllowed
 
 
 def _is_open(endpoint: str) -> bool:

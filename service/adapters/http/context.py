@@ -18,6 +18,16 @@ UNMATCHED = "unmatched"
 UNREADABLE = "unreadable"
 """The route label of what was no HTTP request at all."""
 
+# For answers that are no pages (OWASP REST security cheat sheet); a page brings a policy of its own.
+# Strict-Transport-Security is the ingress's to send: it knows whether the connection was one.
+_SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
@@ -51,8 +61,8 @@ def accompany(app: Flask, surface: str, metrics: HttpMetrics) -> None:
         current = request_id.get()
         if current is not None:
             response.headers[HEADER] = current
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers.setdefault("Cache-Control", "no-store")
+        for name, value in _SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
         if g.get("close"):
             response.headers["Connection"] = "close"
         seconds = monotonic() - g.get("began", monotonic())
@@ -70,6 +80,7 @@ def accompany(app: Flask, surface: str, metrics: HttpMetrics) -> None:
                 "status": response.status_code,
                 "duration_ms": round(seconds * 1000, 2),
                 "client": g.get("client"),
+                "remote": request.remote_addr if surface == "callback" else None,
                 "code": g.get("code"),
                 "verification": g.get("verification"),
             },

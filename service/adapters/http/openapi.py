@@ -8,11 +8,9 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response, abort, send_from_directory
 
+from service.adapters.http import openapi_operator, openapi_verifications
 from service.adapters.http.auth import no_auth
-from service.adapters.http.once import IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED
-from service.adapters.http.problems import CONTENT_TYPE, STATUS_OF
 from service.adapters.http.schemas import (
-    MAX_WAIT_SECONDS,
     CallResponse,
     ConsumeRequest,
     CreateRequest,
@@ -22,9 +20,6 @@ from service.adapters.http.schemas import (
 from service.adapters.http.verifications import PATH
 
 _SOMETIMES = ("retry_after", "errors")
-_ALWAYS = ("unauthenticated", "store_unavailable", "internal_error", "invalid_request")
-_WITH_BODY = ("body_too_large", "unsupported_media_type", "validation_failed")
-_WITH_KEY = ("idempotency_in_flight", "idempotency_key_reused")
 
 # The page's own files; nothing comes from another host.
 _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
@@ -66,16 +61,21 @@ def build_document(version: str) -> dict[str, Any]:
     spec.components.schema("Verification", schema=VerificationResponse)
     spec.components.schema("Create", schema=CreateRequest)
     spec.components.schema("Consume", schema=ConsumeRequest)
+    for name, schema in (openapi_operator.REQUESTS | openapi_operator.ANSWERS).items():
+        spec.components.schema(name, schema=schema)
     schemas = spec.components.schemas
     # marshmallow refuses unknown fields; the document must say so.
-    for name in ("Create", "Consume"):
+    for name in ("Create", "Consume", *openapi_operator.REQUESTS):
         schemas[name]["additionalProperties"] = False
     # Answers are whole: what may be absent is in _SOMETIMES, everything else is always there.
-    for name in ("Problem", "Call", "Verification"):
+    for name in ("Problem", "Call", "Verification", *openapi_operator.ANSWERS):
         schemas[name]["required"] = [each for each in schemas[name]["properties"] if each not in _SOMETIMES]
-    spec.path(PATH, operations={"post": _create()})
-    spec.path(f"{PATH}/{{verification_id}}", operations={"get": _read(), "delete": _cancel()})
-    spec.path(f"{PATH}/{{verification_id}}/consume", operations={"post": _consume()})
+    spec.path(PATH, operations={"post": openapi_verifications.create()})
+    one = {"get": openapi_verifications.read(), "delete": openapi_verifications.cancel()}
+    spec.path(f"{PATH}/{{verification_id}}", operations=one)
+    spec.path(f"{PATH}/{{verification_id}}/consume", operations={"post": openapi_verifications.consume()})
+    for path, operations in openapi_operator.paths().items():
+        spec.path(path, operations=operations)
     document: dict[str, Any] = spec.to_dict()
     return document
 
@@ -108,126 +108,3 @@ def blueprint(version: str) -> Blueprint:
         return send_from_directory(dist, asset, max_age=86400)
 
     return routes
-
-
-def _create() -> dict[str, Any]:
-    codes = (
-        "purpose_not_allowed",
-        "verification_in_progress",
-        "invalid_phone_number",
-        "phone_number_not_allowed",
-        "rate_limited",
-        "provider_error",
-        "provider_unavailable",
-    )
-    verification = _verification("The number to dial, and the record that waits for the call.")
-    verification["headers"] = _replayed() | {
-        "Location": {"description": "Path of the record.", "schema": {"type": "string"}},
-    }
-    live = _verification("The same requester's live verification; no new order was placed.")
-    live["headers"] = _replayed()
-    return {
-        "operationId": "create",
-        "summary": "Start a verification",
-        "security": [{"key": []}],
-        "parameters": [_key_parameter()],
-        "requestBody": _body("Create"),
-        "responses": {"201": verification, "200": live} | _problems(codes, _WITH_BODY, _WITH_KEY),
-    }
-
-
-def _read() -> dict[str, Any]:
-    wait = {
-        "name": "wait",
-        "in": "query",
-        "description": "Seconds to hold the answer while the status is pending.",
-        "schema": {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
-    }
-    return {
-        "operationId": "read",
-        "summary": "Read a verification, or wait until it changes",
-        "security": [{"key": []}],
-        "parameters": [_id_parameter(), wait],
-        "responses": {"200": _verification("As it stands now.")}
-        | _problems(("not_found", "validation_failed")),
-    }
-
-
-def _consume() -> dict[str, Any]:
-    codes = (
-        "not_found",
-        "purpose_mismatch",
-        "reference_mismatch",
-        "not_verified",
-        "already_consumed",
-        "contested",
-        "expired",
-    )
-    consumed = _verification("Redeemed, for the first and only time.")
-    consumed["headers"] = _replayed()
-    return {
-        "operationId": "consume",
-        "summary": "Redeem the proof, exactly once",
-        "security": [{"key": []}],
-        "parameters": [_id_parameter(), _key_parameter()],
-        "requestBody": _body("Consume"),
-        "responses": {"200": consumed} | _problems(codes, _WITH_BODY, _WITH_KEY),
-    }
-
-
-def _cancel() -> dict[str, Any]:
-    return {
-        "operationId": "cancel",
-        "summary": "Stop waiting",
-        "security": [{"key": []}],
-        "parameters": [_id_parameter()],
-        "responses": {"200": _verification("Canceled, or finished before.")}
-        | _problems(("not_found", "already_verified")),
-    }
-
-
-def _verification(description: str) -> dict[str, Any]:
-    return {
-        "description": description,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Verification"}}},
-    }
-
-
-def _problems(*groups: tuple[str, ...]) -> dict[str, Any]:
-    by_status: dict[int, list[str]] = {}
-    for code in (*(code for group in groups for code in group), *_ALWAYS):
-        by_status.setdefault(STATUS_OF[code], []).append(code)
-    return {
-        str(status): {
-            "description": ", ".join(f"`{code}`" for code in codes),
-            "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status, codes in sorted(by_status.items())
-    }
-
-
-def _body(schema: str) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{schema}"}
-    return {"required": True, "content": {"application/json": {"schema": reference}}}
-
-
-def _id_parameter() -> dict[str, Any]:
-    return {"name": "verification_id", "in": "path", "required": True, "schema": {"type": "string"}}
-
-
-def _key_parameter() -> dict[str, Any]:
-    return {
-        "name": IDEMPOTENCY_KEY,
-        "in": "header",
-        "description": "The same key and body get the same answer again, without a second order.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    }
-
-
-def _replayed() -> dict[str, Any]:
-    return {
-        IDEMPOTENCY_REPLAYED: {
-            "description": "`true` on an answer that was stored.",
-            "schema": {"type": "string", "enum": ["true"]},
-        },
-    }

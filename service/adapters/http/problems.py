@@ -8,9 +8,10 @@ from typing import Any
 from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from service.adapters.http.ratelimit import tell_limits
 from service.application.context import request_id
 from service.application.ports import Observer
-from service.domain.errors import ServiceError
+from service.domain.errors import RateLimited, ServiceError
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -18,6 +19,8 @@ STATUS_OF = {
     "invalid_request": 400,
     "unauthenticated": 401,
     "bad_signature": 403,
+    "scope_not_allowed": 403,
+    "blocked": 403,
     "purpose_not_allowed": 403,
     "purpose_mismatch": 403,
     "reference_mismatch": 403,
@@ -42,7 +45,8 @@ STATUS_OF = {
     "provider_unavailable": 503,
     "store_unavailable": 503,
 }
-"""Every code of the contract's section 6, and ``bad_signature`` for the callback's 403."""
+"""Every code of the contract's section 6; ``bad_signature`` for the callback's 403 (docs/adr/0012); and
+``blocked`` and ``scope_not_allowed`` (docs/adr/0013)."""
 
 _CODE_OF_HTTP = {
     401: "unauthenticated",
@@ -107,7 +111,7 @@ def handle_errors(app: Flask, observer: Observer) -> None:
     @app.errorhandler(ServiceError)
     def _service_error(error: ServiceError) -> Response:
         failed = error.verification_id
-        return render(
+        response = render(
             document(
                 error.code,
                 error.detail,
@@ -116,6 +120,9 @@ def handle_errors(app: Flask, observer: Observer) -> None:
                 instance=f"/v1/verifications/{failed}" if failed else None,
             ),
         )
+        if isinstance(error, RateLimited):
+            tell_limits(response, error.limits)
+        return response
 
     @app.errorhandler(HTTPException)
     def _http_error(error: HTTPException) -> Response:

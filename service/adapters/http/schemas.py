@@ -10,6 +10,7 @@ from langcodes import tag_is_valid
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from service.application.verifications import Start
+from service.domain.assurance import Assurance
 from service.domain.errors import ValidationFailed
 from service.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS
 from service.domain.status import Reason, Status
@@ -42,12 +43,14 @@ def _is_locale(text: str) -> None:
         raise ValidationError("Not a BCP 47 language tag.")
 
 
-class _Request(Schema):
+class Request(Schema):
+    """What a caller sends: unknown fields are refused."""
+
     class Meta:
         unknown = RAISE
 
 
-class CreateRequest(_Request):
+class CreateRequest(Request):
     phone_number = fields.String(
         required=True,
         metadata={
@@ -87,7 +90,7 @@ class CreateRequest(_Request):
     )
 
 
-class ConsumeRequest(_Request):
+class ConsumeRequest(Request):
     purpose = fields.String(required=True, metadata={"description": "As given to create."})
     reference = fields.String(
         allow_none=True,
@@ -120,6 +123,10 @@ class VerificationResponse(Schema):
     verified_at = fields.String(allow_none=True, metadata={"format": "date-time"})
     consumed_at = fields.String(allow_none=True, metadata={"format": "date-time"})
     metadata = fields.Dict(keys=fields.String(), values=fields.String())
+    assurance = fields.String(
+        validate=validate.OneOf([each.value for each in Assurance]),
+        metadata={"description": "What a call from this number proves: docs/what-a-call-proves.md."},
+    )
 
 
 class ProblemResponse(Schema):
@@ -141,12 +148,12 @@ _VERIFICATION = VerificationResponse()
 
 def load_start(payload: Any) -> Start:
     """What create asks for. ValidationFailed names every field at fault."""
-    return Start(**_load(_CREATE, payload))
+    return Start(**load(_CREATE, payload))
 
 
 def load_consume(payload: Any) -> tuple[str, str | None]:
     """Purpose and reference of a consume."""
-    loaded = _load(_CONSUME, payload)
+    loaded = load(_CONSUME, payload)
     return loaded["purpose"], loaded.get("reference")
 
 
@@ -176,18 +183,20 @@ def dump_verification(record: Verification, now: datetime) -> Mapping[str, Any]:
             "call": {"number": number.value, "display": number.display, "uri": number.uri}
             if number
             else None,
-            "created_at": _rfc3339(record.created_at),
-            "expires_at": _rfc3339(record.expires_at),
+            "created_at": rfc3339(record.created_at),
+            "expires_at": rfc3339(record.expires_at),
             "expires_in": max(ceil(left), 0),
-            "verified_at": _rfc3339(record.verified_at),
-            "consumed_at": _rfc3339(record.consumed_at),
+            "verified_at": rfc3339(record.verified_at),
+            "consumed_at": rfc3339(record.consumed_at),
             "metadata": dict(record.metadata or {}),
+            "assurance": record.assurance.value,
         },
     )
     return dumped
 
 
-def _load(schema: Schema, payload: Any) -> dict[str, Any]:
+def load(schema: Schema, payload: Any) -> dict[str, Any]:
+    """The request that a body is. ValidationFailed names every field at fault."""
     try:
         loaded: dict[str, Any] = schema.load(payload)
     except ValidationError as error:
@@ -208,5 +217,6 @@ def _leaves(messages: Any) -> Iterator[str]:
         yield from messages
 
 
-def _rfc3339(time: datetime | None) -> str | None:
+def rfc3339(time: datetime | None) -> str | None:
+    """A time as the API writes it: UTC, whole seconds, ``Z``."""
     return None if time is None else time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,11 +4,14 @@ import json
 
 from flask import Blueprint, Response, g, request
 
+from service.adapters.http.auth import requires
 from service.adapters.http.body import read_json
 from service.adapters.http.once import answer_once, response_of
+from service.adapters.http.ratelimit import tell_limits
 from service.adapters.http.schemas import dump_verification, load_consume, load_start, load_wait
 from service.application.ports import Answer, Clock, IdempotencyStore
 from service.application.verifications import Verifications
+from service.domain.policy import Permission
 from service.domain.verification import Verification
 
 PATH = "/v1/verifications"
@@ -26,22 +29,29 @@ def blueprint(verifications: Verifications, idempotency: IdempotencyStore, clock
         return Answer(status, json.dumps(dump_verification(record, clock())), location)
 
     @routes.post(PATH)
+    @requires(Permission.CREATE)
     def create() -> Response:
         payload, canonical = read_json()
 
         def start() -> tuple[Answer, int]:
             started = verifications.start(g.client, load_start(payload))
+            g.limits = started.limits
             answer = answer_of(CREATED if started.created else OK, started.verification)
             return answer, started.verification.window_seconds + _HOUR
 
-        return answer_once(idempotency, canonical, start)
+        response = answer_once(idempotency, canonical, start)
+        # What an answer that is given again once cost is over.
+        tell_limits(response, g.get("limits", ()))
+        return response
 
     @routes.get(f"{PATH}/<verification_id>")
+    @requires(Permission.READ)
     def read(verification_id: str) -> Response:
         wait_seconds = load_wait(request.args.getlist("wait"))
         return response_of(answer_of(OK, verifications.get(g.client, verification_id, wait_seconds)))
 
     @routes.post(f"{PATH}/<verification_id>/consume")
+    @requires(Permission.CONSUME)
     def consume(verification_id: str) -> Response:
         payload, canonical = read_json()
 
@@ -53,6 +63,7 @@ def blueprint(verifications: Verifications, idempotency: IdempotencyStore, clock
         return answer_once(idempotency, canonical, redeem)
 
     @routes.delete(f"{PATH}/<verification_id>")
+    @requires(Permission.CREATE)
     def cancel(verification_id: str) -> Response:
         return response_of(answer_of(OK, verifications.cancel(g.client, verification_id)))
 

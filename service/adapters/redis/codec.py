@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from service.domain.assurance import Assurance
 from service.domain.numbers import E164
 from service.domain.policy import OnConcurrent, Purpose
 from service.domain.requester import Requester
@@ -25,9 +26,6 @@ class UnknownSchema(Exception):
 
 def encode(record: Verification) -> bytes:
     """The document to store; unique to this write."""
-    rules = asdict(record.rules)
-    rules["regions"] = sorted(record.rules.regions)
-    rules["number_types"] = sorted(record.rules.number_types)
     document = {
         "schema": SCHEMA,
         "rev": secrets.token_hex(8),
@@ -40,7 +38,7 @@ def encode(record: Verification) -> bytes:
         "status": record.status,
         "reason": record.reason,
         "window_seconds": record.window_seconds,
-        "rules": rules,
+        "rules": _rules(record.rules),
         "created_at": _seconds(record.created_at),
         "expires_at": _seconds(record.expires_at),
         "purge_at": _seconds(record.purge_at),
@@ -50,6 +48,7 @@ def encode(record: Verification) -> bytes:
         "verified_at": _seconds(record.verified_at),
         "consumed_at": _seconds(record.consumed_at),
         "cooling_until": _seconds(record.cooling_until),
+        "assurance": record.assurance,
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -89,7 +88,16 @@ def decode(document: bytes) -> Verification:
         verified_at=_time(stored["verified_at"]),
         consumed_at=_time(stored["consumed_at"]),
         cooling_until=_time(stored["cooling_until"]),
+        # Records of the first version carry none.
+        assurance=Assurance(stored.get("assurance", Assurance.ASSERTED)),
     )
+
+
+def _rules(rules: Purpose) -> dict[str, Any]:
+    """What create alone asks (``min_assurance``) is not stored: replicas of the first version could not read it."""
+    stored = asdict(rules)
+    del stored["min_assurance"]
+    return stored | {"regions": sorted(rules.regions), "number_types": sorted(rules.number_types)}
 
 
 def _seconds(time: datetime | None) -> float | None:

@@ -26,6 +26,11 @@ class RedisIdempotencyStore:
 
     def begin(self, client: str, route: str, key: str, request: bytes) -> Begun | Answer:
         """Take the key or find its answer."""
+        for other in self._keys.others:
+            with self._connection.using("begin_answer") as redis:
+                found = redis.get(other.answer(client, route, key))
+            if found is not None:
+                return _answer(found, other.long_hash_of(request))
         name = self._keys.answer(client, route, key)
         fingerprint = self._keys.long_hash_of(request)
         mine = json.dumps({"request": fingerprint, "token": secrets.token_hex(8)}).encode()
@@ -34,12 +39,7 @@ class RedisIdempotencyStore:
             found = redis.set(name, mine, nx=True, get=True, px=LEASE_SECONDS * 1000)
         if found is None or found == mine:
             return Begun(name, mine, fingerprint)
-        stored = json.loads(found)
-        if stored["request"] != fingerprint:
-            raise IdempotencyKeyReused
-        if "token" in stored:
-            raise IdempotencyInFlight(retry_after=1)
-        return Answer(stored["status"], stored["body"], stored["location"])
+        return _answer(found, fingerprint)
 
     def complete(self, begun: Begun, answer: Answer, keep_seconds: int) -> None:
         """Store the answer in place of the lease."""
@@ -59,3 +59,12 @@ class RedisIdempotencyStore:
                 self._swap.run(redis, [begun.key], [begun.version, "", 0])
         except StoreUnavailable:
             _log.warning("idempotency lease not dropped")
+
+
+def _answer(found: bytes, fingerprint: str) -> Answer:
+    stored = json.loads(found)
+    if stored["request"] != fingerprint:
+        raise IdempotencyKeyReused
+    if "token" in stored:
+        raise IdempotencyInFlight(retry_after=1)
+    return Answer(stored["status"], stored["body"], stored["location"])

@@ -6,10 +6,16 @@
 ``waitcall:{TAG}:limit:...``   what was spent on the number
 ``waitcall:{HASH}:limit:...``  what was spent by a client, address, country or everybody
 ``waitcall:{HASH}:answer``     an answer stored under an Idempotency-Key
+``waitcall:{HASH}:conversion:...``  numbers shown and called, of a country or prefix
 ``waitcall:{due-N}:due``       ids by the instant at which time alone changes their records, in eight parts
+``waitcall:{audit-N}:audit``   the audit stream, in eight parts
+``waitcall:{lists}:lists``     what operators blocked and allowed
 
 TAG is a keyed hash of the number (96 bits), so no key name holds a number; a verification's id begins
-with it, so that the id alone finds the slot.
+with it, so that the id alone finds the slot, whatever the pepper was.
+
+While the pepper rotates, a second one is known beside it (docs/adr/0014). What is new is written under the
+first; what may have been written under the other is looked for under both.
 """
 
 import hashlib
@@ -20,15 +26,35 @@ from datetime import datetime
 
 DUE_PARTS = 8
 """The deadlines are spread over a cluster's nodes."""
+AUDIT_PARTS = 8
+"""And so is the audit stream."""
+LISTS = "waitcall:{lists}:lists"
 
 _ID = re.compile(r"ver_([0-9a-f]{24})([0-9a-f]{40})", re.ASCII)
 
 
-class Keys:
-    """Key names under one pepper."""
+def tag_of(verification_id: str) -> str:
+    """The hash tag that an id of ours begins with.
 
-    def __init__(self, pepper: str) -> None:
+    Raises:
+        ValueError: no id of ours.
+    """
+    match = _ID.fullmatch(verification_id)
+    if match is None:
+        raise ValueError("An id that this store did not make.")
+    return match[1]
+
+
+class Keys:
+    """Key names under one pepper.
+
+    Attributes:
+        others: the same names under the pepper that is being rotated to, or from.
+    """
+
+    def __init__(self, pepper: str, *others: str) -> None:
         self._pepper = pepper.encode()
+        self.others = tuple(Keys(other) for other in others)
 
     def hash_of(self, *parts: str) -> str:
         """Keyed hash of some words, 96 bits in hexadecimal."""
@@ -40,25 +66,41 @@ class Keys:
 
     def new_id(self, number: str) -> str:
         """A verification id for a number, with 160 random bits: a secret even where its end is logged."""
-        return f"ver_{self.hash_of('number', number)}{secrets.token_hex(20)}"
+        return f"ver_{self.tag(number)}{secrets.token_hex(20)}"
 
     def record(self, verification_id: str) -> str | None:
         """Where a verification lives; None for what is no id."""
         match = _ID.fullmatch(verification_id)
         return f"waitcall:{{{match[1]}}}:v:{match[2]}" if match else None
 
-    def latest(self, number: str) -> str:
-        """Where the id of a number's latest verification lives."""
-        return f"waitcall:{{{self.hash_of('number', number)}}}:latest"
+    def tag(self, number: str) -> str:
+        """The hash tag of everything that belongs to a number."""
+        return self.hash_of("number", number)
 
-    def call(self, number: str, at: datetime) -> str:
+    def latest(self, tag: str) -> str:
+        """Where the id of the latest verification of a tag's number lives."""
+        return f"waitcall:{{{tag}}}:latest"
+
+    def call(self, tag: str, at: datetime) -> str:
         """Where the use of a call is marked."""
-        return f"waitcall:{{{self.hash_of('number', number)}}}:call:{int(at.timestamp())}"
+        return f"waitcall:{{{tag}}}:call:{int(at.timestamp())}"
 
     def limit(self, scope: str, subject: str, count: int, period_seconds: int) -> str:
         """Where a limit counts. A number's own limits live with the number."""
         tag = self.hash_of(scope, subject)
         return f"waitcall:{{{tag}}}:limit:{scope}:{count}:{period_seconds}"
+
+    def conversion(self, group: str, subject: str, bucket_seconds: int) -> str:
+        """Where the conversion guard counts a group."""
+        return f"waitcall:{{{self.hash_of(group, subject)}}}:conversion:{group}:{bucket_seconds}"
+
+    def audit(self, entry_hash: str) -> str:
+        """The part of the audit stream for entries of one number."""
+        return self.all_audit()[int(entry_hash[-1], 16) % AUDIT_PARTS]
+
+    def all_audit(self) -> list[str]:
+        """All parts of the audit stream."""
+        return [f"waitcall:{{audit-{part}}}:audit" for part in range(AUDIT_PARTS)]
 
     def due(self, verification_id: str) -> str:
         """Where a verification's next deadline stands."""

@@ -1,16 +1,18 @@
 """The records in Redis. Every change is compare-and-set on the whole document."""
 
+import dataclasses
 import secrets
 from datetime import datetime
 
 from service.adapters.redis.codec import decode, encode
 from service.adapters.redis.connection import Connection
-from service.adapters.redis.keys import Keys
+from service.adapters.redis.keys import Keys, tag_of
 from service.adapters.redis.script import Script
 from service.adapters.redis.watcher import Watcher
 from service.application.ports import Claim, Stored
 from service.domain.call import InboundCall
 from service.domain.numbers import E164
+from service.domain.status import FINISHED, Status
 from service.domain.verification import Verification
 
 _PADDING_MS = 10_000
@@ -19,6 +21,7 @@ _PADDING_MS = 10_000
 _DUE_KEPT_MS = 3 * 86_400_000
 """Longer than any deadline is away: a result may wait a day."""
 _MOST_DUE = 100
+_LIVE = (Status.ORDERING, Status.PENDING, Status.CONTESTED)
 
 
 class RedisVerificationStore:
@@ -49,45 +52,47 @@ class RedisVerificationStore:
         return _stored(document)
 
     def latest_of(self, number: str) -> Stored | None:
-        """The number's latest record."""
-        key = self._keys.latest(number)
-        with self._connection.using("latest_of") as client:
-            latest = client.get(key)
-        if latest is None:
-            return None
-        stored = self.get(latest.decode())
-        if stored is None:
-            # Only a lost record leaves its pointer behind; the number must not stay taken by nobody.
-            with self._connection.using("latest_of") as client:
-                self._swap.run(client, [key], [latest, "", 0])
-        # Equal tags of two numbers are as good as impossible; a wrong match is worth the comparison.
-        return stored if stored and stored.verification.phone_number.value == number else None
+        """The number's latest record, under whichever pepper; a live one before all."""
+        stored, pointer = self._latest(self._keys, number)
+        found = [stored] + [self._latest(keys, number)[0] for keys in self._keys.others]
+        latest = max(
+            (each for each in found if each is not None),
+            key=lambda each: (each.verification.status not in FINISHED, each.verification.created_at),
+            default=None,
+        )
+        return dataclasses.replace(latest, pointer=pointer) if latest else None
 
     def reserve(self, verification: Verification, over: Stored | None, now: datetime) -> Stored | None:
         """Take the number for a new record."""
-        document = encode(verification)
-        keys = [self._latest_key(verification), self._record_key(verification)]
+        document, tag = encode(verification), tag_of(verification.id)
+        keys = [self._keys.latest(tag), self._record_key(verification)]
         args: list[str | bytes | int] = [
-            over.verification.id if over else "",
+            over.pointer if over else "",
             verification.id,
             document,
             _keep_ms(verification, now),
         ]
         with self._connection.using("reserve") as client:
             reserved = self._reserve.run(client, keys, args)
-        return Stored(verification, document) if reserved else None
+        if not reserved:
+            return None
+        stored = Stored(verification, document, verification.id)
+        if self._taken_elsewhere(verification, over, now):
+            self.release(stored, over, now)
+            return None
+        return stored
 
     def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
         """Give the number back."""
         record = stored.verification
-        before = over.verification if over else None
         args: list[str | bytes | int] = [
             record.id,
-            before.id if before else "",
-            _keep_ms(before, now) if before else 0,
+            over.pointer if over else "",
+            _keep_ms(over.verification, now) if over else 0,
         ]
+        keys = [self._keys.latest(tag_of(record.id)), self._record_key(record)]
         with self._connection.using("release") as client:
-            self._release.run(client, [self._latest_key(record), self._record_key(record)], args)
+            self._release.run(client, keys, args)
 
     def replace(
         self,
@@ -99,7 +104,7 @@ class RedisVerificationStore:
     ) -> Stored | None:
         """Store a changed record."""
         document = encode(verification)
-        keys = [self._record_key(verification), self._latest_key(verification)]
+        keys = [self._record_key(verification), self._keys.latest(tag_of(verification.id))]
         args: list[str | bytes | int] = [
             stored.version,
             document,
@@ -109,7 +114,7 @@ class RedisVerificationStore:
         ]
         with self._connection.using("replace") as client:
             replaced = self._replace.run(client, keys, args)
-        return Stored(verification, document) if replaced else None
+        return dataclasses.replace(stored, verification=verification, version=document) if replaced else None
 
     def claim(
         self,
@@ -119,8 +124,14 @@ class RedisVerificationStore:
         now: datetime,
     ) -> Claim:
         """Use a call and store what it changes."""
-        latest = self._keys.latest(call.cli)
-        mark = self._keys.call(call.cli, call.at)
+        tags = [keys.tag(call.cli) for keys in (self._keys, *self._keys.others)]
+        # The mark lies with the record, so that both change together or neither does.
+        tag = tag_of(change[0].verification.id) if change else tags[0]
+        for other in set(tags) - {tag}:
+            with self._connection.using("claim") as client:
+                if client.exists(self._keys.call(other, call.at)):
+                    return Claim.REPEATED
+        latest, mark = self._keys.latest(tag), self._keys.call(tag, call.at)
         use: list[str | bytes | int] = [secrets.token_hex(8), _milliseconds(keep_until, now)]
         if change is None:
             keys = [mark, latest, latest]
@@ -162,16 +173,39 @@ class RedisVerificationStore:
     def ping(self) -> None:
         """One round trip."""
         with self._connection.using("ping") as client:
-            client.get(self._keys.latest("readiness"))
+            client.get(self._keys.latest(self._keys.tag("readiness")))
+
+    def _latest(self, keys: Keys, number: str) -> tuple[Stored | None, str]:
+        """The latest record under one pepper, and the id that the number points to there."""
+        key = keys.latest(keys.tag(number))
+        with self._connection.using("latest_of") as client:
+            latest = client.get(key)
+        if latest is None:
+            return None, ""
+        stored = self.get(latest.decode())
+        if stored is None:
+            # Only a lost record leaves its pointer behind; the number must not stay taken by nobody.
+            with self._connection.using("latest_of") as client:
+                self._swap.run(client, [key], [latest, "", 0])
+            return None, ""
+        # Equal tags of two numbers are as good as impossible; a wrong match is worth the comparison.
+        return (stored if stored.verification.phone_number.value == number else None), latest.decode()
+
+    def _taken_elsewhere(self, verification: Verification, over: Stored | None, now: datetime) -> bool:
+        """Whether somebody reserved the number under another pepper meanwhile.
+
+        Each side writes its own reservation before it looks at the other's, so at least one of two sees it.
+        """
+        for keys in self._keys.others:
+            stored, _ = self._latest(keys, verification.phone_number.value)
+            known = over is not None and stored is not None and stored.verification.id == over.verification.id
+            if stored and not known and stored.verification.at(now).status in _LIVE:
+                return True
+        return False
 
     def _record_key(self, verification: Verification) -> str:
-        key = self._keys.record(verification.id)
-        if key is None:
-            raise ValueError("An id that this store did not make.")
-        return key
-
-    def _latest_key(self, verification: Verification) -> str:
-        return self._keys.latest(verification.phone_number.value)
+        tag_of(verification.id)
+        return str(self._keys.record(verification.id))
 
 
 def _stored(document: bytes | None) -> Stored | None:

@@ -31,6 +31,7 @@ from service.domain.errors import (
     ProviderFailure,
     ProviderUnavailable,
 )
+from service.domain.limits import Limit
 from service.domain.numbers import E164
 
 OPERATION = "wait_call"
@@ -40,10 +41,23 @@ BREAKER_SECONDS = 10
 PAUSE_SECONDS = 15
 """After wrong credentials or a blocked address: repeated errors earn a longer block (section 0)."""
 RETRY_AFTER_SECONDS = 5
+_CEILING_A_MINUTE = 49
+"""One below the provider's 50 identical requests (smsc-api.md, section 1)."""
+_LONGEST_BUDGET_SECONDS = 30
 _SOCKET_SHARE = 0.95
 """Of the budget: a plain hang ends, and is counted, on its socket; the rest of the budget is for drips."""
 
 _log = logging.getLogger(__name__)
+
+
+def order_limit(tries: int) -> Limit:
+    """Orders for one number that can never reach the provider's ceiling of 50 identical requests a minute.
+
+    Args:
+        tries: requests that one order may make: one per base URL.
+    """
+    # An order is counted before it is sent, and may be sent up to its whole budget later.
+    return Limit(max(_CEILING_A_MINUTE // tries, 1), 60 + _LONGEST_BUDGET_SECONDS)
 
 
 class ProviderMetrics(Protocol):

@@ -1,6 +1,7 @@
 """Every metric, its labels, and the closed sets that their values come from (contract, section 8)."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -8,6 +9,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service.domain.call import InboundCall, Kind, Outcome
+from service.domain.conversion import Conversion
+from service.domain.limits import Decision, Scope
 from service.domain.verification import Verification
 
 PREFIX = "waitcall"
@@ -27,6 +30,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._define_funnel()
         self._define_edges()
+        self._define_guards()
         Gauge(
             "build_info",
             "Constant 1, labelled with the version",
@@ -44,6 +48,9 @@ class Metrics:
         whose = ("client", "purpose", "region")
         self._started = self._counter("verifications_started", "Verifications whose number was shown", whose)
         self._verified = self._counter("verifications_verified", "Verifications matched by a call", whose)
+        self._contested = self._counter(
+            "verifications_contested", "Verifications that another requester contested", whose
+        )
         self._finished = self._counter(
             "verifications_finished",
             "Verifications that reached a final status",
@@ -84,6 +91,22 @@ class Metrics:
         )
         self._redis_errors = self._counter("redis_errors", "Failed steps at Redis", ("operation",))
 
+    def _define_guards(self) -> None:
+        self._limited = self._counter("rate_limit_decisions", "Limits that were asked", ("scope", "decision"))
+        group = ("group", "region")
+        self._guarded = self._counter(
+            "conversion_guard_decisions", "Times that the conversion guard was asked", (*group, "decision")
+        )
+        # A state that Prometheus can compare with time(): it needs no process to take it back.
+        self._exceeded_at = Gauge(
+            "conversion_guard_exceeded_timestamp_seconds",
+            "When a create last met an exceeded conversion budget.",
+            group,
+            namespace=PREFIX,
+            registry=self.registry,
+            multiprocess_mode="max",
+        )
+
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, text + ".", labels, namespace=PREFIX, registry=self.registry)
 
@@ -99,6 +122,10 @@ class Metrics:
     def started(self, verification: Verification) -> None:
         """A number was shown."""
         self._started.labels(*self._whose(verification)).inc()
+
+    def contested(self, verification: Verification) -> None:
+        """Another requester asked for the number."""
+        self._contested.labels(*self._whose(verification)).inc()
 
     def verified(self, verification: Verification, call: InboundCall) -> None:
         """A call was matched."""
@@ -121,6 +148,17 @@ class Metrics:
     def refused(self, client: str, code: str) -> None:
         """A known client was answered 4xx."""
         self._refusals.labels(client, code).inc()
+
+    def limited(self, scope: Scope, decision: Decision) -> None:
+        """A limit was asked."""
+        self._limited.labels(scope, decision).inc()
+
+    def guarded(self, conversion: Conversion, region: str, decision: Decision, now: datetime) -> None:
+        """The conversion guard was asked."""
+        group = conversion.budget.group
+        self._guarded.labels(group, region, decision).inc()
+        if conversion.exceeded:
+            self._exceeded_at.labels(group, region).set(now.timestamp())
 
     def provider_request(self, operation: str, outcome: str, seconds: float) -> None:
         """One request to the provider ended."""

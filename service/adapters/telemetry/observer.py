@@ -1,9 +1,12 @@
 """Observer → counters, and one line in the log for each thing that happened to a verification."""
 
 import logging
+from datetime import datetime
 
 from service.adapters.telemetry.metrics import Metrics
 from service.domain.call import InboundCall, Kind, Outcome
+from service.domain.conversion import Conversion
+from service.domain.limits import Decision, Scope
 from service.domain.verification import Verification
 
 _log = logging.getLogger("waitcall.events")
@@ -19,6 +22,11 @@ class LoggingObserver:
         """A number was shown."""
         self._metrics.started(verification)
         self._tell("started", verification)
+
+    def contested(self, verification: Verification) -> None:
+        """Another requester asked for the number."""
+        self._metrics.contested(verification)
+        self._tell("contested", verification)
 
     def verified(self, verification: Verification, call: InboundCall) -> None:
         """A call was matched."""
@@ -38,6 +46,27 @@ class LoggingObserver:
     def refused(self, client: str, code: str) -> None:
         """A known client was answered 4xx; the access line tells it too."""
         self._metrics.refused(client, code)
+
+    def limited(self, scope: Scope, decision: Decision) -> None:
+        """A limit was asked; the line tells of those that said no, or would have."""
+        self._metrics.limited(scope, decision)
+        if decision is not Decision.ALLOW:
+            _log.info("limited", extra={"scope": scope.value, "decision": decision.value})
+
+    def guarded(self, conversion: Conversion, region: str, decision: Decision, now: datetime) -> None:
+        """The conversion guard was asked."""
+        self._metrics.guarded(conversion, region, decision, now)
+        if decision is not Decision.ALLOW:
+            _log.warning(
+                "conversion",
+                extra={
+                    "group": conversion.budget.group.value,
+                    "region": region,
+                    "decision": decision.value,
+                    "started": conversion.started,
+                    "called": conversion.called,
+                },
+            )
 
     def _tell(self, event: str, verification: Verification) -> None:
         _log.info(

@@ -1,0 +1,27 @@
+"""How the limits stand, as headers: draft-ietf-httpapi-ratelimit-headers-10, structured fields (RFC 9651)."""
+
+from collections.abc import Sequence
+
+from flask import Response
+
+from service.domain.limits import LimitState, Mode
+
+POLICY_HEADER, HEADER = "RateLimit-Policy", "RateLimit"
+
+
+def tell_limits(response: Response, states: Sequence[LimitState]) -> None:
+    """Name each enforced limit with its quota and window, and what is left of it until when (seconds)."""
+    enforced = [state for state in states if state.limit.mode is Mode.ENFORCE]
+    if not enforced:
+        return
+    response.headers[POLICY_HEADER] = ", ".join(
+        f'"{_name(each)}";q={each.limit.count};w={each.limit.period_seconds}' for each in enforced
+    )
+    response.headers[HEADER] = ", ".join(
+        f'"{_name(each)}";r={each.remaining};t={each.reset_seconds}' for each in enforced
+    )
+
+
+def _name(state: LimitState) -> str:
+    # One scope may have several limits; the period tells them apart.
+    return f"{state.scope}-{state.limit.period_seconds}"

@@ -1,0 +1,81 @@
+"""The audit stream: eight Redis streams, bounded in length and age, read as one."""
+
+import heapq
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+from service.adapters.redis.connection import Connection
+from service.adapters.redis.keys import AUDIT_PARTS, Keys
+from service.adapters.redis.script import Script
+from service.application.ports import AuditEntry
+from service.domain.policy import Audit
+
+_PAGE = 500
+_CLOCKS_APART = timedelta(minutes=10)
+
+
+class RedisAuditLog:
+    """AuditLog over Redis Streams. Numbers and ids are kept as keyed hashes alone."""
+
+    def __init__(self, connection: Connection, keys: Keys, bounds: Audit) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._bounds = bounds
+        self._append = Script("audit")
+
+    def append(self, entry: AuditEntry) -> None:
+        """Add to the part that has the number's other entries."""
+        fields = dict(entry.details or {}) | {
+            "at": _text(entry.at),
+            "event": entry.event,
+            "actor": entry.actor,
+        }
+        if entry.phone_number is not None:
+            fields["number_hash"] = _number_hash(self._keys, entry.phone_number)
+        if entry.verification_id is not None:
+            fields["verification_hash"] = self._keys.hash_of("audit-verification", entry.verification_id)
+        oldest = entry.at - timedelta(seconds=self._bounds.retention_seconds)
+        args: list[str | bytes | int] = [
+            max(self._bounds.max_entries // AUDIT_PARTS, 1),
+            f"{_ms(oldest)}-0",
+            self._bounds.retention_seconds * 1000,
+        ]
+        args += [word for pair in fields.items() for word in pair]
+        part = self._keys.audit(fields.get("number_hash", self._keys.hash_of("audit", entry.actor)))
+        with self._connection.using("audit") as client:
+            self._append.run(client, [part], args)
+
+    def read(
+        self, since: datetime, until: datetime, number: str | None = None
+    ) -> Iterator[Mapping[str, str]]:
+        """Merge the parts by time."""
+        first, last = _text(since), _text(until)
+        hashes = {_number_hash(keys, number) for keys in (self._keys, *self._keys.others)} if number else None
+        parts = [self._read(part, since, until) for part in self._keys.all_audit()]
+        for fields in heapq.merge(*parts, key=lambda each: each["at"]):
+            if first <= fields["at"] <= last and (hashes is None or fields.get("number_hash") in hashes):
+                yield fields
+
+    def _read(self, part: str, since: datetime, until: datetime) -> Iterator[dict[str, str]]:
+        # Redis names entries by its own clock, which may differ a little from ours.
+        start, end = f"{_ms(since - _CLOCKS_APART)}", f"{_ms(until + _CLOCKS_APART)}"
+        while True:
+            with self._connection.using("audit") as client:
+                page = client.xrange(part, start, end, count=_PAGE)
+            for _, fields in page:
+                yield {name.decode(): value.decode() for name, value in fields.items()}
+            if len(page) < _PAGE:
+                return
+            start = f"({page[-1][0].decode()}"
+
+
+def _number_hash(keys: Keys, number: str) -> str:
+    return keys.hash_of("audit-number", number)
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _ms(moment: datetime) -> int:
+    return max(int(moment.timestamp() * 1000), 0)

@@ -1,0 +1,94 @@
+"""What operators blocked and allowed: one hash, held as a copy by each process while its ``rev`` stands."""
+
+import json
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from service.adapters.redis.connection import Connection
+from service.adapters.redis.keys import LISTS
+from service.adapters.redis.script import Script
+from service.domain.errors import ValidationFailed
+from service.domain.lists import Directory, ListAction, ListEntry, ListKind
+
+MOST_ENTRIES = 10_000
+_PADDING_MS = 10_000
+
+
+class RedisLists:
+    """Lists over Redis."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._list = Script("list")
+        self._copy: tuple[bytes | None, Directory] = (None, Directory())
+
+    def directory(self) -> Directory:
+        """One small read where nothing has changed since the last one."""
+        known, directory = self._copy
+        with self._connection.using("lists") as client:
+            rev = client.hget(LISTS, "rev")
+            if rev == known:
+                return directory
+            stored: dict[bytes, bytes] = client.hgetall(LISTS)
+        rev = stored.pop(b"rev", None)
+        directory = Directory(_decode(document) for document in stored.values())
+        self._copy = (rev, directory)
+        return directory
+
+    def put(self, entry: ListEntry, now: datetime) -> None:
+        """Keep the entry for as long as it says something."""
+        if entry.expires_at is None:
+            raise ValueError("Every key has a TTL, and so every entry an end.")
+        self._sweep(now)
+        keep = max(int((entry.expires_at - now).total_seconds() * 1000), 0) + _PADDING_MS
+        if self._change(_field(entry.kind, entry.subject), _encode(entry), keep) < 0:
+            raise ValidationFailed.of("lists", f"Full: {MOST_ENTRIES} entries.")
+
+    def remove(self, kind: ListKind, subject: str) -> bool:
+        """Take the entry out."""
+        return self._change(_field(kind, subject), b"", 0) > 0
+
+    def _sweep(self, now: datetime) -> None:
+        for entry in self.directory().entries.values():
+            if not entry.is_live(now):
+                self.remove(entry.kind, entry.subject)
+
+    def _change(self, field: str, document: bytes, keep_ms: int) -> int:
+        args: list[str | bytes | int] = [field, document, secrets.token_hex(8), keep_ms, MOST_ENTRIES]
+        with self._connection.using("lists") as client:
+            return int(self._list.run(client, [LISTS], args))
+
+
+def _field(kind: ListKind, subject: str) -> str:
+    return f"{kind}:{subject}"
+
+
+def _encode(entry: ListEntry) -> bytes:
+    document = {
+        "action": entry.action,
+        "kind": entry.kind,
+        "subject": entry.subject,
+        "reason": entry.reason,
+        "by": entry.by,
+        "created_at": entry.created_at and entry.created_at.timestamp(),
+        "expires_at": entry.expires_at and entry.expires_at.timestamp(),
+    }
+    return json.dumps(document, ensure_ascii=False).encode()
+
+
+def _decode(document: bytes) -> ListEntry:
+    stored: dict[str, Any] = json.loads(document)
+    return ListEntry(
+        ListAction(stored["action"]),
+        ListKind(stored["kind"]),
+        stored["subject"],
+        reason=stored["reason"],
+        by=stored["by"],
+        created_at=_time(stored["created_at"]),
+        expires_at=_time(stored["expires_at"]),
+    )
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

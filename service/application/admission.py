@@ -1,0 +1,213 @@
+"""What stands before an order: the lists, the conversion guard, the limits."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+
+from service.application.ports import Conversions, Limits, Lists, Observer
+from service.domain.conversion import judge
+from service.domain.errors import Blocked, RateLimited
+from service.domain.limits import (
+    Decision,
+    Limit,
+    LimitState,
+    Mode,
+    Scope,
+    Spending,
+    Spent,
+    address_of,
+    network_of,
+)
+from service.domain.lists import Directory, ListAction, ListEntry, strongest
+from service.domain.numbers import E164
+from service.domain.policy import Policy
+from service.domain.verification import Verification
+
+OF_THE_NUMBER = (Scope.NUMBER, Scope.COUNTRY)
+OF_THE_ADDRESS = (Scope.IP, Scope.NETWORK)
+_ORDERED = (Scope.NUMBER, Scope.IP, Scope.NETWORK, Scope.CLIENT, Scope.COUNTRY, Scope.GLOBAL)
+"""The narrowest first, so that what one number or address does too often costs nobody else anything."""
+
+_DETAILS = {
+    Scope.NUMBER: "Too many verifications of this number were started.",
+    Scope.IP: "Too many verifications were started from this address.",
+    Scope.NETWORK: "Too many verifications were started from this network.",
+    Scope.CLIENT: "This client has started too many verifications.",
+    Scope.COUNTRY: "Too many verifications were started in this country.",
+    Scope.GLOBAL: "Too many verifications were started.",
+    Scope.READ: "This client reads too often.",
+    Scope.CONSUME: "This client consumes too often.",
+    Scope.PROVIDER: "Too many orders for this number were placed at the provider.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """Who passed the lists, and what lets them past the rest.
+
+    Attributes:
+        number: the entry that decided for the number.
+        address: the one that decided for the address.
+    """
+
+    number: ListEntry | None
+    address: ListEntry | None
+
+    @property
+    def blocking(self) -> ListEntry | None:
+        """The entry that refuses."""
+        return next(
+            (each for each in (self.number, self.address) if each and each.action is ListAction.BLOCK), None
+        )
+
+    @property
+    def number_allowed(self) -> bool:
+        """Whether an operator vouches for the number."""
+        return self.number is not None and self.number.action is ListAction.ALLOW
+
+    @property
+    def address_allowed(self) -> bool:
+        """Whether an operator vouches for the address."""
+        return self.address is not None and self.address.action is ListAction.ALLOW
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A create that may order: what to give back where nothing comes of it, and how its limits stand."""
+
+    spendings: tuple[Spending, ...]
+    limits: tuple[LimitState, ...]
+
+
+class Admission:
+    """May this be started? Fails closed: every method may raise StoreUnavailable."""
+
+    def __init__(  # noqa: PLR0913  one parameter per port; the composition root names them all
+        self,
+        *,
+        limits: Limits,
+        conversions: Conversions,
+        lists: Lists,
+        observer: Observer,
+        policy: Policy,
+        provider_limit: Limit,
+    ) -> None:
+        """``provider_limit``: orders for one number that the provider tolerates, whatever the policy says."""
+        self._limits = limits
+        self._conversions = conversions
+        self._lists = lists
+        self._observer = observer
+        self._policy = policy
+        self._of_policy = Directory(policy.lists)
+        self._provider_limit = provider_limit
+
+    def matches(self, number: E164 | None, client_ip: str | None, now: datetime) -> list[ListEntry]:
+        """Every live entry that names the number or the address."""
+        found: list[ListEntry] = []
+        for directory in (self._of_policy, self._lists.directory()):
+            found += directory.naming_number(number, now) if number else []
+            found += directory.naming_address(client_ip, now) if client_ip else []
+        return found
+
+    def screen(self, number: E164, client_ip: str | None, now: datetime) -> Screened:
+        """Ask the lists, before anything else is touched.
+
+        Raises:
+            Blocked: with ``retry_after`` where the block ends.
+        """
+        screened = Screened(
+            strongest(self.matches(number, None, now)),
+            strongest(self.matches(None, client_ip, now)) if client_ip else None,
+        )
+        blocking = screened.blocking
+        if blocking is not None:
+            raise Blocked(retry_after=_seconds_until(blocking.expires_at, now))
+        return screened
+
+    def spend(
+        self, opened: Verification, client_ip: str | None, screened: Screened, now: datetime
+    ) -> Admitted:
+        """Count one create against everything that limits it, or against nothing.
+
+        Raises:
+            RateLimited
+        """
+        if not screened.number_allowed:
+            self._guard(opened, now)
+        spendings = self.spendings(opened.phone_number, client_ip, opened.requester.client)
+        exempt = (OF_THE_NUMBER if screened.number_allowed else ()) + (
+            OF_THE_ADDRESS if screened.address_allowed else ()
+        )
+        spendings = [each for each in spendings if each.scope not in exempt]
+        spent = self._spend(spendings, opened.id, now)
+        try:
+            self._spend([self.provider_spending(opened.phone_number)], opened.id, now)
+        except RateLimited:
+            self._limits.give_back(spendings, opened.id)
+            raise
+        return Admitted(tuple(spendings), spent.states)
+
+    def give_back(self, admitted: Admitted, token: str) -> None:
+        """The order came to nothing: only the provider's own ceiling still counts it."""
+        self._limits.give_back(admitted.spendings, token)
+
+    def count(self, scope: Scope, client: str, now: datetime) -> None:
+        """Count one read or consume of a client.
+
+        Raises:
+            RateLimited
+        """
+        spendings = [Spending(scope, client, limit) for limit in self._policy.limits_of(scope, client)]
+        if spendings:
+            self._spend(spendings, None, now)
+
+    def spendings(self, number: E164 | None, client_ip: str | None, client: str | None) -> list[Spending]:
+        """What a create of this number, from this address, by this client counts against."""
+        subjects = {
+            Scope.NUMBER: number.value if number else None,
+            Scope.IP: address_of(client_ip) if client_ip else None,
+            Scope.NETWORK: network_of(client_ip) if client_ip else None,
+            Scope.CLIENT: client,
+            Scope.COUNTRY: number.region if number else None,
+            Scope.GLOBAL: "",
+        }
+        return [
+            Spending(scope, subject, limit)
+            for scope in _ORDERED
+            if (subject := subjects[scope]) is not None
+            for limit in self._policy.limits_of(scope, client or "")
+        ]
+
+    def provider_spending(self, number: E164) -> Spending:
+        """The provider's ceiling for one number (smsc-api.md, section 1)."""
+        return Spending(Scope.PROVIDER, number.value, self._provider_limit)
+
+    def _guard(self, opened: Verification, now: datetime) -> None:
+        for budget in self._policy.conversion:
+            subject = budget.subject(opened.phone_number, opened.region)
+            conversion = judge(budget, self._conversions.buckets(budget, subject), now)
+            decision = Decision.of(budget.mode, exceeded=conversion.exceeded)
+            self._observer.guarded(conversion, opened.region, decision, now)
+            if decision is Decision.DENY:
+                raise RateLimited(
+                    "Too many verifications of numbers like this one were never called.",
+                    retry_after=conversion.retry_after,
+                )
+
+    def _spend(self, spendings: list[Spending], token: str | None, now: datetime) -> Spent:
+        spent = self._limits.spend(spendings, token, now)
+        for state in spent.states:
+            exceeded = state in spent.exceeded
+            self._observer.limited(state.scope, Decision.of(state.limit.mode, exceeded=exceeded))
+        refusal = spent.refusal
+        if refusal is not None:
+            raise RateLimited(
+                _DETAILS[refusal.scope],
+                retry_after=max(refusal.reset_seconds, 1),
+                limits=[state for state in spent.states if state.limit.mode is Mode.ENFORCE],
+            )
+        return spent
+
+
+def _seconds_until(moment: datetime | None, now: datetime) -> int | None:
+    return None if moment is None else max(ceil((moment - now).total_seconds()), 1)

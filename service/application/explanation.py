@@ -1,0 +1,100 @@
+"""What an operator names, and what it is told."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+
+from service.application.admission import OF_THE_ADDRESS, OF_THE_NUMBER
+from service.domain.assurance import Assurance
+from service.domain.conversion import Conversion
+from service.domain.errors import Blocked, RateLimited, ServiceError, VerificationInProgress
+from service.domain.limits import LimitState, Mode, Scope
+from service.domain.lists import ListAction, ListEntry, ListKind, strongest
+from service.domain.numbers import E164
+from service.domain.verification import Verification
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom an operator asks about; at least one of the three.
+
+    Attributes:
+        phone_number: E.164.
+        client_ip: an address of an end user.
+        client: a client's name.
+    """
+
+    phone_number: str | None = None
+    client_ip: str | None = None
+    client: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One reason for which a create would be refused now."""
+
+    code: str
+    detail: str
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything that decides over a subject's next create."""
+
+    number: E164 | None
+    assurance: Assurance | None
+    refusals: tuple[Refusal, ...]
+    limits: tuple[LimitState, ...]
+    lists: tuple[ListEntry, ...]
+    conversions: tuple[Conversion, ...]
+    verification: Verification | None
+    busy_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What an unblock did."""
+
+    limits: tuple[Scope, ...]
+    lists: tuple[ListEntry, ...]
+    conversions: int
+    verification_canceled: bool
+
+
+def refusals(
+    limits: Sequence[LimitState],
+    lists: Sequence[ListEntry],
+    conversions: Sequence[Conversion],
+    busy_until: datetime | None,
+    now: datetime,
+) -> Iterator[Refusal]:
+    """Everything that would refuse the next create, in the order in which create asks."""
+    of_address = [entry for entry in lists if entry.kind is ListKind.NETWORK]
+    of_number = [entry for entry in lists if entry.kind is not ListKind.NETWORK]
+    number, address = strongest(of_number), strongest(of_address)
+    for entry in (number, address):
+        if entry is not None and entry.action is ListAction.BLOCK:
+            yield _refusal(Blocked, f"{entry.kind} {entry.masked}: {entry.reason}", entry.expires_at, now)
+    if busy_until is not None:
+        yield _refusal(VerificationInProgress, "To every other requester.", busy_until, now)
+    if number is None or number.action is not ListAction.ALLOW:
+        for each in conversions:
+            if each.exceeded and each.budget.mode is Mode.ENFORCE:
+                yield Refusal(RateLimited.code, f"The {each.budget.group}'s conversion.", each.retry_after)
+    exempt = _exempt(number, address)
+    for state in limits:
+        if not state.remaining and state.limit.mode is Mode.ENFORCE and state.scope not in exempt:
+            yield Refusal(RateLimited.code, f"{state.scope} {state.limit.text}", state.reset_seconds)
+
+
+def _exempt(number: ListEntry | None, address: ListEntry | None) -> set[Scope]:
+    of_number = OF_THE_NUMBER if number and number.action is ListAction.ALLOW else ()
+    of_address = OF_THE_ADDRESS if address and address.action is ListAction.ALLOW else ()
+    return {*of_number, *of_address}
+
+
+def _refusal(error: type[ServiceError], detail: str, until: datetime | None, now: datetime) -> Refusal:
+    wait = None if until is None else max(ceil((until - now).total_seconds()), 1)
+    return Refusal(error.code, detail, wait)

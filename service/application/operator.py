@@ -1,0 +1,287 @@
+"""What an operator may ask and undo: why is this refused, and let it pass. Every act is audited first."""
+
+from datetime import datetime, timedelta
+
+from service.application.admission import Admission
+from service.application.explanation import Explanation, Subject, Undone, refusals
+from service.application.ports import (
+    AuditEntry,
+    AuditLog,
+    Clock,
+    Conversions,
+    Limits,
+    Lists,
+    Observer,
+    Stored,
+    VerificationStore,
+)
+from service.application.records import Records
+from service.domain.assurance import of_call
+from service.domain.conversion import Conversion, judge
+from service.domain.errors import NotFound, ValidationFailed
+from service.domain.limits import Scope, address_of
+from service.domain.lists import (
+    LONGEST_REASON,
+    Directory,
+    ListAction,
+    ListEntry,
+    ListKind,
+    canonical,
+)
+from service.domain.numbers import E164
+from service.domain.policy import Policy
+from service.domain.status import Reason, Status
+
+LONGEST_EXPIRES_IN = 366 * 86400
+"""What should hold for longer belongs into the policy file, under review."""
+
+
+class Operator:
+    """The use cases of ``/v1/operator`` and of the command line.
+
+    Every method takes the operator's name, writes what is about to be done into the audit stream, and only
+    then does it. All may raise StoreUnavailable; an act that cannot be audited does not happen.
+    """
+
+    def __init__(  # noqa: PLR0913  one parameter per port; the composition root names them all
+        self,
+        *,
+        store: VerificationStore,
+        admission: Admission,
+        limits: Limits,
+        conversions: Conversions,
+        lists: Lists,
+        audit: AuditLog,
+        observer: Observer,
+        clock: Clock,
+        policy: Policy,
+    ) -> None:
+        self._store = store
+        self._records = Records(store, observer)
+        self._admission = admission
+        self._limits = limits
+        self._conversions = conversions
+        self._lists = lists
+        self._audit = audit
+        self._clock = clock
+        self._policy = policy
+
+    def explain(self, operator: str, subject: Subject) -> Explanation:
+        """Why the subject is refused, if it is; spends nothing.
+
+        Raises:
+            ValidationFailed, InvalidPhoneNumber: the subject.
+        """
+        now = self._clock()
+        number = self._read(subject)
+        self._write(operator, "explain", subject, number, now=now)
+        spendings = self._admission.spendings(number, subject.client_ip, subject.client)
+        if number is not None:
+            spendings.append(self._admission.provider_spending(number))
+        limits = self._limits.look(spendings, now)
+        lists = self._admission.matches(number, subject.client_ip, now)
+        conversions = self._judged(number, now)
+        latest = self._store.latest_of(number.value) if number else None
+        record = latest.verification.at(now) if latest else None
+        busy_until = record.busy_until(now) if record else None
+        return Explanation(
+            number=number,
+            assurance=of_call(number.region, self._policy.assurance) if number else None,
+            refusals=tuple(refusals(limits, lists, conversions, busy_until, now)),
+            limits=tuple(limits),
+            lists=tuple(lists),
+            conversions=tuple(conversions),
+            verification=record,
+            busy_until=busy_until,
+        )
+
+    def unblock(  # noqa: PLR0913  what may be undone, each by its own word
+        self,
+        operator: str,
+        subject: Subject,
+        reason: str,
+        *,
+        scope: Scope | None = None,
+        verification: bool = False,
+        conversion: bool = False,
+    ) -> Undone:
+        """Forget what was counted against the subject, and take out the block that names it.
+
+        Args:
+            operator: who does it.
+            subject: for whom.
+            reason: why, for the audit stream.
+            scope: only this limit; then nothing else is undone.
+            verification: also cancel the number's live verification, whoever's it is (``by_operator``).
+            conversion: also forget what the conversion guard counted around the number.
+
+        Raises:
+            ValidationFailed, InvalidPhoneNumber: the subject.
+        """
+        now = self._clock()
+        number = self._read(subject)
+        details = {"reason": _reason(reason)}
+        details |= {"scope": scope.value} if scope else {}
+        details |= {"verification": "cancel"} if verification else {}
+        details |= {"conversion": "clear"} if conversion else {}
+        self._write(operator, "unblock", subject, number, now=now, details=details)
+        spendings = [
+            each
+            for each in self._admission.spendings(number, subject.client_ip, subject.client)
+            # What a whole country or everybody used up is not one subject's to forget, unless named.
+            if (each.scope is scope if scope else each.scope not in (Scope.COUNTRY, Scope.GLOBAL))
+        ]
+        self._limits.clear(spendings)
+        scopes = tuple(dict.fromkeys(each.scope for each in spendings))
+        if scope is not None:
+            return Undone(scopes, (), 0, verification_canceled=False)
+        removed = self._take_out(number, subject.client_ip, now)
+        cleared = self._forget_conversions(number) if conversion and number else 0
+        canceled = bool(verification and number and self._cancel(number, now))
+        return Undone(scopes, removed, cleared, verification_canceled=canceled)
+
+    def put(  # noqa: PLR0913  the fields of an entry
+        self,
+        operator: str,
+        *,
+        action: ListAction,
+        kind: ListKind,
+        subject: str,
+        reason: str,
+        expires_in: int,
+    ) -> ListEntry:
+        """Block or allow a number, prefix or network for ``expires_in`` seconds.
+
+        Raises:
+            ValidationFailed: the subject, the reason, or more than 366 days.
+        """
+        now = self._clock()
+        if not 1 <= expires_in <= LONGEST_EXPIRES_IN:
+            raise ValidationFailed.of("expires_in", f"Must be 1 to {LONGEST_EXPIRES_IN} seconds.")
+        entry = ListEntry(
+            action,
+            kind,
+            _canonical(kind, subject),
+            reason=_reason(reason),
+            by=operator,
+            created_at=now.replace(microsecond=0),
+            expires_at=now.replace(microsecond=0) + timedelta(seconds=expires_in),
+        )
+        self._write_entry(operator, action.value, entry, now, entry.reason)
+        self._lists.put(entry, now)
+        return entry
+
+    def remove(self, operator: str, kind: ListKind, subject: str, reason: str) -> None:
+        """Take one entry out of the lists.
+
+        Raises:
+            NotFound: no operator made one; an entry of the policy file can only be taken out there.
+        """
+        now = self._clock()
+        text = _canonical(kind, subject)
+        known = self._lists.directory().entries.get((kind, text))
+        if known is None:
+            raise NotFound("There is no such entry, but perhaps in the policy file.")
+        self._write_entry(operator, "remove", known, now, _reason(reason))
+        self._lists.remove(kind, text)
+
+    def lists(self, operator: str) -> list[ListEntry]:
+        """Every live entry, those of the policy file first."""
+        now = self._clock()
+        self._audit.append(AuditEntry(now, "lists", f"operator:{operator}"))
+        both = (Directory(self._policy.lists), self._lists.directory())
+        return [entry for each in both for entry in each.entries.values() if entry.is_live(now)]
+
+    def exported(self, operator: str, phone_number: str | None) -> None:
+        """The audit stream is about to be read; of one number (E.164) where one is given."""
+        self._audit.append(AuditEntry(self._clock(), "export", f"operator:{operator}", phone_number))
+
+    def _read(self, subject: Subject) -> E164 | None:
+        if not (subject.phone_number or subject.client_ip or subject.client):
+            raise ValidationFailed.of("body", "Name a phone_number, a client_ip or a client.")
+        if subject.client is not None and subject.client not in self._policy.clients:
+            raise ValidationFailed.of("client", "Not a configured client.")
+        if subject.client_ip is not None:
+            _address(subject.client_ip)
+        return E164.parse(subject.phone_number) if subject.phone_number else None
+
+    def _judged(self, number: E164 | None, now: datetime) -> list[Conversion]:
+        if number is None:
+            return []
+        return [
+            judge(budget, self._conversions.buckets(budget, budget.subject(number, number.region)), now)
+            for budget in self._policy.conversion
+        ]
+
+    def _take_out(self, number: E164 | None, client_ip: str | None, now: datetime) -> tuple[ListEntry, ...]:
+        directory = self._lists.directory()
+        named = directory.naming_number(number, now) if number else []
+        named += directory.naming_address(client_ip, now) if client_ip else []
+        exact = {(ListKind.NUMBER, number.value)} if number else set()
+        exact |= {(ListKind.NETWORK, canonical(ListKind.NETWORK, client_ip))} if client_ip else set()
+        # A wider block was made for more than this subject: it stands, and `explain` names it.
+        blocks = [e for e in named if e.action is ListAction.BLOCK and (e.kind, e.subject) in exact]
+        return tuple(entry for entry in blocks if self._lists.remove(entry.kind, entry.subject))
+
+    def _forget_conversions(self, number: E164) -> int:
+        for budget in self._policy.conversion:
+            self._conversions.clear(budget, budget.subject(number, number.region))
+        return len(self._policy.conversion)
+
+    def _cancel(self, number: E164, now: datetime) -> bool:
+        stored: Stored | None = self._store.latest_of(number.value)
+        if stored is None or stored.verification.at(now).status not in (Status.PENDING, Status.CONTESTED):
+            return False
+        canceled = self._records.changed(stored, lambda record: record.cancel(now, Reason.BY_OPERATOR), now)
+        return canceled.reason is Reason.BY_OPERATOR
+
+    def _write(  # noqa: PLR0913  an act, its subject and its details
+        self,
+        operator: str,
+        event: str,
+        subject: Subject,
+        number: E164 | None,
+        *,
+        now: datetime,
+        details: dict[str, str] | None = None,
+    ) -> None:
+        named = {"client": subject.client} if subject.client else {}
+        named |= {"client_ip": "given"} if subject.client_ip else {}
+        entry = AuditEntry(
+            now,
+            event,
+            f"operator:{operator}",
+            phone_number=number.value if number else None,
+            details=named | (details or {}),
+        )
+        self._audit.append(entry)
+
+    def _write_entry(self, operator: str, event: str, entry: ListEntry, now: datetime, reason: str) -> None:
+        details = {"kind": entry.kind.value, "reason": reason}
+        if entry.kind is not ListKind.NUMBER:
+            details["subject"] = entry.subject
+        if entry.expires_at is not None:
+            details["expires_at"] = entry.expires_at.isoformat()
+        number = entry.subject if entry.kind is ListKind.NUMBER else None
+        written = AuditEntry(now, event, f"operator:{operator}", phone_number=number, details=details)
+        self._audit.append(written)
+
+
+def _address(text: str) -> None:
+    try:
+        address_of(text)
+    except ValueError as error:
+        raise ValidationFailed.of("client_ip", "Not an IP address.") from error
+
+
+def _canonical(kind: ListKind, text: str) -> str:
+    try:
+        return canonical(kind, text)
+    except ValueError as error:
+        raise ValidationFailed.of(kind.value, str(error)) from error
+
+
+def _reason(text: str) -> str:
+    if not 1 <= len(text) <= LONGEST_REASON:
+        raise ValidationFailed.of("reason", f"Say why, in 1 to {LONGEST_REASON} characters.")
+    return text

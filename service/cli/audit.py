@@ -1,0 +1,33 @@
+"""``waitcall audit``."""
+
+import json
+from datetime import UTC, datetime
+
+import click
+
+from service.cli.environment import operating, operator_name, read_number
+from service.domain.numbers import E164
+
+_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@click.group()
+def audit() -> None:
+    """The audit stream."""
+
+
+@audit.command("export")
+@click.option("--since", type=click.DateTime(), help="UTC. Default: everything that is kept.")
+@click.option("--until", type=click.DateTime(), help="UTC. Default: now.")
+@click.option("--number", help="Only what happened to this number (`-`: from standard input).")
+@click.option("--operator", callback=operator_name, help="Who exports, for the audit stream.")
+def export(since: datetime | None, until: datetime | None, number: str | None, operator: str) -> None:
+    """Print the stream as JSON lines, oldest first. The export itself is audited."""
+    text = read_number(number)
+    with operating() as (use_cases, stream):
+        phone_number = E164.parse(text).value if text else None
+        use_cases.exported(operator, phone_number)
+        first = since.replace(tzinfo=UTC) if since else _BEGINNING
+        last = until.replace(tzinfo=UTC) if until else datetime.now(UTC)
+        for entry in stream.read(first, last, phone_number):
+            click.echo(json.dumps(entry, ensure_ascii=False, sort_keys=True))

@@ -1,0 +1,132 @@
+"""``waitcall explain``, ``block``, ``unblock``, ``lists``: the operator's use cases, answered as JSON."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from service.adapters.http.operator_schemas import dump_entry, dump_explanation, dump_undone
+from service.application.explanation import Subject
+from service.cli.environment import operating, operator_name, read_number
+from service.domain.limits import Scope
+from service.domain.lists import ListAction, ListKind
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+_operator = click.option(
+    "--operator", callback=operator_name, help="Who acts, for the audit stream. Default: the user's name."
+)
+_reason = click.option("--reason", required=True, help="Why, for the audit stream.")
+_number = click.argument("phone_number", required=False)
+
+
+@click.command()
+@_number
+@click.option("--client-ip", help="An end user's address.")
+@click.option("--client", help="A configured client.")
+@_operator
+def explain(phone_number: str | None, client_ip: str | None, client: str | None, operator: str) -> None:
+    """Why is a number (`-`: from standard input), an address or a client refused? Exit 0 either way."""
+    with operating() as (use_cases, _):
+        subject = Subject(read_number(phone_number), client_ip, client)
+        _show(dump_explanation(use_cases.explain(operator, subject)))
+
+
+@click.command()
+@_number
+@click.option("--prefix", help="Instead of a number: + and digits.")
+@click.option("--network", help="Instead of a number: CIDR.")
+@click.option("--allow", is_flag=True, help="Allow instead: against a wider block, the guard and its limits.")
+@click.option("--for", "lasting", default="1d", show_default=True, help="s, m, h or d; 366d at most.")
+@_reason
+@_operator
+def block(  # noqa: PLR0913  the command's options
+    *,
+    phone_number: str | None,
+    prefix: str | None,
+    network: str | None,
+    allow: bool,
+    lasting: str,
+    reason: str,
+    operator: str,
+) -> None:
+    """Refuse a number, a prefix or a network from now on."""
+    kind, subject = _named(read_number(phone_number), prefix, network)
+    action = ListAction.ALLOW if allow else ListAction.BLOCK
+    with operating() as (use_cases, _):
+        entry = use_cases.put(
+            operator, action=action, kind=kind, subject=subject, reason=reason, expires_in=_seconds(lasting)
+        )
+        _show(dump_entry(entry))
+
+
+@click.command()
+@_number
+@click.option("--client-ip", help="An end user's address.")
+@click.option("--client", help="A configured client.")
+@click.option("--prefix", help="Take this prefix out of the lists.")
+@click.option("--network", help="Take this network out of the lists.")
+@click.option("--scope", type=click.Choice([each.value for each in Scope]), help="Only this limit.")
+@click.option("--verification", is_flag=True, help="Also cancel the number's live verification.")
+@click.option("--conversion", is_flag=True, help="Also forget what the conversion guard counted.")
+@_reason
+@_operator
+def unblock(  # noqa: PLR0913  the command's options
+    *,
+    phone_number: str | None,
+    client_ip: str | None,
+    client: str | None,
+    prefix: str | None,
+    network: str | None,
+    scope: str | None,
+    verification: bool,
+    conversion: bool,
+    reason: str,
+    operator: str,
+) -> None:
+    """Forget what was counted against a number, address or client, and take out the block that names it."""
+    with operating() as (use_cases, _):
+        if prefix or network:
+            use_cases.remove(operator, *_named(None, prefix, network), reason)
+            return
+        undone = use_cases.unblock(
+            operator,
+            Subject(read_number(phone_number), client_ip, client),
+            reason,
+            scope=Scope(scope) if scope else None,
+            verification=verification,
+            conversion=conversion,
+        )
+        _show(dump_undone(undone))
+
+
+@click.command()
+@_operator
+def lists(operator: str) -> None:
+    """Every live entry of the block and allow lists."""
+    with operating() as (use_cases, _):
+        _show({"lists": [dump_entry(entry) for entry in use_cases.lists(operator)]})
+
+
+def _named(number: str | None, prefix: str | None, network: str | None) -> tuple[ListKind, str]:
+    given = [
+        (kind, text)
+        for kind, text in zip(ListKind, (number, prefix, network), strict=True)
+        if text is not None
+    ]
+    if len(given) != 1:
+        raise click.UsageError("Name one of a number, --prefix and --network.")
+    return given[0]
+
+
+def _seconds(lasting: str) -> int:
+    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", lasting, re.ASCII)
+    if match is None:
+        raise click.BadParameter("For instance 30m, 12h or 7d.", param_hint="--for")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def _show(answer: Mapping[str, Any]) -> None:
+    click.echo(json.dumps(answer, indent=2, ensure_ascii=False))

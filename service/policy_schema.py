@@ -1,0 +1,158 @@
+"""What the policy file may hold, table by table. Unknown keys are mistakes."""
+
+from datetime import datetime
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from service.domain.assurance import Assurance
+from service.domain.limits import Limit, Mode
+from service.domain.lists import LONGEST_REASON, ListAction, ListKind, canonical
+from service.domain.numbers import NUMBER_TYPES, REGIONS
+from service.domain.policy import (
+    LONGEST_WINDOW_SECONDS,
+    SHORTEST_WINDOW_SECONDS,
+    OnConcurrent,
+    Permission,
+)
+
+_DAY = 86400
+_MOST_AUDIT_ENTRIES = 100_000_000
+_NAME = fields.String(
+    validate=validate.Regexp(
+        r"^[a-z][a-z0-9_-]{0,62}$", error="Names are a-z, 0-9, - and _, from a letter on."
+    )
+)
+_REGION = validate.OneOf(REGIONS, error="{input} is no region, for instance RU.")
+
+
+class _LimitText(fields.String):
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, *args, **kwargs)
+        try:
+            return Limit.parse(text or "")
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+
+class _Time(fields.Field[datetime]):
+    """TOML has times of its own; one without an offset could mean anything."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        if not isinstance(value, datetime) or value.tzinfo is None:
+            raise ValidationError("Must be a time with an offset, unquoted: 2027-01-01T00:00:00Z.")
+        return value
+
+
+class PurposeSchema(Schema):
+    max_window_seconds = fields.Integer(
+        strict=True,
+        validate=validate.Range(SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS),
+    )
+    on_concurrent = fields.Enum(OnConcurrent, by_value=True)
+    cooldown_seconds = fields.Integer(strict=True, validate=validate.Range(0, LONGEST_WINDOW_SECONDS))
+    result_seconds = fields.Integer(strict=True, validate=validate.Range(1, _DAY))
+    retention_seconds = fields.Integer(strict=True, validate=validate.Range(0, 31 * _DAY))
+    require_reference = fields.Boolean(truthy={True}, falsy={False})
+    regions = fields.List(fields.String(validate=_REGION))
+    number_types = fields.List(
+        fields.String(validate=validate.OneOf(NUMBER_TYPES, error="{input} is no number type.")),
+    )
+    min_assurance = fields.Enum(Assurance, by_value=True)
+
+
+class ClientLimitsSchema(Schema):
+    client = fields.List(_LimitText())
+    read = fields.List(_LimitText())
+    consume = fields.List(_LimitText())
+
+
+class ClientSchema(Schema):
+    purposes = fields.List(fields.String(), required=True)
+    default_region = fields.String(validate=validate.OneOf({"", *REGIONS}, error="{input} is no region."))
+    scopes = fields.List(fields.Enum(Permission, by_value=True), validate=validate.Length(min=1))
+    limits = fields.Nested(ClientLimitsSchema)
+
+    @validates_schema
+    def _who_creates_needs_a_purpose(self, data: dict[str, Any], **_: Any) -> None:
+        if not data.get("purposes") and Permission.CREATE in data.get("scopes", [Permission.CREATE]):
+            raise ValidationError("Name at least one.", "purposes")
+
+
+class LimitsSchema(ClientLimitsSchema):
+    number = fields.List(_LimitText())
+    ip = fields.List(_LimitText())
+    network = fields.List(_LimitText())
+    country = fields.List(_LimitText())
+    # `global` is a Python keyword.
+    everybody = fields.List(_LimitText(), data_key="global")
+
+
+class BudgetSchema(Schema):
+    mode = fields.Enum(Mode, by_value=True, required=True)
+    window_seconds = fields.Integer(strict=True, validate=validate.Range(60, _DAY))
+    settle_seconds = fields.Integer(strict=True, validate=validate.Range(0, LONGEST_WINDOW_SECONDS))
+    floor = fields.Integer(strict=True, validate=validate.Range(0, 1_000_000))
+    max_uncalled_share = fields.Float(validate=validate.Range(0, 1))
+
+    @validates_schema
+    def _something_is_left_to_count(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("settle_seconds", 180) >= data.get("window_seconds", 3600):
+            raise ValidationError("Must be shorter than window_seconds.", "settle_seconds")
+
+
+class PrefixBudgetSchema(BudgetSchema):
+    digits = fields.Integer(strict=True, required=True, validate=validate.Range(1, 12))
+
+
+class ConversionSchema(Schema):
+    country = fields.Nested(BudgetSchema)
+    prefix = fields.Nested(PrefixBudgetSchema)
+
+
+class ListEntrySchema(Schema):
+    action = fields.Enum(ListAction, by_value=True, required=True)
+    number = fields.String()
+    prefix = fields.String()
+    network = fields.String()
+    reason = fields.String(required=True, validate=validate.Length(1, LONGEST_REASON))
+    expires_at = _Time()
+
+    @validates_schema
+    def _names_one_thing(self, data: dict[str, Any], **_: Any) -> None:
+        named = [kind for kind in ListKind if kind in data]
+        if len(named) != 1:
+            raise ValidationError("Name one of number, prefix, network.")
+        try:
+            canonical(named[0], data[named[0]])
+        except ValueError as error:
+            raise ValidationError(str(error), named[0].value) from error
+
+
+class AssuranceSchema(Schema):
+    # Nobody but the person can make a roundtrip, so no table can promise one.
+    level = fields.Enum(
+        Assurance, by_value=True, required=True, validate=validate.NoneOf([Assurance.ROUNDTRIP])
+    )
+    source = fields.String(required=True, validate=validate.Length(1, 500))
+
+
+class AuditSchema(Schema):
+    max_entries = fields.Integer(strict=True, validate=validate.Range(1000, _MOST_AUDIT_ENTRIES))
+    retention_seconds = fields.Integer(strict=True, validate=validate.Range(_DAY, 3660 * _DAY))
+    log = fields.Boolean(truthy={True}, falsy={False})
+
+
+class PolicySchema(Schema):
+    dial_regions = fields.List(
+        fields.String(validate=_REGION),
+        required=True,
+        validate=validate.Length(min=1),
+    )
+    purposes = fields.Dict(_NAME, fields.Nested(PurposeSchema), required=True)
+    clients = fields.Dict(_NAME, fields.Nested(ClientSchema), required=True)
+    limits = fields.Nested(LimitsSchema)
+    conversion = fields.Nested(ConversionSchema)
+    lists = fields.List(fields.Nested(ListEntrySchema))
+    assurance = fields.Dict(fields.String(validate=_REGION), fields.Nested(AssuranceSchema))
+    audit = fields.Nested(AuditSchema)

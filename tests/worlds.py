@@ -1,0 +1,93 @@
+"""One implementation each of the ports that stand on the store."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from service.adapters.redis.audit import RedisAuditLog
+from service.adapters.redis.connection import Connection, connector
+from service.adapters.redis.conversions import RedisConversions
+from service.adapters.redis.idempotency import RedisIdempotencyStore
+from service.adapters.redis.keys import Keys
+from service.adapters.redis.limits import RedisLimits
+from service.adapters.redis.lists import RedisLists
+from service.adapters.redis.store import RedisVerificationStore
+from service.adapters.redis.watcher import Watcher
+from service.application.ports import (
+    AuditLog,
+    Conversions,
+    IdempotencyStore,
+    Limits,
+    Lists,
+    VerificationStore,
+)
+from service.domain.policy import Audit
+from service.redis_url import Address
+from tests.fakes.memory import (
+    MemoryAuditLog,
+    MemoryConversions,
+    MemoryIdempotency,
+    MemoryLimits,
+    MemoryLists,
+    MemoryStore,
+)
+
+PEPPER = "a-pepper-of-the-tests-that-is-long-enough"
+OTHER_PEPPER = "another-pepper-that-is-long-enough-as-well"
+
+
+@dataclass
+class World:
+    name: str
+    store: VerificationStore
+    limits: Limits
+    idempotency: IdempotencyStore
+    conversions: Conversions
+    lists: Lists
+    audit: AuditLog
+    server: Any = None
+    url: str = ""
+
+    def client(self) -> Any:
+        assert self.server is not None
+        return self.server.client()
+
+
+def memory_world() -> World:
+    return World(
+        "memory",
+        MemoryStore(),
+        MemoryLimits(),
+        MemoryIdempotency(),
+        MemoryConversions(),
+        MemoryLists(),
+        MemoryAuditLog(),
+    )
+
+
+@contextmanager
+def redis_world(
+    url: str,
+    name: str = "redis",
+    *,
+    server: Any = None,
+    peppers: tuple[str, ...] = (PEPPER,),
+    audit: Audit | None = None,
+) -> Iterator[World]:
+    connection = Connection(connector(Address.parse(url), 300), lambda _: None)
+    keys = Keys(*peppers)
+    watcher = Watcher(connection, 200)
+    yield World(
+        name,
+        RedisVerificationStore(connection, keys, watcher),
+        RedisLimits(connection, keys),
+        RedisIdempotencyStore(connection, keys),
+        RedisConversions(connection, keys),
+        RedisLists(connection),
+        RedisAuditLog(connection, keys, audit or Audit()),
+        server,
+        url,
+    )
+    watcher.close()
+    connection.close()
