@@ -157,9 +157,17 @@ class Admission:
         Raises:
             RateLimited
         """
-        spendings = [Spending(scope, client, limit) for limit in self._policy.limits_of(scope, client)]
+        spendings = self.client_spendings(client, scope)
         if spendings:
             self._spend(spendings, None, now)
+
+    def client_spendings(self, client: str, *scopes: Scope) -> list[Spending]:
+        """What a client's reads or consumes count against."""
+        return [
+            Spending(scope, client, limit)
+            for scope in scopes
+            for limit in self._policy.limits_of(scope, client)
+        ]
 
     def spendings(self, number: E164 | None, client_ip: str | None, client: str | None) -> list[Spending]:
         """What a create of this number, from this address, by this client counts against."""

@@ -14,6 +14,9 @@ from service.domain.lists import ListAction, ListEntry, ListKind, strongest
 from service.domain.numbers import E164
 from service.domain.verification import Verification
 
+CLEARABLE = tuple(scope for scope in Scope if scope is not Scope.PROVIDER)
+"""The provider's ceiling protects the account: nobody clears it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:

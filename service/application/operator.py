@@ -19,7 +19,7 @@ from service.application.records import Records
 from service.domain.assurance import of_call
 from service.domain.conversion import Conversion, judge
 from service.domain.errors import NotFound, ValidationFailed
-from service.domain.limits import Scope, address_of
+from service.domain.limits import Scope, Spending, address_of
 from service.domain.lists import (
     LONGEST_REASON,
     Directory,
@@ -75,7 +75,7 @@ class Operator:
         now = self._clock()
         number = self._read(subject)
         self._write(operator, "explain", subject, number, now=now)
-        spendings = self._admission.spendings(number, subject.client_ip, subject.client)
+        spendings = self._spendings(number, subject)
         if number is not None:
             spendings.append(self._admission.provider_spending(number))
         limits = self._limits.look(spendings, now)
@@ -127,7 +127,7 @@ class Operator:
         self._write(operator, "unblock", subject, number, now=now, details=details)
         spendings = [
             each
-            for each in self._admission.spendings(number, subject.client_ip, subject.client)
+            for each in self._spendings(number, subject)
             # What a whole country or everybody used up is not one subject's to forget, unless named.
             if (each.scope is scope if scope else each.scope not in (Scope.COUNTRY, Scope.GLOBAL))
         ]
@@ -204,6 +204,12 @@ class Operator:
         if subject.client_ip is not None:
             _address(subject.client_ip)
         return E164.parse(subject.phone_number) if subject.phone_number else None
+
+    def _spendings(self, number: E164 | None, subject: Subject) -> list[Spending]:
+        spendings = self._admission.spendings(number, subject.client_ip, subject.client)
+        if subject.client is not None:
+            spendings += self._admission.client_spendings(subject.client, Scope.READ, Scope.CONSUME)
+        return spendings
 
     def _judged(self, number: E164 | None, now: datetime) -> list[Conversion]:
         if number is None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from service.adapters.http.operator_schemas import dump_entry, dump_explanation, dump_undone
-from service.application.explanation import Subject
+from service.application.explanation import CLEARABLE, Subject
 from service.cli.environment import operating, operator_name, read_number
 from service.domain.limits import Scope
 from service.domain.lists import ListAction, ListKind
@@ -68,7 +68,7 @@ def block(  # noqa: PLR0913  the command's options
 @click.option("--client", help="A configured client.")
 @click.option("--prefix", help="Take this prefix out of the lists.")
 @click.option("--network", help="Take this network out of the lists.")
-@click.option("--scope", type=click.Choice([each.value for each in Scope]), help="Only this limit.")
+@click.option("--scope", type=click.Choice([each.value for each in CLEARABLE]), help="Only this limit.")
 @click.option("--verification", is_flag=True, help="Also cancel the number's live verification.")
 @click.option("--conversion", is_flag=True, help="Also forget what the conversion guard counted.")
 @_reason

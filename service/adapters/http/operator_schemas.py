@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from service.adapters.http.schemas import Request, load, rfc3339
-from service.application.explanation import Explanation, Subject, Undone
+from service.application.explanation import CLEARABLE, Explanation, Subject, Undone
 from service.application.operator import LONGEST_EXPIRES_IN
 from service.domain.assurance import Assurance
 from service.domain.conversion import Conversion, Group
@@ -19,7 +19,6 @@ _REASON = fields.String(
     validate=validate.Length(1, LONGEST_REASON),
     metadata={"description": "Why, for the audit stream."},
 )
-_CLEARABLE = [Scope.NUMBER, Scope.IP, Scope.NETWORK, Scope.CLIENT, Scope.COUNTRY, Scope.GLOBAL]
 
 
 class SubjectRequest(Request):
@@ -32,7 +31,7 @@ class UnblockRequest(SubjectRequest):
     reason = _REASON
     scope = fields.String(
         allow_none=True,
-        validate=validate.OneOf(_CLEARABLE),
+        validate=validate.OneOf([each.value for each in CLEARABLE]),
         metadata={"description": "Clear only this limit, and nothing else."},
     )
     verification = fields.Boolean(

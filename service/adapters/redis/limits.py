@@ -34,9 +34,7 @@ class RedisLimits:
             exceeded.append(state)
             if spending.limit.mode is Mode.ENFORCE:
                 self.give_back(spendings[:index], named)
-                counts = [
-                    state if state in exceeded else replace(state, used=state.used - 1) for state in states
-                ]
+                counts = [state if state in exceeded else _without_one(state) for state in states]
                 return Spent(tuple(counts), tuple(exceeded))
         return Spent(tuple(states), tuple(exceeded))
 
@@ -108,6 +106,11 @@ def _state(spending: Spending, used: int, oldest_ms: float | None, now_ms: int) 
     if oldest_ms is not None:
         reset = max(ceil((oldest_ms + spending.limit.period_seconds * 1000 - now_ms) / 1000), 1)
     return LimitState(spending.scope, spending.limit, used, reset)
+
+
+def _without_one(state: LimitState) -> LimitState:
+    """The newest use was given back; the oldest is another, where there is one."""
+    return replace(state, used=state.used - 1, reset_seconds=state.reset_seconds if state.used > 1 else 0)
 
 
 def _ms(moment: datetime) -> int:

@@ -1,0 +1,291 @@
+"""Explain, block, unblock and the audit stream, over every store."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from service.application.explanation import Subject
+from service.application.ports import AuditEntry
+from service.application.verifications import Start
+from service.domain.call import Outcome
+from service.domain.conversion import Budget, Group
+from service.domain.errors import (
+    Blocked,
+    InvalidPhoneNumber,
+    NotFound,
+    RateLimited,
+    StoreUnavailable,
+    ValidationFailed,
+    VerificationInProgress,
+)
+from service.domain.limits import Mode, Scope
+from service.domain.lists import ListAction, ListKind
+from service.domain.status import Reason, Status
+from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, use_cases, with_limits
+
+ASK = Start(NUMBER.value, "login", "flow", client_ip="192.0.2.1")
+BUDGET = Budget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
+POLICY = replace(
+    with_limits(number=["1/10m"], ip=["5/h"], country=["100/h"], read=["100/m"]), conversion=(BUDGET,)
+)
+
+
+@pytest.fixture
+def stage(world, provider, observer, clock):
+    verifications, calls = use_cases(world, provider, observer, clock, POLICY)
+    return verifications, calls, operating(world, observer, clock, POLICY)
+
+
+def events(world, number: str | None = None) -> list[str]:
+    ages = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+    return [entry["event"] for entry in world.audit.read(*ages, number)]
+
+
+def test_a_fresh_number_is_refused_by_nothing(stage) -> None:
+    _, _, operator = stage
+
+    told = operator.explain("ops", Subject(NUMBER.value, "192.0.2.1", "web"))
+
+    assert told.refusals == ()
+    assert [(state.scope, state.used) for state in told.limits] == [
+        (Scope.NUMBER, 0), (Scope.IP, 0), (Scope.COUNTRY, 0), (Scope.READ, 0), (Scope.PROVIDER, 0),
+    ]  # fmt: skip
+    assert (told.verification, told.busy_until) == (None, None)
+
+
+def test_explain_names_everything_that_refuses_and_spends_nothing(stage, clock) -> None:
+    verifications, _, operator = stage
+    live = verifications.start("web", ASK).verification
+    operator.put(
+        "ops", action=ListAction.BLOCK, kind=ListKind.PREFIX, subject="+7999", reason="why", expires_in=60
+    )
+    clock.advance(130)
+    operator.put(
+        "ops",
+        action=ListAction.BLOCK,
+        kind=ListKind.NETWORK,
+        subject="192.0.2.0/28",
+        reason="why",
+        expires_in=60,
+    )
+
+    for _ in range(3):
+        told = operator.explain("ops", Subject(NUMBER.value, "192.0.2.1"))
+
+    assert [(each.code, each.retry_after) for each in told.refusals] == [
+        ("blocked", 60),
+        ("verification_in_progress", 770),
+        ("rate_limited", told.conversions[0].retry_after),
+        ("rate_limited", 470),
+    ]
+    assert [(entry.subject, entry.by) for entry in told.lists] == [("192.0.2.0/28", "ops")]
+    assert told.verification is not None
+    assert (told.verification.id, told.verification.status) == (live.id, Status.PENDING)
+    assert [(state.scope, state.used) for state in told.limits] == [
+        (Scope.NUMBER, 1), (Scope.IP, 1), (Scope.COUNTRY, 1), (Scope.PROVIDER, 0),
+    ]  # fmt: skip
+
+
+def test_what_explain_says_is_what_create_does(stage, clock) -> None:
+    verifications, calls, operator = stage
+    verifications.start("web", ASK)
+    calls.record(call_at(clock()))
+    clock.advance(60)
+
+    (refusal,) = operator.explain("ops", Subject(NUMBER.value, "192.0.2.1")).refusals
+    with pytest.raises(RateLimited) as refused:
+        verifications.start("web", ASK)
+
+    assert (refusal.code, refusal.retry_after) == (refused.value.code, refused.value.retry_after)
+    clock.advance(refusal.retry_after)
+    assert operator.explain("ops", Subject(NUMBER.value)).refusals == ()
+    assert verifications.start("web", ASK).created
+
+
+def test_unblock_lets_the_number_and_the_address_pass_at_once(stage, clock) -> None:
+    verifications, calls, operator = stage
+    verifications.start("web", ASK)
+    calls.record(call_at(clock()))
+    clock.advance(60)
+    for kind, subject in ((ListKind.NUMBER, NUMBER.value), (ListKind.NETWORK, "192.0.2.1")):
+        operator.put("ops", action=ListAction.BLOCK, kind=kind, subject=subject, reason="why", expires_in=600)
+    with pytest.raises(Blocked):
+        verifications.start("web", ASK)
+
+    undone = operator.unblock("ops", Subject(NUMBER.value, "192.0.2.1"), "ticket 1")
+
+    assert set(undone.limits) == {Scope.NUMBER, Scope.IP}
+    assert {entry.kind for entry in undone.lists} == {ListKind.NUMBER, ListKind.NETWORK}
+    assert verifications.start("web", ASK).created
+
+
+def test_one_limit_can_be_cleared_alone(stage, world, clock) -> None:
+    verifications, _, operator = stage
+    verifications.start("web", ASK)
+
+    undone = operator.unblock("ops", Subject(NUMBER.value, "192.0.2.1"), "why", scope=Scope.COUNTRY)
+
+    assert undone.limits == (Scope.COUNTRY,)
+    used = {state.scope: state.used for state in operator.explain("ops", Subject(NUMBER.value)).limits}
+    assert (used[Scope.NUMBER], used[Scope.COUNTRY]) == (1, 0)
+
+
+def test_nobody_clears_the_providers_ceiling(stage) -> None:
+    verifications, _, operator = stage
+    verifications.start("web", ASK)
+
+    operator.unblock("ops", Subject(NUMBER.value), "why", verification=True, conversion=True)
+
+    used = {state.scope: state.used for state in operator.explain("ops", Subject(NUMBER.value)).limits}
+    assert used == {Scope.NUMBER: 0, Scope.COUNTRY: 1, Scope.PROVIDER: 1}
+
+
+def test_an_operator_frees_a_number_that_somebody_squats_on(stage, clock) -> None:
+    verifications, calls, operator = stage
+    squatted = verifications.start("app", replace(ASK, client_ip=None)).verification
+    with pytest.raises(VerificationInProgress):
+        verifications.start("web", ASK)
+
+    undone = operator.unblock("ops", Subject(NUMBER.value), "why", verification=True)
+
+    assert undone.verification_canceled
+    canceled = verifications.get("app", squatted.id)
+    assert (canceled.status, canceled.reason) == (Status.CANCELED, Reason.BY_OPERATOR)
+    assert calls.record(call_at(clock())) is not Outcome.CONFIRMED
+    assert verifications.start("web", ASK).created
+    assert not operator.unblock(
+        "ops", Subject(OTHER_NUMBER.value), "why", verification=True
+    ).verification_canceled
+
+
+def test_a_tripped_guard_is_reset(stage, clock) -> None:
+    verifications, _, operator = stage
+    verifications.start("web", ASK)
+    clock.advance(200)
+    with pytest.raises(RateLimited):
+        verifications.start("web", Start(OTHER_NUMBER.value, "login"))
+
+    assert operator.unblock("ops", Subject(NUMBER.value), "why", conversion=True).conversions == 1
+
+    assert verifications.start("web", Start(OTHER_NUMBER.value, "login")).created
+
+
+def test_a_wider_block_survives_the_unblocking_of_one_number(stage) -> None:
+    verifications, _, operator = stage
+    operator.put(
+        "ops", action=ListAction.BLOCK, kind=ListKind.PREFIX, subject="+7999", reason="w", expires_in=60
+    )
+
+    assert operator.unblock("ops", Subject(NUMBER.value), "why").lists == ()
+    with pytest.raises(Blocked):
+        verifications.start("web", ASK)
+    operator.remove("ops", ListKind.PREFIX, "+7999", "why")
+    assert verifications.start("web", ASK).created
+    with pytest.raises(NotFound):
+        operator.remove("ops", ListKind.PREFIX, "+7999", "why")
+
+
+def test_the_lists_are_told_whole(stage, clock) -> None:
+    _, _, operator = stage
+    for lasting, subject in ((60, "+7800"), (600, "+7801")):
+        operator.put(
+            "ops",
+            action=ListAction.BLOCK,
+            kind=ListKind.PREFIX,
+            subject=subject,
+            reason="w",
+            expires_in=lasting,
+        )
+    assert {entry.subject for entry in operator.lists("ops")} == {"+7800", "+7801"}
+    clock.advance(60)
+    assert [entry.subject for entry in operator.lists("ops")] == ["+7801"]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda operator: operator.explain("ops", Subject()),
+        lambda operator: operator.explain("ops", Subject(client="nobody")),
+        lambda operator: operator.explain("ops", Subject(client_ip="192.0.2.0/24")),
+        lambda operator: operator.explain("ops", Subject("+7999")),
+        lambda operator: operator.unblock("ops", Subject(NUMBER.value), ""),
+        lambda operator: operator.unblock("ops", Subject(NUMBER.value), "x" * 201),
+        lambda operator: operator.put(
+            "ops", action=ListAction.BLOCK, kind=ListKind.PREFIX, subject="x", reason="w", expires_in=1
+        ),
+        lambda operator: operator.put(
+            "ops",
+            action=ListAction.BLOCK,
+            kind=ListKind.PREFIX,
+            subject="+7",
+            reason="w",
+            expires_in=367 * 86400,
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_not_audited(stage, world, act) -> None:
+    with pytest.raises((ValidationFailed, InvalidPhoneNumber)):
+        act(stage[2])
+
+    assert events(world) == []
+
+
+def test_every_transition_and_every_act_is_in_the_audit_stream(stage, world, clock) -> None:
+    verifications, calls, operator = stage
+    record = verifications.start("web", ASK).verification
+    calls.record(call_at(clock()))
+    verifications.consume("web", record.id, "login", "flow")
+    operator.unblock("ops", Subject(NUMBER.value), "why", conversion=True)
+    clock.advance(60)
+    second = verifications.start("web", ASK).verification
+    verifications.cancel("web", second.id)
+    operator.unblock("ops", Subject(NUMBER.value), "why", conversion=True)
+    third = verifications.start("web", ASK).verification
+    clock.advance(900)
+    verifications.get("web", third.id)
+    operator.explain("ops", Subject(OTHER_NUMBER.value))
+    operator.lists("ops")
+
+    life = [
+        "started", "verified", "consumed", "unblock", "started", "canceled", "unblock", "started", "expired",
+    ]  # fmt: skip
+    assert events(world, NUMBER.value) == life
+    assert events(world, OTHER_NUMBER.value) == ["explain"]
+    assert sorted(events(world)) == sorted([*life, "explain", "lists"])
+
+
+def test_an_act_that_cannot_be_audited_does_not_happen(stage, world, observer, clock) -> None:
+    class Full:
+        def append(self, entry: AuditEntry) -> None:
+            raise StoreUnavailable
+
+    verifications, _, _ = stage
+    record = verifications.start("web", ASK).verification
+    operator = operating(replace(world, audit=Full()), observer, clock, POLICY)
+
+    for act in (
+        lambda: operator.unblock("ops", Subject(NUMBER.value), "why", verification=True),
+        lambda: operator.put(
+            "ops", action=ListAction.BLOCK, kind=ListKind.PREFIX, subject="+7999", reason="w", expires_in=60
+        ),
+        lambda: operator.explain("ops", Subject(NUMBER.value)),
+        lambda: operator.lists("ops"),
+    ):
+        with pytest.raises(StoreUnavailable):
+            act()
+
+    assert verifications.get("web", record.id).status is Status.PENDING
+    assert world.lists.directory().entries == {}
+
+
+def test_a_transition_outlives_a_lost_audit_entry(world, provider, observer, clock) -> None:
+    class Full:
+        def append(self, entry: AuditEntry) -> None:
+            raise StoreUnavailable
+
+    verifications, calls = use_cases(replace(world, audit=Full()), provider, observer, clock)
+
+    record = verifications.start("web", ASK).verification
+    assert calls.record(call_at(clock())) is Outcome.CONFIRMED
+    assert verifications.consume("web", record.id, "login", "flow").status is Status.CONSUMED

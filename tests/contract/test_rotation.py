@@ -1,0 +1,191 @@
+"""The pepper rotates while replicas with the old and the new order of peppers run side by side."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from service.application.calls import Calls
+from service.application.explanation import Subject
+from service.application.ports import Answer, Begun
+from service.application.verifications import Start, Verifications
+from service.domain.call import Outcome
+from service.domain.errors import (
+    IdempotencyInFlight,
+    IdempotencyKeyReused,
+    RateLimited,
+    StoreUnavailable,
+    VerificationInProgress,
+)
+from service.domain.status import Status
+from service.domain.verification import Verification
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import NUMBER, call_at, operating, together, use_cases, with_limits
+from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
+
+ASK = Start(NUMBER.value, "login", "flow")
+STEPS = {
+    "old": (PEPPER,),
+    "old, knows new": (PEPPER, OTHER_PEPPER),
+    "new, knows old": (OTHER_PEPPER, PEPPER),
+    "new": (OTHER_PEPPER,),
+}
+
+
+@dataclass
+class Replica:
+    world: World
+    verifications: Verifications
+    calls: Calls
+
+
+@pytest.fixture
+def replicas(
+    real_world: World, provider: FakeProvider, observer: RecordingObserver, clock: FakeClock
+) -> Iterator[dict[str, Replica]]:
+    policy = with_limits(number=["5/10m"], client=["100/h"])
+    with ExitStack() as stack:
+        running = {}
+        for name, peppers in STEPS.items():
+            world = stack.enter_context(
+                redis_world(real_world.url, server=real_world.server, peppers=peppers)
+            )
+            running[name] = Replica(world, *use_cases(world, provider, observer, clock, policy))
+        yield running
+
+
+NEIGHBOURS = [
+    ("old", "old, knows new"),
+    ("old, knows new", "new, knows old"),
+    ("new, knows old", "old, knows new"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), NEIGHBOURS)
+def test_what_one_starts_the_other_finishes(replicas, clock, first, second) -> None:
+    one, other = replicas[first], replicas[second]
+    record = one.verifications.start("web", ASK).verification
+
+    assert not other.verifications.start("web", ASK).created
+    with pytest.raises(VerificationInProgress):
+        other.verifications.start("app", ASK)
+    assert other.calls.record(call_at(clock())) is Outcome.CONFIRMED
+    assert one.calls.record(call_at(clock())) is Outcome.REPEATED
+    assert one.verifications.consume("web", record.id, "login", "flow").status is Status.CONSUMED
+    with pytest.raises(VerificationInProgress):
+        other.verifications.start("app", ASK)
+    clock.advance(30)
+    assert other.verifications.start("app", ASK).created
+    with pytest.raises(VerificationInProgress):
+        one.verifications.start("web", ASK)
+
+
+def test_a_record_is_read_and_consumed_by_its_id_under_any_pepper(replicas, clock) -> None:
+    record = replicas["old"].verifications.start("web", ASK).verification
+    replicas["old"].calls.record(call_at(clock()))
+
+    assert replicas["new"].verifications.get("web", record.id).status is Status.VERIFIED
+    assert replicas["new"].verifications.consume("web", record.id, "login", "flow").id == record.id
+
+
+@pytest.mark.parametrize(("first", "second"), NEIGHBOURS)
+def test_a_call_used_under_one_pepper_is_used_under_the_other(replicas, clock, first, second) -> None:
+    """Also one that met nothing: it must not verify what is created a moment later."""
+    call = call_at(clock())
+    assert replicas[first].calls.record(call) is Outcome.UNMATCHED
+
+    replicas[second].verifications.start("web", ASK)
+
+    assert replicas[second].calls.record(call) is Outcome.REPEATED
+    assert replicas[first].calls.record(call) is Outcome.REPEATED
+
+
+@pytest.mark.parametrize("rounds", range(3))
+def test_of_simultaneous_creates_on_both_sides_one_wins(replicas, provider, rounds) -> None:
+    sides = [replicas["old, knows new"], replicas["new, knows old"]]
+
+    results = together(
+        30,
+        lambda index: sides[index % 2].verifications.start("web", Start(NUMBER.value, "login", f"r{index}")),
+    )
+
+    # Both sides may step back from each other; then nobody wins, and nobody is wrong.
+    won = [each for each in results if not isinstance(each, Exception)]
+    assert len(won) <= 1
+    assert {type(each) for each in results if isinstance(each, Exception)} <= {
+        VerificationInProgress,
+        StoreUnavailable,
+    }
+    assert len(provider.orders) == len(won)
+    live = [side.world.store.latest_of(NUMBER.value) for side in sides]
+    assert len({stored.verification.id for stored in live if stored}) <= 1
+
+
+def test_creates_one_after_another_alternate_between_the_sides(replicas, clock) -> None:
+    sides = [replicas["old, knows new"], replicas["new, knows old"]]
+    seen: list[Verification] = []
+    for index in range(5):
+        record = sides[index % 2].verifications.start("web", ASK).verification
+        seen.append(record)
+        assert sides[(index + 1) % 2].verifications.cancel("web", record.id).status is Status.CANCELED
+
+    assert len({record.id for record in seen}) == 5
+    with pytest.raises(RateLimited):
+        sides[1].verifications.start("web", ASK)
+    clock.advance(600)
+    assert sides[1].verifications.start("web", ASK).created
+
+
+def test_a_rotation_resets_no_limit_and_an_operator_sees_both_sides(replicas, observer, clock) -> None:
+    old, new = replicas["old, knows new"], replicas["new, knows old"]
+    for index in range(5):
+        side = (old, new)[index % 2]
+        side.verifications.cancel("web", side.verifications.start("web", ASK).verification.id)
+    for side in (old, new):
+        with pytest.raises(RateLimited) as refused:
+            side.verifications.start("web", ASK)
+        assert refused.value.retry_after == 600
+
+    operator = operating(new.world, observer, clock, with_limits(number=["5/10m"]))
+    (number, _) = operator.explain("ops", Subject(NUMBER.value)).limits
+    assert (number.used, number.remaining) == (5, 0)
+    operator.unblock("ops", Subject(NUMBER.value), "why")
+    assert old.verifications.start("web", ASK).created
+
+
+def test_an_idempotency_key_is_one_under_both_peppers(replicas) -> None:
+    old, new = (replicas[name].world.idempotency for name in ("old, knows new", "new, knows old"))
+    begun = old.begin("web", "POST /", "key", b"body")
+    assert isinstance(begun, Begun)
+    with pytest.raises(IdempotencyInFlight):
+        new.begin("web", "POST /", "key", b"body")
+    old.complete(begun, Answer(201, "{}", "/v1/x"), 60)
+
+    assert new.begin("web", "POST /", "key", b"body") == Answer(201, "{}", "/v1/x")
+    with pytest.raises(IdempotencyKeyReused):
+        new.begin("web", "POST /", "key", b"other")
+
+
+def test_the_audit_stream_of_a_number_spans_the_rotation(replicas, clock) -> None:
+
+    old, new = replicas["old, knows new"], replicas["new, knows old"]
+    record = old.verifications.start("web", ASK).verification
+    clock.advance(1)
+    new.verifications.cancel("web", record.id)
+
+    ages = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+    assert [e["event"] for e in new.world.audit.read(*ages, NUMBER.value)] == ["started", "canceled"]
+
+
+def test_a_repetition_across_the_last_step_is_still_known(replicas, clock) -> None:
+    """`new` alone may take over only when nothing of the old is live any more; marks of calls among it."""
+    new = replicas["new, knows old"]
+    record = new.verifications.start("web", ASK).verification
+    call = call_at(clock())
+    assert new.calls.record(call) is Outcome.CONFIRMED
+
+    assert replicas["new"].calls.record(call) is Outcome.REPEATED
+    assert replicas["new"].verifications.consume("web", record.id, "login", "flow").status is Status.CONSUMED

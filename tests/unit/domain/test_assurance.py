@@ -1,0 +1,18 @@
+import pytest
+
+from service.domain.assurance import Assurance, Attested, of_call
+
+TABLE = {"RU": Attested(Assurance.NETWORK, "somebody's word")}
+
+
+def test_a_region_that_nobody_vouches_for_is_only_asserted() -> None:
+    assert of_call("RU", TABLE) is Assurance.NETWORK
+    assert of_call("KZ", TABLE) is Assurance.ASSERTED
+    assert of_call("ZZ", {}) is Assurance.ASSERTED
+
+
+@pytest.mark.parametrize(("level", "reached"), [("asserted", 1), ("network", 2), ("roundtrip", 3)])
+def test_each_level_reaches_itself_and_those_below(level: str, reached: int) -> None:
+    assert [Assurance(level).reaches(each) for each in Assurance] == [True] * reached + [False] * (
+        3 - reached
+    )

@@ -1,0 +1,65 @@
+from service.domain.conversion import Bucket, Budget, Group, judge
+from service.domain.limits import Mode
+from tests.making import NOW, NUMBER, seconds
+
+BUDGET = Budget(
+    Group.PREFIX,
+    Mode.ENFORCE,
+    window_seconds=3000,
+    settle_seconds=300,
+    floor=10,
+    max_uncalled_share=0.5,
+    digits=5,
+)
+
+
+def ago(age: float, started: int, called: int = 0) -> Bucket:
+    return Bucket(BUDGET.bucket_of(NOW - seconds(age)), started, called)
+
+
+def test_numbers_are_grouped_by_country_or_by_their_first_digits() -> None:
+    assert BUDGET.subject(NUMBER, "RU") == "+79991"
+    assert Budget(Group.COUNTRY, Mode.ENFORCE).subject(NUMBER, "RU") == "RU"
+
+
+def test_a_window_has_thirty_buckets() -> None:
+    assert BUDGET.bucket_seconds == 100
+    assert Budget(Group.COUNTRY, Mode.ENFORCE, window_seconds=60).bucket_seconds == 2
+    assert BUDGET.bucket_of(NOW + seconds(99.9)) == BUDGET.bucket_of(NOW) == int(NOW.timestamp())
+    assert BUDGET.bucket_of(NOW + seconds(100)) == int(NOW.timestamp()) + 100
+
+
+def test_the_floor_and_the_share_must_both_be_passed() -> None:
+    assert not judge(BUDGET, [ago(1000, 10)], NOW).exceeded
+    assert judge(BUDGET, [ago(1000, 11)], NOW).exceeded
+    assert not judge(BUDGET, [ago(1000, 40, 20)], NOW).exceeded
+    assert judge(BUDGET, [ago(1000, 40, 19)], NOW).exceeded
+
+
+def test_those_who_may_still_call_are_not_counted() -> None:
+    assert not judge(BUDGET, [ago(300, 100)], NOW).exceeded
+    assert judge(BUDGET, [ago(400, 100)], NOW).exceeded
+
+
+def test_what_is_older_than_the_window_is_forgotten() -> None:
+    counted = judge(BUDGET, [ago(3000, 100), ago(3100, 7)], NOW)
+
+    assert (counted.started, counted.exceeded) == (100, True)
+    assert judge(BUDGET, [ago(3100, 100)], NOW).started == 0
+
+
+def test_it_says_when_enough_has_aged() -> None:
+    """Nothing else happening, the answer changes at that second and not before."""
+    buckets = [ago(2000, 12), ago(1000, 9)]
+
+    told = judge(BUDGET, buckets, NOW)
+
+    assert (told.uncalled, told.exceeded, told.retry_after) == (21, True, 1100)
+    assert judge(BUDGET, buckets, NOW + seconds(1099)).exceeded
+    assert not judge(BUDGET, buckets, NOW + seconds(1100)).exceeded
+
+
+def test_without_anything_nothing_is_wrong() -> None:
+    told = judge(BUDGET, [], NOW)
+
+    assert (told.started, told.called, told.exceeded, told.retry_after) == (0, 0, False, 0)
