@@ -1,7 +1,7 @@
 """The life of a verification as its client drives it: start, read, consume, cancel."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
 
@@ -106,7 +106,7 @@ class Verifications:
         if isinstance(reserved, Verification):
             return Started(reserved, created=False)
         try:
-            admitted = self._admission.spend(opened, request.client_ip, screened, now)
+            admitted = self._admission.spend(reserved.verification, request.client_ip, screened, now)
         except RateLimited:
             self._store.release(reserved, over, now)
             raise
@@ -215,6 +215,8 @@ class Verifications:
             reserved = self._store.reserve(opened, latest, now)
             if reserved is not None:
                 return reserved, latest
+            # A name of its own for each attempt: whoever saw the last one vanish must not take this for it.
+            opened = replace(opened, id=self._store.new_id(opened.phone_number))
         raise StoreUnavailable(retry_after=1)
 
     def _refuse_second(self, latest: Stored, requester: Requester, now: datetime) -> None:
