@@ -14,13 +14,14 @@ from gunicorn.http.wsgi import Response
 from gunicorn.workers.gthread import ThreadWorker
 
 from service.adapters.http.context import new_request_id
+from service.adapters.http.lingering import Lingering
 from service.adapters.http.problems import CONTENT_TYPE, STATUS_OF, document
 from service.application.context import request_id
 
 STALLED_SECONDS = 5
 """Between two pieces of one request, or of one answer."""
 
-REQUEST_SECONDS = 15
+REQUEST_SECONDS = 10
 """From the first byte of a request to the last of its body, however steadily they drip."""
 
 _REASONS = {400: "Bad Request", 500: "Internal Server Error"}
@@ -73,6 +74,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         util.write_error = self._write_error
         Response.default_headers = _headers_without_banner
         SocketUnreader.chunk = _bounded_chunk
+        util.close_graceful = Lingering().close
         for listener in self.sockets:
             # Accepted sockets inherit it (Linux): a client that stops in the middle of a request gives its
             # thread back. Python's own timeouts do not help, gthread resets them.

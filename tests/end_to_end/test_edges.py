@@ -1,0 +1,178 @@
+"""What meets the open network: headers, hosts, proxies, and clients that take their time."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from urllib.parse import urlsplit
+
+import pytest
+
+from service.adapters.http.gunicorn_worker import REQUEST_SECONDS
+from tests.end_to_end.conftest import Service, Starting
+from tests.redis_servers import free_port
+
+pytestmark = pytest.mark.slow
+
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def exchange(url: str, sent: bytes) -> bytes:
+    """Send bytes as they are; return whatever comes until the connection ends."""
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        connection.sendall(sent)
+        received = b""
+        with suppress(TimeoutError):
+            while piece := connection.recv(65536):
+                received += piece
+    return received
+
+
+def get(url: str, path: str, *headers: str) -> bytes:
+    lines = [f"GET {path} HTTP/1.1", *headers, "Connection: close", "", ""]
+    return exchange(url, "\r\n".join(lines).encode())
+
+
+@pytest.mark.parametrize("surface", ["api", "callback", "ops"])
+@pytest.mark.parametrize("path", ["/v1/verifications/x", "/callbacks/smsc", "/metrics", "/nothing"])
+def test_every_answer_carries_the_security_headers_and_no_banner(
+    service: Service, surface: str, path: str
+) -> None:
+    answer = service.ask("GET", getattr(service, surface) + path)
+
+    assert {name: answer.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
+    assert "Server" not in answer.headers
+    assert "X-Powered-By" not in answer.headers
+
+
+def test_not_even_an_unreadable_request_learns_what_serves(service: Service) -> None:
+    for url in (service.api, service.callback, service.ops):
+        answer = exchange(url, b"NONSENSE\r\n\r\n")
+        assert b" 400 " in answer.splitlines()[0]
+        assert b"gunicorn" not in answer.lower()
+        assert b"python" not in answer.lower()
+
+
+def test_only_our_names_are_answered_where_they_are_configured(starting: Starting) -> None:
+    service = starting(callback_port=str(free_port()), WAITCALL_TRUSTED_HOSTS="api.internal, .example.org")
+
+    def status(url: str, host: str) -> int:
+        return int(get(url, "/callbacks/smsc", f"Host: {host}").split()[1])
+
+    assert status(service.callback, "a.example.org") == 200
+    assert status(service.callback, "api.internal:8081") == 200
+    for host in ("evil.example", "example.org.evil.example", "127.0.0.1", "api.internal@evil", ""):
+        assert status(service.callback, host) == 400
+    refused = get(service.api, "/openapi.json", "Host: evil.example")
+    assert json.loads(refused.partition(b"\r\n\r\n")[2])["code"] == "invalid_request"
+    # Probes and scrapes name the pod.
+    assert int(get(service.ops, "/livez", "Host: 10.1.2.3:9090").split()[1]) == 200
+
+
+def remotes(service: Service) -> list[str]:
+    lines = (json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{"))
+    return [line["remote"] for line in lines if line.get("surface") == "callback"]
+
+
+def test_forwarded_addresses_count_only_behind_configured_proxies(starting: Starting) -> None:
+    direct = starting(callback_port=str(free_port()))
+    given = "X-Forwarded-For: 198.51.100.9, 203.0.113.5"
+    get(direct.callback, "/callbacks/smsc", "Host: x", given, "X-Forwarded-Host: evil.example")
+    assert remotes(direct) == ["127.0.0.1"]
+    direct.stop()
+
+    behind = starting(
+        callback_port=str(free_port()), WAITCALL_TRUSTED_HOPS="1", WAITCALL_TRUSTED_HOSTS="ours.example"
+    )
+    answer = get(behind.callback, "/callbacks/smsc", "Host: proxy", given, "X-Forwarded-Host: ours.example")
+    assert int(answer.split()[1]) == 200
+    assert remotes(behind)[-1:] == ["203.0.113.5"]
+
+
+@pytest.fixture
+def dripping(service: Service) -> Iterator[list[socket.socket]]:
+    parts = urlsplit(service.callback)
+    head = b"POST /callbacks/smsc HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n"
+    connections = [socket.create_connection((parts.hostname, parts.port), timeout=10) for _ in range(20)]
+    for index, connection in enumerate(connections):
+        connection.sendall(head if index % 2 else b"POST /callbacks/smsc HTTP/1.1\r\nX-A: ")
+    yield connections
+    for connection in connections:
+        connection.close()
+
+
+def test_a_request_that_drips_is_cut_off_in_bounded_time(
+    service: Service, dripping: list[socket.socket]
+) -> None:
+    """A byte a second keeps every timeout between two bytes happy; the whole request has one as well."""
+    began = time.monotonic()
+    open_ones = set(dripping)
+    while open_ones and time.monotonic() - began < REQUEST_SECONDS + 10:
+        for connection in list(open_ones):
+            try:
+                connection.sendall(b"a")
+                connection.settimeout(0.01)
+                with suppress(TimeoutError):
+                    if connection.recv(4096) == b"":
+                        open_ones.discard(connection)
+            except OSError:
+                open_ones.discard(connection)
+        time.sleep(0.5)
+
+    assert open_ones == set()
+    assert service.ask("GET", f"{service.ops}/readyz").status == 200
+
+
+def test_clients_that_never_close_keep_nobody_waiting(service: Service) -> None:
+    """Each has its whole answer and holds its half of the connection open; a hundred times that is enough
+    to stop a server that waits for them one after another."""
+    parts = urlsplit(service.callback)
+    held = []
+    for _ in range(100):
+        connection = socket.create_connection((parts.hostname, parts.port), timeout=10)
+        connection.sendall(b"GET /callbacks/smsc HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        held.append(connection)
+    answers = [connection.recv(4096).split()[1] for connection in held]
+
+    # Two workers and two seconds a connection would be 100 s; the client's own patience is the judge.
+    assert service.ask("GET", f"{service.callback}/callbacks/smsc", timeout=5).status == 200
+    assert service.ask("GET", f"{service.ops}/readyz", timeout=5).status == 200
+    assert answers == [b"200"] * 100
+    for connection in held:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /callbacks/smsc HTTP/1.1\r\nHost: x\r\n" + b"X-A: b\r\n" * 65 + b"\r\n",
+        b"GET /callbacks/smsc HTTP/1.1\r\nHost: x\r\nX-A: " + b"b" * 9000 + b"\r\n\r\n",
+        b"GET /callbacks/smsc?" + b"b" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /callbacks/smsc HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET /callbacks/smsc HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+    ],
+    ids=["many headers", "long header", "long line", "smuggling", "two hosts"],
+)
+def test_what_is_too_much_or_ambiguous_is_refused(service: Service, sent: bytes) -> None:
+    answer = exchange(service.callback, sent)
+
+    assert answer.split()[1] == b"400"
+
+
+def test_a_proxy_can_not_rewrite_the_path(service: Service) -> None:
+    answer = get(service.callback, "/nothing", "Host: x", "SCRIPT_NAME: /nothing", "Script-Name: /nothing")
+    assert answer.split()[1] in (b"400", b"404")
+    with closing(socket.socket()):
+        assert (
+            b" 404 "
+            in get(service.callback, "/metrics", "Host: x", "X-Forwarded-Prefix: /metrics").splitlines()[0]
+        )

@@ -1,0 +1,191 @@
+"""Secrets, keys, pepper and policy rotate under a running load, by SIGHUP: nothing fails, nothing is lost."""
+
+import hashlib
+import json
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from tests.end_to_end.conftest import POLICY, Service, Starting
+from tests.redis_servers import wait_for
+
+pytestmark = pytest.mark.slow
+
+KEYS = {"old": "an-old-key-of-web-that-is-long-enough", "new": "a-new-key-of-web-that-is-long-enough"}
+SECRETS = {"old": "callback-secret-old", "new": "callback-secret-new"}
+PEPPERS = {"old": "o" * 32, "new": "n" * 32}
+NAMES = ("API_KEYS", "CALLBACK_SECRETS", "KEY_PEPPER", "KEY_PEPPER_OTHER")
+NEVER = 60
+
+
+def pairs(*which: str) -> str:
+    return ",".join(f"web={hashlib.sha256(KEYS[each].encode()).hexdigest()}" for each in which)
+
+
+@dataclass
+class Load:
+    """Callers that live whole verifications, over connections that they keep."""
+
+    service: Service
+    key: str = KEYS["old"]
+    secret: str = SECRETS["old"]
+    numbers: Iterator[int] = field(default_factory=lambda: iter(count(79990000000)))
+    journeys: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def live(self) -> None:
+        http = urllib3.PoolManager(retries=False, maxsize=1)
+        while not self.stopped.is_set():
+            with self.lock:
+                phone = next(self.numbers)
+            try:
+                failed = self._journey(http, phone)
+            except Exception as error:  # noqa: BLE001  a cut connection is a failure like others
+                failed = repr(error)
+            with self.lock:
+                self.journeys["failed" if failed else "done"] += 1
+                if failed:
+                    self.failures.append(failed)
+
+    def _journey(self, http: urllib3.PoolManager, phone: int) -> str | None:
+        created = self._ask(
+            http, "POST", "", {"phone_number": f"+{phone}", "purpose": "login", "reference": "r"}
+        )
+        if created.status != 201:
+            return f"create {created.status} {created.data!r}"
+        path = f"/{created.json()['id']}"
+        ts = int(time.time())
+        digest = hashlib.sha1(f"{phone}:{ts}:{self.secret}".encode()).hexdigest()
+        fields = {"waitcall": "1", "phone": str(phone), "ts": str(ts), "sha1": digest}
+        called = http.request(
+            "POST", f"{self.service.callback}/callbacks/smsc", fields=fields, encode_multipart=False
+        )
+        if called.status != 200:
+            return f"callback {called.status} {called.data!r}"
+        read = self._ask(http, "GET", f"{path}?wait=5")
+        if read.status != 200 or read.json()["status"] != "verified":
+            return f"read {read.status} {read.data!r}"
+        consumed = self._ask(http, "POST", f"{path}/consume", {"purpose": "login", "reference": "r"})
+        return None if consumed.status == 200 else f"consume {consumed.status} {consumed.data!r}"
+
+    def _ask(self, http: urllib3.PoolManager, method: str, path: str, body: object = None):
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        url = f"{self.service.api}/v1/verifications{path}"
+        return http.request(method, url, body=json.dumps(body) if body else None, headers=headers)
+
+    def pass_through(self, journeys: int = 12) -> None:
+        """Until so many more are done: each caller has lived at least one wholly within this stage."""
+        goal = self.journeys.total() + journeys
+        wait_for(lambda: self.journeys.total() >= goal or bool(self.failures), NEVER)
+
+
+@contextmanager
+def under_load(service: Service) -> Iterator[Load]:
+    load = Load(service)
+    threads = [threading.Thread(target=load.live) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield load
+    finally:
+        load.stopped.set()
+        for thread in threads:
+            thread.join()
+
+
+def reload(service: Service) -> None:
+    """SIGHUP, until the last of the old workers has left."""
+    old = set(service.workers())
+    service.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: not old & set(service.workers()) and len(service.workers()) == 2, NEVER)
+
+
+@pytest.fixture
+def rotating(starting: Starting, tmp_path: Path):
+    def write(**values: str) -> None:
+        for name, value in values.items():
+            (tmp_path / name).write_text(value + "\n")
+
+    write(
+        API_KEYS=pairs("old"),
+        CALLBACK_SECRETS=SECRETS["old"],
+        KEY_PEPPER=PEPPERS["old"],
+        KEY_PEPPER_OTHER="",
+    )
+    files = {f"WAITCALL_{name}_FILE": str(tmp_path / name) for name in NAMES}
+    service = starting(**files, **{f"WAITCALL_{name}": "" for name in NAMES})
+    return service, write
+
+
+def test_everything_rotates_and_nobody_notices(rotating) -> None:
+    service, write = rotating
+    with under_load(service) as load:
+        load.pass_through()
+        # Everything new is known beside the old.
+        write(
+            API_KEYS=pairs("old", "new"),
+            CALLBACK_SECRETS=f"{SECRETS['new']},{SECRETS['old']}",
+            KEY_PEPPER_OTHER=PEPPERS["new"],
+        )
+        reload(service)
+        load.pass_through()
+        # The other sides switch, one after the other; the new pepper comes first.
+        load.key = KEYS["new"]
+        load.secret = SECRETS["new"]
+        write(KEY_PEPPER=PEPPERS["new"], KEY_PEPPER_OTHER=PEPPERS["old"])
+        reload(service)
+        load.pass_through(24)
+        # Nothing of the old is live any more.
+        write(API_KEYS=pairs("new"), CALLBACK_SECRETS=SECRETS["new"], KEY_PEPPER_OTHER="")
+        reload(service)
+        load.pass_through()
+
+    assert load.failures == []
+    assert load.journeys["done"] >= 60
+    stale = {"Authorization": f"Bearer {KEYS['old']}"}
+    assert service.ask("GET", f"{service.api}/v1/verifications/x", **stale).status == 401
+    ts = int(time.time())
+    digest = hashlib.sha1(f"79990000000:{ts}:{SECRETS['old']}".encode()).hexdigest()
+    forged = f"{service.callback}/callbacks/smsc?waitcall=1&phone=79990000000&ts={ts}&sha1={digest}"
+    assert service.ask("GET", forged).status == 403
+
+
+def test_broken_settings_are_refused_by_name_and_change_nothing(rotating) -> None:
+    service, write = rotating
+    workers = set(service.workers())
+    with under_load(service) as load:
+        write(CALLBACK_SECRETS="short", API_KEYS="web=nonsense")
+        service.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "SIGHUP refused" in service.log.read_text(), NEVER)
+        load.pass_through()
+
+    assert load.failures == []
+    assert set(service.workers()) == workers
+    told = service.log.read_text()
+    for name in ("WAITCALL_CALLBACK_SECRETS", "WAITCALL_API_KEYS"):
+        assert f"all stays as it was: {name}" in told
+    write(CALLBACK_SECRETS=SECRETS["old"], API_KEYS=pairs("old"))
+    reload(service)
+    assert not workers & set(service.workers())
+
+
+def test_the_policy_is_read_again(starting: Starting, tmp_path: Path) -> None:
+    service = starting()
+    assert service.create("+79991234567", purpose="signup").status == 422
+
+    policy = POLICY.replace("[purposes.login]", "[purposes.login]\n[purposes.signup]")
+    (tmp_path / "policy.toml").write_text(policy.replace('["login"]', '["login", "signup"]'))
+    reload(service)
+
+    assert service.create("+79991234567", purpose="signup").status == 201
