@@ -161,6 +161,11 @@ class _Core:
 def configure_logging(settings: Settings) -> None:
     """JSON lines for the whole process, and what an operator should know at start."""
     logging.config.dictConfig(logging_config(settings.log_level))
+    warn_of_weaknesses(settings)
+
+
+def warn_of_weaknesses(settings: Settings) -> None:
+    """Name what the settings allow and should not."""
     if settings.callback_hash == "crc32":
         _log.warning("WAITCALL_CALLBACK_HASH=crc32 is forgeable: use sha1 or md5")
     reset = settings.policy.purposes.get(PASSWORD_RESET)

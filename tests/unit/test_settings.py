@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.bootstrap import warn_of_weaknesses
 from service.domain.limits import Limit, Scope
 from service.domain.policy import OnConcurrent
 from service.settings import SettingsMistakes, load_settings
@@ -242,3 +243,68 @@ def test_limits_can_be_set_and_switched_off(sound: dict[str, str], policy_path: 
 
     assert limits[Scope.NUMBER] == ()
     assert limits[Scope.GLOBAL] == (Limit(100, 3600), Limit(1000, 86400))
+
+
+def test_the_edges_trust_nobody_unless_told(sound: dict[str, str]) -> None:
+    settings = load_settings(sound)
+    assert (settings.trusted_hosts, settings.trusted_hops, settings.key_pepper_other) == ((), 0, None)
+
+    told = load_settings(
+        sound
+        | {
+            "WAITCALL_TRUSTED_HOSTS": "A.example, .b.example",
+            "WAITCALL_TRUSTED_HOPS": "2",
+            "WAITCALL_KEY_PEPPER_OTHER": "q" * 32,
+        }
+    )
+    assert (told.trusted_hosts, told.trusted_hops) == (("a.example", ".b.example"), 2)
+    assert told.key_pepper_other is not None
+    assert told.key_pepper_other.reveal() == "q" * 32
+    assert "q" * 32 not in repr(told)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRUSTED_HOSTS", "a.example:8080"),
+        ("TRUSTED_HOSTS", "*"),
+        ("TRUSTED_HOPS", "11"),
+        ("TRUSTED_HOPS", "-1"),
+        ("KEY_PEPPER_OTHER", "short"),
+        ("KEY_PEPPER_OTHER", "p" * 32),
+        ("KEY_PEPPER_OTHER", "dev-pepper-that-hashes-numbers-into-key-names"),
+    ],
+)
+def test_a_wrong_edge_or_pepper_is_named(sound: dict[str, str], name: str, value: str) -> None:
+    (mistake,) = mistakes_of(sound | {f"WAITCALL_{name}": value})
+
+    assert mistake.startswith(f"WAITCALL_{name}:")
+
+
+@pytest.mark.parametrize(
+    ("purposes", "warned"),
+    [
+        ("[purposes.password_reset]", True),
+        ('[purposes.password_reset]\nmin_assurance = "asserted"', True),
+        ('[purposes.password_reset]\nmin_assurance = "network"', False),
+        ('[purposes.password_reset]\nmin_assurance = "roundtrip"', False),
+        ('[purposes.signup]\nmin_assurance = "asserted"', False),
+    ],
+)
+def test_a_loose_password_reset_is_warned_of_at_start(
+    sound: dict[str, str], policy_path: Path, caplog: pytest.LogCaptureFixture, purposes: str, warned: bool
+) -> None:
+    policy_path.write_text(POLICY + purposes)
+
+    warn_of_weaknesses(load_settings(sound))
+
+    assert ("password_reset" in caplog.text) is warned
+
+
+def test_a_forgeable_hash_is_warned_of_at_start(
+    sound: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_of_weaknesses(load_settings(sound))
+    assert caplog.text == ""
+    warn_of_weaknesses(load_settings(sound | {"WAITCALL_CALLBACK_HASH": "crc32"}))
+    assert "crc32 is forgeable" in caplog.text

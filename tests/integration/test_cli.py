@@ -1,0 +1,140 @@
+"""The operator's commands against a real Valkey, with the settings of the service."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from service.cli import main
+from tests.fakes.clock import FakeClock
+from tests.integration.conftest import KEY, POLICY, Running
+
+NUMBER = "+79991234567"
+LIMITED = POLICY.replace("number = []", 'number = ["1/10m"]')
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def running(starting, clock: FakeClock) -> Running:
+    # The command line has the production clock.
+    clock.now = datetime.now(UTC)
+    return starting(LIMITED)
+
+
+@pytest.fixture
+def cli(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    settings = {
+        "REDIS_URL": running.redis.url,
+        "SMSC_APIKEY": "sim-apikey",
+        "CALLBACK_SECRETS": "callback-secret-1",
+        "API_KEYS": f"web={hashlib.sha256(KEY.encode()).hexdigest()}",
+        "KEY_PEPPER": "p" * 32,
+        "POLICY": str(tmp_path / "policy.toml"),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"WAITCALL_{name}", value)
+
+    def run(*words: str, given: str | None = None, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, [*words], input=given)
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+def test_an_operator_finds_out_why_and_undoes_it(running: Running, cli: Cli) -> None:
+    made = running.create().get_json()
+    running.delete(f"/v1/verifications/{made['id']}")
+    assert running.create().status_code == 429
+
+    told = json.loads(cli("explain", NUMBER).stdout)
+    (refusal,) = told["refusals"]
+    assert (refusal["code"], refusal["detail"]) == ("rate_limited", "number 1/10m")
+    undone = json.loads(cli("unblock", "-", "--reason", "ticket 1", given=NUMBER + "\n").stdout)
+    assert undone["limits"] == ["number"]
+    assert running.create().status_code == 201
+
+
+def test_an_operator_blocks_and_unblocks(running: Running, cli: Cli) -> None:
+    entry = json.loads(
+        cli("block", "--prefix", "+7999", "--for", "2h", "--reason", "x", "--operator", "anna").stdout
+    )
+    assert (entry["action"], entry["by"]) == ("block", "anna")
+    assert running.create().status_code == 403
+    cli("block", NUMBER, "--allow", "--reason", "vip")
+    assert running.create().status_code == 201
+    assert {each["subject"] for each in json.loads(cli("lists").stdout)["lists"]} == {"+7999", NUMBER}
+    cli("unblock", "--prefix", "+7999", "--reason", "over")
+    assert [each["subject"] for each in json.loads(cli("lists").stdout)["lists"]] == [NUMBER]
+
+
+def test_the_audit_stream_is_exported_as_json_lines(running: Running, cli: Cli) -> None:
+    running.create(client_ip="192.0.2.1")
+    cli("explain", NUMBER, "--operator", "anna")
+    cli("block", "--network", "192.0.2.0/24", "--reason", "a flood", "--operator", "anna")
+
+    exported = cli("audit", "export", "--operator", "boris").stdout
+    lines = [json.loads(line) for line in exported.splitlines()]
+
+    assert {(each["event"], each["actor"]) for each in lines} == {
+        ("started", "client:web"),
+        ("explain", "operator:anna"),
+        ("block", "operator:anna"),
+        ("export", "operator:boris"),
+    }
+    assert NUMBER[1:] not in exported
+    assert {"number_hash", "verification_hash", "client", "purpose", "region"} <= set(lines[0])
+    (block,) = [each for each in lines if each["event"] == "block"]
+    assert (block["subject"], block["reason"]) == ("192.0.2.0/24", "a flood")
+    of_number = cli("audit", "export", "--number", "-", given=NUMBER + "\n").stdout.splitlines()
+    assert {json.loads(line)["event"] for line in of_number} == {"started", "explain", "export"}
+    assert cli("audit", "export", "--since", "2030-01-01").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["explain"], 1, "Name a phone_number"),
+        (["explain", "+7999"], 1, "invalid_phone_number"),
+        (["unblock", NUMBER], 2, "--reason"),
+        (["unblock", NUMBER, "--scope", "provider", "--reason", "x"], 2, "provider"),
+        (["unblock", "--prefix", "+7800", "--reason", "x"], 1, "not_found"),
+        (["block", "--reason", "x"], 2, "Name one"),
+        (["block", NUMBER, "--prefix", "+7", "--reason", "x"], 2, "Name one"),
+        (["block", NUMBER, "--for", "soon", "--reason", "x"], 2, "12h"),
+        (["block", NUMBER, "--for", "400d", "--reason", "x"], 1, "expires_in"),
+        (["block", "--network", "nowhere", "--reason", "x"], 1, "network"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_words(cli: Cli, words: list[str], code: int, said: str) -> None:
+    assert said in cli(*words, code=code).output
+
+
+def test_a_key_is_hashed_and_tried_from_standard_input(cli: Cli) -> None:
+    key = "a-key-that-somebody-made-elsewhere"
+    pair = cli("keys", "hash", "web", given=key + "\n").stdout
+    assert pair.strip() == f"WAITCALL_API_KEYS: web={hashlib.sha256(key.encode()).hexdigest()}"
+
+    told = cli("keys", "check", given=KEY + "\n").stdout
+    assert "client:   web" in told
+    assert "scopes:   consume, create, read" in told
+    assert "nobody" in cli("keys", "check", given=key + "\n", code=1).output
+    assert "32 characters" in cli("keys", "hash", "web", given="short\n", code=1).output
+
+
+def test_redis_away_is_one_line_and_exit_1(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAITCALL_REDIS_URL", "redis://127.0.0.1:1/0")
+
+    told = cli("explain", NUMBER, code=1).output
+    assert told.startswith("Error: store_unavailable")
+    assert len(told.splitlines()) == 1
+
+
+def test_broken_settings_exit_2_by_name(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAITCALL_KEY_PEPPER", "short")
+
+    assert "WAITCALL_KEY_PEPPER" in cli("explain", NUMBER, code=2).output

@@ -1,0 +1,150 @@
+"""The policy's newer tables: what is said is read, what is wrong is named."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from service.domain.assurance import Assurance, Attested
+from service.domain.conversion import Budget, Group
+from service.domain.limits import Limit, Mode, Scope
+from service.domain.lists import ListAction, ListEntry, ListKind
+from service.domain.policy import CLIENT_PERMISSIONS, Audit, Permission
+from service.policy_file import PolicyMistakes, read_policy
+
+BASE = """
+dial_regions = ["RU"]
+[purposes.login]
+[clients.web]
+purposes = ["login"]
+"""
+
+
+def read(tmp_path: Path, text: str):
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    return read_policy(str(path))
+
+
+def test_what_is_left_out_guards_and_allows_nothing_new(tmp_path: Path) -> None:
+    policy = read(tmp_path, BASE)
+
+    assert policy.clients["web"].scopes == CLIENT_PERMISSIONS
+    assert (policy.conversion, policy.lists, dict(policy.assurance)) == ((), (), {})
+    assert policy.audit == Audit(100_000, 90 * 86400, log=False)
+    assert policy.purposes["login"].min_assurance is Assurance.ASSERTED
+    assert policy.limits_of(Scope.READ, "web") == ()
+
+
+def test_everything_that_may_be_said_is_read(tmp_path: Path) -> None:
+    policy = read(
+        tmp_path,
+        BASE
+        + """
+scopes = ["create", "read"]
+limits = {client = ["3/m"], read = ["600/m"], consume = []}
+[clients.ops]
+purposes = []
+scopes = ["operate"]
+[limits]
+network = ["5/h record_only", "50/d"]
+read = ["10/s"]
+[conversion.country]
+mode = "record_only"
+[conversion.prefix]
+mode = "enforce"
+window_seconds = 600
+settle_seconds = 60
+floor = 5
+max_uncalled_share = 0.25
+digits = 6
+[[lists]]
+action = "block"
+prefix = "+7800"
+reason = "toll-free"
+[[lists]]
+action = "allow"
+network = "192.0.2.7"
+reason = "the test rig"
+expires_at = 2027-01-01T00:00:00Z
+[assurance.RU]
+level = "network"
+source = "a law"
+[audit]
+max_entries = 5000
+retention_seconds = 86400
+log = true
+""",
+    )
+
+    web = policy.clients["web"]
+    assert web.scopes == {Permission.CREATE, Permission.READ}
+    assert policy.limits_of(Scope.CLIENT, "web") == (Limit(3, 60),)
+    assert (policy.limits_of(Scope.READ, "web"), policy.limits_of(Scope.READ, "ops")) == (
+        (Limit(600, 60),),
+        (Limit(10, 1),),
+    )
+    assert policy.limits[Scope.NETWORK] == (Limit(5, 3600, Mode.RECORD_ONLY), Limit(50, 86400))
+    assert policy.limits[Scope.NUMBER] == (Limit(5, 600),)
+    assert policy.conversion == (
+        Budget(Group.COUNTRY, Mode.RECORD_ONLY),
+        Budget(Group.PREFIX, Mode.ENFORCE, 600, 60, 5, 0.25, 6),
+    )
+    assert policy.lists == (
+        ListEntry(ListAction.BLOCK, ListKind.PREFIX, "+7800", "toll-free"),
+        ListEntry(
+            ListAction.ALLOW,
+            ListKind.NETWORK,
+            "192.0.2.7/32",
+            "the test rig",
+            expires_at=datetime(2027, 1, 1, tzinfo=UTC),
+        ),
+    )
+    assert policy.assurance == {"RU": Attested(Assurance.NETWORK, "a law")}
+    assert policy.audit == Audit(5000, 86400, log=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("scopes = []", "clients.web.scopes"),
+        ('scopes = ["admin"]', "clients.web.scopes"),
+        ('limits = {number = ["1/m"]}', "clients.web.limits.number"),
+        ("[clients.ops]\npurposes = []", "clients.ops.purposes"),
+        ('[limits]\nip = ["5/h maybe"]', "limits.ip"),
+        ('[conversion.prefix]\nmode = "enforce"', "conversion.prefix.digits"),
+        ('[conversion.country]\nmode = "off"', "conversion.country.mode"),
+        ('[conversion.country]\nmode = "enforce"\ndigits = 5', "conversion.country.digits"),
+        ('[conversion.country]\nmode = "enforce"\nmax_uncalled_share = 1.5', "max_uncalled_share"),
+        (
+            '[conversion.country]\nmode = "enforce"\nwindow_seconds = 100\nsettle_seconds = 100',
+            "conversion.country.settle_seconds",
+        ),
+        ('[conversion.everybody]\nmode = "enforce"', "conversion.everybody"),
+        ('[[lists]]\naction = "block"\nreason = "x"', "lists"),
+        ('[[lists]]\naction = "block"\nprefix = "7800"\nreason = "x"', "lists.0.prefix"),
+        ('[[lists]]\naction = "block"\nprefix = "+7"\nnumber = "+79991234567"\nreason = "x"', "lists"),
+        ('[[lists]]\naction = "block"\nprefix = "+7"', "lists.0.reason"),
+        ('[[lists]]\naction = "block"\nprefix = "+7"\nreason = "x"\nexpires_at = "2027"', "expires_at"),
+        ('[[lists]]\naction = "block"\nprefix = "+7"\nreason = "x"\nexpires_at = 2027-01-01', "expires_at"),
+        ('[assurance.RU]\nlevel = "network"', "assurance.RU.source"),
+        ('[assurance.RU]\nlevel = "roundtrip"\nsource = "x"', "assurance.RU.level"),
+        ('[assurance.Russia]\nlevel = "network"\nsource = "x"', "assurance.Russia"),
+        ("[audit]\nmax_entries = 1", "audit.max_entries"),
+        ("[audit]\nretention_seconds = 60", "audit.retention_seconds"),
+    ],
+)
+def test_each_mistake_is_named(tmp_path: Path, wrong: str, named: str) -> None:
+    with pytest.raises(PolicyMistakes) as found:
+        read(tmp_path, BASE + wrong + "\n")
+
+    assert named in str(found.value)
+
+
+def test_the_shipped_policy_is_sound_and_strict() -> None:
+    policy = read_policy(str(Path(__file__).resolve().parents[2] / "config/policy.toml"))
+
+    assert policy.purposes["password_reset"].min_assurance is Assurance.NETWORK
+    assert policy.assurance["RU"].assurance is Assurance.NETWORK
+    assert policy.clients["operator"].scopes == {Permission.OPERATE}
+    assert all(budget.mode is Mode.RECORD_ONLY for budget in policy.conversion)
