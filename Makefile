@@ -54,8 +54,24 @@ types: install ## strict types
 imports: install ## the floors of docs/architecture.md
 	@$(BIN)/lint-imports
 
+.PHONY: threats
+threats: install ## the tests that docs/threats.md names, and no other
+	@$(BIN)/python -m tests.threats
+
+.PHONY: attack
+attack: install ## the attacker's script against the running service; writes docs/attacks.md
+	@$(BIN)/python -m pytest -q tests/end_to_end/test_attacks.py --record-attacks
+
+.PHONY: security
+security: install ## bandit over the code; pip-audit over the locked dependencies, where its data can be reached
+	@$(BIN)/bandit -q -r service config
+	@# Outside the service: starting processes (B404, B603, B607) and asking loopback (B310) is their job; B311: seeded dice;
+	@# B324: the provider's hash; B406: escape() writes XML, nothing is parsed.
+	@$(BIN)/bandit -q -r development simulator benchmarks --skip B310,B311,B324,B404,B406,B603,B607
+	@$(BIN)/python -m development.audit
+
 .PHONY: check
-check: lint types imports test ## everything that CI runs
+check: lint types imports security test ## everything that CI runs
 
 .PHONY: bench-isolation
 bench-isolation: install ## reads and callbacks while the provider holds 100 creates, against idle (3 minutes)

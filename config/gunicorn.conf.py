@@ -45,7 +45,8 @@ forwarded_allow_ips = ""
 accesslog = None
 logconfig_dict = logging_config(_settings.log_level)
 # Memory-backed where there is one: a slow disk must not look like a hung worker.
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  gunicorn's own advice
+_shared_memory = "/dev/shm"  # noqa: S108  # nosec B108  # gunicorn's own advice; it opens unlinked files there
+worker_tmp_dir = _shared_memory if os.access(_shared_memory, os.W_OK) else None
 # No control socket: nothing of ours talks to it, and a read-only root has no place for it.
 control_socket_disable = True
 

@@ -43,7 +43,7 @@ from service.sweeper import Sweeper
 MAX_ORDERS_IN_FLIGHT = 128
 MAX_WAITING = 320
 MAX_REDIS_CONNECTIONS = 600
-PASSWORD_RESET = "password_reset"  # noqa: S105  a purpose
+PASSWORD_RESET = "password_reset"  # noqa: S105  # nosec B105  # a purpose, no password
 
 _log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ class Sweeper:
         self._stopping.set()
 
     def _run(self) -> None:
-        while not self._stopping.wait(INTERVAL_SECONDS * random.uniform(0.5, 1.5)):  # noqa: S311  jitter
+        while not self._stopping.wait(INTERVAL_SECONDS * random.uniform(0.5, 1.5)):  # noqa: S311  # nosec B311  # jitter, no secret
             try:
                 self._sweep()
             except StoreUnavailable:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests import threats
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.redis_servers import Cluster, Sentinel, Server, binary
@@ -74,3 +75,12 @@ def provider() -> FakeProvider:
 @pytest.fixture
 def observer() -> RecordingObserver:
     return RecordingObserver()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-attacks", action="store_true", help="write docs/attacks.md (make attack)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if threats.holds(config):
+        config.pluginmanager.register(threats.HeldToThePage())

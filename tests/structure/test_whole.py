@@ -18,6 +18,7 @@ from service.domain import errors
 from service.domain.errors import ServiceError
 from service.domain.policy import Permission
 from service.settings import load_settings
+from tests import threats
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -141,6 +142,33 @@ def test_scripts_are_small_explained_and_leave_nothing_immortal(script: Path) ->
             assert "'PX'" in command
     if {"ZADD", "HSET", "HINCRBY", "XADD"} & set(re.findall(r"'([A-Z]+)'", code)):
         assert "PEXPIRE" in code
+
+
+def test_no_finding_is_suppressed_without_its_number_and_a_reason() -> None:
+    for folder in ("service", "config", "development", "simulator", "benchmarks"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for line in path.read_text().splitlines():
+                if "nosec" in line:
+                    assert re.search(r"# nosec B\d{3}  # \w.{8,}", line), f"{path.name}: {line}"
+
+
+@pytest.mark.parametrize("line", ["flask", "flask>=3", "flask==3.1", "flask==3.1 --hash=md5:aa"])
+def test_a_loose_line_of_a_lock_file_is_found(line: str) -> None:
+    from development.audit import loose_lines  # noqa: PLC0415
+
+    sound = "click==8.5 \\\n    --hash=sha256:aa\n"
+    assert loose_lines(sound) == []
+    assert loose_lines(sound + line + "\n") == [line.split(maxsplit=1)[0]]
+
+
+def test_every_threat_has_its_row_and_each_row_tests_that_exist() -> None:
+    """`make threats` runs them; this finds a row that lost its tests without running anything."""
+    found = threats.rows((ROOT / "docs/threats.md").read_text())
+    assert [name for name in threats.IDS if not found.get(name)] == []
+    for tests in found.values():
+        for test in tests:
+            file, _, name = test.partition("::")
+            assert f"def {name}(" in (ROOT / file).read_text(), test
 
 
 def test_functions_and_files_stay_small() -> None:

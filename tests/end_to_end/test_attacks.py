@@ -1,0 +1,54 @@
+"""The attacker's script against gunicorn, Valkey and the provider simulator: nothing of it succeeds."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from simulator.server import Simulator
+from tests.end_to_end.attacker import APP_KEY, POLICY, Attacker, Attempt
+from tests.end_to_end.conftest import KEY, ROOT, Service, Starting
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def attacked(starting: Starting, simulator: Simulator) -> Iterator[Service]:
+    simulator.exchange.reset()
+    keys = {"web": KEY, "app": APP_KEY}
+    pairs = ",".join(f"{name}={hashlib.sha256(key.encode()).hexdigest()}" for name, key in keys.items())
+    yield starting(policy=POLICY, WAITCALL_API_KEYS=pairs)
+    simulator.faults.load([], None)
+
+
+def record(attempts: list[Attempt]) -> str:
+    """docs/attacks.md."""
+    lines = [
+        "# A recorded run of the attacker's script",
+        "",
+        "`make attack` starts gunicorn with two workers, Valkey and the provider simulator, tries each of these, and writes",
+        "this page. `tests/end_to_end/attacker.py` is the script; `make test` runs it every time and fails if one succeeds.",
+        "",
+    ]
+    for index, attempt in enumerate(attempts, 1):
+        end = "**succeeded**" if attempt.won else "failed"
+        lines += [f"## {index}. {attempt.threat}: {attempt.name}", ""]
+        lines += [f"- {step}" for step in attempt.told]
+        lines += ["", f"The attack {end}.", ""]
+    return "\n".join(lines)
+
+
+def test_no_attack_of_the_script_succeeds(
+    attacked: Service, simulator: Simulator, request: pytest.FixtureRequest
+) -> None:
+    attempts = list(Attacker(attacked, simulator).all())
+
+    assert [f"{each.name}: {each.told}" for each in attempts if each.won] == []
+    assert [each.name for each in attempts if not each.told] == []
+    page = ROOT / "docs/attacks.md"
+    if request.config.getoption("--record-attacks"):
+        page.write_text(record(attempts))
+    headings = re.findall(r"^## \d+\. (T\d+: .+)$", page.read_text(), re.MULTILINE)
+    assert headings == [f"{each.threat}: {each.name}" for each in attempts]
+    assert page.read_text().count("The attack failed.") == len(attempts)

@@ -1,0 +1,55 @@
+"""Every test that docs/threats.md names is run, and passes.
+
+``python -m tests.threats`` runs those alone. A whole run of the suite holds itself to the page as well, so that
+nothing runs twice: a named test that is missing, or skipped in all of its forms, fails the run.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).resolve().parent.parent / "docs/threats.md"
+IDS = [f"T{number}" for number in range(1, 17)]
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """Threat id to the tests of its row; the row without an id is ``more``."""
+    lines = re.findall(r"^\| (T\d+|) \|(.*)$", text, re.MULTILINE)
+    ids = [name for name, _ in lines]
+    assert len(ids) == len(set(ids)), "a threat stands twice"
+    return {name or "more": re.findall(r"`(tests/[^`]+::\w+)`", line) for name, line in lines}
+
+
+def named() -> set[str]:
+    return {test for tests in rows(PAGE.read_text()).values() for test in tests}
+
+
+class HeldToThePage:
+    """A pytest plugin."""
+
+    def __init__(self) -> None:
+        self._passed: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed:
+            self._passed.add(report.nodeid.partition("[")[0])
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        without = sorted(named() - self._passed)
+        for test in without:
+            sys.stderr.write(f"\ndocs/threats.md names {test}, which did not pass\n")
+        if without:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def holds(config: pytest.Config) -> bool:
+    """Whether this run is one of everything."""
+    whole = not config.args or config.args == config.getini("testpaths")
+    picked = config.option.keyword or config.option.markexpr or config.option.collectonly or config.option.lf
+    return whole and not picked
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main(["-q", "--no-header", *sorted(named())], plugins=[HeldToThePage()]))
