@@ -1,5 +1,6 @@
 """What stands before an order: the lists, the conversion guard, the limits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
@@ -18,13 +19,13 @@ from service.domain.limits import (
     address_of,
     network_of,
 )
-from service.domain.lists import Directory, ListAction, ListEntry, strongest
+from service.domain.lists import Directory, ListAction, ListEntry, ListKind, strongest
 from service.domain.numbers import E164
 from service.domain.policy import Policy
 from service.domain.verification import Verification
 
-OF_THE_NUMBER = (Scope.NUMBER, Scope.COUNTRY)
-OF_THE_ADDRESS = (Scope.IP, Scope.NETWORK)
+_OF_THE_NUMBER = (Scope.NUMBER, Scope.COUNTRY)
+_OF_THE_ADDRESS = (Scope.IP, Scope.NETWORK)
 _ORDERED = (Scope.NUMBER, Scope.IP, Scope.NETWORK, Scope.CLIENT, Scope.COUNTRY, Scope.GLOBAL)
 """The narrowest first, so that what one number or address does too often costs nobody else anything."""
 
@@ -52,6 +53,20 @@ class Screened:
 
     number: ListEntry | None
     address: ListEntry | None
+
+    @classmethod
+    def of(cls, matches: Sequence[ListEntry]) -> "Screened":
+        """Let the strongest entry decide for each of the two."""
+        return cls(
+            strongest(each for each in matches if each.kind is not ListKind.NETWORK),
+            strongest(each for each in matches if each.kind is ListKind.NETWORK),
+        )
+
+    @property
+    def exempt(self) -> tuple[Scope, ...]:
+        """Limits that do not count what an operator vouches for."""
+        of_number = _OF_THE_NUMBER if self.number_allowed else ()
+        return of_number + (_OF_THE_ADDRESS if self.address_allowed else ())
 
     @property
     def blocking(self) -> ListEntry | None:
@@ -115,10 +130,7 @@ class Admission:
         Raises:
             Blocked: with ``retry_after`` where the block ends.
         """
-        screened = Screened(
-            strongest(self.matches(number, None, now)),
-            strongest(self.matches(None, client_ip, now)) if client_ip else None,
-        )
+        screened = Screened.of(self.matches(number, client_ip, now))
         blocking = screened.blocking
         if blocking is not None:
             raise Blocked(retry_after=_seconds_until(blocking.expires_at, now))
@@ -135,10 +147,7 @@ class Admission:
         if not screened.number_allowed:
             self._guard(opened, now)
         spendings = self.spendings(opened.phone_number, client_ip, opened.requester.client)
-        exempt = (OF_THE_NUMBER if screened.number_allowed else ()) + (
-            OF_THE_ADDRESS if screened.address_allowed else ()
-        )
-        spendings = [each for each in spendings if each.scope not in exempt]
+        spendings = [each for each in spendings if each.scope not in screened.exempt]
         spent = self._spend(spendings, opened.id, now)
         try:
             self._spend([self.provider_spending(opened.phone_number)], opened.id, now)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 
-from service.application.admission import OF_THE_ADDRESS, OF_THE_NUMBER
+from service.application.admission import Screened
 from service.domain.assurance import Assurance
 from service.domain.conversion import Conversion
 from service.domain.errors import Blocked, RateLimited, ServiceError, VerificationInProgress
 from service.domain.limits import LimitState, Mode, Scope
-from service.domain.lists import ListAction, ListEntry, ListKind, strongest
+from service.domain.lists import ListAction, ListEntry
 from service.domain.numbers import E164
 from service.domain.verification import Verification
 
@@ -74,28 +74,19 @@ def refusals(
     now: datetime,
 ) -> Iterator[Refusal]:
     """Everything that would refuse the next create, in the order in which create asks."""
-    of_address = [entry for entry in lists if entry.kind is ListKind.NETWORK]
-    of_number = [entry for entry in lists if entry.kind is not ListKind.NETWORK]
-    number, address = strongest(of_number), strongest(of_address)
-    for entry in (number, address):
+    screened = Screened.of(lists)
+    for entry in (screened.number, screened.address):
         if entry is not None and entry.action is ListAction.BLOCK:
             yield _refusal(Blocked, f"{entry.kind} {entry.masked}: {entry.reason}", entry.expires_at, now)
     if busy_until is not None:
         yield _refusal(VerificationInProgress, "To every other requester.", busy_until, now)
-    if number is None or number.action is not ListAction.ALLOW:
+    if not screened.number_allowed:
         for each in conversions:
             if each.exceeded and each.budget.mode is Mode.ENFORCE:
                 yield Refusal(RateLimited.code, f"The {each.budget.group}'s conversion.", each.retry_after)
-    exempt = _exempt(number, address)
     for state in limits:
-        if not state.remaining and state.limit.mode is Mode.ENFORCE and state.scope not in exempt:
+        if not state.remaining and state.limit.mode is Mode.ENFORCE and state.scope not in screened.exempt:
             yield Refusal(RateLimited.code, f"{state.scope} {state.limit.text}", state.reset_seconds)
-
-
-def _exempt(number: ListEntry | None, address: ListEntry | None) -> set[Scope]:
-    of_number = OF_THE_NUMBER if number and number.action is ListAction.ALLOW else ()
-    of_address = OF_THE_ADDRESS if address and address.action is ListAction.ALLOW else ()
-    return {*of_number, *of_address}
 
 
 def _refusal(error: type[ServiceError], detail: str, until: datetime | None, now: datetime) -> Refusal:

@@ -1,5 +1,6 @@
 """Several observers as one, and the one that writes the audit stream."""
 
+import re
 from contextlib import suppress
 from datetime import datetime
 
@@ -11,6 +12,8 @@ from service.domain.errors import StoreUnavailable
 from service.domain.limits import Decision, Scope
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
+
+_DIGITS = re.compile(r"[0-9]{7}")
 
 
 class Observers:
@@ -114,8 +117,10 @@ class AuditingObserver:
         }
         if verification.reason is not None:
             details["reason"] = verification.reason.value
-        if request_id.get():
-            details["request_id"] = request_id.get() or ""
+        current = request_id.get()
+        # A caller's own id may be anything that fits, a number too.
+        if current and not _DIGITS.search(current):
+            details["request_id"] = current
         entry = AuditEntry(
             self._clock(),
             str(event),

@@ -153,6 +153,9 @@ def test_everything_rotates_and_nobody_notices(rotating) -> None:
 
     assert load.failures == []
     assert load.journeys["done"] >= 60
+    # Counters outlive the workers that counted.
+    consumed = service.total("waitcall_verifications_finished_total", 'status="consumed"')
+    assert consumed == load.journeys["done"]
     stale = {"Authorization": f"Bearer {KEYS['old']}"}
     assert service.ask("GET", f"{service.api}/v1/verifications/x", **stale).status == 401
     ts = int(time.time())

@@ -45,7 +45,13 @@ def problem_response(status: int) -> bytes:
     return head.encode() + body
 
 
-_reading = threading.local()
+class _Reading(threading.local):
+    """Until when the request of this thread must be read, by the monotonic clock."""
+
+    until = float("inf")
+
+
+_reading = _Reading()
 _chunk = SocketUnreader.chunk
 _default_headers = Response.default_headers
 

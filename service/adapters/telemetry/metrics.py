@@ -43,6 +43,9 @@ class Metrics:
         # Zero and absent differ for an alert.
         for outcome in Outcome:
             self._callbacks.labels(Kind.CALL, outcome)
+        for scope in Scope:
+            for decision in Decision:
+                self._limited.labels(scope, decision)
 
     def _define_funnel(self) -> None:
         whose = ("client", "purpose", "region")
