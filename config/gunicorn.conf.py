@@ -8,17 +8,19 @@ import tempfile
 from pathlib import Path
 
 from service.adapters.telemetry.logging import logging_config
+from service.handover import hand_over, offer, offered
 from service.settings import SettingsMistakes, load_settings
 
 # The launcher of `make run` sets this name before it runs this file; nothing in the environment can.
 _development = bool(globals().get("development_stack", False))
 
 try:
-    _settings = load_settings(os.environ, development=_development)
+    _settings = offered() or load_settings(os.environ, development=_development)
 except SettingsMistakes as _error:
     for _mistake in _error.mistakes:
         print(_mistake, file=sys.stderr)  # noqa: T201  there is no logger yet, and this is for a person
     raise SystemExit(2) from None
+hand_over(_settings)
 
 bind = [_settings.api_bind, _settings.callback_bind, _settings.ops_bind]
 workers = _settings.workers
@@ -70,15 +72,15 @@ def on_starting(server):  # noqa: ANN001, ANN201, ARG001  gunicorn's hook
 def when_ready(server):  # noqa: ANN001, ANN201  gunicorn's hook
     # SIGHUP reads the settings, the policy and every secret's file again: new workers start with them, the
     # old ones finish what they have. Broken settings must not end a running service, so they are looked at
-    # before gunicorn takes down anything.
+    # before gunicorn takes down anything, and are read once.
     def handle_hup():  # noqa: ANN202
         try:
-            load_settings(os.environ, development=_development)
+            offer(load_settings(os.environ, development=_development))
         except SettingsMistakes as error:
             for mistake in error.mistakes:
                 server.log.error("SIGHUP refused, all stays as it was: %s", mistake)  # noqa: TRY400  no traceback needed
             return
-        server.log.info("SIGHUP: reading the settings again")
+        server.log.info("SIGHUP: the settings were read again")
         server.reload()
 
     server.handle_hup = handle_hup
