@@ -1,5 +1,6 @@
 """What an observed call does to the verification of its number."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from service.application.ports import Claim, Clock, Conversions, Observer, VerificationStore
@@ -64,9 +65,11 @@ class Calls:
 
     def _announce(self, before: Verification, after: Verification, call: InboundCall) -> None:
         if after.verified_at is not None:
-            for budget in self._policy.conversion:
-                subject = budget.subject(after.phone_number, after.region)
-                self._conversions.called(budget, subject, after.created_at)
+            # The call is kept; to answer 503 for a statistic would have it sent again for nothing.
+            with suppress(StoreUnavailable):
+                for budget in self._policy.conversion:
+                    subject = budget.subject(after.phone_number, after.region)
+                    self._conversions.called(budget, subject, after.created_at)
             self._observer.verified(after, call)
         elif after.status in FINISHED and before.status not in FINISHED:
             self._observer.finished(after)

@@ -138,22 +138,25 @@ class Limits(Protocol):
 
 
 class Conversions(Protocol):
-    """How many verifications were shown a number, and how many were called, group by group."""
+    """How many verifications were shown a number, and how many were called, group by group.
+
+    Every method may raise StoreUnavailable: asking fails closed, a count that is lost costs its caller nothing.
+    """
 
     def started(self, budget: Budget, subject: str, at: datetime) -> None:
-        """A number was shown at ``at``. A lost count is no error: never raises."""
+        """A number was shown at ``at``."""
         ...
 
     def called(self, budget: Budget, subject: str, shown_at: datetime) -> None:
-        """The number that was shown then was called. Never raises."""
+        """The number that was shown then was called."""
         ...
 
     def buckets(self, budget: Budget, subject: str) -> list[Bucket]:
-        """What was counted. Fails closed: StoreUnavailable."""
+        """What was counted."""
         ...
 
     def clear(self, budget: Budget, subject: str) -> None:
-        """Forget everything that was counted. StoreUnavailable."""
+        """Forget everything that was counted."""
         ...
 
 

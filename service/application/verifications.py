@@ -1,6 +1,7 @@
 """The life of a verification as its client drives it: start, read, consume, cancel."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
@@ -239,9 +240,11 @@ class Verifications:
             self._admission.give_back(admitted, opened.id)
             failure.verification_id = opened.id
             raise
-        for budget in self._policy.conversion:
-            subject = budget.subject(pending.phone_number, pending.region)
-            self._conversions.started(budget, subject, pending.created_at)
+        # The number is shown already; a statistic that cannot be kept takes it back from nobody.
+        with suppress(StoreUnavailable):
+            for budget in self._policy.conversion:
+                subject = budget.subject(pending.phone_number, pending.region)
+                self._conversions.started(budget, subject, pending.created_at)
         self._observer.started(pending)
         if pending.status is Status.CONTESTED:
             self._observer.contested(pending)

@@ -9,10 +9,12 @@ from service.domain.assurance import Assurance, Attested
 from service.domain.call import Outcome
 from service.domain.conversion import Budget, Group
 from service.domain.errors import (
+    AlreadyConsumed,
     Blocked,
     PhoneNumberNotAllowed,
     ProviderError,
     RateLimited,
+    StoreUnavailable,
     VerificationInProgress,
 )
 from service.domain.limits import Limit, Mode, Scope
@@ -123,6 +125,10 @@ def test_reads_and_consumes_have_limits_of_their_own(world, provider, observer, 
     assert refused.value.retry_after == 60
     calls.record(call_at(clock()))
     verifications.consume("web", record.id, "login", "flow")
+    with pytest.raises(AlreadyConsumed):
+        verifications.consume("web", record.id, "login", "flow")
+    with pytest.raises(RateLimited):
+        verifications.consume("web", record.id, "login", "flow")
     clock.advance(60)
     assert verifications.get("web", record.id)
 
@@ -149,6 +155,25 @@ def test_the_providers_ceiling_is_out_of_reach_whatever_the_policy_says(
     assert verifications.start("web", Start(number(1), "login")).created
     clock.advance(90)
     assert verifications.start("web", ASK).created
+
+
+def test_what_the_providers_ceiling_refuses_no_limit_counts(world, provider, observer, clock) -> None:
+    policy = with_limits(number=["50/h"], client=["60/h"])
+    verifications, _ = use_cases(world, provider, observer, clock, policy)
+    for _ in range(49):
+        verifications.cancel("web", verifications.start("web", ASK).verification.id)
+    for _ in range(20):
+        with pytest.raises(RateLimited) as refused:
+            verifications.start("web", ASK)
+        assert [state.scope for state in refused.value.limits] == [Scope.PROVIDER]
+    clock.advance(90)
+
+    started = verifications.start("web", ASK)
+
+    assert [(state.scope, state.remaining) for state in started.limits] == [
+        (Scope.NUMBER, 0),
+        (Scope.CLIENT, 10),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -262,6 +287,37 @@ def test_orders_that_fail_are_no_missing_calls(world, provider, observer, clock)
     clock.advance(400)
 
     assert verifications.start("web", ASK).created
+
+
+def test_a_lost_statistic_costs_nobody_a_verification(world, provider, observer, clock) -> None:
+    class Lost:
+        def buckets(self, *_: object) -> list:
+            return []
+
+        def started(self, *_: object) -> None:
+            raise StoreUnavailable
+
+        called = started
+
+    policy = replace(POLICY, conversion=(guarded(Mode.ENFORCE),))
+    verifications, calls = use_cases(replace(world, conversions=Lost()), provider, observer, clock, policy)
+
+    record = verifications.start("web", ASK).verification
+    assert calls.record(call_at(clock())) is Outcome.CONFIRMED
+    assert verifications.consume("web", record.id, "login", "flow").consumed_at is not None
+
+
+def test_a_guard_that_cannot_be_asked_refuses(world, provider, observer, clock) -> None:
+    class Away:
+        def buckets(self, *_: object) -> list:
+            raise StoreUnavailable
+
+    policy = replace(POLICY, conversion=(guarded(Mode.RECORD_ONLY),))
+    verifications, _ = use_cases(replace(world, conversions=Away()), provider, observer, clock, policy)
+
+    with pytest.raises(StoreUnavailable):
+        verifications.start("web", ASK)
+    assert provider.orders == []
 
 
 def test_what_a_call_proves_is_said_and_a_purpose_may_demand_more(world, provider, observer, clock) -> None:

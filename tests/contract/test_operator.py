@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from service.application.context import request_id
 from service.application.explanation import Subject
 from service.application.ports import AuditEntry
 from service.application.verifications import Start
@@ -184,6 +185,33 @@ def test_a_wider_block_survives_the_unblocking_of_one_number(stage) -> None:
     assert verifications.start("web", ASK).created
     with pytest.raises(NotFound):
         operator.remove("ops", ListKind.PREFIX, "+7999", "why")
+
+
+def test_unblocking_takes_no_allowance_away(stage) -> None:
+    _, _, operator = stage
+    operator.put(
+        "ops",
+        action=ListAction.ALLOW,
+        kind=ListKind.NUMBER,
+        subject=NUMBER.value,
+        reason="vip",
+        expires_in=60,
+    )
+
+    assert operator.unblock("ops", Subject(NUMBER.value), "why").lists == ()
+    assert [entry.action for entry in operator.lists("ops")] == [ListAction.ALLOW]
+
+
+def test_a_callers_own_request_id_brings_no_number_into_the_audit_stream(stage, world) -> None:
+    verifications, _, _ = stage
+    ages = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+    for given, number in ((NUMBER.digits, NUMBER), ("req-4711", OTHER_NUMBER)):
+        token = request_id.set(given)
+        verifications.start("web", Start(number.value, "login"))
+        request_id.reset(token)
+
+    assert [e.get("request_id") for e in world.audit.read(*ages, NUMBER.value)] == [None]
+    assert [e.get("request_id") for e in world.audit.read(*ages, OTHER_NUMBER.value)] == ["req-4711"]
 
 
 def test_the_lists_are_told_whole(stage, clock) -> None:

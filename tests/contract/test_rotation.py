@@ -153,6 +153,8 @@ def test_a_rotation_resets_no_limit_and_an_operator_sees_both_sides(replicas, ob
     (number, _) = operator.explain("ops", Subject(NUMBER.value)).limits
     assert (number.used, number.remaining) == (5, 0)
     operator.unblock("ops", Subject(NUMBER.value), "why")
+    (number, _) = operator.explain("ops", Subject(NUMBER.value)).limits
+    assert number.used == 0
     assert old.verifications.start("web", ASK).created
 
 

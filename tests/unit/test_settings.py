@@ -149,6 +149,7 @@ def test_both_forms_at_once_or_no_file_are_mistakes(sound: dict[str, str], tmp_p
         ("WAITCALL_API_KEYS", f"web={KEY_HASH},web={KEY_HASH}"),
         ("WAITCALL_API_KEYS", ",".join(f"web={digit * 64}" for digit in "123")),
         ("WAITCALL_API_KEYS", "web=" + hashlib.sha256(b"dev-web-key-for-make-run-only").hexdigest()),
+        ("WAITCALL_API_KEYS", "web=" + hashlib.sha256(b"dev-operator-key-for-make-run-only").hexdigest()),
         ("WAITCALL_API_BIND", "127.0.0.1:9090"),
         ("WAITCALL_OPS_BIND", "127.0.0.1:0"),
         ("WAITCALL_REDIS_URL", "redis+sentinel://h1,h2"),

@@ -1,14 +1,12 @@
 """Numbers shown and called, counted by buckets of time."""
 
 import re
-from contextlib import suppress
 from datetime import datetime
 
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import Keys
 from service.adapters.redis.script import Script
 from service.domain.conversion import Bucket, Budget
-from service.domain.errors import StoreUnavailable
 
 _MOST_FIELDS = 200
 _FIELD = re.compile(rb"([sc]):([0-9]+)")
@@ -50,8 +48,7 @@ class RedisConversions:
         bucket = budget.bucket_of(at)
         keep = 2 * budget.window_seconds + budget.bucket_seconds
         args: list[str | bytes | int] = [f"{what}:{bucket}", bucket - keep, keep * 1000, _MOST_FIELDS]
-        # Counted by the connection; a verification does not fail because a statistic could not be kept.
-        with suppress(StoreUnavailable), self._connection.using("tally") as client:
+        with self._connection.using("tally") as client:
             self._tally.run(client, [self._key(budget, subject)], args)
 
     def _key(self, budget: Budget, subject: str) -> str:

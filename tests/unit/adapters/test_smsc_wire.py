@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from service.adapters.smsc.client import order_limit
 from service.adapters.smsc.wire import (
     ERROR_CODES,
     ErrorGiven,
@@ -13,6 +14,7 @@ from service.adapters.smsc.wire import (
     order_fields,
     read_order_answer,
 )
+from service.domain.limits import Limit
 
 POOL = frozenset({"79585551234", "79585555678"})
 
@@ -89,3 +91,11 @@ def test_an_error_wins_over_a_number() -> None:
 
 def test_digits_travel_without_plus_in_json_and_utf8() -> None:
     assert order_fields("79991234567") == {"phone": "79991234567", "fmt": "3", "charset": "utf-8"}
+
+
+@pytest.mark.parametrize(("base_urls", "orders"), [(1, 49), (2, 24), (5, 9), (100, 1)])
+def test_no_order_rate_reaches_the_providers_ceiling(base_urls: int, orders: int) -> None:
+    """Each order may ask every base URL once, and up to its whole budget after it was counted."""
+    limit = order_limit(base_urls)
+
+    assert limit == Limit(orders, 90)

@@ -50,6 +50,13 @@ def test_an_address_is_found_by_the_networks_around_it(network: str, address: st
     assert bool(found) is inside
 
 
+def test_networks_of_both_kinds_stand_side_by_side() -> None:
+    directory = Directory([entry(ListKind.NETWORK, "2001:db8::/48"), entry(ListKind.NETWORK, "192.0.2.0/24")])
+
+    for address, subject in (("192.0.2.1", "192.0.2.0/24"), ("2001:db8::1", "2001:db8::/48")):
+        assert [each.subject for each in directory.naming_address(address, NOW)] == [subject]
+
+
 def test_an_entry_ends_when_it_says() -> None:
     directory = Directory([entry(ListKind.NUMBER, NUMBER.value, lasting=60)])
 
