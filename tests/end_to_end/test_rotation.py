@@ -202,3 +202,32 @@ def test_the_policy_is_read_again(starting: Starting, tmp_path: Path) -> None:
     reload(service)
 
     assert service.create("+79991234567", purpose="signup").status == 201
+
+
+def test_who_waits_for_a_call_is_answered_by_a_reload_and_not_cut_off(starting: Starting) -> None:
+    service = starting()
+    made = [service.create(f"+{next(NUMBERS)}").json["id"] for _ in range(6)]
+    answers: list[tuple[int, str]] = []
+
+    def wait(verification_id: str) -> None:
+        read = service.read(verification_id, 10)
+        answers.append((read.status, read.json["status"]))
+
+    waiting = [threading.Thread(target=wait, args=(each,)) for each in made]
+    for thread in waiting:
+        thread.start()
+    # One that no old worker has accepted by then waits at a new one.
+    wait_for(lambda: connections_to(service) >= 6, NEVER)
+    reload(service)
+    for thread in waiting:
+        thread.join(20)
+
+    assert answers == [(200, "pending")] * 6
+    assert [service.read(each).json["status"] for each in made] == ["pending"] * 6
+
+
+def connections_to(service: Service) -> int:
+    """Established connections to the API listener, as the kernel counts them."""
+    port = f":{int(service.api.rpartition(':')[2]):04X}"
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return len([line for line in lines if line.split()[1].endswith(port) and line.split()[3] == "01"])
