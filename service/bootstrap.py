@@ -26,10 +26,11 @@ from service.adapters.telemetry.logging import logging_config
 from service.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
 from service.adapters.telemetry.observer import LoggingObserver
 from service.application.admission import Admission
+from service.application.audit import AuditingObserver, AuditLog
 from service.application.calls import Calls
-from service.application.observers import AuditingObserver, Observers
+from service.application.observers import Observers
 from service.application.operator import Operator
-from service.application.ports import AuditLog, Clock, Observer
+from service.application.ports import Clock, Observer
 from service.application.readiness import Readiness
 from service.application.sweep import Sweep
 from service.application.verifications import Verifications

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from service.application.admission import Admission
+from service.application.audit import AuditingObserver
 from service.application.calls import Calls
-from service.application.observers import AuditingObserver, Observers
+from service.application.observers import Observers
 from service.application.operator import Operator
 from service.application.ports import Clock
 from service.application.verifications import Verifications

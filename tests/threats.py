@@ -23,7 +23,8 @@ def rows(text: str) -> dict[str, list[str]]:
 
 
 def named() -> set[str]:
-    return {test for tests in rows(PAGE.read_text()).values() for test in tests}
+    """Every test on the page, in whichever table."""
+    return set(re.findall(r"`(tests/[^`]+::\w+)`", PAGE.read_text()))
 
 
 class HeldToThePage:

@@ -14,14 +14,8 @@ from service.adapters.redis.limits import RedisLimits
 from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.watcher import Watcher
-from service.application.ports import (
-    AuditLog,
-    Conversions,
-    IdempotencyStore,
-    Limits,
-    Lists,
-    VerificationStore,
-)
+from service.application.audit import AuditLog
+from service.application.ports import Conversions, IdempotencyStore, Limits, Lists, VerificationStore
 from service.domain.policy import Audit
 from service.redis_url import Address
 from tests.fakes.memory import (

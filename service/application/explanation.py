@@ -8,10 +8,18 @@ from math import ceil
 from service.application.admission import Screened
 from service.domain.assurance import Assurance
 from service.domain.conversion import Conversion
-from service.domain.errors import Blocked, RateLimited, ServiceError, VerificationInProgress
-from service.domain.limits import LimitState, Mode, Scope
-from service.domain.lists import ListAction, ListEntry
+from service.domain.errors import (
+    Blocked,
+    PhoneNumberNotAllowed,
+    RateLimited,
+    ServiceError,
+    ValidationFailed,
+    VerificationInProgress,
+)
+from service.domain.limits import LimitState, Mode, Scope, address_of
+from service.domain.lists import LONGEST_REASON, ListAction, ListEntry, ListKind, canonical
 from service.domain.numbers import E164
+from service.domain.policy import Purpose
 from service.domain.verification import Verification
 
 CLEARABLE = tuple(scope for scope in Scope if scope is not Scope.PROVIDER)
@@ -66,6 +74,14 @@ class Undone:
     verification_canceled: bool
 
 
+def not_allowed(purpose: Purpose, number: E164, assurance: Assurance) -> Iterator[Refusal]:
+    """Why the number cannot be verified for the purpose at all."""
+    try:
+        purpose.check(number, assurance)
+    except PhoneNumberNotAllowed as error:
+        yield Refusal(error.code, error.detail)
+
+
 def refusals(
     limits: Sequence[LimitState],
     lists: Sequence[ListEntry],
@@ -92,3 +108,26 @@ def refusals(
 def _refusal(error: type[ServiceError], detail: str, until: datetime | None, now: datetime) -> Refusal:
     wait = None if until is None else max(ceil((until - now).total_seconds()), 1)
     return Refusal(error.code, detail, wait)
+
+
+def check_address(text: str) -> None:
+    """ValidationFailed for what is no single address."""
+    try:
+        address_of(text)
+    except ValueError as error:
+        raise ValidationFailed.of("client_ip", "Not an IP address.") from error
+
+
+def canonical_subject(kind: ListKind, text: str) -> str:
+    """The one way to write what a list entry names. ValidationFailed for what names nothing."""
+    try:
+        return canonical(kind, text)
+    except ValueError as error:
+        raise ValidationFailed.of(kind.value, str(error)) from error
+
+
+def check_reason(text: str) -> str:
+    """ValidationFailed for a reason that says nothing, or too much."""
+    if not 1 <= len(text) <= LONGEST_REASON:
+        raise ValidationFailed.of("reason", f"Say why, in 1 to {LONGEST_REASON} characters.")
+    return text

@@ -1,19 +1,12 @@
-"""Several observers as one, and the one that writes the audit stream."""
+"""Several observers as one."""
 
-import re
-from contextlib import suppress
 from datetime import datetime
 
-from service.application.context import request_id
-from service.application.ports import AuditEntry, AuditLog, Clock, Observer
+from service.application.ports import Observer
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.conversion import Conversion
-from service.domain.errors import StoreUnavailable
 from service.domain.limits import Decision, Scope
-from service.domain.status import Reason, Status
 from service.domain.verification import Verification
-
-_DIGITS = re.compile(r"[0-9]{7}")
 
 
 class Observers:
@@ -61,73 +54,3 @@ class Observers:
         """The conversion guard was asked."""
         for each in self._observers:
             each.guarded(conversion, region, decision, now)
-
-
-class AuditingObserver:
-    """Writes every transition into the audit stream.
-
-    A transition that has happened is not undone because its entry could not be kept: the loss is counted
-    under ``redis_errors_total``, and the log has the same event.
-    """
-
-    def __init__(self, audit: AuditLog, clock: Clock) -> None:
-        self._audit = audit
-        self._clock = clock
-
-    def started(self, verification: Verification) -> None:
-        """A number was shown."""
-        self._write("started", f"client:{verification.requester.client}", verification)
-
-    def contested(self, verification: Verification) -> None:
-        """Another requester asked for the number."""
-        self._write(Status.CONTESTED, "another requester", verification)
-
-    def verified(self, verification: Verification, call: InboundCall) -> None:  # noqa: ARG002  the port's
-        """A call was matched."""
-        self._write(Status.VERIFIED, "provider", verification)
-
-    def finished(self, verification: Verification) -> None:
-        """A record reached a final status."""
-        client = f"client:{verification.requester.client}"
-        actor = {
-            Status.CONSUMED: client,
-            Status.CANCELED: "operator" if verification.reason is Reason.BY_OPERATOR else client,
-            Status.FAILED: "provider",
-        }.get(verification.status, "provider" if verification.reason is Reason.LATE_CALL else "time")
-        self._write(verification.status, actor, verification)
-
-    def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
-        """Not a transition."""
-
-    def refused(self, client: str, code: str) -> None:
-        """Not a transition."""
-
-    def limited(self, scope: Scope, decision: Decision) -> None:
-        """Not a transition."""
-
-    def guarded(self, conversion: Conversion, region: str, decision: Decision, now: datetime) -> None:
-        """Not a transition."""
-
-    def _write(self, event: str, actor: str, verification: Verification) -> None:
-        details = {
-            "client": verification.requester.client,
-            "purpose": verification.requester.purpose,
-            "region": verification.region,
-            "assurance": verification.assurance.value,
-        }
-        if verification.reason is not None:
-            details["reason"] = verification.reason.value
-        current = request_id.get()
-        # A caller's own id may be anything that fits, a number too.
-        if current and not _DIGITS.search(current):
-            details["request_id"] = current
-        entry = AuditEntry(
-            self._clock(),
-            str(event),
-            actor,
-            phone_number=verification.phone_number.value,
-            verification_id=verification.id,
-            details=details,
-        )
-        with suppress(StoreUnavailable):
-            self._audit.append(entry)

@@ -3,25 +3,24 @@
 from datetime import datetime, timedelta
 
 from service.application.admission import Admission
-from service.application.explanation import Explanation, Subject, Undone, refusals
-from service.application.ports import (
-    AuditEntry,
-    AuditLog,
-    Clock,
-    Conversions,
-    Limits,
-    Lists,
-    Observer,
-    Stored,
-    VerificationStore,
+from service.application.audit import AuditEntry, AuditLog
+from service.application.explanation import (
+    Explanation,
+    Subject,
+    Undone,
+    canonical_subject,
+    check_address,
+    check_reason,
+    not_allowed,
+    refusals,
 )
+from service.application.ports import Clock, Conversions, Limits, Lists, Observer, Stored, VerificationStore
 from service.application.records import Records
 from service.domain.assurance import of_call
 from service.domain.conversion import Conversion, judge
 from service.domain.errors import NotFound, ValidationFailed
-from service.domain.limits import Scope, Spending, address_of
+from service.domain.limits import Scope, Spending
 from service.domain.lists import (
-    LONGEST_REASON,
     Directory,
     ListAction,
     ListEntry,
@@ -29,7 +28,7 @@ from service.domain.lists import (
     canonical,
 )
 from service.domain.numbers import E164
-from service.domain.policy import Policy
+from service.domain.policy import Policy, Purpose
 from service.domain.status import Reason, Status
 
 LONGEST_EXPIRES_IN = 366 * 86400
@@ -66,14 +65,15 @@ class Operator:
         self._clock = clock
         self._policy = policy
 
-    def explain(self, operator: str, subject: Subject) -> Explanation:
-        """Why the subject is refused, if it is; spends nothing.
+    def explain(self, operator: str, subject: Subject, purpose: str | None = None) -> Explanation:
+        """Why the subject is refused, for a purpose where one is named; spends nothing.
 
         Raises:
             ValidationFailed, InvalidPhoneNumber: the subject.
         """
         now = self._clock()
         number = self._read(subject)
+        asked = self._purpose(purpose)
         self._write(operator, "explain", subject, number, now=now)
         spendings = self._spendings(number, subject)
         if number is not None:
@@ -84,10 +84,12 @@ class Operator:
         latest = self._store.latest_of(number.value) if number else None
         record = latest.verification.at(now) if latest else None
         busy_until = record.busy_until(now) if record else None
+        assurance = of_call(number.region, self._policy.assurance) if number else None
+        disallowed = not_allowed(asked, number, assurance) if asked and number and assurance else ()
         return Explanation(
             number=number,
-            assurance=of_call(number.region, self._policy.assurance) if number else None,
-            refusals=tuple(refusals(limits, lists, conversions, busy_until, now)),
+            assurance=assurance,
+            refusals=(*disallowed, *refusals(limits, lists, conversions, busy_until, now)),
             limits=tuple(limits),
             lists=tuple(lists),
             conversions=tuple(conversions),
@@ -120,7 +122,7 @@ class Operator:
         """
         now = self._clock()
         number = self._read(subject)
-        details = {"reason": _reason(reason)}
+        details = {"reason": check_reason(reason)}
         details |= {"scope": scope.value} if scope else {}
         details |= {"verification": "cancel"} if verification else {}
         details |= {"conversion": "clear"} if conversion else {}
@@ -161,8 +163,8 @@ class Operator:
         entry = ListEntry(
             action,
             kind,
-            _canonical(kind, subject),
-            reason=_reason(reason),
+            canonical_subject(kind, subject),
+            reason=check_reason(reason),
             by=operator,
             created_at=now.replace(microsecond=0),
             expires_at=now.replace(microsecond=0) + timedelta(seconds=expires_in),
@@ -178,11 +180,11 @@ class Operator:
             NotFound: no operator made one; an entry of the policy file can only be taken out there.
         """
         now = self._clock()
-        text = _canonical(kind, subject)
+        text = canonical_subject(kind, subject)
         known = self._lists.directory().entries.get((kind, text))
         if known is None:
             raise NotFound("There is no such entry, but perhaps in the policy file.")
-        self._write_entry(operator, "remove", known, now, _reason(reason))
+        self._write_entry(operator, "remove", known, now, check_reason(reason))
         self._lists.remove(kind, text)
 
     def lists(self, operator: str) -> list[ListEntry]:
@@ -202,8 +204,13 @@ class Operator:
         if subject.client is not None and subject.client not in self._policy.clients:
             raise ValidationFailed.of("client", "Not a configured client.")
         if subject.client_ip is not None:
-            _address(subject.client_ip)
+            check_address(subject.client_ip)
         return E164.parse(subject.phone_number) if subject.phone_number else None
+
+    def _purpose(self, name: str | None) -> Purpose | None:
+        if name is not None and name not in self._policy.purposes:
+            raise ValidationFailed.of("purpose", "Not a configured purpose.")
+        return self._policy.purposes[name] if name is not None else None
 
     def _spendings(self, number: E164 | None, subject: Subject) -> list[Spending]:
         spendings = self._admission.spendings(number, subject.client_ip, subject.client)
@@ -271,23 +278,3 @@ class Operator:
         number = entry.subject if entry.kind is ListKind.NUMBER else None
         written = AuditEntry(now, event, f"operator:{operator}", phone_number=number, details=details)
         self._audit.append(written)
-
-
-def _address(text: str) -> None:
-    try:
-        address_of(text)
-    except ValueError as error:
-        raise ValidationFailed.of("client_ip", "Not an IP address.") from error
-
-
-def _canonical(kind: ListKind, text: str) -> str:
-    try:
-        return canonical(kind, text)
-    except ValueError as error:
-        raise ValidationFailed.of(kind.value, str(error)) from error
-
-
-def _reason(text: str) -> str:
-    if not 1 <= len(text) <= LONGEST_REASON:
-        raise ValidationFailed.of("reason", f"Say why, in 1 to {LONGEST_REASON} characters.")
-    return text

@@ -1,6 +1,6 @@
 """What the use cases need from the world. Each port says how it fails."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -177,40 +177,6 @@ class Lists(Protocol):
 
     def remove(self, kind: ListKind, subject: str) -> bool:
         """Take the entry of a subject out; False where there was none."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One thing that happened, for whoever must answer for it later.
-
-    Attributes:
-        event: a status that a verification reached, ``started``, or an operator's act.
-        actor: ``client:NAME``, ``provider``, ``time``, or ``operator:NAME``.
-        phone_number: kept as a keyed hash alone.
-        verification_id: kept as a keyed hash alone.
-        details: closed words and counts; ``reason`` where an operator gave one.
-    """
-
-    at: datetime
-    event: str
-    actor: str
-    phone_number: str | None = None
-    verification_id: str | None = None
-    details: Mapping[str, str] | None = None
-
-
-class AuditLog(Protocol):
-    """An append-only stream with a bounded length and age."""
-
-    def append(self, entry: AuditEntry) -> None:
-        """Keep the entry. Raises StoreUnavailable when it may not be kept."""
-        ...
-
-    def read(
-        self, since: datetime, until: datetime, number: str | None = None
-    ) -> Iterator[Mapping[str, str]]:
-        """What was kept, oldest first; of one number (E.164) where one is given. StoreUnavailable."""
         ...
 
 

@@ -9,11 +9,10 @@ from math import ceil
 from service.application.admission import Admission, Admitted
 from service.application.ports import CallProvider, Clock, Conversions, Observer, Stored, VerificationStore
 from service.application.records import CHANGE_ATTEMPTS, Records
-from service.domain.assurance import Assurance, of_call
+from service.domain.assurance import of_call
 from service.domain.errors import (
     NotFound,
     NumberRefused,
-    PhoneNumberNotAllowed,
     ProviderFailure,
     ProviderUnavailable,
     PurposeNotAllowed,
@@ -88,8 +87,9 @@ class Verifications:
         """
         client = self._policy.clients[client_name]
         purpose = self._purpose(client, request)
-        number = _allowed_number(client, purpose, request.phone_number)
-        assurance = self._assurance(purpose, number)
+        number = E164.parse(request.phone_number, client.default_region)
+        assurance = of_call(number.region, self._policy.assurance)
+        purpose.check(number, assurance)
         now = self._clock()
         screened = self._admission.screen(number, request.client_ip, now)
         opened = Verification.open(
@@ -179,14 +179,6 @@ class Verifications:
             raise ValidationFailed.of("reference", "This purpose requires a reference.")
         return purpose
 
-    def _assurance(self, purpose: Purpose, number: E164) -> Assurance:
-        assurance = of_call(number.region, self._policy.assurance)
-        if not assurance.reaches(purpose.min_assurance):
-            raise PhoneNumberNotAllowed(
-                f"A call from this number's region proves {assurance}; the purpose demands {purpose.min_assurance}.",
-            )
-        return assurance
-
     def _window(self, purpose: Purpose, asked: int | None) -> int:
         if asked is None:
             return min(self._default_window_seconds, purpose.max_window_seconds)
@@ -270,15 +262,6 @@ class Verifications:
         if stored.verification.status is Status.ORDERING:
             raise NotFound
         return stored
-
-
-def _allowed_number(client: Client, purpose: Purpose, text: str) -> E164:
-    number = E164.parse(text, client.default_region)
-    if purpose.regions and number.region not in purpose.regions:
-        raise PhoneNumberNotAllowed
-    if purpose.number_types and number.number_type not in purpose.number_types:
-        raise PhoneNumberNotAllowed
-    return number
 
 
 def _failure_reason(failure: ProviderFailure) -> Reason:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import click
 
+from service.application.audit import AuditLog
 from service.application.operator import Operator
-from service.application.ports import AuditLog
 from service.bootstrap import build_operator
 from service.domain.errors import ServiceError
 from service.settings import Settings, SettingsMistakes, load_settings

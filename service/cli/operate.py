@@ -26,12 +26,15 @@ _number = click.argument("phone_number", required=False)
 @_number
 @click.option("--client-ip", help="An end user's address.")
 @click.option("--client", help="A configured client.")
+@click.option("--purpose", help="Also: may the number be verified for this purpose?")
 @_operator
-def explain(phone_number: str | None, client_ip: str | None, client: str | None, operator: str) -> None:
+def explain(
+    phone_number: str | None, client_ip: str | None, client: str | None, purpose: str | None, operator: str
+) -> None:
     """Why is a number (`-`: from standard input), an address or a client refused? Exit 0 either way."""
     with operating() as (use_cases, _):
         subject = Subject(read_number(phone_number), client_ip, client)
-        _show(dump_explanation(use_cases.explain(operator, subject)))
+        _show(dump_explanation(use_cases.explain(operator, subject, purpose)))
 
 
 @click.command()

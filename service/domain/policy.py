@@ -6,8 +6,10 @@ from enum import StrEnum
 
 from service.domain.assurance import Assurance, Attested
 from service.domain.conversion import Budget
+from service.domain.errors import PhoneNumberNotAllowed
 from service.domain.limits import Limit, Scope
 from service.domain.lists import ListEntry
+from service.domain.numbers import E164
 
 SHORTEST_WINDOW_SECONDS = 60
 LONGEST_WINDOW_SECONDS = 900
@@ -50,6 +52,21 @@ class Purpose:
     regions: frozenset[str] = frozenset()
     number_types: frozenset[str] = frozenset()
     min_assurance: Assurance = Assurance.ASSERTED
+
+    def check(self, number: E164, assurance: Assurance) -> None:
+        """Whether a number, from which a call proves ``assurance``, may be verified for this purpose.
+
+        Raises:
+            PhoneNumberNotAllowed
+        """
+        if self.regions and number.region not in self.regions:
+            raise PhoneNumberNotAllowed
+        if self.number_types and number.number_type not in self.number_types:
+            raise PhoneNumberNotAllowed
+        if not assurance.reaches(self.min_assurance):
+            raise PhoneNumberNotAllowed(
+                f"A call from this number's region proves {assurance}; the purpose demands {self.min_assurance}.",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from service.application.audit import AuditEntry
 from service.application.context import request_id
 from service.application.explanation import Subject
-from service.application.ports import AuditEntry
 from service.application.verifications import Start
+from service.domain.assurance import Assurance
 from service.domain.call import Outcome
 from service.domain.conversion import Budget, Group
 from service.domain.errors import (
@@ -22,6 +23,7 @@ from service.domain.errors import (
 )
 from service.domain.limits import Mode, Scope
 from service.domain.lists import ListAction, ListKind
+from service.domain.policy import Purpose
 from service.domain.status import Reason, Status
 from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, use_cases, with_limits
 
@@ -86,6 +88,20 @@ def test_explain_names_everything_that_refuses_and_spends_nothing(stage, clock) 
     assert [(state.scope, state.used) for state in told.limits] == [
         (Scope.NUMBER, 1), (Scope.IP, 1), (Scope.COUNTRY, 1), (Scope.PROVIDER, 0),
     ]  # fmt: skip
+
+
+def test_explain_says_what_the_purpose_does_not_allow(world, observer, clock) -> None:
+    demanding = {"reset": Purpose("reset", min_assurance=Assurance.NETWORK)}
+    policy = replace(POLICY, purposes=POLICY.purposes | demanding)
+    operator = operating(world, observer, clock, policy)
+
+    (refusal,) = operator.explain("ops", Subject(NUMBER.value), "reset").refusals
+    assert (refusal.code, refusal.retry_after) == ("phone_number_not_allowed", None)
+    (refusal,) = operator.explain("ops", Subject("+78001234567"), "mobile_only").refusals
+    assert refusal.code == "phone_number_not_allowed"
+    assert operator.explain("ops", Subject(NUMBER.value), "mobile_only").refusals == ()
+    with pytest.raises(ValidationFailed):
+        operator.explain("ops", Subject(NUMBER.value), "nothing")
 
 
 def test_what_explain_says_is_what_create_does(stage, clock) -> None:

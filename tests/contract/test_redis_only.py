@@ -21,8 +21,9 @@ from service.adapters.redis.keys import Keys
 from service.adapters.redis.script import Script
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.watcher import Watcher
+from service.application.audit import AuditEntry
 from service.application.explanation import Subject
-from service.application.ports import Answer, AuditEntry, Begun, Claim, Stored
+from service.application.ports import Answer, Begun, Claim, Stored
 from service.application.sweep import Sweep
 from service.application.verifications import Start
 from service.domain.call import Outcome

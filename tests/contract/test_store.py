@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.application.ports import Answer, AuditEntry, Begun, Claim, Stored
+from service.application.audit import AuditEntry
+from service.application.ports import Answer, Begun, Claim, Stored
 from service.domain.conversion import Bucket, Budget, Group
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
 from service.domain.limits import Limit, LimitState, Mode, Scope, Spending, Spent

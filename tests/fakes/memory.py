@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 
-from service.application.ports import Answer, AuditEntry, Begun, Claim, Stored
+from service.application.audit import AuditEntry
+from service.application.ports import Answer, Begun, Claim, Stored
 from service.domain.call import InboundCall
 from service.domain.conversion import Bucket, Budget, Group
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused

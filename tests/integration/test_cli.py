@@ -100,6 +100,7 @@ def test_the_audit_stream_is_exported_as_json_lines(running: Running, cli: Cli) 
     [
         (["explain"], 1, "Name a phone_number"),
         (["explain", "+7999"], 1, "invalid_phone_number"),
+        (["explain", NUMBER, "--purpose", "nothing"], 1, "purpose"),
         (["unblock", NUMBER], 2, "--reason"),
         (["unblock", NUMBER, "--scope", "provider", "--reason", "x"], 2, "provider"),
         (["unblock", "--prefix", "+7800", "--reason", "x"], 1, "not_found"),

@@ -1,6 +1,7 @@
 """The order against the simulator's sockets: every way in which the provider can fail."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+import trustme
 
 from service.adapters.smsc.client import BREAKER_FAILURES, Account, SmscProvider
 from service.application.context import request_id
@@ -319,3 +321,30 @@ def test_credentials_never_show_in_a_repr(ordering, simulator) -> None:
     account = Account([simulator.base_url], {"apikey": "the-secret-itself"}, 1)
 
     assert "the-secret-itself" not in repr(account)
+
+
+def test_a_certificate_that_nobody_vouches_for_ends_the_order(
+    ordering: Callable[..., SmscProvider], observer: RecordingObserver
+) -> None:
+    """A hijacked name with a certificate of the hijacker's own: the credentials are not even sent."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):
+                plain, _ = listener.accept()
+                with suppress(ssl.SSLError), context.wrap_socket(plain, server_side=True) as secure:
+                    received.append(secure.recv(4096))
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        provider = ordering([f"https://localhost:{listener.getsockname()[1]}/sys"])
+
+        with pytest.raises(ProviderUnavailable):
+            provider.order(NUMBER)
+        serving.join(10)
+
+    assert received in ([], [b""])
+    assert outcomes(observer) == {"unreachable": 1}

@@ -165,10 +165,9 @@ def test_every_threat_has_its_row_and_each_row_tests_that_exist() -> None:
     """`make threats` runs them; this finds a row that lost its tests without running anything."""
     found = threats.rows((ROOT / "docs/threats.md").read_text())
     assert [name for name in threats.IDS if not found.get(name)] == []
-    for tests in found.values():
-        for test in tests:
-            file, _, name = test.partition("::")
-            assert f"def {name}(" in (ROOT / file).read_text(), test
+    for test in threats.named():
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / file).read_text(), test
 
 
 def test_functions_and_files_stay_small() -> None:

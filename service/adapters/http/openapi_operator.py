@@ -9,7 +9,7 @@ from service.adapters.http.openapi_verifications import WITH_BODY, body, problem
 from service.adapters.http.operator import PATH
 
 REQUESTS: dict[str, type[Schema]] = {
-    "Subject": operator_schemas.SubjectRequest,
+    "Explain": operator_schemas.ExplainRequest,
     "Unblock": operator_schemas.UnblockRequest,
     "PutListEntry": operator_schemas.ListEntryRequest,
     "RemoveListEntry": operator_schemas.RemoveRequest,
@@ -31,7 +31,7 @@ def paths() -> dict[str, dict[str, Any]]:
     of_number = ("invalid_phone_number",)
     return {
         f"{PATH}/explain": {
-            "post": _operation("explain", "Why a number, an address or a client is refused", "Subject")
+            "post": _operation("explain", "Why a number, an address or a client is refused", "Explain")
             | _answers("200", "Explanation", of_number, WITH_BODY),
         },
         f"{PATH}/unblock": {

@@ -9,8 +9,8 @@ from service.adapters.http.operator_schemas import (
     dump_explanation,
     dump_undone,
     load_entry,
+    load_explain,
     load_remove,
-    load_subject,
     load_unblock,
 )
 from service.application.operator import Operator
@@ -27,7 +27,7 @@ def blueprint(operator: Operator) -> Blueprint:
     @requires(Permission.OPERATE)
     def explain() -> Response:
         payload, _ = read_json()
-        return jsonify(dump_explanation(operator.explain(g.client, load_subject(payload))))
+        return jsonify(dump_explanation(operator.explain(g.client, *load_explain(payload))))
 
     @routes.post(f"{PATH}/unblock")
     @requires(Permission.OPERATE)

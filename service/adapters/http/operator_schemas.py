@@ -27,6 +27,12 @@ class SubjectRequest(Request):
     client = fields.String(allow_none=True, metadata={"description": "A configured client."})
 
 
+class ExplainRequest(SubjectRequest):
+    purpose = fields.String(
+        allow_none=True, metadata={"description": "Also: may the number be verified for this purpose?"}
+    )
+
+
 class UnblockRequest(SubjectRequest):
     reason = _REASON
     scope = fields.String(
@@ -144,18 +150,19 @@ class ListsResponse(Schema):
     lists = fields.List(fields.Nested(ListEntryResponse))
 
 
-_SUBJECT, _UNBLOCK, _ENTRY, _REMOVE = SubjectRequest(), UnblockRequest(), ListEntryRequest(), RemoveRequest()
+_EXPLAIN, _UNBLOCK, _ENTRY, _REMOVE = ExplainRequest(), UnblockRequest(), ListEntryRequest(), RemoveRequest()
 
 
-def load_subject(payload: Any) -> Subject:
-    """Whom ``explain`` is about."""
-    return Subject(**load(_SUBJECT, payload))
+def load_explain(payload: Any) -> tuple[Subject, str | None]:
+    """Whom ``explain`` is about, and for which purpose."""
+    loaded = load(_EXPLAIN, payload)
+    return _subject(loaded), loaded.get("purpose")
 
 
 def load_unblock(payload: Any) -> tuple[Subject, dict[str, Any]]:
     """For whom ``unblock`` is, and what it is to undo."""
     loaded = load(_UNBLOCK, payload)
-    subject = Subject(*(loaded.pop(name, None) for name in ("phone_number", "client_ip", "client")))
+    subject = _subject(loaded)
     scope = loaded.get("scope")
     return subject, loaded | {"scope": Scope(scope) if scope else None}
 
@@ -241,6 +248,10 @@ def _conversion(conversion: Conversion) -> Mapping[str, Any]:
         "exceeded": conversion.exceeded,
         "retry_after": conversion.retry_after,
     }
+
+
+def _subject(loaded: dict[str, Any]) -> Subject:
+    return Subject(*(loaded.pop(name, None) for name in ("phone_number", "client_ip", "client")))
 
 
 def _named(loaded: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import AUDIT_PARTS, Keys
 from service.adapters.redis.script import Script
-from service.application.ports import AuditEntry
+from service.application.audit import AuditEntry
 from service.domain.policy import Audit
 
 _PAGE = 500

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from service.application.ports import AuditEntry, AuditLog
+from service.application.audit import AuditEntry, AuditLog
 
 _log = logging.getLogger("waitcall.audit")
 
