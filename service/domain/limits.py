@@ -76,7 +76,8 @@ class Limit:
     def text(self) -> str:
         """``count/period`` in the largest unit that fits."""
         unit = next(unit for unit, length in _SECONDS.items() if self.period_seconds % length == 0)
-        return f"{self.count}/{self.period_seconds // _SECONDS[unit]}{unit}"
+        number = self.period_seconds // _SECONDS[unit]
+        return f"{self.count}/{number if number > 1 else ''}{unit}"
 
 
 @dataclass(frozen=True, slots=True)
