@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -29,6 +30,12 @@ worker_class = "service.adapters.http.gunicorn_worker.Worker"
 # wait for the provider and 320 for a call, the rest answers everything else.
 threads = 512
 worker_connections = 2000
+# Each of them is a file, and so is each connection to Redis and each one that lingers: more than the 1024 that
+# many systems begin with. Processes may raise their own limit up to the hard one.
+_files, _most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+_wanted_files = 8192
+if _files < _wanted_files:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(_wanted_files, _most_files), _most_files))
 # Longer than the longest thing a request may do: a long poll of 30 s.
 timeout = 60
 # An ingress keeps its connections for a minute or so; the side that closes first must not be us.

@@ -22,6 +22,11 @@ from tests.redis_servers import Server, free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY, SECRET = "a-key-of-web", "callback-secret-1"
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, [int(each) for each in sys.argv[1].split(":")])
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 POLICY = """
 dial_regions = ["RU"]
 [purposes.login]
@@ -163,10 +168,13 @@ def launch(
         "WAITCALL_CALLBACK_BIND": f"127.0.0.1:{callback}",
         "WAITCALL_OPS_BIND": f"127.0.0.1:{ops}",
     }
+    command = production_command()
+    if "open_files" in environ:
+        command = [sys.executable, "-c", LIMITED, environ.pop("open_files"), *command]
     log = directory / "service.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            production_command(), cwd=ROOT, env=settings | environ, stdout=output, stderr=subprocess.STDOUT
+            command, cwd=ROOT, env=settings | environ, stdout=output, stderr=subprocess.STDOUT
         )
     urls = [f"http://127.0.0.1:{port}" for port in (api, callback, ops)]
     return Service(process, log, *urls, settings | environ)

@@ -11,7 +11,7 @@ import pytest
 
 from service.adapters.http.gunicorn_worker import REQUEST_SECONDS
 from tests.end_to_end.conftest import Service, Starting
-from tests.redis_servers import free_port
+from tests.redis_servers import free_port, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -176,3 +176,27 @@ def test_a_proxy_can_not_rewrite_the_path(service: Service) -> None:
             b" 404 "
             in get(service.callback, "/metrics", "Host: x", "X-Forwarded-Prefix: /metrics").splitlines()[0]
         )
+
+
+def held(url: str, count: int) -> Iterator[socket.socket]:
+    parts = urlsplit(url)
+    for _ in range(count):
+        yield socket.create_connection((parts.hostname, parts.port), timeout=10)
+
+
+@pytest.mark.parametrize("hard", [4096, 128], ids=["the limit can be raised", "the limit is hard"])
+def test_more_connections_than_open_files_cost_no_worker(starting: Starting, hard: int) -> None:
+    """Idle ones, as anybody can open them at the public listener."""
+    service = starting(callback_port=str(free_port()), open_files=f"64:{hard}")
+    workers = set(service.workers())
+
+    connections = list(held(service.callback, 300))
+    if hard > 1000:
+        assert service.ask("GET", f"{service.callback}/callbacks/smsc", timeout=10).status == 200
+    else:
+        wait_for(lambda: "out of open files" in service.log.read_text())
+    for connection in connections:
+        connection.close()
+    wait_for(lambda: service.ask("GET", f"{service.callback}/callbacks/smsc", timeout=10).status == 200)
+
+    assert set(service.workers()) == workers

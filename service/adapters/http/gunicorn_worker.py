@@ -5,7 +5,7 @@ import json
 import socket
 import struct
 import threading
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from gunicorn import util
@@ -23,6 +23,9 @@ STALLED_SECONDS = 5
 
 REQUEST_SECONDS = 10
 """From the first byte of a request to the last of its body, however steadily they drip."""
+
+OUT_OF_FILES_PAUSE_SECONDS = 0.2
+"""Others are closing theirs meanwhile; the connection waits in the kernel's queue."""
 
 _REASONS = {400: "Bad Request", 500: "Internal Server Error"}
 
@@ -87,6 +90,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALLED_SECONDS, 0))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", STALLED_SECONDS, 0))
         super().init_process()
+
+    def accept(self, listener: Any) -> None:
+        """One connection; out of files is a moment to wait for, not an end. gunicorn would let the worker die."""
+        try:
+            super().accept(listener)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self.log.warning("out of open files: connections wait (raise the limit of open files)")
+            sleep(OUT_OF_FILES_PAUSE_SECONDS)
 
     def handle(self, conn: Any) -> Any:
         """One request on a connection, read within REQUEST_SECONDS."""
