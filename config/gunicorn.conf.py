@@ -26,9 +26,9 @@ hand_over(_settings)
 bind = [_settings.api_bind, _settings.callback_bind, _settings.ops_bind]
 workers = _settings.workers
 worker_class = "service.adapters.http.gunicorn_worker.Worker"
-# A thread costs little while it waits. The bulkheads in service/bootstrap.py are sized for 512: 128 may
-# wait for the provider and 320 for a call, the rest answers everything else.
-threads = 512
+# A thread costs little while it waits. The bulkheads in service/bootstrap.py are sized for 640: 128 may
+# wait for the provider, 320 for a call and 128 serve the public listener; the rest answers everything else.
+threads = 640
 worker_connections = 2000
 # Each of them is a file, and so is each connection to Redis and each one that lingers: more than the 1024 that
 # many systems begin with. Processes may raise their own limit up to the hard one.

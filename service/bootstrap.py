@@ -39,8 +39,9 @@ from service.domain.numbers import E164, may_be_shown
 from service.settings import Settings
 from service.sweeper import Sweeper
 
-# The bulkheads of one worker process. config/gunicorn.conf.py gives it 512 threads, so that however many
-# requests wait for the provider or for a call, at least 64 threads answer everything else.
+# The bulkheads of one worker process. config/gunicorn.conf.py gives it 640 threads, so that however many
+# requests wait for the provider or for a call, and however many the public listener has (128 at once,
+# adapters/http/gunicorn_worker.py), at least 64 threads answer everything else.
 MAX_ORDERS_IN_FLIGHT = 128
 MAX_WAITING = 320
 MAX_REDIS_CONNECTIONS = 600
@@ -101,6 +102,7 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
         start=sweeper.start,
         stop=partial(_stop, core.watcher, sweeper),
         metrics=metrics,
+        public_ports=frozenset({_port(settings.callback_bind)}),
     )
 
 

@@ -5,11 +5,13 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from itertools import count
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from service.adapters.http.gunicorn_worker import REQUEST_SECONDS
+from service.adapters.http.gunicorn_worker import PUBLIC_CONNECTIONS, REQUEST_SECONDS
 from tests.end_to_end.conftest import Service, Starting
 from tests.redis_servers import free_port, wait_for
 
@@ -200,3 +202,63 @@ def test_more_connections_than_open_files_cost_no_worker(starting: Starting, har
     wait_for(lambda: service.ask("GET", f"{service.callback}/callbacks/smsc", timeout=10).status == 200)
 
     assert set(service.workers()) == workers
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"POST /callbacks/smsc HTTP/1.1\r\nX-A: "], ids=["silent", "half a request"]
+)
+def test_a_flood_at_the_public_listener_costs_callers_and_probes_nothing(
+    starting: Starting, said: bytes
+) -> None:
+    """More connections than the one worker has threads: the internal API does not notice."""
+    service = starting(callback_port=str(free_port()), WAITCALL_WORKERS="1")
+    flood = list(held(service.callback, 700))
+    for connection in flood:
+        connection.sendall(said)
+    wait_for(lambda: accept_queue(service.callback) == 0)
+
+    for _ in range(3):
+        # Half of what a silent connection could hold a thread for.
+        assert service.ask("GET", f"{service.ops}/readyz", timeout=2.5).status == 200
+        asked = {"phone_number": f"+7999{next(_NUMBERS)}", "purpose": "login"}
+        assert service.ask("POST", f"{service.api}/v1/verifications", asked, timeout=2.5).status == 201
+
+    for connection in flood:
+        connection.close()
+    assert service.ask("GET", f"{service.callback}/callbacks/smsc", timeout=10).status == 200
+
+
+def test_whoever_has_something_to_say_gets_past_the_silent(starting: Starting) -> None:
+    service = starting(callback_port=str(free_port()), WAITCALL_WORKERS="1")
+    flood = list(held(service.callback, PUBLIC_CONNECTIONS + 50))
+
+    for _ in range(5):
+        assert service.ask("GET", f"{service.callback}/callbacks/smsc", timeout=5).status == 200
+
+    for connection in flood:
+        connection.close()
+
+
+def test_silent_connections_do_not_hold_up_the_end(starting: Starting) -> None:
+    service = starting(callback_port=str(free_port()))
+    silent = [*held(service.callback, 20), *held(service.api, 20)]
+    service.process.terminate()
+
+    # Idle ones are given 2 s; the grace period for requests in flight is 30 s.
+    assert service.process.wait(15) == 0
+    for connection in silent:
+        connection.close()
+
+
+def accept_queue(url: str) -> int:
+    """Connections that the kernel holds for a listener until they are accepted."""
+    port = f":{int(url.rpartition(':')[2]):04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(
+        int(queues.partition(":")[2], 16)
+        for _, local, _, state, queues, *_ in lines
+        if local.endswith(port) and state == "0A"
+    )
+
+
+_NUMBERS = count(2000000)

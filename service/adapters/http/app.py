@@ -71,6 +71,7 @@ class Surfaces:
         start: Callable[[], None],
         stop: Callable[[], None],
         metrics: HttpMetrics,
+        public_ports: frozenset[str] = frozenset(),
     ) -> None:
         """
         Args:
@@ -78,10 +79,12 @@ class Surfaces:
             start: called once in each worker process, after the fork.
             stop: called when the process is told to leave; must not block.
             metrics: where what reaches no surface is counted.
+            public_ports: of listeners that the open network reaches; the worker bounds what they may take.
         """
         self.by_port = by_port
         self.start = start
         self.stop = stop
+        self.public_ports = public_ports
         self._metrics = metrics
 
     def unreadable(self, status: int) -> None:

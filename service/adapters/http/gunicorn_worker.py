@@ -2,16 +2,19 @@
 
 import errno
 import json
+import selectors
 import socket
 import struct
 import threading
+from collections import deque
+from functools import partial
 from time import monotonic, sleep
 from typing import Any
 
 from gunicorn import util
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.http.wsgi import Response
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from service.adapters.http.context import new_request_id
 from service.adapters.http.lingering import Lingering
@@ -23,6 +26,11 @@ STALLED_SECONDS = 5
 
 REQUEST_SECONDS = 10
 """From the first byte of a request to the last of its body, however steadily they drip."""
+
+PUBLIC_CONNECTIONS = 900
+"""Of the public listener, of a worker's 2000: a flood of it leaves room for callers and probes."""
+PUBLIC_THREADS = 128
+"""That answer the public listener at once, of a worker's 640; further requests wait without a thread."""
 
 OUT_OF_FILES_PAUSE_SECONDS = 0.2
 """Others are closing theirs meanwhile; the connection waits in the kernel's queue."""
@@ -75,8 +83,27 @@ def _headers_without_banner(response: Response) -> list[str]:
     return [line for line in _default_headers(response) if not line.startswith("Server:")]
 
 
+class _Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
+    """One that knows its listener, and tells once that it is closed."""
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any, public: bool) -> None:  # noqa: FBT001  gunicorn's arguments, and ours
+        super().__init__(cfg, sock, client, server)
+        self.public = public
+        self.closed = False
+
+    def close(self, graceful: bool = False) -> None:  # noqa: FBT001, FBT002  gunicorn's
+        self.closed = True
+        super().close(graceful)
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     """The worker class of config/gunicorn.conf.py."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._public: list[_Connection] = []
+        self._public_busy = 0
+        self._public_waiting: deque[_Connection] = deque()
 
     def init_process(self) -> None:
         """Take over the error page, the banner and the pace of reading; gunicorn has no hooks for them."""
@@ -92,14 +119,68 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         super().init_process()
 
     def accept(self, listener: Any) -> None:
-        """One connection; out of files is a moment to wait for, not an end. gunicorn would let the worker die."""
+        """One connection, which costs no thread until its first byte is there.
+
+        gunicorn gives each new connection a thread for up to 5 s, so that a few hundred silent ones would
+        keep every listener waiting; and running out of files ends its worker.
+        """
         try:
-            super().accept(listener)
+            client, address = listener.accept()
         except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE):
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self.log.warning("out of open files: connections wait (raise the limit of open files)")
+                sleep(OUT_OF_FILES_PAUSE_SECONDS)
+            elif error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED):
                 raise
-            self.log.warning("out of open files: connections wait (raise the limit of open files)")
-            sleep(OUT_OF_FILES_PAUSE_SECONDS)
+            return
+        server = listener.getsockname()
+        conn = _Connection(self.cfg, client, address, server, str(server[1]) in self._public_ports())
+        if conn.public:
+            self._public = [each for each in self._public if not each.closed]
+            if len(self._public) >= PUBLIC_CONNECTIONS and not self._close_idle_public():
+                conn.close()
+                return
+            self._public.append(conn)
+        self.nr_conns += 1
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def enqueue_req(self, conn: Any) -> None:
+        """A request for a thread: of the public listener only so many at once."""
+        if conn.public and self._public_busy >= PUBLIC_THREADS:
+            self._public_waiting.append(conn)
+            return
+        self._public_busy += conn.public
+        super().enqueue_req(conn)
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """A thread is free again."""
+        super().finish_request(conn, fs)
+        self._public_busy -= conn.public
+        while self._public_waiting and self._public_busy < PUBLIC_THREADS:
+            self.enqueue_req(self._public_waiting.popleft())
+
+    def _close_idle_public(self) -> bool:
+        """Make room for somebody who may have something to say: close the oldest that has not, or no more."""
+        for waiting in (self.pending_conns, self.keepalived_conns):
+            idle = next((conn for conn in waiting if conn.public), None)
+            if idle is not None:
+                waiting.remove(idle)
+                self.poller.unregister(idle.sock)
+                self.nr_conns -= 1
+                idle.close()
+                return True
+        return False
+
+    def _public_ports(self) -> frozenset[str]:
+        return getattr(self.wsgi, "public_ports", frozenset())
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """On the way out: connections that have said nothing yet end as soon as idle ones."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
 
     def handle(self, conn: Any) -> Any:
         """One request on a connection, read within REQUEST_SECONDS."""
