@@ -80,7 +80,7 @@ def when_ready(server):  # noqa: ANN001, ANN201  gunicorn's hook
     # SIGHUP reads the settings, the policy and every secret's file again: new workers start with them, the
     # old ones finish what they have. Broken settings must not end a running service, so they are looked at
     # before gunicorn takes down anything, and are read once.
-    def handle_hup():  # noqa: ANN202
+    def handle_hup():  # noqa: ANN202  gunicorn's method, replaced on its own object
         try:
             offer(load_settings(os.environ, development=_development))
         except SettingsMistakes as error:

@@ -16,7 +16,7 @@ from service.domain.errors import (
     ValidationFailed,
     VerificationInProgress,
 )
-from service.domain.limits import LimitState, Mode, Scope, address_of
+from service.domain.limits import LimitState, Mode, Scope, plain_address
 from service.domain.lists import LONGEST_REASON, ListAction, ListEntry, ListKind, canonical
 from service.domain.numbers import E164
 from service.domain.policy import Purpose
@@ -110,10 +110,10 @@ def _refusal(error: type[ServiceError], detail: str, until: datetime | None, now
     return Refusal(error.code, detail, wait)
 
 
-def check_address(text: str) -> None:
-    """ValidationFailed for what is no single address."""
+def canonical_address(text: str) -> str:
+    """The one way to write an address. ValidationFailed for what is no single one."""
     try:
-        address_of(text)
+        return str(plain_address(text))
     except ValueError as error:
         raise ValidationFailed.of("client_ip", "Not an IP address.") from error
 

@@ -1,5 +1,6 @@
 """What an operator may ask and undo: why is this refused, and let it pass. Every act is audited first."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from service.application.admission import Admission
@@ -8,8 +9,8 @@ from service.application.explanation import (
     Explanation,
     Subject,
     Undone,
+    canonical_address,
     canonical_subject,
-    check_address,
     check_reason,
     not_allowed,
     refusals,
@@ -72,7 +73,7 @@ class Operator:
             ValidationFailed, InvalidPhoneNumber: the subject.
         """
         now = self._clock()
-        number = self._read(subject)
+        number, subject = self._read(subject)
         asked = self._purpose(purpose)
         self._write(operator, "explain", subject, number, now=now)
         spendings = self._spendings(number, subject)
@@ -121,7 +122,7 @@ class Operator:
             ValidationFailed, InvalidPhoneNumber: the subject.
         """
         now = self._clock()
-        number = self._read(subject)
+        number, subject = self._read(subject)
         details = {"reason": check_reason(reason)}
         details |= {"scope": scope.value} if scope else {}
         details |= {"verification": "cancel"} if verification else {}
@@ -198,14 +199,14 @@ class Operator:
         """The audit stream is about to be read; of one number (E.164) where one is given."""
         self._audit.append(AuditEntry(self._clock(), "export", f"operator:{operator}", phone_number))
 
-    def _read(self, subject: Subject) -> E164 | None:
+    def _read(self, subject: Subject) -> tuple[E164 | None, Subject]:
         if not (subject.phone_number or subject.client_ip or subject.client):
             raise ValidationFailed.of("body", "Name a phone_number, a client_ip or a client.")
         if subject.client is not None and subject.client not in self._policy.clients:
             raise ValidationFailed.of("client", "Not a configured client.")
-        if subject.client_ip is not None:
-            check_address(subject.client_ip)
-        return E164.parse(subject.phone_number) if subject.phone_number else None
+        address = canonical_address(subject.client_ip) if subject.client_ip else None
+        number = E164.parse(subject.phone_number) if subject.phone_number else None
+        return number, replace(subject, client_ip=address)
 
     def _purpose(self, name: str | None) -> Purpose | None:
         if name is not None and name not in self._policy.purposes:

@@ -133,18 +133,23 @@ class Spent:
 
 def address_of(address: str) -> str:
     """What one subscriber has: an IPv4 address, or the /64 of an IPv6 one."""
-    parsed = _unmapped(address)
+    parsed = plain_address(address)
     return str(IPv6Network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed)
 
 
 def network_of(address: str) -> str:
     """The neighbourhood of an address: its /24, or the /48 that an IPv6 site is given."""
-    parsed = _unmapped(address)
+    parsed = plain_address(address)
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((parsed, 48), strict=False))
     return str(IPv4Network((parsed, 24), strict=False))
 
 
-def _unmapped(address: str) -> IPv4Address | IPv6Address:
-    parsed = ip_address(address)
+def plain_address(address: str) -> IPv4Address | IPv6Address:
+    """The address itself, also where IPv6 carries an IPv4 one (RFC 4291, 2.5.5.2).
+
+    Raises:
+        ValueError: no address, or one with a zone, which means something on one machine only.
+    """
+    parsed = ip_address(address.replace("%", "?"))
     return getattr(parsed, "ipv4_mapped", None) or parsed

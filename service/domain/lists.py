@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 from service.domain.errors import InvalidPhoneNumber
+from service.domain.limits import plain_address
 from service.domain.numbers import E164, mask
 
 LONGEST_REASON = 200
@@ -108,8 +109,7 @@ class Directory:
 
     def naming_address(self, address: str, now: datetime) -> list[ListEntry]:
         """Live entries that name a network around the address."""
-        parsed = ip_address(address)
-        parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+        parsed = plain_address(address)
         around = [
             (ListKind.NETWORK, str(ip_network((parsed, length), strict=False)))
             for version, length in self._masks

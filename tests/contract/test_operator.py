@@ -137,6 +137,23 @@ def test_unblock_lets_the_number_and_the_address_pass_at_once(stage, clock) -> N
     assert verifications.start("web", ASK).created
 
 
+@pytest.mark.parametrize("written", ["::ffff:192.0.2.1", "192.0.2.1"])
+def test_an_address_is_one_however_it_is_written(stage, written) -> None:
+    verifications, _, operator = stage
+    verifications.start("web", ASK)
+    operator.put(
+        "ops", action=ListAction.BLOCK, kind=ListKind.NETWORK, subject="192.0.2.1", reason="w", expires_in=60
+    )
+
+    told = operator.explain("ops", Subject(client_ip=written))
+    assert [(state.scope, state.used) for state in told.limits] == [(Scope.IP, 1)]
+    assert [refusal.code for refusal in told.refusals] == ["blocked"]
+    undone = operator.unblock("ops", Subject(client_ip=written), "why")
+
+    assert [entry.subject for entry in undone.lists] == ["192.0.2.1/32"]
+    assert operator.explain("ops", Subject(client_ip="192.0.2.1")).refusals == ()
+
+
 def test_one_limit_can_be_cleared_alone(stage, world, clock) -> None:
     verifications, _, operator = stage
     verifications.start("web", ASK)
@@ -253,6 +270,8 @@ def test_the_lists_are_told_whole(stage, clock) -> None:
         lambda operator: operator.explain("ops", Subject(client="nobody")),
         lambda operator: operator.explain("ops", Subject(client_ip="192.0.2.0/24")),
         lambda operator: operator.explain("ops", Subject("+7999")),
+        lambda operator: operator.explain("ops", Subject(client_ip="fe80::1%eth0")),
+        lambda operator: operator.unblock("ops", Subject(client_ip="fe80::1%eth0"), "why"),
         lambda operator: operator.unblock("ops", Subject(NUMBER.value), ""),
         lambda operator: operator.unblock("ops", Subject(NUMBER.value), "x" * 201),
         lambda operator: operator.put(

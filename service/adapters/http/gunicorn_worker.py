@@ -84,7 +84,7 @@ def _headers_without_banner(response: Response) -> list[str]:
 
 
 class _Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
-    """One that knows its listener, and tells once that it is closed."""
+    """One that knows whether the open network reaches it, and that it is closed."""
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any, public: bool) -> None:  # noqa: FBT001  gunicorn's arguments, and ours
         super().__init__(cfg, sock, client, server)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from math import ceil
 from typing import Any
 
@@ -12,6 +11,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from service.application.verifications import Start
 from service.domain.assurance import Assurance
 from service.domain.errors import ValidationFailed
+from service.domain.limits import plain_address
 from service.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
@@ -25,9 +25,8 @@ _REFERENCE = validate.Length(min=1, max=128)
 
 
 def _is_address(text: str) -> None:
-    # A zone (fe80::1%eth0) means something on one machine only.
     try:
-        ip_address(text.replace("%", "?"))
+        plain_address(text)
     except ValueError as error:
         raise ValidationError("Not an IP address.") from error
 
