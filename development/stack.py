@@ -28,13 +28,14 @@ class Ports:
     api: int = 8080
     callback: int = 8081
     ops: int = 9090
+    worker_ops: int = 9091
     control: int = 8082
     provider: int = 8083
 
     @classmethod
     def free(cls) -> "Ports":
         """Ports that nobody uses now."""
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(6)]
         numbers = [each.getsockname()[1] for each in sockets]
         for each in sockets:
             each.close()
@@ -52,6 +53,7 @@ class Stack:
         self.api = f"http://127.0.0.1:{ports.api}"
         self.callback = f"http://127.0.0.1:{ports.callback}"
         self.ops = f"http://127.0.0.1:{ports.ops}"
+        self.worker_ops = f"http://127.0.0.1:{ports.worker_ops}"
         self.control = f"http://127.0.0.1:{ports.control}"
 
     def __enter__(self) -> Self:
@@ -92,6 +94,8 @@ class Stack:
             environ,
         )
         self.processes.wait_until("service", lambda: answers(f"{self.ops}/readyz"))
+        self.processes.start("worker", [sys.executable, "-m", "development.worker"], environ)
+        self.processes.wait_until("worker", lambda: answers(f"{self.worker_ops}/readyz"))
 
     def _simulator_command(self) -> list[str]:
         return [
@@ -114,6 +118,7 @@ class Stack:
                 "WAITCALL_API_BIND": f"127.0.0.1:{self.ports.api}",
                 "WAITCALL_CALLBACK_BIND": f"127.0.0.1:{self.ports.callback}",
                 "WAITCALL_OPS_BIND": f"127.0.0.1:{self.ports.ops}",
+                "WAITCALL_WORKER_OPS_BIND": f"127.0.0.1:{self.ports.worker_ops}",
             }
             | self.environ
         )

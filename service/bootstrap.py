@@ -3,7 +3,7 @@
 import logging
 import logging.config
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from service import __version__
@@ -15,29 +15,35 @@ from service.adapters.redis.connection import Connection, connector
 from service.adapters.redis.conversions import RedisConversions
 from service.adapters.redis.idempotency import RedisIdempotencyStore
 from service.adapters.redis.keys import Keys
+from service.adapters.redis.leadership import LEASE_SECONDS, RedisLeadership, RedisProgress
 from service.adapters.redis.limits import RedisLimits
 from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.watcher import Watcher
 from service.adapters.smsc.callback import SmscCallbackDecoder
-from service.adapters.smsc.client import Account, SmscProvider, order_limit
+from service.adapters.smsc.client import SmscProvider, order_limit
+from service.adapters.smsc.inbox import SmscInbox
+from service.adapters.smsc.transport import Account
 from service.adapters.telemetry.audit import LoggedAuditLog
 from service.adapters.telemetry.logging import logging_config
 from service.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
-from service.adapters.telemetry.observer import LoggingObserver
+from service.adapters.telemetry.observer import BalanceTeller, LoggingObserver
 from service.application.admission import Admission
 from service.application.audit import AuditingObserver, AuditLog
 from service.application.calls import Calls
+from service.application.inbox import Reconciliation
 from service.application.observers import Observers
 from service.application.operator import Operator
 from service.application.ports import Clock, Observer
 from service.application.readiness import Readiness
 from service.application.sweep import Sweep
+from service.application.treasury import Treasury
 from service.application.verifications import Verifications
 from service.domain.assurance import Assurance
-from service.domain.numbers import E164, may_be_shown
+from service.domain.numbers import E164, may_be_dialled, may_be_shown
 from service.settings import Settings
 from service.sweeper import Sweeper
+from service.worker import Duty, Loop, Worker
 
 # The bulkheads of one worker process. config/gunicorn.conf.py gives it 640 threads, so that however many
 # requests wait for the provider or for a call, and however many the public listener has (128 at once,
@@ -45,6 +51,8 @@ from service.sweeper import Sweeper
 MAX_ORDERS_IN_FLIGHT = 128
 MAX_WAITING = 320
 MAX_REDIS_CONNECTIONS = 600
+BALANCE_SECONDS = 300.0
+SWEEP_SECONDS = 1.5
 PASSWORD_RESET = "password_reset"  # noqa: S105  # nosec B105  # a purpose, no password
 
 _log = logging.getLogger(__name__)
@@ -74,7 +82,7 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
         settings.callback_hash,
         [secret.reveal() for secret in settings.callback_secrets],
     )
-    sweeper = Sweeper(Sweep(core.store, use_cases, clock).run)
+    sweeper = Sweeper(Sweep(core.store, core.observer, clock).run)
     expose = partial(exposition, metrics.registry, multiprocess_dir)
     surface = partial(
         create_surface,
@@ -161,6 +169,51 @@ class _Core:
         )
 
 
+def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
+    """What runs beside the requests. Connects to nothing yet."""
+    policy = settings.policy
+    metrics = Metrics(__version__, policy.clients, policy.purposes, worker=True)
+    core = _Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
+    inbox = SmscInbox(_account(settings), metrics)
+    reconciliation = Reconciliation(
+        inbox=inbox,
+        progress=RedisProgress(core.connection),
+        store=core.store,
+        calls=Calls(core.store, core.conversions, core.observer, clock, policy),
+        clock=clock,
+        every=timedelta(seconds=settings.inbox_poll_seconds),
+        may_be_dialled=partial(may_be_dialled, dial_regions=policy.dial_regions),
+    )
+    treasury = Treasury(inbox, BalanceTeller(metrics, settings.low_balance))
+    duties = [Duty("balance", treasury.run, every_seconds=BALANCE_SECONDS)]
+    if settings.inbox_poll_seconds:
+        duties.append(Duty("inbox", reconciliation.run, every_seconds=1.0))
+    worker = Worker(
+        leadership=RedisLeadership(core.connection),
+        lease_seconds=LEASE_SECONDS,
+        duties=duties,
+        loops=[Loop("sweep", Sweep(core.store, core.observer, clock).run, SWEEP_SECONDS)],
+        close=partial(_close, inbox, core),
+    )
+    metrics.lead(worker.fence)
+    expose = partial(exposition, metrics.registry, None)
+    ops = operations.blueprint(
+        Readiness(core.store), expose, CONTENT_TYPE, __version__, is_alive=worker.is_alive
+    )
+    worker.serve(
+        create_surface(
+            "ops",
+            [ops],
+            max_body_bytes=API_BODY_BYTES,
+            keys=ApiKeys(settings.api_keys, {}),
+            observer=core.observer,
+            metrics=metrics,
+        ),
+        settings.worker_ops_bind,
+    )
+    return worker
+
+
 def configure_logging(settings: Settings) -> None:
     """JSON lines for the whole process, and what an operator should know at start."""
     logging.config.dictConfig(logging_config(settings.log_level))
@@ -180,10 +233,18 @@ def warn_of_weaknesses(settings: Settings) -> None:
 
 
 def _provider(settings: Settings, metrics: Metrics) -> SmscProvider:
-    credentials = {name: secret.reveal() for name, secret in settings.smsc_credentials.items()}
-    account = Account(settings.smsc_urls, credentials, settings.smsc_timeout_seconds)
     shown: Callable[[E164, E164], bool] = partial(may_be_shown, dial_regions=settings.policy.dial_regions)
-    return SmscProvider(account, shown, metrics, MAX_ORDERS_IN_FLIGHT)
+    return SmscProvider(_account(settings), shown, metrics, MAX_ORDERS_IN_FLIGHT)
+
+
+def _account(settings: Settings) -> Account:
+    credentials = {name: secret.reveal() for name, secret in settings.smsc_credentials.items()}
+    return Account(settings.smsc_urls, credentials, settings.smsc_timeout_seconds)
+
+
+def _close(inbox: SmscInbox, core: _Core) -> None:
+    inbox.close()
+    core.connection.close()
 
 
 def _stop(watcher: Watcher, sweeper: Sweeper) -> None:

@@ -59,6 +59,7 @@ class PurposeSchema(Schema):
         fields.String(validate=validate.OneOf(NUMBER_TYPES, error="{input} is no number type.")),
     )
     min_assurance = fields.Enum(Assurance, by_value=True)
+    match_dialled = fields.Boolean(truthy={True}, falsy={False})
 
 
 class ClientLimitsSchema(Schema):

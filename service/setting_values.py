@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 from service.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS
@@ -14,6 +15,8 @@ DEVELOPMENT_API_KEYS_SHA256 = (
 """Of the keys in config/development.env, so that they open nothing anywhere else."""
 LONGEST_SMSC_TIMEOUT_SECONDS = 25
 """Shorter than an order's lease on its number (service/domain/verification.py)."""
+SHORTEST_INBOX_POLL_SECONDS = 20
+"""Three identical requests a minute are allowed (smsc-api.md, section 0)."""
 _SHORTEST_CALLBACK_SECRET = 16
 _SHORTEST_PEPPER = 32
 _MOST_KEYS_OF_A_CLIENT = 2
@@ -73,6 +76,21 @@ def timeout(text: str) -> float:
     if not 0 < float(text) <= LONGEST_SMSC_TIMEOUT_SECONDS:
         raise ValueError(f"Must be over 0 and at most {LONGEST_SMSC_TIMEOUT_SECONDS} seconds.")
     return float(text)
+
+
+def inbox_poll(text: str) -> int:
+    """Seconds between two polls of the inbox; 0 for none."""
+    seconds = whole(text, 0, 300)
+    if 0 < seconds < SHORTEST_INBOX_POLL_SECONDS:
+        raise ValueError(f"Must be 0 for never, or at least {SHORTEST_INBOX_POLL_SECONDS} seconds.")
+    return seconds
+
+
+def money(text: str) -> Decimal:
+    """An amount in the account's currency."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,2})?", text, re.ASCII):
+        raise ValueError("Must be an amount, for instance 100 or 99.50.")
+    return Decimal(text)
 
 
 def redis_url(text: str) -> Address:

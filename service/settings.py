@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +35,9 @@ NAMES = (
     "API_BIND",
     "CALLBACK_BIND",
     "OPS_BIND",
+    "WORKER_OPS_BIND",
+    "INBOX_POLL_SECONDS",
+    "LOW_BALANCE",
     "TRUSTED_HOSTS",
     "TRUSTED_HOPS",
     "WORKERS",
@@ -70,6 +74,9 @@ class Settings:
     api_bind: str
     callback_bind: str
     ops_bind: str
+    worker_ops_bind: str
+    inbox_poll_seconds: int
+    low_balance: Decimal
     trusted_hosts: tuple[str, ...]
     trusted_hops: int
     workers: int
@@ -119,6 +126,9 @@ class _Reader:
             "api_bind": self._get("API_BIND", setting_values.bind, "127.0.0.1:8080"),
             "callback_bind": self._get("CALLBACK_BIND", setting_values.bind, "127.0.0.1:8081"),
             "ops_bind": self._get("OPS_BIND", setting_values.bind, "127.0.0.1:9090"),
+            "worker_ops_bind": self._get("WORKER_OPS_BIND", setting_values.bind, "127.0.0.1:9091"),
+            "inbox_poll_seconds": self._get("INBOX_POLL_SECONDS", setting_values.inbox_poll, "25"),
+            "low_balance": self._get("LOW_BALANCE", setting_values.money, "100"),
             "trusted_hosts": self._get("TRUSTED_HOSTS", setting_values.hosts, ""),
             "trusted_hops": self._get("TRUSTED_HOPS", setting_values.hops, "0"),
             "workers": self._get("WORKERS", setting_values.workers, str(len(os.sched_getaffinity(0)))),

@@ -52,6 +52,8 @@ class Exchange:
     orders: dict[str, tuple[str, float]] = field(default_factory=dict)
     inbox: list[dict[str, Any]] = field(default_factory=list)
     ledger: list[dict[str, Any]] = field(default_factory=list)
+    utc_offset: int = 10800
+    balance: str = "250.80"
     _asked: dict[str, deque[float]] = field(default_factory=dict)
 
     def admit(self, fields: dict[str, str], endpoint: str, now: float) -> None:

@@ -51,12 +51,17 @@ def create_front(
     @app.route("/sys/get.php", methods=["GET", "POST"])
     def get_answers() -> Response:
         fields = request.values.to_dict()
+        with lock:
+            seen = {"endpoint": "get_answers", "fields": _shown(fields), "at": clock()}
+            exchange.ledger.append({"door": "front"} | seen)
 
         def inbox() -> list[dict[str, Any]]:
             if fields.get("get_answers") != "1":
                 raise ProviderError(1)
             count = min(int(fields.get("cnt") or 10000), 10000)
-            return [_inbox_record(r) for r in exchange.answers(int(fields.get("after_id") or 0), count)]
+            records = exchange.answers(int(fields.get("after_id") or 0), count)
+            oldest = clock() - 3600 * float(fields["hour"]) if fields.get("hour") else 0
+            return [_inbox_record(r, exchange.utc_offset) for r in records if r["at"] >= oldest]
 
         return answer(fields, "get_answers", inbox)
 
@@ -64,7 +69,7 @@ def create_front(
     def balance() -> Response:
         fields = request.values.to_dict()
         currency = {"currency": "RUB"} if fields.get("cur") == "1" else {}
-        return answer(fields, "balance", lambda: {"balance": "250.80"} | currency)
+        return answer(fields, "balance", lambda: {"balance": exchange.balance} | currency)
 
     def answer(fields: dict[str, str], endpoint: str, produce: Callable[[], Any]) -> Response:
         with lock:
@@ -110,8 +115,8 @@ def _written(fields: dict[str, str], result: Any) -> Response:
     return Response(text.encode(codec), content_type="text/plain")
 
 
-def _inbox_record(record: dict[str, Any]) -> dict[str, Any]:
-    stamp = time.strftime("%d.%m.%Y %H:%M:%S", time.gmtime(record["at"]))
+def _inbox_record(record: dict[str, Any], utc_offset: int) -> dict[str, Any]:
+    stamp = time.strftime("%d.%m.%Y %H:%M:%S", time.gmtime(record["at"] + utc_offset))
     return {
         "id": record["id"],
         "received": stamp,

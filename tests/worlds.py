@@ -61,6 +61,13 @@ def memory_world() -> World:
 
 
 @contextmanager
+def redis_connection(url: str) -> Iterator[Connection]:
+    connection = Connection(connector(Address.parse(url), 20), lambda _: None)
+    yield connection
+    connection.close()
+
+
+@contextmanager
 def redis_world(
     url: str,
     name: str = "redis",

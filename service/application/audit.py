@@ -89,6 +89,9 @@ class AuditingObserver:
     def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
         """Not a transition."""
 
+    def reconciled(self, outcome: Outcome | None) -> None:
+        """Not a transition."""
+
     def refused(self, client: str, code: str) -> None:
         """Not a transition."""
 

@@ -44,6 +44,23 @@ class Calls:
         self._observer.callback(Kind.CALL, outcome, None if outcome is Outcome.REPEATED else lag)
         return outcome
 
+    def reconcile(self, call: InboundCall) -> Outcome:
+        """Use a call that the provider's inbox names, unless its callback was here first.
+
+        Raises:
+            StoreUnavailable: the call may not have been kept.
+        """
+        # The inbox may place a call a few seconds from where its callback did.
+        outcome = Outcome.REPEATED
+        if not self._store.was_used(call, SKEW):
+            outcome = self._record(call, self._clock())
+        self._observer.reconciled(outcome)
+        return outcome
+
+    def unplaced(self) -> None:
+        """The inbox names a call whose time cannot be told: it proves nothing."""
+        self._observer.reconciled(None)
+
     def _record(self, call: InboundCall, now: datetime) -> Outcome:
         for _ in range(CHANGE_ATTEMPTS):
             stored = self._store.latest_of(call.cli)

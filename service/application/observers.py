@@ -40,6 +40,11 @@ class Observers:
         for each in self._observers:
             each.callback(kind, outcome, lag_seconds)
 
+    def reconciled(self, outcome: Outcome | None) -> None:
+        """The provider's inbox named a call."""
+        for each in self._observers:
+            each.reconciled(outcome)
+
     def refused(self, client: str, code: str) -> None:
         """A known client was answered 4xx."""
         for each in self._observers:

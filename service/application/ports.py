@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
@@ -89,6 +89,10 @@ class VerificationStore(Protocol):
         """Use the call, once, and store the change that it makes, both or neither."""
         ...
 
+    def was_used(self, call: InboundCall, within: timedelta) -> bool:
+        """Whether a call of this caller was used at most ``within`` before or after it."""
+        ...
+
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
         """Hold until the record differs from ``stored`` or the time is over.
 
@@ -103,6 +107,10 @@ class VerificationStore(Protocol):
 
     def due(self, now: datetime) -> list[str]:
         """Ids whose scheduled time has come; some of them, where there are many."""
+        ...
+
+    def is_busy(self) -> bool:
+        """Whether time alone will change any record: whether anything is pending, or verified and not settled."""
         ...
 
     def unschedule(self, verification_id: str) -> None:
@@ -213,6 +221,10 @@ class Observer(Protocol):
 
     def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
         """A callback was read; ``lag_seconds`` from the call to its record."""
+        ...
+
+    def reconciled(self, outcome: Outcome | None) -> None:
+        """The provider's inbox named a call; None where its time could not be told."""
         ...
 
     def refused(self, client: str, code: str) -> None:

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from service.application.ports import Clock, VerificationStore
-from service.application.verifications import Verifications
+from service.application.ports import Clock, Observer, VerificationStore
+from service.application.records import Records
 from service.domain.errors import StoreUnavailable
 
 BROKEN_AGAIN = timedelta(seconds=60)
@@ -13,9 +13,9 @@ BROKEN_AGAIN = timedelta(seconds=60)
 class Sweep:
     """One pass over what is due. Any number of processes may sweep: each change is stored, and told, once."""
 
-    def __init__(self, store: VerificationStore, verifications: Verifications, clock: Clock) -> None:
+    def __init__(self, store: VerificationStore, observer: Observer, clock: Clock) -> None:
         self._store = store
-        self._verifications = verifications
+        self._records = Records(store, observer)
         self._clock = clock
 
     def run(self) -> int:
@@ -43,7 +43,8 @@ class Sweep:
         return len(due)
 
     def _settle(self, verification_id: str) -> None:
-        again = self._verifications.settle(verification_id)
+        stored = self._store.get(verification_id)
+        again = self._records.settled(stored, self._clock()).verification.next_deadline if stored else None
         if again is not None and again > self._clock():
             self._store.schedule(verification_id, again)
         else:

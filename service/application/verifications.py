@@ -160,15 +160,6 @@ class Verifications:
         stored = self._find(client_name, verification_id, now)
         return self._records.changed(stored, lambda record: record.cancel(now), now)
 
-    def settle(self, verification_id: str) -> datetime | None:
-        """Write down, and announce, what time alone has decided.
-
-        Returns:
-            When time alone will change the record next; None when it never will.
-        """
-        stored = self._store.get(verification_id)
-        return self._records.settled(stored, self._clock()).verification.next_deadline if stored else None
-
     def _purpose(self, client: Client, request: Start) -> Purpose:
         purpose = self._policy.purposes.get(request.purpose)
         if purpose is None:
@@ -222,6 +213,9 @@ class Verifications:
     def _ordered(self, reserved: Stored, admitted: Admitted) -> Verification:
         """Place the order and open the window; whatever fails frees the number."""
         opened = reserved.verification
+        # Should this process die with the order, somebody writes that down; the sweep looks again at the
+        # window's end.
+        self._store.schedule(opened.id, opened.expires_at)
         try:
             call_number = self._provider.order(opened.phone_number)
             now = self._clock()
@@ -248,7 +242,6 @@ class Verifications:
             if stored is None or stored.verification.at(now).status is not Status.ORDERING:
                 break
             pending = stored.verification.assign(call_number, now)
-            self._store.schedule(pending.id, pending.expires_at)
             if self._store.replace(stored, pending, now, holding=True) is not None:
                 return pending
             stored = self._store.get(reserved.verification.id)

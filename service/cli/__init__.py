@@ -5,6 +5,7 @@ import os
 import click
 
 from service import __version__
+from service.bootstrap import build_worker, configure_logging
 from service.cli.audit import audit
 from service.cli.environment import sound_settings
 from service.cli.keys import keys
@@ -22,6 +23,21 @@ def check() -> None:
     """Check the settings in the environment; exit 2 and name every mistake."""
     sound_settings(os.environ)
     click.echo("The settings are sound.")
+
+
+@main.command()
+def worker() -> None:
+    """Run beside the service: inbox reconciliation, expiry on time, balance. Any number of replicas.
+
+    Ends on SIGTERM; probes and metrics on WAITCALL_WORKER_OPS_BIND.
+    """
+    settings = sound_settings(os.environ)
+    configure_logging(settings)
+    try:
+        working = build_worker(settings)
+    except OSError as error:
+        raise click.ClickException(f"WAITCALL_WORKER_OPS_BIND: {error.strerror}") from error
+    working.run()
 
 
 for _command in (keys, explain, block, unblock, lists, audit):

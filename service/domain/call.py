@@ -35,10 +35,12 @@ class InboundCall:
     Attributes:
         cli: the caller's number as ``+`` and digits; not checked against a numbering plan.
         at: when it rang, UTC, whole seconds.
+        dialled: the number that was called, as ``+`` and digits, where the provider says it.
     """
 
     cli: str
     at: datetime
+    dialled: str | None = None
 
     def __repr__(self) -> str:
         return f"InboundCall(at={self.at.isoformat()})"

@@ -99,9 +99,14 @@ def mask(number: str) -> str:
     return f"{number[:3]}{'*' * max(len(number) - 5, 3)}{number[-2:]}"
 
 
+def may_be_dialled(number: E164, dial_regions: Collection[str]) -> bool:
+    """Whether a number can be one that the provider gives out to be dialled."""
+    return number.region in dial_regions and number.number_type in _DIALLABLE_TYPES
+
+
 def may_be_shown(number: E164, subscriber: E164, dial_regions: Collection[str]) -> bool:
     """Whether ``subscriber`` may be told to dial ``number`` (contract, section 5.4).
 
     Only ordinary numbers of the allowed regions: nobody is ever charged premium for a verification.
     """
-    return number != subscriber and number.region in dial_regions and number.number_type in _DIALLABLE_TYPES
+    return number != subscriber and may_be_dialled(number, dial_regions)

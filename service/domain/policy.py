@@ -52,6 +52,8 @@ class Purpose:
     regions: frozenset[str] = frozenset()
     number_types: frozenset[str] = frozenset()
     min_assurance: Assurance = Assurance.ASSERTED
+    match_dialled: bool = False
+    """Where the provider says which number was dialled, it must be the one that was shown."""
 
     def check(self, number: E164, assurance: Assurance) -> None:
         """Whether a number, from which a call proves ``assurance``, may be verified for this purpose.

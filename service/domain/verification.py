@@ -42,6 +42,7 @@ class Verification:
         purge_at: the record may be forgotten from here on.
         cooling_until: other requesters are refused until then, because of the verified one before it.
         assurance: what a call from this number proves, as the policy stood when it was asked for.
+        dialled: the number that the matched call rang, where the provider said it.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Verification:
     consumed_at: datetime | None = None
     cooling_until: datetime | None = None
     assurance: Assurance = Assurance.ASSERTED
+    dialled: E164 | None = None
 
     def __repr__(self) -> str:
         return f"Verification({self.status}, {self.phone_number!r})"
@@ -251,6 +253,8 @@ class Verification:
             Status.FAILED,
         ):
             return Outcome.UNMATCHED, self
+        if self.rules.match_dialled and call.dialled is not None and call.dialled != self._shown:
+            return Outcome.UNMATCHED, self
         if call.at < self.created_at - skew:
             return Outcome.EARLY, self
         if current.status is Status.EXPIRED:
@@ -262,14 +266,18 @@ class Verification:
             return Outcome.REPEATED, self
         if current.status is Status.CONTESTED:
             return Outcome.CONTESTED, self
-        return Outcome.CONFIRMED, self._verified(now)
+        return Outcome.CONFIRMED, self._verified(now, call.dialled)
 
     def _failed(self, reason: Reason, purge_at: datetime) -> "Verification":
         # What stood in expires_at was the lease of the order; show the window that was asked for.
         window_end = self.created_at + timedelta(seconds=self.window_seconds)
         return replace(self, status=Status.FAILED, reason=reason, expires_at=window_end, purge_at=purge_at)
 
-    def _verified(self, now: datetime) -> "Verification":
+    @property
+    def _shown(self) -> str | None:
+        return self.call_number.value if self.call_number else None
+
+    def _verified(self, now: datetime, dialled: str | None) -> "Verification":
         rules = self.rules
         now = _whole(now)
         lapse_end = now + timedelta(seconds=rules.result_seconds + rules.retention_seconds)
@@ -279,6 +287,7 @@ class Verification:
             status=Status.VERIFIED,
             reason=Reason.CALL_MATCHED,
             verified_at=now,
+            dialled=E164(dialled) if dialled else None,
             cooling_until=cooled,
             purge_at=max(lapse_end, cooled),
         )

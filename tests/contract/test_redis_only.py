@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from redis.crc import key_slot
 from service.adapters.redis.codec import UnknownSchema
 from service.adapters.redis.connection import Connection, connector
 from service.adapters.redis.keys import Keys
+from service.adapters.redis.leadership import RedisLeadership, RedisProgress
 from service.adapters.redis.script import Script
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.watcher import Watcher
@@ -37,7 +38,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NOW, NUMBER, call_at, opened, operating, pending, seconds, use_cases, with_limits
 from tests.redis_servers import Cluster, Server, all_keys, binary, wait_for
-from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
+from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_connection, redis_world
 
 
 def test_every_key_of_a_number_shares_one_slot() -> None:
@@ -261,7 +262,15 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:
         assert calls.record(call_at(clock())) is Outcome.CONFIRMED
         verifications.consume("web", record.id, "login", "flow")
         clock.advance(900)
-        assert Sweep(world.store, verifications, clock).run() == 1
+        # One failed, one consumed.
+        assert Sweep(world.store, observer, clock).run() == 2
+        assert not world.store.is_busy()
+        assert world.store.was_used(call_at(clock() - timedelta(seconds=900)), timedelta(seconds=5))
+        with redis_connection(url) as connection:
+            term = RedisLeadership(connection).take("worker")
+            assert term is not None
+            assert RedisProgress(connection).save(term, RedisProgress(connection).load())
+            RedisLeadership(connection).resign(term)
         for action in ListAction:
             operator.put(
                 "ops", action=action, kind=ListKind.NUMBER, subject=NUMBER.value, reason="x", expires_in=9

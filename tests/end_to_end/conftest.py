@@ -114,6 +114,47 @@ class Service:
 Starting = Callable[..., Service]
 
 
+@dataclass
+class Working:
+    """A running `waitcall worker`."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    ops: str
+
+    def metrics(self) -> dict[str, float]:
+        with urllib.request.urlopen(f"{self.ops}/metrics", timeout=5) as response:
+            text = response.read().decode()
+        lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in lines}
+
+    def fence(self) -> int:
+        return int(self.metrics()["waitcall_leader_fence"])
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+        return self.process.wait(40)
+
+
+def launch_worker(service: Service, directory: Path, **environ: str) -> Working:
+    """One beside a service, under its settings."""
+    port = free_port()
+    log = directory / f"worker-{port}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("waitcall")), "worker"],
+            cwd=ROOT,
+            env=service.environ | {"WAITCALL_WORKER_OPS_BIND": f"127.0.0.1:{port}"} | environ,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    working = Working(process, log, f"http://127.0.0.1:{port}")
+    wait_for(working.metrics)
+    return working
+
+
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
     port = free_port()

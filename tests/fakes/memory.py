@@ -4,7 +4,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 
 from service.application.audit import AuditEntry
@@ -83,6 +83,10 @@ class MemoryStore:
             self._calls.add((call.cli, call.at))
             return Claim.DONE
 
+    def was_used(self, call: InboundCall, within: timedelta) -> bool:
+        with self._changed:
+            return any(cli == call.cli and abs(at - call.at) <= within for cli, at in self._calls)
+
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
         with self._changed:
             self._changed.wait_for(
@@ -97,6 +101,9 @@ class MemoryStore:
     def due(self, now: datetime) -> list[str]:
         with self._changed:
             return [each for each, at in self._due.items() if at <= now]
+
+    def is_busy(self) -> bool:
+        return bool(self._due)
 
     def unschedule(self, verification_id: str) -> None:
         with self._changed:

@@ -60,6 +60,9 @@ class RecordingObserver:
     def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
         self._count("callback", str(kind), str(outcome))
 
+    def reconciled(self, outcome: Outcome | None) -> None:
+        self._count("reconciled", str(outcome or "unplaced"))
+
     def refused(self, client: str, code: str) -> None:
         self._count("refused", client, code)
 

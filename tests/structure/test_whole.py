@@ -104,7 +104,7 @@ def test_every_setting_is_in_the_readme_and_in_the_development_environment() -> 
 def test_every_metric_is_in_the_readme_and_no_other() -> None:
     from service.adapters.telemetry.metrics import Metrics  # noqa: PLC0415
 
-    collected = Metrics("1", [], []).registry.collect()
+    collected = Metrics("1", [], [], worker=True).registry.collect()
     names = {metric.name + ("_total" if metric.type == "counter" else "") for metric in collected}
     assert set(re.findall(r"`(waitcall_\w+)`", README)) == names
 

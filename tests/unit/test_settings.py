@@ -309,3 +309,23 @@ def test_a_forgeable_hash_is_warned_of_at_start(
     assert caplog.text == ""
     warn_of_weaknesses(load_settings(sound | {"WAITCALL_CALLBACK_HASH": "crc32"}))
     assert "crc32 is forgeable" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("INBOX_POLL_SECONDS", "19"),
+        ("INBOX_POLL_SECONDS", "301"),
+        ("INBOX_POLL_SECONDS", "-1"),
+        ("LOW_BALANCE", "-5"),
+        ("LOW_BALANCE", "much"),
+        ("WORKER_OPS_BIND", "9091"),
+    ],
+)
+def test_what_the_worker_is_told_is_checked(sound: dict[str, str], name: str, value: str) -> None:
+    with pytest.raises(SettingsMistakes, match=f"WAITCALL_{name}: "):
+        load_settings(sound | {f"WAITCALL_{name}": value})
+
+
+def test_the_inbox_may_be_left_alone(sound: dict[str, str]) -> None:
+    assert load_settings(sound | {"WAITCALL_INBOX_POLL_SECONDS": "0"}).inbox_poll_seconds == 0

@@ -13,13 +13,25 @@ def blueprint(
     exposition: Callable[[], bytes],
     exposition_type: str,
     version: str,
+    is_alive: Callable[[], bool] = lambda: True,
 ) -> Blueprint:
-    """The operations surface."""
+    """The operations surface of a process.
+
+    Args:
+        readiness: asked by ``/readyz``.
+        exposition: the text of ``/metrics``.
+        exposition_type: its media type.
+        version: of the service.
+        is_alive: whether the process still does what it is there for.
+    """
     routes = Blueprint("operations", __name__)
 
     @routes.get("/livez")
     @no_auth
     def livez() -> Response:
+        # A process that answers is alive; the worker also has threads that must go on.
+        if not is_alive():
+            return Response('{"status":"stuck"}\n', 503, content_type="application/json")
         return jsonify(status="alive")
 
     @routes.get("/readyz")

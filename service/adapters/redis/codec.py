@@ -49,6 +49,7 @@ def encode(record: Verification) -> bytes:
         "consumed_at": _seconds(record.consumed_at),
         "cooling_until": _seconds(record.cooling_until),
         "assurance": record.assurance,
+        "dialled": record.dialled.value if record.dialled else None,
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -90,13 +91,16 @@ def decode(document: bytes) -> Verification:
         cooling_until=_time(stored["cooling_until"]),
         # Records of the first version carry none.
         assurance=Assurance(stored.get("assurance", Assurance.ASSERTED)),
+        dialled=E164(stored["dialled"]) if stored.get("dialled") else None,
     )
 
 
 def _rules(rules: Purpose) -> dict[str, Any]:
-    """What create alone asks (``min_assurance``) is not stored: replicas of the first version could not read it."""
+    """What create alone asks, and what is left at its default, is not stored: older replicas could not read it."""
     stored = asdict(rules)
     del stored["min_assurance"]
+    if not rules.match_dialled:
+        del stored["match_dialled"]
     return stored | {"regions": sorted(rules.regions), "number_types": sorted(rules.number_types)}
 
 

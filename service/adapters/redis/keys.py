@@ -10,6 +10,9 @@
 ``waitcall:{due-N}:due``       ids by the instant at which time alone changes their records, in eight parts
 ``waitcall:{audit-N}:audit``   the audit stream, in eight parts
 ``waitcall:{lists}:lists``     what operators blocked and allowed
+``waitcall:{worker}:lease``    which worker leads
+``waitcall:{worker}:fence``    how many terms there were
+``waitcall:{worker}:inbox``    how far the provider's inbox was read
 
 TAG is a keyed hash of the number (96 bits), so no key name holds a number; a verification's id begins
 with it, so that the id alone finds the slot, whatever the pepper was.
@@ -29,6 +32,9 @@ DUE_PARTS = 8
 AUDIT_PARTS = 8
 """And so is the audit stream."""
 LISTS = "waitcall:{lists}:lists"
+LEASE = "waitcall:{worker}:lease"
+FENCE = "waitcall:{worker}:fence"
+INBOX = "waitcall:{worker}:inbox"
 
 _ID = re.compile(r"ver_([0-9a-f]{24})([0-9a-f]{40})", re.ASCII)
 

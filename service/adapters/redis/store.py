@@ -2,7 +2,7 @@
 
 import dataclasses
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from service.adapters.redis.codec import decode, encode
 from service.adapters.redis.connection import Connection
@@ -144,6 +144,16 @@ class RedisVerificationStore:
             answer = self._claim.run(client, keys, use)
         return Claim(answer.decode())
 
+    def was_used(self, call: InboundCall, within: timedelta) -> bool:
+        """Look for the marks of every second, under each pepper."""
+        around = range(-int(within.total_seconds()), int(within.total_seconds()) + 1)
+        for keys in (self._keys, *self._keys.others):
+            marks = [keys.call(keys.tag(call.cli), call.at + timedelta(seconds=each)) for each in around]
+            with self._connection.using("was_used") as client:
+                if client.exists(*marks):
+                    return True
+        return False
+
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
         """Wait with all other waiting requests of this process, in one place."""
         return self._watcher.wait(self._record_key(stored.verification), stored.version, seconds)
@@ -164,6 +174,14 @@ class RedisVerificationStore:
                 )
             parts: list[list[bytes]] = pipeline.execute()
         return [member.decode() for part in parts for member in part]
+
+    def is_busy(self) -> bool:
+        """Whether any part of the deadlines holds one."""
+        with self._connection.using("due") as client:
+            pipeline = client.pipeline(transaction=False)
+            for key in self._keys.all_due():
+                pipeline.zcard(key)
+            return any(pipeline.execute())
 
     def unschedule(self, verification_id: str) -> None:
         """Take the deadline out."""

@@ -1,20 +1,19 @@
 """Orders at the provider: one retry policy over the backup hosts inside one time budget."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 from time import monotonic
-from typing import Protocol
 
 import urllib3
 from circuitbreaker import CircuitBreaker
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+from service.adapters.smsc.transport import Account, ProviderMetrics, Transport, transport_outcome
 from service.adapters.smsc.wire import (
     MAX_ANSWER_BYTES,
     ErrorGiven,
@@ -60,14 +59,6 @@ def order_limit(tries: int) -> Limit:
     return Limit(max(_CEILING_A_MINUTE // tries, 1), 60 + _LONGEST_BUDGET_SECONDS)
 
 
-class ProviderMetrics(Protocol):
-    """Where the adapter reports each request."""
-
-    def provider_request(self, operation: str, outcome: str, seconds: float) -> None:
-        """One request ended."""
-        ...
-
-
 class _NextBaseUrl(Exception):
     """This host gave nothing usable; the next one may."""
 
@@ -77,21 +68,6 @@ class _NextBaseUrl(Exception):
 
 class _CredentialsRefused(Exception):
     """Codes 2 and 4."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Where to order, and as whom.
-
-    Attributes:
-        base_urls: tried in order, for instance ``https://smsc.ru/sys``.
-        credentials: ``login`` and ``psw``, or ``apikey``; sent in the body only.
-        budget_seconds: for one order, over all tries.
-    """
-
-    base_urls: Sequence[str]
-    credentials: Mapping[str, str] = field(repr=False)
-    budget_seconds: float
 
 
 class SmscProvider:
@@ -107,12 +83,7 @@ class SmscProvider:
         self._account = account
         self._may_be_shown = may_be_shown
         self._metrics = metrics
-        self._http = urllib3.PoolManager(
-            num_pools=len(account.base_urls),
-            maxsize=max_in_flight,
-            retries=False,
-            cert_reqs="CERT_REQUIRED",
-        )
+        self._http = Transport(account, max_in_flight)
         self._in_flight = BoundedSemaphore(max_in_flight)
         # A socket's timeout starts anew with each byte; only a second thread keeps a budget against a
         # provider that drips. A thread so abandoned counts as in flight until its socket gives up.
@@ -159,7 +130,7 @@ class SmscProvider:
     def close(self) -> None:
         """Give threads and sockets back."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._http.clear()
+        self._http.close()
 
     def _within_budget(self, subscriber: E164) -> E164:
         deadline = monotonic() + self._account.budget_seconds * _SOCKET_SHARE
@@ -194,38 +165,19 @@ class SmscProvider:
         began = monotonic()
         outcome = Outcome.UNREACHABLE
         try:
-            status, body = self._post(base_url, order_fields(subscriber.digits), timeout_seconds)
+            fields = order_fields(subscriber.digits)
+            status, body = self._http.post(
+                f"{base_url}/wait_call.php", fields, timeout_seconds, MAX_ANSWER_BYTES
+            )
             outcome, number = self._read(status, body, subscriber)
         except urllib3.exceptions.HTTPError as error:
-            outcome, number = _transport_outcome(error), None
+            outcome, number = transport_outcome(error), None
         finally:
             self._metrics.provider_request(OPERATION, outcome, monotonic() - began)
         if number is not None:
             return number
         _log.warning("order failed", extra={"operation": OPERATION, "outcome": outcome})
         raise self._failure(outcome)
-
-    def _post(self, base_url: str, fields: dict[str, str], timeout_seconds: float) -> tuple[int, bytes]:
-        response = self._http.request(
-            "POST",
-            f"{base_url}/wait_call.php",
-            fields=fields | dict(self._account.credentials),
-            encode_multipart=False,
-            timeout=urllib3.Timeout(total=timeout_seconds),
-            redirect=False,
-            preload_content=False,
-        )
-        try:
-            body = response.read(MAX_ANSWER_BYTES + 1)
-            status = response.status
-        except BaseException:
-            response.close()
-            raise
-        if len(body) > MAX_ANSWER_BYTES:
-            response.close()
-            return status, b""
-        response.release_conn()
-        return status, body
 
     def _read(self, status: int, body: bytes, subscriber: E164) -> tuple[Outcome, E164 | None]:
         if status >= 500:  # noqa: PLR2004  the class of HTTP server errors
@@ -271,13 +223,3 @@ class SmscProvider:
         with suppress(_CredentialsRefused), self._refusal:
             raise _CredentialsRefused
         _log.error("orders paused: credentials refused", extra={"seconds": PAUSE_SECONDS})
-
-
-def _transport_outcome(error: urllib3.exceptions.HTTPError) -> Outcome:
-    # A refused connection is a ConnectTimeoutError too, by inheritance.
-    refused = isinstance(error, urllib3.exceptions.NewConnectionError)
-    return (
-        Outcome.TIMEOUT
-        if isinstance(error, urllib3.exceptions.TimeoutError) and not refused
-        else (Outcome.UNREACHABLE)
-    )

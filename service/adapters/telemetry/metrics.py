@@ -1,7 +1,8 @@
 """Every metric, its labels, and the closed sets that their values come from (contract, section 8)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from decimal import Decimal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -15,6 +16,8 @@ from service.domain.verification import Verification
 
 PREFIX = "waitcall"
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+UNPLACED = "unplaced"
+"""A call of the inbox whose time could not be told."""
 
 _TIME_TO_CALL = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900)
 _LAG = (0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 900)
@@ -24,13 +27,25 @@ _REQUEST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 class Metrics:
     """Counters of one process; Observer, and what the adapters report."""
 
-    def __init__(self, version: str, clients: Iterable[str], purposes: Iterable[str]) -> None:
+    def __init__(
+        self, version: str, clients: Iterable[str], purposes: Iterable[str], *, worker: bool = False
+    ) -> None:
+        """
+        Args:
+            version: of the service.
+            clients: the closed set of its label.
+            purposes: the same.
+            worker: whether this is the worker's process; it alone has the gauges of what only a leader knows.
+        """
         self._clients = frozenset(clients)
         self._purposes = frozenset(purposes)
         self.registry = CollectorRegistry()
         self._define_funnel()
         self._define_edges()
         self._define_guards()
+        self._reconciled = self._counter("inbox_calls", "Calls in the provider's inbox", ("outcome",))
+        if worker:
+            self._define_worker()
         Gauge(
             "build_info",
             "Constant 1, labelled with the version",
@@ -110,6 +125,18 @@ class Metrics:
             multiprocess_mode="max",
         )
 
+    def _define_worker(self) -> None:
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(name, text, namespace=PREFIX, registry=self.registry)
+
+        self._fence = gauge("leader_fence", "Fence of the term that this worker leads, 0 for none.")
+        self._balance = gauge("provider_balance", "Money left at the provider, in the account's currency.")
+        self._balance_low = gauge(
+            "provider_balance_low", "1 while the balance is below WAITCALL_LOW_BALANCE."
+        )
+        for outcome in (*Outcome, UNPLACED):
+            self._reconciled.labels(outcome)
+
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, text + ".", labels, namespace=PREFIX, registry=self.registry)
 
@@ -148,6 +175,10 @@ class Metrics:
         if lag_seconds is not None:
             self._lag.observe(lag_seconds)
 
+    def reconciled(self, outcome: Outcome | None) -> None:
+        """The provider's inbox named a call."""
+        self._reconciled.labels(outcome or UNPLACED).inc()
+
     def refused(self, client: str, code: str) -> None:
         """A known client was answered 4xx."""
         self._refusals.labels(client, code).inc()
@@ -162,6 +193,15 @@ class Metrics:
         self._guarded.labels(group, region, decision).inc()
         if conversion.exceeded:
             self._exceeded_at.labels(group, region).set(now.timestamp())
+
+    def balance(self, money: Decimal, low: Decimal) -> None:
+        """What is left at the provider."""
+        self._balance.set(float(money))
+        self._balance_low.set(money < low)
+
+    def lead(self, fence: Callable[[], int]) -> None:
+        """Where to ask which term this process leads; 0 for none."""
+        self._fence.set_function(fence)
 
     def provider_request(self, operation: str, outcome: str, seconds: float) -> None:
         """One request to the provider ended."""

@@ -2,14 +2,29 @@
 
 import logging
 from datetime import datetime
+from decimal import Decimal
 
-from service.adapters.telemetry.metrics import Metrics
+from service.adapters.telemetry.metrics import UNPLACED, Metrics
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.conversion import Conversion
 from service.domain.limits import Decision, Scope
 from service.domain.verification import Verification
 
 _log = logging.getLogger("waitcall.events")
+
+
+class BalanceTeller:
+    """Balance → gauges, and a warning while it is low."""
+
+    def __init__(self, metrics: Metrics, low: Decimal) -> None:
+        self._metrics = metrics
+        self._low = low
+
+    def __call__(self, money: Decimal) -> None:
+        """What is left, in the account's currency."""
+        self._metrics.balance(money, self._low)
+        if money < self._low:
+            _log.warning("balance is low", extra={"balance": float(money), "low": float(self._low)})
 
 
 class LoggingObserver:
@@ -42,6 +57,12 @@ class LoggingObserver:
         """A callback was read."""
         self._metrics.callback(kind, outcome, lag_seconds)
         _log.info("callback", extra={"kind": kind.value, "outcome": outcome.value})
+
+    def reconciled(self, outcome: Outcome | None) -> None:
+        """The provider's inbox named a call; one that it alone reported is worth a warning."""
+        self._metrics.reconciled(outcome)
+        level = logging.WARNING if outcome is Outcome.CONFIRMED else logging.INFO
+        _log.log(level, "reconciled", extra={"outcome": outcome.value if outcome else UNPLACED})
 
     def refused(self, client: str, code: str) -> None:
         """A known client was answered 4xx; the access line tells it too."""

@@ -1,0 +1,84 @@
+"""The lease of the leading worker, and what it alone may write."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from service.adapters.redis.connection import Connection
+from service.adapters.redis.keys import FENCE, INBOX, LEASE
+from service.adapters.redis.script import Script
+from service.application.inbox import Progress
+from service.application.leadership import Term
+
+LEASE_SECONDS = 10
+"""A dead leader is succeeded within this."""
+_FENCE_KEPT_MS = 400 * 86_400_000
+_PROGRESS_KEPT_MS = 8 * 86_400_000
+"""A day longer than the provider's inbox looks back."""
+
+
+class RedisLeadership:
+    """Leadership by a key with a TTL; Redis's clock alone ends a term."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lease = Script("lease")
+        self._swap = Script("swap")
+
+    def take(self, holder: str) -> Term | None:
+        """One script: take, renew, or learn that another leads."""
+        args: list[str | bytes | int] = [holder, LEASE_SECONDS * 1000, _FENCE_KEPT_MS]
+        with self._connection.using("lease") as client:
+            fence = self._lease.run(client, [LEASE, FENCE], args)
+        return Term(int(fence), holder) if fence else None
+
+    def resign(self, term: Term) -> None:
+        """Take the lease away, if it is still ours."""
+        with self._connection.using("lease") as client:
+            self._swap.run(client, [LEASE], [_held(term), "", 0])
+
+
+class RedisProgress:
+    """ProgressStore; every write is fenced."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._fenced = Script("fenced")
+
+    def load(self) -> Progress:
+        """The progress, whoever made it."""
+        with self._connection.using("inbox") as client:
+            document = client.get(INBOX)
+        stored: dict[str, Any] = json.loads(document) if document else {}
+        return Progress(
+            after_id=stored.get("after_id"),
+            asked_at=_time(stored.get("asked_at")),
+            read_at=_time(stored.get("read_at")),
+            busy_at=_time(stored.get("busy_at")),
+            utc_offset=stored.get("utc_offset"),
+        )
+
+    def save(self, term: Term, progress: Progress) -> bool:
+        """Keep it while the term lasts."""
+        document = {
+            "after_id": progress.after_id,
+            "asked_at": _seconds(progress.asked_at),
+            "read_at": _seconds(progress.read_at),
+            "busy_at": _seconds(progress.busy_at),
+            "utc_offset": progress.utc_offset,
+        }
+        args: list[str | bytes | int] = [_held(term), json.dumps(document), _PROGRESS_KEPT_MS]
+        with self._connection.using("inbox") as client:
+            return bool(self._fenced.run(client, [LEASE, INBOX], args))
+
+
+def _held(term: Term) -> str:
+    return f"{term.fence}:{term.holder}"
+
+
+def _seconds(time: datetime | None) -> float | None:
+    return time.timestamp() if time else None
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None

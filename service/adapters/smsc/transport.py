@@ -1,0 +1,89 @@
+"""POSTs to the provider: secrets in the body only, every answer bounded in time and size."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import urllib3
+
+from service.adapters.smsc.wire import Outcome
+
+
+class ProviderMetrics(Protocol):
+    """Where the adapter reports each request."""
+
+    def provider_request(self, operation: str, outcome: str, seconds: float) -> None:
+        """One request ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where to ask, and as whom.
+
+    Attributes:
+        base_urls: tried in order, for instance ``https://smsc.ru/sys``.
+        credentials: ``login`` and ``psw``, or ``apikey``; sent in the body only.
+        budget_seconds: for one operation, over all tries.
+    """
+
+    base_urls: Sequence[str]
+    credentials: Mapping[str, str] = field(repr=False)
+    budget_seconds: float
+
+
+class Transport:
+    """One pool of connections to the provider."""
+
+    def __init__(self, account: Account, max_in_flight: int) -> None:
+        self._credentials = dict(account.credentials)
+        self._http = urllib3.PoolManager(
+            num_pools=len(account.base_urls),
+            maxsize=max_in_flight,
+            retries=False,
+            cert_reqs="CERT_REQUIRED",
+        )
+
+    def post(
+        self, url: str, fields: Mapping[str, str], timeout_seconds: float, max_bytes: int
+    ) -> tuple[int, bytes]:
+        """Status and body; an answer longer than ``max_bytes`` is as good as empty.
+
+        Raises:
+            urllib3.exceptions.HTTPError
+        """
+        response = self._http.request(
+            "POST",
+            url,
+            fields=dict(fields) | self._credentials,
+            encode_multipart=False,
+            timeout=urllib3.Timeout(total=timeout_seconds),
+            redirect=False,
+            preload_content=False,
+        )
+        try:
+            body = response.read(max_bytes + 1)
+            status = response.status
+        except BaseException:
+            response.close()
+            raise
+        if len(body) > max_bytes:
+            response.close()
+            return status, b""
+        response.release_conn()
+        return status, body
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._http.clear()
+
+
+def transport_outcome(error: urllib3.exceptions.HTTPError) -> Outcome:
+    """What a failed exchange counts as."""
+    # A refused connection is a ConnectTimeoutError too, by inheritance.
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+    return (
+        Outcome.TIMEOUT
+        if isinstance(error, urllib3.exceptions.TimeoutError) and not refused
+        else (Outcome.UNREACHABLE)
+    )

@@ -1,0 +1,323 @@
+"""Reconciliation and leadership, over every store."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from service.adapters.redis.leadership import RedisLeadership, RedisProgress
+from service.application.inbox import PAGE, InboxRecord, Progress, Reconciliation
+from service.application.leadership import Term
+from service.application.sweep import Sweep
+from service.application.verifications import Start
+from service.domain.call import InboundCall, Kind, Outcome
+from service.domain.errors import ProviderUnavailable
+from service.domain.numbers import E164, may_be_dialled
+from service.domain.policy import Purpose
+from service.domain.status import Reason, Status
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import SHOWN, FakeProvider, RecordingObserver
+from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, opened, seconds, use_cases
+from tests.worlds import World, redis_connection
+
+OFFSET = 3 * 3600
+TERM = Term(1, "worker")
+OTHER_OF_THE_POOL = E164("+79585555678")
+
+
+class FakeInbox:
+    """The provider's inbox: records by id, dates in Moscow."""
+
+    def __init__(self) -> None:
+        self.records: list[InboxRecord] = []
+        self.asked: list[int | None] = []
+        self.failing = False
+
+    def rings(self, at: datetime, number: E164 = NUMBER, dialled: str | None = SHOWN.value) -> None:
+        wall = (at + seconds(OFFSET)).replace(tzinfo=None, microsecond=0)
+        self.records.append(InboxRecord(len(self.records) + 1, number.value, dialled, wall))
+
+    def after(self, record_id: int | None) -> list[InboxRecord]:
+        self.asked.append(record_id)
+        if self.failing:
+            raise ProviderUnavailable
+        return [each for each in self.records if each.id > (record_id or 0)][:PAGE]
+
+    def balance(self) -> Decimal:
+        return Decimal(1)
+
+
+class MemoryProgress:
+    def __init__(self) -> None:
+        self.progress = Progress()
+        self.refusing = False
+
+    def load(self) -> Progress:
+        return self.progress
+
+    def save(self, term: Term, progress: Progress) -> bool:
+        if not self.refusing:
+            self.progress = progress
+        return not self.refusing
+
+
+class Net:
+    """Everything that the tests below turn."""
+
+    def __init__(self, world: World, clock: FakeClock, observer: RecordingObserver, **rules: object) -> None:
+        policy = POLICY
+        if rules:
+            policy = POLICY.__class__(
+                POLICY.dial_regions,
+                {"login": Purpose("login", **rules)},
+                POLICY.clients,
+            )
+        self.verifications, self.calls = use_cases(world, FakeProvider(), observer, clock, policy)
+        self.clock, self.observer, self.world = clock, observer, world
+        self.inbox, self.progress = FakeInbox(), MemoryProgress()
+        self.reconciliation = Reconciliation(
+            inbox=self.inbox,
+            progress=self.progress,
+            store=world.store,
+            calls=self.calls,
+            clock=clock,
+            every=seconds(25),
+            may_be_dialled=lambda number: may_be_dialled(number, {"RU"}),
+        )
+
+    def start(self, reference: str = "flow", number: E164 = NUMBER) -> str:
+        request = Start(phone_number=number.value, purpose="login", reference=reference)
+        return self.verifications.start("web", request).verification.id
+
+    def poll(self, after: float = 25) -> int:
+        self.clock.advance(after)
+        return self.reconciliation.run(TERM)
+
+    def status(self, verification_id: str) -> Status:
+        return self.verifications.get("web", verification_id).status
+
+
+@pytest.fixture
+def net(world: World, clock: FakeClock, observer: RecordingObserver) -> Net:
+    return Net(world, clock, observer)
+
+
+def test_a_call_whose_callback_was_lost_verifies_with_the_next_poll(net: Net) -> None:
+    net.reconciliation.run(TERM)
+    verification = net.start()
+    net.clock.advance(10)
+    net.inbox.rings(net.clock())
+    assert net.status(verification) is Status.PENDING
+    assert net.poll(15) == 1
+    assert net.status(verification) is Status.VERIFIED
+    assert net.observer.counts["reconciled", "confirmed"] == 1
+    assert net.observer.counts["verified",] == 1
+
+
+def test_a_call_is_used_once_whether_the_callback_or_the_inbox_comes_first(net: Net) -> None:
+    net.reconciliation.run(TERM)
+    first, second = net.start(), net.start(number=OTHER_NUMBER)
+    net.clock.advance(10)
+    by_callback, by_inbox = call_at(net.clock()), call_at(net.clock(), OTHER_NUMBER)
+    net.calls.record(by_callback)
+    # The inbox places it two seconds off.
+    net.inbox.rings(by_callback.at + seconds(2))
+    net.inbox.rings(by_inbox.at, OTHER_NUMBER)
+    net.poll(15)
+    assert net.calls.record(by_inbox) is Outcome.REPEATED
+    assert (net.status(first), net.status(second)) == (Status.VERIFIED, Status.VERIFIED)
+    assert net.observer.counts["verified",] == 2
+    assert net.observer.counts["reconciled", "repeated"] == 1
+
+
+def test_an_old_call_in_the_inbox_never_verifies_a_newer_verification(net: Net) -> None:
+    net.reconciliation.run(TERM)
+    first = net.start()
+    net.clock.advance(10)
+    at = net.clock()
+    net.calls.record(call_at(at))
+    net.verifications.consume("web", first, "login", "flow")
+    net.clock.advance(40)
+    second = net.start("another")
+    net.inbox.rings(at)
+    net.poll()
+    assert net.status(second) is Status.PENDING
+
+
+def test_before_the_first_poll_nothing_can_be_placed_so_nothing_is_proved(net: Net) -> None:
+    verification = net.start()
+    net.inbox.rings(net.clock())
+    assert net.poll() == 1
+    assert net.status(verification) is Status.PENDING
+    assert net.observer.counts["reconciled", "unplaced"] == 1
+
+
+def test_after_an_outage_of_the_provider_a_zone_once_learned_still_places_calls(net: Net) -> None:
+    net.reconciliation.run(TERM)
+    first = net.start()
+    net.inbox.rings(net.clock())
+    net.poll()
+    assert net.status(first) is Status.VERIFIED
+    net.inbox.failing = True
+    for _ in range(100):
+        with pytest.raises(ProviderUnavailable):
+            net.poll(26)
+    second = net.start("another", OTHER_NUMBER)
+    net.inbox.rings(net.clock(), OTHER_NUMBER)
+    net.inbox.failing = False
+    net.poll(26)
+    assert net.status(second) is Status.VERIFIED
+
+
+def test_the_inbox_is_asked_within_the_ceiling_and_only_while_a_call_could_be_missing(net: Net) -> None:
+    for _ in range(60):
+        net.poll(1)
+    assert len(net.inbox.asked) == 3
+    for _ in range(40):
+        net.poll()
+    asked = len(net.inbox.asked)
+    # One window long, for nobody knows what was pending before: at 1, 26, 51, then at 85, 110, … 885.
+    assert asked == 3 + 33
+    net.start()
+    net.poll(25)
+    assert len(net.inbox.asked) == asked + 1
+    while net.world.store.is_busy():
+        net.clock.advance(900)
+        Sweep(net.world.store, net.observer, net.clock).run()
+    for _ in range(100):
+        net.poll()
+    asked = len(net.inbox.asked)
+    net.poll()
+    assert len(net.inbox.asked) == asked
+
+
+def test_a_leader_whose_term_is_over_asks_nothing(net: Net) -> None:
+    net.progress.refusing = True
+    assert net.poll() == 0
+    assert net.inbox.asked == []
+
+
+def test_more_records_than_a_page_holds_are_all_read(net: Net) -> None:
+    net.reconciliation.run(TERM)
+    verification = net.start()
+    net.inbox.records = [InboxRecord(each + 1, None, None, None) for each in range(PAGE)]
+    net.inbox.rings(net.clock())
+    assert net.poll() == 1
+    assert net.status(verification) is Status.VERIFIED
+    assert net.inbox.asked == [None, None, PAGE]
+    assert net.progress.progress.after_id == PAGE + 1
+
+
+def test_a_record_that_breaks_does_not_hold_up_the_others(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    net.reconciliation.run(TERM)
+    verification = net.start()
+    net.inbox.rings(net.clock(), OTHER_NUMBER)
+    net.inbox.rings(net.clock())
+    used = net.calls.reconcile
+
+    def breaking(call: InboundCall) -> Outcome:
+        if call.cli == OTHER_NUMBER.value:
+            raise ValueError
+        return used(call)
+
+    monkeypatch.setattr(net.calls, "reconcile", breaking)
+    with pytest.raises(ValueError):
+        net.poll()
+    assert net.status(verification) is Status.VERIFIED
+    assert net.poll() == 0
+
+
+@pytest.mark.parametrize(
+    ("match_dialled", "dialled", "expected"),
+    [
+        (True, SHOWN.value, Status.VERIFIED),
+        (True, OTHER_OF_THE_POOL.value, Status.PENDING),
+        (True, None, Status.VERIFIED),
+        (True, "+1234", Status.VERIFIED),  # no number that is ever shown: the field means something else
+        (False, OTHER_OF_THE_POOL.value, Status.VERIFIED),
+    ],
+)
+def test_where_the_purpose_says_so_a_dialled_number_must_be_the_one_shown(
+    world: World,
+    clock: FakeClock,
+    observer: RecordingObserver,
+    match_dialled: bool,
+    dialled: str | None,
+    expected: Status,
+) -> None:
+    net = Net(world, clock, observer, match_dialled=match_dialled)
+    net.reconciliation.run(TERM)
+    verification = net.start()
+    net.inbox.rings(net.clock(), dialled=dialled)
+    net.poll()
+    assert net.status(verification) is expected
+    stored = world.store.get(verification)
+    assert stored is not None
+    recorded = stored.verification.dialled
+    known = dialled if dialled in (SHOWN.value, OTHER_OF_THE_POOL.value) else None
+    assert (recorded.value if recorded else None) == (known if expected is Status.VERIFIED else None)
+
+
+def test_an_order_that_died_with_its_process_is_written_down_as_failed(
+    world: World, clock: FakeClock, observer: RecordingObserver
+) -> None:
+    record = opened(world.store.new_id(NUMBER), now=clock())
+    verifications, _ = use_cases(world, provider := FakeProvider(), observer, clock)
+
+    def die() -> None:
+        raise SystemExit
+
+    provider.during = die
+    with pytest.raises(SystemExit):
+        verifications.start("web", Start(phone_number=NUMBER.value, purpose="login"))
+    clock.advance(29)
+    Sweep(world.store, observer, clock).run()
+    assert observer.counts["finished", "failed", str(Reason.PROVIDER_UNAVAILABLE)] == 1
+    assert not world.store.is_busy()
+    assert world.store.latest_of(record.phone_number.value).verification.status is Status.FAILED
+
+
+def test_the_window_of_a_shown_number_is_swept_at_its_end_and_counted_once(
+    world: World, clock: FakeClock, observer: RecordingObserver
+) -> None:
+    verifications, _ = use_cases(world, FakeProvider(), observer, clock)
+    verifications.start("web", Start(phone_number=NUMBER.value, purpose="login"))
+    sweeps = [Sweep(world.store, observer, clock) for _ in range(2)]
+    for moment in (29, 871.5, 1.5):
+        clock.advance(moment)
+        for sweep in sweeps:
+            sweep.run()
+    assert observer.counts["finished", "expired", "no_call"] == 1
+    assert not world.store.is_busy()
+    assert observer.counts["callback", str(Kind.CALL), "confirmed"] == 0
+
+
+def test_one_leads_until_it_resigns_and_every_term_has_a_higher_fence(real_world: World) -> None:
+    with redis_connection(real_world.url) as connection:
+        leadership = RedisLeadership(connection)
+        first = leadership.take("a")
+        assert first == Term(1, "a")
+        assert leadership.take("a") == first
+        assert leadership.take("b") is None
+        leadership.resign(first)
+        second = leadership.take("b")
+        assert second == Term(2, "b")
+        # A term that is over ends nobody else's.
+        leadership.resign(first)
+        assert leadership.take("a") is None
+
+
+def test_what_a_leader_writes_after_its_term_is_refused(real_world: World) -> None:
+    with redis_connection(real_world.url) as connection:
+        leadership, progress = RedisLeadership(connection), RedisProgress(connection)
+        first = leadership.take("a")
+        moment = datetime.fromisoformat("2026-01-01T12:00:00+00:00")
+        known = Progress(7, moment, moment - timedelta(seconds=1), moment, 10800)
+        assert first is not None
+        assert progress.save(first, known)
+        assert progress.load() == known
+        leadership.resign(first)
+        assert not progress.save(first, Progress(8))
+        assert leadership.take("b") is not None
+        assert not progress.save(first, Progress(8))
+        assert progress.load() == known

@@ -1,0 +1,134 @@
+"""get.php and balance.php against the simulator, and every shape that the page leaves open."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+
+import pytest
+
+from service.adapters.smsc.inbox import SmscInbox, Unreadable, read_balance, read_inbox
+from service.adapters.smsc.transport import Account
+from service.application.inbox import InboxRecord
+from service.domain.errors import ProviderError, ProviderUnavailable
+from simulator.dialler import Handler
+from simulator.server import Options, Simulator
+from tests.fakes.outside import RecordingObserver
+
+WALL = datetime(2024, 2, 12, 18, 34, 17)  # noqa: DTZ001  the provider names no zone
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator(Options(Handler("http://127.0.0.1:9/", "secret"), calm=True)) as running:
+        yield running
+
+
+def inbox_of(
+    simulator: Simulator, metrics: RecordingObserver, *before: str, key: str = "sim-apikey"
+) -> SmscInbox:
+    return SmscInbox(Account((*before, simulator.base_url), {"apikey": key}, 1), metrics)
+
+
+def test_calls_are_read_after_the_last_one_known(simulator: Simulator) -> None:
+    inbox = inbox_of(simulator, RecordingObserver())
+    for number in ("79991234567", "79991234568"):
+        shown, _ = simulator.exchange.order(number, simulator.clock())
+        simulator.exchange.call(number, shown, simulator.clock())
+    first, second = inbox.after(None)
+    assert (first.id, first.cli, second.cli) == (1, "+79991234567", "+79991234568")
+    assert first.dialled == f"+{simulator.exchange.inbox[0]['to_phone']}"
+    assert inbox.after(1) == [second]
+    assert inbox.after(2) == []
+    asked = [each["fields"] for each in simulator.exchange.ledger]
+    assert asked[0] == {
+        "get_answers": "1",
+        "hour": "1",
+        "cnt": "1000",
+        "fmt": "3",
+        "charset": "utf-8",
+        "apikey": "***",
+    }
+    inbox.close()
+
+
+def test_the_next_base_url_is_asked_where_one_is_away(simulator: Simulator) -> None:
+    metrics = RecordingObserver()
+    inbox = inbox_of(simulator, metrics, "http://127.0.0.1:9/sys")
+    assert inbox.balance() == Decimal("250.80")
+    assert metrics.counts["provider", "balance", "unreachable"] == 1
+    assert metrics.counts["provider", "balance", "ok"] == 1
+    inbox.close()
+
+
+def test_an_error_is_not_asked_about_again(simulator: Simulator) -> None:
+    metrics = RecordingObserver()
+    inbox = inbox_of(simulator, metrics, simulator.base_url, key="wrong")
+    with pytest.raises(ProviderError):
+        inbox.after(None)
+    assert metrics.counts["provider", "get_answers", "credentials"] == 1
+    inbox.close()
+
+
+def test_the_ceiling_of_three_identical_polls_is_an_error_like_others(simulator: Simulator) -> None:
+    metrics = RecordingObserver()
+    inbox = inbox_of(simulator, metrics)
+    for _ in range(3):
+        inbox.after(7)
+    with pytest.raises(ProviderError):
+        inbox.after(7)
+    assert metrics.counts["provider", "get_answers", "throttled"] == 1
+    inbox.close()
+
+
+def test_a_provider_that_is_away_is_unavailable(simulator: Simulator) -> None:
+    simulator.close()
+    inbox = inbox_of(simulator, RecordingObserver())
+    with pytest.raises(ProviderUnavailable):
+        inbox.balance()
+    inbox.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "record"),
+    [
+        (
+            '{"id":"5","phone":"79991234567","message":" [WaitCall] +7999","to_phone":"79585551234","sent":"12.02.2024 18:34:17"}',
+            InboxRecord(5, "+79991234567", "+79585551234", WALL),
+        ),
+        (
+            '{"id":5,"phone":79991234567,"message":"[waitcall]","received":"12.02.2024 18:34:17"}',
+            InboxRecord(5, "+79991234567", None, WALL),
+        ),
+        ('{"id":5,"phone":"7999","message":"hello","to_phone":"x"}', InboxRecord(5, None, None, None)),
+        ('{"id":5,"phone":"Bank","message":"[waitcall]"}', InboxRecord(5, None, None, None)),
+        (
+            '{"id":5,"phone":"7999","message":"[waitcall]","sent":"2024-02-12"}',
+            InboxRecord(5, "+7999", None, None),
+        ),
+    ],
+)
+def test_a_record_is_read_in_every_shape(given: str, record: InboxRecord) -> None:
+    assert read_inbox(f"[{given}]".encode()) == [record]
+
+
+def test_what_is_no_record_is_left_out_and_the_order_is_by_id() -> None:
+    given = b'[{"id":3,"phone":"1","message":""},7,{"id":"x"},{},{"id":2,"phone":"1","message":""}]'
+    assert [each.id for each in read_inbox(given)] == [2, 3]
+
+
+@pytest.mark.parametrize("given", [b"", b"<html>", b"7", b'"x"', b"{}", b"\xff", b"[" * 100_000])
+def test_rubbish_is_unreadable(given: bytes) -> None:
+    for read in (read_inbox, read_balance):
+        with pytest.raises(Unreadable):
+            read(given)
+
+
+@pytest.mark.parametrize("given", [b'{"balance":"12,50"}', b'{"balance":12.5}', b'{"balance":" 12.50 "}'])
+def test_money_comes_as_text_or_number(given: bytes) -> None:
+    assert read_balance(given) == Decimal("12.5")
+
+
+@pytest.mark.parametrize("given", [b'{"balance":"much"}', b'{"balance":null}', b'{"balance":NaN}'])
+def test_what_is_no_money_is_unreadable(given: bytes) -> None:
+    with pytest.raises(Unreadable):
+        read_balance(given)

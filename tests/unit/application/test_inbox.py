@@ -1,0 +1,54 @@
+"""When a call of the inbox rang: the only instant that its wall clock can have meant, or none."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.application.inbox import instant
+from tests.making import NOW, seconds
+
+
+def wall(at: datetime, offset: int) -> datetime:
+    return (at + seconds(offset)).replace(tzinfo=None)
+
+
+@given(
+    ago=st.integers(0, 84),
+    quarters=st.integers(-48, 56),
+    known=st.booleans(),
+)
+def test_between_two_polls_every_zone_names_one_instant(ago: int, quarters: int, known: bool) -> None:
+    at, offset = NOW - seconds(ago), quarters * 900
+    placed = instant(wall(at, offset), NOW - seconds(85), NOW + seconds(5), offset if known else None)
+    assert placed == (at, offset)
+
+
+def test_after_a_long_gap_an_unknown_zone_leaves_several_instants_so_none_is_taken() -> None:
+    assert instant(wall(NOW, 10800), NOW - timedelta(hours=1), NOW, None) == (None, None)
+
+
+def test_after_a_long_gap_a_known_zone_still_names_the_instant() -> None:
+    at = NOW - timedelta(minutes=40)
+    assert instant(wall(at, 10800), NOW - timedelta(hours=1), NOW, 10800) == (at, 10800)
+
+
+def test_a_zone_that_changed_is_learned_again_or_nothing_is_taken() -> None:
+    at = NOW - seconds(20)
+    assert instant(wall(at, 7200), NOW - seconds(85), NOW, 10800) == (at, 7200)
+    assert instant(wall(at, 7200), NOW - timedelta(hours=2), NOW, 10800 + 86400) == (None, None)
+
+
+@pytest.mark.parametrize("ago", [86, 300, 899])
+def test_a_call_from_before_the_last_poll_is_never_moved_behind_it(ago: int) -> None:
+    """Else an old call would prove a newer verification."""
+    at, _ = instant(wall(NOW - seconds(ago), 10800), NOW - seconds(85), NOW, None)
+    assert at is None
+
+
+def test_a_record_without_a_time_proves_nothing() -> None:
+    assert instant(None, NOW - seconds(85), NOW, 10800) == (None, 10800)
+    assert instant(NOW.replace(tzinfo=None), NOW - seconds(85), NOW, 0)[0] == datetime(
+        2026, 1, 1, 12, tzinfo=UTC
+    )
