@@ -5,6 +5,10 @@ import logging.config
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from secrets import token_hex
+from socket import gethostname
+
+from flask import Flask
 
 from service import __version__
 from service.adapters.http import callbacks, openapi, operations, operator, verifications
@@ -18,6 +22,7 @@ from service.adapters.redis.keys import Keys
 from service.adapters.redis.leadership import LEASE_SECONDS, RedisLeadership, RedisProgress
 from service.adapters.redis.limits import RedisLimits
 from service.adapters.redis.lists import RedisLists
+from service.adapters.redis.outbox import RedisOutbox
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.watcher import Watcher
 from service.adapters.smsc.callback import SmscCallbackDecoder
@@ -27,14 +32,18 @@ from service.adapters.smsc.transport import Account
 from service.adapters.telemetry.audit import LoggedAuditLog
 from service.adapters.telemetry.logging import logging_config
 from service.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
-from service.adapters.telemetry.observer import BalanceTeller, LoggingObserver
+from service.adapters.telemetry.observer import BalanceTeller, DeliveryTeller, LoggingObserver
+from service.adapters.webhook.sender import WebhookSender
 from service.application.admission import Admission
+from service.application.announcement import Announcer
 from service.application.audit import AuditingObserver, AuditLog
 from service.application.calls import Calls
+from service.application.dead_letters import DeadLetters
 from service.application.inbox import Reconciliation
 from service.application.observers import Observers
 from service.application.operator import Operator
 from service.application.ports import Clock, Observer
+from service.application.push import Push, Reminder
 from service.application.readiness import Readiness
 from service.application.sweep import Sweep
 from service.application.treasury import Treasury
@@ -52,7 +61,9 @@ MAX_ORDERS_IN_FLIGHT = 128
 MAX_WAITING = 320
 MAX_REDIS_CONNECTIONS = 600
 BALANCE_SECONDS = 300.0
+BACKLOG_SECONDS = 5.0
 SWEEP_SECONDS = 1.5
+PUSH_SECONDS = 0.2
 PASSWORD_RESET = "password_reset"  # noqa: S105  # nosec B105  # a purpose, no password
 
 _log = logging.getLogger(__name__)
@@ -142,7 +153,8 @@ class _Core:
         self.lists = RedisLists(self.connection)
         stream: AuditLog = RedisAuditLog(self.connection, self.keys, policy.audit)
         self.audit = LoggedAuditLog(stream) if policy.audit.log else stream
-        self.observer = Observers(telling, AuditingObserver(self.audit, clock))
+        self.announcer = Announcer(policy)
+        self.observer = Observers(telling, AuditingObserver(self.audit, self.announcer, clock))
         self.clock = clock
         self.policy = policy
         self.admission = Admission(
@@ -175,43 +187,45 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
     metrics = Metrics(__version__, policy.clients, policy.purposes, worker=True)
     core = _Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
     inbox = SmscInbox(_account(settings), metrics)
-    reconciliation = Reconciliation(
-        inbox=inbox,
-        progress=RedisProgress(core.connection),
-        store=core.store,
-        calls=Calls(core.store, core.conversions, core.observer, clock, policy),
-        clock=clock,
-        every=timedelta(seconds=settings.inbox_poll_seconds),
-        may_be_dialled=partial(may_be_dialled, dial_regions=policy.dial_regions),
-    )
     treasury = Treasury(inbox, BalanceTeller(metrics, settings.low_balance))
     duties = [Duty("balance", treasury.run, every_seconds=BALANCE_SECONDS)]
     if settings.inbox_poll_seconds:
-        duties.append(Duty("inbox", reconciliation.run, every_seconds=1.0))
+        duties.append(Duty("inbox", _reconciliation(settings, core, inbox).run, every_seconds=1.0))
+    outbox = RedisOutbox(core.connection, core.keys)
+    endpoints = {each.name for client in policy.clients.values() for each in client.webhooks}
+    sender = WebhookSender(
+        {name: [each.reveal() for each in secrets] for name, secrets in settings.webhook_secrets.items()}
+    )
+    push = Push(
+        outbox=outbox,
+        sender=sender,
+        teller=DeliveryTeller(metrics, endpoints),
+        clock=clock,
+        policy=policy,
+        consumer=f"{gethostname()}-{token_hex(4)}",
+    )
+    reminder = Reminder(outbox, core.announcer)
+    loops = [Loop("sweep", Sweep(core.store, core.observer, clock, reminder.remind).run, SWEEP_SECONDS)]
+    if endpoints:
+        loops.append(Loop("push", push.run, PUSH_SECONDS))
+        duties.append(Duty("backlog", push.measure, every_seconds=BACKLOG_SECONDS))
     worker = Worker(
         leadership=RedisLeadership(core.connection),
         lease_seconds=LEASE_SECONDS,
         duties=duties,
-        loops=[Loop("sweep", Sweep(core.store, core.observer, clock).run, SWEEP_SECONDS)],
-        close=partial(_close, inbox, core),
+        loops=loops,
+        close=partial(_close, inbox, core, push, sender),
     )
     metrics.lead(worker.fence)
-    expose = partial(exposition, metrics.registry, None)
-    ops = operations.blueprint(
-        Readiness(core.store), expose, CONTENT_TYPE, __version__, is_alive=worker.is_alive
-    )
-    worker.serve(
-        create_surface(
-            "ops",
-            [ops],
-            max_body_bytes=API_BODY_BYTES,
-            keys=ApiKeys(settings.api_keys, {}),
-            observer=core.observer,
-            metrics=metrics,
-        ),
-        settings.worker_ops_bind,
-    )
+    worker.serve(_worker_ops(settings, core, metrics, worker), settings.worker_ops_bind)
     return worker
+
+
+def build_dead_letters(settings: Settings, *, clock: Clock = utc_now) -> DeadLetters:
+    """What ``waitcall events`` needs. Connects to nothing yet."""
+    metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
+    core = _Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
+    return DeadLetters(RedisOutbox(core.connection, core.keys), core.audit, clock)
 
 
 def configure_logging(settings: Settings) -> None:
@@ -237,12 +251,37 @@ def _provider(settings: Settings, metrics: Metrics) -> SmscProvider:
     return SmscProvider(_account(settings), shown, metrics, MAX_ORDERS_IN_FLIGHT)
 
 
+def _reconciliation(settings: Settings, core: _Core, inbox: SmscInbox) -> Reconciliation:
+    return Reconciliation(
+        inbox=inbox,
+        progress=RedisProgress(core.connection),
+        store=core.store,
+        calls=Calls(core.store, core.conversions, core.observer, core.clock, core.policy),
+        clock=core.clock,
+        every=timedelta(seconds=settings.inbox_poll_seconds),
+        may_be_dialled=partial(may_be_dialled, dial_regions=core.policy.dial_regions),
+    )
+
+
+def _worker_ops(settings: Settings, core: _Core, metrics: Metrics, worker: Worker) -> Flask:
+    expose = partial(exposition, metrics.registry, None)
+    ops = operations.blueprint(
+        Readiness(core.store), expose, CONTENT_TYPE, __version__, is_alive=worker.is_alive
+    )
+    keys = ApiKeys(settings.api_keys, {})
+    return create_surface(
+        "ops", [ops], max_body_bytes=API_BODY_BYTES, keys=keys, observer=core.observer, metrics=metrics
+    )
+
+
 def _account(settings: Settings) -> Account:
     credentials = {name: secret.reveal() for name, secret in settings.smsc_credentials.items()}
     return Account(settings.smsc_urls, credentials, settings.smsc_timeout_seconds)
 
 
-def _close(inbox: SmscInbox, core: _Core) -> None:
+def _close(inbox: SmscInbox, core: _Core, push: Push, sender: WebhookSender) -> None:
+    push.close()
+    sender.close()
     inbox.close()
     core.connection.close()
 

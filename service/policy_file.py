@@ -9,9 +9,10 @@ from marshmallow import ValidationError
 
 from service.domain.assurance import Attested
 from service.domain.conversion import Budget, Group
+from service.domain.event import EventType
 from service.domain.limits import Limit, Scope
 from service.domain.lists import ListEntry, ListKind, canonical
-from service.domain.policy import Audit, Client, Policy, Purpose
+from service.domain.policy import Audit, Client, Endpoint, Policy, Purpose
 from service.policy_schema import PolicySchema
 
 DEFAULT_LIMITS = {Scope.NUMBER: (Limit(5, 600),)}
@@ -80,7 +81,15 @@ def _client(name: str, table: dict[str, Any]) -> Client:
         frozenset(table["purposes"]),
         table.get("default_region") or None,
         limits=_limits(table.get("limits", {})),
+        webhooks=tuple(_endpoint(name, *each) for each in table.get("webhooks", {}).items()),
         **given,
+    )
+
+
+def _endpoint(client: str, name: str, table: dict[str, Any]) -> Endpoint:
+    events = table.get("events", [each.value for each in EventType])
+    return Endpoint(
+        f"{client}/{name}", table["url"], frozenset(events), allow_private=table.get("allow_private", False)
     )
 
 

@@ -2,10 +2,12 @@
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from service.domain.assurance import Assurance
+from service.domain.event import EventType
 from service.domain.limits import Limit, Mode
 from service.domain.lists import LONGEST_REASON, ListAction, ListKind, canonical
 from service.domain.numbers import NUMBER_TYPES, REGIONS
@@ -62,6 +64,31 @@ class PurposeSchema(Schema):
     match_dialled = fields.Boolean(truthy={True}, falsy={False})
 
 
+class WebhookSchema(Schema):
+    url = fields.String(required=True, validate=validate.Length(1, 2000))
+    events = fields.List(
+        fields.String(
+            validate=validate.OneOf([each.value for each in EventType], error="{input} is no event.")
+        ),
+        validate=validate.Length(min=1),
+    )
+    allow_private = fields.Boolean(truthy={True}, falsy={False})
+
+    @validates_schema
+    def _may_be_posted_to(self, data: dict[str, Any], **_: Any) -> None:
+        try:
+            parts = urlsplit(data.get("url", ""))
+            _port = parts.port  # raises ValueError by itself
+        except ValueError as error:
+            raise ValidationError("Not a URL.", "url") from error
+        if parts.scheme not in ("https", "http") or not parts.hostname:
+            raise ValidationError("Must be a URL, for instance https://login.example.org/waitcall.", "url")
+        if parts.scheme == "http" and not data.get("allow_private"):
+            raise ValidationError("http:// is for addresses inside: allow_private = true.", "url")
+        if parts.username is not None or parts.fragment:
+            raise ValidationError("Carries no credentials and no fragment.", "url")
+
+
 class ClientLimitsSchema(Schema):
     client = fields.List(_LimitText())
     read = fields.List(_LimitText())
@@ -73,6 +100,7 @@ class ClientSchema(Schema):
     default_region = fields.String(validate=validate.OneOf({"", *REGIONS}, error="{input} is no region."))
     scopes = fields.List(fields.Enum(Permission, by_value=True), validate=validate.Length(min=1))
     limits = fields.Nested(ClientLimitsSchema)
+    webhooks = fields.Dict(_NAME, fields.Nested(WebhookSchema))
 
     @validates_schema
     def _who_creates_needs_a_purpose(self, data: dict[str, Any], **_: Any) -> None:

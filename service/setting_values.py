@@ -1,6 +1,7 @@
 """What a setting's text may be: each reader returns the value, or raises ValueError without repeating it."""
 
 import re
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ _SHORTEST_CALLBACK_SECRET = 16
 _SHORTEST_PEPPER = 32
 _MOST_KEYS_OF_A_CLIENT = 2
 _MOST_CALLBACK_SECRETS = 2
+_MOST_WEBHOOK_SECRETS = 2
 
 
 class Secret:
@@ -91,6 +93,25 @@ def money(text: str) -> Decimal:
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,2})?", text, re.ASCII):
         raise ValueError("Must be an amount, for instance 100 or 99.50.")
     return Decimal(text)
+
+
+def webhook_secrets(text: str) -> Mapping[str, tuple[Secret, ...]]:
+    """Of each endpoint, ``CLIENT/NAME``, its current secret and perhaps another while rotating."""
+    secrets: dict[str, tuple[Secret, ...]] = {}
+    for pair in text.split(",") if text else ():
+        name, _, secret = pair.strip().partition("=")
+        if "/" not in name or not secret.startswith("whsec_"):
+            raise ValueError("Must be CLIENT/NAME=whsec_… pairs; `waitcall events secret` makes one.")
+        try:
+            key = b64decode(secret.removeprefix("whsec_"), validate=True)
+        except ValueError as error:
+            raise ValueError("A secret is base64 behind whsec_.") from error
+        if not 24 <= len(key) <= 64:  # noqa: PLR2004  Standard Webhooks, symmetric secrets
+            raise ValueError("A secret is 24 to 64 bytes long.")
+        secrets[name] = (*secrets.get(name, ()), Secret(secret))
+    if any(len(each) > _MOST_WEBHOOK_SECRETS for each in secrets.values()):
+        raise ValueError("At most two secrets per endpoint, while rotating.")
+    return secrets
 
 
 def redis_url(text: str) -> Address:

@@ -38,6 +38,7 @@ NAMES = (
     "WORKER_OPS_BIND",
     "INBOX_POLL_SECONDS",
     "LOW_BALANCE",
+    "WEBHOOK_SECRETS",
     "TRUSTED_HOSTS",
     "TRUSTED_HOPS",
     "WORKERS",
@@ -77,6 +78,7 @@ class Settings:
     worker_ops_bind: str
     inbox_poll_seconds: int
     low_balance: Decimal
+    webhook_secrets: Mapping[str, tuple[Secret, ...]]
     trusted_hosts: tuple[str, ...]
     trusted_hops: int
     workers: int
@@ -129,6 +131,7 @@ class _Reader:
             "worker_ops_bind": self._get("WORKER_OPS_BIND", setting_values.bind, "127.0.0.1:9091"),
             "inbox_poll_seconds": self._get("INBOX_POLL_SECONDS", setting_values.inbox_poll, "25"),
             "low_balance": self._get("LOW_BALANCE", setting_values.money, "100"),
+            "webhook_secrets": self._get("WEBHOOK_SECRETS", setting_values.webhook_secrets, ""),
             "trusted_hosts": self._get("TRUSTED_HOSTS", setting_values.hosts, ""),
             "trusted_hops": self._get("TRUSTED_HOPS", setting_values.hops, "0"),
             "workers": self._get("WORKERS", setting_values.workers, str(len(os.sched_getaffinity(0)))),
@@ -197,12 +200,22 @@ class _Reader:
         if policy is not None and api_keys is not None:
             for client in sorted(set(api_keys.values()) - set(policy.clients)):
                 self._mistakes.append(f"{PREFIX}API_KEYS: client {client!r} is not in the policy.")
+        if policy is not None and values["webhook_secrets"] is not None:
+            self._check_webhooks(policy, values["webhook_secrets"])
         peppers = [values[name] for name in ("key_pepper", "key_pepper_other") if values[name]]
         if len({pepper.reveal() for pepper in peppers}) != len(peppers):
             self._mistakes.append(f"{PREFIX}KEY_PEPPER_OTHER: the same as {PREFIX}KEY_PEPPER.")
+        # The worker's listener has a process of its own.
         binds = [values[name] for name in ("api_bind", "callback_bind", "ops_bind")]
         ports = [bind.rpartition(":")[2] for bind in binds if bind]
         if len(set(ports)) != len(ports):
             self._mistakes.append(
                 f"{PREFIX}API_BIND, {PREFIX}CALLBACK_BIND, {PREFIX}OPS_BIND: each needs a port of its own.",
             )
+
+    def _check_webhooks(self, policy: Policy, secrets: Mapping[str, tuple[Secret, ...]]) -> None:
+        configured = {endpoint.name for client in policy.clients.values() for endpoint in client.webhooks}
+        for name in sorted(configured - set(secrets)):
+            self._mistakes.append(f"{PREFIX}WEBHOOK_SECRETS: none for the policy's webhook {name!r}.")
+        for name in sorted(set(secrets) - configured):
+            self._mistakes.append(f"{PREFIX}WEBHOOK_SECRETS: {name!r} is no webhook of the policy.")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from service.application.admission import Admission
+from service.application.announcement import Announcer
 from service.application.audit import AuditingObserver
 from service.application.calls import Calls
 from service.application.observers import Observers
@@ -100,7 +101,7 @@ def use_cases(
     clock: Clock,
     policy: Policy = POLICY,
 ) -> tuple[Verifications, Calls]:
-    told = Observers(observer, AuditingObserver(world.audit, clock))
+    told = Observers(observer, AuditingObserver(world.audit, Announcer(policy), clock))
     verifications = Verifications(
         store=world.store,
         admission=admission(world, observer, policy),
@@ -122,7 +123,7 @@ def operating(world: World, observer: RecordingObserver, clock: Clock, policy: P
         conversions=world.conversions,
         lists=world.lists,
         audit=world.audit,
-        observer=Observers(observer, AuditingObserver(world.audit, clock)),
+        observer=Observers(observer, AuditingObserver(world.audit, Announcer(policy), clock)),
         clock=clock,
         policy=policy,
     )

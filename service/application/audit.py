@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from service.application.announcement import Announcement, Announcer
 from service.application.context import request_id
 from service.application.ports import Clock
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.conversion import Conversion
 from service.domain.errors import StoreUnavailable
+from service.domain.event import events_of
 from service.domain.limits import Decision, Scope
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
@@ -42,8 +44,8 @@ class AuditEntry:
 class AuditLog(Protocol):
     """An append-only stream with a bounded length and age."""
 
-    def append(self, entry: AuditEntry) -> None:
-        """Keep the entry. Raises StoreUnavailable when it may not be kept."""
+    def append(self, entry: AuditEntry, announcement: Announcement | None = None) -> None:
+        """Keep the entry, and announce an event, both or neither. Raises StoreUnavailable when it may not be kept."""
         ...
 
     def read(
@@ -54,14 +56,15 @@ class AuditLog(Protocol):
 
 
 class AuditingObserver:
-    """Writes every transition into the audit stream.
+    """Writes every transition into the audit stream, and announces it in the same step.
 
     A transition that has happened is not undone because its entry could not be kept: the loss is counted
-    under ``redis_errors_total``, and the log has the same event.
+    under ``redis_errors_total``, the log has the same event, and the sweep announces it.
     """
 
-    def __init__(self, audit: AuditLog, clock: Clock) -> None:
+    def __init__(self, audit: AuditLog, announcer: Announcer, clock: Clock) -> None:
         self._audit = audit
+        self._announcer = announcer
         self._clock = clock
 
     def started(self, verification: Verification) -> None:
@@ -123,4 +126,9 @@ class AuditingObserver:
             details=details,
         )
         with suppress(StoreUnavailable):
-            self._audit.append(entry)
+            self._audit.append(entry, self._announcement(event, verification))
+
+    def _announcement(self, event: str, verification: Verification) -> Announcement | None:
+        now = self._clock()
+        told = [each for each in events_of(verification, now) if each.type.status == event]
+        return self._announcer.of(told[0], now) if told else None

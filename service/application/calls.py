@@ -15,6 +15,10 @@ SKEW = timedelta(seconds=5)
 """How far the provider's clock and ours may be apart (contract, section 5.2)."""
 
 
+LOOKED_AFTER = timedelta(seconds=5)
+"""A verified one is looked at by the sweep after this: has it been announced?"""
+
+
 class Calls:
     """The use case of the callback."""
 
@@ -70,7 +74,8 @@ class Calls:
                 outcome, after = before.judge(call, now, SKEW)
             change = (stored, after) if stored and after and after != before else None
             if after is not None and after.result_until is not None and outcome is Outcome.CONFIRMED:
-                self._store.schedule(after.id, after.result_until)
+                # Soon, so that it is announced soon should we die after this; the sweep then puts it off.
+                self._store.schedule(after.id, min(now + LOOKED_AFTER, after.result_until))
             claim = self._store.claim(call, _keep_until(call, now), change, now)
             if claim is Claim.REPEATED:
                 return Outcome.REPEATED

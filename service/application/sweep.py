@@ -1,10 +1,14 @@
 """What time alone decides is written down and announced, also where nobody asks for it."""
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from service.application.ports import Clock, Observer, VerificationStore
 from service.application.records import Records
 from service.domain.errors import StoreUnavailable
+from service.domain.verification import Verification
+
+Remind = Callable[[Verification, datetime], None]
 
 BROKEN_AGAIN = timedelta(seconds=60)
 """A record that this version cannot settle is tried again after this; another version may be able to."""
@@ -13,9 +17,19 @@ BROKEN_AGAIN = timedelta(seconds=60)
 class Sweep:
     """One pass over what is due. Any number of processes may sweep: each change is stored, and told, once."""
 
-    def __init__(self, store: VerificationStore, observer: Observer, clock: Clock) -> None:
+    def __init__(
+        self, store: VerificationStore, observer: Observer, clock: Clock, remind: Remind | None = None
+    ) -> None:
+        """
+        Args:
+            store: where deadlines are.
+            observer: told of what is finished.
+            clock: UTC.
+            remind: given each record, to announce what it has to tell and was not announced.
+        """
         self._store = store
         self._records = Records(store, observer)
+        self._remind = remind
         self._clock = clock
 
     def run(self) -> int:
@@ -44,7 +58,12 @@ class Sweep:
 
     def _settle(self, verification_id: str) -> None:
         stored = self._store.get(verification_id)
-        again = self._records.settled(stored, self._clock()).verification.next_deadline if stored else None
+        again = None
+        if stored is not None:
+            record = self._records.settled(stored, self._clock()).verification
+            if self._remind is not None:
+                self._remind(record, self._clock())
+            again = record.next_deadline
         if again is not None and again > self._clock():
             self._store.schedule(verification_id, again)
         else:

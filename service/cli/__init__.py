@@ -8,6 +8,7 @@ from service import __version__
 from service.bootstrap import build_worker, configure_logging
 from service.cli.audit import audit
 from service.cli.environment import sound_settings
+from service.cli.events import events
 from service.cli.keys import keys
 from service.cli.operate import block, explain, lists, unblock
 
@@ -27,7 +28,7 @@ def check() -> None:
 
 @main.command()
 def worker() -> None:
-    """Run beside the service: inbox reconciliation, expiry on time, balance. Any number of replicas.
+    """Run beside the service: inbox reconciliation, expiry on time, webhooks, balance. Any number of replicas.
 
     Ends on SIGTERM; probes and metrics on WAITCALL_WORKER_OPS_BIND.
     """
@@ -40,5 +41,5 @@ def worker() -> None:
     working.run()
 
 
-for _command in (keys, explain, block, unblock, lists, audit):
+for _command in (keys, explain, block, unblock, lists, audit, events):
     main.add_command(_command)

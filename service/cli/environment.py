@@ -4,8 +4,9 @@ import getpass
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
 import click
 
@@ -14,6 +15,8 @@ from service.application.operator import Operator
 from service.bootstrap import build_operator
 from service.domain.errors import ServiceError
 from service.settings import Settings, SettingsMistakes, load_settings
+
+T = TypeVar("T")
 
 
 def sound_settings(environ: Mapping[str, str]) -> Settings:
@@ -29,10 +32,17 @@ def sound_settings(environ: Mapping[str, str]) -> Settings:
 @contextmanager
 def operating() -> Iterator[tuple[Operator, AuditLog]]:
     """The operator's use cases; a refusal is one line and exit 1."""
+    with running(build_operator) as built:
+        yield built
+
+
+@contextmanager
+def running(build: Callable[[Settings], T]) -> Iterator[T]:
+    """What a command speaks through; a refusal is one line and exit 1."""
     # The answer is for a person or a program; the service's own lines would stand between.
     logging.disable(logging.CRITICAL)
     try:
-        yield build_operator(sound_settings(os.environ))
+        yield build(sound_settings(os.environ))
     except ServiceError as error:
         named = "".join(f" {name}: {' '.join(texts)}" for name, texts in (error.errors or {}).items())
         raise click.ClickException(f"{error.code}: {error.detail}{named}") from error

@@ -72,6 +72,22 @@ class Purpose:
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a client wants to be told.
+
+    Attributes:
+        name: ``CLIENT/NAME``.
+        events: the types that it asked for.
+        allow_private: it may be at an address inside, and speak plain HTTP.
+    """
+
+    name: str
+    url: str
+    events: frozenset[str]
+    allow_private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     """One internal caller."""
 
@@ -81,6 +97,7 @@ class Client:
     scopes: frozenset[Permission] = CLIENT_PERMISSIONS
     limits: Mapping[Scope, tuple[Limit, ...]] = field(default_factory=dict)
     """Instead of the policy's own for the same scope."""
+    webhooks: tuple[Endpoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

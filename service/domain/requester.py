@@ -1,16 +1,36 @@
 """Who asks for a verification."""
 
+import hmac
 from dataclasses import dataclass
+
+from service.domain.errors import PurposeMismatch, ReferenceMismatch
 
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who asks, what for, and on whose behalf."""
+    """A client, what for, and on whose behalf. Without a reference nobody is the same requester."""
 
     client: str
     purpose: str
     reference: str | None
 
     def same_as(self, other: "Requester") -> bool:
-        """Whether both are one requester. Without a reference nobody is."""
+        """Whether ``other`` is this requester again (contract, section 5.1)."""
         return bool(self.reference) and self == other
+
+    def check(self, purpose: str, reference: str | None) -> None:
+        """Compare in constant time what a proof is bound to.
+
+        Raises:
+            PurposeMismatch, ReferenceMismatch
+        """
+        if not _same(self.purpose, purpose):
+            raise PurposeMismatch
+        if not _same(self.reference, reference):
+            raise ReferenceMismatch
+
+
+def _same(stored: str | None, given: str | None) -> bool:
+    if stored is None or given is None:
+        return stored is given
+    return hmac.compare_digest(stored.encode(), given.encode())

@@ -5,7 +5,6 @@ contested → expired | canceled. Before pending stands ``ordering``, which no c
 ``expired`` and ``lapsed`` begin by themselves: ask :meth:`Verification.at`.
 """
 
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,8 +17,6 @@ from service.domain.errors import (
     Contested,
     Expired,
     NotVerified,
-    PurposeMismatch,
-    ReferenceMismatch,
 )
 from service.domain.numbers import E164
 from service.domain.policy import OnConcurrent, Purpose
@@ -64,6 +61,7 @@ class Verification:
     cooling_until: datetime | None = None
     assurance: Assurance = Assurance.ASSERTED
     dialled: E164 | None = None
+    contested_at: datetime | None = None
 
     def __repr__(self) -> str:
         return f"Verification({self.status}, {self.phone_number!r})"
@@ -159,7 +157,7 @@ class Verification:
 
     def assign(self, call_number: E164, now: datetime) -> "Verification":
         """The provider gave a number: the window opens. A contest during the order stays one."""
-        contested = self.reason is Reason.CONCURRENT_REQUEST
+        contested = self.contested_at is not None or self.reason is Reason.CONCURRENT_REQUEST
         now = _whole(now)
         expires_at = now + timedelta(seconds=self.window_seconds)
         return replace(
@@ -181,9 +179,10 @@ class Verification:
         if self.rules.on_concurrent is not OnConcurrent.CONTEST:
             return self
         if current.status is Status.ORDERING:
-            return replace(self, reason=Reason.CONCURRENT_REQUEST)
+            return replace(self, reason=Reason.CONCURRENT_REQUEST, contested_at=_whole(now))
         if current.status is Status.PENDING:
-            return replace(self, status=Status.CONTESTED, reason=Reason.CONCURRENT_REQUEST)
+            contested = replace(self, status=Status.CONTESTED, reason=Reason.CONCURRENT_REQUEST)
+            return replace(contested, contested_at=_whole(now))
         return self
 
     def cancel(self, now: datetime, reason: Reason = Reason.BY_CLIENT) -> "Verification":
@@ -211,10 +210,7 @@ class Verification:
             PurposeMismatch, ReferenceMismatch: not what create stored.
             NotVerified, Contested, AlreadyConsumed, Expired: by the state, in the contract's order.
         """
-        if not _same(self.requester.purpose, purpose):
-            raise PurposeMismatch
-        if not _same(self.requester.reference, reference):
-            raise ReferenceMismatch
+        self.requester.check(purpose, reference)
         current = self.at(now)
         match current.status:
             case Status.VERIFIED:
@@ -300,9 +296,3 @@ class Verification:
 def _whole(now: datetime) -> datetime:
     # The API speaks whole seconds; what it says must be what is decided by.
     return now.replace(microsecond=0)
-
-
-def _same(stored: str | None, given: str | None) -> bool:
-    if stored is None or given is None:
-        return stored is given
-    return hmac.compare_digest(stored.encode(), given.encode())

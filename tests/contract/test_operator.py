@@ -320,7 +320,7 @@ def test_every_transition_and_every_act_is_in_the_audit_stream(stage, world, clo
 
 def test_an_act_that_cannot_be_audited_does_not_happen(stage, world, observer, clock) -> None:
     class Full:
-        def append(self, entry: AuditEntry) -> None:
+        def append(self, entry: AuditEntry, announcement: object = None) -> None:
             raise StoreUnavailable
 
     verifications, _, _ = stage
@@ -344,7 +344,7 @@ def test_an_act_that_cannot_be_audited_does_not_happen(stage, world, observer, c
 
 def test_a_transition_outlives_a_lost_audit_entry(world, provider, observer, clock) -> None:
     class Full:
-        def append(self, entry: AuditEntry) -> None:
+        def append(self, entry: AuditEntry, announcement: object = None) -> None:
             raise StoreUnavailable
 
     verifications, calls = use_cases(replace(world, audit=Full()), provider, observer, clock)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 
+from service.application.announcement import Announcement
 from service.application.audit import AuditEntry
 from service.application.ports import Answer, Begun, Claim, Stored
 from service.domain.call import InboundCall
@@ -206,9 +207,12 @@ class MemoryLists:
 class MemoryAuditLog:
     def __init__(self) -> None:
         self.entries: list[AuditEntry] = []
+        self.announced: list[Announcement] = []
 
-    def append(self, entry: AuditEntry) -> None:
+    def append(self, entry: AuditEntry, announcement: Announcement | None = None) -> None:
         self.entries.append(entry)
+        if announcement is not None:
+            self.announced.append(announcement)
 
     def read(
         self, since: datetime, until: datetime, number: str | None = None

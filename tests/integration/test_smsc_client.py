@@ -313,7 +313,7 @@ def test_connections_are_pooled(simulator, ordering) -> None:
     provider = ordering([simulator.base_url])
     for last in range(5):
         provider.order(E164(f"+7999123456{last}"))
-    pool = provider._http.connection_from_url(simulator.base_url)
+    pool = provider._http._http.connection_from_url(simulator.base_url)
 
     assert (pool.num_connections, pool.num_requests) == (1, 5)
 

@@ -116,6 +116,7 @@ def test_every_policy_key_is_in_the_readme() -> None:
         ("purposes.NAME", policy_schema.PurposeSchema),
         ("clients.NAME", policy_schema.ClientSchema),
         ("clients.NAME.limits", policy_schema.ClientLimitsSchema),
+        ("clients.NAME.webhooks.NAME", policy_schema.WebhookSchema),
         ("limits", policy_schema.LimitsSchema),
         ("conversion.country", policy_schema.BudgetSchema),
         ("conversion.prefix", policy_schema.PrefixBudgetSchema),

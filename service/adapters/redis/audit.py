@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import AUDIT_PARTS, Keys
+from service.adapters.redis.outbox import announcing
 from service.adapters.redis.script import Script
+from service.application.announcement import Announcement
 from service.application.audit import AuditEntry
 from service.domain.policy import Audit
 
@@ -23,8 +25,8 @@ class RedisAuditLog:
         self._bounds = bounds
         self._append = Script("audit")
 
-    def append(self, entry: AuditEntry) -> None:
-        """Add to the part that has the number's other entries."""
+    def append(self, entry: AuditEntry, announcement: Announcement | None = None) -> None:
+        """Add to the part that has the number's other entries; announce in the same step."""
         fields = dict(entry.details or {}) | {
             "at": _text(entry.at),
             "event": entry.event,
@@ -40,10 +42,14 @@ class RedisAuditLog:
             f"{_ms(oldest)}-0",
             self._bounds.retention_seconds * 1000,
         ]
+        if entry.phone_number is not None:
+            keys, announced = announcing(self._keys, entry.phone_number, announcement)
+        else:
+            keys, announced = [self._keys.audit(self._keys.hash_of("audit", entry.actor))] * 3, [0, 0, 0, 0]
+        args += announced
         args += [word for pair in fields.items() for word in pair]
-        part = self._keys.audit(fields.get("number_hash", self._keys.hash_of("audit", entry.actor)))
         with self._connection.using("audit") as client:
-            self._append.run(client, [part], args)
+            self._append.run(client, keys, args)
 
     def read(
         self, since: datetime, until: datetime, number: str | None = None

@@ -49,6 +49,7 @@ def encode(record: Verification) -> bytes:
         "consumed_at": _seconds(record.consumed_at),
         "cooling_until": _seconds(record.cooling_until),
         "assurance": record.assurance,
+        "contested_at": _seconds(record.contested_at),
         "dialled": record.dialled.value if record.dialled else None,
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
@@ -91,6 +92,7 @@ def decode(document: bytes) -> Verification:
         cooling_until=_time(stored["cooling_until"]),
         # Records of the first version carry none.
         assurance=Assurance(stored.get("assurance", Assurance.ASSERTED)),
+        contested_at=_time(stored.get("contested_at")),
         dialled=E164(stored["dialled"]) if stored.get("dialled") else None,
     )
 

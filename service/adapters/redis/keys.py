@@ -10,6 +10,8 @@
 ``waitcall:{due-N}:due``       ids by the instant at which time alone changes their records, in eight parts
 ``waitcall:{audit-N}:audit``   the audit stream, in eight parts
 ``waitcall:{lists}:lists``     what operators blocked and allowed
+``waitcall:{audit-N}:deliveries``  events on their way to endpoints; ``…:retries`` and ``…:dead`` beside it
+``waitcall:{audit-N}:announced:EVENT``  that an event was announced
 ``waitcall:{worker}:lease``    which worker leads
 ``waitcall:{worker}:fence``    how many terms there were
 ``waitcall:{worker}:inbox``    how far the provider's inbox was read
@@ -100,8 +102,28 @@ class Keys:
         """Where the conversion guard counts a group."""
         return f"waitcall:{{{self.hash_of(group, subject)}}}:conversion:{group}:{bucket_seconds}"
 
+    def audit_part(self, number: str) -> int:
+        """Which of the parts has a number's entries, and its events."""
+        return int(self.hash_of("audit-number", number)[-1], 16) % AUDIT_PARTS
+
+    def announced(self, part: int, event_id: str) -> str:
+        """Where it is marked that an event was announced."""
+        return f"waitcall:{{audit-{part}}}:announced:{event_id}"
+
+    def all_deliveries(self) -> list[str]:
+        """Events on their way, in the audit stream's parts, so that one script writes both."""
+        return [f"waitcall:{{audit-{part}}}:deliveries" for part in range(AUDIT_PARTS)]
+
+    def all_retries(self) -> list[str]:
+        """Deliveries by the instant at which they are tried again."""
+        return [f"waitcall:{{audit-{part}}}:retries" for part in range(AUDIT_PARTS)]
+
+    def all_dead(self) -> list[str]:
+        """Deliveries that were given up."""
+        return [f"waitcall:{{audit-{part}}}:dead" for part in range(AUDIT_PARTS)]
+
     def audit(self, entry_hash: str) -> str:
-        """The part of the audit stream for entries of one number."""
+        """The part of the audit stream for entries of nobody's number."""
         return self.all_audit()[int(entry_hash[-1], 16) % AUDIT_PARTS]
 
     def all_audit(self) -> list[str]:

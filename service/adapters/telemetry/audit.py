@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
+from service.application.announcement import Announcement
 from service.application.audit import AuditEntry, AuditLog
 
 _log = logging.getLogger("waitcall.audit")
@@ -15,9 +16,9 @@ class LoggedAuditLog:
     def __init__(self, kept: AuditLog) -> None:
         self._kept = kept
 
-    def append(self, entry: AuditEntry) -> None:
+    def append(self, entry: AuditEntry, announcement: Announcement | None = None) -> None:
         """Keep the entry, then tell of it."""
-        self._kept.append(entry)
+        self._kept.append(entry, announcement)
         told = {"event": entry.event, "actor": entry.actor, "details": dict(entry.details or {})}
         _log.info("audit", extra=told)
 

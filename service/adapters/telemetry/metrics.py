@@ -1,6 +1,6 @@
 """Every metric, its labels, and the closed sets that their values come from (contract, section 8)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
@@ -134,6 +134,17 @@ class Metrics:
         self._balance_low = gauge(
             "provider_balance_low", "1 while the balance is below WAITCALL_LOW_BALANCE."
         )
+        self._deliveries = self._counter(
+            "webhook_deliveries", "Attempts to deliver an event", ("endpoint", "outcome")
+        )
+        self._backlog = Gauge(
+            "webhook_backlog",
+            "Deliveries that have not arrived.",
+            ("state",),
+            namespace=PREFIX,
+            registry=self.registry,
+        )
+        self._oldest = gauge("webhook_oldest_seconds", "Age of the oldest delivery that waits to be taken.")
         for outcome in (*Outcome, UNPLACED):
             self._reconciled.labels(outcome)
 
@@ -202,6 +213,16 @@ class Metrics:
     def lead(self, fence: Callable[[], int]) -> None:
         """Where to ask which term this process leads; 0 for none."""
         self._fence.set_function(fence)
+
+    def delivered(self, endpoint: str, outcome: str) -> None:
+        """One attempt to deliver an event ended."""
+        self._deliveries.labels(endpoint, outcome).inc()
+
+    def backlog(self, counts: Mapping[str, int], oldest_seconds: float) -> None:
+        """Deliveries that have not arrived."""
+        for state, count in counts.items():
+            self._backlog.labels(state).set(count)
+        self._oldest.set(oldest_seconds)
 
     def provider_request(self, operation: str, outcome: str, seconds: float) -> None:
         """One request to the provider ended."""

@@ -1,10 +1,13 @@
 """Observer → counters, and one line in the log for each thing that happened to a verification."""
 
 import logging
+from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 
 from service.adapters.telemetry.metrics import UNPLACED, Metrics
+from service.application.announcement import Delivery
+from service.application.push import Backlog, DeliveryOutcome
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.conversion import Conversion
 from service.domain.limits import Decision, Scope
@@ -25,6 +28,39 @@ class BalanceTeller:
         self._metrics.balance(money, self._low)
         if money < self._low:
             _log.warning("balance is low", extra={"balance": float(money), "low": float(self._low)})
+
+
+class DeliveryTeller:
+    """Teller → counters, gauges, and a line for what did not arrive."""
+
+    def __init__(self, metrics: Metrics, endpoints: Collection[str]) -> None:
+        self._metrics = metrics
+        self._endpoints = endpoints
+
+    def delivered(self, delivery: Delivery, outcome: DeliveryOutcome, *, dead: bool) -> None:
+        """One attempt ended."""
+        # An endpoint may have left the policy; the labels stay a closed set.
+        endpoint = delivery.endpoint if delivery.endpoint in self._endpoints else "other"
+        self._metrics.delivered(endpoint, outcome)
+        if outcome is DeliveryOutcome.ACCEPTED:
+            return
+        _log.log(
+            logging.ERROR if dead else logging.WARNING,
+            "not delivered",
+            extra={
+                "event": delivery.event_id,
+                "endpoint": endpoint,
+                "outcome": outcome.value,
+                "attempt": delivery.attempt,
+                "dead": dead,
+            },
+        )
+
+    def backlog(self, backlog: Backlog, now: datetime) -> None:
+        """What is left."""
+        counts = {"waiting": backlog.waiting, "retrying": backlog.retrying, "dead": backlog.dead}
+        oldest = (now - backlog.oldest_at).total_seconds() if backlog.oldest_at else 0.0
+        self._metrics.backlog(counts, max(oldest, 0.0))
 
 
 class LoggingObserver:

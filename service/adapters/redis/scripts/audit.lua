@@ -1,8 +1,18 @@
--- Append an entry to one part of the audit stream, and forget what is too old or too much.
--- KEYS: the stream.
--- ARGV: its longest length, the oldest id to keep, milliseconds to keep an idle stream, then fields and values.
--- Returns the entry's id.
-local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 4))
-redis.call('XTRIM', KEYS[1], 'MINID', '~', ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return id
+-- Append an entry to one part of the audit stream, forget what is too old or too much, and announce an event
+-- that was not announced yet. Without an entry: announce alone.
+-- KEYS: the audit stream, the deliveries, the mark of the announced event.
+-- ARGV: longest length of the audit stream, its oldest id to keep, milliseconds to keep it idle; how many deliveries,
+--       milliseconds to keep them, their longest length, milliseconds to keep the mark; each delivery; then fields and
+--       values of the entry.
+-- Returns nothing of interest.
+local fields = 8 + tonumber(ARGV[4])
+if #ARGV >= fields then
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, fields))
+  redis.call('XTRIM', KEYS[1], 'MINID', '~', ARGV[2])
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
+if fields > 8 and redis.call('SET', KEYS[3], '1', 'NX', 'PX', ARGV[7]) then
+  for each = 8, fields - 1 do redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[6], '*', 'd', ARGV[each]) end
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+end
+return 1

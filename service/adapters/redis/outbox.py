@@ -1,0 +1,184 @@
+"""Deliveries in Redis Streams with one consumer group, in the audit stream's eight parts."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from service.adapters.redis.connection import Connection
+from service.adapters.redis.keys import AUDIT_PARTS, Keys
+from service.adapters.redis.script import Script
+from service.application.announcement import Announcement, Delivery
+from service.application.push import Backlog, Taken
+
+GROUP = "push"
+TAKEN_OVER_AFTER_MS = 30_000
+"""Longer than an attempt takes: what is still unsettled then has lost its worker."""
+_KEPT_MS = 7 * 86_400_000
+_MOST_WAITING = 200_000
+"""About; the oldest go first. Redis must not fill up because no worker runs."""
+_MOST_DEAD = 80_000
+_MOST_WOKEN = 100
+
+Args = list[str | bytes | int]
+
+
+def announcing(keys: Keys, number: str, announcement: Announcement | None) -> tuple[list[str], Args]:
+    """Keys and arguments of ``audit.lua`` for an announcement, or for none."""
+    part = keys.audit_part(number)
+    streams = [keys.all_audit()[part], keys.all_deliveries()[part]]
+    if announcement is None:
+        return [*streams, streams[1]], [0, 0, 0, 0]
+    deliveries = [_written(each) for each in announcement.deliveries]
+    mark = keys.announced(part, announcement.event_id)
+    most, kept_ms = _MOST_WAITING // AUDIT_PARTS, announcement.keep_seconds * 1000
+    return [*streams, mark], [len(deliveries), _KEPT_MS, most, kept_ms, *deliveries]
+
+
+class RedisOutbox:
+    """Outbox; at least once, because an entry leaves the stream only when it is settled."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._audit = Script("audit")
+        self._settle = Script("settle")
+        self._wake = Script("wake")
+        self._replay = Script("replay")
+
+    def announce(self, number: str, announcement: Announcement) -> None:
+        """The script of the audit stream, without an entry."""
+        keys, args = announcing(self._keys, number, announcement)
+        with self._connection.using("announce") as client:
+            self._audit.run(client, keys, [0, "0-0", 0, *args])
+
+    def take(self, consumer: str, most: int) -> list[Taken]:
+        """What lost its worker, then what is new, from every part in one pipeline."""
+        share = most // (2 * AUDIT_PARTS)
+        if share == 0:
+            return []
+        parts = self._keys.all_deliveries()
+        with self._connection.using("take") as client:
+            pipeline = client.pipeline(transaction=False)
+            for part in parts:
+                pipeline.xautoclaim(part, GROUP, consumer, TAKEN_OVER_AFTER_MS, count=share)
+            for part in parts:
+                pipeline.xreadgroup(GROUP, consumer, {part: ">"}, count=share)
+            answers = pipeline.execute(raise_on_error=False)
+            self._make_groups(client, parts, answers[: len(parts)])
+        found: list[Taken] = []
+        for part, claimed in zip(parts, answers[: len(parts)], strict=True):
+            if not isinstance(claimed, Exception):
+                found += _taken(part, claimed[1])
+        for answer in answers[len(parts) :]:
+            if not isinstance(answer, Exception):
+                for part, entries in answer:
+                    found += _taken(part.decode(), entries)
+        return found
+
+    def arrived(self, taken: Taken) -> None:
+        """Out of the stream."""
+        self._settled(taken, "", "", taken.delivery)
+
+    def defer(self, taken: Taken, delivery: Delivery, until: datetime) -> None:
+        """Out of the stream, among those to be retried."""
+        self._settled(taken, _written(delivery), str(_ms(until)), delivery)
+
+    def bury(self, taken: Taken, delivery: Delivery) -> None:
+        """Out of the stream, among the dead letters."""
+        self._settled(taken, _written(delivery), "", delivery)
+
+    def wake(self, now: datetime) -> int:
+        """Part by part."""
+        woken = 0
+        for retries, part in zip(self._keys.all_retries(), self._keys.all_deliveries(), strict=True):
+            with self._connection.using("wake") as client:
+                woken += int(self._wake.run(client, [retries, part], [_ms(now), _MOST_WOKEN, _KEPT_MS]))
+        return woken
+
+    def backlog(self) -> Backlog:
+        """Lengths, and the age of the first entry of each part."""
+        deliveries, retries = self._keys.all_deliveries(), self._keys.all_retries()
+        with self._connection.using("backlog") as client:
+            pipeline = client.pipeline(transaction=False)
+            for key in deliveries:
+                pipeline.xlen(key)
+            for key in retries:
+                pipeline.zcard(key)
+            for key in self._keys.all_dead():
+                pipeline.hlen(key)
+            for key in deliveries:
+                pipeline.xrange(key, count=1)
+            counts = pipeline.execute()
+        parts = [counts[at : at + AUDIT_PARTS] for at in range(0, len(counts), AUDIT_PARTS)]
+        ids = [entries[0][0] for entries in parts[3] if entries]
+        oldest = min((int(each.split(b"-")[0]) for each in ids), default=None)
+        at = datetime.fromtimestamp(oldest / 1000, UTC) if oldest is not None else None
+        return Backlog(sum(parts[0]), sum(parts[1]), sum(parts[2]), at)
+
+    def dead(self) -> Iterator[Delivery]:
+        """Every part's."""
+        for key in self._keys.all_dead():
+            with self._connection.using("dead") as client:
+                letters = client.hvals(key)
+            yield from (_read(each) for each in letters)
+
+    def replay(self, event_id: str, endpoint: str) -> bool:
+        """Look for it in every part."""
+        name = _name(event_id, endpoint)
+        for dead, part in zip(self._keys.all_dead(), self._keys.all_deliveries(), strict=True):
+            with self._connection.using("replay") as client:
+                letter = client.hget(dead, name)
+                if letter is None:
+                    continue
+                fresh = _read(letter)
+                again = _written(Delivery(fresh.event_id, fresh.endpoint, fresh.body))
+                return bool(self._replay.run(client, [dead, part], [name, again, _KEPT_MS]))
+        return False
+
+    def _settled(self, taken: Taken, kept: str, retry_at: str, delivery: Delivery) -> None:
+        part, entry = taken.receipt
+        at = self._keys.all_deliveries().index(part)
+        keys = [part, self._keys.all_retries()[at], self._keys.all_dead()[at]]
+        name = _name(delivery.event_id, delivery.endpoint)
+        args: Args = [GROUP, entry, _KEPT_MS, kept, retry_at, name, _MOST_DEAD // AUDIT_PARTS]
+        with self._connection.using("settle") as client:
+            self._settle.run(client, keys, args)
+
+    def _make_groups(self, client: Any, parts: Sequence[str], answers: Sequence[Any]) -> None:
+        for part, answer in zip(parts, answers, strict=True):
+            if not isinstance(answer, Exception):
+                continue
+            if "NOGROUP" not in str(answer):
+                raise answer
+            # A stream that nothing was announced in yet, or that was idle for a week.
+            try:
+                client.xgroup_create(part, GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+            client.pexpire(part, _KEPT_MS)
+
+
+def _taken(part: str, entries: Sequence[Any]) -> list[Taken]:
+    # A trimmed entry leaves its id behind, without fields.
+    return [Taken(_read(fields[b"d"]), (part, entry.decode())) for entry, fields in entries if fields]
+
+
+def _written(delivery: Delivery) -> str:
+    return json.dumps([delivery.event_id, delivery.endpoint, delivery.attempt, delivery.body])
+
+
+def _read(text: bytes) -> Delivery:
+    event_id, endpoint, attempt, body = json.loads(text)
+    return Delivery(event_id, endpoint, body, attempt)
+
+
+def _name(event_id: str, endpoint: str) -> str:
+    return f"{event_id} {endpoint}"
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

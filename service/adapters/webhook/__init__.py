@@ -1,0 +1,1 @@
+"""Outcomes out to the clients' endpoints, by Standard Webhooks."""

@@ -1,0 +1,42 @@
+"""Events that no attempt delivered: seen and sent again by an operator. Every act is audited first."""
+
+from service.application.announcement import Delivery
+from service.application.audit import AuditEntry, AuditLog
+from service.application.explanation import check_reason
+from service.application.ports import Clock
+from service.application.push import Outbox
+
+
+class DeadLetters:
+    """The operator's use cases. All may raise StoreUnavailable."""
+
+    def __init__(self, outbox: Outbox, audit: AuditLog, clock: Clock) -> None:
+        self._outbox = outbox
+        self._audit = audit
+        self._clock = clock
+
+    def list(self, operator: str) -> list[Delivery]:
+        """All of them."""
+        self._audit.append(AuditEntry(self._clock(), "dead_letters", f"operator:{operator}"))
+        return [*self._outbox.dead()]
+
+    def replay(
+        self, operator: str, reason: str, event_id: str | None = None, endpoint: str | None = None
+    ) -> int:
+        """Deliver them again, from the first attempt on: all, or those of one event, of one endpoint.
+
+        Returns:
+            How many.
+
+        Raises:
+            ValidationFailed: the reason.
+        """
+        details = {"reason": check_reason(reason), "endpoint": endpoint or "every"}
+        details |= {"event_id": event_id} if event_id else {}
+        self._audit.append(AuditEntry(self._clock(), "replay", f"operator:{operator}", details=details))
+        chosen = [
+            each
+            for each in self._outbox.dead()
+            if event_id in (None, each.event_id) and endpoint in (None, each.endpoint)
+        ]
+        return sum(self._outbox.replay(each.event_id, each.endpoint) for each in chosen)

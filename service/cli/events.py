@@ -1,0 +1,61 @@
+"""``waitcall events``: secrets of endpoints, and what could not be delivered."""
+
+import base64
+import json
+import secrets
+
+import click
+
+from service.bootstrap import build_dead_letters
+from service.cli.environment import operator_name, running
+
+_SECRET_BYTES = 32
+_operator = click.option(
+    "--operator", callback=operator_name, help="Who acts, for the audit stream. Default: the user's name."
+)
+
+
+@click.group()
+def events() -> None:
+    """Webhooks: events on their way to clients."""
+
+
+@events.command("secret")
+@click.argument("endpoint")
+def secret(endpoint: str) -> None:
+    """Make a secret for ENDPOINT (CLIENT/NAME): for the receiver, and for WAITCALL_WEBHOOK_SECRETS."""
+    client, _, name = endpoint.partition("/")
+    if not client or not name:
+        raise click.BadParameter("CLIENT/NAME, as in the policy: clients.CLIENT.webhooks.NAME")
+    made = f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
+    click.echo(f"secret:                  {made}")
+    click.echo(f"WAITCALL_WEBHOOK_SECRETS: {endpoint}={made}")
+
+
+@events.command("dead")
+@_operator
+def dead(operator: str) -> None:
+    """Print what no attempt delivered, as JSON lines."""
+    with running(build_dead_letters) as letters:
+        for each in letters.list(operator):
+            line = {"event_id": each.event_id, "endpoint": each.endpoint, "attempts": each.attempt}
+            click.echo(json.dumps(line | {"event": json.loads(each.body)}, ensure_ascii=False))
+
+
+@events.command("replay")
+@click.argument("event_id", required=False)
+@click.option("--endpoint", help="Only to this one, CLIENT/NAME.")
+@click.option("--all", "everything", is_flag=True, help="Every dead letter.")
+@click.option("--reason", required=True, help="Why, for the audit stream.")
+@_operator
+def replay(
+    event_id: str | None, endpoint: str | None, *, everything: bool, reason: str, operator: str
+) -> None:
+    """Deliver dead letters again. Exit 1 where there was none."""
+    if not (event_id or endpoint or everything):
+        raise click.UsageError("Name an EVENT_ID or an --endpoint, or say --all.")
+    with running(build_dead_letters) as letters:
+        count = letters.replay(operator, reason, event_id, endpoint)
+    click.echo(f"replayed: {count}")
+    if not count:
+        raise click.ClickException("There is no such dead letter.")

@@ -1,0 +1,73 @@
+"""What is told to clients: one event for each outcome of a verification, derived from its record alone."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from service.domain.status import FINISHED, Reason, Status
+from service.domain.verification import Verification
+
+
+class EventType(StrEnum):
+    """The closed set of webhook types."""
+
+    VERIFIED = "verification.verified"
+    CONSUMED = "verification.consumed"
+    EXPIRED = "verification.expired"
+    FAILED = "verification.failed"
+    CANCELED = "verification.canceled"
+    CONTESTED = "verification.contested"
+    LAPSED = "verification.lapsed"
+
+    @property
+    def status(self) -> Status:
+        """The status that the verification reached."""
+        return Status(self.value.partition(".")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One outcome. At most one of each type for one verification.
+
+    Attributes:
+        at: when it came about, UTC; for ``canceled`` and ``failed`` when it was told first.
+    """
+
+    type: EventType
+    verification: Verification
+    at: datetime
+
+    @property
+    def id(self) -> str:
+        """The same however often, and by whomever, the event is told."""
+        name = f"{self.verification.id} {self.type}"
+        return f"evt_{hashlib.sha256(name.encode()).hexdigest()[:40]}"
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why, as it was for this outcome."""
+        match self.type:
+            case EventType.VERIFIED | EventType.CONSUMED:
+                return Reason.CALL_MATCHED
+            case EventType.CONTESTED:
+                return Reason.CONCURRENT_REQUEST
+            case _:
+                return self.verification.reason
+
+
+def events_of(record: Verification, now: datetime) -> tuple[Event, ...]:
+    """Everything that has come about, oldest first."""
+    events = []
+    if record.contested_at is not None:
+        events.append(Event(EventType.CONTESTED, record, record.contested_at))
+    if record.verified_at is not None:
+        events.append(Event(EventType.VERIFIED, record, record.verified_at))
+    if record.status in FINISHED:
+        at = {
+            Status.CONSUMED: record.consumed_at,
+            Status.LAPSED: record.result_until,
+            Status.EXPIRED: record.expires_at,
+        }.get(record.status)
+        events.append(Event(EventType(f"verification.{record.status}"), record, at or now))
+    return tuple(events)

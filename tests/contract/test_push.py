@@ -1,0 +1,349 @@
+"""Events: derived from records, announced once, delivered at least once, over real stores."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from redis import RedisCluster
+
+from service.adapters.redis import outbox as outbox_module
+from service.adapters.redis.keys import Keys
+from service.adapters.redis.outbox import RedisOutbox
+from service.application.announcement import Announcer, Delivery
+from service.application.audit import AuditLog
+from service.application.dead_letters import DeadLetters
+from service.application.leadership import Term
+from service.application.push import MOST_ATTEMPTS, SLOTS, Backlog, DeliveryOutcome, Push, Reminder, delay
+from service.application.sweep import Sweep
+from service.application.verifications import Start
+from service.domain.errors import StoreUnavailable, VerificationInProgress
+from service.domain.event import EventType, events_of
+from service.domain.policy import Client, Endpoint, Policy
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import NOW, NUMBER, POLICY, call_at, pending, seconds, together, use_cases
+from tests.redis_servers import all_keys
+from tests.worlds import PEPPER, World, redis_connection
+
+EVERY = frozenset(each.value for each in EventType)
+MAIN = Endpoint("web/main", "https://login.example.org/hook", EVERY)
+CONSUMED = Endpoint("web/consumed", "https://stats.example.org/", frozenset({"verification.consumed"}))
+LISTENING: Policy = replace(
+    POLICY,
+    clients={**POLICY.clients, "web": replace(POLICY.clients["web"], webhooks=(MAIN, CONSUMED))},
+)
+ASK = Start(NUMBER.value, "login", "flow")
+
+
+class FakeSender:
+    def __init__(self) -> None:
+        self.sent: list[Delivery] = []
+        self.outcomes: dict[str, DeliveryOutcome] = {}
+
+    def send(self, endpoint: Endpoint, delivery: Delivery, now: Any) -> DeliveryOutcome:
+        self.sent.append(delivery)
+        return self.outcomes.get(endpoint.name, DeliveryOutcome.ACCEPTED)
+
+    def types(self, endpoint: str = "web/main") -> list[str]:
+        return sorted(json.loads(each.body)["type"] for each in self.sent if each.endpoint == endpoint)
+
+
+class RecordingTeller:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, bool]] = []
+        self.left: Backlog | None = None
+
+    def delivered(self, delivery: Delivery, outcome: DeliveryOutcome, *, dead: bool) -> None:
+        self.told.append((outcome.value, dead))
+
+    def backlog(self, backlog: Backlog, now: Any) -> None:
+        self.left = backlog
+
+
+class Post:
+    """A store, its outbox, and workers on it."""
+
+    def __init__(self, world: World, clock: FakeClock, observer: RecordingObserver, connection: Any) -> None:
+        self.world, self.clock, self.observer = world, clock, observer
+        self.outbox = RedisOutbox(connection, Keys(PEPPER))
+        self.sender, self.teller = FakeSender(), RecordingTeller()
+        self.verifications, self.calls = use_cases(world, FakeProvider(), observer, clock, LISTENING)
+        self.reminder = Reminder(self.outbox, Announcer(LISTENING))
+
+    def push(self, consumer: str = "one", policy: Policy = LISTENING) -> Push:
+        return Push(
+            outbox=self.outbox,
+            sender=self.sender,
+            teller=self.teller,
+            clock=self.clock,
+            policy=policy,
+            consumer=consumer,
+        )
+
+    def delivered(self, policy: Policy = LISTENING) -> int:
+        """Everything that can be delivered now."""
+        push = self.push(policy=policy)
+        count = push.run()
+        push.close()
+        return count
+
+    def sweep(self) -> int:
+        return Sweep(self.world.store, self.observer, self.clock, self.reminder.remind).run()
+
+
+@pytest.fixture
+def post(real_world: World, clock: FakeClock, observer: RecordingObserver) -> Iterator[Post]:
+    with redis_connection(real_world.url) as connection:
+        post = Post(real_world, clock, observer, connection)
+        post.delivered()
+        yield post
+
+
+def test_each_outcome_is_delivered_once_to_who_asked_for_it(post: Post) -> None:
+    made = post.verifications.start("web", ASK).verification
+    post.calls.record(call_at(post.clock()))
+    post.verifications.consume("web", made.id, "login", "flow")
+    post.clock.advance(10)
+    post.sweep()
+    post.clock.advance(900)
+    post.sweep()
+    assert post.delivered() == 3
+    assert post.sender.types() == ["verification.consumed", "verification.verified"]
+    assert post.sender.types("web/consumed") == ["verification.consumed"]
+    assert len({each.event_id for each in post.sender.sent}) == 2
+    post.push().measure(Term(1, "x"))
+    assert post.teller.left == Backlog(0, 0, 0, None)
+
+
+def test_the_payload_is_thin_and_without_the_number(post: Post) -> None:
+    made = post.verifications.start("web", ASK).verification
+    post.calls.record(call_at(post.clock()))
+    post.delivered()
+    (delivery,) = post.sender.sent
+    assert json.loads(delivery.body) == {
+        "type": "verification.verified",
+        "timestamp": NOW.isoformat().replace("+00:00", "Z"),
+        "data": {
+            "id": made.id,
+            "status": "verified",
+            "reason": "call_matched",
+            "purpose": "login",
+            "reference": "flow",
+        },
+    }
+    assert NUMBER.digits not in delivery.body
+    assert made.id not in repr(delivery)
+
+
+def test_what_died_before_it_was_announced_is_announced_by_the_sweep(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = post.verifications.start("web", ASK).verification
+
+    def away(*_: Any) -> None:
+        raise StoreUnavailable
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(post.world.audit), "append", away)
+        post.calls.record(call_at(post.clock()))
+    assert post.delivered() == 0
+    post.clock.advance(5)
+    post.sweep()
+    assert post.delivered() == 1
+    with monkeypatch.context() as broken:
+        broken.setattr(type(post.world.audit), "append", away)
+        post.verifications.consume("web", made.id, "login", "flow")
+    post.clock.advance(296)
+    post.sweep()
+    assert post.delivered() == 2
+    assert post.sender.types() == ["verification.consumed", "verification.verified"]
+
+
+def test_expiry_and_a_contest_are_told_though_nobody_asks(post: Post) -> None:
+    ask = replace(ASK, purpose="contested_login")
+    post.verifications.start("web", ask)
+    with pytest.raises(VerificationInProgress):
+        post.verifications.start("web", replace(ask, reference="another"))
+    post.clock.advance(29)
+    post.sweep()
+    post.clock.advance(900)
+    post.sweep()
+    post.delivered()
+    assert post.sender.types() == ["verification.contested", "verification.expired"]
+
+
+def test_a_failed_attempt_is_tried_again_later_with_the_same_id_and_body(post: Post) -> None:
+    post.verifications.start("web", ASK)
+    post.calls.record(call_at(post.clock()))
+    post.sender.outcomes["web/main"] = DeliveryOutcome.REFUSED
+    for attempt in range(1, 6):
+        assert post.delivered() == 1
+        assert post.delivered() == 0
+        post.clock.advance(delay(attempt).total_seconds() * 1.3)
+    del post.sender.outcomes["web/main"]
+    assert post.delivered() == 1
+    assert post.delivered() == 0
+    assert [each.attempt for each in post.sender.sent] == [1, 2, 3, 4, 5, 6]
+    assert len({(each.event_id, each.body) for each in post.sender.sent}) == 1
+    assert post.teller.told[-1] == ("accepted", False)
+
+
+def test_what_never_arrives_is_a_dead_letter_that_an_operator_sends_again(post: Post) -> None:
+    post.verifications.start("web", ASK)
+    post.calls.record(call_at(post.clock()))
+    post.sender.outcomes["web/main"] = DeliveryOutcome.TIMEOUT
+    for _ in range(MOST_ATTEMPTS):
+        assert post.delivered() == 1
+        post.clock.advance(5000)
+    assert post.teller.told[-2:] == [("timeout", False), ("timeout", True)]
+    assert post.delivered() == 0
+    audit: AuditLog = post.world.audit
+    letters = DeadLetters(post.outbox, audit, post.clock)
+    (letter,) = letters.list("ann")
+    assert (letter.endpoint, letter.attempt) == ("web/main", MOST_ATTEMPTS)
+    assert letters.replay("ann", "fixed", "evt_none") == 0
+    assert letters.replay("ann", "fixed", letter.event_id) == 1
+    assert letters.replay("ann", "fixed", letter.event_id) == 0
+    del post.sender.outcomes["web/main"]
+    assert post.delivered() == 1
+    assert (post.sender.sent[-1].event_id, post.sender.sent[-1].attempt) == (letter.event_id, 1)
+    # Redis names entries by its own clock.
+    kept = audit.read(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+    acts = [each["event"] for each in kept if each["actor"] == "operator:ann"]
+    assert acts == ["dead_letters", "replay", "replay", "replay"]
+
+
+@pytest.mark.parametrize("gone", ["answers 410", "left the policy"])
+def test_what_can_never_arrive_is_a_dead_letter_at_once(post: Post, gone: str) -> None:
+    post.verifications.start("web", ASK)
+    post.calls.record(call_at(post.clock()))
+    post.sender.outcomes["web/main"] = DeliveryOutcome.GONE
+    post.delivered(policy=LISTENING if gone == "answers 410" else POLICY)
+    assert post.teller.told[0][1] is True
+    assert len(list(post.outbox.dead())) == 1
+
+
+def test_a_killed_workers_deliveries_are_taken_over(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    post.verifications.start("web", ASK)
+    post.calls.record(call_at(post.clock()))
+    (lost,) = post.outbox.take("killed", SLOTS)
+    assert post.delivered() == 0
+    monkeypatch.setattr(outbox_module, "TAKEN_OVER_AFTER_MS", 0)
+    assert post.delivered() == 1
+    assert post.sender.sent[0].event_id == lost.delivery.event_id
+    # The one that was thought dead settles late: nothing happens a second time.
+    post.outbox.defer(lost, lost.delivery, post.clock())
+    assert post.delivered() == 0
+
+
+def test_an_endpoint_that_hangs_leaves_room_for_the_others(post: Post) -> None:
+    for index in range(40):
+        number = f"+7999200{index:04d}"
+        made = post.verifications.start("web", replace(ASK, phone_number=number)).verification
+        post.calls.record(call_at(post.clock(), made.phone_number))
+        post.verifications.consume("web", made.id, "login", "flow")
+    push = post.push()
+    for free in [push._free_of["web/main"]] * 4:
+        free.acquire()
+    while push.run():
+        pass
+    push.close()
+    assert len(post.sender.types("web/consumed")) == 40
+    assert post.sender.types("web/main") == []
+    push.measure(Term(1, "x"))
+    assert post.teller.left is not None
+    assert post.teller.left.retrying == 80
+
+
+def test_many_workers_deliver_each_event_once(post: Post) -> None:
+    for index in range(60):
+        number = f"+7999300{index:04d}"
+        made = post.verifications.start("web", replace(ASK, phone_number=number)).verification
+        post.calls.record(call_at(post.clock(), made.phone_number))
+    pushes = [post.push(f"worker-{index}") for index in range(4)]
+    together(4, lambda index: [pushes[index].run() for _ in range(20)])
+    for push in pushes:
+        push.close()
+    assert len(post.sender.sent) == 60
+    assert len({each.event_id for each in post.sender.sent}) == 60
+
+
+def test_no_client_without_endpoints_leaves_anything_behind(
+    real_world: World, clock: FakeClock, observer: RecordingObserver
+) -> None:
+    verifications, calls = use_cases(real_world, FakeProvider(), observer, clock)
+    verifications.start("web", ASK)
+    calls.record(call_at(clock()))
+    client = real_world.client()
+    kinds = {key.rpartition("}:")[2].partition(":")[0] for key in all_keys(client)}
+    assert not kinds & {"deliveries", "announced"}
+    client.close()
+
+
+def test_every_key_of_the_post_has_an_end(post: Post) -> None:
+    post.verifications.start("web", ASK)
+    post.calls.record(call_at(post.clock()))
+    post.sender.outcomes["web/main"] = DeliveryOutcome.REFUSED
+    post.delivered()
+    post.verifications.start("web", replace(ASK, phone_number="+79991234599"))
+    post.calls.record(call_at(post.clock(), NUMBER))
+    client = post.world.client()
+    keys = all_keys(client)
+    assert any(":retries" in key for key in keys)
+    assert all(ttl > 0 for ttl in keys.values())
+    client.close()
+
+
+def test_a_request_makes_no_more_round_trips_with_webhooks_than_without(
+    real_world: World, clock: FakeClock, observer: RecordingObserver
+) -> None:
+    """One journey of create, call, read and consume, counted by the server itself."""
+
+    def journey(policy: Policy) -> int:
+        client: Any = real_world.client()
+        client.flushall()
+        verifications, calls = use_cases(real_world, FakeProvider(), observer, clock, policy)
+        for warm in range(2):
+            before = commands(client)
+            number = f"+799912345{warm:02d}"
+            made = verifications.start("web", replace(ASK, phone_number=number)).verification
+            calls.record(call_at(clock(), made.phone_number))
+            verifications.get("web", made.id)
+            verifications.consume("web", made.id, "login", "flow")
+        count = commands(client) - before
+        client.close()
+        return count
+
+    assert journey(LISTENING) == journey(POLICY) > 0
+
+
+def commands(client: Any) -> int:
+    """Commands that clients sent: those within a script are its own."""
+    nodes = [client]
+    if isinstance(client, RedisCluster):
+        nodes = [client.get_redis_connection(node) for node in client.get_primaries()]
+    calls = 0
+    for node in nodes:
+        stats = node.info("commandstats")
+        sent = {"cmdstat_evalsha", "cmdstat_eval", "cmdstat_get", "cmdstat_exists", "cmdstat_hget"}
+        calls += sum(each["calls"] for name, each in stats.items() if name in sent)
+    return calls
+
+
+def test_ids_are_the_records_and_the_types_own() -> None:
+    record = pending().judge(call_at(NOW), NOW, seconds(5))[1]
+    consumed = record.consume("login", "flow", NOW)
+    (verified,), (again, last) = events_of(record, NOW), events_of(consumed, NOW)
+    assert verified.id == again.id != last.id
+    assert again.type.status == "verified"
+    assert again.reason == "call_matched"
+
+
+def test_delays_double_up_to_an_hour() -> None:
+    least = [1, 2, 4, 8, 16, 32]
+    assert all(base <= delay(n + 1).total_seconds() <= base * 1.25 for n, base in enumerate(least))
+    assert 3600 <= delay(19).total_seconds() <= 4500
+    assert isinstance(Client("x", frozenset()).webhooks, tuple)

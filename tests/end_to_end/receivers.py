@@ -1,0 +1,73 @@
+"""Receivers of webhooks as clients run them: each verifies what it gets with the library, and remembers it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from standardwebhooks import Webhook
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr"
+
+
+@dataclass
+class Receiver:
+    """What came in. ``answer`` gets the number of the request, from 1 on, and says the status."""
+
+    port: int = 0
+    accepted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    asked: int = 0
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    @property
+    def ids(self) -> set[str]:
+        return {event_id for event_id, _ in self.accepted}
+
+
+@contextmanager
+def receiving(
+    answer: Callable[[int], int] = lambda _: 204, *, port: int = 0, secret: str = SECRET
+) -> Iterator[Receiver]:
+    receiver, lock = Receiver(), threading.Lock()
+    verifier = Webhook(secret)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            headers = dict(self.headers.items())
+            with lock:
+                receiver.asked += 1
+                number = receiver.asked
+                receiver.headers.append(headers)
+            status = answer(number)
+            if 200 <= status < 300:
+                event = verifier.verify(body, headers)
+                with lock:
+                    receiver.accepted.append((headers["webhook-id"], event))
+            self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("Location", receiver.url + "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server.daemon_threads = True
+    server.block_on_close = False
+    receiver.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
