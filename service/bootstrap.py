@@ -147,7 +147,9 @@ class _Core:
         peppers = [each.reveal() for each in (settings.key_pepper, settings.key_pepper_other) if each]
         self.keys = Keys(*peppers)
         self.watcher = Watcher(self.connection, MAX_WAITING)
-        self.store = RedisVerificationStore(self.connection, self.keys, self.watcher)
+        self.store = RedisVerificationStore(
+            self.connection, self.keys, self.watcher, settings.redis_min_replicas
+        )
         self.limits = RedisLimits(self.connection, self.keys)
         self.conversions = RedisConversions(self.connection, self.keys)
         self.lists = RedisLists(self.connection)

@@ -80,6 +80,11 @@ def timeout(text: str) -> float:
     return float(text)
 
 
+def replicas(text: str) -> int:
+    """How many replicas must have a proof."""
+    return whole(text, 0, 5)
+
+
 def inbox_poll(text: str) -> int:
     """Seconds between two polls of the inbox; 0 for none."""
     seconds = whole(text, 0, 300)

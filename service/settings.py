@@ -20,6 +20,7 @@ HASHES = ("md5", "sha1", "crc32")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 NAMES = (
     "REDIS_URL",
+    "REDIS_MIN_REPLICAS",
     "SMSC_URLS",
     "SMSC_LOGIN",
     "SMSC_PASSWORD",
@@ -62,6 +63,7 @@ class Settings:
     """What the operator set. Durations in seconds, binds as ``host:port``."""
 
     redis_url: Address
+    redis_min_replicas: int
     smsc_urls: tuple[str, ...]
     smsc_credentials: Mapping[str, Secret]
     smsc_timeout_seconds: float
@@ -111,6 +113,7 @@ class _Reader:
         policy = self._policy()
         values: dict[str, Any] = {
             "redis_url": self._get("REDIS_URL", setting_values.redis_url),
+            "redis_min_replicas": self._get("REDIS_MIN_REPLICAS", setting_values.replicas, "0"),
             "smsc_urls": self._get(
                 "SMSC_URLS", setting_values.smsc_urls, "https://smsc.ru/sys,https://www2.smsc.ru/sys"
             ),

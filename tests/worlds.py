@@ -75,13 +75,14 @@ def redis_world(
     server: Any = None,
     peppers: tuple[str, ...] = (PEPPER,),
     audit: Audit | None = None,
+    min_replicas: int = 0,
 ) -> Iterator[World]:
     connection = Connection(connector(Address.parse(url), 300), lambda _: None)
     keys = Keys(*peppers)
     watcher = Watcher(connection, 200)
     yield World(
         name,
-        RedisVerificationStore(connection, keys, watcher),
+        RedisVerificationStore(connection, keys, watcher, min_replicas),
         RedisLimits(connection, keys),
         RedisIdempotencyStore(connection, keys),
         RedisConversions(connection, keys),

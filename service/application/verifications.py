@@ -138,8 +138,9 @@ class Verifications:
         verification_id: str,
         purpose: str,
         reference: str | None,
+        redeemer: str | None = None,
     ) -> Verification:
-        """Redeem the proof, exactly once.
+        """Redeem the proof, exactly once; who got no answer asks again under the same ``redeemer``.
 
         Raises:
             NotFound, PurposeMismatch, ReferenceMismatch, NotVerified, Contested, AlreadyConsumed, Expired
@@ -148,7 +149,9 @@ class Verifications:
         now = self._clock()
         self._admission.count(Scope.CONSUME, client_name, now)
         stored = self._find(client_name, verification_id, now)
-        return self._records.changed(stored, lambda record: record.consume(purpose, reference, now), now)
+        return self._records.changed(
+            stored, lambda record: record.consume(purpose, reference, now, redeemer), now, confirm=True
+        )
 
     def cancel(self, client_name: str, verification_id: str) -> Verification:
         """Stop waiting for the call.

@@ -62,6 +62,7 @@ class Verification:
     assurance: Assurance = Assurance.ASSERTED
     dialled: E164 | None = None
     contested_at: datetime | None = None
+    consumed_by: str | None = None
 
     def __repr__(self) -> str:
         return f"Verification({self.status}, {self.phone_number!r})"
@@ -81,8 +82,7 @@ class Verification:
         assurance: Assurance = Assurance.ASSERTED,
     ) -> "Verification":
         """A record whose order is under way. It holds the number for ``ORDER_LEASE_SECONDS``."""
-        now = _whole(now)
-        lease_end = now + timedelta(seconds=ORDER_LEASE_SECONDS)
+        lease_end = _whole(now) + timedelta(seconds=ORDER_LEASE_SECONDS)
         return cls(
             id=verification_id,
             requester=requester,
@@ -92,7 +92,7 @@ class Verification:
             reason=None,
             window_seconds=window_seconds,
             rules=rules,
-            created_at=now,
+            created_at=_whole(now),
             expires_at=lease_end,
             purge_at=lease_end + timedelta(seconds=rules.retention_seconds),
             locale=locale,
@@ -203,8 +203,10 @@ class Verification:
             )
         return current
 
-    def consume(self, purpose: str, reference: str | None, now: datetime) -> "Verification":
-        """Redeem the proof. The purpose and reference are compared in constant time.
+    def consume(
+        self, purpose: str, reference: str | None, now: datetime, redeemer: str | None = None
+    ) -> "Verification":
+        """Redeem the proof. Whoever did, and names the same ``redeemer`` again, gets the same answer again.
 
         Raises:
             PurposeMismatch, ReferenceMismatch: not what create stored.
@@ -218,8 +220,11 @@ class Verification:
                     current,
                     status=Status.CONSUMED,
                     consumed_at=_whole(now),
+                    consumed_by=redeemer,
                     purge_at=self._retained_from(now),
                 )
+            case Status.CONSUMED if redeemer is not None and redeemer == self.consumed_by:
+                return self
             case Status.CONSUMED:
                 raise AlreadyConsumed
             case Status.CONTESTED:
@@ -249,7 +254,8 @@ class Verification:
             Status.FAILED,
         ):
             return Outcome.UNMATCHED, self
-        if self.rules.match_dialled and call.dialled is not None and call.dialled != self._shown:
+        shown = self.call_number.value if self.call_number else None
+        if self.rules.match_dialled and call.dialled not in (None, shown):
             return Outcome.UNMATCHED, self
         if call.at < self.created_at - skew:
             return Outcome.EARLY, self
@@ -268,10 +274,6 @@ class Verification:
         # What stood in expires_at was the lease of the order; show the window that was asked for.
         window_end = self.created_at + timedelta(seconds=self.window_seconds)
         return replace(self, status=Status.FAILED, reason=reason, expires_at=window_end, purge_at=purge_at)
-
-    @property
-    def _shown(self) -> str | None:
-        return self.call_number.value if self.call_number else None
 
     def _verified(self, now: datetime, dialled: str | None) -> "Verification":
         rules = self.rules

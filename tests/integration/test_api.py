@@ -548,3 +548,25 @@ def test_each_step_is_counted(running: Running) -> None:
 def _parts(name: str) -> tuple:
     head, _, labels = name.rstrip("}").partition("{")
     return head, frozenset(filter(None, labels.split(",")))
+
+
+def test_a_consume_whose_answer_was_lost_is_answered_again_under_its_key(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It happened, and then the store went away: the same key gets the proof, another key does not."""
+    made = running.create().get_json()
+    running.call()
+    path, proof = f"/v1/verifications/{made['id']}/consume", {"purpose": "login", "reference": "flow"}
+    replaced = RedisVerificationStore.replace
+
+    def and_gone(*given, **named):
+        replaced(*given, **named)
+        raise StoreUnavailable(retry_after=1)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(RedisVerificationStore, "replace", and_gone)
+        assert running.post(path, proof, **{"Idempotency-Key": "once"}).status_code == 503
+    assert running.post(path, proof).get_json()["code"] == "already_consumed"
+    assert running.post(path, proof, **{"Idempotency-Key": "other"}).get_json()["code"] == "already_consumed"
+    again = running.post(path, proof, **{"Idempotency-Key": "once"})
+    assert (again.status_code, again.get_json()["status"]) == (200, "consumed")

@@ -1,5 +1,6 @@
 """Idempotency-Key around a view: the same request is answered once, and its answer given again."""
 
+import hashlib
 import logging
 from collections.abc import Callable
 
@@ -49,6 +50,14 @@ def answer_once(
         # It has happened; to say otherwise would hide the id of a live verification.
         _log.warning("answer not stored under its Idempotency-Key")
     return response_of(answer)
+
+
+def redeemer_of(client: str, request_body: bytes) -> str | None:
+    """Who asks, and asks again after an answer that was lost: client, Idempotency-Key and body, hashed."""
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is None:
+        return None
+    return hashlib.sha256(f"{client}\n{key}\n".encode() + request_body).hexdigest()
 
 
 def response_of(answer: Answer) -> Response:

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, g, request
 
 from service.adapters.http.auth import requires
 from service.adapters.http.body import read_json
-from service.adapters.http.once import answer_once, response_of
+from service.adapters.http.once import answer_once, redeemer_of, response_of
 from service.adapters.http.ratelimit import tell_limits
 from service.adapters.http.schemas import dump_verification, load_consume, load_start, load_wait
 from service.application.ports import Answer, Clock, IdempotencyStore
@@ -57,7 +57,8 @@ def blueprint(verifications: Verifications, idempotency: IdempotencyStore, clock
 
         def redeem() -> tuple[Answer, int]:
             purpose, reference = load_consume(payload)
-            consumed = verifications.consume(g.client, verification_id, purpose, reference)
+            redeemer = redeemer_of(g.client, canonical)
+            consumed = verifications.consume(g.client, verification_id, purpose, reference, redeemer)
             return answer_of(OK, consumed), consumed.window_seconds + _HOUR
 
         return answer_once(idempotency, canonical, redeem)

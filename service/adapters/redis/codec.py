@@ -50,6 +50,7 @@ def encode(record: Verification) -> bytes:
         "cooling_until": _seconds(record.cooling_until),
         "assurance": record.assurance,
         "contested_at": _seconds(record.contested_at),
+        "consumed_by": record.consumed_by,
         "dialled": record.dialled.value if record.dialled else None,
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
@@ -93,6 +94,7 @@ def decode(document: bytes) -> Verification:
         # Records of the first version carry none.
         assurance=Assurance(stored.get("assurance", Assurance.ASSERTED)),
         contested_at=_time(stored.get("contested_at")),
+        consumed_by=stored.get("consumed_by"),
         dialled=E164(stored["dialled"]) if stored.get("dialled") else None,
     )
 

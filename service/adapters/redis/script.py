@@ -23,3 +23,10 @@ class Script:
             return client.evalsha(self._sha, len(keys), *keys, *args)
         except NoScriptError:
             return client.eval(self._text, len(keys), *keys, *args)
+
+    def queue(
+        self, pipeline: Any, keys: Sequence[str], args: Sequence[str | bytes | int], *, known: bool
+    ) -> None:
+        """Into a pipeline to one node: by hash, or by text where the node has not ``known`` it."""
+        command = pipeline.evalsha if known else pipeline.eval
+        command(self._sha if known else self._text, len(keys), *keys, *args)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from service.adapters.redis.codec import decode, encode
 from service.adapters.redis.connection import Connection
+from service.adapters.redis.durable import Durable
 from service.adapters.redis.keys import Keys, tag_of
 from service.adapters.redis.script import Script
 from service.adapters.redis.watcher import Watcher
@@ -27,7 +28,16 @@ _LIVE = (Status.ORDERING, Status.PENDING, Status.CONTESTED)
 class RedisVerificationStore:
     """VerificationStore over Redis, standalone or cluster."""
 
-    def __init__(self, connection: Connection, keys: Keys, watcher: Watcher) -> None:
+    def __init__(self, connection: Connection, keys: Keys, watcher: Watcher, min_replicas: int = 0) -> None:
+        """
+        Args:
+            connection: to the server or cluster.
+            keys: key names under the current pepper.
+            watcher: where waiting requests wait.
+            min_replicas: that must have a verified or consumed record before it is acknowledged.
+        """
+        self._durable = Durable(min_replicas)
+        self._at_once = Durable(0)
         self._connection = connection
         self._keys = keys
         self._watcher = watcher
@@ -113,7 +123,9 @@ class RedisVerificationStore:
             int(holding),
         ]
         with self._connection.using("replace") as client:
-            replaced = self._replace.run(client, keys, args)
+            # Consumed is what a caller acts upon; whatever else is lost only fails closed.
+            how = self._durable if verification.status is Status.CONSUMED else self._at_once
+            replaced = how.run(client, self._replace, keys, args)
         return dataclasses.replace(stored, verification=verification, version=document) if replaced else None
 
     def claim(
@@ -141,7 +153,7 @@ class RedisVerificationStore:
             keys = [mark, self._record_key(after), latest]
             use += [stored.version, encode(after), _keep_ms(after, now), after.id]
         with self._connection.using("claim") as client:
-            answer = self._claim.run(client, keys, use)
+            answer = self._durable.run(client, self._claim, keys, use)
         return Claim(answer.decode())
 
     def was_used(self, call: InboundCall, within: timedelta) -> bool:

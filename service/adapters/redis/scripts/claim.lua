@@ -4,8 +4,11 @@
 --       document to store, milliseconds to keep it, id.
 -- Returns 'done' (also when this very use was made before), 'repeated', or 'conflict'.
 local used = redis.call('GET', KEYS[1])
-if used == ARGV[1] then return 'done' end
-if used then return 'repeated' end
+if used then
+  -- A write, so that WAIT has something to wait for: who asks again may have got no answer for want of replicas.
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  return used == ARGV[1] and 'done' or 'repeated'
+end
 if ARGV[3] ~= '' then
   if redis.call('GET', KEYS[2]) ~= ARGV[3] then return 'conflict' end
   redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[5])

@@ -1,0 +1,67 @@
+"""Scripts whose effect is acknowledged only when enough replicas have it (WAIT), so that a fail-over keeps it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from redis import RedisCluster
+from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptError, RedisError
+
+from service.adapters.redis.script import Script
+
+WAIT_MS = 500
+"""Shorter than a socket's timeout; replicas in one place answer within a few."""
+_REDIRECTIONS = 3
+
+
+class TooFewReplicas(RedisError):
+    """It happened at the master, and may be lost with it. To be answered like an outage."""
+
+
+class Durable:
+    """Runs scripts; where replicas are asked for, script and WAIT go in one round trip on one connection."""
+
+    def __init__(self, min_replicas: int) -> None:
+        self._min_replicas = min_replicas
+
+    def run(self, client: Any, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
+        """The script's answer. It must write whenever it says what must not be lost.
+
+        Raises:
+            TooFewReplicas: it may not survive a fail-over.
+        """
+        if not self._min_replicas:
+            return script.run(client, keys, args)
+        known = True
+        for _ in range(_REDIRECTIONS):
+            answer, replicas = self._attempt(client, script, keys, args, known=known)
+            if isinstance(answer, NoScriptError):
+                known = False
+                continue
+            if isinstance(answer, MovedError | AskError | ClusterDownError):
+                client.nodes_manager.initialize()
+                continue
+            for each in (answer, replicas):
+                if isinstance(each, Exception):
+                    raise each
+            if replicas < self._min_replicas:
+                raise TooFewReplicas(f"{replicas} of {self._min_replicas}")
+            return answer
+        raise TooFewReplicas("The slot is on the move.")
+
+    def _attempt(
+        self,
+        client: Any,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[str | bytes | int],
+        *,
+        known: bool,
+    ) -> list[Any]:
+        node = client
+        if isinstance(client, RedisCluster):
+            node = client.get_redis_connection(client.get_node_from_key(keys[0]))
+        pipeline = node.pipeline(transaction=False)
+        script.queue(pipeline, keys, args, known=known)
+        pipeline.wait(self._min_replicas, WAIT_MS)
+        answers: list[Any] = pipeline.execute(raise_on_error=False)
+        return answers

@@ -1,0 +1,142 @@
+"""A master dies with what its replica never got. What was acknowledged under MIN_REPLICAS=1 is still there."""
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.adapters.redis.keys import Keys
+from service.application.verifications import Start
+from service.domain.call import Outcome
+from service.domain.errors import AlreadyConsumed, StoreUnavailable
+from service.domain.status import Status
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import NUMBER, call_at, use_cases
+from tests.redis_servers import ReplicatedCluster, ReplicatedSentinel, Server, wait_for
+from tests.worlds import PEPPER, World, redis_world
+
+pytestmark = pytest.mark.slow
+KEY = Keys(PEPPER).latest(Keys(PEPPER).tag(NUMBER.value))
+ASK = Start(NUMBER.value, "login", "flow")
+
+
+@pytest.fixture(params=[ReplicatedSentinel, ReplicatedCluster], ids=["sentinel", "cluster"])
+def replicated(request: pytest.FixtureRequest) -> Iterator[Any]:
+    servers = request.param("valkey")
+    yield servers
+    for server in servers.pair(KEY):
+        if server.process is not None:
+            server.process.send_signal(signal.SIGCONT)
+    servers.close()
+
+
+class Stage:
+    """A verified verification, and the pair of servers that has it."""
+
+    def __init__(self, replicated: Any, world: World) -> None:
+        self.world, self.clock, self.observer = world, FakeClock(), RecordingObserver()
+        self.master, self.replica = replicated.pair(KEY)
+        self.verifications, self.calls = use_cases(world, FakeProvider(), self.observer, self.clock)
+        self.id = self.verifications.start("web", ASK).verification.id
+
+    def cut_off(self) -> None:
+        """From now on the replica gets nothing."""
+        self._in_step()
+        assert self.replica.process is not None
+        self.replica.process.send_signal(signal.SIGSTOP)
+        with self.master.client() as client:
+            client.execute_command("CLIENT KILL TYPE replica")
+
+    def fail_over(self) -> None:
+        """The master dies, and the replica takes its place as it is."""
+        self.master.stop()
+        assert self.replica.process is not None
+        self.replica.process.send_signal(signal.SIGCONT)
+        wait_for(lambda: role(self.replica) == "master", seconds=60)
+        wait_for(self._answers, seconds=60)
+
+    def consume(self, redeemer: str | None = None) -> Status:
+        return self.verifications.consume("web", self.id, "login", "flow", redeemer).status
+
+    def status(self) -> Status:
+        stored = self.world.store.get(self.id)
+        assert stored is not None
+        return stored.verification.status
+
+    def _in_step(self) -> None:
+        with self.master.client() as client:
+            client.set(
+                "waitcall:{step}:x" if "cluster" not in self.world.name else KEY + ":step", "1", px=9000
+            )
+            assert client.wait(1, 5000) == 1
+
+    def _answers(self) -> bool:
+        try:
+            return self.status() is not None
+        except StoreUnavailable:
+            return False
+
+
+def role(server: Server) -> str:
+    with server.client() as client:
+        return str(client.info("replication")["role"])
+
+
+def test_an_acknowledged_consume_survives_a_fail_over(replicated: Any) -> None:
+    with redis_world(replicated.url, type(replicated).__name__.lower(), min_replicas=1) as world:
+        stage = Stage(replicated, world)
+        assert stage.calls.record(call_at(stage.clock())) is Outcome.CONFIRMED
+        assert stage.consume() is Status.CONSUMED
+        stage.cut_off()
+        stage.fail_over()
+        assert stage.status() is Status.CONSUMED
+        with pytest.raises(AlreadyConsumed):
+            stage.consume()
+
+
+def test_a_consume_that_no_replica_has_is_not_acknowledged_and_can_be_asked_again(replicated: Any) -> None:
+    with redis_world(replicated.url, type(replicated).__name__.lower(), min_replicas=1) as world:
+        stage = Stage(replicated, world)
+        stage.calls.record(call_at(stage.clock()))
+        stage.cut_off()
+        with pytest.raises(StoreUnavailable):
+            stage.consume("flow-1")
+        # Nor is it when it is asked for again, though the master has it.
+        with pytest.raises(StoreUnavailable):
+            stage.consume("flow-1")
+        stage.fail_over()
+        assert stage.status() is Status.VERIFIED
+        # The new master has no replica yet; to go on without one is the operator's choice.
+        with redis_world(replicated.url, min_replicas=0) as alone:
+            verifications, _ = use_cases(alone, FakeProvider(), stage.observer, stage.clock)
+            wait_for(lambda: alone.store.get(stage.id) is not None)
+            assert verifications.consume("web", stage.id, "login", "flow", "flow-1").status is Status.CONSUMED
+
+
+def test_a_call_that_no_replica_has_is_not_acknowledged_so_that_it_is_sent_again(replicated: Any) -> None:
+    with redis_world(replicated.url, type(replicated).__name__.lower(), min_replicas=1) as world:
+        stage = Stage(replicated, world)
+        call = call_at(stage.clock())
+        stage.cut_off()
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                stage.calls.record(call)
+        stage.fail_over()
+        assert stage.status() is Status.PENDING
+        with redis_world(replicated.url, min_replicas=0) as alone:
+            _, calls = use_cases(alone, FakeProvider(), stage.observer, stage.clock)
+            assert calls.record(call) is Outcome.CONFIRMED
+
+
+def test_without_min_replicas_an_acknowledged_consume_can_be_lost(replicated: Any) -> None:
+    """The price of 0, which the README names: the proof can be consumed a second time."""
+    with redis_world(replicated.url, type(replicated).__name__.lower(), min_replicas=0) as world:
+        stage = Stage(replicated, world)
+        stage.calls.record(call_at(stage.clock()))
+        stage.cut_off()
+        assert stage.consume() is Status.CONSUMED
+        stage.fail_over()
+        assert stage.status() is Status.VERIFIED
+        assert stage.consume() is Status.CONSUMED
