@@ -62,6 +62,10 @@ threats: install ## the tests that docs/threats.md names, and no other
 attack: install ## the attacker's script against the running service; writes docs/attacks.md
 	@$(BIN)/python -m pytest -q tests/end_to_end/test_attacks.py --record-attacks
 
+.PHONY: chaos
+chaos: install ## 5,100 verifications while everything fails, on three kinds of Redis; writes docs/reliability.md (15 minutes)
+	@$(BIN)/python -m tests.chaos
+
 .PHONY: security
 security: install ## bandit over the code; pip-audit over the locked dependencies, where its data can be reached
 	@$(BIN)/bandit -q -r service config

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from service.adapters.telemetry.logging import logging_config
-from service.handover import hand_over, offer, offered
+from service.handover import announce_end, hand_over, offer, offered
 from service.settings import SettingsMistakes, load_settings
 
 # The launcher of `make run` sets this name before it runs this file; nothing in the environment can.
@@ -41,7 +41,7 @@ timeout = 60
 # An ingress keeps its connections for a minute or so; the side that closes first must not be us.
 keepalive = 75
 # Long polls are answered at once on SIGTERM; what is left is an order within its budget.
-graceful_timeout = 30
+graceful_timeout = 30 + _settings.drain_seconds
 # An SMS in the query string: 1000 Cyrillic letters are 6000 bytes.
 limit_request_line = 8190
 # An ingress and a tracing library add a dozen headers; nobody adds hundreds.
@@ -91,6 +91,15 @@ def when_ready(server):  # noqa: ANN001, ANN201  gunicorn's hook
         server.reload()
 
     server.handle_hup = handle_hup
+
+    # SIGTERM to the master ends this replica: its workers first say so at /readyz and go on for a while.
+    terminate = server.handle_term
+
+    def handle_term():  # noqa: ANN202  gunicorn's method, replaced on its own object
+        announce_end()
+        terminate()
+
+    server.handle_term = handle_term
 
 
 def child_exit(server, worker):  # noqa: ANN001, ANN201, ARG001  gunicorn's hook

@@ -50,6 +50,7 @@ from service.application.treasury import Treasury
 from service.application.verifications import Verifications
 from service.domain.assurance import Assurance
 from service.domain.numbers import E164, may_be_dialled, may_be_shown
+from service.handover import is_ending
 from service.settings import Settings
 from service.sweeper import Sweeper
 from service.worker import Duty, Loop, Worker
@@ -110,7 +111,8 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
         openapi.blueprint(__version__),
     ]
     handler = [callbacks.blueprint(calls, decoder, core.observer)]
-    ops = [operations.blueprint(Readiness(core.store), expose, CONTENT_TYPE, __version__)]
+    readiness = Readiness(core.store)
+    ops = [operations.blueprint(readiness, expose, CONTENT_TYPE, __version__)]
     return Surfaces(
         {
             _port(settings.api_bind): outer("api", api, max_body_bytes=API_BODY_BYTES),
@@ -119,7 +121,7 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
             _port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES),
         },
         start=sweeper.start,
-        stop=partial(_stop, core.watcher, sweeper),
+        stop=partial(_stop, core.watcher, sweeper, readiness, settings.drain_seconds),
         metrics=metrics,
         public_ports=frozenset({_port(settings.callback_bind)}),
     )
@@ -288,9 +290,11 @@ def _close(inbox: SmscInbox, core: _Core, push: Push, sender: WebhookSender) -> 
     core.connection.close()
 
 
-def _stop(watcher: Watcher, sweeper: Sweeper) -> None:
+def _stop(watcher: Watcher, sweeper: Sweeper, readiness: Readiness, drain_seconds: float) -> float:
+    readiness.leave()
     sweeper.stop()
     watcher.close()
+    return drain_seconds if is_ending() else 0
 
 
 def _port(bind: str) -> str:

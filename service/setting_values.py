@@ -80,6 +80,11 @@ def timeout(text: str) -> float:
     return float(text)
 
 
+def drain(text: str) -> int:
+    """Seconds between SIGTERM and the first refused connection."""
+    return whole(text, 0, 20)
+
+
 def replicas(text: str) -> int:
     """How many replicas must have a proof."""
     return whole(text, 0, 5)

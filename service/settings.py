@@ -37,6 +37,7 @@ NAMES = (
     "CALLBACK_BIND",
     "OPS_BIND",
     "WORKER_OPS_BIND",
+    "DRAIN_SECONDS",
     "INBOX_POLL_SECONDS",
     "LOW_BALANCE",
     "WEBHOOK_SECRETS",
@@ -78,6 +79,7 @@ class Settings:
     callback_bind: str
     ops_bind: str
     worker_ops_bind: str
+    drain_seconds: int
     inbox_poll_seconds: int
     low_balance: Decimal
     webhook_secrets: Mapping[str, tuple[Secret, ...]]
@@ -132,6 +134,7 @@ class _Reader:
             "callback_bind": self._get("CALLBACK_BIND", setting_values.bind, "127.0.0.1:8081"),
             "ops_bind": self._get("OPS_BIND", setting_values.bind, "127.0.0.1:9090"),
             "worker_ops_bind": self._get("WORKER_OPS_BIND", setting_values.bind, "127.0.0.1:9091"),
+            "drain_seconds": self._get("DRAIN_SECONDS", setting_values.drain, "3"),
             "inbox_poll_seconds": self._get("INBOX_POLL_SECONDS", setting_values.inbox_poll, "25"),
             "low_balance": self._get("LOW_BALANCE", setting_values.money, "100"),
             "webhook_secrets": self._get("WEBHOOK_SECRETS", setting_values.webhook_secrets, ""),

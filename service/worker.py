@@ -23,6 +23,7 @@ STUCK_SECONDS = 120.0
 """Longer than anything that a thread here may wait for: one that said nothing for so long is lost."""
 STOP_SECONDS = 25.0
 _SOCKET_SECONDS = 10
+_LOOK_FOR_SIGNALS_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -141,7 +142,10 @@ class Worker:
         for thread in threads:
             thread.start()
         _log.info("working")
-        self._stopping.wait()
+        # Python runs a handler in the main thread, but the kernel may give the signal to another one (it does after
+        # a pause), and that wakes nobody here.
+        while not self._stopping.wait(_LOOK_FOR_SIGNALS_SECONDS):
+            pass
         _log.info("stopping")
         until = monotonic() + STOP_SECONDS
         for thread in threads:

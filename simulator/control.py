@@ -46,6 +46,7 @@ def create_control(  # noqa: PLR0913  the simulator's parts
         now = clock()
         with lock:
             reported = exchange.call(cli, did, now)
+            exchange.ledger.append({"at": now, "door": "phone", "cli": cli, "did": did, "reported": reported})
         if not reported:
             return jsonify(reported=False, sent=[])
         if order.get("lose"):

@@ -132,10 +132,10 @@ class Sentinel:
 
 
 class ReplicatedSentinel(Sentinel):
-    """A master with a replica, and one sentinel that promotes it a second after the master is gone."""
+    """A master with a replica, and one sentinel that promotes it soon after the master is gone."""
 
-    def __init__(self, product: str) -> None:
-        super().__init__(product, "sentinel down-after-milliseconds mymaster 1000\n")
+    def __init__(self, product: str, down_after_ms: int = 1000) -> None:
+        super().__init__(product, f"sentinel down-after-milliseconds mymaster {down_after_ms}\n")
         self.replica = Server(product, "--replicaof", f"127.0.0.1 {self.master.port}").start()
         wait_for(lambda: replicates(self.replica))
         with Redis(port=self.sentinel.port) as sentinel:

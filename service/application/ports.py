@@ -75,8 +75,12 @@ class VerificationStore(Protocol):
     ) -> Stored | None:
         """Store the change if nobody changed the record since; else None.
 
-        ``holding``: only while the number still points to this record.
+        ``holding``: only while the number still points to this record, and as safe as a proof.
         """
+        ...
+
+    def confirm(self, stored: Stored, now: datetime) -> bool:
+        """Whether the record is still this. Raises StoreUnavailable unless a fail-over keeps it."""
         ...
 
     def claim(

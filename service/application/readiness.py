@@ -8,6 +8,12 @@ class Readiness:
 
     def __init__(self, store: VerificationStore) -> None:
         self._store = store
+        self.is_leaving = False
+        """Set by ``leave``."""
+
+    def leave(self) -> None:
+        """From now on this process is not to be given work, though it does what still comes."""
+        self.is_leaving = True
 
     def check(self) -> None:
         """Raises StoreUnavailable when the store cannot be reached."""

@@ -130,7 +130,12 @@ class Verifications:
                 break
             now = self._clock()
             stored = self._find(client_name, verification_id, now)
-        return stored.verification
+        for _ in range(CHANGE_ATTEMPTS):
+            # Who reads `verified` acts upon it: it must not be taken back.
+            if stored.verification.status is not Status.VERIFIED or self._store.confirm(stored, now):
+                return stored.verification
+            stored = self._find(client_name, verification_id, now)
+        raise StoreUnavailable(retry_after=1)
 
     def consume(
         self,
@@ -195,7 +200,10 @@ class Verifications:
             if latest is not None:
                 latest = self._records.settled(latest, now)
                 if latest.verification.answers(requester, now):
-                    return latest.verification, None
+                    # The request that made it may have been refused, because it was not safe yet.
+                    if self._store.confirm(latest, now):
+                        return latest.verification, None
+                    continue
                 if not latest.verification.may_be_succeeded_by(requester, now):
                     self._refuse_second(latest, requester, now)
                 opened = opened.after(latest.verification, now)

@@ -2,9 +2,11 @@
 
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from service.adapters.redis.keys import Keys
 from service.application.verifications import Start
@@ -14,7 +16,7 @@ from service.domain.status import Status
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, call_at, use_cases
-from tests.redis_servers import ReplicatedCluster, ReplicatedSentinel, Server, wait_for
+from tests.redis_servers import ReplicatedCluster, ReplicatedSentinel, Server, replicates, wait_for
 from tests.worlds import PEPPER, World, redis_world
 
 pytestmark = pytest.mark.slow
@@ -43,7 +45,7 @@ class Stage:
 
     def cut_off(self) -> None:
         """From now on the replica gets nothing."""
-        self._in_step()
+        self.in_step()
         assert self.replica.process is not None
         self.replica.process.send_signal(signal.SIGSTOP)
         with self.master.client() as client:
@@ -65,7 +67,7 @@ class Stage:
         assert stored is not None
         return stored.verification.status
 
-    def _in_step(self) -> None:
+    def in_step(self) -> None:
         with self.master.client() as client:
             client.set(
                 "waitcall:{step}:x" if "cluster" not in self.world.name else KEY + ":step", "1", px=9000
@@ -128,6 +130,52 @@ def test_a_call_that_no_replica_has_is_not_acknowledged_so_that_it_is_sent_again
         with redis_world(replicated.url, min_replicas=0) as alone:
             _, calls = use_cases(alone, FakeProvider(), stage.observer, stage.clock)
             assert calls.record(call) is Outcome.CONFIRMED
+
+
+def test_a_number_to_dial_is_shown_only_once_a_replica_knows_it(replicated: Any) -> None:
+    with redis_world(replicated.url, type(replicated).__name__.lower(), min_replicas=1) as world:
+        stage = Stage(replicated, world)
+        with redis_world(replicated.url, min_replicas=1) as another:
+            verifications, _ = use_cases(another, FakeProvider(), stage.observer, stage.clock)
+            stage.verifications.cancel("web", stage.id)
+            stage.cut_off()
+            # The first leaves a record at the master that the second finds; a promise neither of them makes.
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable):
+                    verifications.start("web", ASK)
+
+
+def test_a_read_says_verified_only_once_a_replica_knows_it(replicated: Any) -> None:
+    with redis_world(replicated.url, type(replicated).__name__.lower(), min_replicas=1) as world:
+        stage = Stage(replicated, world)
+        stage.cut_off()
+        assert stage.verifications.get("web", stage.id).status is Status.PENDING
+        with pytest.raises(StoreUnavailable):
+            stage.calls.record(call_at(stage.clock()))
+        assert stage.status() is Status.VERIFIED
+        with pytest.raises(StoreUnavailable):
+            stage.verifications.get("web", stage.id)
+
+
+def test_a_master_that_was_replaced_without_knowing_it_is_left() -> None:
+    """The connections in the pool lead to it until the sentinel is asked again."""
+    with ExitStack() as stack:
+        servers = ReplicatedSentinel("valkey")
+        stack.callback(servers.close)
+        world = stack.enter_context(redis_world(servers.url, "replicatedsentinel", min_replicas=1))
+        stage = Stage(servers, world)
+        stage.calls.record(call_at(stage.clock()))
+        stage.in_step()
+        with Redis(port=servers.sentinel.port) as sentinel, servers.replica.client() as replica:
+            sentinel.execute_command("SENTINEL REMOVE mymaster")
+            replica.execute_command("REPLICAOF NO ONE")
+            sentinel.execute_command(f"SENTINEL MONITOR mymaster 127.0.0.1 {servers.replica.port} 1")
+        third = Server("valkey", "--replicaof", f"127.0.0.1 {servers.replica.port}").start()
+        stack.callback(third.close)
+        wait_for(lambda: replicates(third))
+        with pytest.raises(StoreUnavailable):
+            stage.consume()
+        assert stage.consume() is Status.CONSUMED
 
 
 def test_without_min_replicas_an_acknowledged_consume_can_be_lost(replicated: Any) -> None:

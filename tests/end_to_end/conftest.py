@@ -238,6 +238,7 @@ def sound_settings(directory: Path, redis_url: str, smsc_url: str) -> dict[str, 
         "WAITCALL_KEY_PEPPER": "p" * 32,
         "WAITCALL_POLICY": str(directory / "policy.toml"),
         "WAITCALL_WORKERS": "2",
+        "WAITCALL_DRAIN_SECONDS": "0",
     }
 
 

@@ -105,6 +105,18 @@ def test_a_paused_leader_is_succeeded_and_can_do_no_harm_when_it_wakes(
 
 
 @pytest.mark.usefixtures("fresh")
+def test_told_to_end_while_it_is_paused_it_ends_when_it_wakes(starting: Starting, working: Workers) -> None:
+    """The kernel gives such a signal to any thread."""
+    service = starting()
+    for _ in range(4):
+        worker = working(service)
+        worker.process.send_signal(signal.SIGSTOP)
+        worker.process.send_signal(signal.SIGCONT)
+        worker.process.terminate()
+        assert worker.process.wait(40) == 0
+
+
+@pytest.mark.usefixtures("fresh")
 def test_a_verification_that_nobody_calls_is_finished_and_counted_once(
     starting: Starting, working: Workers, redis_server: Server
 ) -> None:

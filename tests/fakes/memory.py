@@ -66,6 +66,9 @@ class MemoryStore:
                 return None
             return self._store(verification)
 
+    def confirm(self, stored: Stored, now: datetime) -> bool:
+        return self._records.get(stored.verification.id) == stored
+
     def claim(
         self,
         call: InboundCall,

@@ -69,7 +69,7 @@ class Surfaces:
         self,
         by_port: Mapping[str, Flask],
         start: Callable[[], None],
-        stop: Callable[[], None],
+        stop: Callable[[], float],
         metrics: HttpMetrics,
         public_ports: frozenset[str] = frozenset(),
     ) -> None:
@@ -77,7 +77,8 @@ class Surfaces:
         Args:
             by_port: the app of each listener's port.
             start: called once in each worker process, after the fork.
-            stop: called when the process is told to leave; must not block.
+            stop: called when the process is told to leave; must not block. Returns for how many seconds it is to
+                go on answering all the same.
             metrics: where what reaches no surface is counted.
             public_ports: of listeners that the open network reaches; the worker bounds what they may take.
         """

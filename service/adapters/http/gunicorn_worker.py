@@ -103,6 +103,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         super().__init__(*args, **kwargs)
         self._public: list[_Connection] = []
         self._public_busy = 0
+        self._draining = False
         self._public_waiting: deque[_Connection] = deque()
 
     def init_process(self) -> None:
@@ -204,9 +205,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             start()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """SIGTERM: requests that wait for a change are answered with the current state, not cut off."""
+        """SIGTERM: requests that wait for a change are answered with the current state, not cut off.
+
+        Where the whole replica goes, ``/readyz`` says so and the listeners stay open for a while, so that a
+        balancer can look elsewhere before a connection is refused.
+        """
         # A worker may be told to leave before it has loaded the app.
         stop = getattr(getattr(self, "wsgi", None), "stop", None)
-        if stop is not None:
-            stop()
-        super().handle_exit(sig, frame)
+        seconds = stop() if stop is not None else 0
+        if seconds and not self._draining:
+            self._draining = True
+            threading.Timer(seconds, super().handle_exit, (sig, frame)).start()
+        else:
+            super().handle_exit(sig, frame)

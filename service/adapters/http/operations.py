@@ -37,6 +37,8 @@ def blueprint(
     @routes.get("/readyz")
     @no_auth
     def readyz() -> Response:
+        if readiness.is_leaving:
+            return Response('{"status":"leaving"}\n', 503, content_type="application/json")
         readiness.check()
         return jsonify(status="ready")
 

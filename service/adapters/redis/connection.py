@@ -10,8 +10,9 @@ from redis.cluster import ClusterNode
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from service.adapters.redis.durable import TooFewReplicas
 from service.domain.errors import StoreUnavailable
 from service.redis_url import Address
 
@@ -97,7 +98,16 @@ class Connection:
             yield self._client
         except (RedisError, RedisClusterException, OSError) as error:
             self._count_error(operation)
+            if isinstance(error, TooFewReplicas):
+                self._ask_sentinel_again()
             raise StoreUnavailable(retry_after=RETRY_AFTER_SECONDS) from error
+
+    def _ask_sentinel_again(self) -> None:
+        # A master that lost its replicas may have been replaced without knowing it yet; it stays one for us as
+        # long as a connection to it lies in the pool.
+        pool = getattr(self._client, "connection_pool", None)
+        if isinstance(pool, SentinelConnectionPool):
+            pool.disconnect(inuse_connections=False)
 
     def close(self) -> None:
         """Give the sockets back."""

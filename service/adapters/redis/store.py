@@ -113,6 +113,14 @@ class RedisVerificationStore:
         holding: bool = False,
     ) -> Stored | None:
         """Store a changed record."""
+        # A number that was shown will be called, and a proof acted upon; whatever else is lost fails closed.
+        promised = holding or verification.status is Status.CONSUMED
+        how = self._durable if promised else self._at_once
+        return self._put(how, stored, verification, now, holding=holding)
+
+    def _put(
+        self, how: Durable, stored: Stored, verification: Verification, now: datetime, *, holding: bool
+    ) -> Stored | None:
         document = encode(verification)
         keys = [self._record_key(verification), self._keys.latest(tag_of(verification.id))]
         args: list[str | bytes | int] = [
@@ -123,10 +131,14 @@ class RedisVerificationStore:
             int(holding),
         ]
         with self._connection.using("replace") as client:
-            # Consumed is what a caller acts upon; whatever else is lost only fails closed.
-            how = self._durable if verification.status is Status.CONSUMED else self._at_once
             replaced = how.run(client, self._replace, keys, args)
         return dataclasses.replace(stored, verification=verification, version=document) if replaced else None
+
+    def confirm(self, stored: Stored, now: datetime) -> bool:
+        """Store it once more, so that the WAIT behind it covers this very record."""
+        if not self._durable.asks:
+            return True
+        return self._put(self._durable, stored, stored.verification, now, holding=False) is not None
 
     def claim(
         self,

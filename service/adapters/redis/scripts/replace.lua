@@ -1,9 +1,13 @@
 -- Store a changed record, if it is still the document that was read.
 -- KEYS: the record, the number's latest.
 -- ARGV: document read, document to store, milliseconds to keep it, id, '1' if the number must still point to it.
--- Returns 1 when stored (also when this very document was stored before), 0 when somebody else was faster.
+-- Returns 1 when stored, 0 when somebody else was faster. This very document stored before is stored again: a WAIT
+-- behind it needs a write.
 local stored = redis.call('GET', KEYS[1])
-if stored == ARGV[2] then return 1 end
+if stored == ARGV[2] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  return 1
+end
 local holding = redis.call('GET', KEYS[2]) == ARGV[4]
 if stored ~= ARGV[1] or (ARGV[5] == '1' and not holding) then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])

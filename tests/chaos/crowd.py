@@ -1,0 +1,310 @@
+"""People who call, and the callers' servers that ask about them: they retry, and write down every answer they got."""
+
+import heapq
+import http.client
+import itertools
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+PURPOSE = "login"
+AGAIN_SECONDS = 0.4
+LOOK_SECONDS = 1.2
+TIMEOUT_SECONDS = 8
+OVER = None
+"""What a step returns when there is no next one."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status 0: none came."""
+
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def code(self) -> str:
+        return str(self.body.get("code", ""))
+
+    @property
+    def settles(self) -> bool:
+        """Whether asking again is pointless. Everything else is a reason to ask the other replica."""
+        waiting = ("verification_in_progress", "idempotency_in_flight")
+        return 200 <= self.status < 500 and self.status != 429 and self.code not in waiting
+
+
+class Replicas:
+    """Asks one replica after the other, as a client without a balancer in front would."""
+
+    def __init__(self, urls: Sequence[str], key: str) -> None:
+        self._turn = itertools.count()
+        self._hosts = [str(urlsplit(url).netloc) for url in urls]
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self.answers: Counter[str] = Counter()
+
+    def ask(self, method: str, path: str, body: Any = None, key: str | None = None) -> Answer:
+        host = self._hosts[next(self._turn) % len(self._hosts)]
+        headers = self._headers | ({"Idempotency-Key": key} if key else {})
+        connection = http.client.HTTPConnection(host, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+            response = connection.getresponse()
+            answer = Answer(response.status, json.loads(response.read()))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.answers[type(error).__name__] += 1
+            return Answer(0, {})
+        finally:
+            connection.close()
+        self.answers[f"{answer.status} {answer.code}".strip()] += 1
+        return answer
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who has a number, and how the network treats the report of the call."""
+
+    number: str
+    calls: bool
+    reports: tuple[float, ...]
+    """Seconds after the call at which its callback comes, each time it comes. Empty: it never does."""
+    redeemers: int
+    """How many ask at once for the one proof."""
+    redeems_again: bool
+
+
+def crowd(count: int, first: int, dice: random.Random) -> list[Person]:
+    """Of ten: one never calls. Of ten callbacks: three are lost, two come again, three come late, so out of order."""
+    people = []
+    for index in range(first, first + count):
+        fate = dice.random()
+        late = dice.uniform(0.5, 4)
+        reports: tuple[float, ...] = (0.01,)
+        if fate < 0.3:
+            reports = ()
+        elif fate < 0.5:
+            reports = (0.01, late)
+        elif fate < 0.8:
+            reports = (late,)
+        people.append(
+            Person(
+                f"7999{index:07d}",
+                calls=dice.random() >= 0.1,
+                reports=reports,
+                redeemers=2 if dice.random() < 0.05 else 1,
+                redeems_again=dice.random() < 0.1,
+            )
+        )
+    return people
+
+
+@dataclass
+class Redemption:
+    """One asker for one proof, under a key of its own."""
+
+    journey: "Journey"
+    key: str
+    given: Answer | None = None
+
+    def step(self) -> float | None:
+        body = {"purpose": PURPOSE, "reference": self.journey.reference}
+        path = f"/v1/verifications/{self.journey.id}/consume"
+        answer = self.journey.replicas.ask("POST", path, body, self.key)
+        if not answer.settles:
+            return AGAIN_SECONDS
+        self.given = answer
+        return self.journey.redeemed(self)
+
+
+@dataclass
+class Journey:
+    """One verification, from its first request to the last answer about it."""
+
+    person: Person
+    replicas: Replicas
+    phone: "Phone"
+    begin: Callable[[Redemption], None]
+    id: str = ""
+    call_number: str = ""
+    called_at: float = 0.0
+    verified_at: float = 0.0
+    refused: Answer | None = None
+    statuses: list[str] = field(default_factory=list)
+    """Every status that a read was answered with."""
+    redemptions: list[Redemption] = field(default_factory=list)
+    over: bool = False
+
+    @property
+    def reference(self) -> str:
+        return f"flow-{self.person.number}"
+
+    def step(self) -> float | None:
+        if not self.id:
+            return self._start()
+        if self.person.calls and not self.called_at:
+            return self._call()
+        return self._look()
+
+    def redeemed(self, redemption: Redemption) -> float | None:
+        """One of the askers has its answer."""
+        done = [each for each in self.redemptions if each.given is not None]
+        if len(done) == len(self.redemptions):
+            again = self.person.redeems_again and not redemption.key.startswith("again")
+            if again:
+                self.redeem("again")
+            self.over = not again
+        return OVER
+
+    def _start(self) -> float | None:
+        body = {"phone_number": f"+{self.person.number}", "purpose": PURPOSE, "reference": self.reference}
+        answer = self.replicas.ask("POST", "/v1/verifications", body, f"start-{self.person.number}")
+        if not answer.settles:
+            return AGAIN_SECONDS
+        if answer.status not in (200, 201):
+            self.refused, self.over = answer, True
+            return OVER
+        self.id, self.call_number = answer.body["id"], answer.body["call"]["number"]
+        return 0.1
+
+    def _call(self) -> float | None:
+        self.phone.dial(self.person, self.call_number)
+        self.called_at = time.monotonic()
+        return 0.05
+
+    def _look(self) -> float | None:
+        wait = 3 if len(self.statuses) == 0 else 0
+        answer = self.replicas.ask("GET", f"/v1/verifications/{self.id}?wait={wait}")
+        if not answer.settles:
+            return AGAIN_SECONDS
+        status = str(answer.body.get("status", answer.code))
+        self.statuses.append(status)
+        if status == "pending":
+            # Who never called is looked at again when all is over.
+            return LOOK_SECONDS if self.person.calls else OVER
+        if status == "verified":
+            self.verified_at = time.monotonic()
+            for number in range(self.person.redeemers):
+                self.redeem(f"redeem-{number}")
+        return OVER
+
+    def redeem(self, name: str) -> None:
+        redemption = Redemption(self, f"{name}-{self.person.number}")
+        self.redemptions.append(redemption)
+        self.begin(redemption)
+
+
+@dataclass
+class Unproven:
+    """At the end: reads the verification of somebody who never called, then asks for its proof."""
+
+    journey: Journey
+
+    def step(self) -> float | None:
+        answer = self.journey.replicas.ask("GET", f"/v1/verifications/{self.journey.id}")
+        if not answer.settles:
+            return AGAIN_SECONDS
+        self.journey.statuses.append(str(answer.body.get("status", answer.code)))
+        self.journey.redeem("unproven")
+        return OVER
+
+
+class Phone:
+    """The telephone network, by the simulator's control door."""
+
+    def __init__(self, control_url: str) -> None:
+        self._host = str(urlsplit(control_url).netloc)
+
+    def dial(self, person: Person, call_number: str) -> None:
+        """The call is made, and in the provider's inbox; its callbacks come as the person's fate has it."""
+        at = int(time.time())
+        order = {"cli": person.number, "did": call_number, "lose": True}
+        if not self._send("/dial", order)["reported"]:
+            raise AssertionError(f"the provider has no order for a number that was shown: {person}")
+        for delay in person.reports:
+            self.report(person.number, at, delay)
+
+    def report(self, number: str, at: int, delay: float = 0.01, **handler: str) -> None:
+        """A callback, signed by the provider unless ``secret`` says otherwise."""
+        fields = {"waitcall": "1", "phone": number, "ts": str(at)}
+        self._send("/message", {"kind": "call", "fields": fields, "delay_seconds": delay} | handler)
+
+    def message(self, number: str, text: str) -> None:
+        """A signed SMS, which is no call."""
+        fields = {"phone": number, "mes": text, "to": "79585551234"}
+        self._send("/message", {"kind": "sms", "fields": fields, "delay_seconds": 0.01})
+
+    def _send(self, path: str, order: dict[str, Any]) -> Any:
+        connection = http.client.HTTPConnection(self._host, timeout=60)
+        try:
+            connection.request("POST", path, json.dumps(order), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            body = json.loads(response.read())
+        finally:
+            connection.close()
+        if response.status != http.client.OK:
+            raise AssertionError(f"{path}: {body}")
+        return body
+
+
+class Square:
+    """Where everybody takes the next step when it is due, on a few threads. Ends when all are over, or at the deadline."""
+
+    def __init__(self, threads: int) -> None:
+        self._due: list[tuple[float, int, Any]] = []
+        self._order = itertools.count()
+        self._changed = threading.Condition()
+        self._stepping = 0
+        self._closed = False
+        self._failure: BaseException | None = None
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def enter(self, walker: Any, after: float = 0.0) -> None:
+        with self._changed:
+            heapq.heappush(self._due, (time.monotonic() + after, next(self._order), walker))
+            self._changed.notify()
+
+    def wait(self, seconds: float) -> None:
+        """Until nobody has a next step, or so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure or not (self._due or self._stepping), seconds)
+            if self._failure is not None:
+                raise self._failure
+
+    def _next(self) -> Any:
+        with self._changed:
+            while not self._closed:
+                if self._due and self._due[0][0] <= time.monotonic():
+                    self._stepping += 1
+                    return heapq.heappop(self._due)[2]
+                self._changed.wait(self._due[0][0] - time.monotonic() if self._due else None)
+            return None
+
+    def _work(self) -> None:
+        while (walker := self._next()) is not None:
+            after = OVER
+            try:
+                after = walker.step()
+            except BaseException as failure:  # noqa: BLE001  told by wait()
+                self._failure = failure
+            with self._changed:
+                self._stepping -= 1
+                if after is not OVER and not self._closed:
+                    heapq.heappush(self._due, (time.monotonic() + after, next(self._order), walker))
+                self._changed.notify_all()

@@ -1,0 +1,159 @@
+"""What goes wrong during a run: processes are killed and paused, the provider hangs, resets and lies, Redis fails over."""
+
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from tests.chaos.crowd import Person, Phone
+from tests.chaos.topologies import Topology
+from tests.end_to_end.conftest import ROOT, Service, Working, answers, launch_worker, production_command
+from tests.redis_servers import wait_for
+
+LEASE_SECONDS = 10
+LIES: list[dict[str, Any]] = [
+    {"kind": "premium"},
+    {"kind": "html"},
+    {"kind": "half"},
+    {"kind": "empty"},
+    {"kind": "status", "value": 500},
+    {"kind": "answer", "value": '{"phone": null, "all_phones": []}'},
+]
+
+
+class Mischief:
+    """One thing after another, in an order of dice, until told to stop; then all is put right."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        services: Sequence[Service],
+        workers: list[Working],
+        control_url: str,
+        dice: random.Random,
+    ) -> None:
+        self._services, self._workers, self._control_url = services, workers, control_url
+        self._topology, self._dice = topology, dice
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.done: Counter[str] = Counter()
+        self.deeds: dict[str, Callable[[], None]] = {
+            "gunicorn worker killed": self._kill_gunicorn_worker,
+            "gunicorn master killed": self._kill_gunicorn_master,
+            "leading worker killed": self._kill_leader,
+            "leading worker paused past its lease": self._pause_leader,
+            "provider hangs": self._provider_hangs,
+            "provider resets": self._provider_resets,
+            "provider lies": self._provider_lies,
+            **topology.accidents(),
+        }
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Every kind of deed has been done by then. Raises what a deed failed with."""
+        self._stop.set()
+        self._thread.join()
+        self._plan([])
+        for worker in self._workers:
+            worker.process.send_signal(signal.SIGCONT)
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            for turn in itertools.count():
+                names = list(self.deeds)
+                self._dice.shuffle(names)
+                for name in names:
+                    if turn and self._stop.is_set():
+                        return
+                    self.deeds[name]()
+                    self.done[name] += 1
+                    self._stop.wait(self._dice.uniform(0.5, 2))
+        except BaseException as failure:  # noqa: BLE001  told by stop()
+            self._failure = failure
+
+    def _kill_gunicorn_worker(self) -> None:
+        workers = self._dice.choice(self._services).workers()
+        if workers:
+            with suppress(ProcessLookupError):
+                os.kill(self._dice.choice(workers), signal.SIGKILL)
+
+    def _kill_gunicorn_master(self) -> None:
+        """Its workers notice and end; something starts it again, as Kubernetes would."""
+        service = self._dice.choice(self._services)
+        service.process.kill()
+        service.process.wait()
+        with service.log.open("ab") as output:
+            service.process = subprocess.Popen(
+                production_command(), cwd=ROOT, env=service.environ, stdout=output, stderr=subprocess.STDOUT
+            )
+        wait_for(lambda: answers(service, "livez"), seconds=30)
+
+    def _kill_leader(self) -> None:
+        leader = self._leader()
+        leader.process.kill()
+        leader.process.wait()
+        self._workers[self._workers.index(leader)] = launch_worker(self._services[0], leader.log.parent)
+
+    def _pause_leader(self) -> None:
+        leader = self._leader()
+        leader.process.send_signal(signal.SIGSTOP)
+        self._stop.wait(LEASE_SECONDS + 2)
+        leader.process.send_signal(signal.SIGCONT)
+
+    def _leader(self) -> Working:
+        leading: list[Working] = []
+
+        def found() -> bool:
+            leading[:] = [each for each in self._workers if each.fence() > 0]
+            return bool(leading)
+
+        wait_for(found, seconds=60)
+        return leading[0]
+
+    def _provider_hangs(self) -> None:
+        self._during(4, {"kind": "hang"})
+
+    def _provider_resets(self) -> None:
+        self._during(3, {"kind": "reset"})
+
+    def _provider_lies(self) -> None:
+        self._plan([self._dice.choice(LIES) for _ in range(10)])
+
+    def _during(self, seconds: float, fault: dict[str, Any]) -> None:
+        self._plan([], fault)
+        self._stop.wait(seconds)
+        self._plan([])
+
+    def _plan(self, steps: list[dict[str, Any]], always: dict[str, Any] | None = None) -> None:
+        body = json.dumps({"steps": steps, "always": always}).encode()
+        request = urllib.request.Request(
+            f"{self._control_url}/faults", data=body, headers={"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert response.status == 200
+
+
+def forge(phone: Phone, people: Sequence[Person], at: int) -> None:
+    """What an attacker and an old network send about numbers that never call."""
+    forgeries: list[Callable[[str], None]] = [
+        lambda number: phone.report(number, at, secret="not-the-secret-of-anyone"),
+        lambda number: phone.report(number, at, secret=""),
+        lambda number: phone.report(number, at - 3600),
+        lambda number: phone.report(number, at + 3600),
+        lambda number: phone.message(number, "[waitcall]"),
+    ]
+    for forgery, person in zip(itertools.cycle(forgeries), people, strict=False):
+        forgery(person.number)

@@ -1,0 +1,159 @@
+"""One run: real processes on loopback, a crowd that asks and calls, and mischief until all have been started."""
+
+import random
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+from threading import Event, Thread
+from time import time
+
+from simulator.dialler import Handler
+from simulator.server import Options, Simulator
+from tests.chaos.crowd import Journey, Phone, Replicas, Square, Unproven, crowd
+from tests.chaos.mischief import Mischief, forge
+from tests.chaos.tally import Tally, tally
+from tests.chaos.topologies import Cluster, Sentinel, Single, Topology
+from tests.end_to_end.conftest import KEY, SECRET, Service, Working, answers, launch, launch_worker
+from tests.redis_servers import free_port, wait_for
+
+POLL_SECONDS = 20
+THREADS = 48
+POLICY = """
+dial_regions = ["RU"]
+[purposes.login]
+[clients.web]
+purposes = ["login"]
+[limits]
+number = []
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to do."""
+
+    topology: str
+    count: int
+    seed: int = 1
+    per_second: float = 20.0
+    reconciliation: bool = True
+    patience_seconds: float = 100.0
+    """After the last mischief: with reconciliation, several polls."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of it."""
+
+    tally: Tally
+    mischief: dict[str, int]
+    answers: dict[str, int]
+    """To the clients: status and code, or what the connection died of."""
+    broken: dict[str, list[str]]
+    """The last statuses of each verification that a promise was broken to, for the reader of a bad run."""
+
+
+def storm(run: Run) -> Report:
+    """Leaves nothing behind."""
+    dice = random.Random(run.seed)
+    with ExitStack() as stack:
+        topology = _topology(run.topology, dice)
+        stack.callback(topology.close)
+        directory = Path(tempfile.mkdtemp(prefix="waitcall-chaos-"))
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        simulator = stack.enter_context(_simulator(run.seed))
+        services, workers = stack.enter_context(_processes(run, topology, simulator, directory))
+        stack.enter_context(_callbacks_to_each(simulator, services))
+        replicas, phone = Replicas([each.api for each in services], KEY), Phone(simulator.control_url)
+        mischief = Mischief(topology, services, workers, simulator.control_url, random.Random(run.seed))
+        square = stack.enter_context(Square(THREADS))
+        journeys = [Journey(each, replicas, phone, square.enter) for each in crowd(run.count, 0, dice)]
+        mischief.start()
+        for position, journey in enumerate(journeys):
+            square.enter(journey, after=position / run.per_second)
+        square.wait(run.count / run.per_second)
+        silent = [each.person for each in journeys if not each.person.calls]
+        forge(phone, silent, int(time()))
+        mischief.stop()
+        square.wait(run.patience_seconds)
+        # Those who never called are read once more, and somebody tries to redeem what they never proved.
+        for journey in journeys:
+            if journey.id and not journey.person.calls:
+                square.enter(Unproven(journey))
+        square.wait(run.patience_seconds)
+        counted = tally(journeys, list(simulator.exchange.ledger))
+    broken = [
+        each
+        for each in journeys
+        if each.person.calls and (not each.redemptions or "verified" not in each.statuses)
+    ]
+    return Report(
+        counted,
+        dict(mischief.done),
+        dict(replicas.answers),
+        {each.id: each.statuses[-5:] for each in broken[:20]},
+    )
+
+
+def _topology(name: str, dice: random.Random) -> Topology:
+    return Cluster(dice) if name == "cluster" else {"single": Single, "sentinel": Sentinel}[name]()
+
+
+@contextmanager
+def _simulator(seed: int) -> Iterator[Simulator]:
+    handler = Handler(f"http://127.0.0.1:{free_port()}/callbacks/smsc", SECRET)
+    with Simulator(Options(handler, calm=True, seed=seed)) as running:
+        yield running
+
+
+@contextmanager
+def _processes(
+    run: Run, topology: Topology, simulator: Simulator, directory: Path
+) -> Iterator[tuple[list[Service], list[Working]]]:
+    services: list[Service] = []
+    workers: list[Working] = []
+    try:
+        for name in ("a", "b"):
+            (directory / name).mkdir()
+            environ = {
+                "callback_port": str(free_port()),
+                "WAITCALL_REDIS_MIN_REPLICAS": str(topology.min_replicas),
+                "WAITCALL_INBOX_POLL_SECONDS": str(POLL_SECONDS if run.reconciliation else 0),
+                "WAITCALL_SMSC_TIMEOUT_SECONDS": "3",
+            }
+            services.append(launch(directory / name, topology, simulator, environ, POLICY))
+        for service in services:
+            wait_for(partial(answers, service, "readyz"))
+        workers.extend(launch_worker(service, directory) for service in services)
+        yield services, workers
+    finally:
+        for process in [each.process for each in (*workers, *services)]:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        for process in [each.process for each in (*workers, *services)]:
+            process.wait(60)
+
+
+@contextmanager
+def _callbacks_to_each(simulator: Simulator, services: list[Service]) -> Iterator[None]:
+    """The registered address leads to one replica now and to the other then, as behind a balancer."""
+    ended = Event()
+
+    def turn() -> None:
+        for service in cycle(services):
+            url = f"{service.callback}/callbacks/smsc"
+            simulator.dialler.handler = replace(simulator.dialler.handler, url=url)
+            if ended.wait(0.25):
+                return
+
+    thread = Thread(target=turn)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()

@@ -1,0 +1,103 @@
+"""The simulator's ledger against every answer given."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from statistics import median
+from typing import Any
+
+from tests.chaos.crowd import Journey
+
+PROVEN = ("verified", "consumed")
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a run came to. Every count is of verifications."""
+
+    started: int
+    refused: int
+    """A create that was answered with a no that no retry changes."""
+    never_started: int
+    """A create that was never answered."""
+    calls_made: int
+    """By the provider's ledger."""
+    callbacks_lost: int
+    """Calls whose callback never reached a handler that answered 200."""
+    verified: int
+    consumed: int
+    lost: int
+    """Called, and never verified."""
+    never_consumed: int
+    """Verified, and no asker got the proof."""
+    falsely_verified: int
+    """Verified or consumed by any answer, and not called by the ledger."""
+    consumed_twice: int
+    """Two askers got the one proof."""
+    median_seconds: float
+    """From the call to the read that said verified."""
+    longest_seconds: float
+
+    @property
+    def broken(self) -> dict[str, int]:
+        """The promises that this run broke."""
+        promises = (
+            *("refused", "never_started", "lost", "never_consumed"),
+            *("falsely_verified", "consumed_twice"),
+        )
+        return {name: getattr(self, name) for name in promises if getattr(self, name)}
+
+
+def tally(journeys: Sequence[Journey], ledger: Sequence[dict[str, Any]]) -> Tally:
+    """Count; the journeys' own idea of who called is not asked."""
+    called = {entry["cli"] for entry in ledger if entry["door"] == "phone" and entry["reported"]}
+    told = {
+        number
+        for entry in ledger
+        if entry["door"] == "callback" and entry["status"] == 200
+        for number in [_number(entry)]
+        if number in called
+    }
+    verified = [each for each in journeys if "verified" in each.statuses]
+    proofs = {each.id: _proofs(each) for each in journeys}
+    waited = [each.verified_at - each.called_at for each in verified if each.called_at]
+    return Tally(
+        started=sum(bool(each.id) for each in journeys),
+        refused=sum(each.refused is not None for each in journeys),
+        never_started=sum(not each.id and each.refused is None for each in journeys),
+        calls_made=len(called),
+        callbacks_lost=len(called - told),
+        verified=len(verified),
+        consumed=sum(proofs[each.id] > 0 for each in journeys),
+        lost=sum(each.person.number in called and "verified" not in each.statuses for each in journeys),
+        never_consumed=sum(proofs[each.id] == 0 for each in verified),
+        falsely_verified=sum(
+            each.person.number not in called and (bool(proofs[each.id]) or bool({*PROVEN} & {*each.statuses}))
+            for each in journeys
+        ),
+        consumed_twice=sum(count > 1 for count in proofs.values()),
+        median_seconds=round(median(waited), 1) if waited else 0.0,
+        longest_seconds=round(max(waited, default=0.0), 1),
+    )
+
+
+def table(columns: dict[str, Tally]) -> str:
+    """Markdown, one column a run."""
+    lines = ["| | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
+    for each in fields(Tally):
+        name = each.name.replace("_", " ")
+        values = (f"{getattr(tally, each.name):,}" for tally in columns.values())
+        lines.append(f"| {name} | " + " | ".join(values) + " |")
+    return "\n".join(lines)
+
+
+def _proofs(journey: Journey) -> int:
+    """How many askers were told that the proof is theirs."""
+    return sum(each.given is not None and each.given.status == 200 for each in journey.redemptions)
+
+
+def _number(entry: dict[str, Any]) -> str:
+    for part in entry["body"].split("&"):
+        name, _, value = part.partition("=")
+        if name == "phone":
+            return str(value)
+    return ""

@@ -1,0 +1,234 @@
+"""Redis as people run it, each with the accidents that it is said to survive. One accident at a time."""
+
+import random
+import signal
+from collections.abc import Callable
+from functools import partial
+from time import sleep
+from typing import Any, Protocol
+
+from redis import Redis
+
+from tests.redis_servers import ReplicatedCluster, ReplicatedSentinel, Server, replicates, wait_for
+
+PATIENCE_SECONDS = 90
+Accident = Callable[[], None]
+
+
+class Topology(Protocol):
+    """Where the service keeps its state, and what can happen to it."""
+
+    name: str
+    min_replicas: int
+
+    @property
+    def url(self) -> str: ...
+
+    def accidents(self) -> dict[str, Accident]:
+        """By name; each returns when all is as before, so that the next one finds everything in order."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Single:
+    """One server that writes to disk before it answers."""
+
+    name = "one server"
+    min_replicas = 0
+
+    def __init__(self) -> None:
+        self._server = Server("valkey", "--appendonly", "yes", "--appendfsync", "always").start()
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    def accidents(self) -> dict[str, Accident]:
+        return {"Redis paused for 3 s": self._pause, "Redis killed, back after 2 s": self._kill}
+
+    def close(self) -> None:
+        resume(self._server)
+        self._server.close()
+
+    def _pause(self) -> None:
+        paused(self._server, 3)
+
+    def _kill(self) -> None:
+        self._server.stop()
+        sleep(2)
+        self._server.start()
+
+
+class Sentinel:
+    """A master with a replica, and a sentinel."""
+
+    name = "Sentinel, one replica"
+    min_replicas = 1
+
+    def __init__(self) -> None:
+        self._servers = ReplicatedSentinel("valkey", down_after_ms=2000)
+
+    @property
+    def url(self) -> str:
+        return self._servers.url
+
+    def accidents(self) -> dict[str, Accident]:
+        return {
+            "Redis master killed": self._kill,
+            "Redis master paused until after the fail-over": self._pause,
+            "SENTINEL FAILOVER": self._fail_over,
+        }
+
+    def close(self) -> None:
+        for server in self._pair():
+            resume(server)
+        self._servers.close()
+
+    def _kill(self) -> None:
+        master, replica = self._pair()
+        master.stop()
+        self._promoted(replica)
+        # Nobody may start it as an empty master: it comes back as a replica of the one that has the data.
+        restarted(master, "--replicaof", f"127.0.0.1 {replica.port}")
+        self._whole()
+
+    def _pause(self) -> None:
+        master, replica = self._pair()
+        pause(master)
+        self._promoted(replica)
+        sleep(1)
+        resume(master)
+        self._whole()
+
+    def _fail_over(self) -> None:
+        _, replica = self._pair()
+        with Redis(port=self._servers.sentinel.port) as sentinel:
+            # Refused as long as it has not heard of the replica lately.
+            wait_for(lambda: sentinel.execute_command("SENTINEL FAILOVER mymaster"), seconds=PATIENCE_SECONDS)
+        self._promoted(replica)
+        self._whole()
+
+    def _pair(self) -> tuple[Server, Server]:
+        both = (self._servers.master, self._servers.replica)
+        return both if role(both[0]) == "master" else (both[1], both[0])
+
+    def _promoted(self, server: Server) -> None:
+        """The sentinel has ended its fail-over: it tells everybody the new address."""
+        wait_for(lambda: self._told() == server.port and role(server) == "master", seconds=PATIENCE_SECONDS)
+
+    def _told(self) -> int:
+        with Redis(port=self._servers.sentinel.port) as sentinel:
+            master: Any = sentinel.sentinel_master("mymaster")
+        return 0 if "failover_in_progress" in master["flags"] else int(master["port"])
+
+    def _whole(self) -> None:
+        def in_order() -> bool:
+            master, replica = self._pair()
+            return self._told() == master.port and attached(master) and replicates(replica)
+
+        wait_for(in_order, seconds=PATIENCE_SECONDS)
+
+
+class Cluster:
+    """Three masters, each with a replica."""
+
+    name = "cluster, three masters and three replicas"
+    min_replicas = 1
+
+    def __init__(self, dice: random.Random) -> None:
+        self._servers = ReplicatedCluster("valkey")
+        self._dice = dice
+
+    @property
+    def url(self) -> str:
+        return self._servers.url
+
+    def accidents(self) -> dict[str, Accident]:
+        return {
+            "Redis master killed": self._kill,
+            "Redis master paused until after the fail-over": self._pause,
+            "CLUSTER FAILOVER": self._fail_over,
+        }
+
+    def close(self) -> None:
+        for server in [*self._servers.nodes, *self._servers.replicas]:
+            resume(server)
+        self._servers.close()
+
+    def _kill(self) -> None:
+        master, replica = self._pair()
+        master.stop()
+        self._promoted(replica)
+        master.start()
+        self._whole(replica, master)
+
+    def _pause(self) -> None:
+        master, replica = self._pair()
+        pause(master)
+        self._promoted(replica)
+        sleep(1)
+        resume(master)
+        self._whole(replica, master)
+
+    def _fail_over(self) -> None:
+        master, replica = self._pair()
+        with replica.client() as client:
+            client.execute_command("CLUSTER FAILOVER")
+        self._promoted(replica)
+        self._whole(replica, master)
+
+    def _pair(self) -> tuple[Server, Server]:
+        part = self._dice.randrange(3)
+        both = (self._servers.nodes[part], self._servers.replicas[part])
+        return both if role(both[0]) == "master" else (both[1], both[0])
+
+    def _promoted(self, server: Server) -> None:
+        wait_for(lambda: role(server) == "master", seconds=PATIENCE_SECONDS)
+
+    def _whole(self, master: Server, replica: Server) -> None:
+        wait_for(lambda: attached(master) and replicates(replica), seconds=PATIENCE_SECONDS)
+        for server in [*self._servers.nodes, *self._servers.replicas]:
+            wait_for(partial(knows_all_slots, server), seconds=PATIENCE_SECONDS)
+
+
+def role(server: Server) -> str:
+    with server.client() as client:
+        return str(client.info("replication")["role"])
+
+
+def attached(master: Server) -> bool:
+    with master.client() as client:
+        replication: Any = client.info("replication")
+        return replication["connected_slaves"] == 1 and replication["slave0"]["state"] == "online"
+
+
+def knows_all_slots(server: Server) -> bool:
+    with server.client() as client:
+        return "cluster_state': 'ok'" in str(client.execute_command("CLUSTER INFO"))
+
+
+def pause(server: Server) -> None:
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
+
+
+def resume(server: Server) -> None:
+    if server.process is not None:
+        server.process.send_signal(signal.SIGCONT)
+
+
+def paused(server: Server, seconds: float) -> None:
+    pause(server)
+    sleep(seconds)
+    resume(server)
+
+
+def restarted(server: Server, *role_options: str) -> None:
+    """Start again, in the role that it has now."""
+    command = server.command
+    if "--replicaof" in command:
+        at = command.index("--replicaof")
+        command = command[:at] + command[at + 2 :]
+    server.command = [*command, *role_options]
+    server.start()
