@@ -2,9 +2,10 @@
 
 import logging
 import logging.config
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import ceil
 from secrets import token_hex
 from socket import gethostname
 
@@ -48,10 +49,10 @@ from service.application.readiness import Readiness
 from service.application.sweep import Sweep
 from service.application.treasury import Treasury
 from service.application.verifications import Verifications
-from service.domain.assurance import Assurance
 from service.domain.numbers import E164, may_be_dialled, may_be_shown
 from service.handover import is_ending
-from service.settings import Settings
+from service.setting_values import Secret
+from service.settings import Settings, weaknesses
 from service.sweeper import Sweeper
 from service.worker import Duty, Loop, Worker
 
@@ -65,7 +66,6 @@ BALANCE_SECONDS = 300.0
 BACKLOG_SECONDS = 5.0
 SWEEP_SECONDS = 1.5
 PUSH_SECONDS = 0.2
-PASSWORD_RESET = "password_reset"  # noqa: S105  # nosec B105  # a purpose, no password
 
 _log = logging.getLogger(__name__)
 
@@ -88,12 +88,10 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
         clock=clock,
         policy=settings.policy,
         default_window_seconds=settings.window_seconds,
+        order_seconds=ceil(settings.smsc_timeout_seconds),
     )
     calls = Calls(core.store, core.conversions, core.observer, clock, settings.policy)
-    decoder = SmscCallbackDecoder(
-        settings.callback_hash,
-        [secret.reveal() for secret in settings.callback_secrets],
-    )
+    decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
     sweeper = Sweeper(Sweep(core.store, core.observer, clock).run)
     expose = partial(exposition, metrics.registry, multiprocess_dir)
     surface = partial(
@@ -197,9 +195,7 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
         duties.append(Duty("inbox", _reconciliation(settings, core, inbox).run, every_seconds=1.0))
     outbox = RedisOutbox(core.connection, core.keys)
     endpoints = {each.name for client in policy.clients.values() for each in client.webhooks}
-    sender = WebhookSender(
-        {name: [each.reveal() for each in secrets] for name, secrets in settings.webhook_secrets.items()}
-    )
+    sender = WebhookSender({name: _revealed(secrets) for name, secrets in settings.webhook_secrets.items()})
     push = Push(
         outbox=outbox,
         sender=sender,
@@ -235,19 +231,8 @@ def build_dead_letters(settings: Settings, *, clock: Clock = utc_now) -> DeadLet
 def configure_logging(settings: Settings) -> None:
     """JSON lines for the whole process, and what an operator should know at start."""
     logging.config.dictConfig(logging_config(settings.log_level))
-    warn_of_weaknesses(settings)
-
-
-def warn_of_weaknesses(settings: Settings) -> None:
-    """Name what the settings allow and should not."""
-    if settings.callback_hash == "crc32":
-        _log.warning("WAITCALL_CALLBACK_HASH=crc32 is forgeable: use sha1 or md5")
-    reset = settings.policy.purposes.get(PASSWORD_RESET)
-    if reset is not None and not reset.min_assurance.reaches(Assurance.NETWORK):
-        _log.warning(
-            "purposes.password_reset.min_assurance is %s: whoever forges a caller ID resets a password",
-            reset.min_assurance.value,
-        )
+    for weakness in weaknesses(settings):
+        _log.warning(weakness)
 
 
 def _provider(settings: Settings, metrics: Metrics) -> SmscProvider:
@@ -291,10 +276,16 @@ def _close(inbox: SmscInbox, core: _Core, push: Push, sender: WebhookSender) -> 
 
 
 def _stop(watcher: Watcher, sweeper: Sweeper, readiness: Readiness, drain_seconds: float) -> float:
-    readiness.leave()
     sweeper.stop()
     watcher.close()
-    return drain_seconds if is_ending() else 0
+    if not is_ending():
+        return 0
+    readiness.leave()
+    return drain_seconds
+
+
+def _revealed(secrets: Iterable[Secret]) -> list[str]:
+    return [each.reveal() for each in secrets]
 
 
 def _port(bind: str) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "rediss+sentinel", "rediss+cluster")
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,8 +11,11 @@ class Address:
     """A parsed Redis URL.
 
     Attributes:
+        scheme: the form; ``redis+sentinel`` and ``redis+cluster`` also with TLS.
         nodes: host and port of each Sentinel or cluster node.
         service: the name that the Sentinels know the master by.
+        tls: of a Sentinel's or a cluster's connections. Certificates are checked against the system's
+            authorities, or those of ``SSL_CERT_FILE``.
     """
 
     scheme: str
@@ -22,6 +25,7 @@ class Address:
     password: str | None = field(default=None, repr=False)
     service: str = ""
     db: int = 0
+    tls: bool = False
 
     @classmethod
     def parse(cls, url: str) -> "Address":
@@ -30,8 +34,10 @@ class Address:
         Raises:
             ValueError: with what is wrong; never with the URL, which may hold a password.
         """
-        scheme, separator, rest = url.partition("://")
-        if scheme not in SCHEMES or not separator:
+        named, separator, rest = url.partition("://")
+        # rediss+…: as the contract's two, with TLS to the sentinels and to every server.
+        tls, scheme = named.startswith("rediss+"), named.replace("rediss+", "redis+")
+        if named not in SCHEMES or not separator:
             raise ValueError(f"Must begin with one of {', '.join(s + '://' for s in SCHEMES)}.")
         if scheme in ("redis", "rediss", "unix"):
             _check_plain(url)
@@ -56,6 +62,7 @@ class Address:
             unquote(password) or None,
             service,
             int(db or 0),
+            tls,
         )
 
 

@@ -1,13 +1,14 @@
 """The environment as frozen settings; every mistake is reported at once, by name, and without the value."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
 from service import setting_values
+from service.domain.assurance import Assurance
 from service.domain.policy import LONGEST_WINDOW_SECONDS, Policy
 from service.policy_file import PolicyMistakes, read_policy
 from service.redis_url import Address
@@ -17,6 +18,7 @@ PREFIX = "WAITCALL_"
 DEVELOPMENT_PREFIX = "dev-"
 
 HASHES = ("md5", "sha1", "crc32")
+PASSWORD_RESET = "password_reset"  # noqa: S105  # nosec B105  # a purpose, no password
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 NAMES = (
     "REDIS_URL",
@@ -101,6 +103,16 @@ def load_settings(environ: Mapping[str, str], *, development: bool = False) -> S
         SettingsMistakes
     """
     return _Reader(environ, development=development).read()
+
+
+def weaknesses(settings: Settings) -> Iterator[str]:
+    """What the settings allow and should not, a sentence each."""
+    if settings.callback_hash == "crc32":
+        yield "WAITCALL_CALLBACK_HASH=crc32 is forgeable: use sha1 or md5"
+    reset = settings.policy.purposes.get(PASSWORD_RESET)
+    if reset is not None and not reset.min_assurance.reaches(Assurance.NETWORK):
+        level = reset.min_assurance.value
+        yield f"purposes.password_reset.min_assurance is {level}: whoever forges a caller ID resets a password"
 
 
 class _Reader:

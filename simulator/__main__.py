@@ -48,7 +48,9 @@ def main() -> None:
         parser.error(str(error))
     with simulator:
         print(f"provider: {simulator.base_url}\ncontrol:  {simulator.control_url}", flush=True)
-        ended.wait()
+        # A signal may reach another thread, which wakes nobody here.
+        while not ended.wait(0.5):
+            pass
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ class Verifications:
         clock: Clock,
         policy: Policy,
         default_window_seconds: int,
+        order_seconds: int = 25,
     ) -> None:
         self._store = store
         self._records = Records(store, observer)
@@ -75,6 +76,7 @@ class Verifications:
         self._clock = clock
         self._policy = policy
         self._default_window_seconds = default_window_seconds
+        self._order_seconds = order_seconds
 
     def start(self, client_name: str, request: Start) -> Started:
         """Order a number to dial, or answer the same requester's live verification again.
@@ -102,6 +104,7 @@ class Verifications:
             locale=request.locale,
             metadata=request.metadata,
             assurance=assurance,
+            order_seconds=self._order_seconds,
         )
         reserved, over = self._reserve(opened, now)
         if isinstance(reserved, Verification):

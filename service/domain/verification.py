@@ -23,8 +23,8 @@ from service.domain.policy import OnConcurrent, Purpose
 from service.domain.requester import Requester
 from service.domain.status import Reason, Status
 
-ORDER_LEASE_SECONDS = 28
-"""An order still under way after this has died with its worker (the contract promises 30)."""
+ORDER_SLACK_SECONDS = 3
+"""An order under way for so much longer than it may take has died with its worker (30 s are promised)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,10 @@ class Verification:
         locale: str | None = None,
         metadata: Mapping[str, str] | None = None,
         assurance: Assurance = Assurance.ASSERTED,
+        order_seconds: int = 25,
     ) -> "Verification":
-        """A record whose order is under way. It holds the number for ``ORDER_LEASE_SECONDS``."""
-        lease_end = _whole(now) + timedelta(seconds=ORDER_LEASE_SECONDS)
+        """A record whose order is under way. It holds the number until that must have ended."""
+        lease_end = _whole(now) + timedelta(seconds=order_seconds + ORDER_SLACK_SECONDS)
         return cls(
             id=verification_id,
             requester=requester,
@@ -291,8 +292,7 @@ class Verification:
         )
 
     def _retained_from(self, now: datetime) -> datetime:
-        end = now + timedelta(seconds=self.rules.retention_seconds)
-        return max(end, self.cooling_until or end)
+        return max(now + timedelta(seconds=self.rules.retention_seconds), self.cooling_until or now)
 
 
 def _whole(now: datetime) -> datetime:

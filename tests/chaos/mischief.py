@@ -5,7 +5,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import threading
 import urllib.request
 from collections import Counter
@@ -15,7 +14,7 @@ from typing import Any
 
 from tests.chaos.crowd import Person, Phone
 from tests.chaos.topologies import Topology
-from tests.end_to_end.conftest import ROOT, Service, Working, answers, launch_worker, production_command
+from tests.end_to_end.conftest import Service, Working, answers, launch_worker
 from tests.redis_servers import wait_for
 
 LEASE_SECONDS = 10
@@ -95,10 +94,7 @@ class Mischief:
         service = self._dice.choice(self._services)
         service.process.kill()
         service.process.wait()
-        with service.log.open("ab") as output:
-            service.process = subprocess.Popen(
-                production_command(), cwd=ROOT, env=service.environ, stdout=output, stderr=subprocess.STDOUT
-            )
+        service.start_again()
         wait_for(lambda: answers(service, "livez"), seconds=30)
 
     def _kill_leader(self) -> None:

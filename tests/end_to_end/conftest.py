@@ -110,6 +110,13 @@ class Service:
             self.process.terminate()
         return self.process.wait(30)
 
+    def start_again(self) -> None:
+        """As whatever watches over it would, after it died."""
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                production_command(), cwd=ROOT, env=self.environ, stdout=output, stderr=subprocess.STDOUT
+            )
+
 
 Starting = Callable[..., Service]
 
@@ -245,3 +252,10 @@ def sound_settings(directory: Path, redis_url: str, smsc_url: str) -> dict[str, 
 def answers(service: Service, probe: str) -> bool:
     assert service.process.poll() is None, service.log.read_text()[-3000:]
     return service.ask("GET", f"{service.ops}/{probe}").status == 200
+
+
+def connections(service: Service) -> int:
+    """Established at the API's listener."""
+    port = f":{int(service.api.rpartition(':')[2]):04X}"
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return sum(1 for line in lines if line.split()[1].endswith(port) and line.split()[3] == "01")

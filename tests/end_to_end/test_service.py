@@ -10,7 +10,6 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -21,6 +20,7 @@ from tests.end_to_end.conftest import (
     SECRET,
     Service,
     Starting,
+    connections,
     production_command,
     sound_settings,
 )
@@ -196,7 +196,7 @@ def test_sigterm_answers_who_waits_and_ends_cleanly(starting: Starting) -> None:
     answers: list = []
     reader = threading.Thread(target=lambda: answers.append(service.read(made["id"], 30)))
     reader.start()
-    wait_for(lambda: _connections(service) > 0)
+    wait_for(lambda: connections(service) > 0)
     began = time.monotonic()
 
     assert service.stop() == 0
@@ -325,12 +325,6 @@ def _raw(base: str, sent: bytes) -> bytes:
                 break
             received += part
         return received
-
-
-def _connections(service: Service) -> int:
-    port = f":{int(service.api.rpartition(':')[2]):04X}"
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    return sum(1 for line in lines if line.split()[1].endswith(port) and line.split()[3] == "01")
 
 
 def test_a_lapse_that_nobody_asks_about_is_counted_once(starting: Starting, redis_server: Server) -> None:

@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from service.adapters.redis.keys import Keys
+from service.adapters.redis.outbox import RedisOutbox
+from service.application.announcement import Announcement, Delivery
 from service.cli import main
 from tests.fakes.clock import FakeClock
 from tests.integration.conftest import KEY, POLICY, Running
+from tests.worlds import redis_connection
 
 NUMBER = "+79991234567"
 LIMITED = POLICY.replace("number = []", 'number = ["1/10m"]')
@@ -139,3 +143,43 @@ def test_broken_settings_exit_2_by_name(cli: Cli, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("WAITCALL_KEY_PEPPER", "short")
 
     assert "WAITCALL_KEY_PEPPER" in cli("explain", NUMBER, code=2).output
+
+
+HOOKED = """
+[clients.web.webhooks.main]
+url = "https://login.example.org/waitcall"
+"""
+
+
+def test_an_operator_lists_and_replays_what_no_receiver_took(
+    running: Running, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = cli("events", "secret", "web/main").stdout
+    monkeypatch.setenv("WAITCALL_WEBHOOK_SECRETS", made.split("WAITCALL_WEBHOOK_SECRETS: ")[1].strip())
+    (tmp_path / "policy.toml").write_text(LIMITED + HOOKED)
+    with redis_connection(running.redis.url) as connection:
+        outbox = RedisOutbox(connection, Keys("p" * 32))
+        # The first look at streams that were never read makes their groups.
+        outbox.take("a worker", 64)
+        for name in ("evt_1", "evt_2"):
+            delivery = Delivery(name, "web/main", '{"type":"verification.verified"}', 1)
+            outbox.announce(NUMBER, Announcement(name, (delivery,), 60))
+        for taken in outbox.take("a worker", 64):
+            outbox.bury(taken, taken.delivery)
+
+    lines = [json.loads(line) for line in cli("events", "dead").stdout.splitlines()]
+    assert sorted((each["event_id"], each["endpoint"]) for each in lines) == [
+        ("evt_1", "web/main"),
+        ("evt_2", "web/main"),
+    ]
+    assert lines[0]["event"] == {"type": "verification.verified"}
+    assert "replayed: 1" in cli("events", "replay", "evt_1", "--reason", "receiver fixed").stdout
+    assert "replayed: 1" in cli("events", "replay", "--endpoint", "web/main", "--reason", "x").stdout
+    assert cli("events", "dead").stdout == ""
+    assert "no such dead letter" in cli("events", "replay", "--all", "--reason", "x", code=1).output
+    assert "Name an EVENT_ID" in cli("events", "replay", "--reason", "x", code=2).output
+    assert "CLIENT/NAME" in cli("events", "secret", "web", code=2).output
+    kept = cli("audit", "export").stdout
+    assert kept.count('"dead_letters"') == 2
+    assert kept.count('"replay"') == 3
+    assert "receiver fixed" in kept

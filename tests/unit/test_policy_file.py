@@ -7,11 +7,13 @@ import pytest
 
 from service.domain.assurance import Assurance, Attested
 from service.domain.conversion import Budget, Group
+from service.domain.event import EventType
 from service.domain.limits import Limit, Mode, Scope
 from service.domain.lists import ListAction, ListEntry, ListKind
-from service.domain.policy import CLIENT_PERMISSIONS, Audit, Permission
+from service.domain.policy import CLIENT_PERMISSIONS, Audit, Endpoint, Permission
 from service.policy_file import PolicyMistakes, read_policy
 
+EVERY_EVENT = frozenset(each.value for each in EventType)
 BASE = """
 dial_regions = ["RU"]
 [purposes.login]
@@ -148,3 +150,52 @@ def test_the_shipped_policy_is_sound_and_strict() -> None:
     assert policy.assurance["RU"].assurance is Assurance.NETWORK
     assert policy.clients["operator"].scopes == {Permission.OPERATE}
     assert all(budget.mode is Mode.RECORD_ONLY for budget in policy.conversion)
+
+
+def test_webhooks_are_read(tmp_path: Path) -> None:
+    policy = read(
+        tmp_path,
+        BASE
+        + """
+[clients.web.webhooks.main]
+url = "https://login.example.org/waitcall"
+[clients.web.webhooks.inside]
+url = "http://login.svc:8080/hook"
+events = ["verification.verified", "verification.contested"]
+allow_private = true
+""",
+    )
+    assert {each.name: each for each in policy.clients["web"].webhooks} == {
+        "web/main": Endpoint("web/main", "https://login.example.org/waitcall", EVERY_EVENT),
+        "web/inside": Endpoint(
+            "web/inside",
+            "http://login.svc:8080/hook",
+            frozenset({"verification.verified", "verification.contested"}),
+            allow_private=True,
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("", "url"),
+        ('url = "ftp://login.example.org/"', "Must be a URL"),
+        ('url = "https:///hook"', "Must be a URL"),
+        ('url = "https://login.example.org:99999/"', "Not a URL"),
+        ('url = "http://login.example.org/"', "allow_private"),
+        ('url = "https://user:secret@login.example.org/"', "no credentials"),
+        ('url = "https://login.example.org/#x"', "no fragment"),
+        ('url = "https://login.example.org/"\nevents = []', "events"),
+        ('url = "https://login.example.org/"\nevents = ["verification.started"]', "is no event"),
+        ('url = "https://login.example.org/"\nallow_private = "yes"', "allow_private"),
+        ('url = "https://login.example.org/"\nsecret = "whsec_"', "secret"),
+    ],
+)
+def test_a_wrong_webhook_is_named(tmp_path: Path, wrong: str, named: str) -> None:
+    with pytest.raises(PolicyMistakes) as refused:
+        read(tmp_path, f"{BASE}[clients.web.webhooks.main]\n{wrong}\n")
+    (mistake,) = refused.value.mistakes
+    assert "clients.web.webhooks.main" in mistake
+    assert named in mistake
+    assert "secret@" not in mistake

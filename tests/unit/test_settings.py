@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from service.bootstrap import warn_of_weaknesses
 from service.domain.limits import Limit, Scope
 from service.domain.policy import OnConcurrent
-from service.settings import SettingsMistakes, load_settings
+from service.settings import SettingsMistakes, load_settings, weaknesses
 
 KEY_HASH = hashlib.sha256(b"key").hexdigest()
 POLICY = """
@@ -292,23 +291,18 @@ def test_a_wrong_edge_or_pepper_is_named(sound: dict[str, str], name: str, value
         ('[purposes.signup]\nmin_assurance = "asserted"', False),
     ],
 )
-def test_a_loose_password_reset_is_warned_of_at_start(
-    sound: dict[str, str], policy_path: Path, caplog: pytest.LogCaptureFixture, purposes: str, warned: bool
+def test_a_loose_password_reset_is_a_weakness(
+    sound: dict[str, str], policy_path: Path, purposes: str, warned: bool
 ) -> None:
     policy_path.write_text(POLICY + purposes)
 
-    warn_of_weaknesses(load_settings(sound))
-
-    assert ("password_reset" in caplog.text) is warned
+    assert any("password_reset" in each for each in weaknesses(load_settings(sound))) is warned
 
 
-def test_a_forgeable_hash_is_warned_of_at_start(
-    sound: dict[str, str], caplog: pytest.LogCaptureFixture
-) -> None:
-    warn_of_weaknesses(load_settings(sound))
-    assert caplog.text == ""
-    warn_of_weaknesses(load_settings(sound | {"WAITCALL_CALLBACK_HASH": "crc32"}))
-    assert "crc32 is forgeable" in caplog.text
+def test_a_forgeable_hash_is_a_weakness(sound: dict[str, str]) -> None:
+    assert list(weaknesses(load_settings(sound))) == []
+    (named,) = weaknesses(load_settings(sound | {"WAITCALL_CALLBACK_HASH": "crc32"}))
+    assert "crc32 is forgeable" in named
 
 
 @pytest.mark.parametrize(
@@ -320,12 +314,68 @@ def test_a_forgeable_hash_is_warned_of_at_start(
         ("LOW_BALANCE", "-5"),
         ("LOW_BALANCE", "much"),
         ("WORKER_OPS_BIND", "9091"),
+        ("DRAIN_SECONDS", "21"),
+        ("DRAIN_SECONDS", "-1"),
+        ("REDIS_MIN_REPLICAS", "6"),
+        ("REDIS_MIN_REPLICAS", "one"),
     ],
 )
-def test_what_the_worker_is_told_is_checked(sound: dict[str, str], name: str, value: str) -> None:
+def test_what_the_processes_are_told_is_checked(sound: dict[str, str], name: str, value: str) -> None:
     with pytest.raises(SettingsMistakes, match=f"WAITCALL_{name}: "):
         load_settings(sound | {f"WAITCALL_{name}": value})
 
 
 def test_the_inbox_may_be_left_alone(sound: dict[str, str]) -> None:
     assert load_settings(sound | {"WAITCALL_INBOX_POLL_SECONDS": "0"}).inbox_poll_seconds == 0
+
+
+HOOK = (
+    POLICY
+    + """
+[clients.web.webhooks.main]
+url = "https://login.example.org/waitcall"
+"""
+)
+HOOK_SECRET = "web/main=whsec_" + "QUFB" * 8
+
+
+def test_a_webhook_has_one_secret_or_two_while_it_is_rotated(
+    sound: dict[str, str], policy_path: Path
+) -> None:
+    policy_path.write_text(HOOK)
+    for given, count in ((HOOK_SECRET, 1), (f"{HOOK_SECRET}, {HOOK_SECRET}", 2)):
+        settings = load_settings(sound | {"WAITCALL_WEBHOOK_SECRETS": given})
+        assert len(settings.webhook_secrets["web/main"]) == count
+        assert "QUFB" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ("", "none for the policy's webhook 'web/main'"),
+        (HOOK_SECRET.replace("main", "other"), "'web/other' is no webhook"),
+        ("web=whsec_" + "QUFB" * 8, "CLIENT/NAME=whsec_"),
+        ("web/main=" + "QUFB" * 8, "CLIENT/NAME=whsec_"),
+        ("web/main=whsec_QUFB", "24 to 64 bytes"),
+        ("web/main=whsec_" + "QUFB" * 30, "24 to 64 bytes"),
+        ("web/main=whsec_not base64!", "base64"),
+        (",".join([HOOK_SECRET] * 3), "At most two"),
+    ],
+)
+def test_a_wrong_webhook_secret_is_named_and_not_shown(
+    sound: dict[str, str], policy_path: Path, given: str, named: str
+) -> None:
+    policy_path.write_text(HOOK)
+    mistakes = mistakes_of(sound | {"WAITCALL_WEBHOOK_SECRETS": given})
+    assert any(named in each for each in mistakes)
+    assert all(each.startswith("WAITCALL_WEBHOOK_SECRETS: ") for each in mistakes)
+    assert "QUFB" not in "".join(mistakes)
+
+
+@pytest.mark.parametrize("scheme", ["rediss+sentinel", "rediss+cluster"])
+def test_tls_goes_with_sentinel_and_cluster_too(sound: dict[str, str], scheme: str) -> None:
+    name = "/mymaster/0" if "sentinel" in scheme else ""
+    address = load_settings(sound | {"WAITCALL_REDIS_URL": f"{scheme}://h1,h2:7000{name}"}).redis_url
+    assert (address.scheme, address.tls) == (scheme.replace("rediss", "redis"), True)
+    plain = f"{scheme.replace('rediss', 'redis')}://h1{name}"
+    assert not load_settings(sound | {"WAITCALL_REDIS_URL": plain}).redis_url.tls

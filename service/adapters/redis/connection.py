@@ -58,21 +58,23 @@ def connector(address: Address, max_connections: int) -> Callable[[], Client]:
                 password=address.password,
                 # Only the nodes of the URL are asked again, however many the cluster has.
                 dynamic_startup_nodes=False,
-                **options | _CLUSTER_OPTIONS,
+                **options | _CLUSTER_OPTIONS | ({"ssl": True} if address.tls else {}),
             )
         case "redis+sentinel":
+            tls = {"ssl": True} if address.tls else {}
             sentinel = Sentinel(
                 list(address.nodes),
                 sentinel_kwargs={
                     "socket_timeout": TIMEOUT_SECONDS,
                     "socket_connect_timeout": TIMEOUT_SECONDS,
                     "retry": Retry(NoBackoff(), 0),
+                    **tls,
                 },
                 db=address.db,
                 username=address.username,
                 password=address.password,
             )
-            return lambda: sentinel.master_for(address.service, **options)
+            return lambda: sentinel.master_for(address.service, **options, **tls)
         case _:
             return lambda: Redis.from_url(address.url, **options)
 
