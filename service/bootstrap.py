@@ -243,7 +243,7 @@ def _provider(settings: Settings, metrics: Metrics) -> SmscProvider:
 def _reconciliation(settings: Settings, core: _Core, inbox: SmscInbox) -> Reconciliation:
     return Reconciliation(
         inbox=inbox,
-        progress=RedisProgress(core.connection),
+        progress=RedisProgress(core.connection, settings.redis_min_replicas),
         store=core.store,
         calls=Calls(core.store, core.conversions, core.observer, core.clock, core.policy),
         clock=core.clock,

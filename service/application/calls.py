@@ -54,10 +54,9 @@ class Calls:
         Raises:
             StoreUnavailable: the call may not have been kept.
         """
-        # The inbox may place a call a few seconds from where its callback did.
-        outcome = Outcome.REPEATED
-        if not self._store.was_used(call, SKEW):
-            outcome = self._record(call, self._clock())
+        # The inbox may place a call a few seconds from where its callback did. It is used again there: what a server
+        # says was used may be lost with that server, and the inbox will not be asked again.
+        outcome = self._record(self._store.use_of(call, SKEW) or call, self._clock())
         self._observer.reconciled(outcome)
         return outcome
 

@@ -93,8 +93,8 @@ class VerificationStore(Protocol):
         """Use the call, once, and store the change that it makes, both or neither."""
         ...
 
-    def was_used(self, call: InboundCall, within: timedelta) -> bool:
-        """Whether a call of this caller was used at most ``within`` before or after it."""
+    def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
+        """This call as it was used before: of the same caller, at most ``within`` apart; None if it was not."""
         ...
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:

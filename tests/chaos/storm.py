@@ -1,5 +1,6 @@
 """One run: real processes on loopback, a crowd that asks and calls, and mischief until all have been started."""
 
+import json
 import random
 import shutil
 import signal
@@ -66,7 +67,6 @@ def storm(run: Run) -> Report:
         topology = _topology(run.topology, dice)
         stack.callback(topology.close)
         directory = Path(tempfile.mkdtemp(prefix="waitcall-chaos-"))
-        stack.callback(shutil.rmtree, directory, ignore_errors=True)
         simulator = stack.enter_context(_simulator(run.seed))
         services, workers = stack.enter_context(_processes(run, topology, simulator, directory))
         stack.enter_context(_callbacks_to_each(simulator, services))
@@ -93,11 +93,17 @@ def storm(run: Run) -> Report:
         for each in journeys
         if each.person.calls and (not each.redemptions or "verified" not in each.statuses)
     ]
+    if counted.broken:
+        # What a bad run left stays, for its reader.
+        lines = [json.dumps(each) for each in simulator.exchange.ledger]
+        (directory / "ledger.jsonl").write_text("\n".join(lines))
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
     return Report(
         counted,
         dict(mischief.done),
         dict(replicas.answers),
-        {each.id: each.statuses[-5:] for each in broken[:20]},
+        {f"{each.person.number} {each.id}": each.statuses[-5:] for each in broken[:20]},
     )
 
 

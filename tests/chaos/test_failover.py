@@ -132,6 +132,18 @@ def test_a_call_that_no_replica_has_is_not_acknowledged_so_that_it_is_sent_again
             assert calls.record(call) is Outcome.CONFIRMED
 
 
+def test_the_inbox_is_not_done_with_a_call_whose_use_no_replica_has(replicated: Any) -> None:
+    """A worker that still talks to a replaced master would skip the call for good."""
+    with redis_world(replicated.url, type(replicated).__name__.lower(), min_replicas=1) as world:
+        stage = Stage(replicated, world)
+        stage.cut_off()
+        call = call_at(stage.clock())
+        with pytest.raises(StoreUnavailable):
+            stage.calls.record(call)
+        with pytest.raises(StoreUnavailable):
+            stage.calls.reconcile(call)
+
+
 def test_a_number_to_dial_is_shown_only_once_a_replica_knows_it(replicated: Any) -> None:
     with redis_world(replicated.url, type(replicated).__name__.lower(), min_replicas=1) as world:
         stage = Stage(replicated, world)

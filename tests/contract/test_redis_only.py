@@ -265,7 +265,7 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:
         # One failed, one consumed.
         assert Sweep(world.store, observer, clock).run() == 2
         assert not world.store.is_busy()
-        assert world.store.was_used(call_at(clock() - timedelta(seconds=900)), timedelta(seconds=5))
+        assert world.store.use_of(call_at(clock() - timedelta(seconds=900)), timedelta(seconds=5))
         with redis_connection(url) as connection:
             term = RedisLeadership(connection).take("worker")
             assert term is not None

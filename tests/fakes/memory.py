@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 
@@ -87,9 +88,12 @@ class MemoryStore:
             self._calls.add((call.cli, call.at))
             return Claim.DONE
 
-    def was_used(self, call: InboundCall, within: timedelta) -> bool:
+    def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
         with self._changed:
-            return any(cli == call.cli and abs(at - call.at) <= within for cli, at in self._calls)
+            for cli, at in self._calls:
+                if cli == call.cli and abs(at - call.at) <= within:
+                    return replace(call, at=at)
+        return None
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
         with self._changed:

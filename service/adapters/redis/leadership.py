@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from service.adapters.redis.connection import Connection
+from service.adapters.redis.durable import Durable
 from service.adapters.redis.keys import FENCE, INBOX, LEASE
 from service.adapters.redis.script import Script
 from service.application.inbox import Progress
@@ -41,8 +42,9 @@ class RedisLeadership:
 class RedisProgress:
     """ProgressStore; every write is fenced."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, min_replicas: int = 0) -> None:
         self._connection = connection
+        self._durable = Durable(min_replicas)
         self._fenced = Script("fenced")
 
     def load(self) -> Progress:
@@ -69,7 +71,7 @@ class RedisProgress:
         }
         args: list[str | bytes | int] = [_held(term), json.dumps(document), _PROGRESS_KEPT_MS]
         with self._connection.using("inbox") as client:
-            return bool(self._fenced.run(client, [LEASE, INBOX], args))
+            return bool(self._durable.run(client, self._fenced, [LEASE, INBOX], args))
 
 
 def _held(term: Term) -> str:

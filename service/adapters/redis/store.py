@@ -168,15 +168,21 @@ class RedisVerificationStore:
             answer = self._durable.run(client, self._claim, keys, use)
         return Claim(answer.decode())
 
-    def was_used(self, call: InboundCall, within: timedelta) -> bool:
+    def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
         """Look for the marks of every second, under each pepper."""
-        around = range(-int(within.total_seconds()), int(within.total_seconds()) + 1)
+        most = int(within.total_seconds())
+        seconds = sorted(range(-most, most + 1), key=abs)
+        around = [dataclasses.replace(call, at=call.at + timedelta(seconds=each)) for each in seconds]
         for keys in (self._keys, *self._keys.others):
-            marks = [keys.call(keys.tag(call.cli), call.at + timedelta(seconds=each)) for each in around]
-            with self._connection.using("was_used") as client:
-                if client.exists(*marks):
-                    return True
-        return False
+            with self._connection.using("use_of") as client:
+                pipeline = client.pipeline(transaction=False)
+                for each in around:
+                    pipeline.exists(keys.call(keys.tag(each.cli), each.at))
+                found = pipeline.execute()
+            for each, used in zip(around, found, strict=True):
+                if used:
+                    return each
+        return None
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
         """Wait with all other waiting requests of this process, in one place."""
