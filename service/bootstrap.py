@@ -215,6 +215,7 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
         duties=duties,
         loops=loops,
         close=partial(_close, inbox, core, push, sender),
+        looped=metrics.looped,
     )
     metrics.lead(worker.fence)
     worker.serve(_worker_ops(settings, core, metrics, worker), settings.worker_ops_bind)

@@ -93,6 +93,7 @@ class Worker:
         duties: Sequence[Duty],
         loops: Sequence[Loop],
         close: Callable[[], None],
+        looped: Callable[[str], None] = lambda _: None,
     ) -> None:
         """
         Args:
@@ -101,10 +102,12 @@ class Worker:
             duties: of the leader.
             loops: of every worker.
             close: gives sockets back, when nothing runs any more.
+            looped: told the name of each loop that went well, each time.
         """
         self._lease = Lease(leadership, lease_seconds)
         self._duties = duties
         self._close = close
+        self._looped = looped
         self._stopping = threading.Event()
         self._beats: dict[str, float] = {}
         self._server: WSGIServer | None = None
@@ -164,6 +167,7 @@ class Worker:
             self._beats[loop.name] = monotonic()
             try:
                 loop.run()
+                self._looped(loop.name)
             except StoreUnavailable:
                 _log.warning("the store is away", extra={"loop": loop.name})
             except Exception:  # noqa: BLE001  the last line of defence of a thread

@@ -1,6 +1,8 @@
 """The ``waitcall`` command."""
 
 import os
+import sys
+from pathlib import Path
 
 import click
 
@@ -11,6 +13,9 @@ from service.cli.environment import sound_settings
 from service.cli.events import events
 from service.cli.keys import keys
 from service.cli.operate import block, explain, lists, unblock
+
+CONFIGURATION = "config/gunicorn.conf.py"
+"""Of gunicorn, from the directory that the service is started in."""
 
 
 @click.group()
@@ -24,6 +29,13 @@ def check() -> None:
     """Check the settings in the environment; exit 2 and name every mistake."""
     sound_settings(os.environ)
     click.echo("The settings are sound.")
+
+
+@main.command()
+def serve() -> None:
+    """Run the service: gunicorn with its configuration, in this process, so that signals are its own."""
+    program = str(Path(sys.executable).with_name("gunicorn"))
+    os.execv(program, [program, "-c", CONFIGURATION, "service.wsgi:app"])  # noqa: S606  # nosec B606  # our own two words
 
 
 @main.command()

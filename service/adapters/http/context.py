@@ -29,6 +29,7 @@ _SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
 }
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_FAILURE = 500
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 _log = logging.getLogger("waitcall.access")
@@ -36,6 +37,10 @@ _log = logging.getLogger("waitcall.access")
 
 class HttpMetrics(Protocol):
     """Where each answer is counted."""
+
+    def failed(self, code: str) -> None:
+        """A caller or the provider was answered 5xx."""
+        ...
 
     def http_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """One request was answered."""
@@ -70,6 +75,9 @@ def accompany(app: Flask, surface: str, metrics: HttpMetrics) -> None:
         route = request.url_rule.rule if request.url_rule else UNMATCHED
         method = request.method if request.method in _METHODS else "other"
         metrics.http_request(route, method, response.status_code, seconds)
+        # A probe that says no is no answer to a caller.
+        if response.status_code >= _FAILURE and surface != "ops" and g.get("code"):
+            metrics.failed(g.code)
         _log.log(
             logging.DEBUG if surface == "ops" else logging.INFO,
             "request",

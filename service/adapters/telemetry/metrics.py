@@ -19,6 +19,8 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 UNPLACED = "unplaced"
 """A call of the inbox whose time could not be told."""
 
+FAILURES = ("internal_error", "provider_error", "provider_unavailable", "store_unavailable")
+
 _TIME_TO_CALL = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900)
 _LAG = (0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 900)
 _REQUEST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -58,6 +60,8 @@ class Metrics:
         # Zero and absent differ for an alert.
         for outcome in Outcome:
             self._callbacks.labels(Kind.CALL, outcome)
+        for code in FAILURES:
+            self._failures.labels(code)
         for scope in Scope:
             for decision in Decision:
                 self._limited.labels(scope, decision)
@@ -107,6 +111,7 @@ class Metrics:
             ("route", "method"),
             _REQUEST,
         )
+        self._failures = self._counter("failures", "Answers 5xx: the provider's fault or ours", ("code",))
         self._redis_errors = self._counter("redis_errors", "Failed steps at Redis", ("operation",))
 
     def _define_guards(self) -> None:
@@ -141,6 +146,13 @@ class Metrics:
             "webhook_backlog",
             "Deliveries that have not arrived.",
             ("state",),
+            namespace=PREFIX,
+            registry=self.registry,
+        )
+        self._looped = Gauge(
+            "worker_loop_timestamp_seconds",
+            "When a loop of this worker last went well.",
+            ("loop",),
             namespace=PREFIX,
             registry=self.registry,
         )
@@ -233,6 +245,14 @@ class Metrics:
         """One HTTP request was answered."""
         self._http.labels(route, method, status).inc()
         self._http_seconds.labels(route, method).observe(seconds)
+
+    def failed(self, code: str) -> None:
+        """A request was answered 5xx."""
+        self._failures.labels(code).inc()
+
+    def looped(self, loop: str) -> None:
+        """A loop of the worker went well."""
+        self._looped.labels(loop).set_to_current_time()
 
     def redis_error(self, operation: str) -> None:
         """One step at Redis failed."""
