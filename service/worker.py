@@ -85,7 +85,7 @@ class Lease:
 class Worker:
     """Threads around a lease. ``run`` returns after SIGTERM or SIGINT, when all of them have ended."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one parameter per thing it is given
         self,
         *,
         leadership: Leadership,

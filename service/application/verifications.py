@@ -208,7 +208,10 @@ class Verifications:
                         return latest.verification, None
                     continue
                 if not latest.verification.may_be_succeeded_by(requester, now):
-                    self._refuse_second(latest, requester, now)
+                    # One that is gone meanwhile refuses nobody: look again.
+                    with suppress(NotFound):
+                        self._refuse_second(latest, requester, now)
+                    continue
                 opened = opened.after(latest.verification, now)
             reserved = self._store.reserve(opened, latest, now)
             if reserved is not None:
@@ -236,7 +239,9 @@ class Verifications:
             pending = self._assign(reserved, call_number, now)
         except ProviderFailure as failure:
             now, reason = self._clock(), _failure_reason(failure)
-            self._records.changed(reserved, lambda record: record.fail(reason, now), now)
+            # A fail-over may have forgotten the reservation.
+            with suppress(NotFound):
+                self._records.changed(reserved, lambda record: record.fail(reason, now), now)
             self._admission.give_back(admitted, opened.id)
             failure.verification_id = opened.id
             raise

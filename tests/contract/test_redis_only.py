@@ -349,3 +349,19 @@ def _signal(cluster: Cluster, number: signal.Signals) -> None:
     for node in cluster.nodes:
         process: Any = node.process
         os.kill(process.pid, number)
+
+
+def test_an_order_whose_reservation_was_forgotten_fails_as_orders_do(real_world: World) -> None:
+    """By a fail-over. The caller's number is not "not found"."""
+    provider = FakeProvider()
+    provider.failures = [ProviderError()]
+    provider.during = lambda: flush(real_world)
+    verifications, _ = use_cases(real_world, provider, RecordingObserver(), FakeClock())
+    with pytest.raises(ProviderError):
+        verifications.start("web", Start(NUMBER.value, "login", "flow"))
+
+
+def flush(world: World) -> None:
+    with world.client() as client:
+        for key in all_keys(client):
+            client.delete(key)

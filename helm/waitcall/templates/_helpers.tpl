@@ -1,0 +1,219 @@
+{{- define "waitcall.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Labels that select: of a release and a component, given as a list of context and component. */}}
+{{- define "waitcall.selector" -}}
+{{- $ := index . 0 -}}
+app.kubernetes.io/name: {{ default $.Chart.Name $.Values.nameOverride }}
+app.kubernetes.io/instance: {{ $.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{- define "waitcall.labels" -}}
+{{- $ := index . 0 -}}
+{{ include "waitcall.selector" . }}
+app.kubernetes.io/version: {{ $.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" }}
+{{- with $.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "waitcall.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "waitcall.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end }}
+
+{{- define "waitcall.image" -}}
+{{- if .Values.image.digest -}}
+{{ printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else -}}
+{{ printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end -}}
+{{- end }}
+
+{{- define "waitcall.policyConfigMap" -}}
+{{- default (printf "%s-policy" (include "waitcall.fullname" .)) .Values.policy.existingConfigMap -}}
+{{- end }}
+
+{{- define "waitcall.secretName" -}}
+{{- required "secret.existingSecret: name the Secret that holds the credentials (README, section Secrets)." .Values.secret.existingSecret -}}
+{{- end }}
+
+{{- define "waitcall.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "waitcall.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* setting name → key of the Secret */}}
+{{- define "waitcall.secretSettings" -}}
+{{- $keys := .Values.secret.keys -}}
+{{- $all := dict "REDIS_URL" $keys.redisUrl "SMSC_APIKEY" $keys.smscApikey "SMSC_LOGIN" $keys.smscLogin "SMSC_PASSWORD" $keys.smscPassword "CALLBACK_SECRETS" $keys.callbackSecrets "API_KEYS" $keys.apiKeys "KEY_PEPPER" $keys.keyPepper "KEY_PEPPER_OTHER" $keys.keyPepperOther "WEBHOOK_SECRETS" $keys.webhookSecrets -}}
+{{- $named := dict -}}
+{{- range $setting, $key := $all }}{{- if $key }}{{- $_ := set $named $setting $key }}{{- end }}{{- end -}}
+{{- toJson $named -}}
+{{- end }}
+
+{{- define "waitcall.env" -}}
+{{- range $setting, $key := fromJson (include "waitcall.secretSettings" .) }}
+- name: WAITCALL_{{ $setting }}_FILE
+  value: /run/waitcall/secrets/{{ $key }}
+{{- end }}
+{{- with .Values.secret.keys.certificateAuthorities }}
+- name: SSL_CERT_FILE
+  value: /run/waitcall/secrets/{{ . }}
+{{- end }}
+{{- $settings := .Values.settings }}
+{{- $plain := list
+  (list "SMSC_URLS" (ternary "http://127.0.0.1:8082/sys" (join "," $settings.smscUrls) .Values.simulator.enabled))
+  (list "SMSC_TIMEOUT_SECONDS" $settings.smscTimeoutSeconds)
+  (list "CALLBACK_HASH" $settings.callbackHash)
+  (list "POLICY" "/run/waitcall/policy/policy.toml")
+  (list "WINDOW_SECONDS" $settings.windowSeconds)
+  (list "INBOX_POLL_SECONDS" (ternary 0 $settings.inboxPollSeconds .Values.simulator.enabled))
+  (list "LOW_BALANCE" $settings.lowBalance)
+  (list "REDIS_MIN_REPLICAS" $settings.redisMinReplicas)
+  (list "TRUSTED_HOSTS" (join "," $settings.trustedHosts))
+  (list "TRUSTED_HOPS" $settings.trustedHops)
+  (list "WORKERS" $settings.workers)
+  (list "DRAIN_SECONDS" $settings.drainSeconds)
+  (list "LOG_LEVEL" $settings.logLevel)
+  (list "API_BIND" "0.0.0.0:8080")
+  (list "CALLBACK_BIND" "0.0.0.0:8081")
+  (list "OPS_BIND" "0.0.0.0:9090")
+  (list "WORKER_OPS_BIND" "0.0.0.0:9091")
+}}
+{{- range $plain }}
+- name: WAITCALL_{{ index . 0 }}
+  value: {{ index . 1 | toString | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "waitcall.volumeMounts" -}}
+- name: secrets
+  mountPath: /run/waitcall/secrets
+  readOnly: true
+- name: policy
+  mountPath: /run/waitcall/policy
+  readOnly: true
+- name: tmp
+  mountPath: /tmp
+{{- end }}
+
+{{- define "waitcall.volumes" -}}
+- name: secrets
+  secret:
+    secretName: {{ include "waitcall.secretName" . }}
+    defaultMode: 0440
+    items:
+      {{- range $setting, $key := fromJson (include "waitcall.secretSettings" .) }}
+      - {key: {{ $key }}, path: {{ $key }}}
+      {{- end }}
+      {{- with .Values.secret.keys.certificateAuthorities }}
+      - {key: {{ . }}, path: {{ . }}}
+      {{- end }}
+- name: policy
+  configMap:
+    name: {{ include "waitcall.policyConfigMap" . }}
+# Metrics of the processes in a pod live here.
+- name: tmp
+  emptyDir:
+    medium: Memory
+    sizeLimit: 64Mi
+{{- end }}
+
+{{/* Where pods go: a list of context, component and its values. */}}
+{{- define "waitcall.placement" -}}
+{{- $ := index . 0 -}}{{- $component := index . 1 -}}{{- $own := index . 2 -}}
+topologySpreadConstraints:
+  {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "waitcall.selector" (list $ $component) | nindent 8 }}
+  {{- end }}
+{{- with $own.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $own.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $own.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $own.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "waitcall.podMetadata" -}}
+{{- $ := index . 0 -}}{{- $component := index . 1 -}}{{- $own := index . 2 -}}{{- $port := index . 3 -}}
+labels:
+  {{- include "waitcall.labels" (list $ $component) | nindent 2 }}
+  {{- with $own.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+annotations:
+  kubectl.kubernetes.io/default-container: waitcall
+  {{- if not $.Values.policy.existingConfigMap }}
+  checksum/policy: {{ include "waitcall.policy" $ | sha256sum }}
+  {{- end }}
+  {{- if $.Values.metrics.annotations }}
+  prometheus.io/scrape: "true"
+  prometheus.io/port: {{ $port | quote }}
+  prometheus.io/path: /metrics
+  {{- end }}
+  {{- with $own.podAnnotations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{- define "waitcall.policy" -}}
+{{- default (.Files.Get "files/policy.toml") .Values.policy.text -}}
+{{- end }}
+
+{{/* From SIGTERM's grace: what gunicorn gives (30 s and the drain), the pause before, and five to end in. */}}
+{{- define "waitcall.serveGrace" -}}
+{{- add .Values.serve.preStopSeconds .Values.settings.drainSeconds 30 5 -}}
+{{- end }}
+
+{{- define "waitcall.fewestPods" -}}
+{{- ternary .Values.autoscaling.minReplicas .Values.serve.replicas .Values.autoscaling.enabled -}}
+{{- end }}
