@@ -88,6 +88,14 @@ chart-readme: install ## the table of values in the chart's README
 alerts-test: install ## each alert fires and is silent, by promtool
 	@$(BIN)/python -m pytest -q tests/chart/test_alerts.py
 
+.PHONY: board-test
+board-test: install ## a real Prometheus scrapes a running stack; every query of the board and the rules must find data
+	@$(BIN)/python -m pytest -q tests/chart/test_board.py
+
+.PHONY: board
+board: install ## the board's JSON, from development/board.py
+	@$(BIN)/python -m development.board
+
 .PHONY: security
 security: install ## bandit over the code; pip-audit over the locked dependencies, where its data can be reached
 	@$(BIN)/bandit -q -r service config

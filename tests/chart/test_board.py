@@ -1,0 +1,220 @@
+"""Every query of the board and of the rules, asked of a real Prometheus that scrapes a running stack."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from development.board import BOARD, ROWS, written
+from simulator.dialler import Handler
+from simulator.server import Options, Simulator
+from tests.end_to_end.conftest import SECRET, Service, answers, launch, launch_worker
+from tests.redis_servers import Server, free_port, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = ROOT / "helm/waitcall/rules/waitcall.yaml"
+WEBHOOK = "web/away=whsec_" + "QUFB" * 8
+POLICY = """
+dial_regions = ["RU"]
+[purposes.login]
+[purposes.signup]
+result_seconds = 1
+[purposes.reset]
+on_concurrent = "contest"
+[clients.web]
+purposes = ["login", "signup", "reset"]
+[clients.web.webhooks.away]
+url = "http://127.0.0.1:9/"
+allow_private = true
+[limits]
+number = ["2/10m"]
+ip = ["1/h record_only"]
+[conversion.country]
+mode = "record_only"
+floor = 1
+max_uncalled_share = 0.1
+"""
+
+
+def board_queries() -> list[str]:
+    panels = json.loads(BOARD.read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel.get("targets", [])]
+
+
+def rule_selectors() -> list[str]:
+    """What the rules look at: an alert that is silent has no result, so its parts are asked for."""
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    texts = [rule["expr"] for group in groups for rule in group["rules"]]
+    found = {each for text in texts for each in re.findall(r"waitcall[\w:]+(?:\{[^}]*\})?", text)}
+    return sorted(found)
+
+
+def test_the_board_is_the_written_one_and_has_its_seven_rows() -> None:
+    assert BOARD.read_text() == written(), "python -m development.board"
+    assert list(ROWS) == [
+        *("Funnel", "Conversion and time to call", "Provider", "Callbacks", "Abuse", "Callers", "Service")
+    ]
+    for panel in json.loads(written())["panels"]:
+        for link in panel.get("links", []):
+            assert (ROOT / link["url"]).is_file()
+
+
+class Prometheus:
+    def __init__(self, directory: Path, targets: list[str]) -> None:
+        self.port = free_port()
+        config = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "5s"},
+            "rule_files": [str(directory / "rules.yaml")],
+            "scrape_configs": [{"job_name": "waitcall", "static_configs": [{"targets": targets}]}],
+        }
+        # The rules' own interval is for production.
+        (directory / "rules.yaml").write_text(RULES.read_text().replace("interval: 30s", "interval: 5s"))
+        (directory / "prometheus.yaml").write_text(yaml.safe_dump(config))
+        self.process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={directory / 'prometheus.yaml'}",
+                f"--storage.tsdb.path={directory / 'data'}",
+                f"--web.listen-address=127.0.0.1:{self.port}",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(lambda: self.series("up") == len(targets), seconds=60)
+
+    def series(self, query: str) -> int:
+        """How many have a value that is a number."""
+        for name, value in {
+            "$__rate_interval": "2m",
+            "$client": ".*",
+            "$purpose": ".*",
+            "$region": ".*",
+        }.items():
+            query = query.replace(name, value)
+        url = f"http://127.0.0.1:{self.port}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+        with urllib.request.urlopen(url, timeout=10) as response:
+            result = json.load(response)["data"]["result"]
+        return sum(each["value"][1] != "NaN" for each in result)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class Day:
+    """A day in the life of a service, squeezed: whatever can be counted happens."""
+
+    def __init__(self, service: Service, simulator: Simulator, redis: Server) -> None:
+        self.service, self.simulator, self.redis = service, simulator, redis
+        self.numbers = iter(range(7999500_0000, 7999501_0000))
+
+    def begin(self, purpose: str = "login", number: int | None = None, **fields: Any) -> Any:
+        number = number or next(self.numbers)
+        return number, self.service.create(f"+{number}", purpose=purpose, **fields)
+
+    def pass_(self) -> None:
+        now = int(time.time())
+        number, made = self.begin(client_ip="192.0.2.1")
+        self.service.call(str(number), now)
+        self.service.call(str(number), now)
+        self.service.consume(made.json["id"])
+        self.service.consume(made.json["id"])
+        number, _ = self.begin("signup")
+        self.service.call(str(number), now)
+        number, made = self.begin()
+        self.service.ask("DELETE", f"{self.service.api}/v1/verifications/{made.json['id']}")
+        number, _ = self.begin("reset")
+        self.begin("reset", number, reference="another")
+        for _ in range(3):
+            _, made = self.begin(number=79995020000)
+            if made.status == 201:
+                self.service.ask("DELETE", f"{self.service.api}/v1/verifications/{made.json['id']}")
+        self.simulator.faults.load([{"kind": "status", "value": 500}] * 4, None)
+        self.begin()
+        self.simulator.faults.load([], None)
+        self.service.ask(
+            "GET", f"{self.service.callback}/callbacks/smsc?waitcall=1&phone=1&ts=1&sha1={'0' * 40}"
+        )
+        number, made = self.begin()
+        order = json.dumps({"cli": str(number), "did": made.json["call"]["number"], "lose": True}).encode()
+        request = urllib.request.Request(
+            f"{self.simulator.control_url}/dial", data=order, headers={"Content-Type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=10).close()
+        self.begin()
+        self.let_expire()
+
+    def let_expire(self) -> None:
+        """Whatever is pending without a call to come."""
+        with self.redis.client() as client:
+            for key in client.scan_iter("waitcall:*:v:*"):
+                document = json.loads(client.get(key))
+                if document["status"] in ("pending", "contested") and document["purpose"] != "login":
+                    document["expires_at"] -= 1000
+                    client.set(key, json.dumps(document, separators=(",", ":")), keepttl=True)
+            for part in range(8):
+                for member in client.zrange(f"waitcall:{{due-{part}}}:due", 0, -1):
+                    client.zadd(f"waitcall:{{due-{part}}}:due", {member: 0})
+
+    def lose_redis(self) -> None:
+        assert self.redis.process is not None
+        self.redis.process.send_signal(signal.SIGSTOP)
+        assert self.begin()[1].status == 503
+        self.redis.process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[tuple[Day, list[str]]]:
+    callback = free_port()
+    handler = Handler(f"http://127.0.0.1:{callback}/callbacks/smsc", SECRET)
+    redis = Server("valkey").start()
+    with Simulator(Options(handler, calm=True)) as simulator:
+        environ = {"WAITCALL_INBOX_POLL_SECONDS": "20", "WAITCALL_WEBHOOK_SECRETS": WEBHOOK}
+        service = launch(tmp_path, redis, simulator, environ, POLICY)
+        wait_for(lambda: answers(service, "readyz"))
+        worker = launch_worker(service, tmp_path)
+        yield (
+            Day(service, simulator, redis),
+            [service.ops.removeprefix("http://"), worker.ops.removeprefix("http://")],
+        )
+        worker.stop()
+        service.stop()
+    redis.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
+def test_every_query_finds_data(
+    stack: tuple[Day, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    day, targets = stack
+    prometheus = Prometheus(tmp_path, targets)
+    queries = [*board_queries(), *rule_selectors()]
+    found: dict[str, int] = {}
+
+    def all_found() -> bool:
+        day.pass_()
+        for query in queries:
+            if not found.get(query):
+                found[query] = prometheus.series(query)
+        return all(found.values())
+
+    try:
+        day.pass_()
+        day.lose_redis()
+        wait_for(all_found, seconds=150)
+    finally:
+        prometheus.close()
+        with capsys.disabled():
+            lines = [f"{count:>4}  {' '.join(query.split())}" for query, count in found.items()]
+            print("", *lines, sep="\n")  # noqa: T201  the table is for its reader
