@@ -17,11 +17,14 @@ from redis.crc import key_slot
 
 from service.adapters.redis.codec import UnknownSchema
 from service.adapters.redis.connection import Connection, connector
+from service.adapters.redis.durable import TooFewReplicas
 from service.adapters.redis.keys import Keys
 from service.adapters.redis.leadership import RedisLeadership, RedisProgress
+from service.adapters.redis.outbox import RedisOutbox
 from service.adapters.redis.script import Script
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.watcher import Watcher
+from service.application.announcement import Announcement, Delivery
 from service.application.audit import AuditEntry
 from service.application.explanation import Subject
 from service.application.ports import Answer, Begun, Claim, Stored
@@ -271,6 +274,10 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:
             assert term is not None
             assert RedisProgress(connection).save(term, RedisProgress(connection).load())
             RedisLeadership(connection).resign(term)
+            deliver_everything(RedisOutbox(connection, Keys(PEPPER)), clock())
+    ask_for_a_replica(url, record.id, clock())
+    with redis_world(url, peppers=(PEPPER, OTHER_PEPPER)) as world:
+        operator = operating(world, observer, clock, policy)
         for action in ListAction:
             operator.put(
                 "ops", action=action, kind=ListKind.NUMBER, subject=NUMBER.value, reason="x", expires_in=9
@@ -365,3 +372,29 @@ def flush(world: World) -> None:
     with world.client() as client:
         for key in all_keys(client):
             client.delete(key)
+
+
+def ask_for_a_replica(url: str, verification_id: str, now: datetime) -> None:
+    """There is none; that it may be asked for is what is tested."""
+    with redis_world(url, min_replicas=1) as world:
+        stored = world.store.get(verification_id)
+        assert stored is not None
+        with pytest.raises(StoreUnavailable) as unsafe:
+            world.store.confirm(stored, now)
+    assert isinstance(unsafe.value.__cause__, TooFewReplicas)
+
+
+def deliver_everything(outbox: RedisOutbox, now: datetime) -> None:
+    """Each step that a delivery can take, and each that an operator can."""
+    outbox.take("worker", 64)
+    for name in ("evt_1", "evt_2", "evt_3"):
+        outbox.announce(NUMBER.value, Announcement(name, (Delivery(name, "web/main", "{}", 1),), 60))
+    first, second, third = outbox.take("worker", 64)
+    outbox.arrived(first)
+    outbox.defer(second, second.delivery, now)
+    outbox.bury(third, third.delivery)
+    assert outbox.wake(now + timedelta(seconds=1)) == 1
+    assert outbox.backlog().dead == 1
+    (letter,) = outbox.dead()
+    assert outbox.replay(letter.event_id, "web/main")
+    assert len(outbox.take("worker", 64)) == 2
