@@ -96,6 +96,15 @@ board-test: install ## a real Prometheus scrapes a running stack; every query of
 board: install ## the board's JSON, from development/board.py
 	@$(BIN)/python -m development.board
 
+.PHONY: image
+image: ## the image and the simulator's, by buildah; BASE= and VERSION= say of what
+	@buildah build --build-arg BASE=$(or $(BASE),python:3.11-slim-bookworm) --build-arg VERSION=$(or $(VERSION),0.0.0) --build-arg REVISION=$$(git rev-parse HEAD) -t waitcall:$(or $(VERSION),0.0.0) .
+	@buildah build --target simulator --build-arg BASE=$(or $(BASE),python:3.11-slim-bookworm) -t waitcall-simulator:$(or $(VERSION),0.0.0) .
+
+.PHONY: image-test
+image-test: install ## build the image on a stand-in base and run it: buildah, podman, runc and debootstrap, as root
+	@$(BIN)/python -m pytest -q tests/image
+
 .PHONY: security
 security: install ## bandit over the code; pip-audit over the locked dependencies, where its data can be reached
 	@$(BIN)/bandit -q -r service config

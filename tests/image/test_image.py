@@ -1,0 +1,223 @@
+"""The image, built from the Dockerfile on a stand-in base and run: as nobody, on a read-only root, in its three roles.
+
+The stand-in is a debootstrapped Debian with Python, because no registry of images can be assumed.
+"""
+
+import itertools
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from simulator.dialler import Handler
+from simulator.server import Options, Simulator
+from tests.end_to_end.conftest import POLICY, ROOT, SECRET, Answered, Service, sound_settings
+from tests.redis_servers import Server, free_port, wait_for
+
+TOOLS = ("buildah", "podman", "runc", "debootstrap")
+MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
+IMAGE, STAND_IN = "localhost/waitcall:image-test", "localhost/waitcall-stand-in:image-test"
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="images are built as root"),
+]
+
+
+def said(*command: str) -> str:
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert ran.returncode == 0, f"{command}: {ran.stdout[-2000:]}{ran.stderr[-2000:]}"
+    return ran.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    base = tmp_path_factory.mktemp("stand-in")
+    said("debootstrap", "--variant=minbase", "--include=python3,python3-venv", "bookworm", str(base))
+    if AUTHORITIES.exists():
+        # Whom this machine trusts, the stand-in must trust: a mirror of packages may be its own.
+        (base / "etc/ssl/certs").mkdir(parents=True, exist_ok=True)
+        shutil.copy(AUTHORITIES, base / "etc/ssl/certs")
+        (base / "etc/pip.conf").write_text(f"[global]\ncert = {AUTHORITIES}\n")
+    archive = base.parent / "stand-in.tar"
+    said("tar", "-C", str(base), "-cf", str(archive), ".")
+    said("podman", "import", "--quiet", str(archive), STAND_IN)
+    archive.unlink()
+    shutil.rmtree(base, ignore_errors=True)
+    probe = subprocess.run(
+        run(STAND_IN, "true", options=("--rm",)), capture_output=True, text=True, check=False
+    )
+    if probe.returncode:
+        pytest.skip(f"no container can be started here: {probe.stderr.strip()[-200:]}")
+    said(
+        "buildah", "build", "--isolation", "chroot", "--build-arg", f"BASE={STAND_IN}", "-t", IMAGE, str(ROOT)
+    )
+    yield IMAGE
+    said("podman", "rmi", "--force", IMAGE, STAND_IN)
+
+
+def run(image: str, *words: str, options: tuple[str, ...] = ()) -> list[str]:
+    """Rootfs read-only, one tmpfs; the network is the machine's, where Redis and the simulator are."""
+    return [
+        *(
+            "podman",
+            "--runtime",
+            "runc",
+            "run",
+            "--network",
+            "host",
+            "--read-only",
+            "--tmpfs",
+            "/tmp:size=64m",
+        ),
+        *("--ulimit", "nofile=4096:4096", "--ulimit", "nproc=2048:2048", "--cap-drop", "all"),
+        *("--security-opt", "no-new-privileges", *options, image, *words),
+    ]
+
+
+class Container:
+    """A role of the image, running."""
+
+    def __init__(self, image: str, role: str, environ: dict[str, str], policy: Path) -> None:
+        self.name = f"waitcall-test-{role}-{os.getpid()}"
+        told = [word for name, value in environ.items() for word in ("--env", f"{name}={value}")]
+        options = ("--detach", "--name", self.name, "--volume", f"{policy}:/run/policy.toml:ro", *told)
+        said(*run(image, role, options=options))
+
+    def sh(self, line: str) -> subprocess.CompletedProcess[str]:
+        command = ["podman", "--runtime", "runc", "exec", self.name, "sh", "-c", line]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def terminate(self) -> None:
+        said("podman", "--runtime", "runc", "kill", "--signal", "TERM", self.name)
+
+    def ended(self) -> str:
+        return said("podman", "--runtime", "runc", "wait", self.name)
+
+    def remove(self) -> None:
+        said("podman", "--runtime", "runc", "rm", "--force", self.name)
+
+
+class Running:
+    """The service and the worker of one image."""
+
+    def __init__(self, image: str, directory: Path) -> None:
+        callback = free_port()
+        handler = Handler(f"http://127.0.0.1:{callback}/callbacks/smsc", SECRET)
+        self.redis = Server("valkey").start()
+        self.simulator = Simulator(Options(handler, calm=True))
+        policy = directory / "policy.toml"
+        policy.write_text(POLICY)
+        policy.chmod(0o444)
+        api, ops, worker = free_port(), free_port(), free_port()
+        settings = sound_settings(directory, self.redis.url, self.simulator.base_url) | {
+            "WAITCALL_POLICY": "/run/policy.toml",
+            "WAITCALL_API_BIND": f"127.0.0.1:{api}",
+            "WAITCALL_CALLBACK_BIND": f"127.0.0.1:{callback}",
+            "WAITCALL_OPS_BIND": f"127.0.0.1:{ops}",
+            "WAITCALL_WORKER_OPS_BIND": f"127.0.0.1:{worker}",
+            "WAITCALL_DRAIN_SECONDS": "3",
+        }
+        environ = {name: value for name, value in settings.items() if name.startswith("WAITCALL_")}
+        self.serve = Container(image, "serve", environ, policy)
+        self.worker = Container(image, "worker", environ, policy)
+        urls = [f"http://127.0.0.1:{port}" for port in (api, callback, ops)]
+        self.service = Service(None, directory / "none", *urls)  # type: ignore[arg-type]  # podman has the process
+        self.worker_ops = f"http://127.0.0.1:{worker}"
+        wait_for(self.ready, seconds=60)
+
+    def ready(self) -> bool:
+        return self.service.ask("GET", f"{self.service.ops}/readyz", timeout=2).status == 200
+
+    def close(self) -> None:
+        self.serve.remove()
+        self.worker.remove()
+        self.simulator.close()
+        self.redis.close()
+
+
+@pytest.fixture
+def running(image: str, tmp_path: Path) -> Iterator[Running]:
+    tmp_path.chmod(0o755)
+    started = Running(image, tmp_path)
+    yield started
+    started.close()
+
+
+def test_it_holds_what_runs_and_nothing_to_build_with(image: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for module in ("simulator", "tests", "development", "pip", "setuptools"):
+        missing = f"import importlib.util as u, sys; sys.exit(u.find_spec('{module}') is not None)"
+        said(*run(image, "-c", missing, options=("--rm", "--entrypoint", "/opt/waitcall/bin/python")))
+    said(*run(image, "-c", "! command -v gcc", options=("--rm", "--entrypoint", "/bin/sh")))
+    inspected = "{{.Size}} {{.User}} {{.Config.StopSignal}} {{.Config.Labels}}"
+    told = said("podman", "image", "inspect", "--format", inspected, image)
+    size, user, stop, labels = told.split(" ", 3)
+    base = int(said("podman", "image", "inspect", "--format", "{{.Size}}", STAND_IN))
+    assert (user, stop) == ("10001:10001", "SIGTERM")
+    assert "org.opencontainers.image.version" in labels
+    with capsys.disabled():
+        print(f"\nimage: {int(size) / 1e6:.0f} MB, of which the stand-in base {base / 1e6:.0f} MB")  # noqa: T201
+
+
+def test_it_serves_as_nobody_on_a_read_only_root(running: Running) -> None:
+    service = running.service
+    made = service.create()
+    assert made.status == 201
+    service.call("79991234567", int(time.time()))
+    assert service.read(made.json["id"], wait=5).json["status"] == "verified"
+    assert service.consume(made.json["id"]).status == 200
+    assert running.serve.sh("id -u").stdout.strip() == "10001"
+    # podman itself mounts /var/tmp.
+    for path in ("/app", "/opt/waitcall", "/etc", "/run", "/usr", "/var/lib", "/home"):
+        assert running.serve.sh(f"touch {path}/x").returncode != 0, path
+    assert running.serve.sh("touch /tmp/x").returncode == 0
+    assert running.serve.sh("grep CapEff /proc/1/status").stdout.split()[1].strip("0") == ""
+    assert b"waitcall_leader_fence" in service.ask("GET", f"{running.worker_ops}/metrics").body
+    assert running.serve.sh("waitcall check").stdout == "The settings are sound.\n"
+    running.worker.terminate()
+    assert running.worker.ended() == "0"
+
+
+def test_sigterm_under_load_drops_no_request(running: Running) -> None:
+    """A balancer that looks at /readyz every tenth of a second, and callers behind it."""
+    answers: Counter[str] = Counter()
+    routable, ended = threading.Event(), threading.Event()
+    routable.set()
+    numbers = itertools.count(79991240000)
+
+    def look() -> None:
+        while not ended.wait(0.1):
+            try:
+                ready = running.ready()
+            except OSError:
+                ready = False
+            if not ready:
+                routable.clear()
+
+    def ask() -> None:
+        while not ended.is_set() and routable.is_set():
+            try:
+                made: Answered = running.service.create(f"+{next(numbers)}")
+                answers[str(made.status)] += 1
+                answers[str(running.service.read(made.json["id"], wait=1).status)] += 1
+            except Exception as error:  # noqa: BLE001  whatever it is, it is a dropped request
+                answers[repr(error)] += 1
+
+    threads = [threading.Thread(target=look), *(threading.Thread(target=ask) for _ in range(16))]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: answers["201"] > 50, seconds=60)
+    running.serve.terminate()
+    assert running.serve.ended() == "0"
+    ended.set()
+    for thread in threads:
+        thread.join(30)
+    assert not routable.is_set()
+    assert {*answers} == {"201", "200"}, answers
