@@ -101,6 +101,10 @@ image: ## the image and the simulator's, by buildah; BASE= and VERSION= say of w
 	@buildah build --build-arg BASE=$(or $(BASE),python:3.11-slim-bookworm) --build-arg VERSION=$(or $(VERSION),0.0.0) --build-arg REVISION=$$(git rev-parse HEAD) -t waitcall:$(or $(VERSION),0.0.0) .
 	@buildah build --target simulator --build-arg BASE=$(or $(BASE),python:3.11-slim-bookworm) -t waitcall-simulator:$(or $(VERSION),0.0.0) .
 
+.PHONY: compose-env
+compose-env: ## fresh secrets for compose.yaml, in .env
+	@$(PYTHON) -m development.compose_env
+
 .PHONY: image-test
 image-test: install ## build the image on a stand-in base and run it: buildah, podman, runc and debootstrap, as root
 	@$(BIN)/python -m pytest -q tests/image

@@ -1,0 +1,33 @@
+"""``python -m development.compose_env``: fresh secrets for compose.yaml, in .env; the key of the client ``web`` is printed."""
+
+import hashlib
+import secrets
+import sys
+from pathlib import Path
+
+ENV = Path(__file__).resolve().parent.parent / ".env"
+
+
+def environment(key: str) -> dict[str, str]:
+    """What compose.yaml asks for."""
+    return {
+        "SMSC_APIKEY": secrets.token_hex(16),
+        "CALLBACK_SECRET": secrets.token_hex(16),
+        "KEY_PEPPER": secrets.token_hex(32),
+        "API_KEYS": f"web={hashlib.sha256(key.encode()).hexdigest()}",
+    }
+
+
+def main() -> None:
+    """Write .env, unless it is there: what runs was started with it."""
+    if ENV.exists():
+        sys.exit(".env is there already; remove it for new secrets.")
+    key = secrets.token_urlsafe(24)
+    lines = [f"{name}={value}" for name, value in environment(key).items()]
+    ENV.touch(mode=0o600)
+    ENV.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    sys.stdout.write(f"Authorization: Bearer {key}\n")
+
+
+if __name__ == "__main__":
+    main()
