@@ -6,8 +6,10 @@ FROM ${BASE} AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 SOURCE_DATE_EPOCH=0
 RUN python3 -m venv /opt/waitcall
-COPY requirements.txt requirements-build.txt ./
-RUN /opt/waitcall/bin/pip install --quiet --no-compile --require-hashes -r requirements.txt -r requirements-build.txt
+# --build-arg REQUIREMENTS=requirements-tracing.txt adds OpenTelemetry.
+ARG REQUIREMENTS=requirements.txt
+COPY requirements.txt requirements-tracing.txt requirements-build.txt ./
+RUN /opt/waitcall/bin/pip install --quiet --no-compile --require-hashes -r ${REQUIREMENTS} -r requirements-build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY service ./service
 RUN /opt/waitcall/bin/pip install --quiet --no-compile --no-deps --no-build-isolation . \

@@ -34,6 +34,7 @@ from service.adapters.telemetry.audit import LoggedAuditLog
 from service.adapters.telemetry.logging import logging_config
 from service.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
 from service.adapters.telemetry.observer import BalanceTeller, DeliveryTeller, LoggingObserver
+from service.adapters.telemetry.spans import spans
 from service.adapters.webhook.sender import WebhookSender
 from service.application.admission import Admission
 from service.application.announcement import Announcer
@@ -79,11 +80,12 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     """The whole service as one WSGI callable. Connects to nothing yet."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = _Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
+    trace = spans(settings.tracing, __version__)
     use_cases = Verifications(
         store=core.store,
         admission=core.admission,
         conversions=core.conversions,
-        provider=_provider(settings, metrics),
+        provider=trace.traced(_provider(settings, metrics)),
         observer=core.observer,
         clock=clock,
         policy=settings.policy,
@@ -94,14 +96,9 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
     sweeper = Sweeper(Sweep(core.store, core.observer, clock).run)
     expose = partial(exposition, metrics.registry, multiprocess_dir)
-    surface = partial(
-        create_surface,
-        keys=ApiKeys(
-            settings.api_keys, {name: client.scopes for name, client in settings.policy.clients.items()}
-        ),
-        observer=core.observer,
-        metrics=metrics,
-    )
+    scopes = {name: client.scopes for name, client in settings.policy.clients.items()}
+    keys = ApiKeys(settings.api_keys, scopes)
+    surface = partial(create_surface, keys=keys, observer=core.observer, metrics=metrics)
     outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
     api = [
         verifications.blueprint(use_cases, RedisIdempotencyStore(core.connection, core.keys), clock),
@@ -109,17 +106,18 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
         openapi.blueprint(__version__),
     ]
     handler = [callbacks.blueprint(calls, decoder, core.observer)]
-    readiness = Readiness(core.store)
-    ops = [operations.blueprint(readiness, expose, CONTENT_TYPE, __version__)]
+    public = outer("callback", handler, max_body_bytes=CALLBACK_BODY_BYTES)
+    ready = Readiness(core.store)
+    ops = [operations.blueprint(ready, expose, CONTENT_TYPE, __version__)]
     return Surfaces(
         {
-            _port(settings.api_bind): outer("api", api, max_body_bytes=API_BODY_BYTES),
-            _port(settings.callback_bind): outer("callback", handler, max_body_bytes=CALLBACK_BODY_BYTES),
+            _port(settings.api_bind): trace.watch(outer("api", api, max_body_bytes=API_BODY_BYTES)),
+            _port(settings.callback_bind): trace.watch(public),
             # Probes and scrapes name the pod, not the service.
             _port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES),
         },
         start=sweeper.start,
-        stop=partial(_stop, core.watcher, sweeper, readiness, settings.drain_seconds),
+        stop=partial(_stop, core.watcher, sweeper, ready, settings.drain_seconds),
         metrics=metrics,
         public_ports=frozenset({_port(settings.callback_bind)}),
     )

@@ -4,6 +4,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from service.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS
@@ -52,6 +53,14 @@ def one_of(words: tuple[str, ...]) -> Callable[[str], str]:
         return text.lower()
 
     return read
+
+
+def tracing(text: str) -> str:
+    """``off``, or ``otlp`` where its packages are installed."""
+    word = one_of(("off", "otlp"))(text)
+    if word == "otlp" and find_spec("opentelemetry") is None:
+        raise ValueError("Needs the packages of waitcall[tracing].")
+    return word
 
 
 def whole(text: str, lowest: int, highest: int) -> int:

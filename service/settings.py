@@ -47,6 +47,7 @@ NAMES = (
     "TRUSTED_HOPS",
     "WORKERS",
     "LOG_LEVEL",
+    "TRACING",
 )
 _SECRETS = ("SMSC_PASSWORD", "SMSC_APIKEY", "CALLBACK_SECRETS", "KEY_PEPPER", "KEY_PEPPER_OTHER")
 
@@ -89,6 +90,7 @@ class Settings:
     trusted_hops: int
     workers: int
     log_level: str
+    tracing: str
 
 
 def load_settings(environ: Mapping[str, str], *, development: bool = False) -> Settings:
@@ -154,6 +156,7 @@ class _Reader:
             "trusted_hops": self._get("TRUSTED_HOPS", setting_values.hops, "0"),
             "workers": self._get("WORKERS", setting_values.workers, str(len(os.sched_getaffinity(0)))),
             "log_level": self._get("LOG_LEVEL", setting_values.one_of(LOG_LEVELS), "info"),
+            "tracing": self._get("TRACING", setting_values.tracing, "off"),
         }
         self._check_together(values)
         if self._mistakes:

@@ -4,3 +4,6 @@ from contextvars import ContextVar
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Of the request that this thread is answering; echoed to its caller."""
+
+trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
+"""Of the trace that this request belongs to, 32 hex digits, where requests are traced."""

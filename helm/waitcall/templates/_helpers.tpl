@@ -104,6 +104,7 @@ capabilities:
   (list "WORKERS" $settings.workers)
   (list "DRAIN_SECONDS" $settings.drainSeconds)
   (list "LOG_LEVEL" $settings.logLevel)
+  (list "TRACING" $settings.tracing)
   (list "API_BIND" "0.0.0.0:8080")
   (list "CALLBACK_BIND" "0.0.0.0:8081")
   (list "OPS_BIND" "0.0.0.0:9090")

@@ -5,13 +5,13 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-from service.application.context import request_id
+from service.application.context import request_id, trace_id
 
 # Any run of digits long enough for a number, and any number written with spaces or hyphens. Greedy on
 # purpose: a masked counter costs nothing, an unmasked number cannot be taken back.
 _DIGITS = re.compile(r"[0-9]{7,}")
 _WRITTEN = re.compile(r"(?:\+|%2[Bb])[0-9](?:[ ().\-]|%20)*(?:[0-9](?:[ ().\-]|%20)*){5,}")
-_OWN_FIELDS = frozenset({"time", "level", "logger", "request_id"})
+_OWN_FIELDS = frozenset({"time", "level", "logger", "request_id", "trace_id"})
 
 
 def masked(text: str) -> str:
@@ -37,6 +37,9 @@ class MaskingJsonFormatter(JsonFormatter):
         current = request_id.get()
         if current is not None:
             log_data.setdefault("request_id", current)
+        traced = trace_id.get()
+        if traced is not None:
+            log_data.setdefault("trace_id", traced)
         return {name: value if name == "time" else _clean(value) for name, value in log_data.items()}
 
 

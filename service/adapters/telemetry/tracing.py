@@ -1,0 +1,110 @@
+"""Spans by OpenTelemetry, where they are asked for: one for each request of a caller or the provider, one for each order.
+
+No span holds a path, a query or a body: an id, a number or a signature may be in any of them.
+"""
+
+from contextvars import Token
+from typing import Any
+
+from flask import Flask, Response, g, request
+from opentelemetry import context as spans
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.trace import SpanKind, StatusCode, format_trace_id, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from service.application.context import trace_id
+from service.application.ports import CallProvider
+from service.domain.numbers import E164
+
+_NAMES = {
+    ("POST", "/v1/verifications"): "verification.create",
+    ("GET", "/v1/verifications/<verification_id>"): "verification.read",
+    ("POST", "/v1/verifications/<verification_id>/consume"): "verification.consume",
+    ("DELETE", "/v1/verifications/<verification_id>"): "verification.cancel",
+    ("GET", "/callbacks/smsc"): "callback",
+    ("POST", "/callbacks/smsc"): "callback",
+}
+_FAILURE = 500
+
+
+class Tracing:
+    """Where to: the standard variables ``OTEL_EXPORTER_OTLP_…``; how many: ``OTEL_TRACES_SAMPLER``."""
+
+    def __init__(self, version: str, exporter: SpanExporter | None = None) -> None:
+        resource = Resource.create({"service.name": "waitcall", "service.version": version})
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=True)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
+        self._tracer = self._provider.get_tracer("waitcall", version)
+
+    def watch(self, app: Flask) -> Flask:
+        """The app, with a span for each request that finds a route, from before anything else until the answer is made."""
+        app.before_request_funcs.setdefault(None, []).insert(0, self._begin)
+        app.after_request(self._answered)
+        app.teardown_request(self._end)
+        return app
+
+    def traced(self, provider: CallProvider) -> CallProvider:
+        """The provider, with a span for each order."""
+        return _TracedProvider(provider, self._tracer)
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._provider.shutdown()
+
+    def _begin(self) -> None:
+        route = request.url_rule.rule if request.url_rule else None
+        if route is None:
+            return
+        span = self._tracer.start_span(
+            _NAMES.get((request.method, route), f"{request.method} {route}"),
+            context=TraceContextTextMapPropagator().extract(request.headers),
+            kind=SpanKind.SERVER,
+            attributes={"http.request.method": request.method, "http.route": route},
+        )
+        g.span = span
+        g.span_tokens = (
+            spans.attach(set_span_in_context(span)),
+            trace_id.set(format_trace_id(span.get_span_context().trace_id)),
+        )
+
+    def _answered(self, response: Response) -> Response:
+        span = g.get("span")
+        if span is not None:
+            span.set_attribute("http.response.status_code", response.status_code)
+            if g.get("code"):
+                span.set_attribute("waitcall.code", g.code)
+            if response.status_code >= _FAILURE:
+                span.set_status(StatusCode.ERROR)
+        return response
+
+    def _end(self, _: BaseException | None) -> None:
+        span = g.pop("span", None)
+        if span is None:
+            return
+        attached: tuple[Token[Any], Token[str | None]] = g.pop("span_tokens")
+        spans.detach(attached[0])
+        trace_id.reset(attached[1])
+        span.end()
+
+
+class _TracedProvider:
+    def __init__(self, provider: CallProvider, tracer: Any) -> None:
+        self._provider = provider
+        self._tracer = tracer
+
+    def order(self, subscriber: E164) -> E164:
+        """As the provider's. A failure is named, its message is not: only its class."""
+        span = self._tracer.start_span("provider.order", kind=SpanKind.CLIENT)
+        token = spans.attach(set_span_in_context(span))
+        try:
+            return self._provider.order(subscriber)
+        except Exception as error:
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(StatusCode.ERROR)
+            raise
+        finally:
+            spans.detach(token)
+            span.end()
