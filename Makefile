@@ -80,6 +80,11 @@ chart-tools: $(CHART_STAMP) ## Helm and the schemas of Kubernetes, for the chart
 chart-test: chart-tools ## lint and render the chart, validate it against three versions of Kubernetes, refuse misspelt values
 	@$(BIN)/python -m pytest -q tests/chart/test_chart.py
 
+.PHONY: apply-test
+apply-test: chart-tools ## apply every rendering to a kube-apiserver, which Go builds first (10 minutes; etcd needed)
+	@[ -x .venv/kube-apiserver ] || (cd development/apiserver && go build -ldflags="-s -w" -o ../../.venv/kube-apiserver .)
+	@$(BIN)/python -m pytest -q tests/chart/test_apply.py
+
 .PHONY: chart-readme
 chart-readme: install ## the table of values in the chart's README
 	@$(BIN)/python -m development.chart_readme
