@@ -1,0 +1,67 @@
+"""How often each request talks to Redis, under the shipped policy: a regression shows as a number, not as a second."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.connection import AbstractConnection
+
+from tests.integration.conftest import Running
+
+SHIPPED = (Path(__file__).resolve().parents[2] / "config/policy.toml").read_text()
+POLICY = SHIPPED.replace("[clients.operator]", "[clients.ops]") + '\n[clients.app]\npurposes = ["login"]\n'
+HOOK = '\n[clients.web.webhooks.main]\nurl = "https://login.example.org/hook"\n'
+SECRET = {"WAITCALL_WEBHOOK_SECRETS": "web/main=whsec_" + "QUFB" * 8}
+EXPECTED = {"create": 17, "pending": 1, "call": 7, "verified": 1, "consume": 5}
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each time that something was written to Redis: a command, or a pipeline."""
+    written: list[int] = []
+    send: Callable[..., Any] = AbstractConnection.send_packed_command
+
+    def counted(connection: AbstractConnection, *args: Any, **options: Any) -> Any:
+        written.append(1)
+        return send(connection, *args, **options)
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
+    return written
+
+
+def journey(running: Running, sent: list[int], number: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+
+    @contextmanager
+    def counting(name: str) -> Iterator[None]:
+        before = len(sent)
+        yield
+        counts[name] = len(sent) - before
+
+    asked = {"phone_number": number, "purpose": "login", "reference": "flow", "client_ip": "192.0.2.1"}
+    with counting("create"):
+        made = running.post("/v1/verifications", asked, Idempotency_Key=str(uuid.uuid4())).get_json()
+    url = f"/v1/verifications/{made['id']}"
+    with counting("pending"):
+        assert running.get(url).get_json()["status"] == "pending"
+    with counting("call"):
+        assert running.call(number.lstrip("+")).status_code == 200
+    with counting("verified"):
+        assert running.get(url).get_json()["status"] == "verified"
+    with counting("consume"):
+        proof = {"purpose": "login", "reference": "flow"}
+        assert running.post(f"{url}/consume", proof, Idempotency_Key=str(uuid.uuid4())).status_code == 200
+    return counts
+
+
+@pytest.mark.parametrize("hooked", [False, True], ids=["without webhooks", "with webhooks"])
+def test_each_request_makes_so_many_round_trips(
+    starting: Callable[..., Running], sent: list[int], hooked: bool
+) -> None:
+    running = starting(POLICY + HOOK, **SECRET) if hooked else starting(POLICY)
+    # Connections are opened and scripts are loaded by the first.
+    journey(running, sent, "+79991230001")
+    assert journey(running, sent, "+79991230002") == EXPECTED
