@@ -48,7 +48,12 @@ class HeldToThePage:
 def holds(config: pytest.Config) -> bool:
     """Whether this run is one of everything."""
     whole = not config.args or config.args == config.getini("testpaths")
-    picked = config.option.keyword or config.option.markexpr or config.option.collectonly or config.option.lf
+    picked = (
+        config.option.keyword
+        or config.option.markexpr
+        or config.option.collectonly
+        or getattr(config.option, "lf", False)
+    )
     return whole and not picked
 
 

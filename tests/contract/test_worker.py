@@ -8,10 +8,11 @@ import pytest
 from service.adapters.redis.leadership import RedisLeadership, RedisProgress
 from service.application.inbox import PAGE, InboxRecord, Progress, Reconciliation
 from service.application.leadership import Term
+from service.application.ports import Claim
 from service.application.sweep import Sweep
 from service.application.verifications import Start
 from service.domain.call import InboundCall, Kind, Outcome
-from service.domain.errors import ProviderUnavailable
+from service.domain.errors import ProviderUnavailable, StoreUnavailable
 from service.domain.numbers import E164, may_be_dialled
 from service.domain.policy import Purpose
 from service.domain.status import Reason, Status
@@ -225,6 +226,26 @@ def test_a_record_that_breaks_does_not_hold_up_the_others(net: Net, monkeypatch:
         net.poll()
     assert net.status(verification) is Status.VERIFIED
     assert net.poll() == 0
+
+
+def test_a_call_that_an_outage_kept_from_being_used_comes_again(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net.reconciliation.run(TERM)
+    verification = net.start()
+    net.clock.advance(10)
+    net.inbox.rings(net.clock())
+    claim = net.world.store.claim
+
+    def away(*_: object) -> Claim:
+        raise StoreUnavailable
+
+    monkeypatch.setattr(net.world.store, "claim", away)
+    with pytest.raises(StoreUnavailable):
+        net.poll(15)
+    monkeypatch.setattr(net.world.store, "claim", claim)
+    net.poll()
+    assert net.status(verification) is Status.VERIFIED
 
 
 @pytest.mark.parametrize(
