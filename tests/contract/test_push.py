@@ -359,6 +359,10 @@ def test_ids_are_the_records_and_the_types_own() -> None:
     assert verified.id == again.id != last.id
     assert again.type.status == "verified"
     assert again.reason == "call_matched"
+    # When it is told does not matter: one that nobody announced at once is announced later.
+    canceled = pending().cancel(NOW)
+    (now,), (later,) = events_of(canceled, NOW), events_of(canceled, NOW + seconds(900))
+    assert now.id == later.id
 
 
 def test_delays_double_up_to_an_hour() -> None:
