@@ -368,6 +368,21 @@ def test_an_order_whose_reservation_was_forgotten_fails_as_orders_do(real_world:
         verifications.start("web", Start(NUMBER.value, "login", "flow"))
 
 
+def test_a_rival_that_a_fail_over_forgot_refuses_nobody(
+    real_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), FakeClock())
+    verifications.start("web", Start(NUMBER.value, "contested_login", "flow"))
+    replace_record = real_world.store.replace
+
+    def forgotten(*_: object, **__: object) -> None:
+        flush(real_world)
+        monkeypatch.setattr(real_world.store, "replace", replace_record)
+
+    monkeypatch.setattr(real_world.store, "replace", forgotten)
+    assert verifications.start("web", Start(NUMBER.value, "contested_login", "another")).created
+
+
 def flush(world: World) -> None:
     with world.client() as client:
         for key in all_keys(client):
