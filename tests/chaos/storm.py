@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Event, Thread
 from time import time
 
+from service.adapters.redis.leadership import RedisProgress
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from tests.chaos.crowd import Journey, Phone, Replicas, Square, Unproven, crowd
@@ -22,6 +23,7 @@ from tests.chaos.tally import Tally, tally
 from tests.chaos.topologies import Cluster, Sentinel, Single, Topology
 from tests.end_to_end.conftest import KEY, SECRET, Service, Working, answers, launch, launch_worker
 from tests.redis_servers import free_port, wait_for
+from tests.worlds import redis_connection
 
 POLL_SECONDS = 20
 THREADS = 48
@@ -75,7 +77,8 @@ def storm(run: Run) -> Report:
         square = stack.enter_context(Square(THREADS))
         journeys = [Journey(each, replicas, phone, square.enter) for each in crowd(run.count, 0, dice)]
         # The first poll of a new installation proves nothing (ADR 0017); it comes before its first call.
-        wait_for(lambda: read_inbox(simulator) or not run.reconciliation)
+        if run.reconciliation:
+            _wait_for_the_first_poll(topology)
         mischief.start()
         for position, journey in enumerate(journeys):
             square.enter(journey, after=position / run.per_second)
@@ -109,8 +112,9 @@ def storm(run: Run) -> Report:
     )
 
 
-def read_inbox(simulator: Simulator) -> bool:
-    return any(each.get("endpoint") == "get_answers" for each in list(simulator.exchange.ledger))
+def _wait_for_the_first_poll(topology: Topology) -> None:
+    with redis_connection(topology.url) as connection:
+        wait_for(lambda: RedisProgress(connection).load().read_at is not None, seconds=60)
 
 
 def _topology(name: str, dice: random.Random) -> Topology:
