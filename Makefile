@@ -129,6 +129,10 @@ check: lint types imports security chart-tools test ## everything that CI runs
 bench-isolation: install ## reads and callbacks while the provider holds 100 creates, against idle (3 minutes)
 	@$(BIN)/python -m benchmarks.isolation
 
+.PHONY: bench-ratios
+bench-ratios: install ## each request against a floor of the same stack: throughput and CPU time (2 minutes)
+	@$(BIN)/python -m benchmarks.ratios
+
 .PHONY: lock
 lock: install ## resolve the dependencies anew, with hashes and without addresses
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.txt

@@ -103,7 +103,7 @@ def main() -> None:
         results[f"{name} p99 ratio"] = round(
             results[f"{name} held"]["p99"] / results[f"{name} idle"]["p99"], 2
         )
-    json.dump(_machine() | {"rate": RATE, "held": HELD, "milliseconds": results}, sys.stdout, indent=2)
+    json.dump(machine() | {"rate": RATE, "held": HELD, "milliseconds": results}, sys.stdout, indent=2)
     print()
 
 
@@ -156,7 +156,8 @@ def _ledger(stack: Stack) -> list[Any]:
     return entries
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What the figures were made on."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],
         cwd=ROOT,

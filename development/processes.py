@@ -46,6 +46,10 @@ class Processes:
         self._running.append((name, process))
         return process
 
+    def pid(self, name: str) -> int:
+        """Of a running process."""
+        return dict(self._running)[name].pid
+
     def wait_until(self, name: str, ready: Callable[[], bool], seconds: float = 30) -> None:
         """Wait for a process to be ready.
 

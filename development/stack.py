@@ -86,7 +86,7 @@ class Stack:
         self.processes.wait_until("valkey", redis_socket.exists)
         self.processes.start("simulator", self._simulator_command())
         self.processes.wait_until("simulator", lambda: answers(f"{self.control}/ledger"))
-        environ = self._service_environ(redis_socket)
+        environ = self.environ_of_service()
         gunicorn = str(Path(sys.executable).with_name("gunicorn"))
         self.processes.start(
             "service",
@@ -105,7 +105,9 @@ class Stack:
             *("--control-port", str(self.ports.control)),
         ]
 
-    def _service_environ(self, redis_socket: Path) -> dict[str, str]:
+    def environ_of_service(self) -> dict[str, str]:
+        """What the service and the worker are started with."""
+        redis_socket = self.directory / "valkey.sock"
         # Settings of the caller's shell must not leak into the stack.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WAITCALL_")}
         inherited.pop("PROMETHEUS_MULTIPROC_DIR", None)

@@ -21,20 +21,12 @@ from tests.chaos.crowd import Journey, Phone, Replicas, Square, Unproven, crowd
 from tests.chaos.mischief import Mischief, forge
 from tests.chaos.tally import Tally, tally
 from tests.chaos.topologies import Cluster, Sentinel, Single, Topology
-from tests.end_to_end.conftest import KEY, SECRET, Service, Working, answers, launch, launch_worker
+from tests.end_to_end.conftest import KEY, POLICY, SECRET, Service, Working, answers, launch, launch_worker
 from tests.redis_servers import free_port, wait_for
 from tests.worlds import redis_connection
 
 POLL_SECONDS = 20
 THREADS = 48
-POLICY = """
-dial_regions = ["RU"]
-[purposes.login]
-[clients.web]
-purposes = ["login"]
-[limits]
-number = []
-"""
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,65 @@ class Single:
         self._server.start()
 
 
-class Sentinel:
+class _Replicated:
+    """Masters with a replica each, and something that promotes a replica whose master is gone."""
+
+    min_replicas = 1
+    forced: str
+    """What its own fail-over is called."""
+
+    def accidents(self) -> dict[str, Accident]:
+        return {
+            "Redis master killed": self._kill,
+            "Redis master paused until after the fail-over": self._pause,
+            self.forced: self._fail_over,
+        }
+
+    def _kill(self) -> None:
+        master, replica = self._pair()
+        master.stop()
+        self._promoted(replica)
+        self._start_again(master, replica)
+        self._whole(replica, master)
+
+    def _pause(self) -> None:
+        master, replica = self._pair()
+        pause(master)
+        self._promoted(replica)
+        sleep(1)
+        resume(master)
+        self._whole(replica, master)
+
+    def _fail_over(self) -> None:
+        master, replica = self._pair()
+        self._force(replica)
+        self._promoted(replica)
+        self._whole(replica, master)
+
+    def _pair(self) -> tuple[Server, Server]:
+        """A master and its replica, as it is now."""
+        raise NotImplementedError
+
+    def _promoted(self, server: Server) -> None:
+        """Wait until it has taken its master's place."""
+        raise NotImplementedError
+
+    def _start_again(self, master: Server, replica: Server) -> None:
+        raise NotImplementedError
+
+    def _force(self, replica: Server) -> None:
+        raise NotImplementedError
+
+    def _whole(self, master: Server, replica: Server) -> None:
+        """Wait until both hold the same, and everybody knows who is who."""
+        raise NotImplementedError
+
+
+class Sentinel(_Replicated):
     """A master with a replica, and a sentinel."""
 
     name = "Sentinel, one replica"
-    min_replicas = 1
+    forced = "SENTINEL FAILOVER"
 
     def __init__(self) -> None:
         self._servers = ReplicatedSentinel("valkey", down_after_ms=2000)
@@ -73,41 +127,10 @@ class Sentinel:
     def url(self) -> str:
         return self._servers.url
 
-    def accidents(self) -> dict[str, Accident]:
-        return {
-            "Redis master killed": self._kill,
-            "Redis master paused until after the fail-over": self._pause,
-            "SENTINEL FAILOVER": self._fail_over,
-        }
-
     def close(self) -> None:
-        for server in self._pair():
+        for server in (self._servers.master, self._servers.replica):
             resume(server)
         self._servers.close()
-
-    def _kill(self) -> None:
-        master, replica = self._pair()
-        master.stop()
-        self._promoted(replica)
-        # Nobody may start it as an empty master: it comes back as a replica of the one that has the data.
-        restarted(master, "--replicaof", f"127.0.0.1 {replica.port}")
-        self._whole()
-
-    def _pause(self) -> None:
-        master, replica = self._pair()
-        pause(master)
-        self._promoted(replica)
-        sleep(1)
-        resume(master)
-        self._whole()
-
-    def _fail_over(self) -> None:
-        _, replica = self._pair()
-        with Redis(port=self._servers.sentinel.port) as sentinel:
-            # Refused as long as it has not heard of the replica lately.
-            wait_for(lambda: sentinel.execute_command("SENTINEL FAILOVER mymaster"), seconds=PATIENCE_SECONDS)
-        self._promoted(replica)
-        self._whole()
 
     def _pair(self) -> tuple[Server, Server]:
         both = (self._servers.master, self._servers.replica)
@@ -117,12 +140,22 @@ class Sentinel:
         """The sentinel has ended its fail-over: it tells everybody the new address."""
         wait_for(lambda: self._told() == server.port and role(server) == "master", seconds=PATIENCE_SECONDS)
 
+    def _start_again(self, master: Server, replica: Server) -> None:
+        # Nobody may start it as an empty master: it comes back as a replica of the one that has the data.
+        restarted(master, "--replicaof", f"127.0.0.1 {replica.port}")
+
+    def _force(self, replica: Server) -> None:
+        with Redis(port=self._servers.sentinel.port) as sentinel:
+            # Refused as long as it has not heard of the replica lately.
+            wait_for(lambda: sentinel.execute_command("SENTINEL FAILOVER mymaster"), seconds=PATIENCE_SECONDS)
+
     def _told(self) -> int:
         with Redis(port=self._servers.sentinel.port) as sentinel:
             master: Any = sentinel.sentinel_master("mymaster")
         return 0 if "failover_in_progress" in master["flags"] else int(master["port"])
 
-    def _whole(self) -> None:
+    def _whole(self, master: Server, replica: Server) -> None:
+        # Whichever is which in the end: with a single sentinel they may change places once more.
         def in_order() -> bool:
             master, replica = self._pair()
             return self._told() == master.port and attached(master) and replicates(replica)
@@ -130,11 +163,11 @@ class Sentinel:
         wait_for(in_order, seconds=PATIENCE_SECONDS)
 
 
-class Cluster:
+class Cluster(_Replicated):
     """Three masters, each with a replica."""
 
     name = "cluster, three masters and three replicas"
-    min_replicas = 1
+    forced = "CLUSTER FAILOVER"
 
     def __init__(self, dice: random.Random) -> None:
         self._servers = ReplicatedCluster("valkey")
@@ -144,39 +177,10 @@ class Cluster:
     def url(self) -> str:
         return self._servers.url
 
-    def accidents(self) -> dict[str, Accident]:
-        return {
-            "Redis master killed": self._kill,
-            "Redis master paused until after the fail-over": self._pause,
-            "CLUSTER FAILOVER": self._fail_over,
-        }
-
     def close(self) -> None:
         for server in [*self._servers.nodes, *self._servers.replicas]:
             resume(server)
         self._servers.close()
-
-    def _kill(self) -> None:
-        master, replica = self._pair()
-        master.stop()
-        self._promoted(replica)
-        master.start()
-        self._whole(replica, master)
-
-    def _pause(self) -> None:
-        master, replica = self._pair()
-        pause(master)
-        self._promoted(replica)
-        sleep(1)
-        resume(master)
-        self._whole(replica, master)
-
-    def _fail_over(self) -> None:
-        master, replica = self._pair()
-        with replica.client() as client:
-            client.execute_command("CLUSTER FAILOVER")
-        self._promoted(replica)
-        self._whole(replica, master)
 
     def _pair(self) -> tuple[Server, Server]:
         part = self._dice.randrange(3)
@@ -185,6 +189,13 @@ class Cluster:
 
     def _promoted(self, server: Server) -> None:
         wait_for(lambda: role(server) == "master", seconds=PATIENCE_SECONDS)
+
+    def _start_again(self, master: Server, replica: Server) -> None:
+        master.start()
+
+    def _force(self, replica: Server) -> None:
+        with replica.client() as client:
+            client.execute_command("CLUSTER FAILOVER")
 
     def _whole(self, master: Server, replica: Server) -> None:
         wait_for(lambda: attached(master) and replicates(replica), seconds=PATIENCE_SECONDS)
