@@ -145,6 +145,21 @@ def test_an_old_call_in_the_inbox_never_verifies_a_newer_verification(net: Net) 
     assert net.status(second) is Status.PENDING
 
 
+def test_a_used_call_that_the_inbox_places_seconds_later_verifies_nothing_newer(net: Net) -> None:
+    net.reconciliation.run(TERM)
+    first = net.start()
+    net.clock.advance(10)
+    at = net.clock()
+    net.calls.record(call_at(at))
+    net.verifications.consume("web", first, "login", "flow")
+    net.clock.advance(3)
+    second = net.start()
+    assert second != first
+    net.inbox.rings(at + seconds(2))
+    net.poll(15)
+    assert net.status(second) is Status.PENDING
+
+
 def test_before_the_first_poll_nothing_can_be_placed_so_nothing_is_proved(net: Net) -> None:
     verification = net.start()
     net.inbox.rings(net.clock())

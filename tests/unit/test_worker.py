@@ -1,0 +1,84 @@
+"""The leader's own view of its lease."""
+
+import pytest
+
+from service import worker
+from service.application.leadership import Term
+from service.domain.errors import StoreUnavailable
+from service.worker import Lease
+
+
+class FakeLeadership:
+    def __init__(self) -> None:
+        self.away = False
+        self.resigned: list[Term] = []
+
+    def take(self, holder: str) -> Term | None:
+        if self.away:
+            raise StoreUnavailable
+        return Term(1, holder)
+
+    def resign(self, term: Term) -> None:
+        self.resigned.append(term)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(worker, "monotonic", clock)
+    return clock
+
+
+def test_a_lease_that_is_not_renewed_is_over_without_anybody_asking(clock: Clock) -> None:
+    lease = Lease(FakeLeadership(), 10)
+    lease.renew()
+    clock.now += 9.9
+    assert lease.term() is not None
+    clock.now += 0.1
+    assert lease.term() is None
+
+
+def test_it_is_counted_from_before_it_was_asked_for(clock: Clock) -> None:
+    leadership = FakeLeadership()
+    take = leadership.take
+
+    def slow(holder: str) -> Term | None:
+        clock.now += 4
+        return take(holder)
+
+    leadership.take = slow  # type: ignore[method-assign]  # a slow answer
+    lease = Lease(leadership, 10)
+    lease.renew()
+    clock.now += 6
+    assert lease.term() is None
+
+
+def test_an_outage_neither_ends_nor_prolongs_it(clock: Clock) -> None:
+    leadership = FakeLeadership()
+    lease = Lease(leadership, 10)
+    lease.renew()
+    leadership.away = True
+    clock.now += 5
+    with pytest.raises(StoreUnavailable):
+        lease.renew()
+    assert lease.term() is not None
+    clock.now += 5
+    assert lease.term() is None
+
+
+def test_it_resigns_only_what_it_holds(clock: Clock) -> None:
+    leadership = FakeLeadership()
+    lease = Lease(leadership, 10)
+    lease.resign()
+    lease.renew()
+    lease.resign()
+    lease.resign()
+    assert [term.fence for term in leadership.resigned] == [1]
+    assert lease.term() is None
