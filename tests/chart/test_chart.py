@@ -161,6 +161,16 @@ def test_network_policies_open_the_ports_that_are_there_and_no_other(path: Path)
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= names
 
 
+def test_the_tests_pod_is_let_in_where_only_callers_are() -> None:
+    values = values_of(CHART / "ci/production-values.yaml") | {"test": {"apiKeySecret": "waitcall-test"}}
+    objects = render(values)
+    labels = one(objects, "Pod", "rel-waitcall-test")["metadata"]["labels"]
+    rules = one(objects, "NetworkPolicy", "rel-waitcall")["spec"]["ingress"]
+    (peers,) = [rule["from"] for rule in rules if rule["ports"][0]["port"] == 8080]
+    chosen = [peer["podSelector"]["matchLabels"] for peer in peers if "podSelector" in peer]
+    assert any(each.items() <= labels.items() for each in chosen)
+
+
 @example
 def test_nothing_but_the_callback_path_is_public(path: Path) -> None:
     for each in render(values_of(path)):

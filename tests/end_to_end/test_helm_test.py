@@ -16,7 +16,6 @@ pytestmark = pytest.mark.slow
 def test_the_charts_test_passes(service: Service, simulator: Simulator, simulated: bool) -> None:
     told = {
         "API": service.api,
-        "OPS": service.ops,
         "SIMULATOR": simulator.control_url if simulated else "",
         "API_KEY": KEY,
         "PHONE_NUMBER": "+79991239101" if simulated else "+79991239102",
