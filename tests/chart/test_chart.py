@@ -217,7 +217,7 @@ def test_custom_resources_have_what_their_operators_need() -> None:
         if volume["name"] == "secrets"
     ]
     brought = {each["secretKey"] for each in secret["data"]}
-    assert brought | {"authorities"} == {item["key"] for item in volume["secret"]["items"]}
+    assert brought == {item["key"] for item in volume["secret"]["items"]}
     board = one(objects, "ConfigMap", "rel-calls-dashboard")["data"]["waitcall.json"]
     assert json.loads(board) == json.loads((CHART / "dashboards/waitcall.json").read_text())
 
