@@ -131,32 +131,25 @@ def test_a_call_is_used_once_whether_the_callback_or_the_inbox_comes_first(net: 
     assert net.observer.counts["reconciled", "repeated"] == 1
 
 
-def test_an_old_call_in_the_inbox_never_verifies_a_newer_verification(net: Net) -> None:
+@pytest.mark.parametrize(
+    ("asked_after", "reference", "placed_off"),
+    [(40, "another", 0), (3, "flow", 2)],
+    ids=["long after", "seconds after, placed seconds off"],
+)
+def test_a_used_call_in_the_inbox_never_verifies_a_newer_verification(
+    net: Net, asked_after: int, reference: str, placed_off: int
+) -> None:
     net.reconciliation.run(TERM)
     first = net.start()
     net.clock.advance(10)
     at = net.clock()
     net.calls.record(call_at(at))
     net.verifications.consume("web", first, "login", "flow")
-    net.clock.advance(40)
-    second = net.start("another")
-    net.inbox.rings(at)
-    net.poll()
-    assert net.status(second) is Status.PENDING
-
-
-def test_a_used_call_that_the_inbox_places_seconds_later_verifies_nothing_newer(net: Net) -> None:
-    net.reconciliation.run(TERM)
-    first = net.start()
-    net.clock.advance(10)
-    at = net.clock()
-    net.calls.record(call_at(at))
-    net.verifications.consume("web", first, "login", "flow")
-    net.clock.advance(3)
-    second = net.start()
+    net.clock.advance(asked_after)
+    second = net.start(reference)
     assert second != first
-    net.inbox.rings(at + seconds(2))
-    net.poll(15)
+    net.inbox.rings(at + seconds(placed_off))
+    net.poll()
     assert net.status(second) is Status.PENDING
 
 

@@ -37,6 +37,16 @@ def test_readiness_falls_first_and_everything_else_goes_on_meanwhile(starting: S
     assert service.process.wait(40) == 0
 
 
+def test_who_is_told_twice_does_not_wait(starting: Starting) -> None:
+    """The drain outlasts the wait for its end below."""
+    service = starting(callback_port=str(free_port()), WAITCALL_DRAIN_SECONDS="20", WAITCALL_WORKERS="1")
+    (worker,) = service.workers()
+    service.process.terminate()
+    wait_for(lambda: ready(service) == (503, "leaving"))
+    os.kill(worker, signal.SIGTERM)
+    assert service.process.wait(12) == 0
+
+
 def test_a_reload_is_not_the_end_of_a_replica(starting: Starting) -> None:
     """Workers that leave for a reload do not make the replica unready."""
     service = starting(callback_port=str(free_port()), WAITCALL_DRAIN_SECONDS="20")

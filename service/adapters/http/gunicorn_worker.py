@@ -215,6 +215,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         seconds = stop() if stop is not None else 0
         if seconds and not self._draining:
             self._draining = True
-            threading.Timer(seconds, super().handle_exit, (sig, frame)).start()
+            leaving = threading.Timer(seconds, super().handle_exit, (sig, frame))
+            # A second SIGTERM ends the process at once.
+            leaving.daemon = True
+            leaving.start()
         else:
             super().handle_exit(sig, frame)
