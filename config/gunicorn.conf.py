@@ -26,14 +26,13 @@ hand_over(_settings)
 bind = [_settings.api_bind, _settings.callback_bind, _settings.ops_bind]
 workers = _settings.workers
 worker_class = "service.adapters.http.gunicorn_worker.Worker"
-# A thread costs little while it waits. The bulkheads in service/bootstrap.py are sized for 640: 128 may
-# wait for the provider, 320 for a call and 128 serve the public listener; the rest answers everything else.
-threads = 640
-worker_connections = 2000
+logger_class = "service.adapters.http.gunicorn_worker.Logger"
+# Of each listener, in each worker; a connection costs no thread.
+worker_connections = 6000
 # Each of them is a file, and so is each connection to Redis and each one that lingers: more than the 1024 that
 # many systems begin with. Processes may raise their own limit up to the hard one.
 _files, _most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-_wanted_files = 8192
+_wanted_files = 16384
 if _files < _wanted_files:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_wanted_files, _most_files), _most_files))
 # Longer than the longest thing a request may do: a long poll of 30 s.

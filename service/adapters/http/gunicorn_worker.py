@@ -1,23 +1,29 @@
-"""gunicorn's threaded worker, with problem details for what never reaches the app, and a kinder end."""
+"""gunicorn's gevent worker, with problem details for what never reaches the app, and a kinder end.
+
+Each connection is a greenlet: it costs memory while it waits, and no thread.
+"""
 
 import errno
 import json
-import selectors
+import os
+import signal
 import socket
-import struct
-import threading
-from collections import deque
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from functools import partial
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
-from gunicorn import util
+import gevent
+from gevent.event import Event
+from gevent.pool import Pool
+from gevent.server import StreamServer
+from gunicorn import glogging, util
+from gunicorn.http import wsgi
 from gunicorn.http.unreader import SocketUnreader
-from gunicorn.http.wsgi import Response
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.ggevent import GeventWorker
 
 from service.adapters.http.context import new_request_id
-from service.adapters.http.lingering import Lingering
 from service.adapters.http.problems import CONTENT_TYPE, STATUS_OF, document
 from service.application.context import request_id
 
@@ -28,14 +34,18 @@ REQUEST_SECONDS = 10
 """From the first byte of a request to the last of its body, however steadily they drip."""
 
 PUBLIC_CONNECTIONS = 900
-"""Of the public listener, of a worker's 2000: a flood of it leaves room for callers and probes."""
-PUBLIC_THREADS = 128
-"""That answer the public listener at once, of a worker's 640; further requests wait without a thread."""
+"""Of the public listener, in one worker: a flood of it leaves room for callers and probes."""
 
 OUT_OF_FILES_PAUSE_SECONDS = 0.2
 """Others are closing theirs meanwhile; the connection waits in the kernel's queue."""
 
+LINGER_SECONDS = 2.0
+"""After the last answer, for the other side to close (RFC 9112, 9.6); and for idle connections on the way out."""
+
+_PIECE_BYTES = 65536
+_LEAVING_TICK_SECONDS = 0.05
 _REASONS = {400: "Bad Request", 500: "Internal Server Error"}
+_LEFT = (errno.ECONNRESET, "The request took too long.")
 
 
 def problem_response(status: int) -> bytes:
@@ -56,137 +66,239 @@ def problem_response(status: int) -> bytes:
     return head.encode() + body
 
 
-class _Reading(threading.local):
-    """Until when the request of this thread must be read, by the monotonic clock."""
+class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn ships no types
+    """gunicorn's, without its access log: ours is one line a request, with the route and not the path."""
 
-    until = float("inf")
+    def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
+        """Nothing. gunicorn's own would put its fields together before it finds that nobody wants them."""
 
 
-_reading = _Reading()
 _chunk = SocketUnreader.chunk
-_default_headers = Response.default_headers
 
 
-def _bounded_chunk(unreader: SocketUnreader, size_hint: int | None = None) -> bytes:
-    # As a reset, which gunicorn takes for what it is: a client that left. Anything else it logs as an error
-    # of ours, line after line under an attack.
-    if monotonic() > _reading.until:
-        raise ConnectionResetError(errno.ECONNRESET, "The request took too long.")
+def _write(sock: Any, data: bytes, chunked: bool = False) -> None:  # noqa: FBT001, FBT002  gunicorn's arguments
+    """An answer, piece by piece, so that a slow reader of a long one is not taken for one that stalls."""
+    if chunked:
+        data = b"%X\r\n%s\r\n" % (len(data), data)
+    sock.settimeout(STALLED_SECONDS)
     try:
-        return bytes(_chunk(unreader, size_hint))
-    except BlockingIOError as error:
-        raise ConnectionResetError(errno.ECONNRESET, "The request stalled.") from error
+        for start in range(0, len(data), _PIECE_BYTES):
+            sock.sendall(data[start : start + _PIECE_BYTES])
+    except TimeoutError as error:
+        raise ConnectionResetError(*_LEFT) from error
 
 
-def _headers_without_banner(response: Response) -> list[str]:
-    # What serves here, and in which version, is nobody's business.
-    return [line for line in _default_headers(response) if not line.startswith("Server:")]
+class _Response(wsgi.Response):  # type: ignore[misc]  # gunicorn ships no types
+    """One that leaves in one piece, says nothing of what serves here, and closes where the app says so."""
+
+    head = b""
+
+    def process_headers(self, headers: list[tuple[str, str]]) -> None:
+        super().process_headers(headers)
+        if ("Connection", "close") in headers:
+            self.force_close()
+
+    def default_headers(self) -> list[str]:
+        return [line for line in super().default_headers() if not line.startswith("Server:")]
+
+    def send_headers(self) -> None:
+        if not self.headers_sent:
+            lines = [
+                *self.default_headers(),
+                *(f"{name}: {value}\r\n" for name, value in self.headers),
+                "\r\n",
+            ]
+            self.head = "".join(lines).encode("latin-1")
+            self.headers_sent = True
+
+    def _emit_body(self, data: bytes) -> None:
+        head, self.head = self.head, b""
+        if self.chunked:
+            data = b"%X\r\n%s\r\n" % (len(data), data)
+        util.write(self.sock, head + data)
+
+    def close(self) -> None:
+        self.send_headers()
+        tail = b"0\r\n\r\n" if self.chunked else b""
+        if self.head or tail:
+            util.write(self.sock, self.head + tail)
+            self.head = b""
 
 
-class _Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
-    """One that knows whether the open network reaches it, and that it is closed."""
+class _Peer:
+    """One open connection: its socket, and whether it is silent, sending a request, or being answered."""
 
-    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any, public: bool) -> None:  # noqa: FBT001  gunicorn's arguments, and ours
-        super().__init__(cfg, sock, client, server)
+    __slots__ = ("answering", "public", "sock", "until")
+
+    def __init__(self, sock: Any, *, public: bool) -> None:
+        self.sock = sock
         self.public = public
-        self.closed = False
+        self.answering = False
+        self.until: float | None = None
 
-    def close(self, graceful: bool = False) -> None:  # noqa: FBT001, FBT002  gunicorn's
-        self.closed = True
-        super().close(graceful)
+    def read(self, unreader: SocketUnreader, size_hint: int | None, idle_seconds: float) -> bytes:
+        """The next piece of a request, within the pace; of a silent connection its end.
+
+        What is too slow ends as a reset, which gunicorn takes for what it is: a client that left. Anything else it
+        logs as an error of ours, line after line under an attack.
+        """
+        until = self.until
+        patience = idle_seconds if until is None else min(until - monotonic(), STALLED_SECONDS)
+        if patience <= 0:
+            raise ConnectionResetError(*_LEFT)
+        self.sock.settimeout(patience)
+        try:
+            piece = bytes(_chunk(unreader, size_hint))
+        except TimeoutError as error:
+            if until is None:
+                return b""
+            raise ConnectionResetError(*_LEFT) from error
+        if until is None:
+            self.until = monotonic() + REQUEST_SECONDS
+        return piece
+
+    def end(self) -> None:
+        """As if the other side had closed: whoever reads from it finds nothing more."""
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
+class _Listener(StreamServer):  # type: ignore[misc]  # gevent ships no types for it
+    """One that takes running out of files for a pause."""
+
+    def __init__(self, listener: Any, handle: Callable[..., None], most: int, log: Any) -> None:
+        super().__init__(listener, handle=handle, spawn=Pool(most))
+        self._log = log
+
+    def do_read(self) -> Any:
+        try:
+            return super().do_read()
+        except OSError as error:
+            if error.errno == errno.ECONNABORTED:
+                return None
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+        self._log.warning("out of open files: connections wait (raise the limit of open files)")
+        self.stop_accepting()
+        self._timer = self.loop.timer(OUT_OF_FILES_PAUSE_SECONDS)
+        self._timer.start(self._start_accepting_if_started)
+        return None
+
+
+class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
     """The worker class of config/gunicorn.conf.py."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._public: list[_Connection] = []
-        self._public_busy = 0
+        self._peers: dict[gevent.Greenlet, _Peer] = {}
         self._draining = False
-        self._public_waiting: deque[_Connection] = deque()
 
     def init_process(self) -> None:
-        """Take over the error page, the banner and the pace of reading; gunicorn has no hooks for them."""
+        """Take over the error page, the answers and the pace of reading; gunicorn has no hooks for them."""
         util.write_error = self._write_error
-        Response.default_headers = _headers_without_banner
-        SocketUnreader.chunk = _bounded_chunk
-        util.close_graceful = Lingering().close
-        for listener in self.sockets:
-            # Accepted sockets inherit it (Linux): a client that stops in the middle of a request gives its
-            # thread back. Python's own timeouts do not help, gthread resets them.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALLED_SECONDS, 0))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", STALLED_SECONDS, 0))
+        util.write = _write
+        util.close = self._close
+        wsgi.Response = _Response
+        SocketUnreader.chunk = lambda unreader, size_hint=None: self._peers[gevent.getcurrent()].read(
+            unreader, size_hint, self.cfg.keepalive
+        )
+        # A worker that is told to leave while gevent is loaded has nothing to finish; gunicorn's handlers come later.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         super().init_process()
 
-    def accept(self, listener: Any) -> None:
-        """One connection, which costs no thread until its first byte is there.
+    def load_wsgi(self) -> None:
+        """Load the app, then start what runs beside its requests."""
+        gevent.get_hub().print_exception = self._log_exception
+        super().load_wsgi()
+        start = getattr(self.wsgi, "start", None)
+        if start is not None:
+            start()
 
-        gunicorn gives each new connection a thread for up to 5 s, so that a few hundred silent ones would
-        keep every listener waiting; and running out of files ends its worker.
-        """
-        try:
-            client, address = listener.accept()
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                self.log.warning("out of open files: connections wait (raise the limit of open files)")
-                sleep(OUT_OF_FILES_PAUSE_SECONDS)
-            elif error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED):
-                raise
-            return
-        server = listener.getsockname()
-        conn = _Connection(self.cfg, client, address, server, str(server[1]) in self._public_ports())
-        if conn.public:
-            self._public = [each for each in self._public if not each.closed]
-            if len(self._public) >= PUBLIC_CONNECTIONS and not self._close_idle_public():
-                conn.close()
+    def run(self) -> None:
+        """Accept until told to leave; then answer what is under way, and be patient with nobody else."""
+        self._told = Event()
+        listeners = [self._listen(each) for each in self.sockets]
+        while self.alive:
+            self.notify()
+            self._told.wait(1.0)
+        for listener in listeners:
+            listener.close()
+        began = monotonic()
+        while self._peers and monotonic() - began < self.cfg.graceful_timeout:
+            self.notify()
+            if monotonic() - began >= LINGER_SECONDS:
+                for peer in self._idle():
+                    peer.end()
+            gevent.sleep(_LEAVING_TICK_SECONDS)
+        if self._peers:
+            self.log.warning("left with %d connections open", len(self._peers))
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """One connection, from its first byte to its end."""
+        public = str(listener.getsockname()[1]) in getattr(self.wsgi, "public_ports", ())
+        if public and sum(each.public for each in self._peers.values()) >= PUBLIC_CONNECTIONS:
+            waiting = next((each for each in self._idle() if each.public), None)
+            if waiting is None:
                 return
-            self._public.append(conn)
-        self.nr_conns += 1
-        conn.set_timeout()
-        self.pending_conns.append(conn)
-        self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+            waiting.end()
+        current = gevent.getcurrent()
+        self._peers[current] = _Peer(client, public=public)
+        try:
+            super().handle(listener, client, addr)
+        finally:
+            del self._peers[current]
 
-    def enqueue_req(self, conn: Any) -> None:
-        """A request for a thread: of the public listener only so many at once."""
-        if conn.public and self._public_busy >= PUBLIC_THREADS:
-            self._public_waiting.append(conn)
-            return
-        self._public_busy += conn.public
-        super().enqueue_req(conn)
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
+        """One request, whose head has been read."""
+        peer = self._peers[gevent.getcurrent()]
+        peer.answering = True
+        try:
+            return super().handle_request(listener_name, req, sock, addr)
+        finally:
+            peer.answering, peer.until = False, None
 
-    def finish_request(self, conn: Any, fs: Any) -> None:
-        """A thread is free again."""
-        super().finish_request(conn, fs)
-        self._public_busy -= conn.public
-        while self._public_waiting and self._public_busy < PUBLIC_THREADS:
-            self.enqueue_req(self._public_waiting.popleft())
+    def timeout_ctx(self) -> Any:
+        """None: the pace of reading bounds it."""
+        return nullcontext()
 
-    def _close_idle_public(self) -> bool:
-        """Make room for somebody who may have something to say: close the oldest that has not, or no more."""
-        for waiting in (self.pending_conns, self.keepalived_conns):
-            idle = next((conn for conn in waiting if conn.public), None)
-            if idle is not None:
-                waiting.remove(idle)
-                self.poller.unregister(idle.sock)
-                self.nr_conns -= 1
-                idle.close()
-                return True
-        return False
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002  gunicorn's
+        """SIGTERM. A signal's handler may not wait for anything."""
+        gevent.spawn(self._leave)
 
-    def _public_ports(self) -> frozenset[str]:
-        return getattr(self.wsgi, "public_ports", frozenset())
+    def _leave(self) -> None:
+        """Requests that wait for a change are answered with the current state, not cut off.
 
-    def _cap_keepalive(self, deadline: float) -> None:
-        """On the way out: connections that have said nothing yet end as soon as idle ones."""
-        super()._cap_keepalive(deadline)
-        for conn in self.pending_conns:
-            conn.timeout = min(conn.timeout, deadline)
+        Where the whole replica goes, ``/readyz`` says so and the listeners stay open for a while, so that a
+        balancer can look elsewhere before a connection is refused. Who is told twice leaves at once.
+        """
+        # A worker may be told to leave before it has loaded the app.
+        stop = getattr(getattr(self, "wsgi", None), "stop", None)
+        seconds = stop() if stop is not None else 0
+        if seconds and not self._draining:
+            self._draining = True
+            gevent.sleep(seconds)
+        self.alive = False
+        self._told.set()
 
-    def handle(self, conn: Any) -> Any:
-        """One request on a connection, read within REQUEST_SECONDS."""
-        _reading.until = monotonic() + REQUEST_SECONDS
-        return super().handle(conn)
+    def _listen(self, sock: Any) -> _Listener:
+        sock.setblocking(1)
+        listener = _Listener(sock, partial(self.handle, sock), self.worker_connections, self.log)
+        if self.cfg.workers > 1:
+            listener.max_accept = 1
+        listener.start()
+        return listener
+
+    def _idle(self) -> list[_Peer]:
+        """Who says nothing, the oldest first; then who has not said all of it."""
+        waiting = [each for each in self._peers.values() if not each.answering]
+        return sorted(waiting, key=lambda each: each.until is not None)
+
+    def _close(self, sock: Any) -> None:
+        """Close our half, and the rest when the other side has (RFC 9112, 9.6), or the last answer may be lost."""
+        util.close_graceful(sock, LINGER_SECONDS)
+
+    def _log_exception(self, _context: Any, kind: Any, value: Any, traceback: Any) -> None:
+        self.log.error("unexpected error", exc_info=(kind, value, traceback))
 
     def _write_error(self, sock: Any, status_int: int, _reason: str, _message: str) -> None:
         # gunicorn's message echoes the request, so it is dropped. Its 501 for an unknown transfer coding is
@@ -196,28 +308,3 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         if unreadable is not None:
             unreadable(status)
         util.write_nonblock(sock, problem_response(status))
-
-    def load_wsgi(self) -> None:
-        """Load the app, then start what runs beside its requests."""
-        super().load_wsgi()
-        start = getattr(self.wsgi, "start", None)
-        if start is not None:
-            start()
-
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        """SIGTERM: requests that wait for a change are answered with the current state, not cut off.
-
-        Where the whole replica goes, ``/readyz`` says so and the listeners stay open for a while, so that a
-        balancer can look elsewhere before a connection is refused.
-        """
-        # A worker may be told to leave before it has loaded the app.
-        stop = getattr(getattr(self, "wsgi", None), "stop", None)
-        seconds = stop() if stop is not None else 0
-        if seconds and not self._draining:
-            self._draining = True
-            leaving = threading.Timer(seconds, super().handle_exit, (sig, frame))
-            # A second SIGTERM ends the process at once.
-            leaving.daemon = True
-            leaving.start()
-        else:
-            super().handle_exit(sig, frame)
