@@ -26,7 +26,7 @@ hand_over(_settings)
 bind = [_settings.api_bind, _settings.callback_bind, _settings.ops_bind]
 workers = _settings.workers
 worker_class = "service.adapters.http.gunicorn_worker.Worker"
-logger_class = "service.adapters.http.gunicorn_worker.Logger"
+logger_class = "service.adapters.http.gunicorn_connection.Logger"
 # Of each listener, in each worker; a connection costs no thread.
 worker_connections = 6000
 # Each of them is a file, and so is each connection to Redis and each one that lingers: more than the 1024 that

@@ -31,7 +31,7 @@ from service.adapters.smsc.client import SmscProvider, order_limit
 from service.adapters.smsc.inbox import SmscInbox
 from service.adapters.smsc.transport import Account
 from service.adapters.telemetry.audit import LoggedAuditLog
-from service.adapters.telemetry.logging import logging_config
+from service.adapters.telemetry.logging import logging_config, spare_what_no_line_shows
 from service.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
 from service.adapters.telemetry.observer import BalanceTeller, DeliveryTeller, LoggingObserver
 from service.adapters.telemetry.spans import spans
@@ -229,6 +229,7 @@ def build_dead_letters(settings: Settings, *, clock: Clock = utc_now) -> DeadLet
 
 def configure_logging(settings: Settings) -> None:
     """JSON lines for the whole process, and what an operator should know at start."""
+    spare_what_no_line_shows()
     logging.config.dictConfig(logging_config(settings.log_level))
     for weakness in weaknesses(settings):
         _log.warning(weakness)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
@@ -50,21 +51,17 @@ class E164:
     @property
     def region(self) -> str:
         """CLDR region of the number, ``ZZ`` where there is none."""
-        region = phonenumbers.region_code_for_number(phonenumbers.parse(self.value))
-        return region if region in REGIONS else UNKNOWN_REGION
+        return _region(self.value)
 
     @property
     def number_type(self) -> str:
         """The type by libphonenumber, in lower case, for instance ``mobile``."""
-        number_type = phonenumbers.number_type(phonenumbers.parse(self.value))
-        return str(PhoneNumberType.to_string(number_type).lower())
+        return _number_type(self.value)
 
     @property
     def display(self) -> str:
         """International form with spaces, for people."""
-        return str(
-            phonenumbers.format_number(phonenumbers.parse(self.value), PhoneNumberFormat.INTERNATIONAL)
-        )
+        return _display(self.value)
 
     @property
     def uri(self) -> str:
@@ -92,6 +89,31 @@ class E164:
         if not phonenumbers.is_valid_number(number):
             raise InvalidPhoneNumber
         return cls(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+
+
+# libphonenumber takes some 0.1 ms for each of these; the numbers to dial are few, and one request asks again and again.
+_remembered = lru_cache(maxsize=4096)
+
+
+@_remembered
+def _parsed(value: str) -> phonenumbers.PhoneNumber:
+    return phonenumbers.parse(value)
+
+
+@_remembered
+def _region(value: str) -> str:
+    region = phonenumbers.region_code_for_number(_parsed(value))
+    return region if region in REGIONS else UNKNOWN_REGION
+
+
+@_remembered
+def _number_type(value: str) -> str:
+    return str(PhoneNumberType.to_string(phonenumbers.number_type(_parsed(value))).lower())
+
+
+@_remembered
+def _display(value: str) -> str:
+    return str(phonenumbers.format_number(_parsed(value), PhoneNumberFormat.INTERNATIONAL))
 
 
 def mask(number: str) -> str:

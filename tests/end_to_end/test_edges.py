@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.adapters.http.gunicorn_worker import PUBLIC_CONNECTIONS, REQUEST_SECONDS
+from service.adapters.http.gunicorn_connection import REQUEST_SECONDS
+from service.adapters.http.gunicorn_worker import PUBLIC_CONNECTIONS
 from tests.end_to_end.conftest import Service, Starting
 from tests.redis_servers import free_port, wait_for
 

@@ -3,49 +3,34 @@
 Each connection is a greenlet: it costs memory while it waits, and no thread.
 """
 
-import errno
 import json
 import os
 import signal
-import socket
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from functools import partial
 from time import monotonic
 from typing import Any
 
 import gevent
 from gevent.event import Event
-from gevent.pool import Pool
-from gevent.server import StreamServer
-from gunicorn import glogging, util
+from gunicorn import util
 from gunicorn.http import wsgi
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.ggevent import GeventWorker
 
 from service.adapters.http.context import new_request_id
+from service.adapters.http.gunicorn_connection import Listener, Peer, Response, write
 from service.adapters.http.problems import CONTENT_TYPE, STATUS_OF, document
 from service.application.context import request_id
-
-STALLED_SECONDS = 5
-"""Between two pieces of one request, or of one answer."""
-
-REQUEST_SECONDS = 10
-"""From the first byte of a request to the last of its body, however steadily they drip."""
 
 PUBLIC_CONNECTIONS = 900
 """Of the public listener, in one worker: a flood of it leaves room for callers and probes."""
 
-OUT_OF_FILES_PAUSE_SECONDS = 0.2
-"""Others are closing theirs meanwhile; the connection waits in the kernel's queue."""
-
 LINGER_SECONDS = 2.0
 """After the last answer, for the other side to close (RFC 9112, 9.6); and for idle connections on the way out."""
 
-_PIECE_BYTES = 65536
 _LEAVING_TICK_SECONDS = 0.05
 _REASONS = {400: "Bad Request", 500: "Internal Server Error"}
-_LEFT = (errno.ECONNRESET, "The request took too long.")
 
 
 def problem_response(status: int) -> bytes:
@@ -66,139 +51,20 @@ def problem_response(status: int) -> bytes:
     return head.encode() + body
 
 
-class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn ships no types
-    """gunicorn's, without its access log: ours is one line a request, with the route and not the path."""
-
-    def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
-        """Nothing. gunicorn's own would put its fields together before it finds that nobody wants them."""
-
-
-_chunk = SocketUnreader.chunk
-
-
-def _write(sock: Any, data: bytes, chunked: bool = False) -> None:  # noqa: FBT001, FBT002  gunicorn's arguments
-    """An answer, piece by piece, so that a slow reader of a long one is not taken for one that stalls."""
-    if chunked:
-        data = b"%X\r\n%s\r\n" % (len(data), data)
-    sock.settimeout(STALLED_SECONDS)
-    try:
-        for start in range(0, len(data), _PIECE_BYTES):
-            sock.sendall(data[start : start + _PIECE_BYTES])
-    except TimeoutError as error:
-        raise ConnectionResetError(*_LEFT) from error
-
-
-class _Response(wsgi.Response):  # type: ignore[misc]  # gunicorn ships no types
-    """One that leaves in one piece, says nothing of what serves here, and closes where the app says so."""
-
-    head = b""
-
-    def process_headers(self, headers: list[tuple[str, str]]) -> None:
-        super().process_headers(headers)
-        if ("Connection", "close") in headers:
-            self.force_close()
-
-    def default_headers(self) -> list[str]:
-        return [line for line in super().default_headers() if not line.startswith("Server:")]
-
-    def send_headers(self) -> None:
-        if not self.headers_sent:
-            lines = [
-                *self.default_headers(),
-                *(f"{name}: {value}\r\n" for name, value in self.headers),
-                "\r\n",
-            ]
-            self.head = "".join(lines).encode("latin-1")
-            self.headers_sent = True
-
-    def _emit_body(self, data: bytes) -> None:
-        head, self.head = self.head, b""
-        if self.chunked:
-            data = b"%X\r\n%s\r\n" % (len(data), data)
-        util.write(self.sock, head + data)
-
-    def close(self) -> None:
-        self.send_headers()
-        tail = b"0\r\n\r\n" if self.chunked else b""
-        if self.head or tail:
-            util.write(self.sock, self.head + tail)
-            self.head = b""
-
-
-class _Peer:
-    """One open connection: its socket, and whether it is silent, sending a request, or being answered."""
-
-    __slots__ = ("answering", "public", "sock", "until")
-
-    def __init__(self, sock: Any, *, public: bool) -> None:
-        self.sock = sock
-        self.public = public
-        self.answering = False
-        self.until: float | None = None
-
-    def read(self, unreader: SocketUnreader, size_hint: int | None, idle_seconds: float) -> bytes:
-        """The next piece of a request, within the pace; of a silent connection its end.
-
-        What is too slow ends as a reset, which gunicorn takes for what it is: a client that left. Anything else it
-        logs as an error of ours, line after line under an attack.
-        """
-        until = self.until
-        patience = idle_seconds if until is None else min(until - monotonic(), STALLED_SECONDS)
-        if patience <= 0:
-            raise ConnectionResetError(*_LEFT)
-        self.sock.settimeout(patience)
-        try:
-            piece = bytes(_chunk(unreader, size_hint))
-        except TimeoutError as error:
-            if until is None:
-                return b""
-            raise ConnectionResetError(*_LEFT) from error
-        if until is None:
-            self.until = monotonic() + REQUEST_SECONDS
-        return piece
-
-    def end(self) -> None:
-        """As if the other side had closed: whoever reads from it finds nothing more."""
-        with suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
-
-
-class _Listener(StreamServer):  # type: ignore[misc]  # gevent ships no types for it
-    """One that takes running out of files for a pause."""
-
-    def __init__(self, listener: Any, handle: Callable[..., None], most: int, log: Any) -> None:
-        super().__init__(listener, handle=handle, spawn=Pool(most))
-        self._log = log
-
-    def do_read(self) -> Any:
-        try:
-            return super().do_read()
-        except OSError as error:
-            if error.errno == errno.ECONNABORTED:
-                return None
-            if error.errno not in (errno.EMFILE, errno.ENFILE):
-                raise
-        self._log.warning("out of open files: connections wait (raise the limit of open files)")
-        self.stop_accepting()
-        self._timer = self.loop.timer(OUT_OF_FILES_PAUSE_SECONDS)
-        self._timer.start(self._start_accepting_if_started)
-        return None
-
-
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
     """The worker class of config/gunicorn.conf.py."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._peers: dict[gevent.Greenlet, _Peer] = {}
+        self._peers: dict[gevent.Greenlet, Peer] = {}
         self._draining = False
 
     def init_process(self) -> None:
         """Take over the error page, the answers and the pace of reading; gunicorn has no hooks for them."""
         util.write_error = self._write_error
-        util.write = _write
+        util.write = write
         util.close = self._close
-        wsgi.Response = _Response
+        wsgi.Response = Response
         SocketUnreader.chunk = lambda unreader, size_hint=None: self._peers[gevent.getcurrent()].read(
             unreader, size_hint, self.cfg.keepalive
         )
@@ -242,7 +108,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
                 return
             waiting.end()
         current = gevent.getcurrent()
-        self._peers[current] = _Peer(client, public=public)
+        self._peers[current] = Peer(client, public=public)
         try:
             super().handle(listener, client, addr)
         finally:
@@ -280,15 +146,15 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         self.alive = False
         self._told.set()
 
-    def _listen(self, sock: Any) -> _Listener:
+    def _listen(self, sock: Any) -> Listener:
         sock.setblocking(1)
-        listener = _Listener(sock, partial(self.handle, sock), self.worker_connections, self.log)
+        listener = Listener(sock, partial(self.handle, sock), self.worker_connections, self.log)
         if self.cfg.workers > 1:
             listener.max_accept = 1
         listener.start()
         return listener
 
-    def _idle(self) -> list[_Peer]:
+    def _idle(self) -> list[Peer]:
         """Who says nothing, the oldest first; then who has not said all of it."""
         waiting = [each for each in self._peers.values() if not each.answering]
         return sorted(waiting, key=lambda each: each.until is not None)

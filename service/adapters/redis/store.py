@@ -3,6 +3,7 @@
 import dataclasses
 import secrets
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from service.adapters.redis.codec import decode, encode
 from service.adapters.redis.connection import Connection
@@ -257,7 +258,11 @@ class RedisVerificationStore:
 
 
 def _stored(document: bytes | None) -> Stored | None:
-    return None if document is None else Stored(decode(document), document)
+    return None if document is None else Stored(_decoded(document), document)
+
+
+_decoded = lru_cache(maxsize=1024)(decode)
+"""No two writes are equal (codec), so what was decoded once stays true: a record is often read again as it stood."""
 
 
 def _keep_ms(verification: Verification, now: datetime) -> int:

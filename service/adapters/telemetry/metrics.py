@@ -42,6 +42,7 @@ class Metrics:
         self._clients = frozenset(clients)
         self._purposes = frozenset(purposes)
         self.registry = CollectorRegistry()
+        self._answers: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._define_funnel()
         self._define_edges()
         self._define_guards()
@@ -243,8 +244,13 @@ class Metrics:
 
     def http_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """One HTTP request was answered."""
-        self._http.labels(route, method, status).inc()
-        self._http_seconds.labels(route, method).observe(seconds)
+        key = (route, method, status)
+        if key not in self._answers:
+            # Looked up once: a label's child costs as much as counting with it.
+            self._answers[key] = self._http.labels(*key), self._http_seconds.labels(route, method)
+        answers, duration = self._answers[key]
+        answers.inc()
+        duration.observe(seconds)
 
     def failed(self, code: str) -> None:
         """A request was answered 5xx."""

@@ -1,0 +1,34 @@
+"""What is answered by hand is what the schema, and so the OpenAPI document, says."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.adapters.http.schemas import VerificationResponse, dump_verification
+from service.domain.status import Reason
+from service.domain.verification import Verification
+from tests.making import NOW, NUMBER, call_at, opened, pending, seconds
+
+
+def verified() -> Verification:
+    return pending().judge(call_at(NOW + seconds(5), NUMBER), NOW + seconds(6), seconds(5))[1]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pending(),
+        replace(pending(), metadata={"a": "b"}),
+        verified(),
+        verified().consume("login", "flow", NOW + seconds(7)),
+        opened("ver_1").fail(Reason.NUMBER_REFUSED, NOW),
+    ],
+    ids=["pending", "with metadata", "verified", "consumed", "failed"],
+)
+def test_an_answer_is_what_its_schema_says(record: Verification) -> None:
+    schema = VerificationResponse()
+    answer = dump_verification(record, NOW)
+
+    assert list(answer) == list(schema.fields)
+    assert schema.dump(answer) == answer
+    assert schema.validate(answer) == {}
