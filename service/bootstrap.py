@@ -30,7 +30,7 @@ from service.adapters.smsc.callback import SmscCallbackDecoder
 from service.adapters.smsc.client import SmscProvider, order_limit
 from service.adapters.smsc.inbox import SmscInbox
 from service.adapters.smsc.transport import Account
-from service.adapters.telemetry.audit import LoggedAuditLog
+from service.adapters.telemetry.audit import tell
 from service.adapters.telemetry.logging import logging_config, spare_what_no_line_shows
 from service.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
 from service.adapters.telemetry.observer import BalanceTeller, DeliveryTeller, LoggingObserver
@@ -38,11 +38,11 @@ from service.adapters.telemetry.spans import spans
 from service.adapters.webhook.sender import WebhookSender
 from service.application.admission import Admission
 from service.application.announcement import Announcer
-from service.application.audit import AuditingObserver, AuditLog
+from service.application.audit import AuditLog
 from service.application.calls import Calls
+from service.application.chronicle import Chronicle
 from service.application.dead_letters import DeadLetters
 from service.application.inbox import Reconciliation
-from service.application.observers import Observers
 from service.application.operator import Operator
 from service.application.ports import Clock, Observer
 from service.application.push import Push, Reminder
@@ -57,9 +57,7 @@ from service.settings import Settings, weaknesses
 from service.sweeper import Sweeper
 from service.worker import Duty, Loop, Worker
 
-# The bulkheads of one worker process. config/gunicorn.conf.py gives it 640 threads, so that however many
-# requests wait for the provider or for a call, and however many the public listener has (128 at once,
-# adapters/http/gunicorn_worker.py), at least 64 threads answer everything else.
+# The bulkheads of one worker process.
 MAX_ORDERS_IN_FLIGHT = 128
 MAX_WAITING = 320
 MAX_REDIS_CONNECTIONS = 600
@@ -84,7 +82,7 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     use_cases = Verifications(
         store=core.store,
         admission=core.admission,
-        conversions=core.conversions,
+        chronicle=core.chronicle,
         provider=trace.traced(_provider(settings, metrics)),
         observer=core.observer,
         clock=clock,
@@ -92,9 +90,9 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
         default_window_seconds=settings.window_seconds,
         order_seconds=ceil(settings.smsc_timeout_seconds),
     )
-    calls = Calls(core.store, core.conversions, core.observer, clock, settings.policy)
+    calls = Calls(core.store, core.observer, clock, core.chronicle)
     decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
-    sweeper = Sweeper(Sweep(core.store, core.observer, clock).run)
+    sweeper = Sweeper(Sweep(core.store, core.observer, clock, core.chronicle).run)
     expose = partial(exposition, metrics.registry, multiprocess_dir)
     scopes = {name: client.scopes for name, client in settings.policy.clients.items()}
     keys = ApiKeys(settings.api_keys, scopes)
@@ -145,21 +143,26 @@ class _Core:
         peppers = [each.reveal() for each in (settings.key_pepper, settings.key_pepper_other) if each]
         self.keys = Keys(*peppers)
         self.watcher = Watcher(self.connection, MAX_WAITING)
-        self.store = RedisVerificationStore(
-            self.connection, self.keys, self.watcher, settings.redis_min_replicas
-        )
         self.limits = RedisLimits(self.connection, self.keys)
         self.conversions = RedisConversions(self.connection, self.keys)
         self.lists = RedisLists(self.connection)
-        stream: AuditLog = RedisAuditLog(self.connection, self.keys, policy.audit)
-        self.audit = LoggedAuditLog(stream) if policy.audit.log else stream
+        told = tell if policy.audit.log else None
+        self.audit = RedisAuditLog(self.connection, self.keys, policy.audit, told)
+        self.store = RedisVerificationStore(
+            *(self.connection, self.keys, self.watcher),
+            limits=self.limits,
+            conversions=self.conversions,
+            lists=self.lists,
+            audit=self.audit,
+            min_replicas=settings.redis_min_replicas,
+        )
         self.announcer = Announcer(policy)
-        self.observer = Observers(telling, AuditingObserver(self.audit, self.announcer, clock))
+        self.chronicle = Chronicle(self.announcer, policy.conversion)
+        self.observer = telling
         self.clock = clock
         self.policy = policy
         self.admission = Admission(
             limits=self.limits,
-            conversions=self.conversions,
             lists=self.lists,
             observer=self.observer,
             policy=policy,
@@ -176,6 +179,7 @@ class _Core:
             lists=self.lists,
             audit=self.audit,
             observer=self.observer,
+            chronicle=self.chronicle,
             clock=self.clock,
             policy=self.policy,
         )
@@ -203,7 +207,13 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
         consumer=f"{gethostname()}-{token_hex(4)}",
     )
     reminder = Reminder(outbox, core.announcer)
-    loops = [Loop("sweep", Sweep(core.store, core.observer, clock, reminder.remind).run, SWEEP_SECONDS)]
+    loops = [
+        Loop(
+            "sweep",
+            Sweep(core.store, core.observer, clock, core.chronicle, reminder.remind).run,
+            SWEEP_SECONDS,
+        )
+    ]
     if endpoints:
         loops.append(Loop("push", push.run, PUSH_SECONDS))
         duties.append(Duty("backlog", push.measure, every_seconds=BACKLOG_SECONDS))
@@ -245,7 +255,7 @@ def _reconciliation(settings: Settings, core: _Core, inbox: SmscInbox) -> Reconc
         inbox=inbox,
         progress=RedisProgress(core.connection, settings.redis_min_replicas),
         store=core.store,
-        calls=Calls(core.store, core.conversions, core.observer, core.clock, core.policy),
+        calls=Calls(core.store, core.observer, core.clock, core.chronicle),
         clock=core.clock,
         every=timedelta(seconds=settings.inbox_poll_seconds),
         may_be_dialled=partial(may_be_dialled, dial_regions=core.policy.dial_regions),

@@ -8,11 +8,10 @@ from typing import TypeVar
 
 from service.application.admission import Admission
 from service.application.announcement import Announcer
-from service.application.audit import AuditingObserver
 from service.application.calls import Calls
-from service.application.observers import Observers
+from service.application.chronicle import Chronicle
 from service.application.operator import Operator
-from service.application.ports import Clock
+from service.application.ports import Clock, Stored, VerificationStore
 from service.application.verifications import Verifications
 from service.domain.call import InboundCall
 from service.domain.limits import Limit, Scope
@@ -83,10 +82,20 @@ def call_at(moment: datetime, number: E164 = NUMBER) -> InboundCall:
 PROVIDER_LIMIT = Limit(49, 90)
 
 
+def chronicle_of(policy: Policy = POLICY) -> Chronicle:
+    return Chronicle(Announcer(policy), policy.conversion)
+
+
+def reserve(
+    store: VerificationStore, verification: Verification, over: Stored | None, now: datetime
+) -> Stored | None:
+    reservation = store.reserve(verification, over, now)
+    return reservation.stored if reservation else None
+
+
 def admission(world: World, observer: RecordingObserver, policy: Policy = POLICY) -> Admission:
     return Admission(
         limits=world.limits,
-        conversions=world.conversions,
         lists=world.lists,
         observer=observer,
         policy=policy,
@@ -101,18 +110,18 @@ def use_cases(
     clock: Clock,
     policy: Policy = POLICY,
 ) -> tuple[Verifications, Calls]:
-    told = Observers(observer, AuditingObserver(world.audit, Announcer(policy), clock))
+    chronicle = chronicle_of(policy)
     verifications = Verifications(
         store=world.store,
         admission=admission(world, observer, policy),
-        conversions=world.conversions,
+        chronicle=chronicle,
         provider=provider,
-        observer=told,
+        observer=observer,
         clock=clock,
         policy=policy,
         default_window_seconds=900,
     )
-    return verifications, Calls(world.store, world.conversions, told, clock, policy)
+    return verifications, Calls(world.store, observer, clock, chronicle)
 
 
 def operating(world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY) -> Operator:
@@ -123,7 +132,8 @@ def operating(world: World, observer: RecordingObserver, clock: Clock, policy: P
         conversions=world.conversions,
         lists=world.lists,
         audit=world.audit,
-        observer=Observers(observer, AuditingObserver(world.audit, Announcer(policy), clock)),
+        observer=observer,
+        chronicle=chronicle_of(policy),
         clock=clock,
         policy=policy,
     )

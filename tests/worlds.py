@@ -15,7 +15,8 @@ from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.watcher import Watcher
 from service.application.audit import AuditLog
-from service.application.ports import Conversions, IdempotencyStore, Limits, Lists, VerificationStore
+from service.application.idempotency import IdempotencyStore
+from service.application.ports import Conversions, Limits, Lists, VerificationStore
 from service.domain.policy import Audit
 from service.redis_url import Address
 from tests.fakes.memory import (
@@ -49,15 +50,9 @@ class World:
 
 
 def memory_world() -> World:
-    return World(
-        "memory",
-        MemoryStore(),
-        MemoryLimits(),
-        MemoryIdempotency(),
-        MemoryConversions(),
-        MemoryLists(),
-        MemoryAuditLog(),
-    )
+    limits, conversions, lists, audit = MemoryLimits(), MemoryConversions(), MemoryLists(), MemoryAuditLog()
+    store = MemoryStore(limits, conversions, lists, audit)
+    return World("memory", store, limits, MemoryIdempotency(), conversions, lists, audit)
 
 
 @contextmanager
@@ -80,14 +75,26 @@ def redis_world(
     connection = Connection(connector(Address.parse(url), 300), lambda _: None)
     keys = Keys(*peppers)
     watcher = Watcher(connection, 200)
+    limits, conversions = RedisLimits(connection, keys), RedisConversions(connection, keys)
+    lists, log = RedisLists(connection), RedisAuditLog(connection, keys, audit or Audit())
+    store = RedisVerificationStore(
+        connection,
+        keys,
+        watcher,
+        limits=limits,
+        conversions=conversions,
+        lists=lists,
+        audit=log,
+        min_replicas=min_replicas,
+    )
     yield World(
         name,
-        RedisVerificationStore(connection, keys, watcher, min_replicas),
-        RedisLimits(connection, keys),
+        store,
+        limits,
         RedisIdempotencyStore(connection, keys),
-        RedisConversions(connection, keys),
-        RedisLists(connection),
-        RedisAuditLog(connection, keys, audit or Audit()),
+        conversions,
+        lists,
+        log,
         server,
         url,
     )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 
-from service.application.ports import Conversions, Limits, Lists, Observer
-from service.domain.conversion import judge
+from service.application.ports import Limits, Lists, Observer
+from service.domain.conversion import Bucket, Budget, judge
 from service.domain.errors import Blocked, RateLimited
 from service.domain.limits import (
     Decision,
@@ -22,7 +22,6 @@ from service.domain.limits import (
 from service.domain.lists import Directory, ListAction, ListEntry, ListKind, strongest
 from service.domain.numbers import E164
 from service.domain.policy import Policy
-from service.domain.verification import Verification
 
 _OF_THE_NUMBER = (Scope.NUMBER, Scope.COUNTRY)
 _OF_THE_ADDRESS = (Scope.IP, Scope.NETWORK)
@@ -97,11 +96,10 @@ class Admitted:
 class Admission:
     """May this be started? Fails closed: every method may raise StoreUnavailable."""
 
-    def __init__(  # noqa: PLR0913  one parameter per port; the composition root names them all
+    def __init__(
         self,
         *,
         limits: Limits,
-        conversions: Conversions,
         lists: Lists,
         observer: Observer,
         policy: Policy,
@@ -109,7 +107,6 @@ class Admission:
     ) -> None:
         """``provider_limit``: orders for one number that the provider tolerates, whatever the policy says."""
         self._limits = limits
-        self._conversions = conversions
         self._lists = lists
         self._observer = observer
         self._policy = policy
@@ -118,43 +115,73 @@ class Admission:
 
     def matches(self, number: E164 | None, client_ip: str | None, now: datetime) -> list[ListEntry]:
         """Every live entry that names the number or the address."""
+        return self._named(number, client_ip, self._lists.directory(), now)
+
+    def _named(
+        self, number: E164 | None, client_ip: str | None, operators: Directory, now: datetime
+    ) -> list[ListEntry]:
         found: list[ListEntry] = []
-        for directory in (self._of_policy, self._lists.directory()):
+        for directory in (self._of_policy, operators):
             found += directory.naming_number(number, now) if number else []
             found += directory.naming_address(client_ip, now) if client_ip else []
         return found
 
-    def screen(self, number: E164, client_ip: str | None, now: datetime) -> Screened:
-        """Ask the lists, before anything else is touched.
+    def groups(self, number: E164) -> list[tuple[Budget, str]]:
+        """What the conversion guard asks about a number."""
+        return [(budget, budget.subject(number, number.region)) for budget in self._policy.conversion]
+
+    def screen(self, number: E164, client_ip: str | None, operators: Directory, now: datetime) -> Screened:
+        """Ask the policy's lists and the ``operators``', before anything else is touched.
 
         Raises:
             Blocked: with ``retry_after`` where the block ends.
         """
-        screened = Screened.of(self.matches(number, client_ip, now))
+        screened = Screened.of(self._named(number, client_ip, operators, now))
         blocking = screened.blocking
         if blocking is not None:
             raise Blocked(retry_after=_seconds_until(blocking.expires_at, now))
         return screened
 
-    def spend(
-        self, opened: Verification, client_ip: str | None, screened: Screened, now: datetime
-    ) -> Admitted:
-        """Count one create against everything that limits it, or against nothing.
+    def guard(
+        self, number: E164, screened: Screened, buckets: Sequence[Sequence[Bucket]], now: datetime
+    ) -> None:
+        """Ask the conversion guard, with what was counted of the number's groups.
 
         Raises:
             RateLimited
         """
-        if not screened.number_allowed:
-            self._guard(opened, now)
-        spendings = self.spendings(opened.phone_number, client_ip, opened.requester.client)
-        spendings = [each for each in spendings if each.scope not in screened.exempt]
-        spent = self._spend(spendings, opened.id, now)
-        try:
-            self._spend([self.provider_spending(opened.phone_number)], opened.id, now)
-        except RateLimited:
-            self._limits.give_back(spendings, opened.id)
-            raise
-        return Admitted(tuple(spendings), spent.states)
+        if screened.number_allowed:
+            return
+        for budget, counted in zip(self._policy.conversion, buckets, strict=True):
+            conversion = judge(budget, counted, now)
+            decision = Decision.of(budget.mode, exceeded=conversion.exceeded)
+            self._observer.guarded(conversion, number.region, decision, now)
+            if decision is Decision.DENY:
+                raise RateLimited(
+                    "Too many verifications of numbers like this one were never called.",
+                    retry_after=conversion.retry_after,
+                )
+
+    def price(
+        self, number: E164, client_ip: str | None, client: str, screened: Screened
+    ) -> tuple[Spending, ...]:
+        """What one create is counted against, the provider's own ceiling last."""
+        spendings = self.spendings(number, client_ip, client)
+        counted = [each for each in spendings if each.scope not in screened.exempt]
+        return (*counted, self.provider_spending(number))
+
+    def judge(self, price: Sequence[Spending], spent: Spent) -> Admitted:
+        """What became of counting it.
+
+        Raises:
+            RateLimited
+        """
+        self._judge(spent)
+        # The provider's own ceiling counts every order, and is nobody's to read.
+        return Admitted(
+            tuple(each for each in price if each.scope is not Scope.PROVIDER),
+            tuple(each for each in spent.states if each.scope is not Scope.PROVIDER),
+        )
 
     def give_back(self, admitted: Admitted, token: str) -> None:
         """The order came to nothing: only the provider's own ceiling still counts it."""
@@ -168,7 +195,7 @@ class Admission:
         """
         spendings = self.client_spendings(client, scope)
         if spendings:
-            self._spend(spendings, None, now)
+            self._judge(self._limits.spend(spendings, None, now))
 
     def client_spendings(self, client: str, *scopes: Scope) -> list[Spending]:
         """What a client's reads or consumes count against."""
@@ -199,31 +226,19 @@ class Admission:
         """The provider's ceiling for one number (smsc-api.md, section 1)."""
         return Spending(Scope.PROVIDER, number.value, self._provider_limit)
 
-    def _guard(self, opened: Verification, now: datetime) -> None:
-        for budget in self._policy.conversion:
-            subject = budget.subject(opened.phone_number, opened.region)
-            conversion = judge(budget, self._conversions.buckets(budget, subject), now)
-            decision = Decision.of(budget.mode, exceeded=conversion.exceeded)
-            self._observer.guarded(conversion, opened.region, decision, now)
-            if decision is Decision.DENY:
-                raise RateLimited(
-                    "Too many verifications of numbers like this one were never called.",
-                    retry_after=conversion.retry_after,
-                )
-
-    def _spend(self, spendings: list[Spending], token: str | None, now: datetime) -> Spent:
-        spent = self._limits.spend(spendings, token, now)
+    def _judge(self, spent: Spent) -> None:
         for state in spent.states:
             exceeded = state in spent.exceeded
             self._observer.limited(state.scope, Decision.of(state.limit.mode, exceeded=exceeded))
         refusal = spent.refusal
-        if refusal is not None:
-            raise RateLimited(
-                _DETAILS[refusal.scope],
-                retry_after=max(refusal.reset_seconds, 1),
-                limits=[state for state in spent.states if state.limit.mode is Mode.ENFORCE],
-            )
-        return spent
+        if refusal is None:
+            return
+        told = [refusal] if refusal.scope is Scope.PROVIDER else spent.states
+        raise RateLimited(
+            _DETAILS[refusal.scope],
+            retry_after=max(refusal.reset_seconds, 1),
+            limits=[state for state in told if state.limit.mode is Mode.ENFORCE],
+        )
 
 
 def _seconds_until(moment: datetime | None, now: datetime) -> int | None:

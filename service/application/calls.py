@@ -1,13 +1,14 @@
 """What an observed call does to the verification of its number."""
 
-from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from service.application.ports import Claim, Clock, Conversions, Observer, VerificationStore
+from service.application.chronicle import NOTHING, Chronicle, Consequences
+from service.application.ports import Claim, Clock, Observer, VerificationStore
 from service.application.records import CHANGE_ATTEMPTS
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.errors import StoreUnavailable
-from service.domain.policy import LONGEST_WINDOW_SECONDS, Policy
+from service.domain.policy import LONGEST_WINDOW_SECONDS
 from service.domain.status import FINISHED
 from service.domain.verification import Verification
 
@@ -25,16 +26,14 @@ class Calls:
     def __init__(
         self,
         store: VerificationStore,
-        conversions: Conversions,
         observer: Observer,
         clock: Clock,
-        policy: Policy,
+        chronicle: Chronicle,
     ) -> None:
         self._store = store
-        self._conversions = conversions
         self._observer = observer
         self._clock = clock
-        self._policy = policy
+        self._chronicle = chronicle
 
     def record(self, call: InboundCall) -> Outcome:
         """Use an authentic call, once, whatever it meets.
@@ -71,26 +70,28 @@ class Calls:
             outcome = Outcome.EARLY if call.at > now + SKEW else Outcome.UNMATCHED
             if before is not None:
                 outcome, after = before.judge(call, now, SKEW)
-            change = (stored, after) if stored and after and after != before else None
-            if after is not None and after.result_until is not None and outcome is Outcome.CONFIRMED:
-                # Soon, so that it is announced soon should we die after this; the sweep then puts it off.
-                self._store.schedule(after.id, min(now + LOOKED_AFTER, after.result_until))
-            claim = self._store.claim(call, _keep_until(call, now), change, now)
+            if stored is None or before is None or after is None or after == before:
+                change, consequences = None, NOTHING
+            else:
+                change, consequences = (stored, after), self._consequences(before, after, now)
+            claim = self._store.claim(call, _keep_until(call, now), change, now, consequences)
             if claim is Claim.REPEATED:
                 return Outcome.REPEATED
             if claim is Claim.DONE:
-                if change is not None and before is not None and after is not None:
-                    self._announce(before, after, call)
+                if change is not None and before is not None:
+                    self._announce(before, change[1], call)
                 return outcome
         raise StoreUnavailable(retry_after=1)
 
+    def _consequences(self, before: Verification, after: Verification, now: datetime) -> Consequences:
+        consequences = self._chronicle.changed(before, after, now)
+        if after.result_until is None or before.verified_at is not None:
+            return consequences
+        # Soon, so that it is announced soon should we die before that; the sweep then puts it off.
+        return replace(consequences, due=min(now + LOOKED_AFTER, after.result_until))
+
     def _announce(self, before: Verification, after: Verification, call: InboundCall) -> None:
         if after.verified_at is not None:
-            # The call is kept; to answer 503 for a statistic would have it sent again for nothing.
-            with suppress(StoreUnavailable):
-                for budget in self._policy.conversion:
-                    subject = budget.subject(after.phone_number, after.region)
-                    self._conversions.called(budget, subject, after.created_at)
             self._observer.verified(after, call)
         elif after.status in FINISHED and before.status not in FINISHED:
             self._observer.finished(after)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
+from service.application.chronicle import NOTHING, Consequences
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.conversion import Bucket, Budget, Conversion
 from service.domain.limits import Decision, LimitState, Scope, Spending, Spent
@@ -28,6 +29,29 @@ class Stored:
     verification: Verification
     version: bytes
     pointer: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What decides about a create, read at once.
+
+    Attributes:
+        latest: the number's latest record, live or not.
+        directory: what operators blocked and allowed.
+        buckets: of each group that was asked for, in order.
+    """
+
+    latest: Stored | None
+    directory: Directory
+    buckets: tuple[list[Bucket], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A new record that holds its number, and what it was counted against; a refusal counts nothing."""
+
+    stored: Stored
+    spent: Spent = field(default_factory=Spent)
 
 
 class Claim(Enum):
@@ -57,8 +81,22 @@ class VerificationStore(Protocol):
         """The latest record of a number (``+`` and digits), live or not."""
         ...
 
-    def reserve(self, verification: Verification, over: Stored | None, now: datetime) -> Stored | None:
-        """Keep a new record and point the number to it, if it still points to ``over``; else None."""
+    def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
+        """What is known about a number (``+`` and digits), the lists, and the conversion of some groups."""
+        ...
+
+    def reserve(
+        self,
+        verification: Verification,
+        over: Stored | None,
+        now: datetime,
+        spendings: Sequence[Spending] = (),
+    ) -> Reservation | None:
+        """Keep a new record and point the number to it, if it still points to ``over``; else None.
+
+        It is counted against ``spendings`` under its id, and due when its order must have ended. Where a limit refuses
+        it, it stands all the same, for the caller to release.
+        """
         ...
 
     def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
@@ -72,8 +110,9 @@ class VerificationStore(Protocol):
         now: datetime,
         *,
         holding: bool = False,
+        consequences: Consequences = NOTHING,
     ) -> Stored | None:
-        """Store the change if nobody changed the record since; else None.
+        """Store the change, and what comes of it, if nobody changed the record since; else None.
 
         ``holding``: only while the number still points to this record, and as safe as a proof.
         """
@@ -89,8 +128,9 @@ class VerificationStore(Protocol):
         keep_until: datetime,
         change: tuple[Stored, Verification] | None,
         now: datetime,
+        consequences: Consequences = NOTHING,
     ) -> Claim:
-        """Use the call, once, and store the change that it makes, both or neither."""
+        """Use the call, once, and store the change that it makes, both or neither, and what comes of it."""
         ...
 
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
@@ -150,18 +190,10 @@ class Limits(Protocol):
 
 
 class Conversions(Protocol):
-    """How many verifications were shown a number, and how many were called, group by group.
+    """How many verifications were shown a number, and how many were called, group by group; counted with each change.
 
-    Every method may raise StoreUnavailable: asking fails closed, a count that is lost costs its caller nothing.
+    Every method may raise StoreUnavailable.
     """
-
-    def started(self, budget: Budget, subject: str, at: datetime) -> None:
-        """A number was shown at ``at``."""
-        ...
-
-    def called(self, budget: Budget, subject: str, shown_at: datetime) -> None:
-        """The number that was shown then was called."""
-        ...
 
     def buckets(self, budget: Budget, subject: str) -> list[Bucket]:
         """What was counted."""
@@ -241,44 +273,4 @@ class Observer(Protocol):
 
     def guarded(self, conversion: Conversion, region: str, decision: Decision, now: datetime) -> None:
         """The conversion guard was asked."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as it was given, to be given again."""
-
-    status: int
-    body: str
-    location: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The right, ours alone for now, to answer under an Idempotency-Key."""
-
-    key: str
-    version: bytes
-    fingerprint: str
-
-
-class IdempotencyStore(Protocol):
-    """Answers by client, route and Idempotency-Key."""
-
-    def begin(self, client: str, route: str, key: str, request: bytes) -> Begun | Answer:
-        """Take the key, or get the answer that was stored under it.
-
-        Raises:
-            IdempotencyKeyReused: the key came with another request.
-            IdempotencyInFlight: the first request is still being answered.
-            StoreUnavailable
-        """
-        ...
-
-    def complete(self, begun: Begun, answer: Answer, keep_seconds: int) -> None:
-        """Store the answer. StoreUnavailable when it may not be stored."""
-        ...
-
-    def abandon(self, begun: Begun) -> None:
-        """Free the key: the request failed and may be tried again. Never raises."""
         ...

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from service.application.chronicle import Chronicle
 from service.application.ports import Observer, Stored, VerificationStore
 from service.domain.errors import NotFound, StoreUnavailable
 from service.domain.status import FINISHED, Status
@@ -16,9 +17,10 @@ CHANGE_ATTEMPTS = 50
 class Records:
     """Compare-and-set over the store. Every method may raise StoreUnavailable."""
 
-    def __init__(self, store: VerificationStore, observer: Observer) -> None:
+    def __init__(self, store: VerificationStore, observer: Observer, chronicle: Chronicle) -> None:
         self._store = store
         self._observer = observer
+        self._chronicle = chronicle
 
     def settled(self, stored: Stored, now: datetime) -> Stored:
         """Write down what time alone has decided, so that it is announced exactly once."""
@@ -26,7 +28,8 @@ class Records:
             current = stored.verification.at(now)
             if current is stored.verification:
                 return stored
-            replaced = self._store.replace(stored, current, now)
+            consequences = self._chronicle.changed(stored.verification, current, now)
+            replaced = self._store.replace(stored, current, now, consequences=consequences)
             if replaced is not None:
                 self._observer.finished(current)
                 return replaced
@@ -53,7 +56,8 @@ class Records:
             after = transition(before)
             if after == before and not confirm:
                 return after
-            if self._store.replace(stored, after, now) is not None:
+            consequences = self._chronicle.changed(before, after, now)
+            if self._store.replace(stored, after, now, consequences=consequences) is not None:
                 self._announce(before, after)
                 return after
             again = self._store.get(before.id)

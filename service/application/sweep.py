@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from service.application.chronicle import Chronicle
 from service.application.ports import Clock, Observer, VerificationStore
 from service.application.records import Records
 from service.domain.errors import StoreUnavailable
@@ -18,17 +19,23 @@ class Sweep:
     """One pass over what is due. Any number of processes may sweep: each change is stored, and told, once."""
 
     def __init__(
-        self, store: VerificationStore, observer: Observer, clock: Clock, remind: Remind | None = None
+        self,
+        store: VerificationStore,
+        observer: Observer,
+        clock: Clock,
+        chronicle: Chronicle,
+        remind: Remind | None = None,
     ) -> None:
         """
         Args:
             store: where deadlines are.
             observer: told of what is finished.
             clock: UTC.
+            chronicle: what is written with it.
             remind: given each record, to announce what it has to tell and was not announced.
         """
         self._store = store
-        self._records = Records(store, observer)
+        self._records = Records(store, observer, chronicle)
         self._remind = remind
         self._clock = clock
 

@@ -1,13 +1,22 @@
 """The life of a verification as its client drives it: start, read, consume, cancel."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
 
-from service.application.admission import Admission, Admitted
-from service.application.ports import CallProvider, Clock, Conversions, Observer, Stored, VerificationStore
+from service.application.admission import Admission, Admitted, Screened
+from service.application.chronicle import Chronicle
+from service.application.ports import (
+    CallProvider,
+    Clock,
+    Observer,
+    Reservation,
+    Stored,
+    Survey,
+    VerificationStore,
+)
 from service.application.records import CHANGE_ATTEMPTS, Records
 from service.domain.assurance import of_call
 from service.domain.errors import (
@@ -21,7 +30,7 @@ from service.domain.errors import (
     ValidationFailed,
     VerificationInProgress,
 )
-from service.domain.limits import LimitState, Scope
+from service.domain.limits import LimitState, Scope, Spending
 from service.domain.numbers import E164
 from service.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy, Purpose
 from service.domain.requester import Requester
@@ -59,7 +68,7 @@ class Verifications:
         *,
         store: VerificationStore,
         admission: Admission,
-        conversions: Conversions,
+        chronicle: Chronicle,
         provider: CallProvider,
         observer: Observer,
         clock: Clock,
@@ -68,9 +77,9 @@ class Verifications:
         order_seconds: int = 25,
     ) -> None:
         self._store = store
-        self._records = Records(store, observer)
+        self._records = Records(store, observer, chronicle)
         self._admission = admission
-        self._conversions = conversions
+        self._chronicle = chronicle
         self._provider = provider
         self._observer = observer
         self._clock = clock
@@ -93,7 +102,9 @@ class Verifications:
         assurance = of_call(number.region, self._policy.assurance)
         purpose.check(number, assurance)
         now = self._clock()
-        screened = self._admission.screen(number, request.client_ip, now)
+        survey = self._store.survey(number.value, self._admission.groups(number))
+        screened = self._admission.screen(number, request.client_ip, survey.directory, now)
+        price = self._admission.price(number, request.client_ip, client.name, screened)
         opened = Verification.open(
             verification_id=self._store.new_id(number),
             requester=Requester(client.name, purpose.name, request.reference),
@@ -106,15 +117,15 @@ class Verifications:
             assurance=assurance,
             order_seconds=self._order_seconds,
         )
-        reserved, over = self._reserve(opened, now)
+        reserved, over = self._reserve(opened, survey, screened, price, now)
         if isinstance(reserved, Verification):
             return Started(reserved, created=False)
         try:
-            admitted = self._admission.spend(reserved.verification, request.client_ip, screened, now)
+            admitted = self._admission.judge(price, reserved.spent)
         except RateLimited:
-            self._store.release(reserved, over, now)
+            self._store.release(reserved.stored, over, now)
             raise
-        return Started(self._ordered(reserved, admitted), created=True, limits=admitted.limits)
+        return Started(self._ordered(reserved.stored, admitted), created=True, limits=admitted.limits)
 
     def get(self, client_name: str, verification_id: str, wait_seconds: int = 0) -> Verification:
         """The record as it stands, at the latest after ``wait_seconds`` of being pending.
@@ -194,12 +205,18 @@ class Verifications:
     def _reserve(
         self,
         opened: Verification,
+        survey: Survey,
+        screened: Screened,
+        price: Sequence[Spending],
         now: datetime,
-    ) -> tuple[Stored | Verification, Stored | None]:
+    ) -> tuple[Reservation | Verification, Stored | None]:
         """The reservation and whose place it took, or the record that answers instead."""
-        requester = opened.requester
-        for _ in range(CHANGE_ATTEMPTS):
-            latest = self._store.latest_of(opened.phone_number.value)
+        requester, number, latest = opened.requester, opened.phone_number, survey.latest
+        for attempt in range(CHANGE_ATTEMPTS):
+            if attempt:
+                # A name of its own for each attempt: whoever saw the last one vanish must not take this for it.
+                opened = replace(opened, id=self._store.new_id(number))
+                latest = self._store.latest_of(number.value)
             if latest is not None:
                 latest = self._records.settled(latest, now)
                 if latest.verification.answers(requester, now):
@@ -213,11 +230,10 @@ class Verifications:
                         self._refuse_second(latest, requester, now)
                     continue
                 opened = opened.after(latest.verification, now)
-            reserved = self._store.reserve(opened, latest, now)
+            self._admission.guard(number, screened, survey.buckets, now)
+            reserved = self._store.reserve(opened, latest, now, price)
             if reserved is not None:
                 return reserved, latest
-            # A name of its own for each attempt: whoever saw the last one vanish must not take this for it.
-            opened = replace(opened, id=self._store.new_id(opened.phone_number))
         raise StoreUnavailable(retry_after=1)
 
     def _refuse_second(self, latest: Stored, requester: Requester, now: datetime) -> None:
@@ -230,9 +246,6 @@ class Verifications:
     def _ordered(self, reserved: Stored, admitted: Admitted) -> Verification:
         """Place the order and open the window; whatever fails frees the number."""
         opened = reserved.verification
-        # Should this process die with the order, somebody writes that down; the sweep looks again at the
-        # window's end.
-        self._store.schedule(opened.id, opened.expires_at)
         try:
             call_number = self._provider.order(opened.phone_number)
             now = self._clock()
@@ -245,11 +258,6 @@ class Verifications:
             self._admission.give_back(admitted, opened.id)
             failure.verification_id = opened.id
             raise
-        # The number is shown already; a statistic that cannot be kept takes it back from nobody.
-        with suppress(StoreUnavailable):
-            for budget in self._policy.conversion:
-                subject = budget.subject(pending.phone_number, pending.region)
-                self._conversions.started(budget, subject, pending.created_at)
         self._observer.started(pending)
         if pending.status is Status.CONTESTED:
             self._observer.contested(pending)
@@ -261,7 +269,8 @@ class Verifications:
             if stored is None or stored.verification.at(now).status is not Status.ORDERING:
                 break
             pending = stored.verification.assign(call_number, now)
-            if self._store.replace(stored, pending, now, holding=True) is not None:
+            consequences = self._chronicle.started(pending, now)
+            if self._store.replace(stored, pending, now, holding=True, consequences=consequences):
                 return pending
             stored = self._store.get(reserved.verification.id)
         raise ProviderUnavailable("The provider's answer came too late.", retry_after=1)

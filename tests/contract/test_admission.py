@@ -307,13 +307,13 @@ def test_a_lost_statistic_costs_nobody_a_verification(world, provider, observer,
     assert verifications.consume("web", record.id, "login", "flow").consumed_at is not None
 
 
-def test_a_guard_that_cannot_be_asked_refuses(world, provider, observer, clock) -> None:
-    class Away:
-        def buckets(self, *_: object) -> list:
-            raise StoreUnavailable
+def test_a_guard_that_cannot_be_asked_refuses(world, provider, observer, clock, monkeypatch) -> None:
+    def away(*_: object) -> None:
+        raise StoreUnavailable
 
     policy = replace(POLICY, conversion=(guarded(Mode.RECORD_ONLY),))
-    verifications, _ = use_cases(replace(world, conversions=Away()), provider, observer, clock, policy)
+    verifications, _ = use_cases(world, provider, observer, clock, policy)
+    monkeypatch.setattr(world.store, "survey", away)
 
     with pytest.raises(StoreUnavailable):
         verifications.start("web", ASK)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,12 +20,13 @@ from service.application.leadership import Term
 from service.application.push import MOST_ATTEMPTS, SLOTS, Backlog, DeliveryOutcome, Push, Reminder, delay
 from service.application.sweep import Sweep
 from service.application.verifications import Start
-from service.domain.errors import StoreUnavailable, VerificationInProgress
+from service.domain.call import Outcome
+from service.domain.errors import VerificationInProgress
 from service.domain.event import EventType, events_of
 from service.domain.policy import Client, Endpoint, Policy
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NOW, NUMBER, POLICY, call_at, pending, seconds, together, use_cases
+from tests.making import NOW, NUMBER, POLICY, call_at, chronicle_of, pending, seconds, together, use_cases
 from tests.redis_servers import all_keys
 from tests.worlds import PEPPER, World, redis_connection
 
@@ -91,7 +93,9 @@ class Post:
         return count
 
     def sweep(self) -> int:
-        return Sweep(self.world.store, self.observer, self.clock, self.reminder.remind).run()
+        return Sweep(
+            self.world.store, self.observer, self.clock, chronicle_of(LISTENING), self.reminder.remind
+        ).run()
 
 
 def finish(push: Push) -> int:
@@ -157,23 +161,29 @@ def test_the_payload_is_thin_and_without_the_number(post: Post) -> None:
     assert made.id not in repr(delivery)
 
 
-def test_what_died_before_it_was_announced_is_announced_by_the_sweep(
-    post: Post, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def broken_audit(post: Post) -> Iterator[None]:
+    """Nothing can be appended to what is no stream."""
+    keys = Keys(PEPPER).all_audit()
+    with post.world.client() as client:
+        for key in keys:
+            client.set(key, "no stream")
+        yield
+        for key in keys:
+            client.delete(key)
+
+
+def test_what_died_before_it_was_announced_is_announced_by_the_sweep(post: Post) -> None:
+    """And a change whose audit entry cannot be written happens all the same."""
     made = post.verifications.start("web", ASK).verification
 
-    def away(*_: Any) -> None:
-        raise StoreUnavailable
-
-    with monkeypatch.context() as broken:
-        broken.setattr(type(post.world.audit), "append", away)
-        post.calls.record(call_at(post.clock()))
+    with broken_audit(post):
+        assert post.calls.record(call_at(post.clock())) is Outcome.CONFIRMED
     assert post.delivered() == 0
     post.clock.advance(5)
     post.sweep()
     assert post.delivered() == 1
-    with monkeypatch.context() as broken:
-        broken.setattr(type(post.world.audit), "append", away)
+    with broken_audit(post):
         post.verifications.consume("web", made.id, "login", "flow")
     post.clock.advance(296)
     post.sweep()

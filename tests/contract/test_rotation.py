@@ -9,7 +9,7 @@ import pytest
 
 from service.application.calls import Calls
 from service.application.explanation import Subject
-from service.application.ports import Answer, Begun
+from service.application.idempotency import Answer, Begun
 from service.application.verifications import Start, Verifications
 from service.domain.call import Outcome
 from service.domain.errors import (

@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 import pytest
 
 from service.application.audit import AuditEntry
-from service.application.ports import Answer, Begun, Claim, Stored
+from service.application.chronicle import Consequences, Tally
+from service.application.idempotency import Answer, Begun
+from service.application.ports import Claim, Stored
 from service.domain.conversion import Bucket, Budget, Group
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
 from service.domain.limits import Limit, LimitState, Mode, Scope, Spending, Spent
 from service.domain.lists import ListAction, ListEntry, ListKind
 from service.domain.status import Status
-from tests.making import NOW, NUMBER, OTHER_NUMBER, call_at, opened, pending, seconds, together
+from tests.making import NOW, NUMBER, OTHER_NUMBER, call_at, opened, pending, reserve, seconds, together
 from tests.worlds import World
 
 KEEP_UNTIL = NOW + seconds(1000)
@@ -21,7 +23,7 @@ KEEP_UNTIL = NOW + seconds(1000)
 
 def _kept(world: World, **made: object) -> Stored:
     record = pending(world.store.new_id(NUMBER), **made)
-    stored = world.store.reserve(record, None, NOW)
+    stored = reserve(world.store, record, None, NOW)
     assert stored is not None
     return stored
 
@@ -42,7 +44,7 @@ def test_an_unknown_or_malformed_id_is_nothing(world: World, unknown: str) -> No
 def test_a_number_is_taken_by_one_of_fifty(world: World) -> None:
     records = [opened(world.store.new_id(NUMBER)) for _ in range(50)]
 
-    results = together(50, lambda index: world.store.reserve(records[index], None, NOW))
+    results = together(50, lambda index: reserve(world.store, records[index], None, NOW))
 
     winners = [result for result in results if result is not None]
     assert len(winners) == 1
@@ -53,14 +55,14 @@ def test_a_reservation_takes_only_the_place_that_was_seen(world: World) -> None:
     first = _kept(world)
     second = opened(world.store.new_id(NUMBER))
 
-    assert world.store.reserve(second, None, NOW) is None
-    assert world.store.reserve(second, first, NOW) is not None
+    assert reserve(world.store, second, None, NOW) is None
+    assert reserve(world.store, second, first, NOW) is not None
     assert world.store.get(first.verification.id) == first
 
 
 def test_a_release_gives_the_place_back_to_whoever_had_it(world: World) -> None:
     first = _kept(world)
-    second = world.store.reserve(opened(world.store.new_id(NUMBER)), first, NOW)
+    second = reserve(world.store, opened(world.store.new_id(NUMBER)), first, NOW)
     assert second is not None
 
     world.store.release(second, first, NOW)
@@ -89,7 +91,7 @@ def test_the_same_change_by_a_hundred_happens_once(world: World) -> None:
 
 def test_a_holding_change_is_refused_once_the_number_is_anothers(world: World) -> None:
     first = _kept(world)
-    assert world.store.reserve(opened(world.store.new_id(NUMBER)), first, NOW) is not None
+    assert reserve(world.store, opened(world.store.new_id(NUMBER)), first, NOW) is not None
 
     assert world.store.replace(first, first.verification.cancel(NOW), NOW, holding=True) is None
     assert world.store.replace(first, first.verification.cancel(NOW), NOW) is not None
@@ -218,10 +220,17 @@ BUDGET = Budget(Group.PREFIX, Mode.ENFORCE, window_seconds=3600, digits=5)
 
 
 def test_conversions_are_counted_exactly_and_by_the_time_of_showing(world: World) -> None:
-    together(40, lambda _: world.conversions.started(BUDGET, "+79991", NOW))
-    together(30, lambda _: world.conversions.called(BUDGET, "+79991", NOW))
-    world.conversions.started(BUDGET, "+79991", NOW + seconds(600))
-    world.conversions.started(BUDGET, "+79992", NOW)
+    def count(index: int, subject: str = "+79991", shown_at: datetime = NOW, *, called: bool = False) -> None:
+        consequences = Consequences(tallies=(Tally(BUDGET, subject, shown_at, called),))
+        use = call_at(NOW - seconds(index))
+        assert world.store.claim(use, KEEP_UNTIL, None, NOW, consequences) is Claim.DONE
+        # Used before: nothing comes of it.
+        assert world.store.claim(use, KEEP_UNTIL, None, NOW, consequences) is Claim.REPEATED
+
+    together(40, count)
+    together(30, lambda index: count(100 + index, called=True))
+    count(200, shown_at=NOW + seconds(600))
+    count(201, "+79992")
 
     start = BUDGET.bucket_of(NOW)
     found = sorted(world.conversions.buckets(BUDGET, "+79991"), key=lambda each: each.start)

@@ -26,7 +26,7 @@ from service.domain.status import Reason, Status
 from service.domain.verification import Verification
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, FakeProvider, RecordingObserver
-from tests.making import NUMBER, call_at, seconds, together, use_cases, with_limits
+from tests.making import NUMBER, call_at, chronicle_of, seconds, together, use_cases, with_limits
 from tests.worlds import World
 
 ASK = Start(NUMBER.value, "login", "flow")
@@ -439,7 +439,7 @@ def test_what_nobody_asks_about_is_settled_once_by_many_sweepers(
     with pytest.raises(ProviderError):
         verifications.start("web", Start("+79991234569", "login", "flow"))
     calls.record(call_at(clock()))
-    sweep = Sweep(world.store, observer, clock)
+    sweep = Sweep(world.store, observer, clock, chronicle_of())
     assert sweep.run() == 0
     clock.advance(900)
 
@@ -457,7 +457,7 @@ def test_a_sweep_comes_back_for_a_result_that_may_still_be_consumed(world, servi
     record = verifications.start("web", ASK).verification
     calls.record(call_at(clock()))
     world.store.schedule(record.id, clock())
-    sweep = Sweep(world.store, observer, clock)
+    sweep = Sweep(world.store, observer, clock, chronicle_of())
     assert [sweep.run(), sweep.run()] == [1, 0]
     assert observer.counts["finished", "lapsed", "not_consumed"] == 0
     clock.advance(300)
@@ -471,7 +471,7 @@ def test_a_lapse_is_counted_when_it_happens(world, service, clock, observer) -> 
     verifications, calls = service
     verifications.start("web", ASK)
     calls.record(call_at(clock()))
-    sweep = Sweep(world.store, observer, clock)
+    sweep = Sweep(world.store, observer, clock, chronicle_of())
     clock.advance(300)
 
     assert [sweep.run(), sweep.run()] == [1, 0]
@@ -494,7 +494,7 @@ def test_a_broken_record_does_not_keep_the_sweep_from_the_others(
 
     monkeypatch.setattr(world.store, "get", read_unless_broken)
     clock.advance(900)
-    sweep = Sweep(world.store, observer, clock)
+    sweep = Sweep(world.store, observer, clock, chronicle_of())
 
     with pytest.raises(ValueError, match="cannot be read"):
         sweep.run()
@@ -512,7 +512,7 @@ def test_a_consumed_one_is_forgotten_by_the_sweep(world, service, clock, observe
     calls.record(call_at(clock()))
     verifications.consume("web", record.id, "login", "flow")
     clock.advance(900)
-    sweep = Sweep(world.store, observer, clock)
+    sweep = Sweep(world.store, observer, clock, chronicle_of())
 
     assert [sweep.run(), sweep.run()] == [1, 0]
     assert observer.counts["finished", "consumed", "call_matched"] == 1

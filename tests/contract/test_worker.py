@@ -18,7 +18,7 @@ from service.domain.policy import Purpose
 from service.domain.status import Reason, Status
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, FakeProvider, RecordingObserver
-from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, opened, seconds, use_cases
+from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, chronicle_of, opened, seconds, use_cases
 from tests.worlds import World, redis_connection
 
 OFFSET = 3 * 3600
@@ -192,7 +192,7 @@ def test_the_inbox_is_asked_within_the_ceiling_and_only_while_a_call_could_be_mi
     assert len(net.inbox.asked) == asked + 1
     while net.world.store.is_busy():
         net.clock.advance(900)
-        Sweep(net.world.store, net.observer, net.clock).run()
+        Sweep(net.world.store, net.observer, net.clock, chronicle_of()).run()
     for _ in range(100):
         net.poll()
     asked = len(net.inbox.asked)
@@ -300,7 +300,7 @@ def test_an_order_that_died_with_its_process_is_written_down_as_failed(
     with pytest.raises(SystemExit):
         verifications.start("web", Start(phone_number=NUMBER.value, purpose="login"))
     clock.advance(29)
-    Sweep(world.store, observer, clock).run()
+    Sweep(world.store, observer, clock, chronicle_of()).run()
     assert observer.counts["finished", "failed", str(Reason.PROVIDER_UNAVAILABLE)] == 1
     assert not world.store.is_busy()
     assert world.store.latest_of(record.phone_number.value).verification.status is Status.FAILED
@@ -311,7 +311,7 @@ def test_the_window_of_a_shown_number_is_swept_at_its_end_and_counted_once(
 ) -> None:
     verifications, _ = use_cases(world, FakeProvider(), observer, clock)
     verifications.start("web", Start(phone_number=NUMBER.value, purpose="login"))
-    sweeps = [Sweep(world.store, observer, clock) for _ in range(2)]
+    sweeps = [Sweep(world.store, observer, clock, chronicle_of()) for _ in range(2)]
     for moment in (29, 871.5, 1.5):
         clock.advance(moment)
         for sweep in sweeps:

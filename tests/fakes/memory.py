@@ -10,7 +10,9 @@ from itertools import count
 
 from service.application.announcement import Announcement
 from service.application.audit import AuditEntry
-from service.application.ports import Answer, Begun, Claim, Stored
+from service.application.chronicle import NOTHING, Consequences, Tally
+from service.application.idempotency import Answer, Begun
+from service.application.ports import Claim, Reservation, Stored, Survey
 from service.domain.call import InboundCall
 from service.domain.conversion import Bucket, Budget, Group
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
@@ -21,7 +23,14 @@ from service.domain.verification import Verification
 
 
 class MemoryStore:
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        limits: "MemoryLimits",
+        conversions: "MemoryConversions",
+        lists: "MemoryLists",
+        audit: "MemoryAuditLog",
+    ) -> None:
+        self._limits, self._conversions, self._lists, self._audit = limits, conversions, lists, audit
         self._changed = threading.Condition()
         self._records: dict[str, Stored] = {}
         self._latest: dict[str, str] = {}
@@ -40,13 +49,25 @@ class MemoryStore:
         with self._changed:
             return self._records.get(self._latest.get(number, ""))
 
-    def reserve(self, verification: Verification, over: Stored | None, now: datetime) -> Stored | None:
+    def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
+        buckets = tuple(self._conversions.buckets(*each) for each in groups)
+        return Survey(self.latest_of(number), self._lists.directory(), buckets)
+
+    def reserve(
+        self,
+        verification: Verification,
+        over: Stored | None,
+        now: datetime,
+        spendings: Sequence[Spending] = (),
+    ) -> Reservation | None:
         with self._changed:
             number = verification.phone_number.value
             if self._latest.get(number) != (over.verification.id if over else None):
                 return None
             self._latest[number] = verification.id
-            return self._store(verification)
+            self._due[verification.id] = verification.expires_at
+            stored = self._store(verification)
+        return Reservation(stored, self._limits.spend(spendings, verification.id, now))
 
     def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
         with self._changed:
@@ -58,14 +79,30 @@ class MemoryStore:
                     self._latest[record.phone_number.value] = over.verification.id
 
     def replace(
-        self, stored: Stored, verification: Verification, now: datetime, *, holding: bool = False
+        self,
+        stored: Stored,
+        verification: Verification,
+        now: datetime,
+        *,
+        holding: bool = False,
+        consequences: Consequences = NOTHING,
     ) -> Stored | None:
         with self._changed:
             if self._records.get(verification.id) != stored:
                 return None
             if holding and self._latest.get(verification.phone_number.value) != verification.id:
                 return None
+            self._write(verification, consequences)
             return self._store(verification)
+
+    def _write(self, verification: Verification | None, consequences: Consequences) -> None:
+        for entry, announcement in consequences.entries:
+            self._audit.append(entry)
+            self._audit.announced += [announcement] if announcement else []
+        for tally in consequences.tallies:
+            self._conversions.count(tally)
+        if verification is not None and consequences.due is not None:
+            self._due[verification.id] = consequences.due
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
         return self._records.get(stored.verification.id) == stored
@@ -76,6 +113,7 @@ class MemoryStore:
         keep_until: datetime,
         change: tuple[Stored, Verification] | None,
         now: datetime,
+        consequences: Consequences = NOTHING,
     ) -> Claim:
         with self._changed:
             if (call.cli, call.at) in self._calls:
@@ -85,6 +123,7 @@ class MemoryStore:
                 if self._records.get(after.id) != stored:
                     return Claim.CONFLICT
                 self._store(after)
+            self._write(change[1] if change else None, consequences)
             self._calls.add((call.cli, call.at))
             return Claim.DONE
 
@@ -175,11 +214,9 @@ class MemoryConversions:
     def __init__(self) -> None:
         self._counts: Counter[tuple[Group, str, int, str]] = Counter()
 
-    def started(self, budget: Budget, subject: str, at: datetime) -> None:
-        self._counts[budget.group, subject, budget.bucket_of(at), "started"] += 1
-
-    def called(self, budget: Budget, subject: str, shown_at: datetime) -> None:
-        self._counts[budget.group, subject, budget.bucket_of(shown_at), "called"] += 1
+    def count(self, tally: Tally) -> None:
+        what = "called" if tally.called else "started"
+        self._counts[tally.budget.group, tally.subject, tally.budget.bucket_of(tally.shown_at), what] += 1
 
     def buckets(self, budget: Budget, subject: str) -> list[Bucket]:
         starts = {start for group, each, start, _ in self._counts if (group, each) == (budget.group, subject)}
@@ -216,10 +253,8 @@ class MemoryAuditLog:
         self.entries: list[AuditEntry] = []
         self.announced: list[Announcement] = []
 
-    def append(self, entry: AuditEntry, announcement: Announcement | None = None) -> None:
+    def append(self, entry: AuditEntry) -> None:
         self.entries.append(entry)
-        if announcement is not None:
-            self.announced.append(announcement)
 
     def read(
         self, since: datetime, until: datetime, number: str | None = None

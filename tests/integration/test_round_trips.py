@@ -15,7 +15,7 @@ SHIPPED = (Path(__file__).resolve().parents[2] / "config/policy.toml").read_text
 POLICY = SHIPPED.replace("[clients.operator]", "[clients.ops]") + '\n[clients.app]\npurposes = ["login"]\n'
 HOOK = '\n[clients.web.webhooks.main]\nurl = "https://login.example.org/hook"\n'
 SECRET = {"WAITCALL_WEBHOOK_SECRETS": "web/main=whsec_" + "QUFB" * 8}
-EXPECTED = {"create": 17, "pending": 1, "call": 7, "verified": 1, "consume": 5}
+EXPECTED = {"create": 5, "pending": 1, "call": 2, "verified": 1, "consume": 4}
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from flask import Response, g, request
 
-from service.application.ports import Answer, IdempotencyStore
+from service.application.idempotency import Answer, IdempotencyStore
 from service.domain.errors import StoreUnavailable, ValidationFailed
 
 IDEMPOTENCY_KEY = "Idempotency-Key"

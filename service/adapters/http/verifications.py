@@ -9,7 +9,8 @@ from service.adapters.http.body import read_json
 from service.adapters.http.once import answer_once, redeemer_of, response_of
 from service.adapters.http.ratelimit import tell_limits
 from service.adapters.http.schemas import dump_verification, load_consume, load_start, load_wait
-from service.application.ports import Answer, Clock, IdempotencyStore
+from service.application.idempotency import Answer, IdempotencyStore
+from service.application.ports import Clock
 from service.application.verifications import Verifications
 from service.domain.policy import Permission
 from service.domain.verification import Verification

@@ -1,13 +1,13 @@
 """The audit stream: eight Redis streams, bounded in length and age, read as one."""
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import AUDIT_PARTS, Keys
 from service.adapters.redis.outbox import announcing
-from service.adapters.redis.script import Script
+from service.adapters.redis.script import Script, Step
 from service.application.announcement import Announcement
 from service.application.audit import AuditEntry
 from service.domain.policy import Audit
@@ -19,14 +19,29 @@ _CLOCKS_APART = timedelta(minutes=10)
 class RedisAuditLog:
     """AuditLog over Redis Streams. Numbers and ids are kept as keyed hashes alone."""
 
-    def __init__(self, connection: Connection, keys: Keys, bounds: Audit) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        keys: Keys,
+        bounds: Audit,
+        tell: Callable[[AuditEntry], None] | None = None,
+    ) -> None:
+        """``tell``: called with each entry that was kept."""
+        self.tell = tell or (lambda _: None)
         self._connection = connection
         self._keys = keys
         self._bounds = bounds
         self._append = Script("audit")
 
-    def append(self, entry: AuditEntry, announcement: Announcement | None = None) -> None:
-        """Add to the part that has the number's other entries; announce in the same step."""
+    def append(self, entry: AuditEntry) -> None:
+        """Add to the part that has the number's other entries."""
+        step = self.step(entry, None)
+        with self._connection.using("audit") as client:
+            step.script.run(client, step.keys, step.args)
+        self.tell(entry)
+
+    def step(self, entry: AuditEntry, announcement: Announcement | None) -> Step:
+        """Adds an entry, and announces, both or neither."""
         fields = dict(entry.details or {}) | {
             "at": _text(entry.at),
             "event": entry.event,
@@ -48,8 +63,7 @@ class RedisAuditLog:
             keys, announced = [self._keys.audit(self._keys.hash_of("audit", entry.actor))] * 3, [0, 0, 0, 0]
         args += announced
         args += [word for pair in fields.items() for word in pair]
-        with self._connection.using("audit") as client:
-            self._append.run(client, keys, args)
+        return Step(self._append, keys, args)
 
     def read(
         self, since: datetime, until: datetime, number: str | None = None

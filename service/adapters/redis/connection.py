@@ -84,7 +84,7 @@ class Connection:
 
     def __init__(self, connect: Callable[[], Client], count_error: Callable[[str], None]) -> None:
         self._connect = connect
-        self._count_error = count_error
+        self.count_error = count_error
         self._client: Client | None = None
 
     @contextmanager
@@ -99,7 +99,7 @@ class Connection:
                 self._client = self._connect()
             yield self._client
         except (RedisError, RedisClusterException, OSError) as error:
-            self._count_error(operation)
+            self.count_error(operation)
             if isinstance(error, TooFewReplicas):
                 self._ask_sentinel_again()
             raise StoreUnavailable(retry_after=RETRY_AFTER_SECONDS) from error

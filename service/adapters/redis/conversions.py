@@ -1,11 +1,12 @@
 """Numbers shown and called, counted by buckets of time."""
 
 import re
-from datetime import datetime
+from collections.abc import Mapping
 
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import Keys
-from service.adapters.redis.script import Script
+from service.adapters.redis.script import Script, Step
+from service.application.chronicle import Tally
 from service.domain.conversion import Bucket, Budget
 
 _MOST_FIELDS = 200
@@ -20,36 +21,37 @@ class RedisConversions:
         self._keys = keys
         self._tally = Script("tally")
 
-    def started(self, budget: Budget, subject: str, at: datetime) -> None:
-        """One more shown."""
-        self._count("s", budget, subject, at)
-
-    def called(self, budget: Budget, subject: str, shown_at: datetime) -> None:
-        """One more called."""
-        self._count("c", budget, subject, shown_at)
+    def step(self, tally: Tally) -> Step:
+        """Counts one more."""
+        budget, bucket = tally.budget, tally.budget.bucket_of(tally.shown_at)
+        keep = 2 * budget.window_seconds + budget.bucket_seconds
+        field = f"{'c' if tally.called else 's'}:{bucket}"
+        return Step(
+            self._tally,
+            [self.key(budget, tally.subject)],
+            [field, bucket - keep, keep * 1000, _MOST_FIELDS],
+        )
 
     def buckets(self, budget: Budget, subject: str) -> list[Bucket]:
         """All that is kept."""
         with self._connection.using("conversion") as client:
-            counted = client.hgetall(self._key(budget, subject))
-        by_start: dict[int, dict[bytes, int]] = {}
-        for field, count in counted.items():
-            match = _FIELD.fullmatch(field)
-            if match:
-                by_start.setdefault(int(match[2]), {})[match[1]] = int(count)
-        return [Bucket(start, each.get(b"s", 0), each.get(b"c", 0)) for start, each in by_start.items()]
+            return buckets_of(client.hgetall(self.key(budget, subject)))
 
     def clear(self, budget: Budget, subject: str) -> None:
         """Start anew."""
         with self._connection.using("conversion") as client:
-            client.delete(self._key(budget, subject))
+            client.delete(self.key(budget, subject))
 
-    def _count(self, what: str, budget: Budget, subject: str, at: datetime) -> None:
-        bucket = budget.bucket_of(at)
-        keep = 2 * budget.window_seconds + budget.bucket_seconds
-        args: list[str | bytes | int] = [f"{what}:{bucket}", bucket - keep, keep * 1000, _MOST_FIELDS]
-        with self._connection.using("tally") as client:
-            self._tally.run(client, [self._key(budget, subject)], args)
-
-    def _key(self, budget: Budget, subject: str) -> str:
+    def key(self, budget: Budget, subject: str) -> str:
+        """Where a group is counted."""
         return self._keys.conversion(budget.group, subject, budget.bucket_seconds)
+
+
+def buckets_of(counted: Mapping[bytes, bytes]) -> list[Bucket]:
+    """What the hash of a group says."""
+    by_start: dict[int, dict[bytes, int]] = {}
+    for field, count in counted.items():
+        match = _FIELD.fullmatch(field)
+        if match:
+            by_start.setdefault(int(match[2]), {})[match[1]] = int(count)
+    return [Bucket(start, each.get(b"s", 0), each.get(b"c", 0)) for start, each in by_start.items()]

@@ -7,7 +7,7 @@ import secrets
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import Keys
 from service.adapters.redis.script import Script
-from service.application.ports import Answer, Begun
+from service.application.idempotency import Answer, Begun
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused, StoreUnavailable
 
 LEASE_SECONDS = 30

@@ -38,6 +38,9 @@ LEASE = "waitcall:{worker}:lease"
 FENCE = "waitcall:{worker}:fence"
 INBOX = "waitcall:{worker}:inbox"
 
+ID_PREFIX_LENGTH = 28
+"""Of an id: ``ver_`` and the tag; what follows names the record."""
+
 _ID = re.compile(r"ver_([0-9a-f]{24})([0-9a-f]{40})", re.ASCII)
 
 
@@ -80,6 +83,10 @@ class Keys:
         """Where a verification lives; None for what is no id."""
         match = _ID.fullmatch(verification_id)
         return f"waitcall:{{{match[1]}}}:v:{match[2]}" if match else None
+
+    def records(self, tag: str) -> str:
+        """Where the names of a tag's records begin."""
+        return f"waitcall:{{{tag}}}:v:"
 
     def tag(self, number: str) -> str:
         """The hash tag of everything that belongs to a number."""

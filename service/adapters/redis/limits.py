@@ -7,10 +7,15 @@ from datetime import datetime
 from math import ceil
 from typing import Any
 
+from redis import RedisCluster
+
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import Keys
-from service.adapters.redis.script import Script
+from service.adapters.redis.script import Script, Step
 from service.domain.limits import LimitState, Mode, Spending, Spent
+
+Elsewhere = tuple[int, float | None]
+"""How many uses count under another pepper, and the instant of the oldest (milliseconds)."""
 
 
 class RedisLimits:
@@ -19,24 +24,47 @@ class RedisLimits:
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
-        self._spend = Script("spend")
+        self._spends = Script("spends")
 
     def spend(self, spendings: Sequence[Spending], token: str | None, now: datetime) -> Spent:
         """Count the token against all limits, or against none."""
         named = token or secrets.token_hex(8)
-        states: list[LimitState] = []
-        exceeded: list[LimitState] = []
-        for index, spending in enumerate(spendings):
-            counted, state = self._spend_one(spending, named, now)
-            states.append(state)
-            if counted:
-                continue
-            exceeded.append(state)
-            if spending.limit.mode is Mode.ENFORCE:
-                self.give_back(spendings[:index], named)
-                counts = [state if state in exceeded else _without_one(state) for state in states]
-                return Spent(tuple(counts), tuple(exceeded))
-        return Spent(tuple(states), tuple(exceeded))
+        with self._connection.using("spend") as client:
+            if isinstance(client, RedisCluster):
+                return self._one_by_one(client, spendings, named, now)
+            step, elsewhere = self.step(client, spendings, named, now)
+            answers = step.script.run(client, step.keys, step.args)
+        return spent(spendings, answers, elsewhere, now)
+
+    def step(
+        self, client: Any, spendings: Sequence[Spending], token: str, now: datetime
+    ) -> tuple[Step, Sequence[Elsewhere]]:
+        """Counts them all on one server, with what counts under another pepper, for :func:`spent`."""
+        now_ms = _ms(now)
+        elsewhere = [self._elsewhere(client, each, now_ms) for each in spendings]
+        args: list[str | bytes | int] = [now_ms, token]
+        for each, (used, _) in zip(spendings, elsewhere, strict=True):
+            limit = each.limit
+            period_ms = limit.period_seconds * 1000
+            args += [now_ms - period_ms, period_ms, limit.count - used, int(limit.mode is Mode.ENFORCE)]
+        return Step(self._spends, [_key(self._keys, each) for each in spendings], args), elsewhere
+
+    def _one_by_one(self, client: Any, spendings: Sequence[Spending], token: str, now: datetime) -> Spent:
+        """On a cluster no script may touch two limits: a refusal gives back what was counted before it."""
+        answers: list[Any] = []
+        elsewhere: list[Elsewhere] = []
+        for index, each in enumerate(spendings):
+            step, used = self.step(client, [each], token, now)
+            answers += step.script.run(client, step.keys, step.args)
+            elsewhere += used
+            if each.limit.mode is Mode.ENFORCE and not answers[-1][0]:
+                self.give_back(spendings[:index], token)
+                counts = spent(spendings, answers, elsewhere, now)
+                states = (
+                    state if state in counts.exceeded else _without_one(state) for state in counts.states
+                )
+                return Spent(tuple(states), counts.exceeded)
+        return spent(spendings, answers, elsewhere, now)
 
     def give_back(self, spendings: Sequence[Spending], token: str) -> None:
         """Uncount the token."""
@@ -56,22 +84,6 @@ class RedisLimits:
                 with self._connection.using("clear") as client:
                     client.delete(_key(keys, spending))
 
-    def _spend_one(self, spending: Spending, token: str, now: datetime) -> tuple[bool, LimitState]:
-        limit, now_ms = spending.limit, _ms(now)
-        period_ms = limit.period_seconds * 1000
-        with self._connection.using("spend") as client:
-            elsewhere, oldest_elsewhere = self._elsewhere(client, spending, now_ms)
-            args: list[str | bytes | int] = [
-                now_ms,
-                now_ms - period_ms,
-                period_ms,
-                limit.count - elsewhere,
-                token,
-            ]
-            counted, used, oldest = self._spend.run(client, [_key(self._keys, spending)], args)
-        first = min((float(each) for each in (oldest, oldest_elsewhere) if each), default=None)
-        return bool(counted), _state(spending, int(used) + elsewhere, first, now_ms)
-
     def _looked(self, client: Any, spending: Spending, now: datetime) -> LimitState:
         now_ms = _ms(now)
         used, oldest = _window(client, _key(self._keys, spending), spending, now_ms)
@@ -79,7 +91,7 @@ class RedisLimits:
         first = min((each for each in (oldest, oldest_elsewhere) if each), default=None)
         return _state(spending, used + elsewhere, first, now_ms)
 
-    def _elsewhere(self, client: Any, spending: Spending, now_ms: int) -> tuple[int, float | None]:
+    def _elsewhere(self, client: Any, spending: Spending, now_ms: int) -> Elsewhere:
         """What still counts under another pepper, so that a rotation resets no limit."""
         used, first = 0, None
         for keys in self._keys.others:
@@ -87,6 +99,20 @@ class RedisLimits:
             used += more
             first = min((each for each in (first, oldest) if each), default=None)
         return used, first
+
+
+def spent(
+    spendings: Sequence[Spending], answers: Sequence[Any], elsewhere: Sequence[Elsewhere], now: datetime
+) -> Spent:
+    """What the script said, limit by limit; one that refuses is the last."""
+    states, exceeded = [], []
+    for each, (counted, used, oldest), (more, first) in zip(spendings, answers, elsewhere, strict=False):
+        oldest_ms = min((float(moment) for moment in (oldest, first) if moment), default=None)
+        state = _state(each, int(used) + more, oldest_ms, _ms(now))
+        states.append(state)
+        if not counted:
+            exceeded.append(state)
+    return Spent(tuple(states), tuple(exceeded))
 
 
 def _key(keys: Keys, spending: Spending) -> str:

@@ -25,11 +25,15 @@ class RedisLists:
 
     def directory(self) -> Directory:
         """One small read where nothing has changed since the last one."""
-        known, directory = self._copy
         with self._connection.using("lists") as client:
-            rev = client.hget(LISTS, "rev")
-            if rev == known:
-                return directory
+            return self.directory_at(client.hget(LISTS, "rev"))
+
+    def directory_at(self, rev: bytes | None) -> Directory:
+        """The entries at a ``rev`` that was just read, or later."""
+        known, directory = self._copy
+        if rev == known:
+            return directory
+        with self._connection.using("lists") as client:
             stored: dict[bytes, bytes] = client.hgetall(LISTS)
         rev = stored.pop(b"rev", None)
         directory = Directory(_decode(document) for document in stored.values())

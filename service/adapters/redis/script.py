@@ -2,31 +2,43 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import NoScriptError
 
 from service.adapters.redis.scripts import source
 
+Args = Sequence[str | bytes | int]
+
 
 class Script:
-    """One Lua script. All of its keys share one cluster slot."""
+    """One Lua script. On a cluster, all of its keys share one slot."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, text: str | None = None) -> None:
+        """``text``: of a script that is no file."""
         self.name = name
-        self._text = source(name)
-        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+        self.text = source(name) if text is None else text
+        self._sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
-    def run(self, client: Any, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
+    def run(self, client: Any, keys: Sequence[str], args: Args) -> Any:
         """The script's answer. EVAL both runs and caches it, also on a node that just restarted."""
         try:
-            return client.evalsha(self._sha, len(keys), *keys, *args)
+            return client.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
         except NoScriptError:
-            return client.eval(self._text, len(keys), *keys, *args)
+            return client.eval(self.text, len(keys), *keys, *args)
 
-    def queue(
-        self, pipeline: Any, keys: Sequence[str], args: Sequence[str | bytes | int], *, known: bool
-    ) -> None:
-        """Into a pipeline to one node: by hash, or by text where the node has not ``known`` it."""
-        command = pipeline.evalsha if known else pipeline.eval
-        command(self._sha if known else self._text, len(keys), *keys, *args)
+    def queue(self, pipeline: Any, keys: Sequence[str], args: Args, *, known: bool) -> None:
+        """Into a pipeline: by hash, or by text where a node may not have ``known`` it, or a cluster's is asked."""
+        # The methods of a cluster's pipeline refuse scripts; the commands go through.
+        command = ("EVALSHA", self._sha) if known else ("EVAL", self.text)
+        pipeline.execute_command(*command, len(keys), *keys, *args)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One script with what it is given."""
+
+    script: Script
+    keys: Sequence[str]
+    args: Args

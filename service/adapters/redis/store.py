@@ -2,41 +2,73 @@
 
 import dataclasses
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
+from typing import Any
 
-from service.adapters.redis.codec import decode, encode
-from service.adapters.redis.connection import Connection
+from redis import RedisCluster
+
+from service.adapters.redis.audit import RedisAuditLog
+from service.adapters.redis.chain import Chain
+from service.adapters.redis.codec import encode
+from service.adapters.redis.connection import RETRY_AFTER_SECONDS, Connection
+from service.adapters.redis.conversions import RedisConversions
+from service.adapters.redis.deadlines import Deadlines
 from service.adapters.redis.durable import Durable
-from service.adapters.redis.keys import Keys, tag_of
-from service.adapters.redis.script import Script
+from service.adapters.redis.keys import ID_PREFIX_LENGTH, Keys, tag_of
+from service.adapters.redis.limits import RedisLimits, spent
+from service.adapters.redis.lists import RedisLists
+from service.adapters.redis.numbers import Numbers, stored_from
+from service.adapters.redis.script import Script, Step
 from service.adapters.redis.watcher import Watcher
-from service.application.ports import Claim, Stored
+from service.application.chronicle import NOTHING, Consequences
+from service.application.ports import Claim, Reservation, Stored, Survey
 from service.domain.call import InboundCall
+from service.domain.conversion import Budget
+from service.domain.errors import StoreUnavailable
+from service.domain.limits import Spending
 from service.domain.numbers import E164
-from service.domain.status import FINISHED, Status
+from service.domain.status import Status
 from service.domain.verification import Verification
 
 _PADDING_MS = 10_000
 """Redis deletes a little later than the rules forget, so that its clock decides nothing."""
 
-_DUE_KEPT_MS = 3 * 86_400_000
-"""Longer than any deadline is away: a result may wait a day."""
-_MOST_DUE = 100
 _LIVE = (Status.ORDERING, Status.PENDING, Status.CONTESTED)
 
 
 class RedisVerificationStore:
     """VerificationStore over Redis, standalone or cluster."""
 
-    def __init__(self, connection: Connection, keys: Keys, watcher: Watcher, min_replicas: int = 0) -> None:
+    def __init__(  # noqa: PLR0913  what is written together with a record
+        self,
+        connection: Connection,
+        keys: Keys,
+        watcher: Watcher,
+        *,
+        limits: RedisLimits,
+        conversions: RedisConversions,
+        lists: RedisLists,
+        audit: RedisAuditLog,
+        min_replicas: int = 0,
+    ) -> None:
         """
         Args:
             connection: to the server or cluster.
             keys: key names under the current pepper.
             watcher: where waiting requests wait.
+            limits: counted with a reservation.
+            conversions: read by the survey, counted with a change.
+            lists: read by the survey.
+            audit: written with a change.
             min_replicas: that must have a verified or consumed record before it is acknowledged.
         """
+        self._limits = limits
+        self._conversions = conversions
+        self._numbers = Numbers(connection, keys, conversions, lists)
+        self._deadlines = Deadlines(connection, keys)
+        self._audit = audit
+        self._chain = Chain(connection)
         self._durable = Durable(min_replicas)
         self._at_once = Durable(0)
         self._connection = connection
@@ -46,8 +78,6 @@ class RedisVerificationStore:
         self._release = Script("release")
         self._replace = Script("replace")
         self._claim = Script("claim")
-        self._schedule = Script("schedule")
-        self._swap = Script("swap")
 
     def new_id(self, number: E164) -> str:
         """A fresh id that begins with the number's tag."""
@@ -60,47 +90,56 @@ class RedisVerificationStore:
             return None
         with self._connection.using("get") as client:
             document = client.get(key)
-        return _stored(document)
+        return stored_from(document)
 
     def latest_of(self, number: str) -> Stored | None:
         """The number's latest record, under whichever pepper; a live one before all."""
-        stored, pointer = self._latest(self._keys, number)
-        found = [stored] + [self._latest(keys, number)[0] for keys in self._keys.others]
-        latest = max(
-            (each for each in found if each is not None),
-            key=lambda each: (each.verification.status not in FINISHED, each.verification.created_at),
-            default=None,
-        )
-        return dataclasses.replace(latest, pointer=pointer) if latest else None
+        return self._numbers.latest_of(number)
 
-    def reserve(self, verification: Verification, over: Stored | None, now: datetime) -> Stored | None:
-        """Take the number for a new record."""
+    def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
+        """What decides about a create, in one pipeline."""
+        return self._numbers.survey(number, groups)
+
+    def reserve(
+        self,
+        verification: Verification,
+        over: Stored | None,
+        now: datetime,
+        spendings: Sequence[Spending] = (),
+    ) -> Reservation | None:
+        """Take the number for a new record, and count it."""
         document, tag = encode(verification), tag_of(verification.id)
         keys = [self._keys.latest(tag), self._record_key(verification)]
-        args: list[str | bytes | int] = [
-            over.pointer if over else "",
-            verification.id,
-            document,
-            _keep_ms(verification, now),
-        ]
+        pointer = over.pointer if over else ""
+        args: list[str | bytes | int] = [pointer, verification.id, document, _keep_ms(verification, now)]
+        reserve = Step(self._reserve, keys, args)
+        due = self._deadlines.step(verification.id, verification.expires_at)
         with self._connection.using("reserve") as client:
-            reserved = self._reserve.run(client, keys, args)
-        if not reserved:
+            together = spendings and not self._keys.others and not isinstance(client, RedisCluster)
+            counts, elsewhere = self._limits.step(client, spendings, verification.id, now)
+        answers = self._chain.run(self._at_once, "reserve", reserve, [due, counts] if together else [due])
+        if not answers[0]:
             return None
         stored = Stored(verification, document, verification.id)
         if self._taken_elsewhere(verification, over, now):
             self.release(stored, over, now)
             return None
-        return stored
+        if not spendings:
+            return Reservation(stored)
+        if not together or len(answers) == 1:
+            # The second where an answer was lost: what this id was counted for counts once.
+            return Reservation(stored, self._limits.spend(spendings, verification.id, now))
+        if answers[-1] is None:
+            raise StoreUnavailable(retry_after=RETRY_AFTER_SECONDS)
+        return Reservation(stored, spent(spendings, answers[-1], elsewhere, now))
 
     def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
         """Give the number back."""
         record = stored.verification
-        args: list[str | bytes | int] = [
-            record.id,
-            over.pointer if over else "",
-            _keep_ms(over.verification, now) if over else 0,
-        ]
+        before: list[str | bytes | int] = (
+            [over.pointer, _keep_ms(over.verification, now)] if over else ["", 0]
+        )
+        args = [record.id, *before]
         keys = [self._keys.latest(tag_of(record.id)), self._record_key(record)]
         with self._connection.using("release") as client:
             self._release.run(client, keys, args)
@@ -112,15 +151,23 @@ class RedisVerificationStore:
         now: datetime,
         *,
         holding: bool = False,
+        consequences: Consequences = NOTHING,
     ) -> Stored | None:
         """Store a changed record."""
         # A number that was shown will be called, and a proof acted upon; whatever else is lost fails closed.
         promised = holding or verification.status is Status.CONSUMED
         how = self._durable if promised else self._at_once
-        return self._put(how, stored, verification, now, holding=holding)
+        return self._put(how, stored, verification, now, holding=holding, consequences=consequences)
 
-    def _put(
-        self, how: Durable, stored: Stored, verification: Verification, now: datetime, *, holding: bool
+    def _put(  # noqa: PLR0913  those of replace, and how
+        self,
+        how: Durable,
+        stored: Stored,
+        verification: Verification,
+        now: datetime,
+        *,
+        holding: bool = False,
+        consequences: Consequences = NOTHING,
     ) -> Stored | None:
         document = encode(verification)
         keys = [self._record_key(verification), self._keys.latest(tag_of(verification.id))]
@@ -131,15 +178,16 @@ class RedisVerificationStore:
             verification.id,
             int(holding),
         ]
-        with self._connection.using("replace") as client:
-            replaced = how.run(client, self._replace, keys, args)
-        return dataclasses.replace(stored, verification=verification, version=document) if replaced else None
+        step = Step(self._replace, keys, args)
+        if not self._happened(how, "replace", step, verification.id, consequences)[0]:
+            return None
+        return dataclasses.replace(stored, verification=verification, version=document)
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
         """Store it once more, so that the WAIT behind it covers this very record."""
         if not self._durable.asks:
             return True
-        return self._put(self._durable, stored, stored.verification, now, holding=False) is not None
+        return self._put(self._durable, stored, stored.verification, now) is not None
 
     def claim(
         self,
@@ -147,6 +195,7 @@ class RedisVerificationStore:
         keep_until: datetime,
         change: tuple[Stored, Verification] | None,
         now: datetime,
+        consequences: Consequences = NOTHING,
     ) -> Claim:
         """Use a call and store what it changes."""
         tags = [keys.tag(call.cli) for keys in (self._keys, *self._keys.others)]
@@ -165,9 +214,11 @@ class RedisVerificationStore:
             stored, after = change
             keys = [mark, self._record_key(after), latest]
             use += [stored.version, encode(after), _keep_ms(after, now), after.id]
-        with self._connection.using("claim") as client:
-            answer = self._durable.run(client, self._claim, keys, use)
-        return Claim(answer.decode())
+        step = Step(self._claim, keys, use)
+        answer = self._happened(self._durable, "claim", step, change[1].id if change else tag, consequences)[
+            0
+        ].decode()
+        return Claim.DONE if answer == "again" else Claim(answer)
 
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
         """Look for the marks of every second, under each pepper."""
@@ -191,54 +242,40 @@ class RedisVerificationStore:
 
     def schedule(self, verification_id: str, at: datetime) -> None:
         """Put the deadline among the others."""
-        args: list[str | bytes | int] = [int(at.timestamp() * 1000), verification_id, _DUE_KEPT_MS]
+        step = self._deadlines.step(verification_id, at)
         with self._connection.using("schedule") as client:
-            self._schedule.run(client, [self._keys.due(verification_id)], args)
+            step.script.run(client, step.keys, step.args)
 
     def due(self, now: datetime) -> list[str]:
         """The earliest of each part, in one pipeline."""
-        with self._connection.using("due") as client:
-            pipeline = client.pipeline(transaction=False)
-            for key in self._keys.all_due():
-                pipeline.zrange(
-                    key, "-inf", int(now.timestamp() * 1000), byscore=True, offset=0, num=_MOST_DUE
-                )
-            parts: list[list[bytes]] = pipeline.execute()
-        return [member.decode() for part in parts for member in part]
+        return self._deadlines.due(now)
 
     def is_busy(self) -> bool:
         """Whether any part of the deadlines holds one."""
-        with self._connection.using("due") as client:
-            pipeline = client.pipeline(transaction=False)
-            for key in self._keys.all_due():
-                pipeline.zcard(key)
-            return any(pipeline.execute())
+        return self._deadlines.is_busy()
 
     def unschedule(self, verification_id: str) -> None:
         """Take the deadline out."""
-        with self._connection.using("unschedule") as client:
-            client.zrem(self._keys.due(verification_id), verification_id)
+        self._deadlines.remove(verification_id)
 
     def ping(self) -> None:
         """One round trip."""
         with self._connection.using("ping") as client:
             client.get(self._keys.latest(self._keys.tag("readiness")))
 
-    def _latest(self, keys: Keys, number: str) -> tuple[Stored | None, str]:
-        """The latest record under one pepper, and the id that the number points to there."""
-        key = keys.latest(keys.tag(number))
-        with self._connection.using("latest_of") as client:
-            latest = client.get(key)
-        if latest is None:
-            return None, ""
-        stored = self.get(latest.decode())
-        if stored is None:
-            # Only a lost record leaves its pointer behind; the number must not stay taken by nobody.
-            with self._connection.using("latest_of") as client:
-                self._swap.run(client, [key], [latest, "", 0])
-            return None, ""
-        # Equal tags of two numbers are as good as impossible; a wrong match is worth the comparison.
-        return (stored if stored.verification.phone_number.value == number else None), latest.decode()
+    def _happened(
+        self, how: Durable, operation: str, step: Step, verification_id: str, consequences: Consequences
+    ) -> list[Any]:
+        """Run the step that changes a record, and write what comes of it."""
+        others = [self._audit.step(*each) for each in consequences.entries]
+        others += [self._conversions.step(each) for each in consequences.tallies]
+        if consequences.due is not None:
+            others.append(self._deadlines.step(verification_id, consequences.due))
+        answers = self._chain.run(how, operation, step, others)
+        for (entry, _), kept in zip(consequences.entries, answers[1:], strict=False):
+            if kept is not None:
+                self._audit.tell(entry)
+        return answers
 
     def _taken_elsewhere(self, verification: Verification, over: Stored | None, now: datetime) -> bool:
         """Whether somebody reserved the number under another pepper meanwhile.
@@ -246,23 +283,14 @@ class RedisVerificationStore:
         Each side writes its own reservation before it looks at the other's, so at least one of two sees it.
         """
         for keys in self._keys.others:
-            stored, _ = self._latest(keys, verification.phone_number.value)
+            stored, _ = self._numbers.under(keys, verification.phone_number.value)
             known = over is not None and stored is not None and stored.verification.id == over.verification.id
             if stored and not known and stored.verification.at(now).status in _LIVE:
                 return True
         return False
 
     def _record_key(self, verification: Verification) -> str:
-        tag_of(verification.id)
-        return str(self._keys.record(verification.id))
-
-
-def _stored(document: bytes | None) -> Stored | None:
-    return None if document is None else Stored(_decoded(document), document)
-
-
-_decoded = lru_cache(maxsize=1024)(decode)
-"""No two writes are equal (codec), so what was decoded once stays true: a record is often read again as it stood."""
+        return self._keys.records(tag_of(verification.id)) + verification.id[ID_PREFIX_LENGTH:]
 
 
 def _keep_ms(verification: Verification, now: datetime) -> int:

@@ -2,12 +2,12 @@
 -- KEYS: the mark of the call's use, the record, the number's latest.
 -- ARGV: token of this use, milliseconds to keep the mark, document read (empty if no record changes),
 --       document to store, milliseconds to keep it, id.
--- Returns 'done' (also when this very use was made before), 'repeated', or 'conflict'.
+-- Returns 'done', 'again' when this very use was made before, 'repeated', or 'conflict'.
 local used = redis.call('GET', KEYS[1])
 if used then
   -- A write, so that WAIT has something to wait for: who asks again may have got no answer for want of replicas.
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
-  return used == ARGV[1] and 'done' or 'repeated'
+  return used == ARGV[1] and 'again' or 'repeated'
 end
 if ARGV[3] ~= '' then
   if redis.call('GET', KEYS[2]) ~= ARGV[3] then return 'conflict' end

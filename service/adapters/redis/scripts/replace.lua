@@ -1,12 +1,12 @@
 -- Store a changed record, if it is still the document that was read.
 -- KEYS: the record, the number's latest.
 -- ARGV: document read, document to store, milliseconds to keep it, id, '1' if the number must still point to it.
--- Returns 1 when stored, 0 when somebody else was faster. This very document stored before is stored again: a WAIT
--- behind it needs a write.
+-- Returns 1 when stored, 0 when somebody else was faster, 2 when this very document was stored before: it is kept anew,
+-- because a WAIT behind it needs a write.
 local stored = redis.call('GET', KEYS[1])
 if stored == ARGV[2] then
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
-  return 1
+  return 2
 end
 local holding = redis.call('GET', KEYS[2]) == ARGV[4]
 if stored ~= ARGV[1] or (ARGV[5] == '1' and not holding) then return 0 end

@@ -1,0 +1,74 @@
+"""A change and what comes of it: one script where one server has everything, else one behind the other.
+
+On one server (also behind Sentinel) either all of it has happened, and once, or nothing has. On a cluster the keys lie in
+different slots, which no script may touch together: there what comes of a change may be lost with the process between
+two round trips.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from redis import RedisCluster
+from redis.exceptions import RedisClusterException, RedisError
+
+from service.adapters.redis.connection import Connection
+from service.adapters.redis.durable import Durable
+from service.adapters.redis.script import Script, Step
+from service.adapters.redis.scripts import source
+
+_PARTS = ("audit", "claim", "replace", "reserve", "schedule", "spends", "tally")
+_HAPPENED = (1, 2, b"done", b"again")
+
+
+def _composed() -> str:
+    functions = (f"scripts['{name}'] = function(KEYS, ARGV)\n{source(name)}\nend" for name in _PARTS)
+    return "\n".join(["local scripts = {}", *functions, source("chain")])
+
+
+_CHAIN = Script("chain", _composed())
+
+
+class Chain:
+    """Runs a step and, if it did something, the others."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def run(self, how: Durable, operation: str, first: Step, others: Sequence[Step]) -> list[Any]:
+        """The answers of the first, and of the others where they ran; None for one of these that failed.
+
+        A failure of the others is counted under ``redis_errors_total`` and not raised: the first has happened.
+
+        Raises:
+            StoreUnavailable: the first may not have happened.
+        """
+        with self._connection.using(operation) as client:
+            if not others:
+                return [how.run(client, first.script, first.keys, first.args)]
+            if isinstance(client, RedisCluster):
+                answer = how.run(client, first.script, first.keys, first.args)
+                return [answer, *self._behind(client, others)] if answer in _HAPPENED else [answer]
+            steps = [first, *others]
+            keys = [key for step in steps for key in step.keys]
+            shape = [word for step in steps for word in (step.script.name, len(step.keys), len(step.args))]
+            args = [len(steps), *shape, *(word for step in steps for word in step.args)]
+            answers: list[Any] = how.run(client, _CHAIN, keys, args)
+        return [answers[0], *map(self._counted, answers[1:], others)]
+
+    def _behind(self, client: RedisCluster, steps: Sequence[Step]) -> list[Any]:
+        pipeline = client.pipeline(transaction=False)
+        for step in steps:
+            step.script.queue(pipeline, step.keys, step.args, known=False)
+        try:
+            answers = pipeline.execute(raise_on_error=False)
+        except (RedisError, RedisClusterException, OSError) as error:
+            answers = [error] * len(steps)
+        return list(map(self._counted, answers, steps))
+
+    def _counted(self, answer: Any, step: Step) -> Any:
+        if not isinstance(answer, Exception) and not (
+            isinstance(answer, bytes) and answer.startswith(b"ERR ")
+        ):
+            return answer
+        self._connection.count_error(step.script.name)
+        return None

@@ -1,0 +1,104 @@
+"""From a number to its latest record, under every pepper, and whatever else decides about a create."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import lru_cache
+
+from redis import RedisCluster
+from redis.exceptions import NoScriptError
+
+from service.adapters.redis.codec import decode
+from service.adapters.redis.connection import Connection
+from service.adapters.redis.conversions import RedisConversions, buckets_of
+from service.adapters.redis.keys import ID_PREFIX_LENGTH, LISTS, Keys
+from service.adapters.redis.lists import RedisLists
+from service.adapters.redis.script import Script
+from service.application.ports import Stored, Survey
+from service.domain.conversion import Budget
+from service.domain.status import FINISHED
+
+Found = tuple[Stored | None, str]
+"""The latest record under one pepper, and the id that the number points to there."""
+
+_decoded = lru_cache(maxsize=1024)(decode)
+"""No two writes are equal (codec), so what was decoded once stays true: a record is often read again as it stood."""
+
+
+def stored_from(document: bytes | None) -> Stored | None:
+    """The record as it was read."""
+    return None if document is None else Stored(_decoded(document), document)
+
+
+class Numbers:
+    """Looks numbers up."""
+
+    def __init__(
+        self, connection: Connection, keys: Keys, conversions: RedisConversions, lists: RedisLists
+    ) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._conversions = conversions
+        self._lists = lists
+        self._latest = Script("latest")
+        self._swap = Script("swap")
+
+    def latest_of(self, number: str) -> Stored | None:
+        """The latest record, under whichever pepper; a live one before all."""
+        return self._of_all(number, self.under(self._keys, number))
+
+    def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
+        """Everything in one pipeline; under a second pepper, and where lists have changed, a little more."""
+        with self._connection.using("survey") as client:
+            pipeline = client.pipeline(transaction=False)
+            # A cluster's pipeline takes no hashes of scripts.
+            known = not isinstance(client, RedisCluster)
+            for attempt in (known, False):
+                self._latest.queue(pipeline, *_asked(self._keys, number), known=attempt)
+                pipeline.hget(LISTS, "rev")
+                for group in groups:
+                    pipeline.hgetall(self._conversions.key(*group))
+                latest, rev, *counted = pipeline.execute(raise_on_error=False)
+                if not isinstance(latest, NoScriptError):
+                    break
+            for answer in (latest, rev, *counted):
+                if isinstance(answer, Exception):
+                    raise answer
+        found = self._found(self._keys, number, latest)
+        return Survey(
+            self._of_all(number, found), self._lists.directory_at(rev), tuple(map(buckets_of, counted))
+        )
+
+    def under(self, keys: Keys, number: str) -> Found:
+        """The latest record under one pepper, and the id that the number points to there."""
+        with self._connection.using("latest_of") as client:
+            answer = self._latest.run(client, *_asked(keys, number))
+        return self._found(keys, number, answer)
+
+    def _found(self, keys: Keys, number: str, answer: Sequence[bytes]) -> Found:
+        latest, document = answer
+        if not latest:
+            return None, ""
+        if not document:
+            # Only a lost record leaves its pointer behind; the number must not stay taken by nobody.
+            with self._connection.using("latest_of") as client:
+                self._swap.run(client, [keys.latest(keys.tag(number))], [latest, "", 0])
+            return None, ""
+        stored = Stored(_decoded(document), document)
+        # Equal tags of two numbers are as good as impossible; a wrong match is worth the comparison.
+        return (stored if stored.verification.phone_number.value == number else None), latest.decode()
+
+    def _of_all(self, number: str, own: Found) -> Stored | None:
+        stored, pointer = own
+        found = [stored] + [self.under(keys, number)[0] for keys in self._keys.others]
+        latest = max(
+            (each for each in found if each is not None),
+            key=lambda each: (each.verification.status not in FINISHED, each.verification.created_at),
+            default=None,
+        )
+        return dataclasses.replace(latest, pointer=pointer) if latest else None
+
+
+def _asked(keys: Keys, number: str) -> tuple[list[str], list[str | bytes | int]]:
+    """Keys and arguments of ``latest.lua``."""
+    tag = keys.tag(number)
+    return [keys.latest(tag)], [keys.records(tag), ID_PREFIX_LENGTH]
