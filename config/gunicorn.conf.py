@@ -27,12 +27,12 @@ bind = [_settings.api_bind, _settings.callback_bind, _settings.ops_bind]
 workers = _settings.workers
 worker_class = "service.adapters.http.gunicorn_worker.Worker"
 logger_class = "service.adapters.http.gunicorn_connection.Logger"
-# Of each listener, in each worker; a connection costs no thread.
-worker_connections = 6000
+# Of each listener, in each worker: everybody who may wait, and a thousand more.
+worker_connections = _settings.max_waiting + _settings.max_orders + 1000
 # Each of them is a file, and so is each connection to Redis and each one that lingers: more than the 1024 that
 # many systems begin with. Processes may raise their own limit up to the hard one.
 _files, _most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-_wanted_files = 16384
+_wanted_files = 4096 + 2 * worker_connections
 if _files < _wanted_files:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_wanted_files, _most_files), _most_files))
 # Longer than the longest thing a request may do: a long poll of 30 s.

@@ -89,6 +89,11 @@ def timeout(text: str) -> float:
     return float(text)
 
 
+def bulkhead(text: str) -> int:
+    """How many requests of one worker process may wait for the same thing."""
+    return whole(text, 1, 20_000)
+
+
 def drain(text: str) -> int:
     """Seconds between SIGTERM and the first refused connection."""
     return whole(text, 0, 20)

@@ -40,6 +40,8 @@ NAMES = (
     "OPS_BIND",
     "WORKER_OPS_BIND",
     "DRAIN_SECONDS",
+    "MAX_ORDERS",
+    "MAX_WAITING",
     "INBOX_POLL_SECONDS",
     "LOW_BALANCE",
     "WEBHOOK_SECRETS",
@@ -83,6 +85,8 @@ class Settings:
     ops_bind: str
     worker_ops_bind: str
     drain_seconds: int
+    max_orders: int
+    max_waiting: int
     inbox_poll_seconds: int
     low_balance: Decimal
     webhook_secrets: Mapping[str, tuple[Secret, ...]]
@@ -149,6 +153,8 @@ class _Reader:
             "ops_bind": self._get("OPS_BIND", setting_values.bind, "127.0.0.1:9090"),
             "worker_ops_bind": self._get("WORKER_OPS_BIND", setting_values.bind, "127.0.0.1:9091"),
             "drain_seconds": self._get("DRAIN_SECONDS", setting_values.drain, "3"),
+            "max_orders": self._get("MAX_ORDERS", setting_values.bulkhead, "1000"),
+            "max_waiting": self._get("MAX_WAITING", setting_values.bulkhead, "5000"),
             "inbox_poll_seconds": self._get("INBOX_POLL_SECONDS", setting_values.inbox_poll, "25"),
             "low_balance": self._get("LOW_BALANCE", setting_values.money, "100"),
             "webhook_secrets": self._get("WEBHOOK_SECRETS", setting_values.webhook_secrets, ""),

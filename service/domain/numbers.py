@@ -80,15 +80,7 @@ class E164:
         Raises:
             InvalidPhoneNumber: not a number that exists in its region's numbering plan.
         """
-        if not _WRITTEN.fullmatch(text):
-            raise InvalidPhoneNumber
-        try:
-            number = phonenumbers.parse(text, default_region)
-        except phonenumbers.NumberParseException as error:
-            raise InvalidPhoneNumber from error
-        if not phonenumbers.is_valid_number(number):
-            raise InvalidPhoneNumber
-        return cls(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+        return cls(_read(text, default_region))
 
 
 # libphonenumber takes some 0.1 ms for each of these; the numbers to dial are few, and one request asks again and again.
@@ -98,6 +90,19 @@ _remembered = lru_cache(maxsize=4096)
 @_remembered
 def _parsed(value: str) -> phonenumbers.PhoneNumber:
     return phonenumbers.parse(value)
+
+
+@_remembered
+def _read(text: str, default_region: str | None) -> str:
+    if not _WRITTEN.fullmatch(text):
+        raise InvalidPhoneNumber
+    try:
+        number = phonenumbers.parse(text, default_region)
+    except phonenumbers.NumberParseException as error:
+        raise InvalidPhoneNumber from error
+    if not phonenumbers.is_valid_number(number):
+        raise InvalidPhoneNumber
+    return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
 
 
 @_remembered

@@ -103,6 +103,8 @@ capabilities:
   (list "TRUSTED_HOPS" $settings.trustedHops)
   (list "WORKERS" $settings.workers)
   (list "DRAIN_SECONDS" $settings.drainSeconds)
+  (list "MAX_ORDERS" $settings.maxOrders)
+  (list "MAX_WAITING" $settings.maxWaiting)
   (list "LOG_LEVEL" $settings.logLevel)
   (list "TRACING" $settings.tracing)
   (list "API_BIND" "0.0.0.0:8080")

@@ -8,6 +8,7 @@ import json
 import secrets
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from service.domain.assurance import Assurance
@@ -99,6 +100,7 @@ def decode(document: bytes) -> Verification:
     )
 
 
+@lru_cache(maxsize=256)
 def _rules(rules: Purpose) -> dict[str, Any]:
     """What create alone asks, and what is left at its default, is not stored: older replicas could not read it."""
     stored = asdict(rules)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import BoundedSemaphore
 from typing import Any
 
 from redis import Redis, RedisCluster
@@ -33,7 +34,8 @@ def _options(max_connections: int) -> dict[str, Any]:
         "socket_timeout": TIMEOUT_SECONDS,
         "socket_connect_timeout": TIMEOUT_SECONDS,
         "retry": Retry(NoBackoff(), 1, (RedisConnectionError,)),
-        "max_connections": max_connections,
+        # One more: a process's feed has its own.
+        "max_connections": max_connections + 1,
         "protocol": 2,
     }
 
@@ -82,9 +84,13 @@ def connector(address: Address, max_connections: int) -> Callable[[], Client]:
 class Connection:
     """The client, made at first use, and the one place where its errors become ours."""
 
-    def __init__(self, connect: Callable[[], Client], count_error: Callable[[str], None]) -> None:
+    def __init__(
+        self, connect: Callable[[], Client], count_error: Callable[[str], None], max_steps: int = 64
+    ) -> None:
+        """``max_steps`` at once; another waits for its turn as long as for an answer."""
         self._connect = connect
         self.count_error = count_error
+        self._turns = BoundedSemaphore(max_steps)
         self._client: Client | None = None
 
     @contextmanager
@@ -94,6 +100,9 @@ class Connection:
         Raises:
             StoreUnavailable: whatever Redis failed with, counted under ``operation``.
         """
+        if not self._turns.acquire(timeout=TIMEOUT_SECONDS):
+            self.count_error(operation)
+            raise StoreUnavailable(retry_after=RETRY_AFTER_SECONDS)
         try:
             if self._client is None:
                 self._client = self._connect()
@@ -103,6 +112,8 @@ class Connection:
             if isinstance(error, TooFewReplicas):
                 self._ask_sentinel_again()
             raise StoreUnavailable(retry_after=RETRY_AFTER_SECONDS) from error
+        finally:
+            self._turns.release()
 
     def _ask_sentinel_again(self) -> None:
         # A master that lost its replicas may have been replaced without knowing it yet; it stays one for us as

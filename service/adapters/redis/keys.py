@@ -23,7 +23,6 @@ While the pepper rotates, a second one is known beside it (docs/adr/0014). What 
 first; what may have been written under the other is looked for under both.
 """
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -73,7 +72,7 @@ class Keys:
 
     def long_hash_of(self, content: bytes) -> str:
         """Keyed hash of anything, 256 bits in hexadecimal."""
-        return hmac.new(self._pepper, content, hashlib.sha256).hexdigest()
+        return hmac.digest(self._pepper, content, "sha256").hex()
 
     def new_id(self, number: str) -> str:
         """A verification id for a number, with 160 random bits: a secret even where its end is logged."""

@@ -30,8 +30,10 @@ class RedisLimits:
         """Count the token against all limits, or against none."""
         named = token or secrets.token_hex(8)
         with self._connection.using("spend") as client:
-            if isinstance(client, RedisCluster):
-                return self._one_by_one(client, spendings, named, now)
+            clustered = isinstance(client, RedisCluster)
+        if clustered:
+            return self._one_by_one(spendings, named, now)
+        with self._connection.using("spend") as client:
             step, elsewhere = self.step(client, spendings, named, now)
             answers = step.script.run(client, step.keys, step.args)
         return spent(spendings, answers, elsewhere, now)
@@ -49,13 +51,14 @@ class RedisLimits:
             args += [now_ms - period_ms, period_ms, limit.count - used, int(limit.mode is Mode.ENFORCE)]
         return Step(self._spends, [_key(self._keys, each) for each in spendings], args), elsewhere
 
-    def _one_by_one(self, client: Any, spendings: Sequence[Spending], token: str, now: datetime) -> Spent:
+    def _one_by_one(self, spendings: Sequence[Spending], token: str, now: datetime) -> Spent:
         """On a cluster no script may touch two limits: a refusal gives back what was counted before it."""
         answers: list[Any] = []
         elsewhere: list[Elsewhere] = []
         for index, each in enumerate(spendings):
-            step, used = self.step(client, [each], token, now)
-            answers += step.script.run(client, step.keys, step.args)
+            with self._connection.using("spend") as client:
+                step, used = self.step(client, [each], token, now)
+                answers += step.script.run(client, step.keys, step.args)
             elsewhere += used
             if each.limit.mode is Mode.ENFORCE and not answers[-1][0]:
                 self.give_back(spendings[:index], token)

@@ -26,7 +26,8 @@ class RedisLists:
     def directory(self) -> Directory:
         """One small read where nothing has changed since the last one."""
         with self._connection.using("lists") as client:
-            return self.directory_at(client.hget(LISTS, "rev"))
+            rev = client.hget(LISTS, "rev")
+        return self.directory_at(rev)
 
     def directory_at(self, rev: bytes | None) -> Directory:
         """The entries at a ``rev`` that was just read, or later."""

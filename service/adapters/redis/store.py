@@ -58,13 +58,12 @@ class RedisVerificationStore:
             keys: key names under the current pepper.
             watcher: where waiting requests wait.
             limits: counted with a reservation.
-            conversions: read by the survey, counted with a change.
-            lists: read by the survey.
+            conversions: counted with a change.
+            lists: read with a number.
             audit: written with a change.
             min_replicas: that must have a verified or consumed record before it is acknowledged.
         """
-        self._limits = limits
-        self._conversions = conversions
+        self._limits, self._conversions = limits, conversions
         self._numbers = Numbers(connection, keys, conversions, lists)
         self._deadlines = Deadlines(connection, keys)
         self._audit = audit
@@ -139,10 +138,9 @@ class RedisVerificationStore:
         before: list[str | bytes | int] = (
             [over.pointer, _keep_ms(over.verification, now)] if over else ["", 0]
         )
-        args = [record.id, *before]
         keys = [self._keys.latest(tag_of(record.id)), self._record_key(record)]
         with self._connection.using("release") as client:
-            self._release.run(client, keys, args)
+            self._release.run(client, keys, [record.id, *before])
 
     def replace(
         self,

@@ -1,25 +1,28 @@
-"""One place of waiting per process: a single thread asks Redis about every record that somebody waits for.
+"""One place of waiting per process: a change wakes who waits for its record, by sharded publish/subscribe.
 
-A waiting request costs a thread of the worker and an entry here, but no connection and no command of its
-own: all records are read in one pipeline, ten times a second, and only while anybody waits.
+A waiting request costs an entry here, and no connection and no command of its own. Each server that has records
+somebody waits for has one feed: a thread (under gevent a greenlet) with one connection, subscribed to those records. What
+was announced before the subscription, or got lost, is found by reading the records again: once a subscription is
+confirmed, and every few seconds.
 """
 
 import logging
 import threading
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from time import monotonic
+from typing import Any
+
+from redis import RedisCluster
 
 from service.adapters.redis.connection import Connection
+from service.adapters.redis.feed import Feed
 from service.domain.errors import StoreUnavailable
-
-INTERVAL_SECONDS = 0.1
-"""A change is seen within this and a round trip; the contract allows 250 ms."""
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Waiter:
     version: bytes
     woken: threading.Event = field(default_factory=threading.Event)
@@ -27,7 +30,7 @@ class _Waiter:
 
 
 class Watcher:
-    """Wakes waiting requests when their record changes. Its thread lives only while somebody waits."""
+    """Wakes waiting requests when their record changes."""
 
     def __init__(self, connection: Connection, max_waiting: int) -> None:
         self._connection = connection
@@ -35,8 +38,8 @@ class Watcher:
         self._lock = threading.Lock()
         self._waiting: defaultdict[str, set[_Waiter]] = defaultdict(set)
         self._count = 0
-        self._thread: threading.Thread | None = None
-        self._closing = threading.Event()
+        self._feeds: dict[str, Feed] = {}
+        self._closing = False
 
     def wait(self, key: str, version: bytes, seconds: float) -> bool:
         """Hold until the document at ``key`` is not ``version``, or ``seconds`` pass.
@@ -49,53 +52,83 @@ class Watcher:
         """
         waiter = _Waiter(version)
         with self._lock:
-            if self._count >= self._max_waiting or self._closing.is_set():
+            if self._count >= self._max_waiting or self._closing:
                 return False
-            if self._thread is None:
-                # It waits for this lock before it looks who is waiting.
-                thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
-                thread.start()
-                self._thread = thread
             self._count += 1
             self._waiting[key].add(waiter)
         try:
+            self._feed_of(key).follow(key)
             waiter.woken.wait(seconds)
         finally:
             self._remove(key, waiter)
         if waiter.failure is not None:
             raise waiter.failure
-        return not self._closing.is_set()
+        return not self._closing
 
     def close(self) -> None:
         """Wake everybody: the process is leaving, and each is answered with what is known."""
-        self._closing.set()
         with self._lock:
-            for waiters in self._waiting.values():
-                for waiter in waiters:
-                    waiter.woken.set()
+            self._closing = True
+            waiters = [waiter for waiters in self._waiting.values() for waiter in waiters]
+            feeds = list(self._feeds.values())
+        for waiter in waiters:
+            waiter.woken.set()
+        for feed in feeds:
+            feed.close()
 
     def _remove(self, key: str, waiter: _Waiter) -> None:
         with self._lock:
             self._count -= 1
             self._waiting[key].discard(waiter)
-            if not self._waiting[key]:
-                del self._waiting[key]
+            if self._waiting[key]:
+                return
+            del self._waiting[key]
+            feeds = list(self._feeds.values())
+        for feed in feeds:
+            feed.leave(key)
 
-    def _watch(self) -> None:
-        while True:
-            began = monotonic()
+    def _feed_of(self, key: str) -> Feed:
+        """The feed of the server that has the record now."""
+        with self._connection.using("watch") as client:
+            node = client.get_node_from_key(key) if isinstance(client, RedisCluster) else None
             with self._lock:
-                if not self._waiting or self._closing.is_set():
-                    self._thread = None
-                    return
-                keys = list(self._waiting)
-            try:
-                self._wake(keys, self._read(keys))
-            except StoreUnavailable as error:
-                self._fail(keys, error)
-            except Exception:  # noqa: BLE001  the last line of defence of a thread that all waiting hangs on
-                _log.exception("watch failed")
-            self._closing.wait(max(INTERVAL_SECONDS - (monotonic() - began), 0.01))
+                name = node.name if node else ""
+                if name not in self._feeds:
+
+                    def of_node() -> Any:
+                        return client.get_redis_connection(node) if node else client
+
+                    self._feeds[name] = Feed(of_node, told=self._wake, check=self._check)
+                feed = self._feeds[name]
+        return feed
+
+    def _wake(self, key: str) -> None:
+        """The record has changed."""
+        for waiter in self._of([key]):
+            waiter.woken.set()
+
+    def _of(self, keys: Iterable[str]) -> list[_Waiter]:
+        with self._lock:
+            return [waiter for key in keys for waiter in self._waiting.get(key, ())]
+
+    def _check(self, keys: Iterable[str]) -> bool:
+        """Read records again, and wake whose has changed; whether they could be read."""
+        asked = list(keys)
+        try:
+            documents = self._read(asked)
+        except StoreUnavailable as error:
+            for waiter in self._of(asked):
+                waiter.failure = error
+                waiter.woken.set()
+            return False
+        except Exception:  # noqa: BLE001  the last line of defence of a thread that all waiting hangs on
+            _log.exception("watch failed")
+            return False
+        for key, document in zip(asked, documents, strict=True):
+            for waiter in self._of([key]):
+                if document != waiter.version:
+                    waiter.woken.set()
+        return True
 
     def _read(self, keys: list[str]) -> list[bytes | None]:
         with self._connection.using("watch") as client:
@@ -104,17 +137,3 @@ class Watcher:
                 pipeline.get(key)
             documents: list[bytes | None] = pipeline.execute()
         return documents
-
-    def _wake(self, keys: list[str], documents: list[bytes | None]) -> None:
-        with self._lock:
-            for key, document in zip(keys, documents, strict=True):
-                for waiter in self._waiting.get(key, ()):
-                    if document != waiter.version:
-                        waiter.woken.set()
-
-    def _fail(self, keys: list[str], failure: StoreUnavailable) -> None:
-        with self._lock:
-            for key in keys:
-                for waiter in self._waiting.get(key, ()):
-                    waiter.failure = failure
-                    waiter.woken.set()

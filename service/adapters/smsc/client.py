@@ -88,6 +88,11 @@ class SmscProvider:
         # A socket's timeout starts anew with each byte; only a second thread keeps a budget against a
         # provider that drips. A thread so abandoned counts as in flight until its socket gives up.
         self._threads = ThreadPoolExecutor(max_in_flight, thread_name_prefix="order")
+        self._retrying = Retrying(
+            stop=stop_after_attempt(len(account.base_urls)),
+            retry=retry_if_exception_type(_NextBaseUrl),
+            reraise=True,
+        )
         self._outage = CircuitBreaker(
             failure_threshold=BREAKER_FAILURES,
             recovery_timeout=BREAKER_SECONDS,
@@ -145,11 +150,7 @@ class SmscProvider:
     def _over_base_urls(self, subscriber: E164, deadline: float) -> E164:
         base_urls = self._account.base_urls
         try:
-            for attempt in Retrying(
-                stop=stop_after_attempt(len(base_urls)),
-                retry=retry_if_exception_type(_NextBaseUrl),
-                reraise=True,
-            ):
+            for attempt in self._retrying:
                 with attempt:
                     tried = attempt.retry_state.attempt_number - 1
                     # Each host gets its share of what is left, so that one that hangs leaves time.

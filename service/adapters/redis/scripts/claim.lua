@@ -12,6 +12,7 @@ end
 if ARGV[3] ~= '' then
   if redis.call('GET', KEYS[2]) ~= ARGV[3] then return 'conflict' end
   redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[5])
+  redis.pcall('SPUBLISH', KEYS[2], '')
   if redis.call('GET', KEYS[3]) == ARGV[6] then redis.call('PEXPIRE', KEYS[3], ARGV[5]) end
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

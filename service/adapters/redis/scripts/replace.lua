@@ -1,4 +1,4 @@
--- Store a changed record, if it is still the document that was read.
+-- Store a changed record, if it is still the document that was read, and wake who waits for it.
 -- KEYS: the record, the number's latest.
 -- ARGV: document read, document to store, milliseconds to keep it, id, '1' if the number must still point to it.
 -- Returns 1 when stored, 0 when somebody else was faster, 2 when this very document was stored before: it is kept anew,
@@ -11,5 +11,6 @@ end
 local holding = redis.call('GET', KEYS[2]) == ARGV[4]
 if stored ~= ARGV[1] or (ARGV[5] == '1' and not holding) then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+redis.pcall('SPUBLISH', KEYS[1], '')
 if holding then redis.call('PEXPIRE', KEYS[2], ARGV[3]) end
 return 1

@@ -15,41 +15,31 @@ from service import __version__
 from service.adapters.http import callbacks, openapi, operations, operator, verifications
 from service.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_surface
 from service.adapters.http.auth import ApiKeys
-from service.adapters.redis.audit import RedisAuditLog
-from service.adapters.redis.connection import Connection, connector
-from service.adapters.redis.conversions import RedisConversions
 from service.adapters.redis.idempotency import RedisIdempotencyStore
-from service.adapters.redis.keys import Keys
 from service.adapters.redis.leadership import LEASE_SECONDS, RedisLeadership, RedisProgress
-from service.adapters.redis.limits import RedisLimits
-from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.outbox import RedisOutbox
-from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.watcher import Watcher
 from service.adapters.smsc.callback import SmscCallbackDecoder
-from service.adapters.smsc.client import SmscProvider, order_limit
+from service.adapters.smsc.client import SmscProvider
 from service.adapters.smsc.inbox import SmscInbox
 from service.adapters.smsc.transport import Account
-from service.adapters.telemetry.audit import tell
 from service.adapters.telemetry.logging import logging_config, spare_what_no_line_shows
 from service.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
 from service.adapters.telemetry.observer import BalanceTeller, DeliveryTeller, LoggingObserver
 from service.adapters.telemetry.spans import spans
 from service.adapters.webhook.sender import WebhookSender
-from service.application.admission import Admission
-from service.application.announcement import Announcer
 from service.application.audit import AuditLog
 from service.application.calls import Calls
-from service.application.chronicle import Chronicle
 from service.application.dead_letters import DeadLetters
 from service.application.inbox import Reconciliation
 from service.application.operator import Operator
-from service.application.ports import Clock, Observer
+from service.application.ports import Clock
 from service.application.push import Push, Reminder
 from service.application.readiness import Readiness
 from service.application.sweep import Sweep
 from service.application.treasury import Treasury
 from service.application.verifications import Verifications
+from service.bootstrap.core import Core
 from service.domain.numbers import E164, may_be_dialled, may_be_shown
 from service.handover import is_ending
 from service.setting_values import Secret
@@ -57,10 +47,6 @@ from service.settings import Settings, weaknesses
 from service.sweeper import Sweeper
 from service.worker import Duty, Loop, Worker
 
-# The bulkheads of one worker process.
-MAX_ORDERS_IN_FLIGHT = 128
-MAX_WAITING = 320
-MAX_REDIS_CONNECTIONS = 600
 BALANCE_SECONDS = 300.0
 BACKLOG_SECONDS = 5.0
 SWEEP_SECONDS = 1.5
@@ -77,7 +63,7 @@ def utc_now() -> datetime:
 def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = utc_now) -> Surfaces:
     """The whole service as one WSGI callable. Connects to nothing yet."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
-    core = _Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
+    core = Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
     trace = spans(settings.tracing, __version__)
     use_cases = Verifications(
         store=core.store,
@@ -124,72 +110,15 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
 def build_operator(settings: Settings, *, clock: Clock = utc_now) -> tuple[Operator, AuditLog]:
     """What the command line needs: the operator's use cases and the audit stream. Connects to nothing yet."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
-    core = _Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
+    core = Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
     return core.operator(), core.audit
-
-
-class _Core:
-    """What the service and the command line share: the store, and what stands around it."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        telling: Observer,
-        count_error: Callable[[str], None],
-        clock: Clock,
-    ) -> None:
-        policy = settings.policy
-        self.connection = Connection(connector(settings.redis_url, MAX_REDIS_CONNECTIONS), count_error)
-        peppers = [each.reveal() for each in (settings.key_pepper, settings.key_pepper_other) if each]
-        self.keys = Keys(*peppers)
-        self.watcher = Watcher(self.connection, MAX_WAITING)
-        self.limits = RedisLimits(self.connection, self.keys)
-        self.conversions = RedisConversions(self.connection, self.keys)
-        self.lists = RedisLists(self.connection)
-        told = tell if policy.audit.log else None
-        self.audit = RedisAuditLog(self.connection, self.keys, policy.audit, told)
-        self.store = RedisVerificationStore(
-            *(self.connection, self.keys, self.watcher),
-            limits=self.limits,
-            conversions=self.conversions,
-            lists=self.lists,
-            audit=self.audit,
-            min_replicas=settings.redis_min_replicas,
-        )
-        self.announcer = Announcer(policy)
-        self.chronicle = Chronicle(self.announcer, policy.conversion)
-        self.observer = telling
-        self.clock = clock
-        self.policy = policy
-        self.admission = Admission(
-            limits=self.limits,
-            lists=self.lists,
-            observer=self.observer,
-            policy=policy,
-            provider_limit=order_limit(tries=len(settings.smsc_urls)),
-        )
-
-    def operator(self) -> Operator:
-        """The operator's use cases."""
-        return Operator(
-            store=self.store,
-            admission=self.admission,
-            limits=self.limits,
-            conversions=self.conversions,
-            lists=self.lists,
-            audit=self.audit,
-            observer=self.observer,
-            chronicle=self.chronicle,
-            clock=self.clock,
-            policy=self.policy,
-        )
 
 
 def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
     """What runs beside the requests. Connects to nothing yet."""
     policy = settings.policy
     metrics = Metrics(__version__, policy.clients, policy.purposes, worker=True)
-    core = _Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
+    core = Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
     inbox = SmscInbox(_account(settings), metrics)
     treasury = Treasury(inbox, BalanceTeller(metrics, settings.low_balance))
     duties = [Duty("balance", treasury.run, every_seconds=BALANCE_SECONDS)]
@@ -233,7 +162,7 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
 def build_dead_letters(settings: Settings, *, clock: Clock = utc_now) -> DeadLetters:
     """What ``waitcall events`` needs. Connects to nothing yet."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
-    core = _Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
+    core = Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
     return DeadLetters(RedisOutbox(core.connection, core.keys), core.audit, clock)
 
 
@@ -247,10 +176,10 @@ def configure_logging(settings: Settings) -> None:
 
 def _provider(settings: Settings, metrics: Metrics) -> SmscProvider:
     shown: Callable[[E164, E164], bool] = partial(may_be_shown, dial_regions=settings.policy.dial_regions)
-    return SmscProvider(_account(settings), shown, metrics, MAX_ORDERS_IN_FLIGHT)
+    return SmscProvider(_account(settings), shown, metrics, settings.max_orders)
 
 
-def _reconciliation(settings: Settings, core: _Core, inbox: SmscInbox) -> Reconciliation:
+def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconciliation:
     return Reconciliation(
         inbox=inbox,
         progress=RedisProgress(core.connection, settings.redis_min_replicas),
@@ -262,7 +191,7 @@ def _reconciliation(settings: Settings, core: _Core, inbox: SmscInbox) -> Reconc
     )
 
 
-def _worker_ops(settings: Settings, core: _Core, metrics: Metrics, worker: Worker) -> Flask:
+def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: Worker) -> Flask:
     expose = partial(exposition, metrics.registry, None)
     ops = operations.blueprint(
         Readiness(core.store), expose, CONTENT_TYPE, __version__, is_alive=worker.is_alive
@@ -278,7 +207,7 @@ def _account(settings: Settings) -> Account:
     return Account(settings.smsc_urls, credentials, settings.smsc_timeout_seconds)
 
 
-def _close(inbox: SmscInbox, core: _Core, push: Push, sender: WebhookSender) -> None:
+def _close(inbox: SmscInbox, core: Core, push: Push, sender: WebhookSender) -> None:
     push.close()
     sender.close()
     inbox.close()

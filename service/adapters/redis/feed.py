@@ -1,0 +1,152 @@
+"""One server's announcements of changed records, as far as somebody waits for them."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from redis.exceptions import RedisClusterException, RedisError
+
+REREAD_SECONDS = 5.0
+"""Records are read again after this: an announcement may be lost with its connection."""
+BLIND_SECONDS = 0.1
+"""And after this while the server announces nothing to us, for whatever reason; the contract allows 250 ms."""
+TICK_SECONDS = 0.02
+"""A subscription is sent within this; what is announced is told at once."""
+IDLE_SECONDS = 30.0
+"""The connection is given back when nobody has waited for so long."""
+_MOST_READ = 500
+
+_log = logging.getLogger(__name__)
+_ERRORS = (RedisError, RedisClusterException, OSError)
+
+
+class Feed:
+    """Follows keys: ``told`` of each announced one, ``check`` given those that may have changed unannounced.
+
+    One thread alone uses the connection; it lives while it has something to follow, and a while longer.
+    """
+
+    def __init__(
+        self,
+        client: Callable[[], Any],
+        told: Callable[[str], None],
+        check: Callable[[Iterable[str]], bool],
+    ) -> None:
+        self._client = client
+        self._told = told
+        self._check = check
+        self._lock = threading.Lock()
+        self._followed: set[str] = set()
+        self._fresh: set[str] = set()
+        self._subscribed: set[str] = set()
+        self._changed = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._pubsub: Any = None
+
+    def follow(self, key: str) -> None:
+        """From now on, until :meth:`leave`."""
+        with self._lock:
+            self._followed.add(key)
+            self._fresh.add(key)
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+                self._thread.start()
+        self._changed.set()
+
+    def leave(self, key: str) -> None:
+        """Nobody waits for it any more."""
+        with self._lock:
+            self._followed.discard(key)
+
+    def close(self) -> None:
+        """End the thread soon."""
+        self._closed = True
+        self._changed.set()
+
+    def _run(self) -> None:
+        read_at = monotonic()
+        while not self._closed:
+            if not self._followed and not self._rest():
+                return
+            try:
+                self._subscribe()
+                read_at = self._reread(read_at)
+                self._listen()
+            except Exception as error:  # noqa: BLE001  the last line of defence of a thread that all waiting hangs on
+                if self._is_over():
+                    return
+                # Also where this server may not announce to us, or has given the record to another.
+                unexpected = None if isinstance(error, _ERRORS) else error
+                _log.warning("no announcements of changes: %s", type(error).__name__, exc_info=unexpected)
+                self._drop()
+                self._check(self._copy())
+                self._changed.wait(BLIND_SECONDS)
+                self._changed.clear()
+        self._drop()
+
+    def _is_over(self) -> bool:
+        """The client may be closed under us."""
+        return self._closed
+
+    def _rest(self) -> bool:
+        """Wait for somebody to follow; False when nobody came, and the thread is to end."""
+        self._changed.clear()
+        if self._followed or self._changed.wait(IDLE_SECONDS):
+            return True
+        with self._lock:
+            if not self._followed:
+                self._drop()
+                self._thread = None
+                return False
+        return True
+
+    def _subscribe(self) -> None:
+        with self._lock:
+            wanted, fresh, self._fresh = set(self._followed), self._fresh, set()
+        if self._pubsub is None:
+            self._pubsub = self._client().pubsub()
+        # What changed just before somebody began to wait was announced to nobody; for new ones the confirmation
+        # comes later than that.
+        if known := fresh & self._subscribed:
+            self._check(known)
+        if added := wanted - self._subscribed:
+            self._pubsub.ssubscribe(*added)
+        if gone := self._subscribed - wanted:
+            self._pubsub.sunsubscribe(*gone)
+        self._subscribed = wanted
+
+    def _listen(self) -> None:
+        """Pass on what was announced, until nothing more comes for a tick."""
+        confirmed: list[str] = []
+        while (message := self._pubsub.get_message(timeout=0 if confirmed else TICK_SECONDS)) is not None:
+            key = message["channel"].decode()
+            if message["type"] == "ssubscribe":
+                confirmed.append(key)
+            elif message["type"] == "smessage":
+                self._told(key)
+            if len(confirmed) == _MOST_READ:
+                break
+        if confirmed:
+            self._check(confirmed)
+
+    def _reread(self, read_at: float) -> float:
+        if monotonic() - read_at < REREAD_SECONDS:
+            return read_at
+        keys = sorted(self._copy())
+        for start in range(0, len(keys), _MOST_READ):
+            self._check(keys[start : start + _MOST_READ])
+        return monotonic()
+
+    def _drop(self) -> None:
+        pubsub, self._pubsub, self._subscribed = self._pubsub, None, set()
+        if pubsub is not None:
+            with suppress(*_ERRORS):
+                pubsub.close()
+
+    def _copy(self) -> set[str]:
+        with self._lock:
+            return set(self._followed)

@@ -1,0 +1,81 @@
+"""What the service, its worker and the command line share: the store, and what stands around it."""
+
+from collections.abc import Callable
+
+from service.adapters.redis.audit import RedisAuditLog
+from service.adapters.redis.connection import Connection, connector
+from service.adapters.redis.conversions import RedisConversions
+from service.adapters.redis.keys import Keys
+from service.adapters.redis.limits import RedisLimits
+from service.adapters.redis.lists import RedisLists
+from service.adapters.redis.store import RedisVerificationStore
+from service.adapters.redis.watcher import Watcher
+from service.adapters.smsc.client import order_limit
+from service.adapters.telemetry.audit import tell
+from service.application.admission import Admission
+from service.application.announcement import Announcer
+from service.application.chronicle import Chronicle
+from service.application.operator import Operator
+from service.application.ports import Clock, Observer
+from service.settings import Settings
+
+MAX_REDIS_CONNECTIONS = 64
+"""Of one process, to each server. More would not make one Redis faster; a step waits for a free one."""
+
+
+class Core:
+    """What the service and the command line share: the store, and what stands around it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        telling: Observer,
+        count_error: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
+        policy = settings.policy
+        self.connection = Connection(
+            connector(settings.redis_url, MAX_REDIS_CONNECTIONS), count_error, MAX_REDIS_CONNECTIONS
+        )
+        peppers = [each.reveal() for each in (settings.key_pepper, settings.key_pepper_other) if each]
+        self.keys = Keys(*peppers)
+        self.watcher = Watcher(self.connection, settings.max_waiting)
+        self.limits = RedisLimits(self.connection, self.keys)
+        self.conversions = RedisConversions(self.connection, self.keys)
+        self.lists = RedisLists(self.connection)
+        told = tell if policy.audit.log else None
+        self.audit = RedisAuditLog(self.connection, self.keys, policy.audit, told)
+        self.store = RedisVerificationStore(
+            *(self.connection, self.keys, self.watcher),
+            limits=self.limits,
+            conversions=self.conversions,
+            lists=self.lists,
+            audit=self.audit,
+            min_replicas=settings.redis_min_replicas,
+        )
+        self.announcer = Announcer(policy)
+        self.chronicle = Chronicle(self.announcer, policy.conversion)
+        self.observer = telling
+        self.clock, self.policy = clock, policy
+        self.admission = Admission(
+            limits=self.limits,
+            lists=self.lists,
+            observer=telling,
+            policy=policy,
+            provider_limit=order_limit(tries=len(settings.smsc_urls)),
+        )
+
+    def operator(self) -> Operator:
+        """The operator's use cases."""
+        return Operator(
+            store=self.store,
+            admission=self.admission,
+            limits=self.limits,
+            conversions=self.conversions,
+            lists=self.lists,
+            audit=self.audit,
+            observer=self.observer,
+            chronicle=self.chronicle,
+            clock=self.clock,
+            policy=self.policy,
+        )
