@@ -18,7 +18,9 @@ from service.domain.requester import Requester
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
 
-SCHEMA = 1
+SCHEMA = 2
+"""2 leaves out what says nothing: fields without a value, rules at their default."""
+_READABLE = (1, SCHEMA)
 
 
 class UnknownSchema(Exception):
@@ -54,7 +56,8 @@ def encode(record: Verification) -> bytes:
         "consumed_by": record.consumed_by,
         "dialled": record.dialled.value if record.dialled else None,
     }
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    told = {name: value for name, value in document.items() if value is not None}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def decode(document: bytes) -> Verification:
@@ -64,54 +67,60 @@ def decode(document: bytes) -> Verification:
         UnknownSchema: while versions are mixed, another replica can read it.
     """
     stored: dict[str, Any] = json.loads(document)
-    if stored["schema"] != SCHEMA:
+    if stored["schema"] not in _READABLE:
         raise UnknownSchema(f"schema {stored['schema']}, this version reads {SCHEMA}")
-    rules = stored["rules"]
+    told = stored.get
+    reason, call_number, dialled = told("reason"), told("call_number"), told("dialled")
     return Verification(
         id=stored["id"],
-        requester=Requester(stored["client"], stored["purpose"], stored["reference"]),
+        requester=Requester(stored["client"], stored["purpose"], told("reference")),
         phone_number=E164(stored["phone_number"]),
         region=stored["region"],
         status=Status(stored["status"]),
-        reason=Reason(stored["reason"]) if stored["reason"] else None,
+        reason=Reason(reason) if reason else None,
         window_seconds=stored["window_seconds"],
-        rules=Purpose(
-            **rules
-            | {
-                "on_concurrent": OnConcurrent(rules["on_concurrent"]),
-                "regions": frozenset(rules["regions"]),
-                "number_types": frozenset(rules["number_types"]),
-            },
-        ),
+        rules=_purpose(stored["purpose"], told("rules", {})),
         created_at=datetime.fromtimestamp(stored["created_at"], UTC),
         expires_at=datetime.fromtimestamp(stored["expires_at"], UTC),
         purge_at=datetime.fromtimestamp(stored["purge_at"], UTC),
-        locale=stored["locale"],
-        metadata=stored["metadata"],
-        call_number=E164(stored["call_number"]) if stored["call_number"] else None,
-        verified_at=_time(stored["verified_at"]),
-        consumed_at=_time(stored["consumed_at"]),
-        cooling_until=_time(stored["cooling_until"]),
-        # Records of the first version carry none.
-        assurance=Assurance(stored.get("assurance", Assurance.ASSERTED)),
-        contested_at=_time(stored.get("contested_at")),
-        consumed_by=stored.get("consumed_by"),
-        dialled=E164(stored["dialled"]) if stored.get("dialled") else None,
+        locale=told("locale"),
+        metadata=told("metadata"),
+        call_number=E164(call_number) if call_number else None,
+        verified_at=_time(told("verified_at")),
+        consumed_at=_time(told("consumed_at")),
+        cooling_until=_time(told("cooling_until")),
+        assurance=Assurance(told("assurance", Assurance.ASSERTED)),
+        contested_at=_time(told("contested_at")),
+        consumed_by=told("consumed_by"),
+        dialled=E164(dialled) if dialled else None,
     )
 
 
 @lru_cache(maxsize=256)
-def _rules(rules: Purpose) -> dict[str, Any]:
-    """What create alone asks, and what is left at its default, is not stored: older replicas could not read it."""
-    stored = asdict(rules)
-    del stored["min_assurance"]
-    if not rules.match_dialled:
-        del stored["match_dialled"]
-    return stored | {"regions": sorted(rules.regions), "number_types": sorted(rules.number_types)}
+def _rules(rules: Purpose) -> dict[str, Any] | None:
+    """What differs from the defaults, but for the name, which is the purpose's, and for what create alone asks."""
+    default = asdict(Purpose(rules.name))
+    stored = {name: value for name, value in asdict(rules).items() if value != default[name]}
+    stored.pop("min_assurance", None)
+    for name in stored.keys() & {"regions", "number_types"}:
+        stored[name] = sorted(stored[name])
+    return stored or None
+
+
+def _purpose(name: str, stored: dict[str, Any]) -> Purpose:
+    rules = {"name": name} | stored
+    if "on_concurrent" in rules:
+        rules["on_concurrent"] = OnConcurrent(rules["on_concurrent"])
+    for each in rules.keys() & {"regions", "number_types"}:
+        rules[each] = frozenset(rules[each])
+    return Purpose(**rules)
 
 
 def _seconds(time: datetime | None) -> float | None:
-    return None if time is None else time.timestamp()
+    if time is None:
+        return None
+    seconds = time.timestamp()
+    return int(seconds) if seconds.is_integer() else seconds
 
 
 def _time(seconds: float | None) -> datetime | None:

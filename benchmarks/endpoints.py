@@ -1,0 +1,67 @@
+"""Each request against a floor of the same stack, in alternating rounds: throughput, CPU time, latency at a fixed rate."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.load import Ask, closed_loop, open_loop, percentile
+from benchmarks.subject import CONNECTIONS, ONE_WORKER, Subject, cpu_seconds, start_floors
+from development.stack import Ports, Stack
+
+FLOORS = ("f1", "f2", "f3")
+ENDPOINTS = ("read", "create", "callback", "consume")
+RATE = 100
+BODY = json.dumps({"phone_number": "+79990000000", "purpose": "login"})
+
+
+def asked(name: str, requests: int, subject: Subject, floors: Ports) -> Sequence[Ask]:
+    """As many as a round has; whatever they need has been made before."""
+    match name:
+        case "f1" | "f2":
+            return [Ask.of(floors.api, "GET", f"/{name}", 200)] * requests
+        case "f3":
+            return [Ask.of(floors.api, "POST", "/f3", 201, BODY)] * requests
+        case "create":
+            return [subject.create() for _ in range(requests)]
+        case "read":
+            return [subject.read(subject.make(1)[0])] * requests
+    made = subject.make(requests)
+    calls = [subject.callback(each) for each in made]
+    if name == "callback":
+        return calls
+    closed_loop(calls, CONNECTIONS)
+    return [subject.consume(each) for each in made]
+
+
+def measure(rounds: int, requests: int) -> dict[str, Any]:
+    """Of each floor and each endpoint the medians over the rounds; latencies of all rounds together."""
+    with Stack(Ports.free(), ONE_WORKER) as stack:
+        floors, floor_pids = start_floors(stack)
+        subject = Subject(stack)
+        names = (*FLOORS, *ENDPOINTS)
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+        latencies: dict[str, list[float]] = {name: [] for name in names}
+        for round_ in range(rounds + 1):
+            for name in names:
+                prepared = asked(name, requests, subject, floors)
+                pids = floor_pids if name in FLOORS else subject.pids
+                before = cpu_seconds(pids)
+                load = closed_loop(prepared, CONNECTIONS)
+                cpu_ms = (cpu_seconds(pids) - before) / requests * 1000
+                # The first round only warms up.
+                if round_:
+                    found[name].append((load.per_second, cpu_ms))
+                    prepared = asked(name, RATE, subject, floors)
+                    latencies[name] += open_loop(prepared, RATE).latencies
+    return {
+        name: {
+            "per_second": statistics.median(rate for rate, _ in found[name]),
+            "per_second_of_each_round": [round(rate) for rate, _ in found[name]],
+            "cpu_ms": statistics.median(cpu for _, cpu in found[name]),
+            "latency_ms": {
+                f"p{share * 100:g}": percentile(latencies[name], share) for share in (0.5, 0.95, 0.99)
+            },
+        }
+        for name in names
+    }

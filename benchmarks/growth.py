@@ -1,0 +1,90 @@
+"""Ever more live verifications in one Redis: memory of each, and whether anything becomes slower."""
+
+import statistics
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from redis import Redis
+
+from benchmarks.endpoints import ENDPOINTS, asked
+from benchmarks.load import closed_loop
+from benchmarks.subject import CONNECTIONS, ONE_WORKER, Subject
+from development.stack import Ports, Stack, development_settings
+from service.adapters.redis.codec import decode, encode
+from service.adapters.redis.keys import Keys, tag_of
+from service.domain.numbers import E164
+
+LIVES = timedelta(hours=1)
+BATCH = 2000
+
+
+def measure(counts: list[int], rounds: int, requests: int) -> dict[str, Any]:
+    """At each count the memory of one verification, and the throughput of each endpoint."""
+    with Stack(Ports.free(), ONE_WORKER) as stack:
+        subject = Subject(stack)
+        redis = Redis(unix_socket_path=str(stack.directory / "valkey.sock"))
+        planted = _Planted(redis, subject)
+        found = []
+        for count in counts:
+            planted.grow_to(count)
+            before = _used(redis)
+            subject.make(1000)
+            found.append(
+                {
+                    "live": count,
+                    "bytes_each_planted": planted.bytes_each,
+                    "bytes_each_made": (_used(redis) - before) / 1000,
+                    "per_second": {name: _rate(subject, name, rounds, requests) for name in ENDPOINTS},
+                }
+            )
+    return {"counts": found}
+
+
+class _Planted:
+    """Live verifications beyond what can be made in time: copies of one that was made, written as the service does."""
+
+    def __init__(self, redis: Redis, subject: Subject) -> None:
+        self._redis = redis
+        self._keys = Keys(development_settings()["WAITCALL_KEY_PEPPER"])
+        made = subject.make(1)[0]
+        self._record = decode(redis.get(self._keys.record(made["id"])))
+        self._planted = 0
+        self.bytes_each = 0.0
+
+    def grow_to(self, count: int) -> None:
+        """Until so many are live."""
+        before, planting = _used(self._redis), count - self._planted
+        while self._planted < count:
+            pipeline = self._redis.pipeline(transaction=False)
+            for _ in range(min(BATCH, count - self._planted)):
+                self._planted += 1
+                self._write(pipeline, f"+7888{self._planted:07d}")
+            pipeline.execute()
+        self.bytes_each = (_used(self._redis) - before) / planting
+
+    def _write(self, pipeline: Any, number: str) -> None:
+        now = datetime.now(UTC)
+        record = replace(
+            self._record,
+            id=self._keys.new_id(number),
+            phone_number=E164(number),
+            expires_at=now + LIVES,
+            purge_at=now + 2 * LIVES,
+        )
+        kept = 2 * LIVES
+        pipeline.set(self._keys.record(record.id), encode(record), px=kept)
+        pipeline.set(self._keys.latest(tag_of(record.id)), record.id, px=kept)
+        pipeline.zadd(self._keys.due(record.id), {record.id: record.expires_at.timestamp() * 1000})
+
+
+def _rate(subject: Subject, name: str, rounds: int, requests: int) -> float:
+    rates = []
+    for _ in range(rounds):
+        prepared = asked(name, requests, subject, subject.ports)
+        rates.append(closed_loop(prepared, CONNECTIONS).per_second)
+    return statistics.median(rates)
+
+
+def _used(redis: Redis) -> int:
+    return int(redis.info("memory")["used_memory"])

@@ -1,0 +1,88 @@
+"""Whole journeys: create, a long poll, the call, the poll is answered, consume."""
+
+import json
+import statistics
+import time
+from typing import Any
+
+import gevent
+
+from benchmarks.load import Ask, Connection, at_rate, percentile
+from benchmarks.subject import ONE_WORKER, Subject, cpu_seconds
+from development.stack import Ports, Stack
+
+AT_ONCE = 16
+DIALLING_SECONDS = 0.1
+"""Until the call, so that the poll waits by then."""
+
+
+class Journeys:
+    """Journeys on connections that are kept."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._idle: dict[int, list[Connection]] = {}
+        self.told_ms: list[float] = []
+
+    def one(self) -> bytes:
+        """From create to consume; how long the poll's answer came after the callback's is noted."""
+        made = json.loads(self._ask(self._subject.create()))
+        poll = gevent.spawn(self._polled, made)
+        gevent.sleep(DIALLING_SECONDS)
+        self._ask(self._subject.callback(made))
+        answered = time.perf_counter()
+        status, at = poll.get()
+        if status != "verified":
+            raise RuntimeError(f"The poll said {status}.")
+        self.told_ms.append(max(at - answered, 0) * 1000)
+        return self._ask(self._subject.consume(made))
+
+    def _polled(self, made: Any) -> tuple[str, float]:
+        body = self._ask(self._subject.read(made, wait_seconds=30))
+        return json.loads(body)["status"], time.perf_counter()
+
+    def _ask(self, ask: Ask) -> bytes:
+        idle = self._idle.setdefault(ask.port, [])
+        connection = idle.pop() if idle else Connection(ask.port)
+        body = connection.ask(ask)
+        idle.append(connection)
+        return body
+
+
+def measure(rounds: int, journeys: int) -> dict[str, Any]:
+    """The most journeys a second, and at half of that: latencies and the service's CPU time."""
+    with Stack(Ports.free(), ONE_WORKER) as stack:
+        subject = Subject(stack)
+        _most(Journeys(subject), journeys)
+        rates, halves, cpu_ms = [], [], []
+        told: list[float] = []
+        whole: list[float] = []
+        for _ in range(rounds):
+            rates.append(_most(Journeys(subject), journeys))
+            walked = Journeys(subject)
+            before = cpu_seconds(subject.pids)
+            load = at_rate([walked.one] * journeys, rates[-1] / 2)
+            cpu_ms.append((cpu_seconds(subject.pids) - before) / journeys * 1000)
+            halves.append(rates[-1] / 2)
+            told += walked.told_ms
+            whole += [each - DIALLING_SECONDS * 1000 for each in load.latencies]
+    return {
+        "most_per_second": statistics.median(rates),
+        "half_per_second": statistics.median(halves),
+        "cpu_ms": statistics.median(cpu_ms),
+        "told_ms": {f"p{share * 100:g}": percentile(told, share) for share in (0.5, 0.95, 0.99)},
+        "whole_ms": {f"p{share * 100:g}": percentile(whole, share) for share in (0.5, 0.95, 0.99)},
+    }
+
+
+def _most(walked: Journeys, journeys: int) -> float:
+    turn = iter(range(journeys))
+    began = time.perf_counter()
+
+    def walk() -> None:
+        for _ in turn:
+            walked.one()
+
+    # Most of a journey is the wait for the call, which costs nobody anything: many are under way at once.
+    gevent.joinall([gevent.spawn(walk) for _ in range(AT_ONCE * 4)], raise_error=True)
+    return journeys / (time.perf_counter() - began)

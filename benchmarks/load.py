@@ -1,0 +1,157 @@
+"""The load: keep-alive HTTP/1.1 over plain sockets, cheap enough that the service is measured and not this.
+
+Under gevent, so that thousands of requests can be under way; to be imported before anything that opens sockets.
+"""
+
+import gevent.monkey
+
+gevent.monkey.patch_all()
+
+import socket  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Callable, Iterable, Sequence  # noqa: E402
+from dataclasses import dataclass  # noqa: E402
+
+import gevent  # noqa: E402
+from gevent.pool import Pool  # noqa: E402
+from gevent.queue import LifoQueue  # noqa: E402
+
+from development.stack import API_KEY  # noqa: E402
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request, ready to be sent, and the status that it must be answered with."""
+
+    port: int
+    request: bytes
+    status: int
+
+    @classmethod
+    def of(cls, port: int, method: str, path: str, status: int, body: str | None = None) -> "Ask":
+        """With our key, and JSON where there is a body."""
+        head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {API_KEY}\r\n"
+        if body is not None:
+            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        return cls(port, f"{head}\r\n{body or ''}".encode(), status)
+
+
+class Connection:
+    """One keep-alive connection."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def ask(self, ask: Ask) -> bytes:
+        """The body of the answer.
+
+        Raises:
+            RuntimeError: another status than wanted, or the connection ended.
+        """
+        self._socket.sendall(ask.request)
+        received = b""
+        while (end := received.find(b"\r\n\r\n")) < 0:
+            received += self._more()
+        head, body = received[:end].lower(), received[end + 4 :]
+        at = head.find(b"content-length: ") + 16
+        length = int(head[at : head.find(b"\r", at) if head.find(b"\r", at) > 0 else None])
+        while len(body) < length:
+            body += self._more()
+        if int(head[9:12]) != ask.status:
+            raise RuntimeError(f"{ask.request[:60]!r}: {head[9:12].decode()} {body[:200]!r}")
+        return body
+
+    def close(self) -> None:
+        """End it."""
+        self._socket.close()
+
+    def _more(self) -> bytes:
+        piece = self._socket.recv(65536)
+        if not piece:
+            raise RuntimeError("The connection ended.")
+        return piece
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a number of requests took: seconds in all, and milliseconds of each."""
+
+    seconds: float
+    latencies: Sequence[float]
+    bodies: Sequence[bytes]
+
+    @property
+    def per_second(self) -> float:
+        """Throughput."""
+        return len(self.latencies) / self.seconds
+
+
+def closed_loop(asked: Iterable[Ask], connections: int) -> Load:
+    """Each connection asks as soon as it has its answer: what the service can do at most."""
+    turn = iter(asked)
+    latencies: list[float] = []
+    bodies: list[bytes] = []
+
+    def client() -> None:
+        open_ones: dict[int, Connection] = {}
+        for ask in turn:
+            if ask.port not in open_ones:
+                open_ones[ask.port] = Connection(ask.port)
+            began = time.perf_counter()
+            bodies.append(open_ones[ask.port].ask(ask))
+            latencies.append((time.perf_counter() - began) * 1000)
+        for connection in open_ones.values():
+            connection.close()
+
+    began = time.perf_counter()
+    gevent.joinall([gevent.spawn(client) for _ in range(connections)], raise_error=True)
+    return Load(time.perf_counter() - began, latencies, bodies)
+
+
+def open_loop(asked: Sequence[Ask], per_second: float) -> Load:
+    """Requests leave at a fixed rate, whatever became of those before them.
+
+    Each latency counts from the instant at which its request was due, so that one slow answer does not excuse the
+    ones behind it (coordinated omission).
+    """
+
+    def act(ask: Ask) -> bytes:
+        if ask.port not in idle:
+            idle[ask.port] = LifoQueue()
+        free = idle[ask.port]
+        connection = free.get_nowait() if free.qsize() else Connection(ask.port)
+        body = connection.ask(ask)
+        free.put_nowait(connection)
+        return body
+
+    idle: dict[int, LifoQueue] = {}
+    load = at_rate([lambda ask=ask: act(ask) for ask in asked], per_second)
+    for free in idle.values():
+        while free.qsize():
+            free.get_nowait().close()
+    return load
+
+
+def at_rate(acts: Sequence[Callable[[], bytes]], per_second: float) -> Load:
+    """The same for anything that is done."""
+    pool, latencies, bodies = Pool(), [], []
+    began = time.perf_counter() + 0.05
+
+    def run(act: Callable[[], bytes], due: float) -> None:
+        bodies.append(act())
+        latencies.append((time.perf_counter() - due) * 1000)
+
+    spawned = []
+    for index, act in enumerate(acts):
+        due = began + index / per_second
+        time.sleep(max(due - time.perf_counter(), 0))
+        spawned.append(pool.spawn(run, act, due))
+    gevent.joinall(spawned, raise_error=True)
+    return Load(time.perf_counter() - began, latencies, bodies)
+
+
+def percentile(latencies: Sequence[float], share: float) -> float:
+    """The value below which ``share`` (0 to 1) of them lie."""
+    ordered = sorted(latencies)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]

@@ -1,0 +1,45 @@
+"""Thousands of long polls on one worker process: what each costs, and whether anybody else notices."""
+
+from typing import Any
+
+import gevent
+
+from benchmarks.load import Connection, open_loop, percentile
+from benchmarks.subject import ONE_WORKER, Subject, cpu_seconds, resident_kb
+from development.stack import Ports, Stack
+
+RATE = 100
+SETTLING_SECONDS = 2.0
+
+
+def measure(polls: int, seconds: int) -> dict[str, Any]:
+    """Reads' p99 idle and with ``polls`` held, memory of one, CPU of all of them while nothing happens."""
+    environ = ONE_WORKER | {"WAITCALL_MAX_WAITING": str(polls)}
+    with Stack(Ports.free(), environ) as stack:
+        subject = Subject(stack)
+        made = subject.make(polls)
+        reads = [subject.read(made[0])] * (RATE * seconds)
+        open_loop(reads[:RATE], RATE)
+        idle = open_loop(reads, RATE)
+        before = resident_kb(subject.pids)
+        connections = [Connection(stack.ports.api) for _ in range(polls)]
+        held = [
+            gevent.spawn(connection.ask, subject.read(each, wait_seconds=30))
+            for connection, each in zip(connections, made, strict=True)
+        ]
+        gevent.sleep(SETTLING_SECONDS)
+        kept = resident_kb(subject.pids) - before
+        cpu = cpu_seconds(subject.pids)
+        gevent.sleep(SETTLING_SECONDS)
+        cpu = (cpu_seconds(subject.pids) - cpu) / SETTLING_SECONDS
+        loaded = open_loop(reads, RATE)
+        if any(each.ready() for each in held):
+            raise RuntimeError("Not all polls were held all the time.")
+        gevent.joinall(held, raise_error=True)
+    return {
+        "polls": polls,
+        "kb_each": kept / polls,
+        "cpu_share_while_nothing_happens": cpu,
+        "read_p99_ms_idle": percentile(idle.latencies, 0.99),
+        "read_p99_ms_with_polls": percentile(loaded.latencies, 0.99),
+    }

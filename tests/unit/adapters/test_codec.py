@@ -1,0 +1,77 @@
+"""What is stored says what was stored, in as few bytes as it needs; what an older version stored is still read."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from service.adapters.redis.codec import UnknownSchema, decode, encode
+from service.domain.assurance import Assurance
+from service.domain.policy import OnConcurrent, Purpose
+from service.domain.status import Reason, Status
+from service.domain.verification import Verification
+from tests.making import NOW, call_at, pending, seconds
+
+RULES = Purpose(
+    "login",
+    on_concurrent=OnConcurrent.CONTEST,
+    result_seconds=120,
+    regions=frozenset({"RU", "KZ"}),
+    number_types=frozenset({"mobile"}),
+    match_dialled=True,
+)
+VERIFIED = pending().judge(call_at(NOW), NOW + seconds(1.5), seconds(5))[1]
+RECORDS = {
+    "pending": pending(),
+    "its own rules": pending(rules=RULES),
+    "everything given": replace(
+        pending(), locale="ru", metadata={"a": "б"}, assurance=Assurance.NETWORK, purge_at=NOW + seconds(0.25)
+    ),
+    "verified": VERIFIED,
+    "consumed": VERIFIED.consume("login", "flow", NOW + seconds(2.25), "who"),
+    "contested": pending(rules=RULES).contest(NOW),
+}
+
+# As schema 1 was written, with every field and every rule.
+OLD = (
+    b'{"schema":1,"rev":"a7ac9c7cd3bf7118","id":"ver_1","client":"web","purpose":"login","reference":null,'
+    b'"phone_number":"+79990000173","region":"RU","status":"pending","reason":null,"window_seconds":900,"rules":{"name":'
+    b'"login","max_window_seconds":900,"on_concurrent":"contest","cooldown_seconds":30,"result_seconds":300,'
+    b'"retention_seconds":86400,"require_reference":false,"regions":["RU"],"number_types":[]},"created_at":1795454747.0,'
+    b'"expires_at":1795455647.0,"purge_at":1795542047.5,"locale":null,"metadata":null,"call_number":"+79585551001",'
+    b'"verified_at":null,"consumed_at":null,"cooling_until":null,"assurance":"network","contested_at":null,'
+    b'"consumed_by":null,"dialled":null}'
+)
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
+def test_a_record_comes_back_as_it_was(record: Verification) -> None:
+    assert decode(encode(record)) == record
+    assert encode(record) != encode(record)
+
+
+def test_nothing_is_stored_that_says_nothing() -> None:
+    document = json.loads(encode(pending()))
+
+    assert None not in document.values()
+    assert "rules" not in document
+    assert len(encode(pending())) < 400
+
+
+def test_an_older_document_is_read_and_written_anew() -> None:
+    record = decode(OLD)
+
+    assert (record.status, record.reason, record.rules.on_concurrent) == (
+        Status.PENDING,
+        None,
+        OnConcurrent.CONTEST,
+    )
+    assert record.rules == Purpose("login", on_concurrent=OnConcurrent.CONTEST, regions=frozenset({"RU"}))
+    assert record.purge_at.timestamp() == 1795542047.5
+    assert decode(encode(record)) == record
+    assert decode(encode(record)).cancel(NOW).reason is Reason.BY_CLIENT
+
+
+def test_a_newer_document_is_nobodys_to_guess() -> None:
+    with pytest.raises(UnknownSchema, match="schema 3, this version reads 2"):
+        decode(OLD.replace(b'"schema":1', b'"schema":3'))
