@@ -4,12 +4,13 @@ from typing import Any
 
 import gevent
 
-from benchmarks.load import Connection, open_loop, percentile
+from benchmarks.load import Ask, Connection, open_loop, percentile
 from benchmarks.subject import ONE_WORKER, Subject, cpu_seconds, resident_kb
 from development.stack import Ports, Stack
 
 RATE = 100
 SETTLING_SECONDS = 2.0
+ARRIVING_PER_SECOND = 1000
 
 
 def measure(polls: int, seconds: int) -> dict[str, Any]:
@@ -22,19 +23,18 @@ def measure(polls: int, seconds: int) -> dict[str, Any]:
         open_loop(reads[:RATE], RATE)
         idle = open_loop(reads, RATE)
         before = resident_kb(subject.pids)
-        connections = [Connection(stack.ports.api) for _ in range(polls)]
-        held = [
-            gevent.spawn(connection.ask, subject.read(each, wait_seconds=30))
-            for connection, each in zip(connections, made, strict=True)
-        ]
+        held = []
+        for each in made:
+            held.append(gevent.spawn(_poll, subject.read(each, wait_seconds=30)))
+            gevent.sleep(1 / ARRIVING_PER_SECOND)
         gevent.sleep(SETTLING_SECONDS)
         kept = resident_kb(subject.pids) - before
         cpu = cpu_seconds(subject.pids)
         gevent.sleep(SETTLING_SECONDS)
         cpu = (cpu_seconds(subject.pids) - cpu) / SETTLING_SECONDS
         loaded = open_loop(reads, RATE)
-        if any(each.ready() for each in held):
-            raise RuntimeError("Not all polls were held all the time.")
+        if ended := [each for each in held if each.ready()]:
+            raise RuntimeError(f"{len(ended)} polls were not held all the time: {ended[0].exception or ended[0].value}")
         gevent.joinall(held, raise_error=True)
     return {
         "polls": polls,
@@ -43,3 +43,7 @@ def measure(polls: int, seconds: int) -> dict[str, Any]:
         "read_p99_ms_idle": percentile(idle.latencies, 0.99),
         "read_p99_ms_with_polls": percentile(loaded.latencies, 0.99),
     }
+
+
+def _poll(ask: Ask) -> bytes:
+    return Connection(ask.port).ask(ask)

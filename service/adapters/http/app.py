@@ -97,4 +97,4 @@ class Surfaces:
         app = self.by_port.get(str(environ["SERVER_PORT"]))
         if app is None:
             return NotFound()(environ, start_response)
-        return app(environ, start_response)
+        return app.wsgi_app(environ, start_response)

@@ -61,6 +61,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
 
     def init_process(self) -> None:
         """Take over the error page, the answers and the pace of reading; gunicorn has no hooks for them."""
+        # Who spawned whom is remembered for debuggers, at a kilobyte or two a connection.
+        gevent.config.track_greenlet_tree = False
         util.write_error = self._write_error
         util.write = write
         util.close = self._close

@@ -24,6 +24,8 @@ TIMEOUT_SECONDS = 0.8
 up once, so that 503 comes well within the contract's 5 s even when the server hangs."""
 CLUSTER_TIMEOUT_SECONDS = 0.5
 """Shorter, because a cluster's client asks the other nodes, one after another, before it gives up."""
+TURN_SECONDS = 2.0
+"""A step waits so long for a free connection: behind a burst it is still answered, behind a hanging server 503."""
 RETRY_AFTER_SECONDS = 2
 
 
@@ -87,7 +89,7 @@ class Connection:
     def __init__(
         self, connect: Callable[[], Client], count_error: Callable[[str], None], max_steps: int = 64
     ) -> None:
-        """``max_steps`` at once; another waits for its turn as long as for an answer."""
+        """``max_steps`` at once; another waits TURN_SECONDS for its turn."""
         self._connect = connect
         self.count_error = count_error
         self._turns = BoundedSemaphore(max_steps)
@@ -100,7 +102,7 @@ class Connection:
         Raises:
             StoreUnavailable: whatever Redis failed with, counted under ``operation``.
         """
-        if not self._turns.acquire(timeout=TIMEOUT_SECONDS):
+        if not self._turns.acquire(timeout=TURN_SECONDS):
             self.count_error(operation)
             raise StoreUnavailable(retry_after=RETRY_AFTER_SECONDS)
         try:

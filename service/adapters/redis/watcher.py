@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from contextlib import suppress
 from typing import Any
 
 from redis import RedisCluster
@@ -22,11 +22,25 @@ from service.domain.errors import StoreUnavailable
 _log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False, slots=True)
 class _Waiter:
-    version: bytes
-    woken: threading.Event = field(default_factory=threading.Event)
-    failure: StoreUnavailable | None = None
+    """Somebody who waits. A bare lock, because an Event is eight objects, and thousands may wait."""
+
+    __slots__ = ("_asleep", "failure", "version")
+
+    def __init__(self, version: bytes) -> None:
+        self.version = version
+        self.failure: StoreUnavailable | None = None
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
+
+    def sleep(self, seconds: float) -> None:
+        """Until woken, or so long."""
+        self._asleep.acquire(timeout=max(seconds, 0))
+
+    def wake(self) -> None:
+        """Once is enough; more often does no harm."""
+        with suppress(RuntimeError):
+            self._asleep.release()
 
 
 class Watcher:
@@ -58,7 +72,7 @@ class Watcher:
             self._waiting[key].add(waiter)
         try:
             self._feed_of(key).follow(key)
-            waiter.woken.wait(seconds)
+            waiter.sleep(seconds)
         finally:
             self._remove(key, waiter)
         if waiter.failure is not None:
@@ -72,7 +86,7 @@ class Watcher:
             waiters = [waiter for waiters in self._waiting.values() for waiter in waiters]
             feeds = list(self._feeds.values())
         for waiter in waiters:
-            waiter.woken.set()
+            waiter.wake()
         for feed in feeds:
             feed.close()
 
@@ -105,7 +119,7 @@ class Watcher:
     def _wake(self, key: str) -> None:
         """The record has changed."""
         for waiter in self._of([key]):
-            waiter.woken.set()
+            waiter.wake()
 
     def _of(self, keys: Iterable[str]) -> list[_Waiter]:
         with self._lock:
@@ -119,7 +133,7 @@ class Watcher:
         except StoreUnavailable as error:
             for waiter in self._of(asked):
                 waiter.failure = error
-                waiter.woken.set()
+                waiter.wake()
             return False
         except Exception:  # noqa: BLE001  the last line of defence of a thread that all waiting hangs on
             _log.exception("watch failed")
@@ -127,7 +141,7 @@ class Watcher:
         for key, document in zip(asked, documents, strict=True):
             for waiter in self._of([key]):
                 if document != waiter.version:
-                    waiter.woken.set()
+                    waiter.wake()
         return True
 
     def _read(self, keys: list[str]) -> list[bytes | None]:
