@@ -125,13 +125,13 @@ security: install ## bandit over the code; pip-audit over the locked dependencie
 .PHONY: check
 check: lint types imports security chart-tools test ## everything that CI runs
 
-.PHONY: bench-isolation
-bench-isolation: install ## reads and callbacks while the provider holds 100 creates, against idle (3 minutes)
-	@$(BIN)/python -m benchmarks.isolation
+.PHONY: bench
+bench: install ## all measurements, kept as JSON, and docs/performance.md made from them (half an hour)
+	@$(BIN)/python -m benchmarks
 
-.PHONY: bench-ratios
-bench-ratios: install ## each request against a floor of the same stack: throughput and CPU time (2 minutes)
-	@$(BIN)/python -m benchmarks.ratios
+.PHONY: bench-quick
+bench-quick: install ## all of them in short, printed alone (under 3 minutes)
+	@$(BIN)/python -m benchmarks --quick
 
 .PHONY: lock
 lock: install ## resolve the dependencies anew, with hashes and without addresses

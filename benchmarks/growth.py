@@ -48,7 +48,8 @@ class _Planted:
         self._redis = redis
         self._keys = Keys(development_settings()["WAITCALL_KEY_PEPPER"])
         made = subject.make(1)[0]
-        self._record = decode(redis.get(self._keys.record(made["id"])))
+        document: Any = redis.get(str(self._keys.record(made["id"])))
+        self._record = decode(document)
         self._planted = 0
         self.bytes_each = 0.0
 

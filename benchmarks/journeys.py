@@ -7,8 +7,9 @@ from typing import Any
 
 import gevent
 
-from benchmarks.load import Ask, Connection, at_rate, percentile
-from benchmarks.subject import ONE_WORKER, Subject, cpu_seconds
+from benchmarks.endpoints import BODY
+from benchmarks.load import Ask, Connection, at_rate, closed_loop, percentile
+from benchmarks.subject import CONNECTIONS, ONE_WORKER, Subject, cpu_seconds, start_floors
 from development.stack import Ports, Stack
 
 AT_ONCE = 16
@@ -52,9 +53,11 @@ class Journeys:
 def measure(rounds: int, journeys: int) -> dict[str, Any]:
     """The most journeys a second, and at half of that: latencies and the service's CPU time."""
     with Stack(Ports.free(), ONE_WORKER) as stack:
+        floors, floor_pids = start_floors(stack)
         subject = Subject(stack)
+        f3 = [Ask.of(floors.api, "POST", "/f3", 201, BODY)] * journeys
         _most(Journeys(subject), journeys)
-        rates, halves, cpu_ms = [], [], []
+        rates, cpu_ms, floor_ms = [], [], []
         told: list[float] = []
         whole: list[float] = []
         for _ in range(rounds):
@@ -63,13 +66,17 @@ def measure(rounds: int, journeys: int) -> dict[str, Any]:
             before = cpu_seconds(subject.pids)
             load = at_rate([walked.one] * journeys, rates[-1] / 2)
             cpu_ms.append((cpu_seconds(subject.pids) - before) / journeys * 1000)
-            halves.append(rates[-1] / 2)
+            before = cpu_seconds(floor_pids)
+            closed_loop(f3, CONNECTIONS)
+            floor_ms.append((cpu_seconds(floor_pids) - before) / journeys * 1000)
             told += walked.told_ms
             whole += [each - DIALLING_SECONDS * 1000 for each in load.latencies]
     return {
         "most_per_second": statistics.median(rates),
-        "half_per_second": statistics.median(halves),
+        "half_per_second": statistics.median(rates) / 2,
         "cpu_ms": statistics.median(cpu_ms),
+        "cpu_ms_of_f3": statistics.median(floor_ms),
+        "cpu_ratio": statistics.median(cpu_ms) / statistics.median(floor_ms),
         "told_ms": {f"p{share * 100:g}": percentile(told, share) for share in (0.5, 0.95, 0.99)},
         "whole_ms": {f"p{share * 100:g}": percentile(whole, share) for share in (0.5, 0.95, 0.99)},
     }

@@ -11,6 +11,7 @@ import socket  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Callable, Iterable, Sequence  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
+from functools import partial  # noqa: E402
 
 import gevent  # noqa: E402
 from gevent.pool import Pool  # noqa: E402
@@ -126,7 +127,7 @@ def open_loop(asked: Sequence[Ask], per_second: float) -> Load:
         return body
 
     idle: dict[int, LifoQueue] = {}
-    load = at_rate([lambda ask=ask: act(ask) for ask in asked], per_second)
+    load = at_rate([partial(act, ask) for ask in asked], per_second)
     for free in idle.values():
         while free.qsize():
             free.get_nowait().close()

@@ -34,7 +34,9 @@ def measure(polls: int, seconds: int) -> dict[str, Any]:
         cpu = (cpu_seconds(subject.pids) - cpu) / SETTLING_SECONDS
         loaded = open_loop(reads, RATE)
         if ended := [each for each in held if each.ready()]:
-            raise RuntimeError(f"{len(ended)} polls were not held all the time: {ended[0].exception or ended[0].value}")
+            raise RuntimeError(
+                f"{len(ended)} polls were not held all the time: {ended[0].exception or ended[0].value}"
+            )
         gevent.joinall(held, raise_error=True)
     return {
         "polls": polls,

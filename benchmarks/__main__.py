@@ -1,0 +1,74 @@
+"""Measure, print, and keep what was found as JSON. A target that is not met is printed as not met.
+
+python -m benchmarks [--quick] [NAME …]
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import endpoints, growth, isolation, journeys, startup, waiting
+from benchmarks.report import write
+from benchmarks.subject import machine
+from benchmarks.targets import judged
+from development.stack import ROOT
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+WHOLE: dict[str, Callable[[], dict[str, Any]]] = {
+    "endpoints": lambda: endpoints.measure(rounds=5, requests=1000),
+    "journeys": lambda: journeys.measure(rounds=5, journeys=400),
+    "waiting": lambda: waiting.measure(polls=5000, seconds=5),
+    "isolation": lambda: isolation.measure(rounds=5, creates=1000, seconds=4),
+    "growth": lambda: growth.measure([1_000, 10_000, 100_000, 1_000_000], rounds=5, requests=400),
+    "startup": lambda: startup.measure(rounds=5),
+}
+QUICK: dict[str, Callable[[], dict[str, Any]]] = {
+    "endpoints": lambda: endpoints.measure(rounds=2, requests=300),
+    "journeys": lambda: journeys.measure(rounds=1, journeys=150),
+    "waiting": lambda: waiting.measure(polls=1000, seconds=2),
+    "isolation": lambda: isolation.measure(rounds=1, creates=200, seconds=2),
+    "growth": lambda: growth.measure([1_000, 20_000], rounds=1, requests=200),
+    "startup": lambda: startup.measure(rounds=2),
+}
+
+
+def main() -> None:
+    """One measurement after the other."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the service.")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(WHOLE)}; all of them if none is named"
+    )
+    parser.add_argument("--quick", action="store_true", help="under three minutes; nothing is kept")
+    given = parser.parse_args()
+    suite = QUICK if given.quick else WHOLE
+    if unknown := set(given.names) - suite.keys():
+        parser.error(f"not a measurement: {', '.join(sorted(unknown))}")
+    results: dict[str, Any] = {}
+    for name in given.names or suite:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        results[name] = suite[name]()
+        if not given.quick:
+            RESULTS.mkdir(exist_ok=True)
+            command = f"python -m benchmarks {name}"
+            kept = {"command": command, "machine": machine(), "found": results[name]}
+            (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    tell(results)
+    if not given.quick:
+        write(RESULTS, ROOT / "docs")
+
+
+def tell(results: dict[str, Any]) -> None:
+    """The table, then everything as one JSON document."""
+    for target, value in judged(results):
+        sign, word = ("≥" if target.at_least else "≤"), ("met" if target.met(value) else "NOT MET")
+        print(
+            f"{target.what:<75} {value:>9.2f}{target.unit:<3} {sign} {target.bound:g}{target.unit:<4} {word}"
+        )
+    print(json.dumps(machine() | {"results": results}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""docs/performance.md and its plots, from the JSON of the last runs."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pygal
+from pygal.style import CleanStyle
+
+from benchmarks.targets import judged
+
+
+def write(results: Path, docs: Path) -> None:
+    """Write whatever was measured into the page; a measurement that was never made is left out."""
+    kept = {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))
+    }
+    plots = docs / "performance"
+    plots.mkdir(exist_ok=True)
+    text = (docs / "performance.in.md").read_text(encoding="utf-8")
+    parts = {"targets": _targets(kept), "machine": _machine(kept)}
+    for name, told in (("endpoints", _endpoints), ("journeys", _journeys), ("growth", _growth)):
+        parts[name] = told(kept[name]["found"], plots) if name in kept else "Not measured yet."
+    for name, part in parts.items():
+        text = text.replace(f"<!-- {name} -->", part)
+    (docs / "performance.md").write_text(text, encoding="utf-8")
+
+
+def _targets(kept: Mapping[str, Any]) -> str:
+    lines = ["| what | wanted | found | |", "|---|---:|---:|---|"]
+    for target, value in judged({name: each["found"] for name, each in kept.items()}):
+        sign = "≥" if target.at_least else "≤"
+        word = "met" if target.met(value) else "**not met**"
+        lines.append(
+            f"| {target.what} | {sign} {target.bound:g}{target.unit} | {value:.2f}{target.unit} | {word} |"
+        )
+    return "\n".join(lines)
+
+
+def _machine(kept: Mapping[str, Any]) -> str:
+    made = [
+        f"| `{each['command']}` | {each['machine']['commit']} | {each['machine']['cpu']}, {each['machine']['cores']} cores | "
+        f"Linux {each['machine']['kernel']}, Python {each['machine']['python']}, "
+        + ", ".join(f"{name} {version}" for name, version in each["machine"]["packages"].items())
+        + " |"
+        for each in kept.values()
+    ]
+    return "\n".join(["| made by | commit | machine | versions |", "|---|---|---|---|", *made])
+
+
+def _endpoints(found: Mapping[str, Any], plots: Path) -> str:
+    chart = pygal.HorizontalBar(style=CleanStyle, show_legend=False, height=300, title="requests a second")
+    chart.x_labels = list(found)
+    chart.add("", [round(each["per_second"]) for each in found.values()])
+    _render(chart, plots / "endpoints.svg")
+    lines = [
+        "| | per second | CPU, ms | p50, ms | p95 | p99 |",
+        "|---|---:|---:|---:|---:|---:|",
+        *(
+            f"| {name} | {each['per_second']:,.0f} | {each['cpu_ms']:.2f} | "
+            + " | ".join(f"{value:.1f}" for value in each["latency_ms"].values())
+            + " |"
+            for name, each in found.items()
+        ),
+    ]
+    return "\n".join([*lines, "", "![Requests a second](performance/endpoints.svg)"])
+
+
+def _journeys(found: Mapping[str, Any], _: Path) -> str:
+    return "\n".join(
+        [
+            f"At most {found['most_per_second']:.0f} journeys a second; at {found['half_per_second']:.0f} a second:",
+            "",
+            "| | p50, ms | p95 | p99 |",
+            "|---|---:|---:|---:|",
+            *(
+                f"| {name} | " + " | ".join(f"{value:.1f}" for value in found[key].values()) + " |"
+                for name, key in (
+                    ("the whole journey, without the 100 ms until the call", "whole_ms"),
+                    ("callback answered → poll answered", "told_ms"),
+                )
+            ),
+            "",
+            f"CPU of the service for one: {found['cpu_ms']:.2f} ms, {found['cpu_ratio']:.1f} times that of f3.",
+        ]
+    )
+
+
+def _growth(found: Mapping[str, Any], plots: Path) -> str:
+    counts = found["counts"]
+    chart = pygal.Line(style=CleanStyle, height=300, title="requests a second, by live verifications")
+    chart.x_labels = [f"{each['live']:,}" for each in counts]
+    for name in counts[0]["per_second"]:
+        chart.add(name, [round(each["per_second"][name]) for each in counts])
+    _render(chart, plots / "growth.svg")
+    names = list(counts[0]["per_second"])
+    lines = [
+        f"| live | record, pointer, deadline: bytes each | with limits and audit | {' | '.join(names)} |",
+        "|---:|---:|---:|" + "---:|" * len(names),
+        *(
+            f"| {each['live']:,} | {each['bytes_each_planted']:.0f} | {each['bytes_each_made']:.0f} | "
+            + " | ".join(f"{each['per_second'][name]:,.0f}" for name in names)
+            + " |"
+            for each in counts
+        ),
+    ]
+    return "\n".join([*lines, "", "![Throughput by live verifications](performance/growth.svg)"])
+
+
+def _render(chart: Any, path: Path) -> None:
+    # No script: the plots are pictures.
+    chart.config.js = []
+    path.write_text(chart.render(is_unicode=True, disable_xml_declaration=True), encoding="utf-8")

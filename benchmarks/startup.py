@@ -1,0 +1,37 @@
+"""From the start of gunicorn, and from the death of a worker, to the first answer."""
+
+import os
+import signal
+import statistics
+import time
+from typing import Any
+
+from benchmarks.load import Ask, Connection
+from benchmarks.subject import ONE_WORKER, resident_kb, workers_of
+from development.stack import Ports, Stack
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Seconds from the kill of the only worker until its successor answers, and what that one holds in memory then."""
+    with Stack(Ports.free(), ONE_WORKER) as stack:
+        seconds, resident = [], []
+        for _ in range(rounds):
+            (pid,) = workers_of(stack, "service")
+            os.kill(pid, signal.SIGKILL)
+            began = time.perf_counter()
+            _answered(stack.ports.ops)
+            seconds.append(time.perf_counter() - began)
+            resident.append(resident_kb(workers_of(stack, "service")) / 1024)
+    return {"worker_seconds": statistics.median(seconds), "worker_mb": statistics.median(resident)}
+
+
+def _answered(port: int) -> None:
+    while True:
+        try:
+            connection = Connection(port)
+            connection.ask(Ask.of(port, "GET", "/readyz", 200))
+        except (OSError, RuntimeError):
+            time.sleep(0.005)
+            continue
+        connection.close()
+        return

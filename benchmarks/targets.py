@@ -1,0 +1,102 @@
+"""What is wanted, and what was found: the table that make bench prints and docs/performance.md shows."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Results = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One line of the table.
+
+    Attributes:
+        of: which measurement it needs.
+        at_least: whether the bound is a floor; else it is a ceiling.
+    """
+
+    what: str
+    of: str
+    value: Callable[[Mapping[str, Any]], float]
+    bound: float
+    at_least: bool = False
+    unit: str = ""
+
+    def met(self, value: float) -> bool:
+        """Whether it is reached."""
+        return value >= self.bound if self.at_least else value <= self.bound
+
+
+def _throughput(name: str, floor: str) -> Callable[[Mapping[str, Any]], float]:
+    return lambda found: float(found[name]["per_second"] / found[floor]["per_second"])
+
+
+def _growth(found: Mapping[str, Any]) -> float:
+    first, last = found["counts"][0]["per_second"], found["counts"][-1]["per_second"]
+    return float(min(last[name] / first[name] for name in first))
+
+
+TARGETS = (
+    Target("read, throughput ÷ f2", "endpoints", _throughput("read", "f2"), 1.0, at_least=True),
+    Target("create, throughput ÷ f3", "endpoints", _throughput("create", "f3"), 0.7, at_least=True),
+    Target("callback, throughput ÷ f3", "endpoints", _throughput("callback", "f3"), 1.0, at_least=True),
+    Target("consume, throughput ÷ f3", "endpoints", _throughput("consume", "f3"), 1.0, at_least=True),
+    Target("CPU of a journey ÷ CPU of f3", "journeys", lambda found: float(found["cpu_ratio"]), 2.5),
+    Target(
+        "callback answered → poll answered, p99",
+        "journeys",
+        lambda found: float(found["told_ms"]["p99"]),
+        50,
+        unit=" ms",
+    ),
+    Target(
+        "long polls held by one worker process",
+        "waiting",
+        lambda found: float(found["polls"]),
+        5000,
+        at_least=True,
+    ),
+    Target("memory of a long poll", "waiting", lambda found: float(found["kb_each"]), 25, unit=" kB"),
+    Target(
+        "reads' p99 with them ÷ idle",
+        "waiting",
+        lambda found: float(found["read_p99_ms_with_polls"] / found["read_p99_ms_idle"]),
+        2.0,
+    ),
+    Target("reads' p99 with creates held ÷ idle", "isolation", lambda found: float(found["read_ratio"]), 1.5),
+    Target(
+        "callbacks' p99 with creates held ÷ idle",
+        "isolation",
+        lambda found: float(found["callback_ratio"]),
+        1.5,
+    ),
+    Target(
+        "memory in Redis of a live verification",
+        "growth",
+        lambda found: float(found["counts"][-1]["bytes_each_planted"]),
+        1024,
+        unit=" B",
+    ),
+    Target(
+        "throughput at the most live verifications ÷ at the fewest, worst endpoint",
+        "growth",
+        _growth,
+        0.95,
+        at_least=True,
+    ),
+    Target(
+        "death of a worker → its successor answers",
+        "startup",
+        lambda found: float(found["worker_seconds"]),
+        1.0,
+        unit=" s",
+    ),
+)
+
+
+def judged(results: Results) -> Iterator[tuple[Target, float]]:
+    """Each target whose measurement was made, with what was found."""
+    for target in TARGETS:
+        if target.of in results:
+            yield target, target.value(results[target.of])
