@@ -77,6 +77,10 @@ class VerificationStore(Protocol):
         """The record, or None for an id that is unknown, forgotten or malformed."""
         ...
 
+    def recall(self, verification_id: str) -> Stored | None:
+        """The record as this process saw it last, perhaps long changed; None where it does not remember. Never fails."""
+        ...
+
     def latest_of(self, number: str) -> Stored | None:
         """The latest record of a number (``+`` and digits), live or not."""
         ...

@@ -1,6 +1,6 @@
 """The life of a verification as its client drives it: start, read, consume, cancel."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,11 +21,11 @@ from service.application.records import CHANGE_ATTEMPTS, Records
 from service.domain.assurance import of_call
 from service.domain.errors import (
     NotFound,
-    NumberRefused,
     ProviderFailure,
     ProviderUnavailable,
     PurposeNotAllowed,
     RateLimited,
+    ServiceError,
     StoreUnavailable,
     ValidationFailed,
     VerificationInProgress,
@@ -34,7 +34,7 @@ from service.domain.limits import LimitState, Scope, Spending
 from service.domain.numbers import E164
 from service.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy, Purpose
 from service.domain.requester import Requester
-from service.domain.status import Reason, Status
+from service.domain.status import Status
 from service.domain.verification import Verification
 
 
@@ -167,10 +167,24 @@ class Verifications:
         """
         now = self._clock()
         self._admission.count(Scope.CONSUME, client_name, now)
-        stored = self._find(client_name, verification_id, now)
-        return self._records.changed(
-            stored, lambda record: record.consume(purpose, reference, now, redeemer), now, confirm=True
-        )
+
+        def redeem(record: Verification) -> Verification:
+            return record.consume(purpose, reference, now, redeemer)
+
+        known = self._recalled(client_name, verification_id, redeem)
+        stored = known or self._find(client_name, verification_id, now)
+        return self._records.changed(stored, redeem, now, confirm=True)
+
+    def _recalled(
+        self, client_name: str, verification_id: str, transition: Callable[[Verification], Verification]
+    ) -> Stored | None:
+        """What we saw last, where the change would go through: then it need not be read. A refusal is never read from it."""
+        stored = self._store.recall(verification_id)
+        with suppress(ServiceError):
+            if stored is not None and stored.verification.requester.client == client_name:
+                transition(stored.verification)
+                return stored
+        return None
 
     def cancel(self, client_name: str, verification_id: str) -> Verification:
         """Stop waiting for the call.
@@ -251,7 +265,7 @@ class Verifications:
             now = self._clock()
             pending = self._assign(reserved, call_number, now)
         except ProviderFailure as failure:
-            now, reason = self._clock(), _failure_reason(failure)
+            now, reason = self._clock(), failure.reason
             # A fail-over may have forgotten the reservation.
             with suppress(NotFound):
                 self._records.changed(reserved, lambda record: record.fail(reason, now), now)
@@ -283,11 +297,3 @@ class Verifications:
         if stored.verification.status is Status.ORDERING:
             raise NotFound
         return stored
-
-
-def _failure_reason(failure: ProviderFailure) -> Reason:
-    if isinstance(failure, NumberRefused):
-        return Reason.NUMBER_REFUSED
-    if isinstance(failure, ProviderUnavailable):
-        return Reason.PROVIDER_UNAVAILABLE
-    return Reason.PROVIDER_ERROR

@@ -34,6 +34,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from service.domain.limits import LimitState
+from service.domain.status import Reason
 
 
 class ServiceError(Exception):
@@ -195,7 +196,9 @@ class CallbackRejected(ServiceError):
 
 
 class ProviderFailure(ServiceError):
-    """An order that gave no number to show."""
+    """An order that gave no number to show. ``reason``: what its record ends with."""
+
+    reason: ClassVar[Reason] = Reason.PROVIDER_ERROR
 
 
 class ProviderError(ProviderFailure):
@@ -206,11 +209,13 @@ class ProviderError(ProviderFailure):
 class NumberRefused(ProviderFailure):
     code = "phone_number_not_allowed"
     default_detail = "The provider does not serve this number."
+    reason = Reason.NUMBER_REFUSED
 
 
 class ProviderUnavailable(ProviderFailure):
     code = "provider_unavailable"
     default_detail = "The provider cannot be reached."
+    reason = Reason.PROVIDER_UNAVAILABLE
 
 
 class StoreUnavailable(ServiceError):

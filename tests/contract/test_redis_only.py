@@ -33,9 +33,10 @@ from service.application.sweep import Sweep
 from service.application.verifications import Start
 from service.domain.call import Outcome
 from service.domain.conversion import Budget, Group
-from service.domain.errors import ProviderError, StoreUnavailable
+from service.domain.errors import AlreadyConsumed, NotFound, ProviderError, StoreUnavailable
 from service.domain.limits import Limit, Mode, Scope, Spending
 from service.domain.lists import ListAction, ListEntry, ListKind
+from service.domain.status import Status
 from service.redis_url import Address
 from tests.conftest import SENTINEL, AnyServer, open_world, running
 from tests.fakes.clock import FakeClock
@@ -43,6 +44,7 @@ from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import (
     NOW,
     NUMBER,
+    OTHER_NUMBER,
     call_at,
     chronicle_of,
     opened,
@@ -425,3 +427,28 @@ def deliver_everything(outbox: RedisOutbox, now: datetime) -> None:
     (letter,) = outbox.dead()
     assert outbox.replay(letter.event_id, "web/main")
     assert len(outbox.take("worker", 64)) == 2
+
+
+def test_what_was_seen_long_ago_decides_nothing(valkey: Server, clock: FakeClock) -> None:
+    """Two processes over one store: each has seen what the other then changes."""
+    observer, provider = RecordingObserver(), FakeProvider()
+    with redis_world(valkey.url) as here, redis_world(valkey.url) as there:
+        with valkey.client() as client:
+            client.flushall()
+        mine, _ = use_cases(here, provider, observer, clock)
+        theirs, calls = use_cases(there, provider, observer, clock)
+        record = mine.start("web", Start(NUMBER.value, "login", "flow")).verification
+        assert mine.get("web", record.id).status is Status.PENDING
+        calls.record(call_at(clock()))
+        # Seen as pending, which would be refused.
+        assert mine.consume("web", record.id, "login", "flow").status is Status.CONSUMED
+
+        other = mine.start("web", Start(OTHER_NUMBER.value, "login", "flow")).verification
+        calls.record(call_at(clock(), OTHER_NUMBER))
+        assert mine.get("web", other.id).status is Status.VERIFIED
+        theirs.consume("web", other.id, "login", "flow")
+        # Seen as verified, which would be redeemed twice.
+        with pytest.raises(AlreadyConsumed):
+            mine.consume("web", other.id, "login", "flow")
+        with pytest.raises(NotFound):
+            mine.consume("app", other.id, "login", "flow")

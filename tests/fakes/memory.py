@@ -33,6 +33,7 @@ class MemoryStore:
         self._limits, self._conversions, self._lists, self._audit = limits, conversions, lists, audit
         self._changed = threading.Condition()
         self._records: dict[str, Stored] = {}
+        self._seen: dict[str, Stored] = {}
         self._latest: dict[str, str] = {}
         self._calls: set[tuple[str, datetime]] = set()
         self._due: dict[str, datetime] = {}
@@ -43,7 +44,13 @@ class MemoryStore:
 
     def get(self, verification_id: str) -> Stored | None:
         with self._changed:
-            return self._records.get(verification_id)
+            found = self._records.get(verification_id)
+            if found is not None:
+                self._seen[verification_id] = found
+            return found
+
+    def recall(self, verification_id: str) -> Stored | None:
+        return self._seen.get(verification_id)
 
     def latest_of(self, number: str) -> Stored | None:
         with self._changed:

@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 from redis.connection import AbstractConnection
 
+from service.adapters.redis.seen import Seen
 from tests.integration.conftest import Running
 
 SHIPPED = (Path(__file__).resolve().parents[2] / "config/policy.toml").read_text()
 POLICY = SHIPPED.replace("[clients.operator]", "[clients.ops]") + '\n[clients.app]\npurposes = ["login"]\n'
 HOOK = '\n[clients.web.webhooks.main]\nurl = "https://login.example.org/hook"\n'
 SECRET = {"WAITCALL_WEBHOOK_SECRETS": "web/main=whsec_" + "QUFB" * 8}
-EXPECTED = {"create": 5, "pending": 1, "call": 2, "verified": 1, "consume": 4}
+EXPECTED = {"create": 3, "pending": 1, "call": 2, "verified": 1, "consume": 1}
+OF_A_KEY = {"create": 2, "pending": 0, "call": 0, "verified": 0, "consume": 2}
+"""More with an Idempotency-Key."""
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return written
 
 
-def journey(running: Running, sent: list[int], number: str) -> dict[str, int]:
+def journey(running: Running, sent: list[int], number: str, *, keyed: bool = True) -> dict[str, int]:
     counts: dict[str, int] = {}
 
     @contextmanager
@@ -41,9 +44,12 @@ def journey(running: Running, sent: list[int], number: str) -> dict[str, int]:
         yield
         counts[name] = len(sent) - before
 
+    def key() -> dict[str, str]:
+        return {"Idempotency_Key": str(uuid.uuid4())} if keyed else {}
+
     asked = {"phone_number": number, "purpose": "login", "reference": "flow", "client_ip": "192.0.2.1"}
     with counting("create"):
-        made = running.post("/v1/verifications", asked, Idempotency_Key=str(uuid.uuid4())).get_json()
+        made = running.post("/v1/verifications", asked, **key()).get_json()
     url = f"/v1/verifications/{made['id']}"
     with counting("pending"):
         assert running.get(url).get_json()["status"] == "pending"
@@ -53,7 +59,7 @@ def journey(running: Running, sent: list[int], number: str) -> dict[str, int]:
         assert running.get(url).get_json()["status"] == "verified"
     with counting("consume"):
         proof = {"purpose": "login", "reference": "flow"}
-        assert running.post(f"{url}/consume", proof, Idempotency_Key=str(uuid.uuid4())).status_code == 200
+        assert running.post(f"{url}/consume", proof, **key()).status_code == 200
     return counts
 
 
@@ -64,4 +70,18 @@ def test_each_request_makes_so_many_round_trips(
     running = starting(POLICY + HOOK, **SECRET) if hooked else starting(POLICY)
     # Connections are opened and scripts are loaded by the first.
     journey(running, sent, "+79991230001")
-    assert journey(running, sent, "+79991230002") == EXPECTED
+    assert journey(running, sent, "+79991230002", keyed=False) == EXPECTED
+    assert journey(running, sent, "+79991230003") == {
+        name: EXPECTED[name] + OF_A_KEY[name] for name in EXPECTED
+    }
+
+
+def test_who_does_not_know_the_record_reads_it_first(
+    starting: Callable[..., Running], sent: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another replica, or one that has forgotten it."""
+    running = starting(POLICY)
+    journey(running, sent, "+79991230001")
+    monkeypatch.setattr(Seen, "of", lambda *_: None)
+    counts = journey(running, sent, "+79991230002", keyed=False)
+    assert counts == EXPECTED | {"consume": 2}

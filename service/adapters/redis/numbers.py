@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
 
 from redis import RedisCluster
@@ -15,7 +16,8 @@ from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.script import Script
 from service.application.ports import Stored, Survey
 from service.domain.conversion import Budget
-from service.domain.status import FINISHED
+from service.domain.status import FINISHED, Status
+from service.domain.verification import Verification
 
 Found = tuple[Stored | None, str]
 """The latest record under one pepper, and the id that the number points to there."""
@@ -27,6 +29,9 @@ _decoded = lru_cache(maxsize=1024)(decode)
 def stored_from(document: bytes | None) -> Stored | None:
     """The record as it was read."""
     return None if document is None else Stored(_decoded(document), document)
+
+
+_LIVE = (Status.ORDERING, Status.PENDING, Status.CONTESTED)
 
 
 class Numbers:
@@ -67,6 +72,18 @@ class Numbers:
         return Survey(
             self._of_all(number, found), self._lists.directory_at(rev), tuple(map(buckets_of, counted))
         )
+
+    def taken_elsewhere(self, verification: Verification, over: Stored | None, now: datetime) -> bool:
+        """Whether somebody reserved the number under another pepper meanwhile.
+
+        Each side writes its own reservation before it looks at the other's, so at least one of two sees it.
+        """
+        for keys in self._keys.others:
+            stored, _ = self.under(keys, verification.phone_number.value)
+            known = over is not None and stored is not None and stored.verification.id == over.verification.id
+            if stored and not known and stored.verification.at(now).status in _LIVE:
+                return True
+        return False
 
     def under(self, keys: Keys, number: str) -> Found:
         """The latest record under one pepper, and the id that the number points to there."""

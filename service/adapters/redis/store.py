@@ -20,6 +20,7 @@ from service.adapters.redis.limits import RedisLimits, spent
 from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.numbers import Numbers, stored_from
 from service.adapters.redis.script import Script, Step
+from service.adapters.redis.seen import Seen
 from service.adapters.redis.watcher import Watcher
 from service.application.chronicle import NOTHING, Consequences
 from service.application.ports import Claim, Reservation, Stored, Survey
@@ -33,8 +34,6 @@ from service.domain.verification import Verification
 
 _PADDING_MS = 10_000
 """Redis deletes a little later than the rules forget, so that its clock decides nothing."""
-
-_LIVE = (Status.ORDERING, Status.PENDING, Status.CONTESTED)
 
 
 class RedisVerificationStore:
@@ -65,6 +64,7 @@ class RedisVerificationStore:
         """
         self._limits, self._conversions = limits, conversions
         self._numbers = Numbers(connection, keys, conversions, lists)
+        self._seen = Seen()
         self._deadlines = Deadlines(connection, keys)
         self._audit = audit
         self._chain = Chain(connection)
@@ -89,7 +89,11 @@ class RedisVerificationStore:
             return None
         with self._connection.using("get") as client:
             document = client.get(key)
-        return stored_from(document)
+        return self._seen.remember(stored_from(document))
+
+    def recall(self, verification_id: str) -> Stored | None:
+        """Some thousands are remembered."""
+        return self._seen.of(verification_id)
 
     def latest_of(self, number: str) -> Stored | None:
         """The number's latest record, under whichever pepper; a live one before all."""
@@ -120,7 +124,7 @@ class RedisVerificationStore:
         if not answers[0]:
             return None
         stored = Stored(verification, document, verification.id)
-        if self._taken_elsewhere(verification, over, now):
+        if self._numbers.taken_elsewhere(verification, over, now):
             self.release(stored, over, now)
             return None
         if not spendings:
@@ -179,7 +183,7 @@ class RedisVerificationStore:
         step = Step(self._replace, keys, args)
         if not self._happened(how, "replace", step, verification.id, consequences)[0]:
             return None
-        return dataclasses.replace(stored, verification=verification, version=document)
+        return self._seen.remember(dataclasses.replace(stored, verification=verification, version=document))
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
         """Store it once more, so that the WAIT behind it covers this very record."""
@@ -274,18 +278,6 @@ class RedisVerificationStore:
             if kept is not None:
                 self._audit.tell(entry)
         return answers
-
-    def _taken_elsewhere(self, verification: Verification, over: Stored | None, now: datetime) -> bool:
-        """Whether somebody reserved the number under another pepper meanwhile.
-
-        Each side writes its own reservation before it looks at the other's, so at least one of two sees it.
-        """
-        for keys in self._keys.others:
-            stored, _ = self._numbers.under(keys, verification.phone_number.value)
-            known = over is not None and stored is not None and stored.verification.id == over.verification.id
-            if stored and not known and stored.verification.at(now).status in _LIVE:
-                return True
-        return False
 
     def _record_key(self, verification: Verification) -> str:
         return self._keys.records(tag_of(verification.id)) + verification.id[ID_PREFIX_LENGTH:]
