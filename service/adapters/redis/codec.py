@@ -22,6 +22,8 @@ SCHEMA = 2
 """2 leaves out what says nothing: fields without a value, rules at their default."""
 _READABLE = (1, SCHEMA)
 
+_to_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 class UnknownSchema(Exception):
     """A document that another version of the service wrote."""
@@ -57,7 +59,7 @@ def encode(record: Verification) -> bytes:
         "dialled": record.dialled.value if record.dialled else None,
     }
     told = {name: value for name, value in document.items() if value is not None}
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    return _to_text(told).encode()
 
 
 def decode(document: bytes) -> Verification:
