@@ -17,6 +17,7 @@ from service.domain.numbers import E164
 
 LIVES = timedelta(hours=1)
 BATCH = 2000
+MADE = 1000
 
 
 def measure(counts: list[int], rounds: int, requests: int) -> dict[str, Any]:
@@ -24,21 +25,16 @@ def measure(counts: list[int], rounds: int, requests: int) -> dict[str, Any]:
     with Stack(Ports.free(), ONE_WORKER) as stack:
         subject = Subject(stack)
         redis = Redis(unix_socket_path=str(stack.directory / "valkey.sock"))
+        before = _used(redis)
+        subject.make(MADE)
+        bytes_each_made = (_used(redis) - before) / MADE
         planted = _Planted(redis, subject)
         found = []
         for count in counts:
             planted.grow_to(count)
-            before = _used(redis)
-            subject.make(1000)
-            found.append(
-                {
-                    "live": count,
-                    "bytes_each_planted": planted.bytes_each,
-                    "bytes_each_made": (_used(redis) - before) / 1000,
-                    "per_second": {name: _rate(subject, name, rounds, requests) for name in ENDPOINTS},
-                }
-            )
-    return {"counts": found}
+            rates = {name: _rate(subject, name, rounds, requests) for name in ENDPOINTS}
+            found.append({"live": count, "bytes_each": planted.bytes_each, "per_second": rates})
+    return {"bytes_each_made": bytes_each_made, "counts": found}
 
 
 class _Planted:

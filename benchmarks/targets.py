@@ -74,7 +74,7 @@ TARGETS = (
     Target(
         "memory in Redis of a live verification",
         "growth",
-        lambda found: float(found["counts"][-1]["bytes_each_planted"]),
+        lambda found: float(found["counts"][-1]["bytes_each"]),
         1024,
         unit=" B",
     ),

@@ -41,6 +41,8 @@ class Feed:
         self._lock = threading.Lock()
         self._followed: set[str] = set()
         self._fresh: set[str] = set()
+        self._left: set[str] = set()
+        self._round: list[str] = []
         self._subscribed: set[str] = set()
         self._changed = threading.Event()
         self._closed = False
@@ -61,6 +63,7 @@ class Feed:
         """Nobody waits for it any more."""
         with self._lock:
             self._followed.discard(key)
+            self._left.add(key)
 
     def close(self) -> None:
         """End the thread soon."""
@@ -106,18 +109,22 @@ class Feed:
 
     def _subscribe(self) -> None:
         with self._lock:
-            wanted, fresh, self._fresh = set(self._followed), self._fresh, set()
+            if self._pubsub is None:
+                # Whatever was subscribed went with the connection.
+                self._fresh |= self._followed
+            fresh, self._fresh = self._fresh, set()
+            gone, self._left = (self._left - self._followed) & self._subscribed, set()
         if self._pubsub is None:
             self._pubsub = self._client().pubsub()
         # What changed just before somebody began to wait was announced to nobody; for new ones the confirmation
         # comes later than that.
         if known := fresh & self._subscribed:
             self._check(known)
-        if added := wanted - self._subscribed:
+        if added := fresh - known:
             self._pubsub.ssubscribe(*added)
-        if gone := self._subscribed - wanted:
+        if gone:
             self._pubsub.sunsubscribe(*gone)
-        self._subscribed = wanted
+        self._subscribed = (self._subscribed | added) - gone if added or gone else self._subscribed
 
     def _listen(self) -> None:
         """Pass on what was announced, until nothing more comes for a tick."""
@@ -134,12 +141,15 @@ class Feed:
             self._check(confirmed)
 
     def _reread(self, read_at: float) -> float:
-        if monotonic() - read_at < REREAD_SECONDS:
+        """A few at a time, so that each has its turn within REREAD_SECONDS and nobody notices."""
+        now = monotonic()
+        few = int(len(self._followed) * (now - read_at) / REREAD_SECONDS)
+        if few == 0:
             return read_at
-        keys = sorted(self._copy())
-        for start in range(0, len(keys), _MOST_READ):
-            self._check(keys[start : start + _MOST_READ])
-        return monotonic()
+        self._round = self._round or list(self._copy())
+        self._check(self._round[:few])
+        self._round = self._round[few:]
+        return now
 
     def _drop(self) -> None:
         pubsub, self._pubsub, self._subscribed = self._pubsub, None, set()

@@ -1,0 +1,81 @@
+"""What a request costs in things that can be counted: Python calls, and commands at Redis. Seconds live in benchmarks/.
+
+The bounds are what was counted when they were written, and a tenth more: a new library may shift them a little, a defect
+shifts them a lot. A bound that was lowered by an improvement is a good change of this file.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import Running
+from tests.integration.test_round_trips import POLICY
+
+CALLS = {"create": 0, "read": 0, "callback": 0, "consume": 0}
+COMMANDS = {"create": 0, "read": 0, "callback": 0, "consume": 0}
+SLACK = 1.1
+
+
+class Effort:
+    """Counted calls of Python functions in this thread, and commands that the server ran, scripts' own among them."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self.calls: dict[str, int] = {}
+        self.commands: dict[str, int] = {}
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        counted = [0]
+
+        def profile(_frame: FrameType, event: str, _argument: Any) -> None:
+            counted[0] += event == "call"
+
+        with self._running.redis.client() as client:
+            before = commands(client)
+            sys.setprofile(profile)
+            try:
+                yield
+            finally:
+                sys.setprofile(None)
+            # The count itself is a command too.
+            self.commands[name] = commands(client) - before - 1
+        self.calls[name] = counted[0]
+
+
+def commands(client: Any) -> int:
+    stats = client.info("commandstats")
+    return sum(each["calls"] for name, each in stats.items() if name != "cmdstat_ping")
+
+
+@pytest.fixture
+def effort(starting: Callable[..., Running]) -> Effort:
+    running = starting(POLICY)
+    spent = Effort(running)
+    # The first of everything loads, compiles and connects.
+    for number in ("79991230001", "79991230002"):
+        asked = {"phone_number": f"+{number}", "purpose": "login"}
+        with spent.of("create"):
+            made = running.post("/v1/verifications", asked).get_json()
+        url = f"/v1/verifications/{made['id']}"
+        with spent.of("read"):
+            assert running.get(url).status_code == 200
+        with spent.of("callback"):
+            assert running.call(number).status_code == 200
+        with spent.of("consume"):
+            assert running.post(f"{url}/consume", {"purpose": "login"}).status_code == 200
+    return spent
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_request_makes_so_many_calls(effort: Effort, name: str) -> None:
+    assert effort.calls[name] <= CALLS[name] * SLACK
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_request_makes_so_many_commands_at_redis(effort: Effort, name: str) -> None:
+    assert effort.commands[name] == COMMANDS[name]
