@@ -24,7 +24,7 @@ TIMEOUT_SECONDS = 0.8
 up once, so that 503 comes well within the contract's 5 s even when the server hangs."""
 CLUSTER_TIMEOUT_SECONDS = 0.5
 """Shorter, because a cluster's client asks the other nodes, one after another, before it gives up."""
-TURN_SECONDS = 2.0
+TURN_SECONDS = 1.2
 """A step waits so long for a free connection: behind a burst it is still answered, behind a hanging server 503."""
 RETRY_AFTER_SECONDS = 2
 

@@ -12,7 +12,8 @@ from redis.exceptions import RedisClusterException, RedisError
 REREAD_SECONDS = 5.0
 """Records are read again after this: an announcement may be lost with its connection."""
 BLIND_SECONDS = 0.1
-"""And after this while the server announces nothing to us, for whatever reason; the contract allows 250 ms."""
+"""And after this while the server announces nothing to us, for whatever reason, as long as few wait; the contract
+allows 250 ms."""
 TICK_SECONDS = 0.02
 """A subscription is sent within this; what is announced is told at once."""
 IDLE_SECONDS = 30.0
@@ -33,7 +34,7 @@ class Feed:
         self,
         client: Callable[[], Any],
         told: Callable[[str], None],
-        check: Callable[[Iterable[str]], bool],
+        check: Callable[[Iterable[str]], None],
     ) -> None:
         self._client = client
         self._told = told
@@ -46,6 +47,8 @@ class Feed:
         self._subscribed: set[str] = set()
         self._changed = threading.Event()
         self._closed = False
+        self._read_at = 0.0
+        self._blind_until = 0.0
         self._thread: threading.Thread | None = None
         self._pubsub: Any = None
 
@@ -71,24 +74,26 @@ class Feed:
         self._changed.set()
 
     def _run(self) -> None:
-        read_at = monotonic()
+        self._read_at = monotonic()
         while not self._closed:
             if not self._followed and not self._rest():
                 return
             try:
-                self._subscribe()
-                read_at = self._reread(read_at)
-                self._listen()
+                if monotonic() < self._blind_until:
+                    self._look()
+                else:
+                    self._subscribe()
+                    self._reread()
+                    self._listen()
             except Exception as error:  # noqa: BLE001  the last line of defence of a thread that all waiting hangs on
                 if self._is_over():
                     return
                 # Also where this server may not announce to us, or has given the record to another.
-                unexpected = None if isinstance(error, _ERRORS) else error
-                _log.warning("no announcements of changes: %s", type(error).__name__, exc_info=unexpected)
+                if not self._blind_until:
+                    unexpected = None if isinstance(error, _ERRORS) else error
+                    _log.warning("no announcements of changes: %s", type(error).__name__, exc_info=unexpected)
+                self._blind_until = monotonic() + REREAD_SECONDS
                 self._drop()
-                self._check(self._copy())
-                self._changed.wait(BLIND_SECONDS)
-                self._changed.clear()
         self._drop()
 
     def _is_over(self) -> bool:
@@ -138,18 +143,27 @@ class Feed:
             if len(confirmed) == _MOST_READ:
                 break
         if confirmed:
+            self._blind_until = 0.0
             self._check(confirmed)
 
-    def _reread(self, read_at: float) -> float:
+    def _reread(self) -> None:
         """A few at a time, so that each has its turn within REREAD_SECONDS and nobody notices."""
         now = monotonic()
-        few = int(len(self._followed) * (now - read_at) / REREAD_SECONDS)
-        if few == 0:
-            return read_at
+        few = int(len(self._followed) * (now - self._read_at) / REREAD_SECONDS)
+        if few:
+            self._read_at = now
+            self._check_next(few)
+
+    def _look(self) -> None:
+        """Without announcements: read as many as may be read at once, and come back soon."""
+        self._check_next(_MOST_READ)
+        self._changed.clear()
+        self._changed.wait(BLIND_SECONDS)
+
+    def _check_next(self, few: int) -> None:
         self._round = self._round or list(self._copy())
         self._check(self._round[:few])
         self._round = self._round[few:]
-        return now
 
     def _drop(self) -> None:
         pubsub, self._pubsub, self._subscribed = self._pubsub, None, set()

@@ -125,8 +125,8 @@ class Watcher:
         with self._lock:
             return [waiter for key in keys for waiter in self._waiting.get(key, ())]
 
-    def _check(self, keys: Iterable[str]) -> bool:
-        """Read records again, and wake whose has changed; whether they could be read."""
+    def _check(self, keys: Iterable[str]) -> None:
+        """Read records again, and wake whose has changed."""
         asked = list(keys)
         try:
             documents = self._read(asked)
@@ -134,15 +134,14 @@ class Watcher:
             for waiter in self._of(asked):
                 waiter.failure = error
                 waiter.wake()
-            return False
+            return
         except Exception:  # noqa: BLE001  the last line of defence of a thread that all waiting hangs on
             _log.exception("watch failed")
-            return False
+            return
         for key, document in zip(asked, documents, strict=True):
             for waiter in self._of([key]):
                 if document != waiter.version:
                     waiter.wake()
-        return True
 
     def _read(self, keys: list[str]) -> list[bytes | None]:
         with self._connection.using("watch") as client:

@@ -1,0 +1,122 @@
+"""A feed tells of announced changes, and has read again whatever may have changed unannounced."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import pytest
+from redis.exceptions import NoPermissionError
+
+from service.adapters.redis.feed import Feed
+
+PATIENCE = 10
+
+
+class FakePubSub:
+    """What a server would send, said by the test; confirms each subscription."""
+
+    def __init__(self) -> None:
+        self.sent: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self.subscribed: SimpleQueue[str] = SimpleQueue()
+        self.left: SimpleQueue[str] = SimpleQueue()
+
+    def ssubscribe(self, *keys: str) -> None:
+        for key in keys:
+            self.subscribed.put(key)
+            self.sent.put({"type": "ssubscribe", "channel": key.encode()})
+
+    def sunsubscribe(self, *keys: str) -> None:
+        for key in keys:
+            self.left.put(key)
+
+    def get_message(self, timeout: float) -> dict[str, Any] | None:
+        try:
+            return self.sent.get(timeout=max(timeout, 0.001))
+        except Empty:
+            return None
+
+    def close(self) -> None:
+        pass
+
+
+class FakeClient:
+    def __init__(self, pubsub: FakePubSub | None) -> None:
+        self._pubsub = pubsub
+
+    def pubsub(self) -> FakePubSub:
+        if self._pubsub is None:
+            raise NoPermissionError
+        return self._pubsub
+
+
+class Heard:
+    def __init__(self, pubsub: FakePubSub | None) -> None:
+        self.told: SimpleQueue[str] = SimpleQueue()
+        self.checked: SimpleQueue[list[str]] = SimpleQueue()
+        self.feed = Feed(lambda: FakeClient(pubsub), self.told.put, self._check)
+
+    def _check(self, keys: Iterable[str]) -> None:
+        self.checked.put(list(keys))
+
+
+@pytest.fixture
+def pubsub() -> FakePubSub:
+    return FakePubSub()
+
+
+@pytest.fixture
+def heard(pubsub: FakePubSub) -> Iterator[Heard]:
+    heard = Heard(pubsub)
+    yield heard
+    heard.feed.close()
+
+
+def test_a_change_before_the_subscription_is_found_once_that_is_confirmed(heard: Heard) -> None:
+    heard.feed.follow("a")
+
+    assert heard.checked.get(timeout=PATIENCE) == ["a"]
+
+
+def test_an_announced_change_is_told(heard: Heard, pubsub: FakePubSub) -> None:
+    heard.feed.follow("a")
+    pubsub.sent.put({"type": "smessage", "channel": b"a"})
+
+    assert heard.told.get(timeout=PATIENCE) == "a"
+
+
+def test_who_follows_what_is_followed_already_has_it_read_at_once(heard: Heard, pubsub: FakePubSub) -> None:
+    heard.feed.follow("a")
+    heard.checked.get(timeout=PATIENCE)
+    heard.feed.follow("a")
+
+    assert heard.checked.get(timeout=PATIENCE) == ["a"]
+    assert pubsub.subscribed.qsize() == 1
+
+
+def test_what_nobody_waits_for_is_left(heard: Heard, pubsub: FakePubSub) -> None:
+    heard.feed.follow("a")
+    heard.feed.follow("b")
+    assert {pubsub.subscribed.get(timeout=PATIENCE) for _ in range(2)} == {"a", "b"}
+    heard.feed.leave("a")
+
+    assert pubsub.left.get(timeout=PATIENCE) == "a"
+
+
+def test_without_announcements_records_are_read_again_and_again() -> None:
+    heard = Heard(None)
+    heard.feed.follow("a")
+
+    assert [heard.checked.get(timeout=PATIENCE) for _ in range(3)] == [["a"]] * 3
+    heard.feed.close()
+
+
+def test_a_closed_feed_ends_its_thread(heard: Heard) -> None:
+    heard.feed.follow("a")
+    heard.checked.get(timeout=PATIENCE)
+    threads = [each for each in threading.enumerate() if each.name == "feed"]
+    heard.feed.close()
+
+    for each in threads:
+        each.join(PATIENCE)
+    assert not any(each.is_alive() for each in threads)
