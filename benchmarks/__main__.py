@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import endpoints, growth, isolation, journeys, startup, waiting
+from benchmarks import endpoints, growth, isolation, journeys, replicas, scripts, startup, waiting
 from benchmarks.report import write
 from benchmarks.subject import machine
 from benchmarks.targets import judged
@@ -24,6 +24,8 @@ WHOLE: dict[str, Callable[[], dict[str, Any]]] = {
     "isolation": lambda: isolation.measure(rounds=5, creates=1000, seconds=4),
     "growth": lambda: growth.measure([1_000, 10_000, 100_000, 1_000_000], rounds=5, requests=400),
     "startup": lambda: startup.measure(rounds=5),
+    "scripts": lambda: scripts.measure(requests=100_000),
+    "replicas": lambda: replicas.measure([1, 2, 4], rounds=5, journeys=300),
 }
 QUICK: dict[str, Callable[[], dict[str, Any]]] = {
     "endpoints": lambda: endpoints.measure(rounds=2, requests=300),
@@ -32,6 +34,7 @@ QUICK: dict[str, Callable[[], dict[str, Any]]] = {
     "isolation": lambda: isolation.measure(rounds=1, creates=200, seconds=2),
     "growth": lambda: growth.measure([1_000, 20_000], rounds=1, requests=200),
     "startup": lambda: startup.measure(rounds=2),
+    "scripts": lambda: scripts.measure(requests=10_000),
 }
 
 

@@ -20,7 +20,13 @@ def write(results: Path, docs: Path) -> None:
     plots.mkdir(exist_ok=True)
     text = (docs / "performance.in.md").read_text(encoding="utf-8")
     parts = {"targets": _targets(kept), "machine": _machine(kept)}
-    for name, told in (("endpoints", _endpoints), ("journeys", _journeys), ("growth", _growth)):
+    for name, told in (
+        ("endpoints", _endpoints),
+        ("journeys", _journeys),
+        ("growth", _growth),
+        ("scripts", _scripts),
+        ("replicas", _replicas),
+    ):
         parts[name] = told(kept[name]["found"], plots) if name in kept else "Not measured yet."
     for name, part in parts.items():
         text = text.replace(f"<!-- {name} -->", part)
@@ -110,6 +116,25 @@ def _growth(found: Mapping[str, Any], plots: Path) -> str:
         f"One that was made takes {found['bytes_each_made']:.0f} bytes with its limits and its audit entry.",
     ]
     return "\n".join([*lines, "", "![Throughput by live verifications](performance/growth.svg)"])
+
+
+def _scripts(found: Mapping[str, Any], _: Path) -> str:
+    if "skipped" in found:
+        return str(found["skipped"])
+    lines = (f"| {name} | {rate:,.0f} | {1e6 / rate:.0f} |" for name, rate in found.items())
+    return "\n".join(["| f4 | per second | µs each |", "|---|---:|---:|", *lines])
+
+
+def _replicas(found: Mapping[str, Any], _: Path) -> str:
+    names = list(found["runs"][0]["cores_used"])
+    lines = (
+        f"| {run['redis']} | {run['processes']} | {run['journeys_per_second']:.0f} | "
+        + " | ".join(f"{run['cores_used'][name]:.2f}" for name in names)
+        + " |"
+        for run in found["runs"]
+    )
+    head = f"| Redis | processes | journeys a second | cores used: {' | '.join(names)} |"
+    return "\n".join([head, "|---|---:|---:|" + "---:|" * len(names), *lines])
 
 
 def _render(chart: Any, path: Path) -> None:

@@ -1,0 +1,83 @@
+"""F4: what Redis alone makes of our own commands, by redis-benchmark: the part of a request that no code of ours can hurry."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
+
+from redis import Redis
+
+from benchmarks.subject import ONE_WORKER
+from development.stack import Ports, Stack
+from service.adapters.redis.keys import tag_of
+from service.application.chronicle import Chronicle
+from service.domain.limits import Limit, Scope, Spending
+from tests.making import NOW, NUMBER, call_at, chronicle_of, opened, pending
+from tests.worlds import World, redis_world
+
+CLIENTS = 8
+RANDOM_TAGS = 10_000_000
+PRICE = [
+    Spending(Scope.NUMBER, NUMBER.value, Limit(5, 600)),
+    Spending(Scope.NUMBER, NUMBER.value, Limit(20, 86400)),
+    Spending(Scope.PROVIDER, NUMBER.value, Limit(49, 90)),
+]
+KEPT = timedelta(minutes=15)
+
+
+def measure(requests: int) -> dict[str, Any]:
+    """Commands a second, each for numbers that nobody had; nothing where the tool is not installed."""
+    if shutil.which("redis-benchmark") is None:
+        return {"skipped": "redis-benchmark is not installed (apt install redis-tools)"}
+    with Stack(Ports.free(), ONE_WORKER) as stack:
+        socket = stack.directory / "valkey.sock"
+        with redis_world(f"unix://{socket}") as world:
+            commands = _commands(world, chronicle_of())
+        return {name: _per_second(str(socket), requests, command) for name, command in commands.items()}
+
+
+def _commands(world: World, chronicle: Chronicle) -> dict[str, Sequence[str]]:
+    """As the store sends them: read a record; reserve and count; show a number; use a call."""
+    record = pending(world.store.new_id(NUMBER))
+    sent: list[tuple[Any, ...]] = []
+    execute = Redis.execute_command
+
+    def recorded(client: Redis, *args: Any, **options: Any) -> Any:
+        sent.append(args)
+        return execute(client, *args, **options)  # type: ignore[no-untyped-call]  # redis-py types it in part
+
+    def last(*_: object) -> Sequence[str]:
+        return [_random(each, tag_of(record.id)) for each in sent[-1]]
+
+    with patch.object(Redis, "execute_command", recorded):
+        # Scripts are loaded by the first use, and sent by their hash from then on.
+        world.store.reserve(opened(world.store.new_id(NUMBER)), None, NOW, PRICE)
+        world.store.claim(call_at(NOW), NOW + KEPT, None, NOW, chronicle.started(record, NOW))
+        return {
+            "read": last(world.store.get(record.id)),
+            "reserve": last(world.store.reserve(opened(record.id), None, NOW, PRICE)),
+            "claim": last(
+                world.store.claim(
+                    call_at(NOW + timedelta(seconds=1)), NOW + KEPT, None, NOW, chronicle.started(record, NOW)
+                )
+            ),
+        }
+
+
+def _random(word: Any, tag: str) -> str:
+    text = word.decode() if isinstance(word, bytes) else str(word)
+    # redis-benchmark puts twelve digits there, others each time: half of a tag.
+    return text.replace(tag, tag[:12] + "__rand_int__")
+
+
+def _per_second(socket: str, requests: int, command: Sequence[str]) -> float:
+    options = ["-s", socket, "-c", str(CLIENTS), "-n", str(requests), "-r", str(RANDOM_TAGS), "--csv"]
+    told = subprocess.run(
+        ["redis-benchmark", *options, *command], capture_output=True, text=True, check=True, timeout=300
+    )
+    # The first column repeats the command, quotes and all; the rate is the first of seven numbers behind it.
+    numbers = re.findall(r'"([0-9.]+)"', told.stdout.splitlines()[-1])
+    return float(numbers[-7])
