@@ -27,6 +27,9 @@ def _measured(
     rounds, journeys = amount
     environ = {"WAITCALL_REDIS_URL": cluster.url} if cluster else {}
     pids = [node.process.pid for node in cluster.nodes if node.process] if cluster else None
+    for node in cluster.nodes if cluster else ():
+        # Each run begins with the same numbers.
+        node.client().flushall()
     with Stack(Ports.free(), {"WAITCALL_WORKERS": str(count)} | environ) as stack:
         subject = Subject(stack)
         watched = {

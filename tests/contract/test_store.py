@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -14,6 +15,7 @@ from service.domain.conversion import Bucket, Budget, Group
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
 from service.domain.limits import Limit, LimitState, Mode, Scope, Spending, Spent
 from service.domain.lists import ListAction, ListEntry, ListKind
+from service.domain.numbers import E164
 from service.domain.status import Status
 from tests.making import NOW, NUMBER, OTHER_NUMBER, call_at, opened, pending, reserve, seconds, together
 from tests.worlds import World
@@ -22,7 +24,7 @@ KEEP_UNTIL = NOW + seconds(1000)
 
 
 def _kept(world: World, **made: object) -> Stored:
-    record = pending(world.store.new_id(NUMBER), **made)
+    record = pending(world.store.new_id(made.get("number", NUMBER)), **made)
     stored = reserve(world.store, record, None, NOW)
     assert stored is not None
     return stored
@@ -137,6 +139,28 @@ def test_a_waiter_is_woken_by_the_change(world: World) -> None:
 
     assert woken.wait(5)
     waiter.join()
+
+
+def test_many_waiters_are_woken_each_by_its_own_change(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of many numbers, and so of many slots, at once; no server refuses to announce."""
+    numbers = [E164(f"+7999123{index:04d}") for index in range(40)]
+    kept = [_kept(world, number=number) for number in numbers]
+    asleep = threading.Semaphore(0)
+
+    def wait(index: int) -> bool:
+        asleep.release()
+        return world.store.wait_for_change(kept[index], 30)
+
+    with ThreadPoolExecutor(40) as threads:
+        waiting = [threads.submit(wait, index) for index in range(40)]
+        for _ in range(40):
+            asleep.acquire()
+        for stored in kept:
+            assert world.store.replace(stored, stored.verification.cancel(NOW), NOW)
+        assert all(each.result(10) for each in waiting)
+    assert "no announcements" not in caplog.text
 
 
 def test_a_wait_ends_without_a_change(world: World) -> None:

@@ -36,8 +36,8 @@ def _options(max_connections: int) -> dict[str, Any]:
         "socket_timeout": TIMEOUT_SECONDS,
         "socket_connect_timeout": TIMEOUT_SECONDS,
         "retry": Retry(NoBackoff(), 1, (RedisConnectionError,)),
-        # One more: a process's feed has its own.
-        "max_connections": max_connections + 1,
+        # Some more: a process's feed has its own, and a cluster's client asks for its slots.
+        "max_connections": max_connections + 8,
         "protocol": 2,
     }
 

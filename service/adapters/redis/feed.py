@@ -125,10 +125,12 @@ class Feed:
         # comes later than that.
         if known := fresh & self._subscribed:
             self._check(known)
-        if added := fresh - known:
-            self._pubsub.ssubscribe(*added)
-        if gone:
-            self._pubsub.sunsubscribe(*gone)
+        # One by one: a node of a cluster takes several channels at once only where they share a slot.
+        added = fresh - known
+        for key in added:
+            self._pubsub.ssubscribe(key)
+        for key in gone:
+            self._pubsub.sunsubscribe(key)
         self._subscribed = (self._subscribed | added) - gone if added or gone else self._subscribed
 
     def _listen(self) -> None:
