@@ -1,23 +1,19 @@
 """The load: keep-alive HTTP/1.1 over plain sockets, cheap enough that the service is measured and not this.
 
-Under gevent, so that thousands of requests can be under way; to be imported before anything that opens sockets.
+Under gevent, which the package patches in, so that thousands of requests can be under way.
 """
 
-import gevent.monkey
+import socket
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
-gevent.monkey.patch_all()
+import gevent
+from gevent.pool import Pool
+from gevent.queue import LifoQueue
 
-import socket  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable, Iterable, Sequence  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from functools import partial  # noqa: E402
-
-import gevent  # noqa: E402
-from gevent.pool import Pool  # noqa: E402
-from gevent.queue import LifoQueue  # noqa: E402
-
-from development.stack import API_KEY  # noqa: E402
+from development.stack import API_KEY
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ class RedisVerificationStore:
         due = self._deadlines.step(verification.id, verification.expires_at)
         with self._connection.using("reserve") as client:
             together = spendings and not self._keys.others and not isinstance(client, RedisCluster)
-            counts, elsewhere = self._limits.step(client, spendings, verification.id, now)
+            counts, elsewhere = self._limits.step(client, spendings if together else (), verification.id, now)
         answers = self._chain.run(self._at_once, "reserve", reserve, [due, counts] if together else [due])
         if not answers[0]:
             return None
