@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,17 @@ from marshmallow import ValidationError
 from service.domain.assurance import Attested
 from service.domain.conversion import Budget, Group
 from service.domain.event import EventType
-from service.domain.limits import Limit, Scope
+from service.domain.limits import Limit, Mode, Scope
 from service.domain.lists import ListEntry, ListKind, canonical
-from service.domain.policy import Audit, Client, Endpoint, Policy, Purpose
+from service.domain.policy import Audit, CaptchaRule, Client, Endpoint, Policy, Purpose
 from service.policy_schema import PolicySchema
+
+DEFAULT_CODE_TEXTS = {
+    "en": "{code} is your verification code. Tell it to nobody.",
+    "ru": "{code} - ваш код подтверждения. Никому его не сообщайте.",  # noqa: RUF001  Russian
+}
+CAPTCHA_IMAGE = "https://smsc.ru/sys/imgcode.php"
+"""smsc-api.md, section 5; a page adds ``?`` and a number to get another."""
 
 DEFAULT_LIMITS = {Scope.NUMBER: (Limit(5, 600),)}
 
@@ -65,11 +73,25 @@ def _policy(loaded: dict[str, Any]) -> Policy:
             for region, table in loaded.get("assurance", {}).items()
         },
         audit=Audit(**loaded.get("audit", {})),
+        text_in_numbers=tuple(loaded.get("text_in", {}).get("numbers", ())),
+        code_texts=loaded.get("code", {}).get("texts", DEFAULT_CODE_TEXTS),
+        code_sender=loaded.get("code", {}).get("sender"),
+        captcha=_captcha(loaded.get("captcha")),
     )
 
 
+def _captcha(table: dict[str, Any] | None) -> CaptchaRule | None:
+    if table is None:
+        return None
+    # Beyond it nobody is refused: the limit only counts.
+    above = tuple(replace(each, mode=Mode.RECORD_ONLY) for each in table["above"])
+    return CaptchaRule(above, table.get("image_url", CAPTCHA_IMAGE))
+
+
 def _purpose(name: str, table: dict[str, Any]) -> Purpose:
-    sets = {key: frozenset(table[key]) for key in ("regions", "number_types") if key in table}
+    sets: dict[str, Any] = {key: frozenset(table[key]) for key in ("regions", "number_types") if key in table}
+    if "channels" in table:
+        sets["channels"] = tuple(table["channels"])
     values: dict[str, Any] = table | sets
     return Purpose(name, **values)
 

@@ -1,16 +1,20 @@
 """What the policy file may hold, table by table. Unknown keys are mistakes."""
 
 from datetime import datetime
+from string import Formatter
 from typing import Any
 from urllib.parse import urlsplit
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from service.domain.assurance import Assurance
+from service.domain.channel import Channel
+from service.domain.code import CODE_DIGITS
+from service.domain.errors import InvalidPhoneNumber
 from service.domain.event import EventType
 from service.domain.limits import Limit, Mode
 from service.domain.lists import LONGEST_REASON, ListAction, ListKind, canonical
-from service.domain.numbers import NUMBER_TYPES, REGIONS
+from service.domain.numbers import E164, NUMBER_TYPES, REGIONS
 from service.domain.policy import (
     LONGEST_WINDOW_SECONDS,
     SHORTEST_WINDOW_SECONDS,
@@ -19,6 +23,7 @@ from service.domain.policy import (
 )
 
 _DAY = 86400
+_LATIN_PART, _OTHER_PART = 160, 70
 _MOST_AUDIT_ENTRIES = 100_000_000
 _NAME = fields.String(
     validate=validate.Regexp(
@@ -35,6 +40,14 @@ class _LimitText(fields.String):
             return Limit.parse(text or "")
         except ValueError as error:
             raise ValidationError(str(error)) from error
+
+
+class _Number(fields.String):
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return E164.parse(super()._deserialize(value, *args, **kwargs) or "")
+        except InvalidPhoneNumber as error:
+            raise ValidationError("Not a phone number in E.164 form.") from error
 
 
 class _Time(fields.Field[datetime]):
@@ -62,6 +75,19 @@ class PurposeSchema(Schema):
     )
     min_assurance = fields.Enum(Assurance, by_value=True)
     match_dialled = fields.Boolean(truthy={True}, falsy={False})
+    channels = fields.List(fields.Enum(Channel, by_value=True), validate=validate.Length(min=1))
+    second_step = fields.Enum(Channel, by_value=True, validate=validate.OneOf([Channel.CODE]))
+    max_attempts = fields.Integer(strict=True, validate=validate.Range(1, 10))
+    max_sends = fields.Integer(strict=True, validate=validate.Range(1, 10))
+    resend_seconds = fields.Integer(strict=True, validate=validate.Range(1, 600))
+
+    @validates_schema
+    def _channels_make_sense(self, data: dict[str, Any], **_: Any) -> None:
+        channels = data.get("channels", [Channel.CALL])
+        if len(set(channels)) != len(channels):
+            raise ValidationError("Each at most once.", "channels")
+        if data.get("second_step") in channels:
+            raise ValidationError("Comes after a channel; it is none of channels.", "second_step")
 
 
 class WebhookSchema(Schema):
@@ -172,6 +198,39 @@ class AuditSchema(Schema):
     log = fields.Boolean(truthy={True}, falsy={False})
 
 
+class TextInSchema(Schema):
+    numbers = fields.List(_Number(), required=True, validate=validate.Length(min=1))
+
+
+def _is_a_code_text(text: str) -> None:
+    try:
+        pieces = [name for _, name, *_ in Formatter().parse(text) if name is not None]
+    except ValueError:
+        pieces = []
+    if pieces != ["code"]:
+        raise ValidationError("Must hold {code} once, and no other braces.")
+    # One part: what is longer is paid twice (smsc-api.md, section 9).
+    longest = _LATIN_PART if text.isascii() else _OTHER_PART
+    if len(text.format(code="0" * CODE_DIGITS)) > longest:
+        raise ValidationError(f"Must fit into one message: {longest} characters.")
+
+
+class CodeSchema(Schema):
+    sender = fields.String(
+        validate=validate.Regexp(r"[A-Za-z0-9 ._-]{1,15}\Z", error="Up to 15 Latin characters.")
+    )
+    texts = fields.Dict(
+        fields.String(validate=validate.Regexp(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z", error="Not a locale.")),
+        fields.String(validate=_is_a_code_text),
+        validate=validate.Length(min=1),
+    )
+
+
+class CaptchaSchema(Schema):
+    above = fields.List(_LimitText(), required=True, validate=validate.Length(min=1))
+    image_url = fields.Url(schemes={"https"}, require_tld=True)
+
+
 class PolicySchema(Schema):
     dial_regions = fields.List(
         fields.String(validate=_REGION),
@@ -185,3 +244,16 @@ class PolicySchema(Schema):
     lists = fields.List(fields.Nested(ListEntrySchema))
     assurance = fields.Dict(fields.String(validate=_REGION), fields.Nested(AssuranceSchema))
     audit = fields.Nested(AuditSchema)
+    text_in = fields.Nested(TextInSchema)
+    code = fields.Nested(CodeSchema)
+    captcha = fields.Nested(CaptchaSchema)
+
+    @validates_schema
+    def _texts_need_a_number(self, data: dict[str, Any], **_: Any) -> None:
+        asked = [
+            name
+            for name, table in data.get("purposes", {}).items()
+            if Channel.TEXT_IN in table.get("channels", [])
+        ]
+        if asked and not data.get("text_in"):
+            raise ValidationError("Name the numbers that receive texts: [text_in].", "text_in")

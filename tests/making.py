@@ -10,16 +10,18 @@ from service.application.admission import Admission
 from service.application.announcement import Announcer
 from service.application.calls import Calls
 from service.application.chronicle import Chronicle
+from service.application.opening import Opening
 from service.application.operator import Operator
 from service.application.ports import Clock, Stored, VerificationStore
 from service.application.verifications import Verifications
 from service.domain.call import InboundCall
+from service.domain.code import CodeSeals
 from service.domain.limits import Limit, Scope
 from service.domain.numbers import E164
 from service.domain.policy import Client, OnConcurrent, Policy, Purpose
 from service.domain.requester import Requester
 from service.domain.verification import Verification
-from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.worlds import World
 
 NUMBER = E164("+79991234567")
@@ -103,6 +105,13 @@ def admission(world: World, observer: RecordingObserver, policy: Policy = POLICY
     )
 
 
+SEALS = CodeSeals("a-pepper-of-the-tests-that-is-long-enough")
+
+
+def opening_of(provider: FakeProvider, sender: FakeSender, policy: Policy = POLICY) -> Opening:
+    return Opening(provider, sender, SEALS, policy)
+
+
 def use_cases(
     world: World,
     provider: FakeProvider,
@@ -115,7 +124,7 @@ def use_cases(
         store=world.store,
         admission=admission(world, observer, policy),
         chronicle=chronicle,
-        provider=provider,
+        opening=opening_of(provider, FakeSender(), policy),
         observer=observer,
         clock=clock,
         policy=policy,

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 
-from service.application.ports import Limits, Lists, Observer
+from service.application.observer import Observer
+from service.application.ports import Limits, Lists
+from service.domain.channel import Channel
 from service.domain.conversion import Bucket, Budget, judge
 from service.domain.errors import Blocked, RateLimited
 from service.domain.limits import (
@@ -22,6 +24,7 @@ from service.domain.limits import (
 from service.domain.lists import Directory, ListAction, ListEntry, ListKind, strongest
 from service.domain.numbers import E164
 from service.domain.policy import Policy
+from service.domain.verification import Verification
 
 _OF_THE_NUMBER = (Scope.NUMBER, Scope.COUNTRY)
 _OF_THE_ADDRESS = (Scope.IP, Scope.NETWORK)
@@ -87,10 +90,15 @@ class Screened:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A create that may order: what to give back where nothing comes of it, and how its limits stand."""
+    """A create that may order: what to give back where nothing comes of it, and how its limits stand.
+
+    Attributes:
+        crowded: more codes are sent than the policy sends without a captcha.
+    """
 
     spendings: tuple[Spending, ...]
     limits: tuple[LimitState, ...]
+    crowded: bool = False
 
 
 class Admission:
@@ -163,12 +171,39 @@ class Admission:
                 )
 
     def price(
-        self, number: E164, client_ip: str | None, client: str, screened: Screened
+        self,
+        number: E164,
+        client_ip: str | None,
+        client: str,
+        screened: Screened,
+        channel: Channel = Channel.CALL,
     ) -> tuple[Spending, ...]:
         """What one create is counted against, the provider's own ceiling last."""
         spendings = self.spendings(number, client_ip, client)
         counted = [each for each in spendings if each.scope not in screened.exempt]
-        return (*counted, self.provider_spending(number))
+        match channel:
+            case Channel.CALL:
+                return (*counted, self.provider_spending(number))
+            case Channel.CODE if self._policy.captcha is not None:
+                above = self._policy.captcha.above
+                return (*counted, *(Spending(Scope.CAPTCHA, "", each) for each in above))
+            case _:
+                return tuple(counted)
+
+    def charge(self, record: Verification, channel: Channel, token: str, now: datetime) -> Admitted:
+        """Count another order or message for a live verification.
+
+        Raises:
+            Blocked, RateLimited
+        """
+        number, client = record.phone_number, record.requester.client
+        screened = self.screen(number, None, self._lists.directory(), now)
+        price = [
+            each
+            for each in self.price(number, None, client, screened, channel)
+            if each.scope is not Scope.CAPTCHA
+        ]
+        return self.judge(price, self._limits.spend(price, token, now))
 
     def judge(self, price: Sequence[Spending], spent: Spent) -> Admitted:
         """What became of counting it.
@@ -177,10 +212,12 @@ class Admission:
             RateLimited
         """
         self._judge(spent)
+        hidden = (Scope.PROVIDER, Scope.CAPTCHA)
         # The provider's own ceiling counts every order, and is nobody's to read.
         return Admitted(
             tuple(each for each in price if each.scope is not Scope.PROVIDER),
-            tuple(each for each in spent.states if each.scope is not Scope.PROVIDER),
+            tuple(each for each in spent.states if each.scope not in hidden),
+            crowded=any(each.scope is Scope.CAPTCHA for each in spent.exceeded),
         )
 
     def give_back(self, admitted: Admitted, token: str) -> None:

@@ -1,23 +1,18 @@
 """What an observed call does to the verification of its number."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
-from service.application.chronicle import NOTHING, Chronicle, Consequences
-from service.application.ports import Claim, Clock, Observer, VerificationStore
-from service.application.records import CHANGE_ATTEMPTS
+from service.application.chronicle import NOTHING, Chronicle
+from service.application.observer import Observer
+from service.application.ports import Claim, Clock, VerificationStore
+from service.application.records import CHANGE_ATTEMPTS, announce
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.errors import StoreUnavailable
+from service.domain.matching import judge_call
 from service.domain.policy import LONGEST_WINDOW_SECONDS
-from service.domain.status import FINISHED
-from service.domain.verification import Verification
 
 SKEW = timedelta(seconds=5)
 """How far the provider's clock and ours may be apart (contract, section 5.2)."""
-
-
-LOOKED_AFTER = timedelta(seconds=5)
-"""A verified one is looked at by the sweep after this: has it been announced?"""
 
 
 class Calls:
@@ -69,32 +64,19 @@ class Calls:
             before = after = stored.verification if stored else None
             outcome = Outcome.EARLY if call.at > now + SKEW else Outcome.UNMATCHED
             if before is not None:
-                outcome, after = before.judge(call, now, SKEW)
+                outcome, after = judge_call(before, call, now, SKEW)
             if stored is None or before is None or after is None or after == before:
                 change, consequences = None, NOTHING
             else:
-                change, consequences = (stored, after), self._consequences(before, after, now)
+                change, consequences = (stored, after), self._chronicle.changed(before, after, now)
             claim = self._store.claim(call, _keep_until(call, now), change, now, consequences)
             if claim is Claim.REPEATED:
                 return Outcome.REPEATED
             if claim is Claim.DONE:
                 if change is not None and before is not None:
-                    self._announce(before, change[1], call)
+                    announce(self._observer, before, change[1], call)
                 return outcome
         raise StoreUnavailable(retry_after=1)
-
-    def _consequences(self, before: Verification, after: Verification, now: datetime) -> Consequences:
-        consequences = self._chronicle.changed(before, after, now)
-        if after.result_until is None or before.verified_at is not None:
-            return consequences
-        # Soon, so that it is announced soon should we die before that; the sweep then puts it off.
-        return replace(consequences, due=min(now + LOOKED_AFTER, after.result_until))
-
-    def _announce(self, before: Verification, after: Verification, call: InboundCall) -> None:
-        if after.verified_at is not None:
-            self._observer.verified(after, call)
-        elif after.status in FINISHED and before.status not in FINISHED:
-            self._observer.finished(after)
 
 
 def _keep_until(call: InboundCall, now: datetime) -> datetime:

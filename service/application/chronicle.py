@@ -7,17 +7,19 @@ and the sweep announces it.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from service.application.announcement import Announcement, Announcer
 from service.application.audit import AuditEntry
 from service.application.context import request_id
+from service.domain.channel import Channel
 from service.domain.conversion import Budget
 from service.domain.event import events_of
 from service.domain.status import FINISHED, Reason, Status
 from service.domain.verification import Verification
 
+_LATE = (Reason.LATE_CALL, Reason.LATE_TEXT)
 _DIGITS = re.compile(r"[0-9]{7}")
 
 
@@ -48,6 +50,9 @@ class Consequences:
 
 NOTHING = Consequences()
 
+LOOKED_AFTER = timedelta(seconds=5)
+"""A verified one is looked at by the sweep after this: has it been announced?"""
+
 
 class Chronicle:
     """Transition → consequences."""
@@ -59,20 +64,51 @@ class Chronicle:
     def started(self, record: Verification, now: datetime) -> Consequences:
         """A number was shown."""
         entries = [self._entry("started", f"client:{record.requester.client}", record, now)]
+        if record.code is not None:
+            entries.append(self._of_code("code_sent", record, now))
         if record.status is Status.CONTESTED:
             entries.append(self._contested(record, now))
         return Consequences(tuple(entries), self._tallies(record, called=False))
 
     def changed(self, before: Verification, after: Verification, now: datetime) -> Consequences:
-        """A record was verified, contested or finished; anything else has none."""
+        """A record was verified, contested, finished, or moved on its way; anything else has none."""
         if after.status in FINISHED and before.status not in FINISHED:
             return Consequences((self._entry(after.status, _who_finished(after), after, now),))
         if after.verified_at is not None and before.verified_at is None:
-            entry = self._entry(Status.VERIFIED, "provider", after, now)
-            return Consequences((entry,), self._tallies(after, called=True))
+            by_code = after.reason is Reason.CODE_MATCHED
+            actor = f"client:{after.requester.client}" if by_code else "provider"
+            entry = self._entry(Status.VERIFIED, actor, after, now)
+            # Soon, so that it is announced soon should we die before that; the sweep then puts it off.
+            due = min(now + LOOKED_AFTER, after.result_until or now)
+            tallies = () if after.called_at else self._tallies(after, called=True)
+            return Consequences((entry,), tallies, due)
         if after.status is Status.CONTESTED and before.status is not Status.CONTESTED:
             return Consequences((self._contested(after, now),))
-        return NOTHING
+        return self._on_the_way(before, after, now)
+
+    def _on_the_way(self, before: Verification, after: Verification, now: datetime) -> Consequences:
+        entries: list[tuple[AuditEntry, Announcement | None]] = []
+        tallies: tuple[Tally, ...] = ()
+        moved = after.channel is not before.channel
+        if after.called_at is not None and before.called_at is None:
+            entries.append(self._entry("first_step", "provider", after, now))
+            tallies = self._tallies(after, called=True)
+        elif moved:
+            entries.append(self._entry("fallback", f"client:{after.requester.client}", after, now))
+        code, earlier = after.code, before.code
+        if code is not None and (earlier is None or len(code.digests) > len(earlier.digests)):
+            entries.append(self._of_code("code_sent", after, now))
+        if code is not None and code.refused and not (earlier and earlier.refused):
+            entries.append(self._of_code("code_refused", after, now))
+        return Consequences(tuple(entries), tallies, after.expires_at if moved else None)
+
+    def _of_code(
+        self, event: str, record: Verification, now: datetime
+    ) -> tuple[AuditEntry, Announcement | None]:
+        entry, told = self._entry(event, f"client:{record.requester.client}", record, now)
+        # What the provider's own reports name a message by.
+        message_id = str(record.code.message_id) if record.code else ""
+        return replace(entry, details=dict(entry.details or {}) | {"message_id": message_id}), told
 
     def _contested(self, record: Verification, now: datetime) -> tuple[AuditEntry, Announcement | None]:
         return self._entry(Status.CONTESTED, "another requester", record, now)
@@ -92,6 +128,8 @@ class Chronicle:
             "region": record.region,
             "assurance": record.assurance.value,
         }
+        if record.channel is not Channel.CALL:
+            details["channel"] = record.channel.value
         if record.reason is not None:
             details["reason"] = record.reason.value
         current = request_id.get()
@@ -112,8 +150,10 @@ class Chronicle:
 
 def _who_finished(record: Verification) -> str:
     client = f"client:{record.requester.client}"
+    if record.reason is Reason.ATTEMPTS_SPENT:
+        return client
     return {
         Status.CONSUMED: client,
         Status.CANCELED: "operator" if record.reason is Reason.BY_OPERATOR else client,
         Status.FAILED: "provider",
-    }.get(record.status, "provider" if record.reason is Reason.LATE_CALL else "time")
+    }.get(record.status, "provider" if record.reason in _LATE else "time")

@@ -22,8 +22,8 @@ from service.domain.numbers import E164
 from service.domain.policy import Purpose
 from service.domain.verification import Verification
 
-CLEARABLE = tuple(scope for scope in Scope if scope is not Scope.PROVIDER)
-"""The provider's ceiling protects the account: nobody clears it."""
+CLEARABLE = tuple(scope for scope in Scope if scope not in (Scope.PROVIDER, Scope.CAPTCHA))
+"""The provider's ceiling protects the account, and the captcha everybody: nobody clears them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ from typing import Protocol
 
 from service.application.calls import SKEW, Calls
 from service.application.leadership import Term
+from service.application.messages import Messages
 from service.application.ports import Clock, VerificationStore
 from service.domain.call import InboundCall
+from service.domain.channel import InboundText
 from service.domain.errors import InvalidPhoneNumber, StoreUnavailable
 from service.domain.numbers import E164
 from service.domain.policy import LONGEST_WINDOW_SECONDS
@@ -41,12 +43,14 @@ class InboxRecord:
         cli: the caller as ``+`` and digits; None where it is no call, or the number unreadable.
         dialled: our number as ``+`` and digits, where the record names one.
         wall_time: without an offset, in the provider's zone, whichever that is.
+        text: the message, where it is no call.
     """
 
     id: int
     cli: str | None
     dialled: str | None
     wall_time: datetime | None
+    text: InboundText | None = None
 
     def __repr__(self) -> str:
         return f"InboxRecord({self.id})"
@@ -109,6 +113,7 @@ class Reconciliation:
         progress: ProgressStore,
         store: VerificationStore,
         calls: Calls,
+        messages: Messages,
         clock: Clock,
         every: timedelta,
         may_be_dialled: Callable[[E164], bool],
@@ -119,6 +124,7 @@ class Reconciliation:
             progress: how far it was read.
             store: asked whether anything is pending.
             calls: decides, as for a callback.
+            messages: the same for texts.
             clock: UTC.
             every: at least between two polls; the provider allows three identical ones in a minute.
             may_be_dialled: whether a number can be one of the provider's pool.
@@ -127,6 +133,7 @@ class Reconciliation:
         self._progress = progress
         self._store = store
         self._calls = calls
+        self._messages = messages
         self._clock = clock
         self._every = every
         self._may_be_dialled = may_be_dialled
@@ -184,6 +191,9 @@ class Reconciliation:
                 raise
             except Exception as caught:  # noqa: BLE001  raised when the others have had their turn
                 error = caught
+        elif record.text is not None:
+            # A text was shown once: it needs no time to be told from an old one.
+            self._messages.reconcile_text(record.text)
         return replace(known, after_id=record.id), error
 
     def _placed(

@@ -16,7 +16,8 @@ from service.application.explanation import (
     not_allowed,
     refusals,
 )
-from service.application.ports import Clock, Conversions, Limits, Lists, Observer, Stored, VerificationStore
+from service.application.observer import Observer
+from service.application.ports import Clock, Conversions, Limits, Lists, Stored, VerificationStore
 from service.application.records import Records
 from service.domain.assurance import of_call
 from service.domain.conversion import Conversion, judge

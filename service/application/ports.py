@@ -7,9 +7,10 @@ from enum import Enum
 from typing import Protocol
 
 from service.application.chronicle import NOTHING, Consequences
-from service.domain.call import InboundCall, Kind, Outcome
-from service.domain.conversion import Bucket, Budget, Conversion
-from service.domain.limits import Decision, LimitState, Scope, Spending, Spent
+from service.domain.call import InboundCall
+from service.domain.channel import Captcha
+from service.domain.conversion import Bucket, Budget
+from service.domain.limits import LimitState, Spending, Spent
 from service.domain.lists import Directory, ListEntry, ListKind
 from service.domain.numbers import E164
 from service.domain.verification import Verification
@@ -240,41 +241,19 @@ class CallProvider(Protocol):
         ...
 
 
-class Observer(Protocol):
-    """Told what happened. Never raises."""
+class CodeSender(Protocol):
+    """Whoever carries a text to a phone. It costs money: nothing is ever sent twice for one ``message_id``."""
 
-    def started(self, verification: Verification) -> None:
-        """A number was shown."""
-        ...
+    def send(self, subscriber: E164, text: str, message_id: int, captcha: Captcha | None = None) -> None:
+        """Hand the text over.
 
-    def contested(self, verification: Verification) -> None:
-        """Another requester asked for the number; a call no longer verifies it."""
-        ...
+        Args:
+            subscriber: whom to.
+            text: holds the code; never logged.
+            message_id: ours, 1 to 2147483647, fresh for each message.
+            captcha: what a visitor typed, where one was asked.
 
-    def verified(self, verification: Verification, call: InboundCall) -> None:
-        """A call was matched."""
-        ...
-
-    def finished(self, verification: Verification) -> None:
-        """A record reached a final status; told once per record."""
-        ...
-
-    def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
-        """A callback was read; ``lag_seconds`` from the call to its record."""
-        ...
-
-    def reconciled(self, outcome: Outcome | None) -> None:
-        """The provider's inbox named a call; None where its time could not be told."""
-        ...
-
-    def refused(self, client: str, code: str) -> None:
-        """A known client was answered 4xx."""
-        ...
-
-    def limited(self, scope: Scope, decision: Decision) -> None:
-        """A limit was asked."""
-        ...
-
-    def guarded(self, conversion: Conversion, region: str, decision: Decision, now: datetime) -> None:
-        """The conversion guard was asked."""
+        Raises:
+            ProviderError, NumberRefused, CaptchaRejected, ProviderUnavailable: within the configured budget.
+        """
         ...

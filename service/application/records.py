@@ -5,7 +5,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from service.application.chronicle import Chronicle
-from service.application.ports import Observer, Stored, VerificationStore
+from service.application.observer import Observer
+from service.application.ports import Stored, VerificationStore
+from service.domain.call import InboundCall
 from service.domain.errors import NotFound, StoreUnavailable
 from service.domain.status import FINISHED, Status
 from service.domain.verification import Verification
@@ -21,6 +23,20 @@ class Records:
         self._store = store
         self._observer = observer
         self._chronicle = chronicle
+
+    def found(self, client: str, verification_id: str, now: datetime) -> Stored:
+        """A client's record as it stands.
+
+        Raises:
+            NotFound: unknown, forgotten, another client's, or not yet shown.
+        """
+        stored = self._store.get(verification_id)
+        if stored is None or stored.verification.requester.client != client:
+            raise NotFound
+        stored = self.settled(stored, now)
+        if stored.verification.status is Status.ORDERING:
+            raise NotFound
+        return stored
 
     def settled(self, stored: Stored, now: datetime) -> Stored:
         """Write down what time alone has decided, so that it is announced exactly once."""
@@ -46,10 +62,12 @@ class Records:
         now: datetime,
         *,
         confirm: bool = False,
+        holding: bool = False,
     ) -> Verification:
         """Apply a transition to what is stored, again and again until nobody came in between.
 
-        ``confirm``: also store what stays as it is, so that it is as safe as if it were new.
+        ``confirm``: also store what stays as it is, so that it is as safe as if it were new. ``holding``: as safe as a
+        proof, and only while the number still points to this record.
         """
         for _ in range(CHANGE_ATTEMPTS):
             before = stored.verification
@@ -57,8 +75,11 @@ class Records:
             if after == before and not confirm:
                 return after
             consequences = self._chronicle.changed(before, after, now)
-            if self._store.replace(stored, after, now, consequences=consequences) is not None:
-                self._announce(before, after)
+            if (
+                self._store.replace(stored, after, now, holding=holding, consequences=consequences)
+                is not None
+            ):
+                announce(self._observer, before, after)
                 return after
             again = self._store.get(before.id)
             if again is None:
@@ -66,8 +87,14 @@ class Records:
             stored = again
         raise StoreUnavailable(retry_after=1)
 
-    def _announce(self, before: Verification, after: Verification) -> None:
-        if after.status in FINISHED and before.status not in FINISHED:
-            self._observer.finished(after)
-        elif after.status is Status.CONTESTED and before.status is not Status.CONTESTED:
-            self._observer.contested(after)
+
+def announce(
+    observer: Observer, before: Verification, after: Verification, call: InboundCall | None = None
+) -> None:
+    """Tell of a change that was stored; ``call`` where one made it."""
+    if after.verified_at is not None and before.verified_at is None:
+        observer.verified(after, call)
+    elif after.status in FINISHED and before.status not in FINISHED:
+        observer.finished(after)
+    elif after.status is Status.CONTESTED and before.status is not Status.CONTESTED:
+        observer.contested(after)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from service.application.chronicle import Chronicle
-from service.application.ports import Clock, Observer, VerificationStore
+from service.application.observer import Observer
+from service.application.ports import Clock, VerificationStore
 from service.application.records import Records
 from service.domain.errors import StoreUnavailable
 from service.domain.verification import Verification

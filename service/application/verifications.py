@@ -1,25 +1,21 @@
 """The life of a verification as its client drives it: start, read, consume, cancel."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import ceil
+from enum import StrEnum
 
-from service.application.admission import Admission, Admitted, Screened
+from service.application.admission import Admission, Admitted
 from service.application.chronicle import Chronicle
-from service.application.ports import (
-    CallProvider,
-    Clock,
-    Observer,
-    Reservation,
-    Stored,
-    Survey,
-    VerificationStore,
-)
+from service.application.observer import Observer
+from service.application.opening import Opened, Opening
+from service.application.ports import Clock, Stored, VerificationStore
 from service.application.records import CHANGE_ATTEMPTS, Records
-from service.domain.assurance import of_call
+from service.application.reservation import Reservations
+from service.domain.channel import Captcha, Channel
 from service.domain.errors import (
+    CaptchaRequired,
     NotFound,
     ProviderFailure,
     ProviderUnavailable,
@@ -28,14 +24,20 @@ from service.domain.errors import (
     ServiceError,
     StoreUnavailable,
     ValidationFailed,
-    VerificationInProgress,
 )
-from service.domain.limits import LimitState, Scope, Spending
+from service.domain.limits import LimitState, Scope
 from service.domain.numbers import E164
 from service.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy, Purpose
 from service.domain.requester import Requester
 from service.domain.status import Status
 from service.domain.verification import Verification
+
+
+class Risk(StrEnum):
+    """The client's own verdict about the visitor."""
+
+    LOW = "low"
+    HIGH = "high"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,9 @@ class Start:
     client_ip: str | None = None
     locale: str | None = None
     metadata: Mapping[str, str] | None = None
+    channel: str | None = None
+    captcha: Captcha | None = None
+    risk: Risk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class Verifications:
         store: VerificationStore,
         admission: Admission,
         chronicle: Chronicle,
-        provider: CallProvider,
+        opening: Opening,
         observer: Observer,
         clock: Clock,
         policy: Policy,
@@ -79,8 +84,9 @@ class Verifications:
         self._store = store
         self._records = Records(store, observer, chronicle)
         self._admission = admission
+        self._reservations = Reservations(store, self._records, admission)
         self._chronicle = chronicle
-        self._provider = provider
+        self._opening = opening
         self._observer = observer
         self._clock = clock
         self._policy = policy
@@ -93,18 +99,20 @@ class Verifications:
         Raises:
             ValidationFailed, PurposeNotAllowed, InvalidPhoneNumber, PhoneNumberNotAllowed: the request.
             Blocked: an operator said no.
+            CaptchaRequired: the visitor must solve a picture first.
             VerificationInProgress, RateLimited: not now.
             ProviderFailure: with ``verification_id`` of the failed record.
         """
         client = self._policy.clients[client_name]
         purpose = self._purpose(client, request)
         number = E164.parse(request.phone_number, client.default_region)
-        assurance = of_call(number.region, self._policy.assurance)
+        channel = self._channel(purpose, request.channel)
+        assurance = purpose.assurance(channel, number.region, self._policy.assurance)
         purpose.check(number, assurance)
         now = self._clock()
         survey = self._store.survey(number.value, self._admission.groups(number))
         screened = self._admission.screen(number, request.client_ip, survey.directory, now)
-        price = self._admission.price(number, request.client_ip, client.name, screened)
+        price = self._admission.price(number, request.client_ip, client.name, screened, channel)
         opened = Verification.open(
             verification_id=self._store.new_id(number),
             requester=Requester(client.name, purpose.name, request.reference),
@@ -116,16 +124,19 @@ class Verifications:
             metadata=request.metadata,
             assurance=assurance,
             order_seconds=self._order_seconds,
+            channel=channel,
         )
-        reserved, over = self._reserve(opened, survey, screened, price, now)
+        reserved, over = self._reservations.reserve(opened, survey, screened, price, now)
         if isinstance(reserved, Verification):
             return Started(reserved, created=False)
         try:
             admitted = self._admission.judge(price, reserved.spent)
-        except RateLimited:
+            self._ask_for_captcha(request, opened, admitted)
+        except (RateLimited, CaptchaRequired):
             self._store.release(reserved.stored, over, now)
             raise
-        return Started(self._ordered(reserved.stored, admitted), created=True, limits=admitted.limits)
+        ordered = self._ordered(reserved.stored, admitted, request.captcha)
+        return Started(ordered, created=True, limits=admitted.limits)
 
     def get(self, client_name: str, verification_id: str, wait_seconds: int = 0) -> Verification:
         """The record as it stands, at the latest after ``wait_seconds`` of being pending.
@@ -137,18 +148,19 @@ class Verifications:
         now = self._clock()
         self._admission.count(Scope.READ, client_name, now)
         deadline = now + timedelta(seconds=wait_seconds)
-        stored = self._find(client_name, verification_id, now)
-        while stored.verification.status is Status.PENDING and now < deadline:
+        stored = self._records.found(client_name, verification_id, now)
+        channel = stored.verification.channel
+        while _is_waiting(stored.verification, channel) and now < deadline:
             until = min(deadline, stored.verification.expires_at)
             if not self._store.wait_for_change(stored, (until - now).total_seconds()):
                 break
             now = self._clock()
-            stored = self._find(client_name, verification_id, now)
+            stored = self._records.found(client_name, verification_id, now)
         for _ in range(CHANGE_ATTEMPTS):
             # Who reads `verified` acts upon it: it must not be taken back.
             if stored.verification.status is not Status.VERIFIED or self._store.confirm(stored, now):
                 return stored.verification
-            stored = self._find(client_name, verification_id, now)
+            stored = self._records.found(client_name, verification_id, now)
         raise StoreUnavailable(retry_after=1)
 
     def consume(
@@ -172,7 +184,7 @@ class Verifications:
             return record.consume(purpose, reference, now, redeemer)
 
         known = self._recalled(client_name, verification_id, redeem)
-        stored = known or self._find(client_name, verification_id, now)
+        stored = known or self._records.found(client_name, verification_id, now)
         return self._records.changed(stored, redeem, now, confirm=True)
 
     def _recalled(
@@ -193,7 +205,7 @@ class Verifications:
             NotFound, AlreadyVerified
         """
         now = self._clock()
-        stored = self._find(client_name, verification_id, now)
+        stored = self._records.found(client_name, verification_id, now)
         return self._records.changed(stored, lambda record: record.cancel(now), now)
 
     def _purpose(self, client: Client, request: Start) -> Purpose:
@@ -216,84 +228,64 @@ class Verifications:
             )
         return asked
 
-    def _reserve(
-        self,
-        opened: Verification,
-        survey: Survey,
-        screened: Screened,
-        price: Sequence[Spending],
-        now: datetime,
-    ) -> tuple[Reservation | Verification, Stored | None]:
-        """The reservation and whose place it took, or the record that answers instead."""
-        requester, number, latest = opened.requester, opened.phone_number, survey.latest
-        for attempt in range(CHANGE_ATTEMPTS):
-            if attempt:
-                # A name of its own for each attempt: whoever saw the last one vanish must not take this for it.
-                opened = replace(opened, id=self._store.new_id(number))
-                latest = self._store.latest_of(number.value)
-            if latest is not None:
-                latest = self._records.settled(latest, now)
-                if latest.verification.answers(requester, now):
-                    # The request that made it may have been refused, because it was not safe yet.
-                    if self._store.confirm(latest, now):
-                        return latest.verification, None
-                    continue
-                if not latest.verification.may_be_succeeded_by(requester, now):
-                    # One that is gone meanwhile refuses nobody: look again.
-                    with suppress(NotFound):
-                        self._refuse_second(latest, requester, now)
-                    continue
-                opened = opened.after(latest.verification, now)
-            self._admission.guard(number, screened, survey.buckets, now)
-            reserved = self._store.reserve(opened, latest, now, price)
-            if reserved is not None:
-                return reserved, latest
-        raise StoreUnavailable(retry_after=1)
+    def _channel(self, purpose: Purpose, asked: str | None) -> Channel:
+        if asked is None:
+            return purpose.channels[0]
+        if asked not in purpose.channels:
+            raise ValidationFailed.of("channel", f"This purpose allows {', '.join(purpose.channels)}.")
+        return Channel(asked)
 
-    def _refuse_second(self, latest: Stored, requester: Requester, now: datetime) -> None:
-        live = latest.verification
-        if not live.requester.same_as(requester):
-            live = self._records.changed(latest, lambda record: record.contest(now), now)
-        until = live.busy_until(now) or now
-        raise VerificationInProgress(retry_after=max(ceil((until - now).total_seconds()), 1))
+    def _ask_for_captcha(self, request: Start, opened: Verification, admitted: Admitted) -> None:
+        rule = self._policy.captcha
+        if rule is None or opened.channel is not Channel.CODE or request.captcha is not None:
+            return
+        # Whoever has a verdict of its own about the visitor spares the low and stops the high.
+        if request.risk is Risk.LOW or not (admitted.crowded or request.risk is Risk.HIGH):
+            return
+        self._admission.give_back(admitted, opened.id)
+        raise CaptchaRequired(rule.image_url)
 
-    def _ordered(self, reserved: Stored, admitted: Admitted) -> Verification:
+    def _ordered(self, reserved: Stored, admitted: Admitted, captcha: Captcha | None) -> Verification:
         """Place the order and open the window; whatever fails frees the number."""
-        opened = reserved.verification
+        begun: Stored | None = reserved
+        opened, act = self._opening.begin(reserved.verification, self._clock(), captcha)
         try:
-            call_number = self._provider.order(opened.phone_number)
+            if opened is not reserved.verification:
+                # What is sent may be reported before the answer to it is here.
+                begun = self._store.replace(reserved, opened, self._clock(), holding=True)
+            if begun is None:
+                raise ProviderUnavailable("Another request came in between.", retry_after=1)
+            transition = act()
             now = self._clock()
-            pending = self._assign(reserved, call_number, now)
+            pending = self._assign(begun, transition, now)
         except ProviderFailure as failure:
             now, reason = self._clock(), failure.reason
             # A fail-over may have forgotten the reservation.
             with suppress(NotFound):
-                self._records.changed(reserved, lambda record: record.fail(reason, now), now)
+                self._records.changed(begun or reserved, lambda record: record.fail(reason, now), now)
             self._admission.give_back(admitted, opened.id)
             failure.verification_id = opened.id
             raise
         self._observer.started(pending)
+        if pending.code is not None:
+            self._observer.code_sent(pending)
         if pending.status is Status.CONTESTED:
             self._observer.contested(pending)
         return pending
 
-    def _assign(self, reserved: Stored, call_number: E164, now: datetime) -> Verification:
+    def _assign(self, reserved: Stored, transition: Opened, now: datetime) -> Verification:
         stored: Stored | None = reserved
         for _ in range(CHANGE_ATTEMPTS):
             if stored is None or stored.verification.at(now).status is not Status.ORDERING:
                 break
-            pending = stored.verification.assign(call_number, now)
+            pending = transition(stored.verification, now)
             consequences = self._chronicle.started(pending, now)
             if self._store.replace(stored, pending, now, holding=True, consequences=consequences):
                 return pending
             stored = self._store.get(reserved.verification.id)
         raise ProviderUnavailable("The provider's answer came too late.", retry_after=1)
 
-    def _find(self, client_name: str, verification_id: str, now: datetime) -> Stored:
-        stored = self._store.get(verification_id)
-        if stored is None or stored.verification.requester.client != client_name:
-            raise NotFound
-        stored = self._records.settled(stored, now)
-        if stored.verification.status is Status.ORDERING:
-            raise NotFound
-        return stored
+
+def _is_waiting(record: Verification, channel: Channel) -> bool:
+    # On another channel there is something else to show.
+    return record.status is Status.PENDING and record.channel is channel

@@ -12,7 +12,7 @@ from socket import gethostname
 from flask import Flask
 
 from service import __version__
-from service.adapters.http import callbacks, openapi, operations, operator, verifications
+from service.adapters.http import callbacks, channels, openapi, operations, operator, verifications
 from service.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_surface
 from service.adapters.http.auth import ApiKeys
 from service.adapters.redis.idempotency import RedisIdempotencyStore
@@ -22,6 +22,7 @@ from service.adapters.redis.watcher import Watcher
 from service.adapters.smsc.callback import SmscCallbackDecoder
 from service.adapters.smsc.client import SmscProvider
 from service.adapters.smsc.inbox import SmscInbox
+from service.adapters.smsc.sender import SmscSender
 from service.adapters.smsc.transport import Account
 from service.adapters.telemetry.logging import logging_config, spare_what_no_line_shows
 from service.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
@@ -30,8 +31,11 @@ from service.adapters.telemetry.spans import spans
 from service.adapters.webhook.sender import WebhookSender
 from service.application.audit import AuditLog
 from service.application.calls import Calls
+from service.application.channels import Channels
 from service.application.dead_letters import DeadLetters
 from service.application.inbox import Reconciliation
+from service.application.messages import Messages
+from service.application.opening import Opening
 from service.application.operator import Operator
 from service.application.ports import Clock
 from service.application.push import Push, Reminder
@@ -65,31 +69,48 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
     trace = spans(settings.tracing, __version__)
+    opening = Opening(
+        trace.traced(_provider(settings, metrics)), _sender(settings, metrics), core.seals, settings.policy
+    )
     use_cases = Verifications(
         store=core.store,
         admission=core.admission,
         chronicle=core.chronicle,
-        provider=trace.traced(_provider(settings, metrics)),
+        opening=opening,
         observer=core.observer,
         clock=clock,
         policy=settings.policy,
         default_window_seconds=settings.window_seconds,
         order_seconds=ceil(settings.smsc_timeout_seconds),
     )
+    on_the_way = Channels(
+        store=core.store,
+        admission=core.admission,
+        chronicle=core.chronicle,
+        opening=opening,
+        seals=core.seals,
+        observer=core.observer,
+        clock=clock,
+        policy=settings.policy,
+        order_seconds=ceil(settings.smsc_timeout_seconds),
+    )
     calls = Calls(core.store, core.observer, clock, core.chronicle)
+    messages = Messages(core.store, core.observer, clock, core.chronicle)
     decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
     sweeper = Sweeper(Sweep(core.store, core.observer, clock, core.chronicle).run)
     expose = partial(exposition, metrics.registry, multiprocess_dir)
     scopes = {name: client.scopes for name, client in settings.policy.clients.items()}
     keys = ApiKeys(settings.api_keys, scopes)
+    answers = RedisIdempotencyStore(core.connection, core.keys)
     surface = partial(create_surface, keys=keys, observer=core.observer, metrics=metrics)
     outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
     api = [
-        verifications.blueprint(use_cases, RedisIdempotencyStore(core.connection, core.keys), clock),
+        verifications.blueprint(use_cases, answers, clock),
+        channels.blueprint(on_the_way, answers, clock),
         operator.blueprint(core.operator()),
         openapi.blueprint(__version__),
     ]
-    handler = [callbacks.blueprint(calls, decoder, core.observer)]
+    handler = [callbacks.blueprint(calls, messages, decoder, core.observer)]
     public = outer("callback", handler, max_body_bytes=CALLBACK_BODY_BYTES)
     ready = Readiness(core.store)
     ops = [operations.blueprint(ready, expose, CONTENT_TYPE, __version__)]
@@ -179,12 +200,17 @@ def _provider(settings: Settings, metrics: Metrics) -> SmscProvider:
     return SmscProvider(_account(settings), shown, metrics, settings.max_orders)
 
 
+def _sender(settings: Settings, metrics: Metrics) -> SmscSender:
+    return SmscSender(_account(settings), metrics, settings.max_orders, settings.policy.code_sender)
+
+
 def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconciliation:
     return Reconciliation(
         inbox=inbox,
         progress=RedisProgress(core.connection, settings.redis_min_replicas),
         store=core.store,
         calls=Calls(core.store, core.observer, core.clock, core.chronicle),
+        messages=Messages(core.store, core.observer, core.clock, core.chronicle),
         clock=core.clock,
         every=timedelta(seconds=settings.inbox_poll_seconds),
         may_be_dialled=partial(may_be_dialled, dial_regions=core.policy.dial_regions),

@@ -15,8 +15,10 @@ from service.adapters.telemetry.audit import tell
 from service.application.admission import Admission
 from service.application.announcement import Announcer
 from service.application.chronicle import Chronicle
+from service.application.observer import Observer
 from service.application.operator import Operator
-from service.application.ports import Clock, Observer
+from service.application.ports import Clock
+from service.domain.code import CodeSeals
 from service.settings import Settings
 
 MAX_REDIS_CONNECTIONS = 64
@@ -39,6 +41,7 @@ class Core:
         )
         peppers = [each.reveal() for each in (settings.key_pepper, settings.key_pepper_other) if each]
         self.keys = Keys(*peppers)
+        self.seals = CodeSeals(*peppers)
         self.watcher = Watcher(self.connection, settings.max_waiting)
         self.limits = RedisLimits(self.connection, self.keys)
         self.conversions = RedisConversions(self.connection, self.keys)

@@ -1,8 +1,10 @@
-"""How much a verified call proves about who holds the number."""
+"""How much a verification proves about who holds the number."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+from service.domain.channel import Channel
 
 
 class Assurance(StrEnum):
@@ -15,7 +17,7 @@ class Assurance(StrEnum):
     """The caller's network is bound by law to check caller IDs."""
 
     ROUNDTRIP = "roundtrip"
-    """A secret travelled to the phone, or from it. A call alone never gives this."""
+    """A secret that only the phone could know travelled. Neither a call nor a text from it gives this."""
 
     def reaches(self, minimum: "Assurance") -> bool:
         """Whether this is at least ``minimum``."""
@@ -35,3 +37,18 @@ def of_call(region: str, table: Mapping[str, Attested]) -> Assurance:
     """What a call from ``region`` proves; what the table does not name is only asserted."""
     attested = table.get(region)
     return attested.assurance if attested else Assurance.ASSERTED
+
+
+def of_channel(channel: Channel, region: str, table: Mapping[str, Attested]) -> Assurance:
+    """What one channel proves.
+
+    A text from the phone rests on its sender's number, like a call, and whoever starts the verification sees the text:
+    docs/adr/0024.
+    """
+    match channel:
+        case Channel.CALL:
+            return of_call(region, table)
+        case Channel.TEXT_IN:
+            return Assurance.ASSERTED
+        case Channel.CODE:
+            return Assurance.ROUNDTRIP

@@ -14,6 +14,13 @@ ServiceError (code)
 ├── NotVerified                 not_verified
 ├── AlreadyConsumed             already_consumed
 ├── AlreadyVerified             already_verified
+├── NotPending                  not_pending
+├── WrongChannel                wrong_channel
+├── NoFallback                  no_fallback
+├── CodeMismatch                code_mismatch
+├── AttemptsSpent               attempts_spent
+├── SendsSpent                  sends_spent
+├── CaptchaRequired             captcha_required             (image_url)
 ├── Contested                   contested
 ├── Expired                     expired
 ├── RateLimited                 rate_limited                 (retry_after)
@@ -24,6 +31,7 @@ ServiceError (code)
 ├── ProviderFailure
 │   ├── ProviderError           provider_error
 │   ├── NumberRefused           phone_number_not_allowed
+│   ├── CaptchaRejected         captcha_rejected
 │   └── ProviderUnavailable     provider_unavailable         (retry_after)
 └── StoreUnavailable            store_unavailable            (retry_after)
 
@@ -136,6 +144,53 @@ class AlreadyVerified(ServiceError):
     default_detail = "A verified verification cannot be canceled."
 
 
+class NotPending(ServiceError):
+    code = "not_pending"
+    default_detail = "The verification was canceled or has failed."
+
+
+class WrongChannel(ServiceError):
+    code = "wrong_channel"
+    default_detail = "The verification's channel has no code, or none was sent yet."
+
+
+class NoFallback(ServiceError):
+    code = "no_fallback"
+    default_detail = "The purpose has no other channel after this one."
+
+
+class CodeMismatch(ServiceError):
+    """A wrong code; ``attempts_left`` more may be wrong."""
+
+    code = "code_mismatch"
+    default_detail = "The code is wrong."
+
+    def __init__(self, attempts_left: int) -> None:
+        super().__init__(errors={"code": [f"Wrong. Attempts left: {attempts_left}."]})
+        self.attempts_left = attempts_left
+
+
+class AttemptsSpent(ServiceError):
+    code = "attempts_spent"
+    default_detail = "Too many wrong codes. Start a new verification."
+
+
+class SendsSpent(ServiceError):
+    code = "sends_spent"
+    default_detail = "No more codes are sent for this verification."
+
+
+class CaptchaRequired(ServiceError):
+    """A visitor must solve the picture at ``image_url`` first."""
+
+    code = "captcha_required"
+    default_detail = "Show the picture at image_url to the visitor, and repeat the request with captcha."
+
+    def __init__(self, image_url: str) -> None:
+        super().__init__()
+        self.image_url = image_url
+
+
 class Contested(ServiceError):
     code = "contested"
     default_detail = "Another requester asked for the same number, so a call proves nothing here."
@@ -210,6 +265,11 @@ class NumberRefused(ProviderFailure):
     code = "phone_number_not_allowed"
     default_detail = "The provider does not serve this number."
     reason = Reason.NUMBER_REFUSED
+
+
+class CaptchaRejected(ProviderFailure):
+    code = "captcha_rejected"
+    default_detail = "The provider does not take this answer to its picture. Show a new one."
 
 
 class ProviderUnavailable(ProviderFailure):

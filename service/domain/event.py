@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from service.domain.channel import Channel
 from service.domain.status import FINISHED, Reason, Status
 from service.domain.verification import Verification
+
+_MATCHED = {
+    Channel.CALL: Reason.CALL_MATCHED,
+    Channel.TEXT_IN: Reason.TEXT_MATCHED,
+    Channel.CODE: Reason.CODE_MATCHED,
+}
 
 
 class EventType(StrEnum):
@@ -49,7 +56,7 @@ class Event:
         """Why, as it was for this outcome."""
         match self.type:
             case EventType.VERIFIED | EventType.CONSUMED:
-                return Reason.CALL_MATCHED
+                return _MATCHED[self.verification.channel]
             case EventType.CONTESTED:
                 return Reason.CONCURRENT_REQUEST
             case _:

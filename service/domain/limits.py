@@ -21,6 +21,8 @@ class Scope(StrEnum):
     GLOBAL = "global"
     READ = "read"
     CONSUME = "consume"
+    CAPTCHA = "captcha"
+    """Creates that send a code; beyond it a visitor must solve a picture."""
     PROVIDER = "provider"
     """Orders for one number; set by the code, not by the policy, and never given back."""
 

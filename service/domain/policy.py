@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from service.domain.assurance import Assurance, Attested
+from service.domain.assurance import Assurance, Attested, of_channel
+from service.domain.channel import Channel
 from service.domain.conversion import Budget
 from service.domain.errors import PhoneNumberNotAllowed
 from service.domain.limits import Limit, Scope
@@ -54,9 +55,26 @@ class Purpose:
     min_assurance: Assurance = Assurance.ASSERTED
     match_dialled: bool = False
     """Where the provider says which number was dialled, it must be the one that was shown."""
+    channels: tuple[Channel, ...] = (Channel.CALL,)
+    """Allowed, in the order of fallback; the first is the default."""
+    second_step: Channel | None = None
+    """Demanded after what the first channel proved."""
+    max_attempts: int = 5
+    """Wrong codes, over all messages of one verification."""
+    max_sends: int = 4
+    resend_seconds: int = 30
+    """Until a second message may be sent; doubled for each further one."""
+
+    def assurance(self, channel: Channel, region: str, table: Mapping[str, Attested]) -> Assurance:
+        """What a verification that begins with ``channel`` proves in the end."""
+        return of_channel(self.second_step or channel, region, table)
+
+    def channels_after(self, channel: Channel) -> tuple[Channel, ...]:
+        """Where a fallback may lead, in order."""
+        return self.channels[self.channels.index(channel) + 1 :] if channel in self.channels else ()
 
     def check(self, number: E164, assurance: Assurance) -> None:
-        """Whether a number, from which a call proves ``assurance``, may be verified for this purpose.
+        """Whether a number, of which ``assurance`` would be proven, may be verified for this purpose.
 
         Raises:
             PhoneNumberNotAllowed
@@ -67,7 +85,7 @@ class Purpose:
             raise PhoneNumberNotAllowed
         if not assurance.reaches(self.min_assurance):
             raise PhoneNumberNotAllowed(
-                f"A call from this number's region proves {assurance}; the purpose demands {self.min_assurance}.",
+                f"For this number it would prove {assurance}; the purpose demands {self.min_assurance}.",
             )
 
 
@@ -111,6 +129,14 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptchaRule:
+    """Codes beyond these limits cost a visitor the provider's picture."""
+
+    above: tuple[Limit, ...]
+    image_url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The whole policy file."""
 
@@ -122,6 +148,13 @@ class Policy:
     lists: tuple[ListEntry, ...] = ()
     assurance: Mapping[str, Attested] = field(default_factory=dict)
     audit: Audit = field(default_factory=Audit)
+    text_in_numbers: tuple[E164, ...] = ()
+    """Dedicated numbers of ours that receive texts."""
+    code_texts: Mapping[str, str] = field(default_factory=dict)
+    """By BCP 47 locale; ``{code}`` stands for the code. The first is for whoever names no locale, or another."""
+    code_sender: str | None = None
+    """Approved at the provider; None for the account's default."""
+    captcha: CaptchaRule | None = None
 
     def limits_of(self, scope: Scope, client: str) -> tuple[Limit, ...]:
         """The limits of a scope for one client's requests."""

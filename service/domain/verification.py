@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from service.domain.assurance import Assurance
-from service.domain.call import InboundCall, Outcome
+from service.domain.channel import Channel, TextIn
+from service.domain.code import Code
 from service.domain.errors import (
     AlreadyConsumed,
     AlreadyVerified,
@@ -22,6 +23,8 @@ from service.domain.numbers import E164
 from service.domain.policy import OnConcurrent, Purpose
 from service.domain.requester import Requester
 from service.domain.status import Reason, Status
+
+_UNANSWERED = {Channel.CALL: Reason.NO_CALL, Channel.TEXT_IN: Reason.NO_TEXT, Channel.CODE: Reason.NO_CODE}
 
 ORDER_SLACK_SECONDS = 3
 """An order under way for so much longer than it may take has died with its worker (30 s are promised)."""
@@ -40,6 +43,12 @@ class Verification:
         cooling_until: other requesters are refused until then, because of the verified one before it.
         assurance: what a call from this number proves, as the policy stood when it was asked for.
         dialled: the number that the matched call rang, where the provider said it.
+        channel: how the person is to prove it now.
+        since: when that channel was opened, where it is not the first.
+        text_in: what to send, and where to.
+        code: the codes that were sent.
+        called_at: when the first of two steps was done.
+        ordering_until: an order for this live record is under way, at the latest until then.
     """
 
     id: str
@@ -63,6 +72,12 @@ class Verification:
     dialled: E164 | None = None
     contested_at: datetime | None = None
     consumed_by: str | None = None
+    channel: Channel = Channel.CALL
+    since: datetime | None = None
+    text_in: TextIn | None = None
+    code: Code | None = None
+    called_at: datetime | None = None
+    ordering_until: datetime | None = None
 
     def __repr__(self) -> str:
         return f"Verification({self.status}, {self.phone_number!r})"
@@ -81,6 +96,7 @@ class Verification:
         metadata: Mapping[str, str] | None = None,
         assurance: Assurance = Assurance.ASSERTED,
         order_seconds: int = 25,
+        channel: Channel = Channel.CALL,
     ) -> "Verification":
         """A record whose order is under way. It holds the number until that must have ended."""
         lease_end = _whole(now) + timedelta(seconds=order_seconds + ORDER_SLACK_SECONDS)
@@ -99,7 +115,19 @@ class Verification:
             locale=locale,
             metadata=metadata,
             assurance=assurance,
+            channel=channel,
         )
+
+    @property
+    def channel_since(self) -> datetime:
+        """When the channel was opened: what came before proves nothing."""
+        return self.since or self.created_at
+
+    @property
+    def next_channel(self) -> Channel | None:
+        """Where a fallback leads, if the purpose allows one."""
+        later = self.rules.channels_after(self.channel)
+        return later[0] if later else None
 
     @property
     def result_until(self) -> datetime | None:
@@ -124,7 +152,7 @@ class Verification:
         if self.status is Status.ORDERING and now >= self.expires_at:
             return self._failed(Reason.PROVIDER_UNAVAILABLE, self.purge_at)
         if self.status in (Status.PENDING, Status.CONTESTED) and now >= self.expires_at:
-            return replace(self, status=Status.EXPIRED, reason=Reason.NO_CALL)
+            return replace(self, status=Status.EXPIRED, reason=_UNANSWERED[self.channel])
         if self.status is Status.VERIFIED and self.result_until is not None and now >= self.result_until:
             return replace(self, status=Status.LAPSED, reason=Reason.NOT_CONSUMED)
         return self
@@ -157,14 +185,17 @@ class Verification:
         return not live and self.requester.same_as(requester)
 
     def assign(self, call_number: E164, now: datetime) -> "Verification":
-        """The provider gave a number: the window opens. A contest during the order stays one."""
+        """The provider gave a number: the window opens."""
+        return replace(self.open_window(now), call_number=call_number)
+
+    def open_window(self, now: datetime) -> "Verification":
+        """The person can begin. A contest during the order stays one."""
         contested = self.contested_at is not None or self.reason is Reason.CONCURRENT_REQUEST
         now = _whole(now)
         expires_at = now + timedelta(seconds=self.window_seconds)
         return replace(
             self,
             status=Status.CONTESTED if contested else Status.PENDING,
-            call_number=call_number,
             created_at=now,
             expires_at=expires_at,
             purge_at=expires_at + timedelta(seconds=self.rules.retention_seconds),
@@ -182,8 +213,8 @@ class Verification:
         if current.status is Status.ORDERING:
             return replace(self, reason=Reason.CONCURRENT_REQUEST, contested_at=_whole(now))
         if current.status is Status.PENDING:
-            contested = replace(self, status=Status.CONTESTED, reason=Reason.CONCURRENT_REQUEST)
-            return replace(contested, contested_at=_whole(now))
+            reason, at = Reason.CONCURRENT_REQUEST, _whole(now)
+            return replace(self, status=Status.CONTESTED, reason=reason, contested_at=at)
         return self
 
     def cancel(self, now: datetime, reason: Reason = Reason.BY_CLIENT) -> "Verification":
@@ -196,12 +227,8 @@ class Verification:
         if current.status in (Status.VERIFIED, Status.CONSUMED, Status.LAPSED):
             raise AlreadyVerified
         if current.status in (Status.PENDING, Status.CONTESTED):
-            return replace(
-                current,
-                status=Status.CANCELED,
-                reason=reason,
-                purge_at=self._retained_from(now),
-            )
+            purge_at = self._retained_from(now)
+            return replace(current, status=Status.CANCELED, reason=reason, purge_at=purge_at)
         return current
 
     def consume(
@@ -235,61 +262,36 @@ class Verification:
             case _:
                 raise NotVerified
 
-    def judge(  # noqa: PLR0911  one return per outcome, in the order of the rules
-        self,
-        call: InboundCall,
-        now: datetime,
-        skew: timedelta,
-    ) -> tuple[Outcome, "Verification"]:
-        """What a call to this number's verification does, and the record after it.
+    def move(self, channel: Channel, now: datetime) -> "Verification":
+        """On to another channel, with a window of its own."""
+        now = _whole(now)
+        expires_at = now + timedelta(seconds=self.window_seconds)
+        purge_at = expires_at + timedelta(seconds=self.rules.retention_seconds)
+        return replace(self, channel=channel, since=now, expires_at=expires_at, purge_at=purge_at)
 
-        A call counts only inside ``created_at - skew ≤ at ≤ min(expires_at, now + skew)``, and only
-        if it is recorded before ``expires_at`` (contract, section 5.2).
-        """
-        current = self.at(now)
-        if call.at > now + skew:
-            return Outcome.EARLY, self
-        if call.cli != self.phone_number.value or current.status in (
-            Status.ORDERING,
-            Status.CANCELED,
-            Status.FAILED,
-        ):
-            return Outcome.UNMATCHED, self
-        shown = self.call_number.value if self.call_number else None
-        if self.rules.match_dialled and call.dialled not in (None, shown):
-            return Outcome.UNMATCHED, self
-        if call.at < self.created_at - skew:
-            return Outcome.EARLY, self
-        if current.status is Status.EXPIRED:
-            return Outcome.LATE, replace(current, reason=Reason.LATE_CALL)
-        if call.at > self.expires_at:
-            # Inside the skew before the deadline: the caller's clock, not ours, is past it.
-            return Outcome.LATE, self
-        if current.verified_at is not None:
-            return Outcome.REPEATED, self
-        if current.status is Status.CONTESTED:
-            return Outcome.CONTESTED, self
-        return Outcome.CONFIRMED, self._verified(now, call.dialled)
-
-    def _failed(self, reason: Reason, purge_at: datetime) -> "Verification":
-        # What stood in expires_at was the lease of the order; show the window that was asked for.
-        window_end = self.created_at + timedelta(seconds=self.window_seconds)
-        return replace(self, status=Status.FAILED, reason=reason, expires_at=window_end, purge_at=purge_at)
-
-    def _verified(self, now: datetime, dialled: str | None) -> "Verification":
+    def prove(self, reason: Reason, now: datetime, dialled: str | None = None) -> "Verification":
+        """What was asked for came: verified, or on to the second step that the purpose demands."""
         rules = self.rules
+        if rules.second_step is not None and self.channel is not rules.second_step:
+            return replace(self.move(rules.second_step, now), called_at=_whole(now))
         now = _whole(now)
         lapse_end = now + timedelta(seconds=rules.result_seconds + rules.retention_seconds)
         cooled = now + timedelta(seconds=rules.cooldown_seconds)
         return replace(
             self,
             status=Status.VERIFIED,
-            reason=Reason.CALL_MATCHED,
+            reason=reason,
             verified_at=now,
             dialled=E164(dialled) if dialled else None,
             cooling_until=cooled,
             purge_at=max(lapse_end, cooled),
         )
+
+    def _failed(self, reason: Reason, purge_at: datetime) -> "Verification":
+        ordering = self.status is Status.ORDERING
+        # What stood in expires_at was the lease of the order; show the window that was asked for.
+        end = self.created_at + timedelta(seconds=self.window_seconds) if ordering else self.expires_at
+        return replace(self, status=Status.FAILED, reason=reason, expires_at=end, purge_at=purge_at)
 
     def _retained_from(self, now: datetime) -> datetime:
         return max(now + timedelta(seconds=self.rules.retention_seconds), self.cooling_until or now)

@@ -23,6 +23,7 @@ from service.application.verifications import Start
 from service.domain.call import Outcome
 from service.domain.errors import VerificationInProgress
 from service.domain.event import EventType, events_of
+from service.domain.matching import judge_call
 from service.domain.policy import Client, Endpoint, Policy
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
@@ -363,7 +364,7 @@ def commands(client: Any) -> int:
 
 
 def test_ids_are_the_records_and_the_types_own() -> None:
-    record = pending().judge(call_at(NOW), NOW, seconds(5))[1]
+    record = judge_call(pending(), call_at(NOW), NOW, seconds(5))[1]
     consumed = record.consume("login", "flow", NOW)
     (verified,), (again, last) = events_of(record, NOW), events_of(consumed, NOW)
     assert verified.id == again.id != last.id

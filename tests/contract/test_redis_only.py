@@ -36,6 +36,7 @@ from service.domain.conversion import Budget, Group
 from service.domain.errors import AlreadyConsumed, NotFound, ProviderError, StoreUnavailable
 from service.domain.limits import Limit, Mode, Scope, Spending
 from service.domain.lists import ListAction, ListEntry, ListKind
+from service.domain.matching import judge_call
 from service.domain.status import Status
 from service.redis_url import Address
 from tests.conftest import SENTINEL, AnyServer, open_world, running
@@ -92,7 +93,7 @@ def test_no_key_is_immortal_or_names_the_number(real_world: World) -> None:
     assigned = store.replace(reserved, pending(reserved.verification.id), NOW, holding=True)
     assert assigned is not None
     check()
-    _, verified = assigned.verification.judge(call_at(NOW), NOW, seconds(5))
+    _, verified = judge_call(assigned.verification, call_at(NOW), NOW, seconds(5))
     store.claim(call_at(NOW), NOW + seconds(900), (assigned, verified), NOW)
     check()
     store.claim(call_at(NOW - seconds(60)), NOW + seconds(900), None, NOW)

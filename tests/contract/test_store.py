@@ -15,6 +15,7 @@ from service.domain.conversion import Bucket, Budget, Group
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
 from service.domain.limits import Limit, LimitState, Mode, Scope, Spending, Spent
 from service.domain.lists import ListAction, ListEntry, ListKind
+from service.domain.matching import judge_call
 from service.domain.numbers import E164
 from service.domain.status import Status
 from tests.making import NOW, NUMBER, OTHER_NUMBER, call_at, opened, pending, reserve, seconds, together
@@ -102,7 +103,7 @@ def test_a_holding_change_is_refused_once_the_number_is_anothers(world: World) -
 def test_a_call_is_used_by_one_of_a_hundred(world: World) -> None:
     stored = _kept(world)
     call = call_at(NOW)
-    _, verified = stored.verification.judge(call, NOW, seconds(5))
+    _, verified = judge_call(stored.verification, call, NOW, seconds(5))
 
     results = together(100, lambda _: world.store.claim(call, KEEP_UNTIL, (stored, verified), NOW))
 
@@ -114,7 +115,7 @@ def test_a_call_is_used_by_one_of_a_hundred(world: World) -> None:
 
 def test_a_call_that_met_a_change_is_not_used_up(world: World) -> None:
     stored = _kept(world)
-    _, verified = stored.verification.judge(call_at(NOW), NOW, seconds(5))
+    _, verified = judge_call(stored.verification, call_at(NOW), NOW, seconds(5))
     changed = world.store.replace(stored, stored.verification.cancel(NOW), NOW)
 
     assert world.store.claim(call_at(NOW), KEEP_UNTIL, (stored, verified), NOW) is Claim.CONFLICT

@@ -1,11 +1,13 @@
 """The provider and the observer, small and remembering."""
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
 from service.domain.call import InboundCall, Kind, Outcome
+from service.domain.channel import Captcha
 from service.domain.conversion import Conversion
 from service.domain.errors import ProviderFailure
 from service.domain.limits import Decision, Scope
@@ -34,6 +36,29 @@ class FakeProvider:
         return SHOWN
 
 
+class FakeSender:
+    """Keeps what it is given, or raises what ``failures`` holds first. ``during`` runs inside each send."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.sent: list[tuple[E164, str, int, Captcha | None]] = []
+        self.failures: list[ProviderFailure] = []
+        self.during: Callable[[], None] = lambda: None
+
+    def send(self, subscriber: E164, text: str, message_id: int, captcha: Captcha | None = None) -> None:
+        with self._lock:
+            self.sent.append((subscriber, text, message_id, captcha))
+            failure = self.failures.pop(0) if self.failures else None
+        self.during()
+        if failure is not None:
+            raise failure
+
+    @property
+    def code(self) -> str:
+        """Of the latest text."""
+        return re.sub(r"[^0-9]", "", self.sent[-1][1])
+
+
 class RecordingObserver:
     """Counts what it is told; also the adapters' metrics."""
 
@@ -51,7 +76,7 @@ class RecordingObserver:
     def contested(self, verification: Verification) -> None:
         self._count("contested")
 
-    def verified(self, verification: Verification, call: InboundCall) -> None:
+    def verified(self, verification: Verification, call: InboundCall | None) -> None:
         self._count("verified")
 
     def finished(self, verification: Verification) -> None:
@@ -62,6 +87,18 @@ class RecordingObserver:
 
     def reconciled(self, outcome: Outcome | None) -> None:
         self._count("reconciled", str(outcome or "unplaced"))
+
+    def fell_back(self, verification: Verification) -> None:
+        self._count("fell_back", verification.channel)
+
+    def code_sent(self, verification: Verification) -> None:
+        self._count("code_sent")
+
+    def code_checked(self, verification: Verification, *, correct: bool) -> None:
+        self._count("code_checked", str(correct))
+
+    def code_reported(self, verification: Verification) -> None:
+        self._count("code_reported", str(verification.code and verification.code.delivery))
 
     def refused(self, client: str, code: str) -> None:
         self._count("refused", client, code)

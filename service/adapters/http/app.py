@@ -9,7 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from service.adapters.http.auth import ApiKeys, require_client
 from service.adapters.http.context import UNREADABLE, HttpMetrics, accompany
 from service.adapters.http.problems import handle_errors
-from service.application.ports import Observer
+from service.application.observer import Observer
 
 API_BODY_BYTES = 16 * 1024
 CALLBACK_BODY_BYTES = 64 * 1024

@@ -1,4 +1,4 @@
-"""/callbacks/smsc: decode, record, acknowledge. The provider's dialect stays behind ``CallDecoder``."""
+"""/callbacks/smsc: decode, record, acknowledge. The provider's dialect stays behind ``MessageDecoder``."""
 
 from typing import Protocol
 
@@ -8,22 +8,25 @@ from werkzeug.exceptions import HTTPException
 from service.adapters.http.auth import no_auth
 from service.adapters.http.body import read_raw
 from service.application.calls import Calls
-from service.application.ports import Observer
+from service.application.messages import Messages
+from service.application.observer import Observer
 from service.domain.call import InboundCall, Kind, OtherMessage, Outcome
+from service.domain.channel import InboundText
+from service.domain.code import DeliveryReport
 from service.domain.errors import CallbackMalformed, CallbackRejected
 
 PATH = "/callbacks/smsc"
 
 
-class CallDecoder(Protocol):
+class MessageDecoder(Protocol):
     """Turns a request of the provider into what it says."""
 
-    def decode(self, query: bytes, body: bytes) -> InboundCall | OtherMessage:
+    def decode(self, query: bytes, body: bytes) -> InboundCall | InboundText | DeliveryReport | OtherMessage:
         """An authentic message. Raises CallbackMalformed or CallbackRejected."""
         ...
 
 
-def blueprint(calls: Calls, decoder: CallDecoder, observer: Observer) -> Blueprint:
+def blueprint(calls: Calls, messages: Messages, decoder: MessageDecoder, observer: Observer) -> Blueprint:
     """The handler's route."""
     routes = Blueprint("callbacks", __name__)
 
@@ -44,10 +47,15 @@ def blueprint(calls: Calls, decoder: CallDecoder, observer: Observer) -> Bluepri
         except CallbackRejected as error:
             observer.callback(Kind(error.kind), Outcome.BAD_SIGNATURE)
             raise
-        if isinstance(message, InboundCall):
-            calls.record(message)
-        else:
-            observer.callback(message.kind, Outcome.OTHER)
+        match message:
+            case InboundCall():
+                calls.record(message)
+            case InboundText():
+                messages.record_text(message)
+            case DeliveryReport():
+                messages.record_report(message)
+            case OtherMessage():
+                observer.callback(message.kind, Outcome.OTHER)
         return _acknowledgement()
 
     return routes

@@ -9,17 +9,28 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response, abort, send_from_directory
 
 from service.adapters.http import openapi_operator, openapi_verifications
+from service.adapters.http.answers import (
+    CallResponse,
+    CodeResponse,
+    ProblemResponse,
+    TextInResponse,
+    VerificationResponse,
+)
 from service.adapters.http.auth import no_auth
 from service.adapters.http.schemas import (
-    CallResponse,
+    CaptchaRequest,
+    CheckRequest,
     ConsumeRequest,
+    ContextRequest,
     CreateRequest,
-    ProblemResponse,
-    VerificationResponse,
+    FallbackRequest,
+    ResendRequest,
 )
 from service.adapters.http.verifications import PATH
 
-_SOMETIMES = ("retry_after", "errors")
+_SOMETIMES = ("retry_after", "errors", "image_url")
+
+_REQUESTS = ("Create", "Captcha", "Context", "Consume", "Fallback", "Resend", "Check")
 
 # The page's own files; nothing comes from another host.
 _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
@@ -58,22 +69,32 @@ def build_document(version: str) -> dict[str, Any]:
     spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
     spec.components.schema("Problem", schema=ProblemResponse)
     spec.components.schema("Call", schema=CallResponse)
+    spec.components.schema("TextIn", schema=TextInResponse)
+    spec.components.schema("Code", schema=CodeResponse)
     spec.components.schema("Verification", schema=VerificationResponse)
+    spec.components.schema("Captcha", schema=CaptchaRequest)
+    spec.components.schema("Context", schema=ContextRequest)
     spec.components.schema("Create", schema=CreateRequest)
     spec.components.schema("Consume", schema=ConsumeRequest)
+    spec.components.schema("Fallback", schema=FallbackRequest)
+    spec.components.schema("Resend", schema=ResendRequest)
+    spec.components.schema("Check", schema=CheckRequest)
     for name, schema in (openapi_operator.REQUESTS | openapi_operator.ANSWERS).items():
         spec.components.schema(name, schema=schema)
     schemas = spec.components.schemas
     # marshmallow refuses unknown fields; the document must say so.
-    for name in ("Create", "Consume", *openapi_operator.REQUESTS):
+    for name in (*_REQUESTS, *openapi_operator.REQUESTS):
         schemas[name]["additionalProperties"] = False
     # Answers are whole: what may be absent is in _SOMETIMES, everything else is always there.
-    for name in ("Problem", "Call", "Verification", *openapi_operator.ANSWERS):
+    for name in ("Problem", "Call", "TextIn", "Code", "Verification", *openapi_operator.ANSWERS):
         schemas[name]["required"] = [each for each in schemas[name]["properties"] if each not in _SOMETIMES]
     spec.path(PATH, operations={"post": openapi_verifications.create()})
     one = {"get": openapi_verifications.read(), "delete": openapi_verifications.cancel()}
     spec.path(f"{PATH}/{{verification_id}}", operations=one)
     spec.path(f"{PATH}/{{verification_id}}/consume", operations={"post": openapi_verifications.consume()})
+    for name in ("fallback", "resend", "check"):
+        operation = getattr(openapi_verifications, name)()
+        spec.path(f"{PATH}/{{verification_id}}/{name}", operations={"post": operation})
     for path, operations in openapi_operator.paths().items():
         spec.path(path, operations=operations)
     document: dict[str, Any] = spec.to_dict()

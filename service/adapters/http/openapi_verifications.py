@@ -21,6 +21,8 @@ def create() -> dict[str, Any]:
         "invalid_phone_number",
         "phone_number_not_allowed",
         "rate_limited",
+        "captcha_required",
+        "captcha_rejected",
         "provider_error",
         "provider_unavailable",
     )
@@ -83,6 +85,60 @@ def consume() -> dict[str, Any]:
         "parameters": [_id_parameter(), _key_parameter()],
         "requestBody": body("Consume"),
         "responses": {"200": consumed} | problems(codes, WITH_BODY, _WITH_KEY),
+    }
+
+
+_PENDING = ("not_found", "not_pending", "already_verified", "attempts_spent", "contested", "expired")
+_PAID = ("blocked", "rate_limited", "phone_number_not_allowed", "provider_error", "provider_unavailable")
+
+
+def fallback() -> dict[str, Any]:
+    """Fallback."""
+    return _on_the_way(
+        "fallback",
+        "Move a pending verification to another channel",
+        "Fallback",
+        "On the new channel, with a window of its own; on the same one where it was there already.",
+        (*_PENDING, *_PAID, "no_fallback"),
+    )
+
+
+def resend() -> dict[str, Any]:
+    """Resend."""
+    return _on_the_way(
+        "resend",
+        "Send a code: the first of a second step, or another",
+        "Resend",
+        "Another code is on its way; earlier ones still count.",
+        (*_PENDING, *_PAID, "wrong_channel", "sends_spent"),
+    )
+
+
+def check() -> dict[str, Any]:
+    """Check."""
+    return {
+        "operationId": "check",
+        "summary": "Compare the code that the person typed",
+        "security": [{"key": []}],
+        "parameters": [_id_parameter()],
+        "requestBody": body("Check"),
+        "responses": {"200": _verification("The code was right.")}
+        | problems((*_PENDING, "wrong_channel", "code_mismatch"), WITH_BODY),
+    }
+
+
+def _on_the_way(
+    operation: str, summary: str, schema: str, description: str, codes: tuple[str, ...]
+) -> dict[str, Any]:
+    answer = _verification(description)
+    answer["headers"] = _replayed()
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "security": [{"key": []}],
+        "parameters": [_id_parameter(), _key_parameter()],
+        "requestBody": body(schema),
+        "responses": {"200": answer} | problems(codes, WITH_BODY, _WITH_KEY),
     }
 
 

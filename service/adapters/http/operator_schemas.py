@@ -5,7 +5,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from service.adapters.http.schemas import Request, load, rfc3339
+from service.adapters.http.answers import rfc3339
+from service.adapters.http.schemas import Request, load
 from service.application.explanation import CLEARABLE, Explanation, Subject, Undone
 from service.application.operator import LONGEST_EXPIRES_IN
 from service.domain.assurance import Assurance

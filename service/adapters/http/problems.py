@@ -10,8 +10,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from service.adapters.http.ratelimit import tell_limits
 from service.application.context import request_id
-from service.application.ports import Observer
-from service.domain.errors import RateLimited, ServiceError
+from service.application.observer import Observer
+from service.domain.errors import CaptchaRequired, RateLimited, ServiceError
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -31,6 +31,14 @@ STATUS_OF = {
     "already_consumed": 409,
     "contested": 409,
     "already_verified": 409,
+    "not_pending": 409,
+    "wrong_channel": 409,
+    "no_fallback": 409,
+    "attempts_spent": 409,
+    "sends_spent": 409,
+    "captcha_required": 403,
+    "captcha_rejected": 422,
+    "code_mismatch": 422,
     "idempotency_in_flight": 409,
     "expired": 410,
     "body_too_large": 413,
@@ -46,7 +54,7 @@ STATUS_OF = {
     "store_unavailable": 503,
 }
 """Every code of the contract's section 6; ``bad_signature`` for the callback's 403 (docs/adr/0012); and
-``blocked`` and ``scope_not_allowed`` (docs/adr/0013)."""
+``blocked`` and ``scope_not_allowed`` (docs/adr/0013); and those of the channels (docs/adr/0024)."""
 
 _CODE_OF_HTTP = {
     401: "unauthenticated",
@@ -68,13 +76,14 @@ _DETAIL_OF_HTTP = {
 _log = logging.getLogger(__name__)
 
 
-def document(
+def document(  # noqa: PLR0913  the members of a problem
     code: str,
     detail: str,
     *,
     retry_after: int | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
     instance: str | None = None,
+    image_url: str | None = None,
 ) -> dict[str, Any]:
     """One problem as JSON: ``type``, ``title``, ``status``, ``detail``, ``instance`` and our own members."""
     current = request_id.get()
@@ -91,6 +100,8 @@ def document(
         members["retry_after"] = retry_after
     if errors:
         members["errors"] = errors
+    if image_url:
+        members["image_url"] = image_url
     return members
 
 
@@ -118,6 +129,7 @@ def handle_errors(app: Flask, observer: Observer) -> None:
                 retry_after=error.retry_after,
                 errors=error.errors,
                 instance=f"/v1/verifications/{failed}" if failed else None,
+                image_url=error.image_url if isinstance(error, CaptchaRequired) else None,
             ),
         )
         if isinstance(error, RateLimited):

@@ -1,25 +1,21 @@
 """The JSON of the API, by marshmallow: requests in, verifications out, and the source of the OpenAPI document."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from math import ceil
 from typing import Any
 
 from langcodes import tag_is_valid
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from service.application.verifications import Start
-from service.domain.assurance import Assurance
+from service.application.verifications import Risk, Start
+from service.domain.channel import Captcha, Channel
+from service.domain.code import CODE_DIGITS
 from service.domain.errors import ValidationFailed
 from service.domain.limits import plain_address
 from service.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS
-from service.domain.status import Reason, Status
-from service.domain.verification import Verification
 
 MAX_WAIT_SECONDS = 30
 MAX_METADATA = 10
 LONGEST_LOCALE = 100
-PUBLIC_STATUSES = [status.value for status in Status if status is not Status.ORDERING]
 
 _REFERENCE = validate.Length(min=1, max=128)
 
@@ -47,6 +43,25 @@ class Request(Schema):
 
     class Meta:
         unknown = RAISE
+
+
+class CaptchaRequest(Request):
+    code = fields.String(required=True, validate=validate.Length(1, 32))
+    user_ip = fields.String(
+        required=True,
+        validate=_is_address,
+        metadata={"description": "The address that the picture was shown to; the provider gets it."},
+    )
+
+
+class ContextRequest(Request):
+    risk = fields.String(
+        allow_none=True,
+        validate=validate.OneOf([each.value for each in Risk]),
+        metadata={
+            "description": "Your own verdict, where the policy knows captchas: low spares the visitor, high demands one."
+        },
+    )
 
 
 class CreateRequest(Request):
@@ -88,6 +103,40 @@ class CreateRequest(Request):
         metadata={"description": "Returned as given.", "maxProperties": MAX_METADATA},
     )
 
+    channel = fields.String(
+        allow_none=True,
+        validate=validate.OneOf([each.value for each in Channel]),
+        metadata={"description": "One of the purpose's; its first by default."},
+    )
+    captcha = fields.Nested(
+        CaptchaRequest,
+        allow_none=True,
+        metadata={"description": "The answer to captcha_required; only for the channel code."},
+    )
+    context = fields.Nested(ContextRequest, allow_none=True)
+
+
+class FallbackRequest(Request):
+    channel = fields.String(
+        allow_none=True,
+        validate=validate.OneOf([each.value for each in Channel]),
+        metadata={"description": "A later channel of the purpose; the next by default."},
+    )
+
+
+class ResendRequest(Request):
+    pass
+
+
+class CheckRequest(Request):
+    code = fields.String(
+        required=True,
+        validate=validate.Regexp(
+            rf"[0-9]{{{CODE_DIGITS}}}\Z", error=f"A code is {CODE_DIGITS} digits, as text."
+        ),
+        metadata={"description": "What the person typed.", "examples": ["012345"]},
+    )
+
 
 class ConsumeRequest(Request):
     purpose = fields.String(required=True, metadata={"description": "As given to create."})
@@ -98,55 +147,38 @@ class ConsumeRequest(Request):
     )
 
 
-class CallResponse(Schema):
-    number = fields.String(metadata={"description": "The number to dial, E.164."})
-    display = fields.String(metadata={"description": "The same for people."})
-    uri = fields.String(metadata={"description": "The same as a tel: link (RFC 3966)."})
-
-
-class VerificationResponse(Schema):
-    id = fields.String(metadata={"description": "A secret of your server side."})
-    status = fields.String(validate=validate.OneOf(PUBLIC_STATUSES))
-    reason = fields.String(allow_none=True, validate=validate.OneOf([*[r.value for r in Reason], None]))
-    purpose = fields.String()
-    reference = fields.String(allow_none=True)
-    phone_number = fields.String(metadata={"description": "E.164."})
-    call = fields.Nested(
-        CallResponse,
-        allow_none=True,
-        metadata={"description": "What to dial; null where the order failed."},
-    )
-    created_at = fields.String(metadata={"format": "date-time", "description": "RFC 3339, UTC."})
-    expires_at = fields.String(metadata={"format": "date-time"})
-    expires_in = fields.Integer(metadata={"description": "Seconds until a call no longer counts."})
-    verified_at = fields.String(allow_none=True, metadata={"format": "date-time"})
-    consumed_at = fields.String(allow_none=True, metadata={"format": "date-time"})
-    metadata = fields.Dict(keys=fields.String(), values=fields.String())
-    assurance = fields.String(
-        validate=validate.OneOf([each.value for each in Assurance]),
-        metadata={"description": "What a call from this number proves: docs/what-a-call-proves.md."},
-    )
-
-
-class ProblemResponse(Schema):
-    type = fields.String(metadata={"format": "uri"})
-    title = fields.String()
-    status = fields.Integer()
-    detail = fields.String()
-    instance = fields.String(metadata={"description": "A failed create names its record here."})
-    code = fields.String(metadata={"description": "Stable; meant for programs."})
-    request_id = fields.String()
-    retry_after = fields.Integer(metadata={"description": "Seconds; only where waiting helps."})
-    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
-
-
 _CREATE = CreateRequest()
 _CONSUME = ConsumeRequest()
+_FALLBACK, _RESEND, _CHECK = FallbackRequest(), ResendRequest(), CheckRequest()
 
 
 def load_start(payload: Any) -> Start:
     """What create asks for. ValidationFailed names every field at fault."""
-    return Start(**load(_CREATE, payload))
+    loaded = load(_CREATE, payload)
+    captcha, context = loaded.pop("captcha", None), loaded.pop("context", None) or {}
+    risk = context.get("risk")
+    return Start(
+        **loaded,
+        captcha=Captcha(**captcha) if captcha else None,
+        risk=Risk(risk) if risk else None,
+    )
+
+
+def load_fallback(payload: Any) -> Channel | None:
+    """Where to."""
+    channel = load(_FALLBACK, payload).get("channel")
+    return Channel(channel) if channel else None
+
+
+def load_resend(payload: Any) -> None:
+    """Nothing is asked for."""
+    load(_RESEND, payload)
+
+
+def load_check(payload: Any) -> str:
+    """What the person typed."""
+    code: str = load(_CHECK, payload)["code"]
+    return code
 
 
 def load_consume(payload: Any) -> tuple[str, str | None]:
@@ -164,32 +196,6 @@ def load_wait(values: list[str]) -> int:
     if not whole or int(text) > MAX_WAIT_SECONDS:
         raise ValidationFailed.of("wait", f"Must be whole seconds, 0 to {MAX_WAIT_SECONDS}.")
     return int(text)
-
-
-def dump_verification(record: Verification, now: datetime) -> dict[str, Any]:
-    """The object of the contract's section 3, in its order: what VerificationResponse says, field by field.
-
-    Written out, because it is made for every answer and marshmallow would copy each value as it is; a test holds the
-    two together.
-    """
-    number = record.call_number
-    left = (record.expires_at - now).total_seconds() if number else 0.0
-    return {
-        "id": record.id,
-        "status": record.status.value,
-        "reason": record.reason.value if record.reason else None,
-        "purpose": record.requester.purpose,
-        "reference": record.requester.reference,
-        "phone_number": record.phone_number.value,
-        "call": {"number": number.value, "display": number.display, "uri": number.uri} if number else None,
-        "created_at": rfc3339(record.created_at),
-        "expires_at": rfc3339(record.expires_at),
-        "expires_in": max(ceil(left), 0),
-        "verified_at": rfc3339(record.verified_at),
-        "consumed_at": rfc3339(record.consumed_at),
-        "metadata": dict(record.metadata or {}),
-        "assurance": record.assurance.value,
-    }
 
 
 def load(schema: Schema, payload: Any) -> dict[str, Any]:
@@ -212,10 +218,3 @@ def _leaves(messages: Any) -> Iterator[str]:
             yield from _leaves(inner)
     else:
         yield from messages
-
-
-def rfc3339(time: datetime | None) -> str | None:
-    """A time as the API writes it: UTC, whole seconds, ``Z``."""
-    return (
-        None if time is None else f"{time.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()}Z"
-    )

@@ -1,14 +1,20 @@
 """/v1/verifications: load, call, dump."""
 
 import json
+from datetime import datetime
 
 from flask import Blueprint, Response, g, request
 
+from service.adapters.http.answers import dump_verification
 from service.adapters.http.auth import requires
 from service.adapters.http.body import read_json
 from service.adapters.http.once import answer_once, redeemer_of, response_of
 from service.adapters.http.ratelimit import tell_limits
-from service.adapters.http.schemas import dump_verification, load_consume, load_start, load_wait
+from service.adapters.http.schemas import (
+    load_consume,
+    load_start,
+    load_wait,
+)
 from service.application.idempotency import Answer, IdempotencyStore
 from service.application.ports import Clock
 from service.application.verifications import Verifications
@@ -17,17 +23,20 @@ from service.domain.verification import Verification
 
 PATH = "/v1/verifications"
 CREATED, OK = 201, 200
-_HOUR = 3600
+HOUR = 3600
+"""Answers are kept for the window and so much longer."""
+
+
+def answer_of(status: int, record: Verification, now: datetime) -> Answer:
+    """The object, to be given now and, where a key says so, again."""
+    g.verification = record.id[-6:]
+    location = f"{PATH}/{record.id}" if status == CREATED else None
+    return Answer(status, json.dumps(dump_verification(record, now)), location)
 
 
 def blueprint(verifications: Verifications, idempotency: IdempotencyStore, clock: Clock) -> Blueprint:
     """The resource's routes."""
     routes = Blueprint("verifications", __name__)
-
-    def answer_of(status: int, record: Verification) -> Answer:
-        g.verification = record.id[-6:]
-        location = f"{PATH}/{record.id}" if status == CREATED else None
-        return Answer(status, json.dumps(dump_verification(record, clock())), location)
 
     @routes.post(PATH)
     @requires(Permission.CREATE)
@@ -37,8 +46,9 @@ def blueprint(verifications: Verifications, idempotency: IdempotencyStore, clock
         def start() -> tuple[Answer, int]:
             started = verifications.start(g.client, load_start(payload))
             g.limits = started.limits
-            answer = answer_of(CREATED if started.created else OK, started.verification)
-            return answer, started.verification.window_seconds + _HOUR
+            status = CREATED if started.created else OK
+            answer = answer_of(status, started.verification, clock())
+            return answer, started.verification.window_seconds + HOUR
 
         response = answer_once(idempotency, canonical, start)
         # What an answer that is given again once cost is over.
@@ -49,7 +59,7 @@ def blueprint(verifications: Verifications, idempotency: IdempotencyStore, clock
     @requires(Permission.READ)
     def read(verification_id: str) -> Response:
         wait_seconds = load_wait(request.args.getlist("wait"))
-        return response_of(answer_of(OK, verifications.get(g.client, verification_id, wait_seconds)))
+        return response_of(answer_of(OK, verifications.get(g.client, verification_id, wait_seconds), clock()))
 
     @routes.post(f"{PATH}/<verification_id>/consume")
     @requires(Permission.CONSUME)
@@ -60,13 +70,13 @@ def blueprint(verifications: Verifications, idempotency: IdempotencyStore, clock
             purpose, reference = load_consume(payload)
             redeemer = redeemer_of(g.client, canonical)
             consumed = verifications.consume(g.client, verification_id, purpose, reference, redeemer)
-            return answer_of(OK, consumed), consumed.window_seconds + _HOUR
+            return answer_of(OK, consumed, clock()), consumed.window_seconds + HOUR
 
         return answer_once(idempotency, canonical, redeem)
 
     @routes.delete(f"{PATH}/<verification_id>")
     @requires(Permission.CREATE)
     def cancel(verification_id: str) -> Response:
-        return response_of(answer_of(OK, verifications.cancel(g.client, verification_id)))
+        return response_of(answer_of(OK, verifications.cancel(g.client, verification_id), clock()))
 
     return routes

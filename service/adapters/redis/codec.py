@@ -12,15 +12,19 @@ from functools import lru_cache
 from typing import Any
 
 from service.domain.assurance import Assurance
+from service.domain.channel import Channel, TextIn
+from service.domain.code import Code, CodeDelivery
 from service.domain.numbers import E164
 from service.domain.policy import OnConcurrent, Purpose
 from service.domain.requester import Requester
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
 
-SCHEMA = 2
-"""2 leaves out what says nothing: fields without a value, rules at their default."""
-_READABLE = (1, SCHEMA)
+CALLS = 2
+"""Leaves out what says nothing: fields without a value, rules at their default."""
+SCHEMA = 3
+"""Of a record that knows more than one call: an older version, which would let any call verify it, refuses it."""
+_READABLE = (1, CALLS, SCHEMA)
 
 _to_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -32,7 +36,7 @@ class UnknownSchema(Exception):
 def encode(record: Verification) -> bytes:
     """The document to store; unique to this write."""
     document = {
-        "schema": SCHEMA,
+        "schema": CALLS if _is_a_plain_call(record) else SCHEMA,
         "rev": secrets.token_hex(8),
         "id": record.id,
         "client": record.requester.client,
@@ -58,6 +62,8 @@ def encode(record: Verification) -> bytes:
         "consumed_by": record.consumed_by,
         "dialled": record.dialled.value if record.dialled else None,
     }
+    if document["schema"] == SCHEMA:
+        document |= _channels(record)
     told = {name: value for name, value in document.items() if value is not None}
     return _to_text(told).encode()
 
@@ -95,7 +101,45 @@ def decode(document: bytes) -> Verification:
         contested_at=_time(told("contested_at")),
         consumed_by=told("consumed_by"),
         dialled=E164(dialled) if dialled else None,
+        channel=Channel(told("channel", Channel.CALL)),
+        since=_time(told("since")),
+        text_in=_text_in(told("text_in")),
+        code=_code(told("code")),
+        called_at=_time(told("called_at")),
+        ordering_until=_time(told("ordering_until")),
     )
+
+
+def _is_a_plain_call(record: Verification) -> bool:
+    more = (record.since, record.text_in, record.code, record.rules.second_step)
+    return record.channel is Channel.CALL and more == (None,) * len(more)
+
+
+def _channels(record: Verification) -> dict[str, Any]:
+    text_in, code = record.text_in, record.code
+    return {
+        "channel": record.channel,
+        "since": _seconds(record.since),
+        "text_in": {"number": text_in.number.value, "text": text_in.text} if text_in else None,
+        "code": asdict(code) | {"sent_at": _seconds(code.sent_at)} if code else None,
+        "called_at": _seconds(record.called_at),
+        "ordering_until": _seconds(record.ordering_until),
+    }
+
+
+def _text_in(stored: dict[str, str] | None) -> TextIn | None:
+    return TextIn(E164(stored["number"]), stored["text"]) if stored else None
+
+
+def _code(stored: dict[str, Any] | None) -> Code | None:
+    if stored is None:
+        return None
+    given = {
+        "digests": tuple(stored["digests"]),
+        "sent_at": datetime.fromtimestamp(stored["sent_at"], UTC),
+        "delivery": CodeDelivery(stored["delivery"]),
+    }
+    return Code(**stored | given)
 
 
 @lru_cache(maxsize=256)
@@ -104,6 +148,9 @@ def _rules(rules: Purpose) -> dict[str, Any] | None:
     default = asdict(Purpose(rules.name))
     stored = {name: value for name, value in asdict(rules).items() if value != default[name]}
     stored.pop("min_assurance", None)
+    if rules.second_step is None and rules.channels == (Channel.CALL,):
+        for name in ("max_attempts", "max_sends", "resend_seconds"):
+            stored.pop(name, None)
     for name in stored.keys() & {"regions", "number_types"}:
         stored[name] = sorted(stored[name])
     return stored or None
@@ -115,6 +162,10 @@ def _purpose(name: str, stored: dict[str, Any]) -> Purpose:
         rules["on_concurrent"] = OnConcurrent(rules["on_concurrent"])
     for each in rules.keys() & {"regions", "number_types"}:
         rules[each] = frozenset(rules[each])
+    if "channels" in rules:
+        rules["channels"] = tuple(Channel(each) for each in rules["channels"])
+    if "second_step" in rules:
+        rules["second_step"] = Channel(rules["second_step"])
     return Purpose(**rules)
 
 

@@ -12,12 +12,18 @@ from datetime import UTC, datetime
 from hashlib import md5, sha1
 
 from service.adapters.smsc.fields import CHARSETS, Fields, FieldsUnreadable, read_fields
+from service.adapters.smsc.statuses import delivery_of
 from service.domain.call import InboundCall, Kind, OtherMessage
+from service.domain.channel import InboundText
+from service.domain.code import DeliveryReport
 from service.domain.errors import CallbackMalformed, CallbackRejected
+
+Message = InboundCall | InboundText | DeliveryReport | OtherMessage
 
 HASHES = ("md5", "sha1", "crc32")
 
 _PHONE = re.compile(rb"[0-9]{1,15}")
+_MESSAGE_ID = re.compile(rb"[0-9]{1,10}")
 _TS = re.compile(rb"[0-9]{1,10}")
 # What each kind's hash covers, before the secret.
 _COVERED = {
@@ -44,7 +50,7 @@ class SmscCallbackDecoder:
         self._hash_name = hash_name
         self._secrets = [secret.encode("ascii") for secret in secrets]
 
-    def decode(self, query: bytes, body: bytes) -> InboundCall | OtherMessage:
+    def decode(self, query: bytes, body: bytes) -> Message:
         """Read one request of the provider.
 
         Args:
@@ -52,7 +58,7 @@ class SmscCallbackDecoder:
             body: the raw body, form, XML or JSON; told apart by content.
 
         Returns:
-            The call, or another authentic message.
+            The call, the text, the report on a message of ours, or another authentic message.
 
         Raises:
             CallbackMalformed: it cannot be read, or a call's ``phone`` or ``ts`` is malformed.
@@ -68,8 +74,9 @@ class SmscCallbackDecoder:
             raise CallbackRejected(kind)
         if call is not None:
             return call
-        _check_text(kind, fields)
-        return OtherMessage(kind)
+        if kind is Kind.SMS:
+            return _text(fields) or OtherMessage(kind)
+        return _report(fields) or OtherMessage(kind)
 
     def _authentic(self, kind: Kind, fields: Fields) -> bool:
         given = fields.raw.get(self._hash_name)
@@ -106,13 +113,26 @@ def _call(fields: Fields) -> InboundCall:
     return InboundCall(f"+{phone.decode()}", datetime.fromtimestamp(int(ts), UTC))
 
 
-def _check_text(kind: Kind, fields: Fields) -> None:
-    if kind is not Kind.SMS:
-        return
+def _text(fields: Fields) -> InboundText | None:
+    """None where the sender or the recipient is no number, but a name or a short code."""
     try:
-        fields.raw["mes"].decode(CHARSETS[fields.charset])
+        text = fields.raw["mes"].decode(CHARSETS[fields.charset])
     except UnicodeDecodeError as error:
-        raise CallbackMalformed("mes is not text in the charset named.", kind) from error
+        raise CallbackMalformed("mes is not text in the charset named.", Kind.SMS) from error
+    cli, to = fields.raw["phone"], fields.raw["to"]
+    if not _PHONE.fullmatch(cli) or not _PHONE.fullmatch(to):
+        return None
+    return InboundText(f"+{cli.decode()}", f"+{to.decode()}", text)
+
+
+def _report(fields: Fields) -> DeliveryReport | None:
+    """None where it is of no message of ours, or says nothing that we know."""
+    message_id, cli, status = (fields.raw[name] for name in _COVERED[Kind.STATUS])
+    # The hash does not cover it: it explains a failure, and decides nothing.
+    delivery = delivery_of(status, fields.raw.get("err", b""))
+    if delivery is None or not _MESSAGE_ID.fullmatch(message_id) or not _PHONE.fullmatch(cli):
+        return None
+    return DeliveryReport(int(message_id), f"+{cli.decode()}", *delivery)
 
 
 def _hex(algorithm: Callable[[bytes], bytes]) -> Callable[[bytes], list[bytes]]:

@@ -2,17 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import suppress
-from contextvars import copy_context
-from threading import BoundedSemaphore
 from time import monotonic
 
 import urllib3
-from circuitbreaker import CircuitBreaker
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+from service.adapters.smsc.errands import RETRY_AFTER_SECONDS, Errands
 from service.adapters.smsc.transport import Account, ProviderMetrics, Transport, transport_outcome
 from service.adapters.smsc.wire import (
     MAX_ANSWER_BYTES,
@@ -34,17 +29,9 @@ from service.domain.limits import Limit
 from service.domain.numbers import E164
 
 OPERATION = "wait_call"
-BREAKER_FAILURES = 10
-BREAKER_SECONDS = 10
-"""Orders are refused at once for this long after repeated failures (the contract allows 20)."""
-PAUSE_SECONDS = 15
-"""After wrong credentials or a blocked address: repeated errors earn a longer block (section 0)."""
-RETRY_AFTER_SECONDS = 5
 _CEILING_A_MINUTE = 49
 """One below the provider's 50 identical requests (smsc-api.md, section 1)."""
 _LONGEST_BUDGET_SECONDS = 30
-_SOCKET_SHARE = 0.95
-"""Of the budget: a plain hang ends, and is counted, on its socket; the rest of the budget is for drips."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,10 +53,6 @@ class _NextBaseUrl(Exception):
         self.failure = failure
 
 
-class _CredentialsRefused(Exception):
-    """Codes 2 and 4."""
-
-
 class SmscProvider:
     """CallProvider over SMSC's wait_call.php."""
 
@@ -84,26 +67,11 @@ class SmscProvider:
         self._may_be_shown = may_be_shown
         self._metrics = metrics
         self._http = Transport(account, max_in_flight)
-        self._in_flight = BoundedSemaphore(max_in_flight)
-        # A socket's timeout starts anew with each byte; only a second thread keeps a budget against a
-        # provider that drips. A thread so abandoned counts as in flight until its socket gives up.
-        self._threads = ThreadPoolExecutor(max_in_flight, thread_name_prefix="order")
+        self._errands = Errands(OPERATION, account.budget_seconds, metrics, max_in_flight)
         self._retrying = Retrying(
             stop=stop_after_attempt(len(account.base_urls)),
             retry=retry_if_exception_type(_NextBaseUrl),
             reraise=True,
-        )
-        self._outage = CircuitBreaker(
-            failure_threshold=BREAKER_FAILURES,
-            recovery_timeout=BREAKER_SECONDS,
-            expected_exception=ProviderUnavailable,
-            name="outage",
-        )
-        self._refusal = CircuitBreaker(
-            failure_threshold=1,
-            recovery_timeout=PAUSE_SECONDS,
-            expected_exception=_CredentialsRefused,
-            name="credentials",
         )
 
     def order(self, subscriber: E164) -> E164:
@@ -114,38 +82,12 @@ class SmscProvider:
             ProviderError: any other code but 9, an unreadable answer, or a number that must not be shown.
             ProviderUnavailable: unreachable, timed out, 5xx, code 9, or not asked at all for now.
         """
-        for breaker in (self._refusal, self._outage):
-            if breaker.opened:
-                self._metrics.provider_request(OPERATION, Outcome.NOT_SENT, 0.0)
-                raise ProviderUnavailable(retry_after=max(breaker.open_remaining, 1))
-        if not self._in_flight.acquire(blocking=False):
-            self._metrics.provider_request(OPERATION, Outcome.NOT_SENT, 0.0)
-            raise ProviderUnavailable("Too many orders are under way.", retry_after=1)
-        try:
-            number = self._within_budget(subscriber)
-        except ProviderFailure as failure:
-            if not (isinstance(failure, ProviderUnavailable) and self._outage.opened):
-                with self._outage:
-                    raise
-            # The breaker knows already; orders that were under way must not prolong its pause.
-            raise
-        self._outage.reset()
-        return number
+        return self._errands.run(lambda deadline: self._over_base_urls(subscriber, deadline))
 
     def close(self) -> None:
         """Give threads and sockets back."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._errands.close()
         self._http.close()
-
-    def _within_budget(self, subscriber: E164) -> E164:
-        deadline = monotonic() + self._account.budget_seconds * _SOCKET_SHARE
-        # The thread's log lines carry the request's id.
-        future = self._threads.submit(copy_context().run, self._over_base_urls, subscriber, deadline)
-        future.add_done_callback(lambda _: self._in_flight.release())
-        try:
-            return future.result(timeout=self._account.budget_seconds)
-        except FutureTimeoutError as error:
-            raise ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS) from error
 
     def _over_base_urls(self, subscriber: E164, deadline: float) -> E164:
         base_urls = self._account.base_urls
@@ -158,8 +100,6 @@ class SmscProvider:
                     return self._ask(base_urls[tried], subscriber, max(share, 0.05))
         except _NextBaseUrl as last:
             raise last.failure from last
-        except _CredentialsRefused as error:
-            raise ProviderError("The provider refuses our credentials or address.") from error
         raise AssertionError("tenacity returns or raises")
 
     def _ask(self, base_url: str, subscriber: E164, timeout_seconds: float) -> E164:
@@ -215,12 +155,6 @@ class SmscProvider:
             case Outcome.BAD_NUMBER:
                 return ProviderError("The provider gave a number that must not be shown.")
             case Outcome.CREDENTIALS:
-                self._pause()
-                return _CredentialsRefused()
+                return self._errands.pause()
             case _:
                 return ProviderError()
-
-    def _pause(self) -> None:
-        with suppress(_CredentialsRefused), self._refusal:
-            raise _CredentialsRefused
-        _log.error("orders paused: credentials refused", extra={"seconds": PAUSE_SECONDS})

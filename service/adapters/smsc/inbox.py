@@ -14,6 +14,7 @@ import urllib3
 from service.adapters.smsc.transport import Account, ProviderMetrics, Transport, transport_outcome
 from service.adapters.smsc.wire import ERROR_CODES, Outcome
 from service.application.inbox import PAGE, InboxRecord
+from service.domain.channel import InboundText
 from service.domain.errors import ProviderError, ProviderFailure, ProviderUnavailable
 
 MAX_INBOX_BYTES = 4 * 1024 * 1024
@@ -153,14 +154,18 @@ def _record(given: Any) -> InboxRecord | None:
         record_id = int(given.get("id", ""))
     except (TypeError, ValueError):
         return None
-    text = str(given.get("message", "")).strip().casefold()
+    text = str(given.get("message", "")).strip()
     phone = _PHONE.fullmatch(str(given.get("phone", "")).strip())
     dialled = _PHONE.fullmatch(str(given.get("to_phone") or "").strip())
+    is_call = text.casefold().startswith(_MARK)
     return InboxRecord(
         id=record_id,
-        cli=f"+{phone[1]}" if phone and text.startswith(_MARK) else None,
+        cli=f"+{phone[1]}" if phone and is_call else None,
         dialled=f"+{dialled[1]}" if dialled else None,
         wall_time=_wall_time(given.get("sent")) or _wall_time(given.get("received")),
+        text=InboundText(f"+{phone[1]}", f"+{dialled[1]}", text)
+        if phone and dialled and not is_call
+        else None,
     )
 
 

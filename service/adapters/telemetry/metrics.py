@@ -9,6 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from service.adapters.telemetry.channel_metrics import ChannelMetrics
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.conversion import Conversion
 from service.domain.limits import Decision, Scope
@@ -46,6 +47,7 @@ class Metrics:
         self._define_funnel()
         self._define_edges()
         self._define_guards()
+        self.channels = ChannelMetrics(self._counter, self._whose)
         self._reconciled = self._counter("inbox_calls", "Calls in the provider's inbox", ("outcome",))
         if worker:
             self._define_worker()
@@ -69,8 +71,10 @@ class Metrics:
 
     def _define_funnel(self) -> None:
         whose = ("client", "purpose", "region")
-        self._started = self._counter("verifications_started", "Verifications whose number was shown", whose)
-        self._verified = self._counter("verifications_verified", "Verifications matched by a call", whose)
+        self._started = self._counter(
+            "verifications_started", "Verifications whose number was shown, or whose code was sent", whose
+        )
+        self._verified = self._counter("verifications_verified", "Verifications that were proven", whose)
         self._contested = self._counter(
             "verifications_contested", "Verifications that another requester contested", whose
         )
@@ -181,10 +185,12 @@ class Metrics:
         """Another requester asked for the number."""
         self._contested.labels(*self._whose(verification)).inc()
 
-    def verified(self, verification: Verification, call: InboundCall) -> None:
-        """A call was matched."""
+    def verified(self, verification: Verification, call: InboundCall | None) -> None:
+        """It was proven."""
         client, purpose, region = self._whose(verification)
         self._verified.labels(client, purpose, region).inc()
+        if call is None:
+            return
         seconds = (call.at - verification.created_at).total_seconds()
         self._time_to_call.labels(purpose, region).observe(max(seconds, 0.0))
 

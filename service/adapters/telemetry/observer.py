@@ -79,8 +79,8 @@ class LoggingObserver:
         self._metrics.contested(verification)
         self._tell("contested", verification)
 
-    def verified(self, verification: Verification, call: InboundCall) -> None:
-        """A call was matched."""
+    def verified(self, verification: Verification, call: InboundCall | None) -> None:
+        """It was proven."""
         self._metrics.verified(verification, call)
         self._tell("verified", verification)
 
@@ -99,6 +99,26 @@ class LoggingObserver:
         self._metrics.reconciled(outcome)
         level = logging.WARNING if outcome is Outcome.CONFIRMED else logging.INFO
         _log.log(level, "reconciled", extra={"outcome": outcome.value if outcome else UNPLACED})
+
+    def fell_back(self, verification: Verification) -> None:
+        """Its client moved it to another channel."""
+        self._metrics.channels.fell_back(verification)
+        self._tell("fell back", verification)
+
+    def code_sent(self, verification: Verification) -> None:
+        """The provider took a code."""
+        self._metrics.channels.sent(verification)
+        self._tell("code sent", verification)
+
+    def code_checked(self, verification: Verification, *, correct: bool) -> None:
+        """A code was typed."""
+        self._metrics.channels.checked(verification, correct=correct)
+        self._tell("code checked", verification)
+
+    def code_reported(self, verification: Verification) -> None:
+        """The provider told where the latest code stands."""
+        self._metrics.channels.reported(verification)
+        self._tell("code reported", verification)
 
     def refused(self, client: str, code: str) -> None:
         """A known client was answered 4xx; the access line tells it too."""
@@ -136,5 +156,6 @@ class LoggingObserver:
                 "region": verification.region,
                 "status": verification.status.value,
                 "reason": verification.reason.value if verification.reason else None,
+                "channel": verification.channel.value,
             },
         )

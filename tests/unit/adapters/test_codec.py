@@ -7,6 +7,7 @@ import pytest
 
 from service.adapters.redis.codec import UnknownSchema, decode, encode
 from service.domain.assurance import Assurance
+from service.domain.matching import judge_call
 from service.domain.policy import OnConcurrent, Purpose
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
@@ -20,7 +21,7 @@ RULES = Purpose(
     number_types=frozenset({"mobile"}),
     match_dialled=True,
 )
-VERIFIED = pending().judge(call_at(NOW), NOW + seconds(1.5), seconds(5))[1]
+VERIFIED = judge_call(pending(), call_at(NOW), NOW + seconds(1.5), seconds(5))[1]
 RECORDS = {
     "pending": pending(),
     "its own rules": pending(rules=RULES),

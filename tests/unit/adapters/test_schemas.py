@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from service.adapters.http.schemas import VerificationResponse, dump_verification
+from service.adapters.http.answers import VerificationResponse, dump_verification
+from service.domain.matching import judge_call
 from service.domain.status import Reason
 from service.domain.verification import Verification
 from tests.making import NOW, NUMBER, call_at, opened, pending, seconds
 
 
 def verified() -> Verification:
-    return pending().judge(call_at(NOW + seconds(5), NUMBER), NOW + seconds(6), seconds(5))[1]
+    return judge_call(pending(), call_at(NOW + seconds(5), NUMBER), NOW + seconds(6), seconds(5))[1]
 
 
 @pytest.mark.parametrize(

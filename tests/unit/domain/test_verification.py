@@ -15,6 +15,7 @@ from service.domain.errors import (
     ReferenceMismatch,
     ServiceError,
 )
+from service.domain.matching import judge_call
 from service.domain.policy import OnConcurrent, Purpose
 from service.domain.requester import Requester
 from service.domain.status import Reason, Status
@@ -26,7 +27,7 @@ CONTESTING = Purpose("login", on_concurrent=OnConcurrent.CONTEST)
 
 
 def verified() -> Verification:
-    outcome, record = pending().judge(call_at(NOW), NOW, SKEW)
+    outcome, record = judge_call(pending(), call_at(NOW), NOW, SKEW)
     assert outcome is Outcome.CONFIRMED
     return record
 
@@ -49,20 +50,20 @@ def verified() -> Verification:
 )
 def test_a_call_counts_only_inside_its_window(call: int, now: int, outcome: Outcome) -> None:
     """Seconds after creation of the call and of its record; the window is 900, the skew 5."""
-    judged, after = pending().judge(call_at(NOW + seconds(call)), NOW + seconds(now), SKEW)
+    judged, after = judge_call(pending(), call_at(NOW + seconds(call)), NOW + seconds(now), SKEW)
 
     assert judged is outcome
     assert (after.status is Status.VERIFIED) == (outcome is Outcome.CONFIRMED)
 
 
 def test_a_late_call_says_so_on_the_record() -> None:
-    _, after = pending().judge(call_at(NOW + seconds(905)), NOW + seconds(905), SKEW)
+    _, after = judge_call(pending(), call_at(NOW + seconds(905)), NOW + seconds(905), SKEW)
 
     assert (after.status, after.reason) == (Status.EXPIRED, Reason.LATE_CALL)
 
 
 def test_a_call_of_another_number_matches_nothing() -> None:
-    assert pending().judge(call_at(NOW, OTHER_NUMBER), NOW, SKEW) == (Outcome.UNMATCHED, pending())
+    assert judge_call(pending(), call_at(NOW, OTHER_NUMBER), NOW, SKEW) == (Outcome.UNMATCHED, pending())
 
 
 def test_a_call_while_the_order_is_under_way_matches_nothing() -> None:
@@ -85,7 +86,7 @@ def test_a_contested_record_is_not_verified_by_a_call() -> None:
     contested = pending(rules=CONTESTING).contest(NOW)
 
     assert contested.status is Status.CONTESTED
-    assert contested.judge(call_at(NOW), NOW, SKEW) == (Outcome.CONTESTED, contested)
+    assert judge_call(contested, call_at(NOW), NOW, SKEW) == (Outcome.CONTESTED, contested)
 
 
 def test_a_contest_during_the_order_is_not_forgotten() -> None:

@@ -1,0 +1,154 @@
+"""Verifications as JSON, and the marshmallow schemas that describe them for the OpenAPI document."""
+
+from datetime import UTC, datetime
+from math import ceil
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from service.domain.assurance import Assurance
+from service.domain.channel import Channel, TextIn
+from service.domain.code import CODE_DIGITS, Code, CodeDelivery
+from service.domain.status import Reason, Status
+from service.domain.verification import Verification
+
+PUBLIC_STATUSES = [status.value for status in Status if status is not Status.ORDERING]
+
+
+class CallResponse(Schema):
+    number = fields.String(metadata={"description": "The number to dial, E.164."})
+    display = fields.String(metadata={"description": "The same for people."})
+    uri = fields.String(metadata={"description": "The same as a tel: link (RFC 3966)."})
+
+
+class TextInResponse(Schema):
+    number = fields.String(metadata={"description": "The number to send the text to, E.164."})
+    display = fields.String(metadata={"description": "The same for people."})
+    text = fields.String(metadata={"description": "What to send: secret, shown once, to this person alone."})
+    uri = fields.String(metadata={"description": "The message ready to be sent, as an sms: link (RFC 5724)."})
+
+
+class CodeResponse(Schema):
+    digits = fields.Integer()
+    attempts_left = fields.Integer(metadata={"description": "Wrong codes that may still be checked."})
+    sends_left = fields.Integer(metadata={"description": "Messages that may still be sent."})
+    sent_at = fields.String(metadata={"format": "date-time"})
+    resend_in = fields.Integer(metadata={"description": "Seconds until another may be sent."})
+    delivery = fields.String(
+        validate=validate.OneOf([each.value for each in CodeDelivery]),
+        metadata={"description": "Of the latest message."},
+    )
+    delivery_reason = fields.String(allow_none=True, metadata={"description": "Why it failed."})
+
+
+class VerificationResponse(Schema):
+    id = fields.String(metadata={"description": "A secret of your server side."})
+    status = fields.String(validate=validate.OneOf(PUBLIC_STATUSES))
+    reason = fields.String(allow_none=True, validate=validate.OneOf([*[r.value for r in Reason], None]))
+    purpose = fields.String()
+    reference = fields.String(allow_none=True)
+    phone_number = fields.String(metadata={"description": "E.164."})
+    call = fields.Nested(
+        CallResponse,
+        allow_none=True,
+        metadata={"description": "What to dial; null where the order failed, and on other channels."},
+    )
+    channel = fields.String(validate=validate.OneOf([each.value for each in Channel]))
+    text_in = fields.Nested(
+        TextInResponse, allow_none=True, metadata={"description": "What to send; null on other channels."}
+    )
+    code = fields.Nested(CodeResponse, allow_none=True, metadata={"description": "Null until one was sent."})
+    next_channel = fields.String(
+        allow_none=True, metadata={"description": "Where a fallback leads; null where there is none."}
+    )
+    called_at = fields.String(
+        allow_none=True,
+        metadata={"format": "date-time", "description": "When the first of two steps was done."},
+    )
+    created_at = fields.String(metadata={"format": "date-time", "description": "RFC 3339, UTC."})
+    expires_at = fields.String(metadata={"format": "date-time"})
+    expires_in = fields.Integer(metadata={"description": "Seconds until a call no longer counts."})
+    verified_at = fields.String(allow_none=True, metadata={"format": "date-time"})
+    consumed_at = fields.String(allow_none=True, metadata={"format": "date-time"})
+    metadata = fields.Dict(keys=fields.String(), values=fields.String())
+    assurance = fields.String(
+        validate=validate.OneOf([each.value for each in Assurance]),
+        metadata={"description": "What a call from this number proves: docs/what-a-call-proves.md."},
+    )
+
+
+class ProblemResponse(Schema):
+    type = fields.String(metadata={"format": "uri"})
+    title = fields.String()
+    status = fields.Integer()
+    detail = fields.String()
+    instance = fields.String(metadata={"description": "A failed create names its record here."})
+    code = fields.String(metadata={"description": "Stable; meant for programs."})
+    request_id = fields.String()
+    retry_after = fields.Integer(metadata={"description": "Seconds; only where waiting helps."})
+    image_url = fields.String(
+        metadata={"format": "uri", "description": "Of captcha_required: what to show the visitor."}
+    )
+    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+
+
+def dump_verification(record: Verification, now: datetime) -> dict[str, Any]:
+    """The object of the contract's section 3, in its order: what VerificationResponse says, field by field.
+
+    Written out, because it is made for every answer and marshmallow would copy each value as it is; a test holds the
+    two together.
+    """
+    number = record.call_number
+    shown = number or record.channel is not Channel.CALL or record.since
+    left = (record.expires_at - now).total_seconds() if shown else 0.0
+    return {
+        "id": record.id,
+        "status": record.status.value,
+        "reason": record.reason.value if record.reason else None,
+        "purpose": record.requester.purpose,
+        "reference": record.requester.reference,
+        "phone_number": record.phone_number.value,
+        "call": {"number": number.value, "display": number.display, "uri": number.uri} if number else None,
+        "channel": record.channel.value,
+        "text_in": _text_in(record.text_in) if record.text_in else None,
+        "code": _code(record, record.code, now) if record.code else None,
+        "next_channel": record.next_channel.value if record.next_channel else None,
+        "called_at": rfc3339(record.called_at),
+        "created_at": rfc3339(record.created_at),
+        "expires_at": rfc3339(record.expires_at),
+        "expires_in": max(ceil(left), 0),
+        "verified_at": rfc3339(record.verified_at),
+        "consumed_at": rfc3339(record.consumed_at),
+        "metadata": dict(record.metadata or {}),
+        "assurance": record.assurance.value,
+    }
+
+
+def _text_in(text_in: TextIn) -> dict[str, Any]:
+    number = text_in.number
+    return {
+        "number": number.value,
+        "display": number.display,
+        "text": text_in.text,
+        "uri": text_in.uri,
+    }
+
+
+def _code(record: Verification, code: Code, now: datetime) -> dict[str, Any]:
+    rules = record.rules
+    return {
+        "digits": CODE_DIGITS,
+        "attempts_left": max(rules.max_attempts - code.attempts, 0),
+        "sends_left": max(rules.max_sends - len(code.digests), 0),
+        "sent_at": rfc3339(code.sent_at),
+        "resend_in": code.resend_in(rules.resend_seconds, now),
+        "delivery": code.delivery.value,
+        "delivery_reason": code.delivery_reason,
+    }
+
+
+def rfc3339(time: datetime | None) -> str | None:
+    """A time as the API writes it: UTC, whole seconds, ``Z``."""
+    return (
+        None if time is None else f"{time.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()}Z"
+    )

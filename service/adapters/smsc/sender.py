@@ -1,0 +1,172 @@
+"""Codes by SMS: send.php, and status.php where its answer was lost (smsc-api.md, section 9).
+
+A message costs money. It is handed over once: another base URL is tried only where nothing can have left, and after
+an answer that never came the provider is asked what became of our own message id.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+
+import urllib3
+
+from service.adapters.smsc.errands import RETRY_AFTER_SECONDS, Errands
+from service.adapters.smsc.transport import Account, ProviderMetrics, Transport, transport_outcome
+from service.adapters.smsc.wire import ERROR_CODES, MAX_ANSWER_BYTES, Outcome
+from service.domain.channel import Captcha
+from service.domain.errors import CaptchaRejected, NumberRefused, ProviderError, ProviderUnavailable
+from service.domain.numbers import E164
+
+OPERATION, ASKING = "send", "status"
+_SEND_SHARE = 0.6
+"""Of the budget; the rest is for asking what became of it."""
+_NOT_FOUND = -3
+_CAPTCHA_CODES = frozenset({1, 5})
+"""What the provider says to a wrong picture code is not on record: whatever has no other meaning then."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Lost(Exception):
+    """It may have been taken."""
+
+
+class SmscSender:
+    """CodeSender over SMSC."""
+
+    def __init__(
+        self, account: Account, metrics: ProviderMetrics, max_in_flight: int, sender_name: str | None = None
+    ) -> None:
+        """``sender_name``: approved in the account, up to 11 Latin characters; None for the account's default."""
+        self._account = account
+        self._metrics = metrics
+        self._sender_name = sender_name
+        self._http = Transport(account, max_in_flight)
+        self._errands = Errands(OPERATION, account.budget_seconds, metrics, max_in_flight)
+
+    def send(self, subscriber: E164, text: str, message_id: int, captcha: Captcha | None = None) -> None:
+        """Hand a text over, once.
+
+        Raises:
+            NumberRefused: codes 7 and 8.
+            CaptchaRejected: refused for no other known reason, and a captcha was given.
+            ProviderError: any other code.
+            ProviderUnavailable: unreachable, code 9, lost without a trace, or not asked at all for now.
+        """
+        fields = {
+            "phones": subscriber.digits,
+            "mes": text,
+            "id": str(message_id),
+            "fmt": "3",
+            "charset": "utf-8",
+        }
+        if self._sender_name:
+            fields["sender"] = self._sender_name
+        if captcha is not None:
+            fields |= {"imgcode": captcha.code, "userip": captcha.user_ip}
+        self._errands.run(lambda deadline: self._over_base_urls(fields, deadline))
+
+    def close(self) -> None:
+        """Give threads and sockets back."""
+        self._errands.close()
+        self._http.close()
+
+    def _over_base_urls(self, fields: Mapping[str, str], deadline: float) -> None:
+        began, send_by = monotonic(), deadline - (1 - _SEND_SHARE) * (deadline - monotonic())
+        base_urls = self._account.base_urls
+        for tried, base_url in enumerate(base_urls):
+            share = (send_by - monotonic()) / (len(base_urls) - tried)
+            try:
+                outcome, code = self._ask(base_url, "send.php", OPERATION, fields, max(share, 0.05))
+            except _Lost:
+                self._look_for(base_url, fields, deadline, began)
+                return
+            if outcome is Outcome.OK:
+                return
+            if outcome is not Outcome.UNREACHABLE:
+                raise self._failure(outcome, code, "imgcode" in fields)
+        raise ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS)
+
+    def _look_for(self, base_url: str, sent: Mapping[str, str], deadline: float, began: float) -> None:
+        """Was it taken? Found is taken; anything else is not sure, and told as a failure."""
+        fields = {"phone": sent["phones"], "id": sent["id"], "fmt": "3", "charset": "utf-8"}
+        try:
+            outcome, code = self._ask(
+                base_url, "status.php", ASKING, fields, max(deadline - monotonic(), 0.05)
+            )
+        except _Lost:
+            outcome, code = Outcome.UNREADABLE, None
+        _log.warning(
+            "send: answer lost",
+            extra={
+                "operation": OPERATION,
+                "outcome": outcome.value,
+                "seconds": round(monotonic() - began, 3),
+            },
+        )
+        if outcome is not Outcome.OK or code is None or code == _NOT_FOUND:
+            raise ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS)
+
+    def _ask(
+        self,
+        base_url: str,
+        script: str,
+        operation: str,
+        fields: Mapping[str, str],
+        timeout_seconds: float,
+    ) -> tuple[Outcome, int | None]:
+        """One exchange: what it means, and the error code or message status that it names. _Lost."""
+        began, outcome = monotonic(), Outcome.UNREACHABLE
+        try:
+            status, body = self._http.post(f"{base_url}/{script}", fields, timeout_seconds, MAX_ANSWER_BYTES)
+            outcome, code = _read(status, body, operation)
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
+            # Not one byte of it has left.
+            return outcome, None
+        except urllib3.exceptions.HTTPError as error:
+            outcome, code = transport_outcome(error), None
+            raise _Lost from error
+        finally:
+            self._metrics.provider_request(operation, outcome, monotonic() - began)
+        if outcome in (Outcome.SERVER_ERROR, Outcome.UNREADABLE):
+            raise _Lost
+        if outcome is not Outcome.OK:
+            _log.warning("provider error", extra={"operation": operation, "error_code": code})
+        return outcome, code
+
+    def _failure(self, outcome: Outcome, code: int | None, with_captcha: bool) -> Exception:  # noqa: FBT001
+        match outcome:
+            case Outcome.THROTTLED:
+                return ProviderUnavailable("The provider is asked too often.", retry_after=60)
+            case Outcome.NUMBER_REFUSED:
+                return NumberRefused()
+            case Outcome.CREDENTIALS:
+                return self._errands.pause()
+            case _ if with_captcha and (code in _CAPTCHA_CODES or code not in ERROR_CODES):
+                return CaptchaRejected()
+            case _:
+                return ProviderError()
+
+
+def _read(status: int, body: bytes, operation: str) -> tuple[Outcome, int | None]:
+    if status >= 500:  # noqa: PLR2004  the class of HTTP server errors
+        return Outcome.SERVER_ERROR, None
+    try:
+        answer = json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return Outcome.UNREADABLE, None
+    if not isinstance(answer, dict):
+        return Outcome.UNREADABLE, None
+    if "error_code" in answer or "error" in answer:
+        code = _whole(answer.get("error_code"))
+        return ERROR_CODES.get(-1 if code is None else code, Outcome.REJECTED), code
+    number = _whole(answer.get("status" if operation == ASKING else "id"))
+    return (Outcome.UNREADABLE if number is None else Outcome.OK), number
+
+
+def _whole(value: Any) -> int | None:
+    text = str(value)
+    return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII) else None

@@ -1,0 +1,43 @@
+"""Counters of what happens on the way: fallbacks, codes sent, checked and delivered."""
+
+from collections.abc import Callable
+
+from prometheus_client import Counter
+
+from service.domain.verification import Verification
+
+Whose = Callable[[Verification], tuple[str, str, str]]
+
+
+class ChannelMetrics:
+    """Defined through the registry of :class:`Metrics`."""
+
+    def __init__(self, counter: Callable[[str, str, tuple[str, ...]], Counter], whose: Whose) -> None:
+        """
+        Args:
+            counter: defines one by name, text and labels.
+            whose: client, purpose and region of a verification, from closed sets.
+        """
+        labels = ("client", "purpose", "region")
+        self._whose = whose
+        self._fallbacks = counter("fallbacks", "Verifications moved to another channel", (*labels, "channel"))
+        self._sent = counter("codes_sent", "Codes that the provider took", labels)
+        self._checks = counter("code_checks", "Codes that were typed", (*labels, "outcome"))
+        self._reports = counter("code_reports", "What the provider told of codes", ("region", "delivery"))
+
+    def fell_back(self, verification: Verification) -> None:
+        """Its client moved it to another channel."""
+        self._fallbacks.labels(*self._whose(verification), verification.channel).inc()
+
+    def sent(self, verification: Verification) -> None:
+        """The provider took a code."""
+        self._sent.labels(*self._whose(verification)).inc()
+
+    def checked(self, verification: Verification, *, correct: bool) -> None:
+        """A code was typed."""
+        self._checks.labels(*self._whose(verification), "correct" if correct else "incorrect").inc()
+
+    def reported(self, verification: Verification) -> None:
+        """The provider told where the latest code stands."""
+        if verification.code is not None:
+            self._reports.labels(verification.region, verification.code.delivery).inc()

@@ -1,0 +1,239 @@
+"""What a client does on the way: move to another channel, send a code (again), check one."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from service.application.admission import Admission
+from service.application.chronicle import Chronicle
+from service.application.observer import Observer
+from service.application.opening import Opening, Prepared
+from service.application.ports import Clock, Stored, VerificationStore
+from service.application.records import Records
+from service.domain.channel import Channel
+from service.domain.code import CodeSeals
+from service.domain.errors import (
+    AlreadyVerified,
+    CodeMismatch,
+    NoFallback,
+    NotFound,
+    ProviderFailure,
+    ProviderUnavailable,
+)
+from service.domain.policy import Policy
+from service.domain.status import Status
+from service.domain.steps import check_code, fall_back, send_again
+from service.domain.verification import Verification
+
+_Transition = Callable[[Verification], Verification]
+
+
+class Channels:
+    """The use cases beside create, read, consume and cancel. Every method may raise StoreUnavailable.
+
+    What costs money is written down before it is asked for, and only whoever wrote it asks: of simultaneous requests
+    one orders or sends, and a process that dies has sent at most once.
+    """
+
+    def __init__(  # noqa: PLR0913  one parameter per port; the composition root names them all
+        self,
+        *,
+        store: VerificationStore,
+        admission: Admission,
+        chronicle: Chronicle,
+        opening: Opening,
+        seals: CodeSeals,
+        observer: Observer,
+        clock: Clock,
+        policy: Policy,
+        order_seconds: int = 25,
+    ) -> None:
+        self._store = store
+        self._records = Records(store, observer, chronicle)
+        self._admission = admission
+        self._opening = opening
+        self._seals = seals
+        self._observer = observer
+        self._clock = clock
+        self._policy = policy
+        self._order_seconds = order_seconds
+
+    def fall_back(self, client: str, verification_id: str, to: Channel | None = None) -> Verification:
+        """Move to another channel; to the one that it is on already: nothing, unless its order came to nothing.
+
+        Args:
+            client: whose verification.
+            verification_id: of it.
+            to: a later channel of the purpose; None for the next.
+
+        Raises:
+            NotFound, NoFallback, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
+            Blocked, RateLimited: as a create.
+            PhoneNumberNotAllowed: the channel proves less than the purpose demands.
+            ProviderFailure: the verification stands on the new channel, without what was asked for.
+        """
+        now = self._clock()
+        stored = self._records.found(client, verification_id, now)
+        record = stored.verification
+        if to is record.channel:
+            return self._ordered_again(stored, now) if _lost_its_order(record, now) else record
+        channel = to or record.next_channel
+        if channel is None:
+            raise NoFallback
+        rules = self._policy.purposes.get(record.requester.purpose, record.rules)
+        assurance = record.rules.assurance(channel, record.region, self._policy.assurance)
+        rules.check(record.phone_number, assurance)
+        prepared = self._opening.prepare(record)
+
+        def move(current: Verification) -> Verification:
+            moved = fall_back(current, channel, assurance, now)
+            match channel:
+                case Channel.CALL:
+                    return replace(moved, ordering_until=self._order_ends(now))
+                case Channel.TEXT_IN:
+                    return replace(moved, text_in=self._opening.ask_for_text(moved))
+                case Channel.CODE:
+                    return _with(prepared, moved, now)
+
+        move(record)
+        moved = self._charged(stored, channel, f"{record.id}/{channel}", move, now)
+        self._observer.fell_back(moved)
+        if channel is Channel.CALL:
+            return self._order(moved)
+        return self._send(moved, prepared) if channel is Channel.CODE else moved
+
+    def resend(self, client: str, verification_id: str) -> Verification:
+        """Send a code: the first, where a second step has begun, or another.
+
+        Raises:
+            NotFound, WrongChannel, SendsSpent, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
+            Blocked
+            RateLimited: too soon, or as a create.
+            ProviderFailure: another may be sent at once.
+        """
+        now = self._clock()
+        stored = self._records.found(client, verification_id, now)
+        record = stored.verification
+        prepared = self._opening.prepare(record)
+
+        def again(current: Verification) -> Verification:
+            return _with(prepared, current, now)
+
+        # What the record itself refuses costs nothing.
+        again(record)
+        sent = self._charged(stored, Channel.CODE, f"{record.id}/{prepared.message_id}", again, now)
+        return self._send(sent, prepared)
+
+    def check(self, client: str, verification_id: str, code: str) -> Verification:
+        """Compare what the person typed.
+
+        Raises:
+            NotFound, WrongChannel, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
+            CodeMismatch: one attempt fewer is left.
+        """
+        now = self._clock()
+        stored = self._records.found(client, verification_id, now)
+        digests = self._seals.seals(verification_id, code)
+        correct = False
+
+        def check(current: Verification) -> Verification:
+            nonlocal correct
+            correct, after = check_code(current, digests, now)
+            return after
+
+        checked = self._records.changed(stored, check, now, holding=True)
+        self._observer.code_checked(checked, correct=correct)
+        if not correct:
+            spent = checked.code.attempts if checked.code else 0
+            raise CodeMismatch(max(checked.rules.max_attempts - spent, 0))
+        return checked
+
+    def _charged(
+        self, stored: Stored, channel: Channel, token: str, transition: _Transition, now: datetime
+    ) -> Verification:
+        """Count it, then write it down; what cannot be written is given back."""
+        if channel is Channel.TEXT_IN:
+            return self._records.changed(stored, transition, now, holding=True)
+        admitted = self._admission.charge(stored.verification, channel, token, now)
+        try:
+            return self._records.changed(stored, transition, now, holding=True)
+        except BaseException:
+            self._admission.give_back(admitted, token)
+            raise
+
+    def _send(self, record: Verification, prepared: Prepared) -> Verification:
+        try:
+            self._opening.send(record, prepared)
+        except ProviderFailure as failure:
+            reason = failure.reason.value
+            with suppress(NotFound):
+                self._update(record, lambda current: _turned_down(current, prepared, reason))
+            raise
+        self._observer.code_sent(record)
+        return record
+
+    def _ordered_again(self, stored: Stored, now: datetime) -> Verification:
+        token = f"{stored.verification.id}/call/{int(now.timestamp())}"
+
+        def begin(current: Verification) -> Verification:
+            if not _lost_its_order(current, now):
+                raise AlreadyVerified if current.verified_at else ProviderUnavailable(retry_after=1)
+            return replace(current.move(Channel.CALL, now), ordering_until=self._order_ends(now))
+
+        return self._order(self._charged(stored, Channel.CALL, token, begin, now))
+
+    def _order(self, record: Verification) -> Verification:
+        """Ask for a number to dial; the window begins when there is one."""
+        try:
+            number = self._opening.order(record)
+        except ProviderFailure:
+            with suppress(NotFound):
+                self._update(record, lambda current: _ordered(current, record, None))
+            raise
+        now = self._clock()
+
+        def show(current: Verification) -> Verification:
+            shown = _ordered(current, record, now)
+            return shown if shown is current else replace(shown, call_number=number)
+
+        shown = self._update(record, show)
+        if shown.call_number != number:
+            raise ProviderUnavailable("The provider's answer came too late.", retry_after=1)
+        return shown
+
+    def _update(self, record: Verification, transition: _Transition) -> Verification:
+        stored = self._store.get(record.id)
+        if stored is None:
+            raise NotFound
+        return self._records.changed(stored, transition, self._clock(), holding=True)
+
+    def _order_ends(self, now: datetime) -> datetime:
+        return now.replace(microsecond=0) + timedelta(seconds=self._order_seconds + 1)
+
+
+def _with(prepared: Prepared, record: Verification, now: datetime) -> Verification:
+    return send_again(record, prepared.digest, prepared.message_id, now)
+
+
+def _turned_down(current: Verification, prepared: Prepared, reason: str) -> Verification:
+    code = current.code
+    if code is None or code.message_id != prepared.message_id or current.status is not Status.PENDING:
+        return current
+    return replace(current, code=code.turned_down(reason))
+
+
+def _lost_its_order(record: Verification, now: datetime) -> bool:
+    waiting = (
+        record.status is Status.PENDING and record.channel is Channel.CALL and record.call_number is None
+    )
+    return waiting and (record.ordering_until is None or now >= record.ordering_until)
+
+
+def _ordered(current: Verification, begun: Verification, now: datetime | None) -> Verification:
+    """The record when the order that ``begun`` stands for is over, and nobody has come in between."""
+    mine = current.channel is Channel.CALL and current.since == begun.since and current.call_number is None
+    if not mine or current.status is not Status.PENDING:
+        return current
+    opened = current.move(Channel.CALL, now) if now else current
+    return replace(opened, ordering_until=None)

@@ -1,0 +1,82 @@
+"""What the provider reports of text messages: one that the person sent, and where one of ours stands."""
+
+from service.application.chronicle import Chronicle
+from service.application.observer import Observer
+from service.application.ports import Clock, VerificationStore
+from service.application.records import CHANGE_ATTEMPTS, announce
+from service.domain.call import Kind, Outcome
+from service.domain.channel import InboundText
+from service.domain.code import DeliveryReport
+from service.domain.errors import StoreUnavailable
+from service.domain.matching import judge_text
+from service.domain.steps import with_report
+from service.domain.verification import Verification
+
+
+class Messages:
+    """The use cases of the callback for everything that is no call."""
+
+    def __init__(
+        self, store: VerificationStore, observer: Observer, clock: Clock, chronicle: Chronicle
+    ) -> None:
+        self._store = store
+        self._observer = observer
+        self._clock = clock
+        self._chronicle = chronicle
+
+    def record_text(self, message: InboundText) -> Outcome:
+        """Use an authentic text; the same again changes nothing.
+
+        Raises:
+            StoreUnavailable: it may not have been kept; the provider must send it again.
+        """
+        outcome = self._text(message)
+        self._observer.callback(Kind.SMS, outcome)
+        return outcome
+
+    def reconcile_text(self, message: InboundText) -> Outcome:
+        """Use a text that the provider's inbox names, unless its callback was here first.
+
+        Raises:
+            StoreUnavailable: it may not have been kept.
+        """
+        outcome = self._text(message)
+        if outcome is not Outcome.OTHER:
+            self._observer.reconciled(outcome)
+        return outcome
+
+    def record_report(self, report: DeliveryReport) -> None:
+        """Write down where a message of ours stands.
+
+        Raises:
+            StoreUnavailable: it may not have been kept; the provider must send it again.
+        """
+        now = self._clock()
+        for _ in range(CHANGE_ATTEMPTS):
+            stored = self._store.latest_of(report.cli)
+            before = stored.verification if stored else None
+            after = with_report(before, report) if before else None
+            if stored is None or after is None or after == before:
+                break
+            if self._store.replace(stored, after, now):
+                self._observer.code_reported(after)
+                break
+        else:
+            raise StoreUnavailable(retry_after=1)
+        self._observer.callback(Kind.STATUS, Outcome.OTHER)
+
+    def _text(self, message: InboundText) -> Outcome:
+        now = self._clock()
+        for _ in range(CHANGE_ATTEMPTS):
+            stored = self._store.latest_of(message.cli)
+            if stored is None:
+                return Outcome.OTHER
+            before: Verification = stored.verification
+            outcome, after = judge_text(before, message, now)
+            if after == before:
+                return outcome
+            consequences = self._chronicle.changed(before, after, now)
+            if self._store.replace(stored, after, now, holding=True, consequences=consequences):
+                announce(self._observer, before, after)
+                return outcome
+        raise StoreUnavailable(retry_after=1)

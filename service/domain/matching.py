@@ -1,0 +1,80 @@
+"""A call or a text that came from outside, and what it does to the verification of its sender's number."""
+
+import hmac
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from service.domain.call import InboundCall, Outcome
+from service.domain.channel import Channel, InboundText
+from service.domain.status import Reason, Status
+from service.domain.verification import Verification
+
+_NO_CHANCE = (Status.ORDERING, Status.CANCELED, Status.FAILED)
+
+
+def judge_call(  # noqa: PLR0911  one return per outcome, in the order of the rules
+    record: Verification, call: InboundCall, now: datetime, skew: timedelta
+) -> tuple[Outcome, Verification]:
+    """What a call to this number's verification does, and the record after it.
+
+    A call counts only inside ``channel_since - skew ≤ at ≤ min(expires_at, now + skew)``, and only if it is recorded
+    before ``expires_at`` (contract, section 5.2).
+    """
+    current = record.at(now)
+    if call.at > now + skew:
+        return Outcome.EARLY, record
+    if call.cli != record.phone_number.value or current.status in _NO_CHANCE:
+        return Outcome.UNMATCHED, record
+    if record.channel is not Channel.CALL or record.call_number is None:
+        # A second call after the first of two steps is no news.
+        again = record.called_at is not None and call.at >= record.created_at - skew
+        return (Outcome.REPEATED if again else Outcome.UNMATCHED), record
+    if record.rules.match_dialled and call.dialled not in (None, record.call_number.value):
+        return Outcome.UNMATCHED, record
+    if call.at < record.channel_since - skew:
+        return Outcome.EARLY, record
+    if current.status is Status.EXPIRED:
+        return Outcome.LATE, replace(current, reason=Reason.LATE_CALL)
+    if call.at > record.expires_at:
+        # Inside the skew before the deadline: the caller's clock, not ours, is past it.
+        return Outcome.LATE, record
+    if current.verified_at is not None:
+        return Outcome.REPEATED, record
+    if current.status is Status.CONTESTED:
+        return Outcome.CONTESTED, record
+    return Outcome.CONFIRMED, record.prove(Reason.CALL_MATCHED, now, call.dialled)
+
+
+def judge_text(  # noqa: PLR0911  one return per outcome, in the order of the rules
+    record: Verification, message: InboundText, now: datetime
+) -> tuple[Outcome, Verification]:
+    """What a text message does to the verification of its sender's number, and the record after it.
+
+    Sender, recipient and text must all be those that were shown; case, spaces and punctuation of the text do not
+    count. A text shown once is never shown again, so an old message matches nothing later.
+    """
+    current = record.at(now)
+    asked = record.text_in
+    if asked is None:
+        return Outcome.OTHER, record
+    if current.status in _NO_CHANCE or (message.cli, message.to) != (
+        record.phone_number.value,
+        asked.number.value,
+    ):
+        return Outcome.UNMATCHED, record
+    if not hmac.compare_digest(_plain(message.text), _plain(asked.text)):
+        return Outcome.UNMATCHED, record
+    if current.verified_at is not None or record.called_at is not None:
+        return Outcome.REPEATED, record
+    if record.channel is not Channel.TEXT_IN:
+        return Outcome.UNMATCHED, record
+    if current.status is Status.EXPIRED:
+        return Outcome.LATE, replace(current, reason=Reason.LATE_TEXT)
+    if current.status is Status.CONTESTED:
+        return Outcome.CONTESTED, record
+    return Outcome.CONFIRMED, record.prove(Reason.TEXT_MATCHED, now)
+
+
+def _plain(text: str) -> bytes:
+    return re.sub(r"[\W_]", "", text).casefold().encode()
