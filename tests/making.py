@@ -118,13 +118,14 @@ def use_cases(
     observer: RecordingObserver,
     clock: Clock,
     policy: Policy = POLICY,
+    sender: FakeSender | None = None,
 ) -> tuple[Verifications, Calls]:
     chronicle = chronicle_of(policy)
     verifications = Verifications(
         store=world.store,
         admission=admission(world, observer, policy),
         chronicle=chronicle,
-        opening=opening_of(provider, FakeSender(), policy),
+        opening=opening_of(provider, sender or FakeSender(), policy),
         observer=observer,
         clock=clock,
         policy=policy,

@@ -150,9 +150,9 @@ def test_a_document_of_another_schema_is_refused_in_words(real_world: World) -> 
     assert stored is not None
     with real_world.client() as client:
         (name,) = [name for name in all_keys(client) if ":v:" in name]
-        client.set(name, stored.version.replace(b'"schema":2', b'"schema":3'), px=60000)
+        client.set(name, stored.version.replace(b'"schema":2', b'"schema":4'), px=60000)
 
-    with pytest.raises(UnknownSchema, match="3"):
+    with pytest.raises(UnknownSchema, match="schema 4"):
         store.get(stored.verification.id)
 
 

@@ -8,6 +8,7 @@ import pytest
 from service.adapters.redis.leadership import RedisLeadership, RedisProgress
 from service.application.inbox import PAGE, InboxRecord, Progress, Reconciliation
 from service.application.leadership import Term
+from service.application.messages import Messages
 from service.application.ports import Claim
 from service.application.sweep import Sweep
 from service.application.verifications import Start
@@ -81,6 +82,7 @@ class Net:
             progress=self.progress,
             store=world.store,
             calls=self.calls,
+            messages=Messages(world.store, observer, clock, chronicle_of()),
             clock=clock,
             every=seconds(25),
             may_be_dialled=lambda number: may_be_dialled(number, {"RU"}),

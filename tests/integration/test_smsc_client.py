@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import trustme
 
-from service.adapters.smsc.client import BREAKER_FAILURES, SmscProvider
+from service.adapters.smsc.client import SmscProvider
+from service.adapters.smsc.errands import BREAKER_FAILURES
 from service.adapters.smsc.transport import Account
 from service.application.context import request_id
 from service.domain.errors import NumberRefused, ProviderError, ProviderFailure, ProviderUnavailable

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from service.adapters.smsc.callback import SmscCallbackDecoder
-from service.domain.call import InboundCall, Kind, OtherMessage
+from service.domain.call import InboundCall
+from service.domain.channel import InboundText
+from service.domain.code import CodeDelivery, DeliveryReport
 from simulator.dialler import Handler
 from simulator.exchange import POOL
 from simulator.server import Options, Simulator
@@ -181,8 +183,10 @@ def test_both_readings_of_the_page_agree(
             if kind == "call":
                 assert isinstance(message, InboundCall)
                 assert (message.cli, message.at.timestamp()) == ("+79991234567", 1700000000)
+            elif kind == "sms":
+                assert message == InboundText("+79991234567", "+79037676765", "Привет & <мир>")
             else:
-                assert message == OtherMessage(Kind(kind))
+                assert message == DeliveryReport(1001, "+79991234567", CodeDelivery.QUEUED)
 
 
 def test_callbacks_can_be_doubled_delayed_reordered_and_lost(simulator: Simulator, received: list) -> None:

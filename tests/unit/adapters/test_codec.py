@@ -7,7 +7,10 @@ import pytest
 
 from service.adapters.redis.codec import UnknownSchema, decode, encode
 from service.domain.assurance import Assurance
+from service.domain.channel import Channel, TextIn
+from service.domain.code import Code, CodeDelivery
 from service.domain.matching import judge_call
+from service.domain.numbers import E164
 from service.domain.policy import OnConcurrent, Purpose
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
@@ -22,7 +25,28 @@ RULES = Purpose(
     match_dialled=True,
 )
 VERIFIED = judge_call(pending(), call_at(NOW), NOW + seconds(1.5), seconds(5))[1]
-RECORDS = {
+CHANNELS = Purpose(
+    "login",
+    channels=(Channel.CALL, Channel.TEXT_IN, Channel.CODE),
+    max_attempts=3,
+    max_sends=2,
+    resend_seconds=9,
+)
+STEPS = Purpose("login", second_step=Channel.CODE)
+SENT = Code(("a" * 32, "b" * 32), NOW, 2147483647, 2, CodeDelivery.FAILED, "expired", refused=True)
+MORE = {
+    "text in": replace(
+        pending(rules=CHANNELS),
+        channel=Channel.TEXT_IN,
+        text_in=TextIn(E164("+79585550000"), "K7Q4MX2P"),
+        call_number=None,
+    ),
+    "code": replace(pending(rules=CHANNELS), channel=Channel.CODE, since=NOW + seconds(7), code=SENT),
+    "back to a call": replace(pending(), since=NOW + seconds(7), ordering_until=NOW + seconds(30)),
+    "two steps, the first to come": pending(rules=STEPS),
+    "two steps, the second to come": judge_call(pending(rules=STEPS), call_at(NOW), NOW, seconds(5))[1],
+}
+RECORDS = MORE | {
     "pending": pending(),
     "its own rules": pending(rules=RULES),
     "everything given": replace(
@@ -74,5 +98,12 @@ def test_an_older_document_is_read_and_written_anew() -> None:
 
 
 def test_a_newer_document_is_nobodys_to_guess() -> None:
-    with pytest.raises(UnknownSchema, match="schema 3, this version reads 2"):
-        decode(OLD.replace(b'"schema":1', b'"schema":3'))
+    with pytest.raises(UnknownSchema, match="schema 4, this version reads 3"):
+        decode(OLD.replace(b'"schema":1', b'"schema":4'))
+
+
+def test_only_a_plain_call_is_written_for_older_versions() -> None:
+    """They would let a call verify whatever they read."""
+    for name, record in RECORDS.items():
+        plain = name not in MORE
+        assert json.loads(encode(record))["schema"] == (2 if plain else 3), name

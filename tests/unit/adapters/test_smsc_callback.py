@@ -14,6 +14,8 @@ import pytest
 
 from service.adapters.smsc.callback import SmscCallbackDecoder
 from service.domain.call import InboundCall, Kind, OtherMessage
+from service.domain.channel import InboundText
+from service.domain.code import CodeDelivery, DeliveryReport
 from service.domain.errors import CallbackMalformed, CallbackRejected
 
 SECRET = "s3cr3t-key_1"
@@ -58,7 +60,9 @@ def signed(kind: str, charset: str, hash_name: str, secret: str = SECRET) -> dic
 def expected(kind: str) -> object:
     if kind == "call":
         return InboundCall("+79991234567", datetime.fromtimestamp(1700000000, UTC))
-    return OtherMessage(Kind(kind))
+    if kind == "sms":
+        return InboundText("+79991234567", "+79037676765", "Привет")
+    return DeliveryReport(1001, "+79991234567", CodeDelivery.DELIVERED)
 
 
 @pytest.mark.parametrize(("form", "charset", "hash_name", "kind"), ALL)
@@ -153,7 +157,9 @@ def test_an_sms_whose_digest_equals_a_calls_does_not_verify() -> None:
         with pytest.raises(CallbackMalformed):
             decoder().decode(*written(form, "utf-8", forged))
         as_sms = sms | {"waitcall": "1", "ts": "1700000000", "sha1": digest_of_sms}
-        assert decoder().decode(*written(form, "utf-8", as_sms)) == OtherMessage(Kind.SMS)
+        assert decoder().decode(*written(form, "utf-8", as_sms)) == InboundText(
+            "+79991234567", "+79037676765", "1700000000"
+        )
 
 
 def test_a_status_whose_digest_equals_a_calls_does_not_verify() -> None:
@@ -254,12 +260,12 @@ def test_json_escapes_and_xml_references_are_what_they_stand_for() -> None:
     for charset in CODECS:
         fields = signed("sms", charset, "sha1")
         escaped = json.dumps(fields).encode()
-        assert decoder().decode(b"", escaped) == OtherMessage(Kind.SMS)
+        assert decoder().decode(b"", escaped) == expected("sms")
         references = "".join(f"&#{ord(letter)};" for letter in SMS["mes"])
         inner = "".join(
             f"<{name}>{references if name == 'mes' else value}</{name}>" for name, value in fields.items()
         )
-        assert decoder().decode(b"", f"<a>{inner}</a>".encode()) == OtherMessage(Kind.SMS)
+        assert decoder().decode(b"", f"<a>{inner}</a>".encode()) == expected("sms")
 
 
 @pytest.mark.parametrize("body_codec", ["utf-8", "cp1251"])
@@ -271,9 +277,52 @@ def test_a_document_that_names_no_charset_is_read_all_the_same(body_codec: str, 
     as_xml = "".join(f"<{name}>{value}</{name}>" for name, value in fields.items())
 
     for text in (json.dumps(fields, ensure_ascii=False), f"<a>{as_xml}</a>"):
-        assert decoder().decode(b"", text.encode(body_codec)) == OtherMessage(Kind.SMS)
+        read = decoder().decode(b"", text.encode(body_codec))
+        assert read == InboundText("+79991234567", "+79037676765", "И снова привет")
 
 
 def test_without_a_secret_nothing_is_made() -> None:
     with pytest.raises(ValueError, match="secret"):
         SmscCallbackDecoder("sha1", [])
+
+
+@pytest.mark.parametrize(
+    ("status", "err", "said"),
+    [
+        ("1", "0", (CodeDelivery.DELIVERED, None)),
+        ("2", None, (CodeDelivery.DELIVERED, None)),
+        ("0", None, (CodeDelivery.QUEUED, None)),
+        ("-1", "0", (CodeDelivery.QUEUED, None)),
+        ("20", "6", (CodeDelivery.FAILED, "not_in_network")),
+        ("20", "999", (CodeDelivery.FAILED, "undeliverable")),
+        ("3", None, (CodeDelivery.FAILED, "expired")),
+        ("22", "0", (CodeDelivery.FAILED, "wrong_number")),
+    ],
+)
+def test_a_report_says_where_a_message_stands(
+    status: str, err: str | None, said: tuple[CodeDelivery, str | None]
+) -> None:
+    fields = {"id": "1001", "phone": "79991234567", "status": status} | ({"err": err} if err else {})
+    fields["sha1"] = digest("sha1", "status", fields, "utf-8")
+
+    assert decoder().decode(*written("form", "utf-8", fields)) == DeliveryReport(1001, "+79991234567", *said)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"id": "1001", "phone": "79991234567", "status": "77"},
+        {"id": "x", "phone": "79991234567", "status": "1"},
+        {"id": "1001", "phone": "somebody", "status": "1"},
+    ],
+)
+def test_a_report_of_nothing_that_we_know_is_authentic_all_the_same(fields: dict[str, str]) -> None:
+    right = fields | {"sha1": digest("sha1", "status", fields, "utf-8")}
+
+    assert decoder().decode(*written("form", "utf-8", right)) == OtherMessage(Kind.STATUS)
+
+
+def test_a_text_from_a_name_or_to_a_short_code_verifies_nobody() -> None:
+    for fields in (SMS | {"phone": "BANK"}, SMS | {"to": "+7903"}):
+        right = fields | {"charset": "utf-8", "sha1": digest("sha1", "sms", fields, "utf-8")}
+        assert decoder().decode(*written("form", "utf-8", right)) == OtherMessage(Kind.SMS)

@@ -68,18 +68,18 @@ def test_a_call_of_another_number_matches_nothing() -> None:
 
 def test_a_call_while_the_order_is_under_way_matches_nothing() -> None:
     """Nobody has been shown the number yet."""
-    assert opened("ver_1").judge(call_at(NOW), NOW, SKEW)[0] is Outcome.UNMATCHED
+    assert judge_call(opened("ver_1"), call_at(NOW), NOW, SKEW)[0] is Outcome.UNMATCHED
 
 
 @pytest.mark.parametrize("ended", [Status.CANCELED, Status.FAILED])
 def test_a_call_to_an_ended_record_matches_nothing(ended: Status) -> None:
-    assert replace(pending(), status=ended).judge(call_at(NOW), NOW, SKEW)[0] is Outcome.UNMATCHED
+    assert judge_call(replace(pending(), status=ended), call_at(NOW), NOW, SKEW)[0] is Outcome.UNMATCHED
 
 
 def test_second_call_in_window_is_repeated_not_confirmed() -> None:
     later = InboundCall(verified().phone_number.value, NOW + seconds(7))
 
-    assert verified().judge(later, NOW + seconds(7), SKEW) == (Outcome.REPEATED, verified())
+    assert judge_call(verified(), later, NOW + seconds(7), SKEW) == (Outcome.REPEATED, verified())
 
 
 def test_a_contested_record_is_not_verified_by_a_call() -> None:
