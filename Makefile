@@ -26,7 +26,7 @@ demo: install ## one verification from create to consume, against a fresh stack
 
 .PHONY: simulator
 simulator: install ## the provider simulator alone
-	@$(BIN)/python -m simulator --calm
+	@$(BIN)/python -m simulator --calm --deliver-after 1
 
 .PHONY: test
 test: install ## every test

@@ -99,7 +99,7 @@ class Stack:
 
     def _simulator_command(self) -> list[str]:
         return [
-            *(sys.executable, "-m", "simulator", "--calm"),
+            *(sys.executable, "-m", "simulator", "--calm", "--deliver-after", "1"),
             *("--handler", f"{self.callback}/callbacks/smsc"),
             *("--front-port", str(self.ports.provider)),
             *("--control-port", str(self.ports.control)),

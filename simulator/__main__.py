@@ -27,6 +27,9 @@ def main() -> None:
     parser.add_argument("--control-port", type=int, default=0)
     parser.add_argument("--seed", type=int, help="repeat the dice")
     parser.add_argument("--calm", action="store_true", help="no duplicates or delays unless asked for")
+    parser.add_argument(
+        "--deliver-after", type=float, help="seconds after which each message is reported delivered"
+    )
     parser.add_argument("--expose", action="store_true", help="allow a host outside loopback")
     given = parser.parse_args()
     options = Options(
@@ -38,6 +41,7 @@ def main() -> None:
         seed=given.seed,
         calm=given.calm,
         expose=given.expose,
+        deliver_after=given.deliver_after,
     )
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

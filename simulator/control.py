@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, jsonify
 
+from simulator.cabinet import Cabinet
 from simulator.dialler import CODECS, SIGNED, Delivery, Dialler, Handler
 from simulator.exchange import Exchange
 from simulator.faults import FaultPlan
-
-
-class BadOrder(ValueError):
-    """The control request makes no sense; says why."""
+from simulator.messages import PostOffice, Sent
+from simulator.orders import BadOrder, digits_of, order_given
+from simulator.texts import add_texts
 
 
 def create_control(  # noqa: PLR0913  the simulator's parts
@@ -25,6 +25,9 @@ def create_control(  # noqa: PLR0913  the simulator's parts
     released: threading.Event,
     clock: Callable[[], float],
     advance: Callable[[float], None],
+    office: PostOffice,
+    cabinet: Cabinet,
+    deliver: Callable[[Sent, int, int], list[dict[str, Any]]],
 ) -> Flask:
     """The Flask app of the control door."""
     app = Flask("simulator.control", static_folder=None)
@@ -41,8 +44,8 @@ def create_control(  # noqa: PLR0913  the simulator's parts
     @app.post("/dial")
     def dial() -> Response:
         """{cli, did}: the callback will carry only the cli, as the real one does."""
-        order = _object()
-        cli, did = _digits(order, "cli"), _digits(order, "did")
+        order = order_given()
+        cli, did = digits_of(order, "cli"), digits_of(order, "did")
         now = clock()
         with lock:
             reported = exchange.call(cli, did, now)
@@ -55,10 +58,12 @@ def create_control(  # noqa: PLR0913  the simulator's parts
         sent = dialler.send(_handler(order), dialler.temper(_delivery(order)), "call", fields)
         return jsonify(reported=True, sent=sent)
 
+    add_texts(app, exchange, office, cabinet, dialler, lock, clock, deliver)
+
     @app.post("/message")
     def message() -> Response:
         """{kind, fields}: any signed message, whether or not anything was ordered."""
-        order = _object()
+        order = order_given()
         kind, fields = order.get("kind"), order.get("fields")
         if kind not in SIGNED or not isinstance(fields, dict) or set(SIGNED[kind]) - set(fields):
             raise BadOrder("kind must be call, sms or status, with the fields that its hash covers")
@@ -68,7 +73,7 @@ def create_control(  # noqa: PLR0913  the simulator's parts
     @app.post("/faults")
     def plan() -> Response:
         """{steps: [{kind, value}], always: {kind, value}}"""
-        order = _object()
+        order = order_given()
         with lock:
             try:
                 faults.load(order.get("steps", []), order.get("always"))
@@ -87,7 +92,7 @@ def create_control(  # noqa: PLR0913  the simulator's parts
     @app.post("/clock")
     def move_clock() -> Response:
         """{advance}: seconds."""
-        seconds = _object().get("advance")
+        seconds = order_given().get("advance")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise BadOrder("advance must be seconds")
         advance(seconds)
@@ -97,13 +102,15 @@ def create_control(  # noqa: PLR0913  the simulator's parts
     def seed() -> Response:
         """{seed}: repeat the dice."""
         with lock:
-            exchange.rng.seed(_object().get("seed"))
+            exchange.rng.seed(order_given().get("seed"))
         return jsonify(seeded=True)
 
     @app.post("/reset")
     def reset() -> Response:
         with lock:
             exchange.reset()
+            office.reset()
+            cabinet.reset()
             faults.load([], None)
         released.set()
         released.clear()
@@ -119,20 +126,6 @@ def create_control(  # noqa: PLR0913  the simulator's parts
         return handler
 
     return app
-
-
-def _object() -> dict[str, Any]:
-    order = request.get_json(silent=True)
-    if not isinstance(order, dict):
-        raise BadOrder("send a JSON object")
-    return order
-
-
-def _digits(order: dict[str, Any], name: str) -> str:
-    digits = str(order.get(name, "")).lstrip("+")
-    if not digits.isascii() or not digits.isdecimal():
-        raise BadOrder(f"{name} must be a number in international form")
-    return digits
 
 
 def _delivery(order: dict[str, Any]) -> Delivery:

@@ -11,8 +11,17 @@ from typing import Any
 WINDOW_SECONDS = 900
 # Written as fiction: the 555 block of a Moscow mobile code.
 POOL = tuple(f"7958555{suffix:04d}" for suffix in (1234, 5678, 1001, 2002, 3003, 4004))
-CEILINGS = {"wait_call": 50, "get_answers": 3, "balance": 10}
+CEILINGS = {
+    "wait_call": 50,
+    "get_answers": 3,
+    "balance": 10,
+    "send": 1,
+    "status": 5,
+    "receive_phones": 2,
+    "downloads": 3,
+}
 """Requests in one minute: identical ones, but for the balance, where any count."""
+BALANCE = "250.80"
 ERROR_TEXTS = {
     1: "parameters error",
     2: "authorise error",
@@ -53,7 +62,7 @@ class Exchange:
     inbox: list[dict[str, Any]] = field(default_factory=list)
     ledger: list[dict[str, Any]] = field(default_factory=list)
     utc_offset: int = 10800
-    balance: str = "250.80"
+    balance: str = BALANCE
     _asked: dict[str, deque[float]] = field(default_factory=dict)
 
     def admit(self, fields: dict[str, str], endpoint: str, now: float) -> None:
@@ -67,7 +76,9 @@ class Exchange:
         if not by_key and not by_login:
             raise ProviderError(2)
         secrets = ("apikey", "login", "psw")
-        parameters = {} if endpoint == "balance" else {k: v for k, v in fields.items() if k not in secrets}
+        # A message is identical by its text and its phone, whatever id it was given.
+        ignored = (*secrets, "id", "imgcode", "userip") if endpoint == "send" else secrets
+        parameters = {} if endpoint == "balance" else {k: v for k, v in fields.items() if k not in ignored}
         identical = self._asked.setdefault(f"{endpoint} {sorted(parameters.items())}", deque())
         while identical and identical[0] <= now - 60:
             identical.popleft()
@@ -92,8 +103,16 @@ class Exchange:
         ordered = self.orders.get(cli)
         if ordered is None or did not in POOL or now - ordered[1] > WINDOW_SECONDS:
             return False
-        self.inbox.append({"id": len(self.inbox) + 1, "phone": cli, "to_phone": did, "at": now})
+        self._received(cli, did, "[waitcall]", now)
         return True
+
+    def text(self, cli: str, to: str, text: str, now: float) -> None:
+        """Somebody sends a text to one of our numbers."""
+        self._received(cli, to, text, now)
+
+    def _received(self, cli: str, to: str, text: str, now: float) -> None:
+        record = {"id": len(self.inbox) + 1, "phone": cli, "to_phone": to, "at": now, "message": text}
+        self.inbox.append(record)
 
     def answers(self, after_id: int, count: int) -> list[dict[str, Any]]:
         """Inbox records after an id."""
@@ -103,3 +122,4 @@ class Exchange:
         """Forget everything."""
         for state in (self.orders, self.inbox, self.ledger, self._asked):
             state.clear()
+        self.balance = BALANCE

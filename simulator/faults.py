@@ -15,6 +15,7 @@ KINDS = (
     "error",  # error code `value`
     "premium",  # a number that charges
     "answer",  # the body `value`, as it stands
+    "lost",  # of send.php: take the message, close without an answer
     "slow",  # wait `value` seconds, then answer as ever
 )
 

@@ -1,4 +1,4 @@
-"""The provider's door: wait_call.php, get.php, balance.php in its own dialect."""
+"""The provider's door: wait_call.php, get.php, balance.php in its own dialect; services.py has the rest."""
 
 import json
 import threading
@@ -9,22 +9,28 @@ from xml.sax.saxutils import escape
 
 from flask import Flask, Response, request
 
+from simulator.cabinet import Cabinet
 from simulator.exchange import POOL, Exchange, ProviderError
 from simulator.faults import Fault, FaultPlan
+from simulator.messages import PostOffice, Sent
+from simulator.services import add_cabinet, add_messages
 
 CHARSETS = {"windows-1251": "cp1251", "utf-8": "utf-8", "koi8-r": "koi8-r"}
 LONGEST_HANG_SECONDS = 60
 PREMIUM = "78095551234"
 
 
-def create_front(
+def create_front(  # noqa: PLR0913  the simulator's parts
     exchange: Exchange,
     faults: FaultPlan,
     lock: threading.RLock,
     released: threading.Event,
     clock: Callable[[], float],
+    office: PostOffice,
+    cabinet: Cabinet,
+    taken: Callable[[Sent], None],
 ) -> Flask:
-    """The Flask app of the provider's door."""
+    """The Flask app of the provider's door; ``taken`` is told of each message that is sent."""
     app = Flask("simulator.front", static_folder=None)
 
     @app.route("/sys/wait_call.php", methods=["GET", "POST"])
@@ -82,6 +88,11 @@ def create_front(
                 return _written(fields, {"error": "parameters error", "error_code": 1})
         return _written(fields, result)
 
+    def faulty(fault: Fault, fields: dict[str, str]) -> Response:
+        return _faulty(fault, fields, released)
+
+    add_messages(app, exchange, office, faults, lock, clock, answer, faulty, taken)
+    add_cabinet(app, exchange, cabinet, clock, answer)
     return app
 
 
@@ -104,6 +115,8 @@ def _written(fields: dict[str, str], result: Any) -> Response:
         text = "\n".join(
             ", ".join(f"{name} = {value}" for name, value in record.items()) for record in result
         )
+    elif "phone" not in result and "balance" not in result:
+        text = _plain(result, fmt)
     elif "balance" in result:
         text = {"2": f"<balance>{result['balance']}</balance>"}.get(fmt, result["balance"])
     else:
@@ -115,13 +128,23 @@ def _written(fields: dict[str, str], result: Any) -> Response:
     return Response(text.encode(codec), content_type="text/plain")
 
 
+def _plain(result: dict[str, Any], fmt: str) -> str:
+    if fmt == "2":
+        return f"<result>{''.join(f'<{name}>{escape(str(value))}</{name}>' for name, value in result.items())}</result>"
+    if fmt == "1":
+        return ",".join(str(value) for value in result.values())
+    if "cnt" in result and "id" in result:
+        return f"OK - {result['cnt']} SMS, ID - {result['id']}"
+    return ", ".join(f"{name.capitalize()} = {value}" for name, value in result.items())
+
+
 def _inbox_record(record: dict[str, Any], utc_offset: int) -> dict[str, Any]:
     stamp = time.strftime("%d.%m.%Y %H:%M:%S", time.gmtime(record["at"] + utc_offset))
     return {
         "id": record["id"],
         "received": stamp,
         "phone": record["phone"],
-        "message": "[waitcall]",
+        "message": record["message"],
         "to_phone": record["to_phone"],
         "sent": stamp,
     }
@@ -134,7 +157,7 @@ def _faulty(fault: Fault, fields: dict[str, str], released: threading.Event) -> 
             return Response(status=504)
         case "drip":
             return Response(_drip(released), content_type="application/json")
-        case "reset":
+        case "reset" | "lost":
             # The server's thread ends without a byte; the peer sees the connection closed.
             raise ConnectionResetError
         case "status":

@@ -11,11 +11,13 @@ from typing import Any, Self
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from simulator.cabinet import Cabinet
 from simulator.control import create_control
-from simulator.dialler import Dialler, Handler
+from simulator.dialler import Delivery, Dialler, Handler
 from simulator.exchange import Account, Exchange
 from simulator.faults import FaultPlan
 from simulator.front import create_front
+from simulator.messages import PostOffice, Sent, status_fields
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -32,6 +34,8 @@ class Options:
     seed: int | None = None
     calm: bool = False
     expose: bool = False
+    deliver_after: float | None = None
+    """Seconds after which each message is reported delivered; None leaves that to ``POST /deliver``."""
 
 
 class _Handler(WSGIRequestHandler):
@@ -57,9 +61,21 @@ class Simulator:
         self._released = threading.Event()
         rng = random.Random(options.seed)
         self.exchange = Exchange(options.account, rng)
+        self.office = PostOffice(rng)
+        self.cabinet = Cabinet()
+        self._deliver_after = options.deliver_after
         self.faults = FaultPlan()
         self.dialler = Dialler(options.handler, self._record, rng, calm=options.calm)
-        front = create_front(self.exchange, self.faults, self._lock, self._released, self.clock)
+        front = create_front(
+            self.exchange,
+            self.faults,
+            self._lock,
+            self._released,
+            self.clock,
+            self.office,
+            self.cabinet,
+            self._taken,
+        )
         # Flask would answer a planned reset with its own 500.
         front.config["PROPAGATE_EXCEPTIONS"] = True
         control = create_control(
@@ -70,6 +86,9 @@ class Simulator:
             self._released,
             self.clock,
             self.advance,
+            self.office,
+            self.cabinet,
+            self.deliver,
         )
         self._servers = [
             _serve(options.host, options.front_port, front),
@@ -86,6 +105,19 @@ class Simulator:
     def advance(self, seconds: float) -> None:
         """Move the simulator's clock."""
         self._offset += seconds
+
+    def deliver(self, sent: Sent, status: int = 1, err: int = 0) -> list[dict[str, Any]]:
+        """A message reached a status: the handler is told."""
+        with self._lock:
+            sent.status, sent.err, sent.status_at = status, err, self.clock()
+            fields = status_fields(sent)
+        return self.dialler.send(self.dialler.handler, Delivery(), "status", fields)
+
+    def _taken(self, sent: Sent) -> None:
+        if self._deliver_after is not None:
+            timer = threading.Timer(self._deliver_after, self.deliver, (sent,))
+            timer.daemon = True
+            timer.start()
 
     def release(self) -> None:
         """Let go whatever hangs."""

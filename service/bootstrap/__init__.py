@@ -69,31 +69,6 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
     trace = spans(settings.tracing, __version__)
-    opening = Opening(
-        trace.traced(_provider(settings, metrics)), _sender(settings, metrics), core.seals, settings.policy
-    )
-    use_cases = Verifications(
-        store=core.store,
-        admission=core.admission,
-        chronicle=core.chronicle,
-        opening=opening,
-        observer=core.observer,
-        clock=clock,
-        policy=settings.policy,
-        default_window_seconds=settings.window_seconds,
-        order_seconds=ceil(settings.smsc_timeout_seconds),
-    )
-    on_the_way = Channels(
-        store=core.store,
-        admission=core.admission,
-        chronicle=core.chronicle,
-        opening=opening,
-        seals=core.seals,
-        observer=core.observer,
-        clock=clock,
-        policy=settings.policy,
-        order_seconds=ceil(settings.smsc_timeout_seconds),
-    )
     calls = Calls(core.store, core.observer, clock, core.chronicle)
     messages = Messages(core.store, core.observer, clock, core.chronicle)
     decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
@@ -104,9 +79,12 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     answers = RedisIdempotencyStore(core.connection, core.keys)
     surface = partial(create_surface, keys=keys, observer=core.observer, metrics=metrics)
     outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
+    opening = Opening(
+        trace.traced(_provider(settings, metrics)), _sender(settings, metrics), core.seals, settings.policy
+    )
     api = [
-        verifications.blueprint(use_cases, answers, clock),
-        channels.blueprint(on_the_way, answers, clock),
+        verifications.blueprint(_verifications(settings, core, opening), answers, clock),
+        channels.blueprint(_channels(settings, core, opening), answers, clock),
         operator.blueprint(core.operator()),
         openapi.blueprint(__version__),
     ]
@@ -193,6 +171,34 @@ def configure_logging(settings: Settings) -> None:
     logging.config.dictConfig(logging_config(settings.log_level))
     for weakness in weaknesses(settings):
         _log.warning(weakness)
+
+
+def _verifications(settings: Settings, core: Core, opening: Opening) -> Verifications:
+    return Verifications(
+        store=core.store,
+        admission=core.admission,
+        chronicle=core.chronicle,
+        opening=opening,
+        observer=core.observer,
+        clock=core.clock,
+        policy=core.policy,
+        default_window_seconds=settings.window_seconds,
+        order_seconds=ceil(settings.smsc_timeout_seconds),
+    )
+
+
+def _channels(settings: Settings, core: Core, opening: Opening) -> Channels:
+    return Channels(
+        store=core.store,
+        admission=core.admission,
+        chronicle=core.chronicle,
+        opening=opening,
+        seals=core.seals,
+        observer=core.observer,
+        clock=core.clock,
+        policy=core.policy,
+        order_seconds=ceil(settings.smsc_timeout_seconds),
+    )
 
 
 def _provider(settings: Settings, metrics: Metrics) -> SmscProvider:

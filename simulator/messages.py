@@ -1,0 +1,105 @@
+"""Text messages: sent by the account, received by its numbers. No HTTP, no clock of its own.
+
+Facts: smsc-api.md sections 2, 5, 9.
+"""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+LONGEST_TEXT = 1000
+PRICE = "3.50"
+FINAL = frozenset({-3, -2, 1, 2, 3, 4, 20, 22, 23, 25})
+FORBIDDEN = "casino"
+"""A word that no text may hold (code 6)."""
+PICTURE_LETTERS = "23456789abcdefghkmnpqrstuvwxyz"
+
+
+@dataclass
+class Sent:
+    """One text on its way to a phone."""
+
+    id: int
+    phone: str
+    text: str
+    at: float
+    status: int = 0
+    err: int = 0
+    status_at: float = 0.0
+
+
+@dataclass
+class PostOffice:
+    """Every text of one account. Callers hold the lock and bring the time (epoch seconds)."""
+
+    rng: random.Random
+    sent: list[Sent] = field(default_factory=list)
+    pictures: dict[str, str] = field(default_factory=dict)
+    _next_id: int = 1
+
+    def send(self, phones: str, text: str, message_id: str, now: float) -> list[Sent]:
+        """Take a text for each phone; the caller's id, where it gives one.
+
+        Raises:
+            ValueError: of one of ``1``, ``6``, ``7``: the error code.
+        """
+        numbers = [each.strip() for each in phones.replace(";", ",").split(",") if each.strip()]
+        if not numbers or not text or len(text) > LONGEST_TEXT:
+            raise ValueError(1)
+        if FORBIDDEN in text.casefold():
+            raise ValueError(6)
+        if any(not each.isascii() or not each.isdecimal() or not 10 <= len(each) <= 15 for each in numbers):
+            raise ValueError(7)
+        given = int(message_id) if message_id.isascii() and message_id.isdecimal() else 0
+        if given == 0:
+            given, self._next_id = self._next_id, self._next_id + 1
+        taken = [Sent(given, each, text, now, status_at=now) for each in numbers]
+        self.sent += taken
+        return taken
+
+    def find(self, message_id: int, phone: str) -> Sent | None:
+        """The latest of that id to that phone."""
+        return next(
+            (each for each in reversed(self.sent) if (each.id, each.phone) == (message_id, phone)), None
+        )
+
+    def picture(self, address: str) -> str:
+        """A new code for the visitor at ``address``; the one before is worth nothing."""
+        code = "".join(self.rng.choice(PICTURE_LETTERS) for _ in range(4))
+        self.pictures[address] = code
+        return code
+
+    def solves(self, code: str, address: str) -> bool:
+        """Whether the visitor has read the picture; each serves once."""
+        return self.pictures.pop(address, None) == code.casefold()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.sent.clear()
+        self.pictures.clear()
+
+
+def status_fields(sent: Sent) -> dict[str, str]:
+    """A delivery report as the handler gets it, unsigned."""
+    return {
+        "id": str(sent.id),
+        "phone": sent.phone,
+        "status": str(sent.status),
+        "ts": str(int(sent.status_at)),
+        "err": str(sent.err),
+        "cnt": "1",
+        "cost": PRICE,
+        "type": "0",
+    }
+
+
+def status_answer(sent: Sent | None, stamp: str) -> dict[str, Any]:
+    """What status.php says."""
+    if sent is None:
+        return {"status": -3, "last_date": "", "last_timestamp": 0, "err": 0}
+    return {
+        "status": sent.status,
+        "last_date": stamp,
+        "last_timestamp": int(sent.status_at),
+        "err": sent.err,
+    }

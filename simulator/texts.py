@@ -1,0 +1,73 @@
+"""Our door for texts and the cabinet: what a phone received, what a person sends, reports, tasks, pictures."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+
+from simulator.cabinet import DONE, Cabinet
+from simulator.dialler import Delivery, Dialler
+from simulator.exchange import Exchange
+from simulator.messages import PostOffice, Sent
+from simulator.orders import BadOrder, digits_of, order_given
+
+
+def add_texts(  # noqa: PLR0913  the simulator's parts
+    app: Flask,
+    exchange: Exchange,
+    office: PostOffice,
+    cabinet: Cabinet,
+    dialler: Dialler,
+    lock: threading.RLock,
+    clock: Callable[[], float],
+    deliver: Callable[[Sent, int, int], list[dict[str, Any]]],
+) -> None:
+    """Routes of the control door."""
+
+    @app.get("/messages")
+    def messages() -> Response:
+        """?phone=: what a phone received, or would have."""
+        phone = request.args.get("phone", "").strip().lstrip("+")
+        with lock:
+            return jsonify(messages=[asdict(each) for each in office.sent if phone in ("", each.phone)])
+
+    @app.post("/text")
+    def text() -> Response:
+        """{cli, to, text}: a person sends a text to one of our numbers; ``lose`` drops its callback."""
+        order = order_given()
+        cli, to, words = digits_of(order, "cli"), digits_of(order, "to"), str(order.get("text", ""))
+        with lock:
+            exchange.text(cli, to, words, clock())
+        if order.get("lose"):
+            return jsonify(sent=[])
+        fields = {"phone": cli, "mes": words, "to": to, "ts": str(int(clock()))}
+        return jsonify(sent=dialler.send(dialler.handler, dialler.temper(Delivery()), "sms", fields))
+
+    @app.post("/deliver")
+    def delivered() -> Response:
+        """{id, phone, status, err}: a message reaches a status; the handler is told."""
+        order = order_given()
+        with lock:
+            found = office.find(int(order.get("id", 0)), digits_of(order, "phone"))
+        if found is None:
+            raise BadOrder("no such message")
+        return jsonify(sent=deliver(found, int(order.get("status", 1)), int(order.get("err", 0))))
+
+    @app.get("/picture")
+    def picture() -> Response:
+        """?user_ip=: what the latest picture says that this address was shown."""
+        with lock:
+            return jsonify(code=office.pictures.get(request.args.get("user_ip", "")))
+
+    @app.post("/task")
+    def task() -> Response:
+        """{name, status}: a report over everything that was sent so far."""
+        order = order_given()
+        with lock:
+            stamp = time.strftime("%d.%m.%Y %H:%M:%S", time.gmtime(clock() + exchange.utc_offset))
+            status = int(order.get("status", DONE))
+            made = cabinet.add_task(str(order.get("name", "report")), stamp, status, office.sent)
+        return jsonify(made.listed())
