@@ -26,6 +26,8 @@ SCHEMA = 3
 """Of a record that knows more than one call: an older version, which would let any call verify it, refuses it."""
 _READABLE = (1, CALLS, SCHEMA)
 
+_OF_THE_WAY = ("channels", "second_step", "max_attempts", "max_sends", "resend_seconds")
+
 _to_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -48,6 +50,7 @@ def encode(record: Verification) -> bytes:
         "reason": record.reason,
         "window_seconds": record.window_seconds,
         "rules": _rules(record.rules),
+        "way": _way(record.rules),
         "created_at": _seconds(record.created_at),
         "expires_at": _seconds(record.expires_at),
         "purge_at": _seconds(record.purge_at),
@@ -87,7 +90,7 @@ def decode(document: bytes) -> Verification:
         status=Status(stored["status"]),
         reason=Reason(reason) if reason else None,
         window_seconds=stored["window_seconds"],
-        rules=_purpose(stored["purpose"], told("rules", {})),
+        rules=_purpose(stored["purpose"], told("rules", {}), told("way", {})),
         created_at=datetime.fromtimestamp(stored["created_at"], UTC),
         expires_at=datetime.fromtimestamp(stored["expires_at"], UTC),
         purge_at=datetime.fromtimestamp(stored["purge_at"], UTC),
@@ -148,16 +151,22 @@ def _rules(rules: Purpose) -> dict[str, Any] | None:
     default = asdict(Purpose(rules.name))
     stored = {name: value for name, value in asdict(rules).items() if value != default[name]}
     stored.pop("min_assurance", None)
-    if rules.second_step is None and rules.channels == (Channel.CALL,):
-        for name in ("max_attempts", "max_sends", "resend_seconds"):
-            stored.pop(name, None)
+    for name in _OF_THE_WAY:
+        stored.pop(name, None)
     for name in stored.keys() & {"regions", "number_types"}:
         stored[name] = sorted(stored[name])
     return stored or None
 
 
-def _purpose(name: str, stored: dict[str, Any]) -> Purpose:
-    rules = {"name": name} | stored
+@lru_cache(maxsize=256)
+def _way(rules: Purpose) -> dict[str, Any] | None:
+    """Apart from the other rules, where an older version does not look."""
+    default, given = asdict(Purpose(rules.name)), asdict(rules)
+    return {name: given[name] for name in _OF_THE_WAY if given[name] != default[name]} or None
+
+
+def _purpose(name: str, stored: dict[str, Any], way: dict[str, Any]) -> Purpose:
+    rules = {"name": name} | stored | way
     if "on_concurrent" in rules:
         rules["on_concurrent"] = OnConcurrent(rules["on_concurrent"])
     for each in rules.keys() & {"regions", "number_types"}:

@@ -83,6 +83,14 @@ def test_nothing_is_stored_that_says_nothing() -> None:
     assert len(encode(pending())) < 400
 
 
+def test_an_older_version_can_read_a_call_of_any_purpose() -> None:
+    document = json.loads(encode(pending(rules=CHANNELS)))
+
+    assert document["schema"] == 2
+    assert "rules" not in document
+    assert decode(encode(pending(rules=CHANNELS))).rules == CHANNELS
+
+
 def test_an_older_document_is_read_and_written_anew() -> None:
     record = decode(OLD)
 

@@ -1,0 +1,75 @@
+"""Console transcripts of the documentation: run as they stand, and held to what they say was answered."""
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_END = "--- end of output ---"
+
+
+@dataclass
+class Line:
+    """One command, and what the page says comes of it."""
+
+    command: str
+    expected: str
+    output: str = ""
+
+
+def lines_of(page: Path) -> list[Line]:
+    """Every command of a page: lines that begin with ``$``, continued by a backslash."""
+    found: list[Line] = []
+    for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
+        for text in block.replace("\\\n", " ").splitlines():
+            if text.startswith("$ "):
+                found.append(Line(text[2:], ""))
+            elif text.strip():
+                found[-1].expected += text.strip() + "\n"
+    return found
+
+
+def run(lines: list[Line], environ: dict[str, str], directory: Path) -> None:
+    """All of them, in one shell, in order."""
+    script = "\n".join(f"{line.command}\nprintf '\\n%s\\n' '{_END}'" for line in lines)
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=directory,
+        env={"PATH": "/usr/bin:/bin"} | environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    outputs = done.stdout.split(f"\n{_END}\n")
+    assert len(outputs) == len(lines) + 1, done.stdout + done.stderr
+    for line, output in zip(lines, outputs, strict=False):
+        line.output = output.strip()
+
+
+def check(line: Line) -> None:
+    """What stands on the page is in the answer: a JSON object by its members, anything else word by word."""
+    expected = line.expected.strip()
+    if not expected:
+        return
+    if expected.startswith("{"):
+        members = json.loads(expected.replace(", …}", "}").replace("…", ""))
+        _contained(members, json.loads(line.output), line)
+        return
+    for text in expected.splitlines():
+        assert text in line.output, f"{line.command}\n{text}\nis not in\n{line.output}"
+
+
+def _contained(expected: Any, found: Any, line: Line) -> None:
+    if isinstance(expected, dict):
+        assert isinstance(found, dict), line
+        for name, value in expected.items():
+            assert name in found, f"{line.command}: {name} is missing in {found}"
+            _contained(value, found[name], line)
+    elif isinstance(expected, str) and re.fullmatch(r"<.*>", expected):
+        assert found, f"{line.command}: nothing stands for {expected}"
+    else:
+        assert found == expected, f"{line.command}: {found!r} is not {expected!r}"
