@@ -19,7 +19,7 @@ from service.application.explanation import (
 from service.application.observer import Observer
 from service.application.ports import Clock, Conversions, Limits, Lists, Stored, VerificationStore
 from service.application.records import Records
-from service.domain.assurance import of_call
+from service.domain.assurance import Assurance, of_call
 from service.domain.conversion import Conversion, judge
 from service.domain.errors import NotFound, ValidationFailed
 from service.domain.limits import Scope, Spending
@@ -88,7 +88,7 @@ class Operator:
         latest = self._store.latest_of(number.value) if number else None
         record = latest.verification.at(now) if latest else None
         busy_until = record.busy_until(now) if record else None
-        assurance = of_call(number.region, self._policy.assurance) if number else None
+        assurance = self._assurance(asked, number) if number else None
         disallowed = not_allowed(asked, number, assurance) if asked and number and assurance else ()
         return Explanation(
             number=number,
@@ -221,6 +221,12 @@ class Operator:
         if subject.client is not None:
             spendings += self._admission.client_spendings(subject.client, Scope.READ, Scope.CONSUME)
         return spendings
+
+    def _assurance(self, asked: Purpose | None, number: E164) -> Assurance:
+        # What a create proves that names no channel; without a purpose, what a call does.
+        if asked is None:
+            return of_call(number.region, self._policy.assurance)
+        return asked.assurance(asked.channels[0], number.region, self._policy.assurance)
 
     def _judged(self, number: E164 | None, now: datetime) -> list[Conversion]:
         if number is None:

@@ -126,8 +126,7 @@ class Verification:
     @property
     def next_channel(self) -> Channel | None:
         """Where a fallback leads, if the purpose allows one."""
-        later = self.rules.channels_after(self.channel)
-        return later[0] if later else None
+        return next(iter(self.rules.channels_after(self.channel)), None)
 
     @property
     def result_until(self) -> datetime | None:
@@ -264,10 +263,9 @@ class Verification:
 
     def move(self, channel: Channel, now: datetime) -> "Verification":
         """On to another channel, with a window of its own."""
-        now = _whole(now)
-        expires_at = now + timedelta(seconds=self.window_seconds)
+        expires_at = _whole(now) + timedelta(seconds=self.window_seconds)
         purge_at = expires_at + timedelta(seconds=self.rules.retention_seconds)
-        return replace(self, channel=channel, since=now, expires_at=expires_at, purge_at=purge_at)
+        return replace(self, channel=channel, since=_whole(now), expires_at=expires_at, purge_at=purge_at)
 
     def prove(self, reason: Reason, now: datetime, dialled: str | None = None) -> "Verification":
         """What was asked for came: verified, or on to the second step that the purpose demands."""

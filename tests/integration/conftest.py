@@ -1,6 +1,7 @@
 """The production factory over a real Valkey and a simulator, driven through Flask's test client."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,12 @@ on_concurrent = "contest"
 require_reference = true
 max_window_seconds = 600
 [purposes.foreign]
+[purposes.any_channel]
+channels = ["call", "text_in", "code"]
+[purposes.two_steps]
+second_step = "code"
 [clients.web]
-purposes = ["login", "contested", "reset"]
+purposes = ["login", "contested", "reset", "any_channel", "two_steps"]
 default_region = "RU"
 [clients.app]
 purposes = ["login"]
@@ -36,6 +41,8 @@ purposes = []
 scopes = ["operate"]
 [limits]
 number = []
+[text_in]
+numbers = ["+79585550000"]
 """
 
 
@@ -70,6 +77,15 @@ class Running:
         fields = {"waitcall": "1", "phone": phone, "ts": str(at), "charset": "utf-8", "sha1": digest}
         return self.callback.test_client().post("/callbacks/smsc", data=fields)
 
+    def code(self) -> str:
+        """That the latest message held."""
+        return re.sub(r"[^0-9]", "", self.simulator.office.sent[-1].text)
+
+    def text(self, to: str, text: str, phone: str = "79991234567") -> Any:
+        digest = hashlib.sha1(f"{phone}:{text}:{to}:{SECRET}".encode()).hexdigest()
+        fields = {"phone": phone, "mes": text, "to": to, "charset": "utf-8", "sha1": digest}
+        return self.callback.test_client().post("/callbacks/smsc", data=fields)
+
     def operate(self, what: str, **fields: Any) -> Any:
         return self.post(f"/v1/operator/{what}", fields, key=OPERATOR_KEY)
 
@@ -93,6 +109,7 @@ def starting(
     with valkey.client() as client:
         client.flushall()
     simulator.exchange.reset()
+    simulator.office.reset()
     simulator.faults.load([], None)
     policy = tmp_path / "policy.toml"
 

@@ -1,6 +1,8 @@
 """The generated document against the running API: no 5xx, no undocumented answer."""
 
 import json
+import urllib.request
+from collections.abc import Callable
 
 import pytest
 import schemathesis
@@ -17,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from tests.integration.conftest import KEY, OPERATOR_KEY, Running
+from tests.integration.conftest import KEY, OPERATOR_KEY, POLICY, Running
 
 CHECKS = (
     not_a_server_error,
@@ -36,6 +38,9 @@ OPERATIONS = [
     ("/v1/verifications/{verification_id}", "GET"),
     ("/v1/verifications/{verification_id}", "DELETE"),
     ("/v1/verifications/{verification_id}/consume", "POST"),
+    ("/v1/verifications/{verification_id}/fallback", "POST"),
+    ("/v1/verifications/{verification_id}/resend", "POST"),
+    ("/v1/verifications/{verification_id}/check", "POST"),
     ("/v1/operator/explain", "POST"),
     ("/v1/operator/unblock", "POST"),
     ("/v1/operator/lists", "GET"),
@@ -109,6 +114,62 @@ def test_a_live_verification_conforms_in_every_state(running: Running) -> None:
     lapsed = send("/v1/verifications", "POST", 201, body=asked)
     running.clock.advance(900)
     send(f"{path}/consume", "POST", 410, path_parameters={"verification_id": lapsed["id"]}, body=proof)
+
+
+def test_every_channel_conforms_in_every_state(running: Running) -> None:
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", running.api)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    path = "/v1/verifications/{verification_id}"
+
+    def send(route: str, status: int, verification_id: str = "", **body: object) -> dict:
+        where = {"verification_id": verification_id} if verification_id else None
+        case = schema[route]["POST"].Case(path_parameters=where, body=body)
+        response = case.call_and_validate(headers=headers, checks=list(CHECKS[1:5]))
+        assert response.status_code == status, response.text
+        return json.loads(response.text)
+
+    asked = {"phone_number": "+79991234567", "purpose": "any_channel"}
+    made = send("/v1/verifications", 201, **asked)["id"]
+    send(f"{path}/check", 409, made, code="123456")
+    send(f"{path}/resend", 409, made)
+    text = send(f"{path}/fallback", 200, made)["text_in"]
+    running.text(text["number"].lstrip("+"), "no such text")
+    send(f"{path}/fallback", 200, made)
+    send(f"{path}/fallback", 409, made)
+    send(f"{path}/resend", 429, made)
+    send(f"{path}/check", 422, made, code="12345")
+    send(f"{path}/check", 422, made, code=f"{(int(running.code()) + 1) % 1000000:06}")
+    send(f"{path}/check", 200, made, code=running.code())
+    running.clock.advance(31)
+    steps = send("/v1/verifications", 201, **asked | {"purpose": "two_steps"})["id"]
+    running.call()
+    send(f"{path}/resend", 200, steps)
+    running.clock.advance(900)
+    send(f"{path}/check", 410, steps, code=running.code())
+    running.simulator.faults.load([{"kind": "error", "value": 6}], None)
+    send("/v1/verifications", 502, **asked | {"channel": "code"})
+    send("/v1/verifications", 422, **asked | {"channel": "pigeon"})
+    send("/v1/verifications", 422, **asked | {"purpose": "login", "channel": "code"})
+
+
+def test_a_captcha_is_asked_for_in_words(starting: Callable[..., Running]) -> None:
+    running = starting(
+        POLICY + '[captcha]\nabove = ["1/h"]\nimage_url = "https://smsc.example/imgcode.php"\n'
+    )
+    ask = {"purpose": "any_channel", "channel": "code"}
+    assert running.create(**ask).status_code == 201
+    running.clock.advance(901)
+
+    refused = running.create(**ask)
+    assert (refused.status_code, refused.get_json()["code"]) == (403, "captcha_required")
+    assert refused.get_json()["image_url"] == "https://smsc.example/imgcode.php"
+    with urllib.request.urlopen(f"{running.simulator.base_url}/imgcode.php?1.1", timeout=5) as picture:
+        assert picture.read(8) == b"\x89PNG\r\n\x1a\n"
+    wrong = running.create(**ask, captcha={"code": "nope", "user_ip": "127.0.0.1"})
+    assert (wrong.status_code, wrong.get_json()["code"]) == (422, "captcha_rejected")
+    code = running.simulator.office.picture("127.0.0.1")
+    right = running.create(**ask, captcha={"code": code, "user_ip": "127.0.0.1"})
+    assert right.status_code == 201
 
 
 def test_the_page_asks_nobody_else(running: Running) -> None:

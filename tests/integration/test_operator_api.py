@@ -206,4 +206,4 @@ def test_an_assurance_below_the_purposes_is_refused_in_words(starting) -> None:
     body = problem(
         running.create(phone_number="+77017654321", purpose="reset"), 422, "phone_number_not_allowed"
     )
-    assert "proves asserted" in body["detail"]
+    assert "prove asserted" in body["detail"]

@@ -105,7 +105,8 @@ def test_an_order_in_every_format(simulator: Simulator, method: str) -> None:
     ],
 )
 def test_an_error_in_every_format(simulator: Simulator, fmt: str, text: str) -> None:
-    for script in ("wait_call.php", "get.php", "balance.php"):
+    scripts = ("wait_call", "get", "balance", "send", "status", "receive_phones", "downloads")
+    for script in (f"{each}.php" for each in scripts):
         assert ask(simulator, script, apikey="wrong", phone="79991234567", fmt=fmt) == text
 
 
@@ -125,6 +126,10 @@ def test_both_forms_of_credentials_are_let_in(simulator: Simulator) -> None:
         ("wait_call.php", 50, {"phone": "79991234567"}),
         ("get.php", 3, {"get_answers": "1"}),
         ("balance.php", 10, {}),
+        ("send.php", 1, {"phones": "79991234567", "mes": "hello"}),
+        ("status.php", 5, {"phone": "79991234567", "id": "1"}),
+        ("receive_phones.php", 2, {"get": "1"}),
+        ("downloads.php", 3, {"get_list": "1"}),
     ],
 )
 def test_the_documented_ceilings(simulator: Simulator, script: str, ceiling: int, fields: dict) -> None:
@@ -245,6 +250,76 @@ def test_a_senseless_control_request_says_why(simulator: Simulator, path: str, b
 
     assert status == 400
     assert answer["error"]
+
+
+def test_a_message_is_sent_reported_and_found(simulator: Simulator, received: list) -> None:
+    answer = json.loads(ask(simulator, "send.php", phones="79991234567", mes="Привет", id="42", fmt="3"))
+    assert answer == {"id": 42, "cnt": 1}
+    control(simulator, "/deliver", id=42, phone="79991234567", status=20, err=6)
+    fields = dict(urllib.parse.parse_qsl(received[0][1].decode()))
+    digest = hashlib.sha1(f"42:79991234567:20:{SECRET}".encode()).hexdigest()
+    assert (fields["status"], fields["err"], fields["sha1"]) == ("20", "6", digest)
+    found = json.loads(ask(simulator, "status.php", phone="79991234567", id="42", fmt="3"))
+    assert (found["status"], found["err"]) == (20, 6)
+    assert json.loads(ask(simulator, "status.php", phone="79991234567", id="43", fmt="3"))["status"] == -3
+    with urllib.request.urlopen(f"{simulator.control_url}/messages?phone=79991234567", timeout=5) as response:
+        assert [each["text"] for each in json.load(response)["messages"]] == ["Привет"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"phones": "", "mes": "x"}, 1),
+        ({"phones": "79991234567", "mes": ""}, 1),
+        ({"phones": "79991234567", "mes": "x" * 1001}, 1),
+        ({"phones": "79991234567", "mes": "online casino"}, 6),
+        ({"phones": "1234", "mes": "x"}, 7),
+        ({"phones": "79991234567", "mes": "x", "imgcode": "ab", "userip": "127.0.0.1"}, 1),
+    ],
+)
+def test_a_message_that_is_not_taken_says_why(simulator: Simulator, fields: dict, code: int) -> None:
+    assert json.loads(ask(simulator, "send.php", fmt="3", **fields))["error_code"] == code
+    assert simulator.office.sent == []
+
+
+def test_a_price_is_asked_for_without_sending(simulator: Simulator) -> None:
+    assert "cost" in json.loads(ask(simulator, "send.php", phones="79991234567", mes="x", cost="1", fmt="3"))
+    assert simulator.office.sent == []
+
+
+def test_a_text_of_a_person_is_reported_and_stands_in_the_inbox(simulator: Simulator, received: list) -> None:
+    control(simulator, "/text", cli="+79991234567", to="79585550000", text="Да: нет")
+    fields = dict(urllib.parse.parse_qsl(received[0][1].decode()))
+    digest = hashlib.sha1(f"79991234567:Да: нет:79585550000:{SECRET}".encode()).hexdigest()
+    assert (fields["mes"], fields["to"], fields["sha1"]) == ("Да: нет", "79585550000", digest)
+    (record,) = json.loads(ask(simulator, "get.php", get_answers="1", fmt="3", charset="utf-8"))
+    assert (record["message"], record["to_phone"]) == ("Да: нет", "79585550000")
+
+
+def test_a_number_is_rented_once_and_paid(simulator: Simulator) -> None:
+    def phones(**fields: str) -> Any:
+        return json.loads(ask(simulator, "receive_phones.php", fmt="3", **fields))
+
+    assert [each["phone"] for each in phones(get="1")] == ["79585550000", "79585550001", "79585550002"]
+    assert phones(buy="1", phone="79585550000", noprolong="1") == {"cost": "180.00"}
+    assert phones(buy="1", phone="79585550000")["error_code"] == 1
+    assert [each["phone"] for each in phones(get="1")] == ["79585550001", "79585550002"]
+    assert phones(buy="1", phone="79585550001")["error_code"] == 3
+    assert phones(chg="1", phone="79585550000", noprolong="0") == {"result": "OK"}
+    assert json.loads(ask(simulator, "balance.php", fmt="3")) == {"balance": "70.80"}
+
+
+def test_a_task_has_a_file_once_it_is_done(simulator: Simulator) -> None:
+    ask(simulator, "send.php", phones="79991234567", mes="hello", id="42", fmt="3")
+    control(simulator, "/task", name="week", status=1)
+    control(simulator, "/task", name="week", status=2)
+    listed = json.loads(ask(simulator, "downloads.php", get_list="1", fmt="3"))
+    assert [(each["id"], each["status"], each["file"]) for each in listed] == [
+        (1, 1, ""),
+        (2, 2, "week_2.csv"),
+    ]
+    assert json.loads(ask(simulator, "downloads.php", get_file="1", id="1", fmt="3"))["error_code"] == 3
+    assert ask(simulator, "downloads.php", get_file="1", id="2").splitlines()[1].startswith("42;79991234567;")
 
 
 def test_the_handset_is_served(simulator: Simulator) -> None:

@@ -123,6 +123,9 @@ def test_every_policy_key_is_in_the_readme() -> None:
         ("lists", policy_schema.ListEntrySchema),
         ("assurance.REGION", policy_schema.AssuranceSchema),
         ("audit", policy_schema.AuditSchema),
+        ("text_in", policy_schema.TextInSchema),
+        ("code", policy_schema.CodeSchema),
+        ("captcha", policy_schema.CaptchaSchema),
     ):
         for name, each in schema().fields.items():
             if not isinstance(each, fields.Nested):
