@@ -43,7 +43,8 @@ from service.application.readiness import Readiness
 from service.application.sweep import Sweep
 from service.application.treasury import Treasury
 from service.application.verifications import Verifications
-from service.bootstrap.core import Core
+from service.bootstrap.core import Core, utc_now
+from service.bootstrap.use_cases import account_of, channels_of, opening_of, verifications_of
 from service.domain.numbers import E164, may_be_dialled, may_be_shown
 from service.handover import is_ending
 from service.setting_values import Secret
@@ -57,11 +58,6 @@ SWEEP_SECONDS = 1.5
 PUSH_SECONDS = 0.2
 
 _log = logging.getLogger(__name__)
-
-
-def utc_now() -> datetime:
-    """The one clock of the production process."""
-    return datetime.now(UTC)
 
 
 def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = utc_now) -> Surfaces:
@@ -79,12 +75,10 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     answers = RedisIdempotencyStore(core.connection, core.keys)
     surface = partial(create_surface, keys=keys, observer=core.observer, metrics=metrics)
     outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
-    opening = Opening(
-        trace.traced(_provider(settings, metrics)), _sender(settings, metrics), core.seals, settings.policy
-    )
+    opening = opening_of(settings, core, metrics, trace)
     api = [
-        verifications.blueprint(_verifications(settings, core, opening), answers, clock),
-        channels.blueprint(_channels(settings, core, opening), answers, clock),
+        verifications.blueprint(verifications_of(settings, core, opening), answers, clock),
+        channels.blueprint(channels_of(settings, core, opening), answers, clock),
         operator.blueprint(core.operator()),
         openapi.blueprint(__version__),
     ]
@@ -118,7 +112,7 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
     policy = settings.policy
     metrics = Metrics(__version__, policy.clients, policy.purposes, worker=True)
     core = Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
-    inbox = SmscInbox(_account(settings), metrics)
+    inbox = SmscInbox(account_of(settings), metrics)
     treasury = Treasury(inbox, BalanceTeller(metrics, settings.low_balance))
     duties = [Duty("balance", treasury.run, every_seconds=BALANCE_SECONDS)]
     if settings.inbox_poll_seconds:
@@ -173,43 +167,6 @@ def configure_logging(settings: Settings) -> None:
         _log.warning(weakness)
 
 
-def _verifications(settings: Settings, core: Core, opening: Opening) -> Verifications:
-    return Verifications(
-        store=core.store,
-        admission=core.admission,
-        chronicle=core.chronicle,
-        opening=opening,
-        observer=core.observer,
-        clock=core.clock,
-        policy=core.policy,
-        default_window_seconds=settings.window_seconds,
-        order_seconds=ceil(settings.smsc_timeout_seconds),
-    )
-
-
-def _channels(settings: Settings, core: Core, opening: Opening) -> Channels:
-    return Channels(
-        store=core.store,
-        admission=core.admission,
-        chronicle=core.chronicle,
-        opening=opening,
-        seals=core.seals,
-        observer=core.observer,
-        clock=core.clock,
-        policy=core.policy,
-        order_seconds=ceil(settings.smsc_timeout_seconds),
-    )
-
-
-def _provider(settings: Settings, metrics: Metrics) -> SmscProvider:
-    shown: Callable[[E164, E164], bool] = partial(may_be_shown, dial_regions=settings.policy.dial_regions)
-    return SmscProvider(_account(settings), shown, metrics, settings.max_orders)
-
-
-def _sender(settings: Settings, metrics: Metrics) -> SmscSender:
-    return SmscSender(_account(settings), metrics, settings.max_orders, settings.policy.code_sender)
-
-
 def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconciliation:
     return Reconciliation(
         inbox=inbox,
@@ -232,11 +189,6 @@ def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: Worker
     return create_surface(
         "ops", [ops], max_body_bytes=API_BODY_BYTES, keys=keys, observer=core.observer, metrics=metrics
     )
-
-
-def _account(settings: Settings) -> Account:
-    credentials = {name: secret.reveal() for name, secret in settings.smsc_credentials.items()}
-    return Account(settings.smsc_urls, credentials, settings.smsc_timeout_seconds)
 
 
 def _close(inbox: SmscInbox, core: Core, push: Push, sender: WebhookSender) -> None:

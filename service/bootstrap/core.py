@@ -1,6 +1,7 @@
 """What the service, its worker and the command line share: the store, and what stands around it."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from service.adapters.redis.audit import RedisAuditLog
 from service.adapters.redis.connection import Connection, connector
@@ -23,6 +24,11 @@ from service.settings import Settings
 
 MAX_REDIS_CONNECTIONS = 64
 """Of one process, to each server. More would not make one Redis faster; a step waits for a free one."""
+
+
+def utc_now() -> datetime:
+    """The one clock of the production process."""
+    return datetime.now(UTC)
 
 
 class Core:

@@ -73,6 +73,25 @@ class Transport:
         response.release_conn()
         return status, body
 
+    def open(
+        self, url: str, fields: Mapping[str, str], timeout_seconds: float, offset: int
+    ) -> urllib3.BaseHTTPResponse:
+        """An answer as a stream, which the caller closes; from ``offset`` where the server can.
+
+        Raises:
+            urllib3.exceptions.HTTPError
+        """
+        return self._http.request(
+            "POST",
+            url,
+            fields=dict(fields) | self._credentials,
+            headers={"Range": f"bytes={offset}-"} if offset else {},
+            encode_multipart=False,
+            timeout=urllib3.Timeout(connect=timeout_seconds, read=timeout_seconds),
+            redirect=False,
+            preload_content=False,
+        )
+
     def close(self) -> None:
         """Give the sockets back."""
         self._http.clear()

@@ -1,0 +1,142 @@
+"""Questions that nobody waits for: one answer out of several base URLs, and what every failure means."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any, TypeVar
+
+import urllib3
+
+from service.adapters.smsc.transport import Account, ProviderMetrics, Transport, transport_outcome
+from service.adapters.smsc.wire import ERROR_CODES, Outcome
+from service.domain.errors import ProviderError, ProviderFailure, ProviderUnavailable
+
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+SECONDS_A_REQUEST = 10.0
+
+_NOTHING_LEFT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Unreadable(Exception):
+    """Neither an error nor the answer."""
+
+
+class Enquiry:
+    """Asks one base URL after the other."""
+
+    def __init__(self, account: Account, metrics: ProviderMetrics) -> None:
+        self._account = account
+        self._metrics = metrics
+        self._http = Transport(account, 1)
+
+    def ask(
+        self,
+        operation: str,
+        script: str,
+        fields: Mapping[str, str],
+        read: Callable[[bytes], T | int],
+        *,
+        once: bool = False,
+    ) -> T:
+        """What the provider answers.
+
+        Args:
+            operation: the metric's word.
+            script: for instance ``get.php``.
+            fields: without credentials, format and charset.
+            read: the answer, or the code of an error; Unreadable.
+            once: it costs money: another base URL is asked only if not one byte of the request can have left.
+
+        Raises:
+            ProviderError: an error code, or nothing readable.
+            ProviderUnavailable: nobody answered; of a request made ``once``, it may have happened.
+        """
+        failure: ProviderFailure = ProviderUnavailable()
+        for base_url in self._account.base_urls:
+            outcome, answer, code, left = self._asked(operation, f"{base_url}/{script}", fields, read)
+            if answer is not None:
+                return answer
+            _log.warning("provider asked in vain", extra={"operation": operation, "outcome": outcome.value})
+            if code is not None:
+                raise ProviderError(f"The provider answered with error code {code}.")
+            if once and left:
+                raise ProviderUnavailable(
+                    "The answer was lost: it may have happened. Look before you repeat it."
+                )
+            failure = ProviderError() if outcome is Outcome.UNREADABLE else ProviderUnavailable()
+        raise failure
+
+    def open(self, operation: str, script: str, fields: Mapping[str, str], offset: int) -> Any:
+        """A file as a stream, an urllib3 response that the caller closes; from ``offset`` where the server can.
+
+        Raises:
+            ProviderFailure
+        """
+        for base_url in self._account.base_urls:
+            began, outcome = monotonic(), Outcome.UNREACHABLE
+            try:
+                response = self._http.open(f"{base_url}/{script}", fields, SECONDS_A_REQUEST, offset)
+                outcome = Outcome.SERVER_ERROR if response.status >= 500 else Outcome.OK  # noqa: PLR2004
+                if outcome is Outcome.OK:
+                    return response
+                response.close()
+            except urllib3.exceptions.HTTPError as error:
+                outcome = transport_outcome(error)
+            finally:
+                self._metrics.provider_request(operation, outcome, monotonic() - began)
+        raise ProviderUnavailable
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._http.close()
+
+    def _asked(
+        self, operation: str, url: str, fields: Mapping[str, str], read: Callable[[bytes], T | int]
+    ) -> tuple[Outcome, T | None, int | None, bool]:
+        """Outcome, answer, error code, and whether anything has left."""
+        began, outcome = monotonic(), Outcome.UNREACHABLE
+        try:
+            spoken = dict(fields) | {"fmt": "3", "charset": "utf-8"}
+            status, body = self._http.post(url, spoken, SECONDS_A_REQUEST, MAX_ANSWER_BYTES)
+            outcome, answer, code = _judged(status, body, read)
+        except urllib3.exceptions.HTTPError as error:
+            outcome = transport_outcome(error)
+            return outcome, None, None, not isinstance(error, _NOTHING_LEFT)
+        finally:
+            self._metrics.provider_request(operation, outcome, monotonic() - began)
+        return outcome, answer, code, True
+
+
+def _judged(
+    status: int, body: bytes, read: Callable[[bytes], T | int]
+) -> tuple[Outcome, T | None, int | None]:
+    if status >= 500:  # noqa: PLR2004  the class of HTTP server errors
+        return Outcome.SERVER_ERROR, None, None
+    try:
+        answer = read(body)
+    except Unreadable:
+        return Outcome.UNREADABLE, None, None
+    if isinstance(answer, int):
+        return ERROR_CODES.get(answer, Outcome.REJECTED), None, answer
+    return Outcome.OK, answer, None
+
+
+def document(body: bytes) -> Any:
+    """The JSON of an answer. Unreadable."""
+    try:
+        return json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise Unreadable from error
+
+
+def error_code(answer: dict[str, Any]) -> int:
+    """The code that an answer names; -1 where it cannot be read. Unreadable where it names none."""
+    if "error_code" not in answer and "error" not in answer:
+        raise Unreadable
+    try:
+        return int(answer.get("error_code", -1))
+    except (TypeError, ValueError):
+        return -1

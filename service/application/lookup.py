@@ -1,0 +1,46 @@
+"""One verification, for an operator who was given its id or its number."""
+
+from service.application.audit import AuditEntry, AuditLog
+from service.application.ports import Clock, VerificationStore
+from service.domain.errors import NotFound
+from service.domain.numbers import E164
+from service.domain.verification import Verification
+
+
+class Lookup:
+    """The use cases of ``waitcall show`` and ``waitcall find``; each look is audited before it happens.
+
+    Every method may raise StoreUnavailable.
+    """
+
+    def __init__(self, store: VerificationStore, audit: AuditLog, clock: Clock) -> None:
+        self._store = store
+        self._audit = audit
+        self._clock = clock
+
+    def show(self, operator: str, verification_id: str) -> Verification:
+        """By its id, whoever's it is. NotFound."""
+        now = self._clock()
+        who = f"operator:{operator}"
+        self._audit.append(AuditEntry(now, "show", who, verification_id=verification_id))
+        stored = self._store.get(verification_id)
+        if stored is None:
+            raise NotFound
+        return stored.verification.at(now)
+
+    def find(self, operator: str, phone_number: str) -> Verification:
+        """The latest of a number in E.164 form. NotFound, InvalidPhoneNumber."""
+        now, number = self._clock(), E164.parse(phone_number)
+        self._audit.append(AuditEntry(now, "find", f"operator:{operator}", number.value))
+        stored = self._store.latest_of(number.value)
+        if stored is None:
+            raise NotFound("This number has no verification that is remembered.")
+        return stored.verification.at(now)
+
+    def replayed(self, operator: str, phone_number: str, reason: str) -> None:
+        """A callback for a call of this number is about to be made up."""
+        details = {"reason": reason}
+        number = E164.parse(phone_number).value
+        self._audit.append(
+            AuditEntry(self._clock(), "replay_callback", f"operator:{operator}", number, details=details)
+        )

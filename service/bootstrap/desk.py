@@ -1,0 +1,57 @@
+"""What the command line is made of beside the operator's use cases."""
+
+from dataclasses import dataclass
+
+from service import __version__
+from service.adapters.redis.examination import Examined, examine
+from service.adapters.smsc.cabinet import SmscCabinet
+from service.adapters.smsc.inbox import SmscInbox
+from service.adapters.telemetry.metrics import Metrics
+from service.adapters.telemetry.observer import LoggingObserver
+from service.application.account import AccountDesk
+from service.application.channels import Channels
+from service.application.inbox import Balance
+from service.application.lookup import Lookup
+from service.application.verifications import Verifications
+from service.bootstrap.core import Core, utc_now
+from service.bootstrap.use_cases import account_of, channels_of, opening_of, verifications_of
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A person's way in. Connects to nothing before it is asked."""
+
+    settings: Settings
+    core: Core
+    verifications: Verifications
+    channels: Channels
+    account: AccountDesk
+    balance: Balance
+    lookup: Lookup
+
+    def examine(self) -> Examined:
+        """Redis, as it tells of itself. StoreUnavailable."""
+        return examine(self.core.connection)
+
+
+def build_desk(settings: Settings) -> Desk:
+    """The use cases with the production clock."""
+    metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
+    core = Core(settings, LoggingObserver(metrics), metrics.redis_error, utc_now)
+    opening = opening_of(settings, core, metrics)
+    return Desk(
+        settings=settings,
+        core=core,
+        verifications=verifications_of(settings, core, opening),
+        channels=channels_of(settings, core, opening),
+        account=AccountDesk(
+            cabinet=SmscCabinet(account_of(settings), metrics),
+            audit=core.audit,
+            limits=core.limits,
+            clock=core.clock,
+            policy=core.policy,
+        ),
+        balance=SmscInbox(account_of(settings), metrics),
+        lookup=Lookup(core.store, core.audit, core.clock),
+    )
