@@ -2,10 +2,9 @@
 
 import logging
 import logging.config
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import timedelta
 from functools import partial
-from math import ceil
 from secrets import token_hex
 from socket import gethostname
 
@@ -20,10 +19,7 @@ from service.adapters.redis.leadership import LEASE_SECONDS, RedisLeadership, Re
 from service.adapters.redis.outbox import RedisOutbox
 from service.adapters.redis.watcher import Watcher
 from service.adapters.smsc.callback import SmscCallbackDecoder
-from service.adapters.smsc.client import SmscProvider
 from service.adapters.smsc.inbox import SmscInbox
-from service.adapters.smsc.sender import SmscSender
-from service.adapters.smsc.transport import Account
 from service.adapters.telemetry.logging import logging_config, spare_what_no_line_shows
 from service.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
 from service.adapters.telemetry.observer import BalanceTeller, DeliveryTeller, LoggingObserver
@@ -31,21 +27,18 @@ from service.adapters.telemetry.spans import spans
 from service.adapters.webhook.sender import WebhookSender
 from service.application.audit import AuditLog
 from service.application.calls import Calls
-from service.application.channels import Channels
 from service.application.dead_letters import DeadLetters
 from service.application.inbox import Reconciliation
 from service.application.messages import Messages
-from service.application.opening import Opening
 from service.application.operator import Operator
 from service.application.ports import Clock
 from service.application.push import Push, Reminder
 from service.application.readiness import Readiness
 from service.application.sweep import Sweep
 from service.application.treasury import Treasury
-from service.application.verifications import Verifications
 from service.bootstrap.core import Core, utc_now
 from service.bootstrap.use_cases import account_of, channels_of, opening_of, verifications_of
-from service.domain.numbers import E164, may_be_dialled, may_be_shown
+from service.domain.numbers import may_be_dialled
 from service.handover import is_ending
 from service.setting_values import Secret
 from service.settings import Settings, weaknesses

@@ -9,10 +9,15 @@ import click
 from service import __version__
 from service.bootstrap import build_worker, configure_logging
 from service.cli.audit import audit
+from service.cli.doctor import doctor
 from service.cli.environment import sound_settings
 from service.cli.events import events
 from service.cli.keys import keys
+from service.cli.look import balance, find, replay_callback, show
+from service.cli.numbers import numbers
 from service.cli.operate import block, explain, lists, unblock
+from service.cli.reports import reports
+from service.cli.verify import verify
 
 CONFIGURATION = "config/gunicorn.conf.py"
 """Of gunicorn, from the directory that the service is started in."""
@@ -21,7 +26,11 @@ CONFIGURATION = "config/gunicorn.conf.py"
 @click.group()
 @click.version_option(__version__, prog_name="waitcall")
 def main() -> None:
-    """Operate waitcall. Settings come from the environment, as for the service."""
+    """Operate waitcall. Settings come from the environment, as for the service.
+
+    Exit codes: 0 done; 1 refused, or failed; 2 wrong settings or options; 3 the answer is no (verify: not proven,
+    reports reconcile: a difference, balance: low).
+    """
 
 
 @main.command()
@@ -53,5 +62,8 @@ def worker() -> None:
     working.run()
 
 
-for _command in (keys, explain, block, unblock, lists, audit, events):
+for _command in (
+    *(keys, explain, block, unblock, lists, audit, events),
+    *(doctor, verify, show, find, balance, replay_callback, numbers, reports),
+):
     main.add_command(_command)

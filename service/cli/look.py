@@ -1,0 +1,106 @@
+"""``waitcall show``, ``find``, ``balance``, ``replay-callback``."""
+
+import hashlib
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+import click
+import urllib3
+
+from service.adapters.http.answers import dump_verification
+from service.bootstrap.desk import Desk, build_desk
+from service.cli.environment import operator_name, read_number, running
+from service.cli.tables import as_json, show_object
+from service.domain.numbers import E164
+from service.domain.verification import Verification
+
+_operator = click.option(
+    "--operator", callback=operator_name, help="Who acts, for the audit stream. Default: the user's name."
+)
+_POST_SECONDS = 10.0
+
+
+@click.command()
+@click.argument("verification_id")
+@as_json
+@_operator
+def show(*, verification_id: str, json_wanted: bool, operator: str) -> None:
+    """One verification by its id (`-`: from standard input, so that no process list shows it)."""
+    with running(build_desk) as desk:
+        record = desk.lookup.show(operator, read_number(verification_id) or "")
+        show_object(_told(record, desk), json_wanted=json_wanted)
+
+
+@click.command()
+@click.argument("phone_number")
+@as_json
+@_operator
+def find(*, phone_number: str, json_wanted: bool, operator: str) -> None:
+    """The latest verification of a number (`-`: from standard input)."""
+    with running(build_desk) as desk:
+        record = desk.lookup.find(operator, read_number(phone_number) or "")
+        show_object(_told(record, desk), json_wanted=json_wanted)
+
+
+@click.command()
+@as_json
+def balance(*, json_wanted: bool) -> None:
+    """Money left at the provider, in the account's currency. Exit 3 while it is below WAITCALL_LOW_BALANCE."""
+    with running(build_desk) as desk:
+        money, low = desk.balance.balance(), desk.settings.low_balance
+        show_object({"balance": str(money), "low": money < low}, json_wanted=json_wanted)
+        if money < low:
+            raise click.exceptions.Exit(3)
+
+
+@click.command("replay-callback")
+@click.argument("phone_number")
+@click.option(
+    "--ts",
+    type=int,
+    help="When the call rang, Unix seconds, as the provider's cabinet shows it. Default: now.",
+)
+@click.option("--url", help="Of the handler. Default: the callback listener of this environment.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--reason", required=True, help="Why, for the audit stream.")
+@_operator
+def replay_callback(  # noqa: PLR0913  the command's options
+    *, phone_number: str, ts: int | None, url: str | None, yes: bool, reason: str, operator: str
+) -> None:
+    """Report a call of PHONE_NUMBER to the handler, signed, in the provider's place. IT VERIFIES the number."""
+    number = E164.parse(read_number(phone_number) or "")
+    if not yes:
+        click.confirm("This proves a call that only you vouch for. Go on?", abort=True, err=True)
+    with running(build_desk) as desk:
+        settings = desk.settings
+        desk.lookup.replayed(operator, number.value, reason)
+        at = str(ts or int(time.time()))
+        secret = settings.callback_secrets[0].reveal()
+        if settings.callback_hash == "crc32":
+            raise click.ClickException("WAITCALL_CALLBACK_HASH is crc32; this speaks md5 and sha1.")
+        digest = hashlib.new(settings.callback_hash, f"{number.digits}:{at}:{secret}".encode()).hexdigest()
+        fields = {"waitcall": "1", "phone": number.digits, "ts": at, settings.callback_hash: digest}
+        status, text = _post(url or f"http://{settings.callback_bind}/callbacks/smsc", fields)
+    click.echo(f"{status} {text}")
+    if status != 200:  # noqa: PLR2004  OK
+        raise click.exceptions.Exit(1)
+
+
+def _post(url: str, fields: dict[str, str]) -> tuple[int, str]:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    try:
+        answer = urllib3.request(
+            "POST", url, body=urlencode(fields), headers=headers, timeout=_POST_SECONDS, retries=False
+        )
+    except urllib3.exceptions.HTTPError as error:
+        raise click.ClickException(f"{url}: {type(error).__name__}") from error
+    return answer.status, answer.data.decode("utf-8", "replace")[:200]
+
+
+def _told(record: Verification, desk: Desk) -> dict[str, Any]:
+    told = dump_verification(record, desk.core.clock())
+    if told["text_in"]:
+        # The person's secret, while it lasts.
+        told["text_in"] = {**told["text_in"], "text": "***", "uri": "***"}
+    return {"client": record.requester.client, "region": record.region} | told

@@ -1,0 +1,98 @@
+"""``waitcall numbers``: dedicated numbers at the provider. Renting costs money and is never automatic."""
+
+import click
+
+from service.application.account import DedicatedNumber
+from service.bootstrap.desk import build_desk
+from service.cli.environment import operator_name, running
+from service.cli.tables import as_json, show_object, show_rows
+from service.domain.numbers import E164
+
+_COLUMNS = ("phone_number", "state", "kind", "current_cost", "cost", "info")
+_operator = click.option(
+    "--operator", callback=operator_name, help="Who acts, for the audit stream. Default: the user's name."
+)
+_reason = click.option("--reason", required=True, help="Why, for the audit stream.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group()
+def numbers() -> None:
+    """Dedicated numbers that receive texts; those in use stand in the policy, [text_in]."""
+
+
+@numbers.command("list")
+@as_json
+@_operator
+def list_numbers(*, json_wanted: bool, operator: str) -> None:
+    """Ours with their state, and those that may be rented: cost of the rest of the month, and of a month."""
+    with running(build_desk) as desk:
+        rows = [_row(each) for each in desk.account.numbers(operator)]
+    show_rows(rows, _COLUMNS, json_wanted=json_wanted)
+
+
+@numbers.command("rent")
+@click.argument("phone_number")
+@click.option("--no-prolong", is_flag=True, help="Only to the end of this month.")
+@_yes
+@_reason
+@as_json
+@_operator
+def rent(  # noqa: PLR0913  the command's options
+    *, phone_number: str, no_prolong: bool, yes: bool, reason: str, json_wanted: bool, operator: str
+) -> None:
+    """Rent PHONE_NUMBER: shows what it costs, and asks."""
+    with running(build_desk) as desk:
+        offered = desk.account.offer(E164.parse(phone_number))
+        click.echo(
+            f"{offered.number.display}: {offered.current_cost} for the rest of this month, {offered.cost} a month"
+            f"{'' if no_prolong else ', prolonged until you stop it'}.",
+            err=True,
+        )
+        if not yes:
+            click.confirm("Rent it?", abort=True, err=True)
+        charged = desk.account.rent(operator, offered, prolong=not no_prolong, reason=reason)
+    show_object(
+        {"phone_number": offered.number.value, "charged": charged, "prolong": not no_prolong},
+        json_wanted=json_wanted,
+    )
+    click.echo("Name it in the policy: [text_in] numbers.", err=True)
+
+
+@numbers.command("prolong")
+@click.argument("phone_number")
+@_yes
+@_reason
+@_operator
+def prolong(*, phone_number: str, yes: bool, reason: str, operator: str) -> None:
+    """Pay PHONE_NUMBER again next month, and so on."""
+    if not yes:
+        click.confirm(f"Pay {phone_number} every month?", abort=True, err=True)
+    with running(build_desk) as desk:
+        desk.account.set_prolong(operator, E164.parse(phone_number), prolong=True, reason=reason)
+    click.echo("It will be prolonged.")
+
+
+@numbers.command("stop")
+@click.argument("phone_number")
+@_reason
+@_operator
+def stop(*, phone_number: str, reason: str, operator: str) -> None:
+    """Let PHONE_NUMBER end with this month."""
+    with running(build_desk) as desk:
+        desk.account.set_prolong(operator, E164.parse(phone_number), prolong=False, reason=reason)
+    click.echo("It ends with this month.")
+
+
+def _row(number: DedicatedNumber) -> dict[str, str | None]:
+    money = {
+        "current_cost": str(number.current_cost) if number.current_cost is not None else None,
+        "cost": str(number.cost) if number.cost is not None else None,
+    }
+    return {
+        "phone_number": number.number.value,
+        "state": number.state.value,
+        "kind": number.kind,
+        **money,
+        "info": number.info,
+    }

@@ -1,0 +1,119 @@
+"""``waitcall reports``: deferred tasks of the provider, their files, and what they say against what we know."""
+
+import os
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from service.application.reconciliation import (
+    REFUSED,
+    SENT,
+    Reconciled,
+    ReportUnreadable,
+    read_report,
+    reconcile,
+)
+from service.bootstrap.desk import build_desk
+from service.cli.environment import operator_name, running
+from service.cli.tables import as_json, show_object, show_rows
+
+_COLUMNS = ("id", "name", "status", "created", "started", "file")
+_operator = click.option(
+    "--operator", callback=operator_name, help="Who acts, for the audit stream. Default: the user's name."
+)
+DIFFERENT = 3
+"""Exit code of a reconciliation that found a difference."""
+
+
+@click.group()
+def reports() -> None:
+    """Reports that the provider made."""
+
+
+@reports.command("list")
+@click.option("--after", "after_id", default=0, help="Only tasks after this id.")
+@click.option("--count", default=100, show_default=True, help="So many at most.")
+@as_json
+@_operator
+def list_reports(*, after_id: int, count: int, json_wanted: bool, operator: str) -> None:
+    """Deferred tasks with their status; the file is there at `done`."""
+    with running(build_desk) as desk:
+        rows = [asdict(each) for each in desk.account.tasks(operator, after_id, count)]
+    show_rows(rows, _COLUMNS, json_wanted=json_wanted)
+
+
+@reports.command("download")
+@click.argument("task_id", type=int)
+@click.option(
+    "--to", "target", type=click.Path(dir_okay=False, path_type=Path), help="Default: report-ID.csv."
+)
+@_operator
+def download(*, task_id: int, target: Path | None, operator: str) -> None:
+    """Fetch the file of TASK_ID; goes on where an earlier attempt ended."""
+    target = target or Path(f"report-{task_id}.csv")
+    part = target.with_name(target.name + ".part")
+    offset = part.stat().st_size if part.exists() else 0
+    with running(build_desk) as desk:
+        got = desk.account.download(operator, task_id, offset)
+        # Numbers of people stand in it.
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with (
+            os.fdopen(descriptor, "ab") as file,
+            click.progressbar(length=got.size or 0, label=target.name, file=sys.stderr) as bar,
+        ):
+            for chunk in got.chunks:
+                file.write(chunk)
+                bar.update(len(chunk))
+    part.replace(target)
+    click.echo(f"{target}: {target.stat().st_size} bytes")
+
+
+@reports.command("reconcile")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--since", type=click.DateTime(), help="UTC; of our audit stream. Default: 31 days ago.")
+@click.option("--until", type=click.DateTime(), help="UTC. Default: now.")
+@click.option(
+    "--column", "columns", multiple=True, help="What a column is called: id=NAME, cost=NAME, country=NAME."
+)
+@as_json
+@_operator
+def reconcile_report(  # noqa: PLR0913  the command's options
+    *,
+    file: Path,
+    since: datetime | None,
+    until: datetime | None,
+    columns: tuple[str, ...],
+    json_wanted: bool,
+    operator: str,
+) -> None:
+    """Compare FILE with our audit stream. Exit 3 where they differ."""
+    names = dict(each.partition("=")[::2] for each in columns)
+    last = until.replace(tzinfo=UTC) if until else datetime.now(UTC)
+    first = since.replace(tzinfo=UTC) if since else last - timedelta(days=31)
+    try:
+        rows = read_report(file.read_bytes(), names)
+    except ReportUnreadable as error:
+        raise click.ClickException(f"{file}: {error}") from error
+    with running(build_desk) as desk:
+        found = reconcile(rows, desk.account.audited(operator, first, last, (SENT, REFUSED)))
+    _tell(found, json_wanted=json_wanted)
+    if found.unknown or found.unsent or found.refused_but_sent:
+        raise click.exceptions.Exit(DIFFERENT)
+
+
+def _tell(found: Reconciled, *, json_wanted: bool) -> None:
+    answer = asdict(found) | {"cost": {country: str(money) for country, money in found.cost.items()}}
+    if json_wanted:
+        show_object(answer, json_wanted=True)
+        return
+    counts = ("unknown", "unsent", "refused_but_sent")
+    show_object({"matched": found.matched} | {name: len(answer[name]) for name in counts}, json_wanted=False)
+    for name in counts:
+        for message_id in answer[name]:
+            click.echo(f"{name.replace('_', ' ')}: {message_id}")
+    click.echo()
+    costs = [{"country": country, "cost": money} for country, money in answer["cost"].items()]
+    show_rows(costs, ("country", "cost"), json_wanted=False)

@@ -1,0 +1,129 @@
+"""``waitcall verify``: one whole verification in the terminal, from create to consume."""
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import segno
+
+from service.adapters.http.answers import dump_verification
+from service.application.verifications import Start
+from service.bootstrap.desk import Desk, build_desk
+from service.cli.environment import read_number, running
+from service.cli.tables import as_json, show_object
+from service.domain.channel import Channel
+from service.domain.errors import CodeMismatch
+from service.domain.policy import Client
+from service.domain.status import Status
+from service.domain.verification import Verification
+
+NOT_PROVEN = 3
+"""Exit code where nobody called, texted or typed in time."""
+_REFERENCE = "waitcall verify"
+
+
+@click.command()
+@click.argument("phone_number")
+@click.option("--purpose", help="Default: the client's first.")
+@click.option("--client", "client_name", help="On whose behalf. Default: the policy's first that may create.")
+@click.option(
+    "--channel", type=click.Choice([each.value for each in Channel]), help="Default: the purpose's first."
+)
+@click.option("--no-qr", is_flag=True, help="No QR code of the link.")
+@as_json
+def verify(  # noqa: PLR0913  the command's options
+    *,
+    phone_number: str,
+    purpose: str | None,
+    client_name: str | None,
+    channel: str | None,
+    no_qr: bool,
+    json_wanted: bool,
+) -> None:
+    """Verify a number (`-`: from standard input). Exit 0 when it is proven, 3 when it is not."""
+    with running(build_desk) as desk:
+        client = _client(desk, client_name)
+        asked = purpose or min(client.purposes)
+        start = Start(read_number(phone_number) or "", asked, _REFERENCE, channel=channel)
+        record = desk.verifications.start(client.name, start).verification
+        try:
+            record = _proven(desk, record, qr=not no_qr)
+        except (KeyboardInterrupt, click.Abort):
+            desk.verifications.cancel(client.name, record.id)
+            raise
+        if record.status is Status.VERIFIED:
+            record = desk.verifications.consume(client.name, record.id, asked, _REFERENCE)
+        show_object(_summary(record), json_wanted=json_wanted)
+        if record.status is not Status.CONSUMED:
+            raise click.exceptions.Exit(NOT_PROVEN)
+
+
+def _proven(desk: Desk, record: Verification, *, qr: bool) -> Verification:
+    """Wait, on whichever channel it stands, until it is over."""
+    while record.status is Status.PENDING:
+        channel = record.channel
+        if channel is Channel.CODE:
+            record = _typed(desk, record)
+            continue
+        _instruct(record, qr=qr)
+        while record.status is Status.PENDING and record.channel is channel:
+            left = int((record.expires_at - datetime.now(UTC)).total_seconds())
+            click.echo(f"\r{left // 60:02}:{left % 60:02} left ", nl=False, err=True)
+            record = desk.verifications.get(record.requester.client, record.id, wait_seconds=1)
+        click.echo(err=True)
+    return record
+
+
+def _instruct(record: Verification, *, qr: bool) -> None:
+    if record.text_in is not None:
+        click.echo(f"Send {record.text_in.text} to {record.text_in.number.display}", err=True)
+        uri = record.text_in.uri
+    elif record.call_number is not None:
+        click.echo(f"Call {record.call_number.display} from {record.phone_number.display}", err=True)
+        uri = record.call_number.uri
+    else:
+        return
+    if qr:
+        segno.make(uri, error="m").terminal(out=sys.stderr, compact=True, border=1)
+
+
+def _typed(desk: Desk, record: Verification) -> Verification:
+    client = record.requester.client
+    if record.code is None:
+        record = desk.channels.resend(client, record.id)
+    click.echo(f"A code is on its way to {record.phone_number.display}.", err=True)
+    while True:
+        code = click.prompt("Code", err=True)
+        try:
+            return desk.channels.check(client, record.id, str(code).strip())
+        except CodeMismatch as wrong:
+            click.echo(f"Wrong. Attempts left: {wrong.attempts_left}.", err=True)
+            if not wrong.attempts_left:
+                return desk.verifications.get(client, record.id)
+
+
+def _client(desk: Desk, name: str | None) -> Client:
+    policy = desk.core.policy
+    if name is not None and name not in policy.clients:
+        raise click.BadParameter(f"One of {', '.join(policy.clients)}.", param_hint="--client")
+    able = [each for each in policy.clients.values() if each.purposes and name in (None, each.name)]
+    if not able:
+        raise click.ClickException("No client of the policy has a purpose.")
+    return able[0]
+
+
+def _summary(record: Verification) -> dict[str, Any]:
+    told = dump_verification(record, datetime.now(UTC))
+    names = (
+        "id",
+        "status",
+        "reason",
+        "purpose",
+        "phone_number",
+        "channel",
+        "assurance",
+        "verified_at",
+        "consumed_at",
+    )
+    return {name: told[name] for name in names}

@@ -1,0 +1,284 @@
+"""The commands that speak with the provider, against the simulator; and the ones that look at everything at once."""
+
+import hashlib
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from werkzeug.serving import make_server
+
+from service.cli import main
+from simulator.cabinet import DONE, FAILED, RUNNING
+from tests.fakes.clock import FakeClock
+from tests.integration.conftest import KEY, POLICY, SECRET, Running
+from tests.redis_servers import free_port, wait_for
+
+NUMBER = "+79991234567"
+FREE = "+79585550001"
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def running(starting, clock: FakeClock) -> Running:
+    # The command line has the production clock.
+    clock.now = datetime.now(UTC)
+    made = starting(POLICY)
+    made.simulator.cabinet.reset()
+    made.simulator.exchange.balance = "1000.00"
+    return made
+
+
+@pytest.fixture
+def cli(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    settings = {
+        "REDIS_URL": running.redis.url,
+        "SMSC_URLS": running.simulator.base_url,
+        "SMSC_APIKEY": "sim-apikey",
+        "CALLBACK_SECRETS": SECRET,
+        "API_KEYS": f"web={hashlib.sha256(KEY.encode()).hexdigest()}",
+        "KEY_PEPPER": "p" * 32,
+        "POLICY": str(tmp_path / "policy.toml"),
+        "CALLBACK_BIND": f"127.0.0.1:{free_port()}",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"WAITCALL_{name}", value)
+
+    def run(*words: str, given: str | None = None, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, [*words], input=given)
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def listening(running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The callback surface on a socket, where the settings say that it is."""
+
+    def framed(environ: dict[str, Any], start: Any) -> Any:
+        # As gunicorn does and this server does not: the stream ends where the body does.
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        return running.callback(environ | {"wsgi.input": io.BytesIO(body)}, start)
+
+    server = make_server("127.0.0.1", 0, framed, threaded=True)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    monkeypatch.setenv("WAITCALL_CALLBACK_BIND", f"127.0.0.1:{server.server_port}")
+    yield f"http://127.0.0.1:{server.server_port}/callbacks/smsc"
+    server.shutdown()
+    server.server_close()
+
+
+def asked(running: Running, endpoint: str) -> list[dict[str, str]]:
+    return [each["fields"] for each in running.simulator.exchange.ledger if each.get("endpoint") == endpoint]
+
+
+def audited(cli: Cli) -> list[dict[str, str]]:
+    return [json.loads(line) for line in cli("audit", "export").stdout.splitlines()]
+
+
+def test_our_numbers_and_the_free_ones_are_listed(running: Running, cli: Cli) -> None:
+    rows = json.loads(cli("numbers", "list", "--json").stdout)
+    assert [(each["phone_number"], each["state"]) for each in rows] == [
+        ("+79585550000", "lost"),
+        ("+79585550001", "free"),
+        ("+79585550002", "free"),
+    ]
+    assert (rows[1]["cost"], rows[1]["current_cost"], rows[1]["kind"]) == ("900.00", "270.00", "virtual")
+    running.simulator.cabinet.rent("79585550000", "0")
+    table = cli("numbers", "list").stdout
+    assert table.splitlines()[0].split()[:2] == ["phone", "number"]
+    assert "rented" in table
+    # The provider answers two a minute, over however many terminals.
+    refused = cli("numbers", "list", code=1)
+    assert "rate_limited: The provider answers 2 such requests a minute." in refused.output
+    assert len(asked(running, "receive_phones")) == 2
+
+
+def test_renting_shows_the_cost_asks_and_is_audited(running: Running, cli: Cli) -> None:
+    no = cli("numbers", "rent", FREE, "--reason", "more texts", given="n\n", code=1)
+    assert "270.00 for the rest of this month, 900.00 a month" in no.output
+    assert [each for each in asked(running, "receive_phones") if "buy" in each] == []
+
+    yes = cli("numbers", "rent", FREE, "--yes", "--json", "--reason", "more texts", "--operator", "anna")
+    assert json.loads(yes.stdout) == {"phone_number": FREE, "charged": "270.00", "prolong": True}
+    assert running.simulator.exchange.balance == "730.00"
+    (entry,) = [each for each in audited(cli) if each["event"] == "numbers_rent"]
+    assert (entry["actor"], entry["cost"], entry["reason"]) == ("operator:anna", "270.00", "more texts")
+
+
+def test_a_number_whose_rent_was_not_answered_is_not_rented_again(running: Running, cli: Cli) -> None:
+    running.simulator.cabinet.rent(FREE.lstrip("+"), "0")
+    again = cli("numbers", "rent", FREE, "--yes", "--reason", "again", code=1)
+
+    assert "perhaps it is rented already" in again.output
+    assert [each for each in asked(running, "receive_phones") if "buy" in each] == []
+
+
+def test_without_the_money_nothing_is_rented(running: Running, cli: Cli) -> None:
+    running.simulator.exchange.balance = "1.00"
+    refused = cli("numbers", "rent", FREE, "--yes", "--reason", "x", code=1)
+    assert "error code 3" in refused.output
+    assert not running.simulator.cabinet.numbers[1].rented
+
+
+def test_a_number_is_prolonged_and_stopped(running: Running, cli: Cli) -> None:
+    running.simulator.cabinet.rent(FREE.lstrip("+"), "0")
+    cli("numbers", "stop", FREE, "--reason", "too dear")
+    assert running.simulator.cabinet.numbers[1].noprolong == 1
+    cli("numbers", "prolong", FREE, "--yes", "--reason", "after all")
+    assert running.simulator.cabinet.numbers[1].noprolong == 0
+    events = [each["event"] for each in audited(cli)]
+    assert [each for each in events if each.startswith("numbers_")] == ["numbers_stop", "numbers_prolong"]
+    assert "error code 1" in cli("numbers", "stop", "+79585550002", "--reason", "x", code=1).output
+
+
+def test_a_report_is_listed_downloaded_and_resumed(running: Running, cli: Cli, tmp_path: Path) -> None:
+    cabinet, sent = running.simulator.cabinet, running.simulator.office
+    sent.send("79991234567", "hello", "77", 0.0)
+    for status in (RUNNING, FAILED, DONE):
+        task = cabinet.add_task("week", "01.01.2026 12:00:00", status, sent.sent)
+    rows = json.loads(cli("reports", "list", "--json").stdout)
+    assert [(each["id"], each["status"], each["file"]) for each in rows] == [
+        (1, "running", ""),
+        (2, "failed", ""),
+        (3, "done", "week_3.csv"),
+    ]
+
+    target = tmp_path / "week.csv"
+    cli("reports", "download", "3", "--to", str(target))
+    assert target.read_bytes() == task.content.encode()
+    assert target.stat().st_mode & 0o077 == 0
+    part = tmp_path / "other.csv.part"
+    part.write_bytes(task.content.encode()[:20])
+    cli("reports", "download", "3", "--to", str(tmp_path / "other.csv"))
+    assert (tmp_path / "other.csv").read_bytes() == task.content.encode()
+    assert not part.exists()
+    assert (
+        "error code 3" in cli("reports", "download", "1", "--to", str(tmp_path / "none.csv"), code=1).output
+    )
+    assert not (tmp_path / "none.csv").exists()
+
+
+def test_a_report_is_held_against_our_audit_stream(running: Running, cli: Cli, tmp_path: Path) -> None:
+    ask = {"purpose": "any_channel", "channel": "code"}
+    for last in range(3):
+        assert running.create(phone_number=f"+7999123450{last}", **ask).status_code == 201
+    office = running.simulator.office
+    ours = [str(each.id) for each in office.sent]
+    lost = office.sent.pop()
+    office.send("77011234567", "not ours", "4242", 0.0)
+    report = tmp_path / "report.csv"
+    report.write_text(running.simulator.cabinet.add_task("r", "", DONE, office.sent).content)
+
+    found = json.loads(cli("reports", "reconcile", str(report), "--json", code=3).stdout)
+    assert (found["matched"], found["unknown"], found["unsent"]) == (2, ["4242"], [str(lost.id)])
+    assert found["cost"] == {"KZ": "3.50", "RU": "7.00"}
+    assert set(ours) > {str(lost.id)}
+    table = cli("reports", "reconcile", str(report), code=3).stdout
+    assert "unknown: 4242" in table
+    office.sent[-1:] = [lost]
+    report.write_text(running.simulator.cabinet.add_task("r", "", DONE, office.sent).content)
+    cli("reports", "reconcile", str(report))
+    report.write_text("just a text")
+    assert "no CSV" in cli("reports", "reconcile", str(report), code=1).output
+
+
+def test_the_doctor_finds_everything_sound(running: Running, cli: Cli, listening: str) -> None:
+    running.simulator.cabinet.rent("79585550000", "0")
+    rows = json.loads(cli("doctor", "--url", listening, "--json").stdout)
+
+    by_check = {each["check"]: each for each in rows}
+    assert {each["state"] for each in rows} == {"ok"}, rows
+    assert "address to register" in by_check
+    assert SECRET not in json.dumps(rows)
+    assert f"{listening}?charset=utf-8&sha1=SECRET" in by_check["address to register"]["found"]
+    assert {"redis", "clock", "provider", "balance", "handler", "handler, from outside"} <= set(by_check)
+
+
+def test_the_doctor_names_what_is_broken(running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAITCALL_SMSC_APIKEY", "wrong")
+    told = cli("doctor", "--json", code=1)
+    states = {each["check"]: each["state"] for each in json.loads(told.stdout)}
+    # Nobody listens there; the credentials are wrong; one of our numbers is anybody's.
+    assert states["handler"] == "failure"
+    assert states["provider"] == "failure"
+    assert states["redis"] == "ok"
+    monkeypatch.setenv("WAITCALL_REDIS_URL", "redis://127.0.0.1:1/0")
+    states = {each["check"]: each["state"] for each in json.loads(cli("doctor", "--json", code=1).stdout)}
+    assert states["redis"] == "failure"
+
+
+def test_one_verification_is_shown_and_found(running: Running, cli: Cli) -> None:
+    made = running.create(purpose="any_channel", channel="text_in").get_json()
+    shown = json.loads(cli("show", "-", "--json", given=made["id"] + "\n").stdout)
+    assert (shown["id"], shown["client"], shown["status"]) == (made["id"], "web", "pending")
+    assert shown["text_in"]["text"] == "***"
+    assert json.loads(cli("find", "-", "--json", given=NUMBER).stdout)["id"] == made["id"]
+    assert made["id"] in cli("find", NUMBER).stdout
+    assert "not_found" in cli("find", "+79991234568", code=1).output
+    assert "not_found" in cli("show", "ver_nothing", code=1).output
+    assert {"show", "find"} <= {each["event"] for each in audited(cli)}
+
+
+def test_the_balance_says_when_it_is_low(running: Running, cli: Cli) -> None:
+    assert json.loads(cli("balance", "--json").stdout) == {"balance": "1000.00", "low": False}
+    running.simulator.exchange.balance = "3.00"
+    assert "True" in cli("balance", code=3).stdout
+
+
+def test_a_lost_call_is_reported_by_hand(running: Running, cli: Cli, listening: str) -> None:
+    made = running.create().get_json()
+    assert cli("replay-callback", NUMBER, "--reason", "ticket 7", given="n\n", code=1)
+    assert running.get(f"/v1/verifications/{made['id']}").get_json()["status"] == "pending"
+    told = cli("replay-callback", NUMBER, "--yes", "--reason", "ticket 7", "--operator", "anna")
+    assert told.stdout.strip() == "200 OK"
+
+    assert running.get(f"/v1/verifications/{made['id']}").get_json()["status"] == "verified"
+    (entry,) = [each for each in audited(cli) if each["event"] == "replay_callback"]
+    assert (entry["actor"], entry["reason"]) == ("operator:anna", "ticket 7")
+    assert SECRET not in told.output
+
+
+def test_a_whole_verification_in_the_terminal(running: Running, cli: Cli) -> None:
+    def person() -> None:
+        orders = running.simulator.exchange.orders
+        wait_for(lambda: orders)
+        # The number is shown a moment after it was ordered.
+        wait_for(called)
+
+    def called() -> bool:
+        running.clock.now = datetime.now(UTC)
+        running.call()
+        return running.metrics().get('waitcall_callbacks_total{kind="call",outcome="confirmed"}', 0) > 0
+
+    calling = threading.Thread(target=person)
+    calling.start()
+    told = cli("verify", NUMBER, "--purpose", "login", "--json")
+    calling.join(20)
+
+    answer = json.loads(told.stdout)
+    assert (answer["status"], answer["reason"], answer["channel"]) == ("consumed", "call_matched", "call")
+    assert "Call +7 958 555" in told.stderr
+    assert "left" in told.stderr
+    assert "█" in told.stderr
+
+
+def test_a_code_is_typed_in_the_terminal(running: Running, cli: Cli) -> None:
+    wrong = "\n".join(["000000"] * 5) + "\n"
+    told = cli(
+        "verify", NUMBER, "--purpose", "any_channel", "--channel", "code", "--json", given=wrong, code=3
+    )
+    assert json.loads(told.stdout)["reason"] == "attempts_spent"
+    assert told.stderr.count("Wrong.") == 5
+
+
+def test_completion_scripts_are_there(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_WAITCALL_COMPLETE", "bash_source")
+    result = CliRunner().invoke(main, prog_name="waitcall")
+    assert "complete -o nosort -F" in result.output
