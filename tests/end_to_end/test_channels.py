@@ -288,6 +288,7 @@ def _ignoring(act: Any) -> Any:
 
 def test_the_transcripts_of_the_documentation(stage: Stage, tmp_path: Path) -> None:
     page = ROOT / "docs/channels.md"
+    assert POLICY.strip() in page.read_text()
     lines = lines_of(page)
     assert len(lines) > 10
     environ = {"API": stage.service.api, "KEY": KEY, "SIMULATOR": stage.simulator.control_url}
