@@ -97,7 +97,7 @@ class Channels:
                     return _with(prepared, moved, now)
 
         move(record)
-        moved = self._charged(stored, channel, f"{record.id}/{channel}", move, now)
+        moved = self._charged(stored, channel, f"{record.id}/{prepared.message_id}", move, now)
         self._observer.fell_back(moved)
         if channel is Channel.CALL:
             return self._order(moved)
@@ -174,7 +174,8 @@ class Channels:
         return record
 
     def _ordered_again(self, stored: Stored, now: datetime) -> Verification:
-        token = f"{stored.verification.id}/call/{int(now.timestamp())}"
+        # A name of its own for each request: what a loser gives back is not the winner's.
+        token = f"{stored.verification.id}/{self._opening.prepare(stored.verification).message_id}"
 
         def begin(current: Verification) -> Verification:
             if not _lost_its_order(current, now):

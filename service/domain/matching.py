@@ -55,6 +55,7 @@ def judge_text(  # noqa: PLR0911  one return per outcome, in the order of the ru
     count. A text shown once is never shown again, so an old message matches nothing later.
     """
     current = record.at(now)
+    # A fallback takes the text away.
     asked = record.text_in
     if asked is None:
         return Outcome.OTHER, record
@@ -67,8 +68,6 @@ def judge_text(  # noqa: PLR0911  one return per outcome, in the order of the ru
         return Outcome.UNMATCHED, record
     if current.verified_at is not None or record.called_at is not None:
         return Outcome.REPEATED, record
-    if record.channel is not Channel.TEXT_IN:
-        return Outcome.UNMATCHED, record
     if current.status is Status.EXPIRED:
         return Outcome.LATE, replace(current, reason=Reason.LATE_TEXT)
     if current.status is Status.CONTESTED:

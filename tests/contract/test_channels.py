@@ -34,7 +34,7 @@ from service.domain.errors import (
     VerificationInProgress,
     WrongChannel,
 )
-from service.domain.limits import Limit, Mode, Scope
+from service.domain.limits import Limit, Mode, Scope, Spending
 from service.domain.lists import ListAction, ListEntry, ListKind
 from service.domain.numbers import E164
 from service.domain.policy import CaptchaRule, Client, OnConcurrent, Policy, Purpose
@@ -52,6 +52,7 @@ PURPOSES = {
     "code": Purpose("code", channels=(CODE,), on_concurrent=OnConcurrent.CONTEST),
     "code_then_call": Purpose("code_then_call", channels=(CODE, CALL)),
     "text_in": Purpose("text_in", channels=(TEXT_IN,)),
+    "contested_text": Purpose("contested_text", channels=(TEXT_IN,), on_concurrent=OnConcurrent.CONTEST),
     "two_steps": Purpose("two_steps", second_step=CODE),
     "strict": Purpose("strict", channels=(CALL, TEXT_IN, CODE), min_assurance=Assurance.NETWORK),
     "strictest": Purpose("strictest", channels=(CALL, CODE), min_assurance=Assurance.ROUNDTRIP),
@@ -174,6 +175,23 @@ def test_a_captured_text_never_verifies_a_later_verification(stage: Stage) -> No
 
     assert stage.text(first) is Outcome.UNMATCHED
     assert stage.now(second).status is Status.PENDING
+
+
+def test_a_contested_text_proves_nothing(stage: Stage) -> None:
+    record = stage.start("contested_text")
+    with pytest.raises(VerificationInProgress):
+        stage.verifications.start("app", Start(NUMBER.value, "contested_text"))
+
+    assert stage.text(record) is Outcome.CONTESTED
+    assert stage.now(record).status is Status.CONTESTED
+
+
+def test_a_text_of_a_channel_that_was_left_proves_nothing(stage: Stage) -> None:
+    record = stage.start("every", TEXT_IN)
+    stage.channels.fall_back("web", record.id)
+
+    assert stage.text(record) is Outcome.OTHER
+    assert stage.now(record).status is Status.PENDING
 
 
 def test_a_late_text_is_too_late(stage: Stage) -> None:
@@ -354,6 +372,24 @@ def test_a_message_that_was_not_taken_may_be_sent_again_at_once(stage: Stage) ->
     assert stage.check(record).status is Status.VERIFIED
     assert stage.audited()["code_sent"] == 3
     assert stage.audited()["code_refused"] == 1
+
+
+def test_a_late_failure_says_nothing_of_the_message_after_it(stage: Stage) -> None:
+    record = stage.start("code")
+    stage.clock.advance(30)
+
+    def meanwhile() -> None:
+        stage.sender.during = lambda: None
+        stage.clock.advance(60)
+        stage.channels.resend("web", record.id)
+
+    stage.sender.failures, stage.sender.during = [ProviderUnavailable()], meanwhile
+    with pytest.raises(ProviderUnavailable):
+        stage.channels.resend("web", record.id)
+
+    code = stage.now(record).code
+    assert code is not None
+    assert (len(code.digests), code.delivery, code.refused) == (3, CodeDelivery.QUEUED, False)
 
 
 def test_a_code_that_cannot_be_sent_frees_the_number(stage: Stage) -> None:
@@ -570,6 +606,19 @@ def test_every_code_counts_against_the_limits(stage: Stage) -> None:
         limited.channels.resend("web", record.id)
     assert len(limited.sender.sent) == 2
     assert limited.check(record).status is Status.VERIFIED
+
+
+def test_whoever_loses_a_race_has_spent_nothing(stage: Stage) -> None:
+    limit = Limit(50, 600)
+    policy = replace(POLICY, limits={Scope.NUMBER: (limit,)})
+    limited = Stage(stage.world, stage.provider, stage.sender, stage.observer, stage.clock, policy)
+    record = limited.start("every")
+
+    together(20, lambda _: limited.channels.fall_back("web", record.id))
+
+    # Of one request after the other, each may have gone one channel further; a text costs nothing.
+    (state,) = stage.world.limits.look([Spending(Scope.NUMBER, NUMBER.value, limit)], stage.clock())
+    assert state.used == 1 + len(stage.sender.sent)
 
 
 def test_a_block_also_stops_what_is_under_way(stage: Stage) -> None:
