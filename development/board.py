@@ -93,7 +93,13 @@ ROWS: dict[str, list[Panel]] = {
             runbook="provider-slow",
         ),
         Panel("Money left", {"balance": "max(waitcall_provider_balance)"}, "none", runbook="balance-low"),
-        Panel("Inbox and balance requests", {"{{operation}} {{outcome}}": _rate("waitcall_provider_requests_total", 'operation!="wait_call"', "operation, outcome")}, "reqps"),
+        Panel("Other requests", {"{{operation}} {{outcome}}": _rate("waitcall_provider_requests_total", 'operation!="wait_call"', "operation, outcome")}, "reqps"),
+    ],
+    "Codes": [
+        Panel("Codes sent, by region", {"{{region}}": _rate("waitcall_codes_sent_total", WHO, "region")}, "reqps", runbook="codes-unused", says="Each costs money."),
+        Panel("Where they stand", {"{{delivery}}": _rate("waitcall_code_reports_total", 'region=~"$region"', "delivery")}, "reqps", runbook="codes-undelivered"),
+        Panel("Codes typed", {"{{outcome}}": _rate("waitcall_code_checks_total", WHO, "outcome")}, "reqps"),
+        Panel("Fallbacks, by channel", {"{{channel}}": _rate("waitcall_fallbacks_total", WHO, "channel")}, "reqps"),
     ],
     "Callbacks": [
         Panel(

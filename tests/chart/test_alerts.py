@@ -27,6 +27,9 @@ REQUESTS = 'waitcall_http_requests_total{route="/v1/verifications",method="POST"
 FAILURES = 'waitcall_failures_total{{code="{}"}}'
 WITHIN = 'waitcall_http_request_duration_seconds_bucket{route="/callbacks/smsc",method="GET",le="1.0"}'
 ANSWERED = 'waitcall_http_request_duration_seconds_count{route="/callbacks/smsc",method="GET"}'
+CODES_SENT = f"waitcall_codes_sent_total{{{WHOSE}}}"
+CHECKED = f'waitcall_code_checks_total{{{WHOSE},outcome="correct"}}'
+REPORTS_FAILED = 'waitcall_code_reports_total{region="RU",delivery="failed"}'
 SWEPT = 'waitcall_worker_loop_timestamp_seconds{loop="sweep"}'
 
 
@@ -45,6 +48,21 @@ class Case:
 
 RATIO, VOLUME = "waitcall:conversion:ratio30m", "waitcall:conversion:volume30m"
 CASES = [
+    Case(
+        "WaitcallCodesUndelivered",
+        "50m",
+        {CODES_SENT: "0+2x60", REPORTS_FAILED: "0+1x60"},
+        {CODES_SENT: "0+2x60", REPORTS_FAILED: "0+0.2x60"},
+        {"region": "RU"},
+        "50%",
+    ),
+    Case(
+        "WaitcallCodesUnused",
+        "90m",
+        {CODES_SENT: "0+2x100", CHECKED: "0+0.1x100"},
+        {CODES_SENT: "0+2x100", CHECKED: "0+1x100"},
+        {"region": "RU"},
+    ),
     Case(
         "WaitcallCallbacksSilent",
         "20m",
