@@ -13,6 +13,7 @@ from service.application.ports import Claim
 from service.application.sweep import Sweep
 from service.application.verifications import Start
 from service.domain.call import InboundCall, Kind, Outcome
+from service.domain.channel import Channel, InboundText
 from service.domain.errors import ProviderUnavailable, StoreUnavailable
 from service.domain.numbers import E164, may_be_dialled
 from service.domain.policy import Purpose
@@ -73,6 +74,7 @@ class Net:
                 POLICY.dial_regions,
                 {"login": Purpose("login", **rules)},
                 POLICY.clients,
+                text_in_numbers=(OTHER_NUMBER,),
             )
         self.verifications, self.calls = use_cases(world, FakeProvider(), observer, clock, policy)
         self.clock, self.observer, self.world = clock, observer, world
@@ -115,6 +117,23 @@ def test_a_call_whose_callback_was_lost_verifies_with_the_next_poll(net: Net) ->
     assert net.status(verification) is Status.VERIFIED
     assert net.observer.counts["reconciled", "confirmed"] == 1
     assert net.observer.counts["verified",] == 1
+
+
+def test_a_text_whose_callback_was_lost_verifies_with_the_next_poll(world, clock, observer) -> None:
+    net = Net(world, clock, observer, channels=(Channel.TEXT_IN,))
+    net.reconciliation.run(TERM)
+    verification = net.start()
+    asked = net.verifications.get("web", verification).text_in
+    assert asked is not None
+    net.clock.advance(10)
+    for number, text in ((OTHER_NUMBER, asked.text), (NUMBER, "hello"), (NUMBER, asked.text.lower())):
+        record = InboundText(number.value, asked.number.value, text)
+        net.inbox.records.append(InboxRecord(len(net.inbox.records) + 1, None, None, None, record))
+    net.poll(15)
+
+    assert net.status(verification) is Status.VERIFIED
+    assert net.observer.counts["reconciled", "confirmed"] == 1
+    assert net.observer.counts["reconciled", "unmatched"] == 1
 
 
 def test_a_call_is_used_once_whether_the_callback_or_the_inbox_comes_first(net: Net) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import sys
 import threading
 import urllib.request
 from collections import Counter
@@ -286,12 +287,32 @@ def _ignoring(act: Any) -> Any:
     return run
 
 
-def test_the_transcripts_of_the_documentation(stage: Stage, tmp_path: Path) -> None:
-    page = ROOT / "docs/channels.md"
-    assert POLICY.strip() in page.read_text()
-    lines = lines_of(page)
-    assert len(lines) > 10
-    environ = {"API": stage.service.api, "KEY": KEY, "SIMULATOR": stage.simulator.control_url}
+@pytest.mark.parametrize(
+    ("page", "more"),
+    [
+        ("channels.md", ""),
+        ("captcha.md", '[captcha]\nabove = ["1/h"]\nimage_url = "{image_url}"\n'),
+        ("account.md", ""),
+    ],
+)
+def test_the_transcripts_of_the_documentation(
+    starting: Starting, simulator: Simulator, redis_server: Server, tmp_path: Path, page: str, more: str
+) -> None:
+    with redis_server.client() as client:
+        client.flushall()
+    simulator.exchange.reset()
+    simulator.exchange.balance = "1000.00"
+    simulator.office.reset()
+    simulator.cabinet.reset()
+    simulator.cabinet.rent("79585550000", "0")
+    policy = POLICY + more.replace("{image_url}", f"{simulator.base_url}/imgcode.php")
+    service = starting(policy=policy)
+    if page == "channels.md":
+        assert POLICY.strip() in (ROOT / "docs" / page).read_text()
+    lines = lines_of(ROOT / "docs" / page)
+    assert len(lines) > 6
+    environ = service.environ | {"API": service.api, "KEY": KEY, "SIMULATOR": simulator.control_url}
+    environ["PATH"] = f"{Path(sys.executable).parent}:/usr/bin:/bin"
 
     run(lines, environ, tmp_path)
 

@@ -38,7 +38,7 @@ def run(lines: list[Line], environ: dict[str, str], directory: Path) -> None:
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=directory,
-        env={"PATH": "/usr/bin:/bin"} | environ,
+        env=environ,
         capture_output=True,
         text=True,
         timeout=120,

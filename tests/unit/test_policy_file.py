@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from service.domain.assurance import Assurance, Attested
+from service.domain.channel import Channel
 from service.domain.conversion import Budget, Group
 from service.domain.event import EventType
 from service.domain.limits import Limit, Mode, Scope
 from service.domain.lists import ListAction, ListEntry, ListKind
-from service.domain.policy import CLIENT_PERMISSIONS, Audit, Endpoint, Permission
+from service.domain.policy import CLIENT_PERMISSIONS, Audit, CaptchaRule, Endpoint, Permission
 from service.policy_file import PolicyMistakes, read_policy
 
 EVERY_EVENT = frozenset(each.value for each in EventType)
@@ -134,6 +135,28 @@ log = true
         ('[assurance.Russia]\nlevel = "network"\nsource = "x"', "assurance.Russia"),
         ("[audit]\nmax_entries = 1", "audit.max_entries"),
         ("[audit]\nretention_seconds = 60", "audit.retention_seconds"),
+        ("[purposes.a]\nchannels = []", "purposes.a.channels"),
+        ('[purposes.a]\nchannels = ["pigeon"]', "purposes.a.channels"),
+        ('[purposes.a]\nchannels = ["code", "code"]', "Each at most once"),
+        ('[purposes.a]\nchannels = ["call", "text_in"]', "[text_in]"),
+        ('[purposes.a]\nsecond_step = "call"', "purposes.a.second_step"),
+        ('[purposes.a]\nchannels = ["call", "code"]\nsecond_step = "code"', "it is none of channels"),
+        ("[purposes.a]\nmax_attempts = 11", "purposes.a.max_attempts"),
+        ("[purposes.a]\nmax_sends = 0", "purposes.a.max_sends"),
+        ("[purposes.a]\nresend_seconds = 0", "purposes.a.resend_seconds"),
+        ("[text_in]\nnumbers = []", "text_in.numbers"),
+        ('[text_in]\nnumbers = ["79585550000"]', "text_in.numbers.0"),
+        ('[code.texts]\nen = "your code"', "Must hold {code} once"),
+        ('[code.texts]\nen = "{code} {code}"', "Must hold {code} once"),
+        ('[code.texts]\nen = "{code} {name}"', "Must hold {code} once"),
+        ('[code.texts]\nen = "{code"', "Must hold {code} once"),
+        (f'[code.texts]\nru = "{{code}} {"я" * 70}"', "70 characters"),
+        (f'[code.texts]\nen = "{{code}} {"x" * 160}"', "160 characters"),
+        ('[code.texts]\n"en_GB" = "{code}"', "Not a locale"),
+        ('[code]\nsender = "Отправитель"', "code.sender"),
+        ("[captcha]", "captcha.above"),
+        ('[captcha]\nabove = ["often"]', "captcha.above"),
+        ('[captcha]\nabove = ["1/h"]\nimage_url = "http://smsc.example/x"', "captcha.image_url"),
     ],
 )
 def test_each_mistake_is_named(tmp_path: Path, wrong: str, named: str) -> None:
@@ -141,6 +164,41 @@ def test_each_mistake_is_named(tmp_path: Path, wrong: str, named: str) -> None:
         read(tmp_path, BASE + wrong + "\n")
 
     assert named in str(found.value)
+
+
+def test_channels_and_what_they_need_are_read(tmp_path: Path) -> None:
+    policy = read(
+        tmp_path,
+        BASE
+        + """
+[purposes.any]
+channels = ["code", "text_in", "call"]
+max_attempts = 3
+max_sends = 2
+resend_seconds = 60
+[purposes.both]
+second_step = "code"
+[text_in]
+numbers = ["+7 958 555-00-00"]
+[code]
+sender = "Example"
+texts = {en = "{code} is it", "ru-KZ" = "{code} - код"}
+[captcha]
+above = ["100/h"]
+""",
+    )
+
+    every, both = policy.purposes["any"], policy.purposes["both"]
+    assert every.channels == (Channel.CODE, Channel.TEXT_IN, Channel.CALL)
+    assert (every.max_attempts, every.max_sends, every.resend_seconds) == (3, 2, 60)
+    assert (both.channels, both.second_step) == ((Channel.CALL,), Channel.CODE)
+    assert [each.value for each in policy.text_in_numbers] == ["+79585550000"]
+    assert (policy.code_sender, policy.code_texts["ru-KZ"]) == ("Example", "{code} - код")
+    assert policy.captcha == CaptchaRule(
+        (Limit(100, 3600, Mode.RECORD_ONLY),), "https://smsc.ru/sys/imgcode.php"
+    )
+    left_out = read(tmp_path, BASE)
+    assert (left_out.captcha, left_out.text_in_numbers, list(left_out.code_texts)) == (None, (), ["en", "ru"])
 
 
 def test_the_shipped_policy_is_sound_and_strict() -> None:
