@@ -64,3 +64,9 @@ def operator_name(_context: click.Context, _parameter: click.Parameter, given: s
 def read_number(given: str | None) -> str | None:
     """``-`` reads the number from standard input, so that no process list shows it."""
     return sys.stdin.readline().strip() if given == "-" else given
+
+
+acting = click.option(
+    "--operator", callback=operator_name, help="Who acts, for the audit stream. Default: the user's name."
+)
+"""Of every command that is audited."""

@@ -7,12 +7,9 @@ import secrets
 import click
 
 from service.bootstrap import build_dead_letters
-from service.cli.environment import operator_name, running
+from service.cli.environment import acting, running
 
 _SECRET_BYTES = 32
-_operator = click.option(
-    "--operator", callback=operator_name, help="Who acts, for the audit stream. Default: the user's name."
-)
 
 
 @click.group()
@@ -33,7 +30,7 @@ def secret(endpoint: str) -> None:
 
 
 @events.command("dead")
-@_operator
+@acting
 def dead(operator: str) -> None:
     """Print what no attempt delivered, as JSON lines."""
     with running(build_dead_letters) as letters:
@@ -47,7 +44,7 @@ def dead(operator: str) -> None:
 @click.option("--endpoint", help="Only to this one, CLIENT/NAME.")
 @click.option("--all", "everything", is_flag=True, help="Every dead letter.")
 @click.option("--reason", required=True, help="Why, for the audit stream.")
-@_operator
+@acting
 def replay(
     event_id: str | None, endpoint: str | None, *, everything: bool, reason: str, operator: str
 ) -> None:

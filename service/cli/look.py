@@ -10,21 +10,18 @@ import urllib3
 
 from service.adapters.http.answers import dump_verification
 from service.bootstrap.desk import Desk, build_desk
-from service.cli.environment import operator_name, read_number, running
+from service.cli.environment import acting, read_number, running
 from service.cli.tables import as_json, show_object
 from service.domain.numbers import E164
 from service.domain.verification import Verification
 
-_operator = click.option(
-    "--operator", callback=operator_name, help="Who acts, for the audit stream. Default: the user's name."
-)
 _POST_SECONDS = 10.0
 
 
 @click.command()
 @click.argument("verification_id")
 @as_json
-@_operator
+@acting
 def show(*, verification_id: str, json_wanted: bool, operator: str) -> None:
     """One verification by its id (`-`: from standard input, so that no process list shows it)."""
     with running(build_desk) as desk:
@@ -35,7 +32,7 @@ def show(*, verification_id: str, json_wanted: bool, operator: str) -> None:
 @click.command()
 @click.argument("phone_number")
 @as_json
-@_operator
+@acting
 def find(*, phone_number: str, json_wanted: bool, operator: str) -> None:
     """The latest verification of a number (`-`: from standard input)."""
     with running(build_desk) as desk:
@@ -64,7 +61,7 @@ def balance(*, json_wanted: bool) -> None:
 @click.option("--url", help="Of the handler. Default: the callback listener of this environment.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--reason", required=True, help="Why, for the audit stream.")
-@_operator
+@acting
 def replay_callback(  # noqa: PLR0913  the command's options
     *, phone_number: str, ts: int | None, url: str | None, yes: bool, reason: str, operator: str
 ) -> None:

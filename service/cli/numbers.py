@@ -4,14 +4,11 @@ import click
 
 from service.application.account import DedicatedNumber
 from service.bootstrap.desk import build_desk
-from service.cli.environment import operator_name, running
+from service.cli.environment import acting, running
 from service.cli.tables import as_json, show_object, show_rows
 from service.domain.numbers import E164
 
 _COLUMNS = ("phone_number", "state", "kind", "current_cost", "cost", "info")
-_operator = click.option(
-    "--operator", callback=operator_name, help="Who acts, for the audit stream. Default: the user's name."
-)
 _reason = click.option("--reason", required=True, help="Why, for the audit stream.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -23,7 +20,7 @@ def numbers() -> None:
 
 @numbers.command("list")
 @as_json
-@_operator
+@acting
 def list_numbers(*, json_wanted: bool, operator: str) -> None:
     """Ours with their state, and those that may be rented: cost of the rest of the month, and of a month."""
     with running(build_desk) as desk:
@@ -37,7 +34,7 @@ def list_numbers(*, json_wanted: bool, operator: str) -> None:
 @_yes
 @_reason
 @as_json
-@_operator
+@acting
 def rent(  # noqa: PLR0913  the command's options
     *, phone_number: str, no_prolong: bool, yes: bool, reason: str, json_wanted: bool, operator: str
 ) -> None:
@@ -63,7 +60,7 @@ def rent(  # noqa: PLR0913  the command's options
 @click.argument("phone_number")
 @_yes
 @_reason
-@_operator
+@acting
 def prolong(*, phone_number: str, yes: bool, reason: str, operator: str) -> None:
     """Pay PHONE_NUMBER again next month, and so on."""
     if not yes:
@@ -76,7 +73,7 @@ def prolong(*, phone_number: str, yes: bool, reason: str, operator: str) -> None
 @numbers.command("stop")
 @click.argument("phone_number")
 @_reason
-@_operator
+@acting
 def stop(*, phone_number: str, reason: str, operator: str) -> None:
     """Let PHONE_NUMBER end with this month."""
     with running(build_desk) as desk:

@@ -9,15 +9,12 @@ import click
 
 from service.adapters.http.operator_schemas import dump_entry, dump_explanation, dump_undone
 from service.application.explanation import CLEARABLE, Subject
-from service.cli.environment import operating, operator_name, read_number
+from service.cli.environment import acting, operating, read_number
 from service.domain.limits import Scope
 from service.domain.lists import ListAction, ListKind
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-_operator = click.option(
-    "--operator", callback=operator_name, help="Who acts, for the audit stream. Default: the user's name."
-)
 _reason = click.option("--reason", required=True, help="Why, for the audit stream.")
 _number = click.argument("phone_number", required=False)
 
@@ -27,7 +24,7 @@ _number = click.argument("phone_number", required=False)
 @click.option("--client-ip", help="An end user's address.")
 @click.option("--client", help="A configured client.")
 @click.option("--purpose", help="Also: may the number be verified for this purpose?")
-@_operator
+@acting
 def explain(
     phone_number: str | None, client_ip: str | None, client: str | None, purpose: str | None, operator: str
 ) -> None:
@@ -44,7 +41,7 @@ def explain(
 @click.option("--allow", is_flag=True, help="Allow instead: against a wider block, the guard and its limits.")
 @click.option("--for", "lasting", default="1d", show_default=True, help="s, m, h or d; 366d at most.")
 @_reason
-@_operator
+@acting
 def block(  # noqa: PLR0913  the command's options
     *,
     phone_number: str | None,
@@ -75,7 +72,7 @@ def block(  # noqa: PLR0913  the command's options
 @click.option("--verification", is_flag=True, help="Also cancel the number's live verification.")
 @click.option("--conversion", is_flag=True, help="Also forget what the conversion guard counted.")
 @_reason
-@_operator
+@acting
 def unblock(  # noqa: PLR0913  the command's options
     *,
     phone_number: str | None,
@@ -106,7 +103,7 @@ def unblock(  # noqa: PLR0913  the command's options
 
 
 @click.command()
-@_operator
+@acting
 def lists(operator: str) -> None:
     """Every live entry of the block and allow lists."""
     with operating() as (use_cases, _):

@@ -17,13 +17,10 @@ from service.application.reconciliation import (
     reconcile,
 )
 from service.bootstrap.desk import build_desk
-from service.cli.environment import operator_name, running
+from service.cli.environment import acting, running
 from service.cli.tables import as_json, show_object, show_rows
 
 _COLUMNS = ("id", "name", "status", "created", "started", "file")
-_operator = click.option(
-    "--operator", callback=operator_name, help="Who acts, for the audit stream. Default: the user's name."
-)
 DIFFERENT = 3
 """Exit code of a reconciliation that found a difference."""
 
@@ -37,7 +34,7 @@ def reports() -> None:
 @click.option("--after", "after_id", default=0, help="Only tasks after this id.")
 @click.option("--count", default=100, show_default=True, help="So many at most.")
 @as_json
-@_operator
+@acting
 def list_reports(*, after_id: int, count: int, json_wanted: bool, operator: str) -> None:
     """Deferred tasks with their status; the file is there at `done`."""
     with running(build_desk) as desk:
@@ -50,7 +47,7 @@ def list_reports(*, after_id: int, count: int, json_wanted: bool, operator: str)
 @click.option(
     "--to", "target", type=click.Path(dir_okay=False, path_type=Path), help="Default: report-ID.csv."
 )
-@_operator
+@acting
 def download(*, task_id: int, target: Path | None, operator: str) -> None:
     """Fetch the file of TASK_ID; goes on where an earlier attempt ended."""
     target = target or Path(f"report-{task_id}.csv")
@@ -79,7 +76,7 @@ def download(*, task_id: int, target: Path | None, operator: str) -> None:
     "--column", "columns", multiple=True, help="What a column is called: id=NAME, cost=NAME, country=NAME."
 )
 @as_json
-@_operator
+@acting
 def reconcile_report(  # noqa: PLR0913  the command's options
     *,
     file: Path,
