@@ -89,18 +89,18 @@ class Chronicle:
     def _on_the_way(self, before: Verification, after: Verification, now: datetime) -> Consequences:
         entries: list[tuple[AuditEntry, Announcement | None]] = []
         tallies: tuple[Tally, ...] = ()
-        moved = after.channel is not before.channel
         if after.called_at is not None and before.called_at is None:
             entries.append(self._entry("first_step", "provider", after, now))
             tallies = self._tallies(after, called=True)
-        elif moved:
+        elif after.channel is not before.channel:
             entries.append(self._entry("fallback", f"client:{after.requester.client}", after, now))
         code, earlier = after.code, before.code
         if code is not None and (earlier is None or len(code.digests) > len(earlier.digests)):
             entries.append(self._of_code("code_sent", after, now))
         if code is not None and code.refused and not (earlier and earlier.refused):
             entries.append(self._of_code("code_refused", after, now))
-        return Consequences(tuple(entries), tallies, after.expires_at if moved else None)
+        # The sweep, due at the earlier window's end, puts itself off.
+        return Consequences(tuple(entries), tallies)
 
     def _of_code(
         self, event: str, record: Verification, now: datetime

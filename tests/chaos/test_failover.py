@@ -129,6 +129,8 @@ def test_a_call_that_no_replica_has_is_not_acknowledged_so_that_it_is_sent_again
         assert stage.status() is Status.PENDING
         with redis_world(replicated.url, min_replicas=0) as alone:
             _, calls = use_cases(alone, FakeProvider(), stage.observer, stage.clock)
+            # A new client may hear of the fail-over a moment later.
+            wait_for(lambda: alone.store.get(stage.id) is not None)
             assert calls.record(call) is Outcome.CONFIRMED
 
 

@@ -9,11 +9,13 @@ import pytest
 
 from service.application.channels import Channels
 from service.application.messages import Messages
+from service.application.sweep import Sweep
 from service.application.verifications import Risk, Start
 from service.domain.assurance import Assurance, Attested
 from service.domain.call import Outcome
 from service.domain.channel import Captcha, Channel, InboundText
 from service.domain.code import CodeDelivery, DeliveryReport
+from service.domain.conversion import Budget, Group
 from service.domain.errors import (
     AlreadyVerified,
     AttemptsSpent,
@@ -582,11 +584,45 @@ def test_two_steps_prove_more_than_either(stage: Stage) -> None:
     assert stage.audited() == Counter(expected)
 
 
+def test_two_steps_are_one_verification_for_the_conversion_guard(stage: Stage) -> None:
+    budget = Budget(Group.COUNTRY, mode=Mode.RECORD_ONLY)
+    counting = Stage(
+        stage.world,
+        stage.provider,
+        stage.sender,
+        stage.observer,
+        stage.clock,
+        replace(POLICY, conversion=(budget,)),
+    )
+    record = counting.start("two_steps")
+    counting.calls.record(call_at(stage.clock()))
+    counting.channels.resend("web", record.id)
+    counting.check(record)
+
+    buckets = stage.world.conversions.buckets(budget, "RU")
+    assert [(each.started, each.called) for each in buckets] == [(1, 1)]
+
+
+def test_a_sweep_knows_the_window_of_the_channel(stage: Stage) -> None:
+    record = stage.start("every")
+    stage.clock.advance(600)
+    stage.channels.fall_back("web", record.id)
+    sweep = Sweep(stage.world.store, stage.observer, stage.clock, chronicle_of(POLICY))
+    stage.clock.advance(400)
+    sweep.run()
+    assert stage.now(record).status is Status.PENDING
+    stage.clock.advance(500)
+    sweep.run()
+    assert stage.observer.counts["finished", "expired", "no_text"] == 1
+
+
 def test_a_long_poll_ends_where_there_is_something_else_to_show(stage: Stage) -> None:
     record = stage.start("two_steps")
     answered: list[Verification] = []
     waiting = threading.Thread(
-        target=lambda: answered.append(stage.verifications.get("web", record.id, wait_seconds=30))
+        target=lambda: answered.append(stage.verifications.get("web", record.id, wait_seconds=30)),
+        # The test's clock stands still: a poll that does not end would wait for ever.
+        daemon=True,
     )
     waiting.start()
     stage.calls.record(call_at(stage.clock()))
