@@ -142,7 +142,7 @@ class Channels:
             correct, after = check_code(current, digests, now)
             return after
 
-        checked = self._records.changed(stored, check, now, holding=True)
+        checked = self._records.changed(stored, check, now, confirm=True, holding=True)
         self._observer.code_checked(checked, correct=correct)
         if not correct:
             spent = checked.code.attempts if checked.code else 0

@@ -74,6 +74,9 @@ class Messages:
             before: Verification = stored.verification
             outcome, after = judge_text(before, message, now)
             if after == before:
+                # Sent again, perhaps because it was not safe yet: it is acknowledged once it is.
+                if outcome is Outcome.REPEATED and not self._store.confirm(stored, now):
+                    continue
                 return outcome
             consequences = self._chronicle.changed(before, after, now)
             if self._store.replace(stored, after, now, holding=True, consequences=consequences):

@@ -3,19 +3,23 @@
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from redis import Redis
 
 from service.adapters.redis.keys import Keys
+from service.application.messages import Messages
 from service.application.verifications import Start
 from service.domain.call import Outcome
+from service.domain.channel import Channel, InboundText
 from service.domain.errors import AlreadyConsumed, StoreUnavailable
+from service.domain.policy import Policy, Purpose
 from service.domain.status import Status
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NUMBER, call_at, use_cases
+from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, chronicle_of, use_cases
 from tests.redis_servers import ReplicatedCluster, ReplicatedSentinel, Server, replicates, wait_for
 from tests.worlds import PEPPER, World, redis_world
 
@@ -37,10 +41,10 @@ def replicated(request: pytest.FixtureRequest) -> Iterator[Any]:
 class Stage:
     """A verified verification, and the pair of servers that has it."""
 
-    def __init__(self, replicated: Any, world: World) -> None:
+    def __init__(self, replicated: Any, world: World, policy: Policy = POLICY) -> None:
         self.world, self.clock, self.observer = world, FakeClock(), RecordingObserver()
         self.master, self.replica = replicated.pair(KEY)
-        self.verifications, self.calls = use_cases(world, FakeProvider(), self.observer, self.clock)
+        self.verifications, self.calls = use_cases(world, FakeProvider(), self.observer, self.clock, policy)
         self.id = self.verifications.start("web", ASK).verification.id
 
     def cut_off(self) -> None:
@@ -132,6 +136,27 @@ def test_a_call_that_no_replica_has_is_not_acknowledged_so_that_it_is_sent_again
             # A new client may hear of the fail-over a moment later.
             wait_for(lambda: alone.store.get(stage.id) is not None)
             assert calls.record(call) is Outcome.CONFIRMED
+
+
+def test_a_text_that_no_replica_has_is_not_acknowledged_so_that_it_is_sent_again(replicated: Any) -> None:
+    login = Purpose("login", channels=(Channel.TEXT_IN,))
+    policy = replace(POLICY, purposes={"login": login}, text_in_numbers=(OTHER_NUMBER,))
+    with redis_world(replicated.url, type(replicated).__name__.lower(), min_replicas=1) as world:
+        stage = Stage(replicated, world, policy)
+        asked = stage.verifications.get("web", stage.id).text_in
+        assert asked is not None
+        message = InboundText(NUMBER.value, asked.number.value, asked.text)
+        messages = Messages(world.store, stage.observer, stage.clock, chronicle_of(policy))
+        stage.cut_off()
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                messages.record_text(message)
+        stage.fail_over()
+        assert stage.status() is Status.PENDING
+        with redis_world(replicated.url, min_replicas=0) as alone:
+            again = Messages(alone.store, stage.observer, stage.clock, chronicle_of(policy))
+            wait_for(lambda: alone.store.get(stage.id) is not None)
+            assert again.record_text(message) is Outcome.CONFIRMED
 
 
 def test_the_inbox_is_not_done_with_a_call_whose_use_no_replica_has(replicated: Any) -> None:
