@@ -28,7 +28,7 @@ class Permission(StrEnum):
     """What a client's key may do."""
 
     CREATE = "create"
-    """Create and cancel."""
+    """Create and cancel, and what lies between: fall back, resend, check."""
 
     READ = "read"
     CONSUME = "consume"
