@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from service.domain.numbers import E164
+from simulator.exchange import POOL
 from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY
 
@@ -56,6 +58,10 @@ def commands(client: Any) -> int:
 def effort(starting: Callable[..., Running]) -> Effort:
     running = starting(POLICY)
     spent = Effort(running)
+    for digits in POOL:
+        # Which of them is shown is a throw of dice; a process knows all of them soon.
+        shown = E164.parse(f"+{digits}")
+        assert (shown.region, shown.number_type, shown.display)
     # The first of everything loads, compiles and connects.
     for number in ("79991230001", "79991230002"):
         asked = {"phone_number": f"+{number}", "purpose": "login"}
