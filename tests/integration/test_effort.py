@@ -61,7 +61,7 @@ def effort(starting: Callable[..., Running]) -> Effort:
     for digits in POOL:
         # Which of them is shown is a throw of dice; a process knows all of them soon.
         shown = E164.parse(f"+{digits}")
-        assert (shown.region, shown.number_type, shown.display)
+        assert all((shown.region, shown.number_type, shown.display))
     # The first of everything loads, compiles and connects.
     for number in ("79991230001", "79991230002"):
         asked = {"phone_number": f"+{number}", "purpose": "login"}
