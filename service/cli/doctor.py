@@ -91,5 +91,5 @@ def _handler(check: str, url: str) -> Finding:
         answer = urllib3.request("GET", url, timeout=_SECONDS, retries=False, redirect=False)
     except urllib3.exceptions.HTTPError as error:
         return Finding(check, "failure", f"{url}: {type(error).__name__}")
-    well = answer.status == 200 and answer.data.strip() == b"OK"  # noqa: PLR2004
+    well = answer.status == 200 and answer.data.strip() == b"OK"  # noqa: PLR2004  HTTP OK
     return Finding(check, "ok" if well else "failure", f"{url}: {answer.status}")

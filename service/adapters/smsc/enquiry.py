@@ -79,7 +79,7 @@ class Enquiry:
             began, outcome = monotonic(), Outcome.UNREACHABLE
             try:
                 response = self._http.open(f"{base_url}/{script}", fields, SECONDS_A_REQUEST, offset)
-                outcome = Outcome.SERVER_ERROR if response.status >= 500 else Outcome.OK  # noqa: PLR2004
+                outcome = Outcome.SERVER_ERROR if response.status >= 500 else Outcome.OK  # noqa: PLR2004  as below
                 if outcome is Outcome.OK:
                     return response
                 response.close()

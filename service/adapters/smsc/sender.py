@@ -137,7 +137,7 @@ class SmscSender:
             _log.warning("provider error", extra={"operation": operation, "error_code": code})
         return outcome, code
 
-    def _failure(self, outcome: Outcome, code: int | None, with_captcha: bool) -> Exception:  # noqa: FBT001
+    def _failure(self, outcome: Outcome, code: int | None, with_captcha: bool) -> Exception:  # noqa: FBT001  one caller, three facts
         match outcome:
             case Outcome.THROTTLED:
                 return ProviderUnavailable("The provider is asked too often.", retry_after=60)
