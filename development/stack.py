@@ -101,6 +101,7 @@ class Stack:
         return [
             *(sys.executable, "-m", "simulator", "--calm", "--deliver-after", "1"),
             *("--handler", f"{self.callback}/callbacks/smsc"),
+            *("--smsru-handler", f"{self.callback}/callbacks/smsru"),
             *("--front-port", str(self.ports.provider)),
             *("--control-port", str(self.ports.control)),
         ]
@@ -117,6 +118,7 @@ class Stack:
             | {
                 "WAITCALL_REDIS_URL": f"unix://{redis_socket}",
                 "WAITCALL_SMSC_URLS": f"http://127.0.0.1:{self.ports.provider}/sys",
+                "WAITCALL_SMSRU_URL": f"http://127.0.0.1:{self.ports.provider}/smsru",
                 "WAITCALL_API_BIND": f"127.0.0.1:{self.ports.api}",
                 "WAITCALL_CALLBACK_BIND": f"127.0.0.1:{self.ports.callback}",
                 "WAITCALL_OPS_BIND": f"127.0.0.1:{self.ports.ops}",

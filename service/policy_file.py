@@ -13,7 +13,7 @@ from service.domain.conversion import Budget, Group
 from service.domain.event import EventType
 from service.domain.limits import Limit, Mode, Scope
 from service.domain.lists import ListEntry, ListKind, canonical
-from service.domain.policy import Audit, CaptchaRule, Client, Endpoint, Policy, Purpose
+from service.domain.policy import Audit, CaptchaRule, Client, Endpoint, Policy, Purpose, Routes
 from service.policy_schema import PolicySchema
 
 DEFAULT_CODE_TEXTS = {
@@ -77,7 +77,13 @@ def _policy(loaded: dict[str, Any]) -> Policy:
         code_texts=loaded.get("code", {}).get("texts", DEFAULT_CODE_TEXTS),
         code_sender=loaded.get("code", {}).get("sender"),
         captcha=_captcha(loaded.get("captcha")),
+        routing=_routing(loaded.get("routing", {})),
     )
+
+
+def _routing(table: dict[str, Any]) -> Routes:
+    regions = {region: tuple(providers) for region, providers in table.get("regions", {}).items()}
+    return Routes(tuple(table.get("default", Routes().default)), regions)
 
 
 def _captcha(table: dict[str, Any] | None) -> CaptchaRule | None:

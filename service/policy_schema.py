@@ -20,6 +20,7 @@ from service.domain.policy import (
     SHORTEST_WINDOW_SECONDS,
     OnConcurrent,
     Permission,
+    Provider,
 )
 
 _DAY = 86400
@@ -241,6 +242,19 @@ class CaptchaSchema(Schema):
     image_url = fields.String(validate=_is_a_picture)
 
 
+def _each_once(names: list[Provider]) -> None:
+    if not names or len(set(names)) != len(names):
+        raise ValidationError("Name at least one, each at most once.")
+
+
+class RoutingSchema(Schema):
+    default = fields.List(fields.Enum(Provider, by_value=True), validate=_each_once)
+    regions = fields.Dict(
+        fields.String(validate=_REGION),
+        fields.List(fields.Enum(Provider, by_value=True), validate=_each_once),
+    )
+
+
 class PolicySchema(Schema):
     dial_regions = fields.List(
         fields.String(validate=_REGION),
@@ -257,6 +271,7 @@ class PolicySchema(Schema):
     text_in = fields.Nested(TextInSchema)
     code = fields.Nested(CodeSchema)
     captcha = fields.Nested(CaptchaSchema)
+    routing = fields.Nested(RoutingSchema)
 
     @validates_schema
     def _texts_need_a_number(self, data: dict[str, Any], **_: Any) -> None:

@@ -162,6 +162,16 @@ def smsc_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def api_ids(text: str) -> tuple[Secret, ...]:
+    """The key that orders are placed with, and one more that callbacks may be signed with; none at all."""
+    parts = text.split(",") if text else []
+    if len(parts) > _MOST_CALLBACK_SECRETS:
+        raise ValueError("At most the current and the other key.")
+    if not all(re.fullmatch(r"[A-Za-z0-9_-]{16,128}", part, re.ASCII) for part in parts):
+        raise ValueError("Each needs 16 to 128 letters, digits, - and _.")
+    return tuple(Secret(part) for part in parts)
+
+
 def callback_secrets(text: str) -> tuple[Secret, ...]:
     """The current secret, and the previous one while rotating."""
     parts = text.split(",")

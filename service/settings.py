@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from service import setting_values
 from service.domain.assurance import Assurance
-from service.domain.policy import LONGEST_WINDOW_SECONDS, Policy
+from service.domain.policy import LONGEST_WINDOW_SECONDS, Policy, Provider
 from service.policy_file import PolicyMistakes, read_policy
 from service.redis_url import Address
 from service.setting_values import Secret
@@ -28,6 +28,9 @@ NAMES = (
     "SMSC_PASSWORD",
     "SMSC_APIKEY",
     "SMSC_TIMEOUT_SECONDS",
+    "SMSRU_API_ID",
+    "SMSRU_URL",
+    "SMSRU_TIMEOUT_SECONDS",
     "CALLBACK_SECRETS",
     "CALLBACK_HASH",
     "API_KEYS",
@@ -51,7 +54,14 @@ NAMES = (
     "LOG_LEVEL",
     "TRACING",
 )
-_SECRETS = ("SMSC_PASSWORD", "SMSC_APIKEY", "CALLBACK_SECRETS", "KEY_PEPPER", "KEY_PEPPER_OTHER")
+_SECRETS = (
+    "SMSC_PASSWORD",
+    "SMSC_APIKEY",
+    "SMSRU_API_ID",
+    "CALLBACK_SECRETS",
+    "KEY_PEPPER",
+    "KEY_PEPPER_OTHER",
+)
 
 T = TypeVar("T")
 
@@ -73,6 +83,9 @@ class Settings:
     smsc_urls: tuple[str, ...]
     smsc_credentials: Mapping[str, Secret]
     smsc_timeout_seconds: float
+    smsru_api_ids: tuple[Secret, ...]
+    smsru_url: str
+    smsru_timeout_seconds: float
     callback_secrets: tuple[Secret, ...]
     callback_hash: str
     api_keys: Mapping[str, str] = field(repr=False)
@@ -139,6 +152,9 @@ class _Reader:
             ),
             "smsc_credentials": self._credentials(),
             "smsc_timeout_seconds": self._get("SMSC_TIMEOUT_SECONDS", setting_values.timeout, "5"),
+            "smsru_api_ids": self._get("SMSRU_API_ID", setting_values.api_ids, ""),
+            "smsru_url": self._get("SMSRU_URL", setting_values.smsc_url, "https://sms.ru"),
+            "smsru_timeout_seconds": self._get("SMSRU_TIMEOUT_SECONDS", setting_values.timeout, "5"),
             "callback_secrets": self._get("CALLBACK_SECRETS", setting_values.callback_secrets),
             "callback_hash": self._get("CALLBACK_HASH", setting_values.one_of(HASHES), "sha1"),
             "api_keys": self._get(
@@ -229,6 +245,8 @@ class _Reader:
                 self._mistakes.append(f"{PREFIX}API_KEYS: client {client!r} is not in the policy.")
         if policy is not None and values["webhook_secrets"] is not None:
             self._check_webhooks(policy, values["webhook_secrets"])
+        if policy is not None and values["smsru_api_ids"] is not None:
+            self._check_routing(policy, values)
         peppers = [values[name] for name in ("key_pepper", "key_pepper_other") if values[name]]
         if len({pepper.reveal() for pepper in peppers}) != len(peppers):
             self._mistakes.append(f"{PREFIX}KEY_PEPPER_OTHER: the same as {PREFIX}KEY_PEPPER.")
@@ -238,6 +256,19 @@ class _Reader:
         if len(set(ports)) != len(ports):
             self._mistakes.append(
                 f"{PREFIX}API_BIND, {PREFIX}CALLBACK_BIND, {PREFIX}OPS_BIND: each needs a port of its own.",
+            )
+
+    def _check_routing(self, policy: Policy, values: Mapping[str, Any]) -> None:
+        routed = Provider.SMSRU in policy.routing.providers
+        if routed and not values["smsru_api_ids"]:
+            self._mistakes.append(f"{PREFIX}SMSRU_API_ID: required, the policy's routing names smsru.")
+        if values["smsru_api_ids"] and not routed:
+            self._mistakes.append(f"{PREFIX}SMSRU_API_ID: the policy's routing does not name smsru.")
+        together = [values["smsc_timeout_seconds"], values["smsru_timeout_seconds"] if routed else 0]
+        if None not in together and sum(together) > setting_values.LONGEST_SMSC_TIMEOUT_SECONDS:
+            self._mistakes.append(
+                f"{PREFIX}SMSRU_TIMEOUT_SECONDS: with {PREFIX}SMSC_TIMEOUT_SECONDS at most "
+                f"{setting_values.LONGEST_SMSC_TIMEOUT_SECONDS}: one may follow the other.",
             )
 
     def _check_webhooks(self, policy: Policy, secrets: Mapping[str, tuple[Secret, ...]]) -> None:

@@ -7,6 +7,7 @@ import threading
 from simulator.dialler import Handler
 from simulator.exchange import Account
 from simulator.server import Options, Simulator
+from simulator.smsru import SmsruAccount
 
 
 def main() -> None:
@@ -22,6 +23,10 @@ def main() -> None:
     parser.add_argument("--form", default="form", choices=["form", "xml", "json"])
     parser.add_argument("--charset", default="utf-8", choices=["windows-1251", "utf-8", "koi8-r"])
     parser.add_argument("--apikey", default="dev-smsc-apikey")
+    parser.add_argument(
+        "--smsru-handler", default="", help="the handler URL registered at the other provider"
+    )
+    parser.add_argument("--smsru-api-id", default="dev-smsru-api-id-1")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--front-port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--control-port", type=int, default=0)
@@ -35,6 +40,7 @@ def main() -> None:
     options = Options(
         handler=Handler(given.handler, given.secret, given.hash, given.form, given.charset),
         account=Account("dev-login", "dev-password", given.apikey),
+        smsru=SmsruAccount(given.smsru_api_id, given.smsru_handler),
         host=given.host,
         front_port=given.front_port,
         control_port=given.control_port,
@@ -51,7 +57,10 @@ def main() -> None:
     except (ValueError, OSError) as error:
         parser.error(str(error))
     with simulator:
-        print(f"provider: {simulator.base_url}\ncontrol:  {simulator.control_url}", flush=True)
+        print(
+            f"provider: {simulator.base_url}\nsmsru:    {simulator.smsru_url}\ncontrol:  {simulator.control_url}",
+            flush=True,
+        )
         # A signal may reach another thread, which wakes nobody here.
         while not ended.wait(0.5):
             pass

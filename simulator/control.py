@@ -14,6 +14,7 @@ from simulator.exchange import Exchange
 from simulator.faults import FaultPlan
 from simulator.messages import PostOffice, Sent
 from simulator.orders import BadOrder, digits_of, order_given
+from simulator.smsru import POOL, Callcheck, entry_of, post
 from simulator.texts import add_texts
 
 
@@ -28,6 +29,8 @@ def create_control(  # noqa: PLR0913  the simulator's parts
     office: PostOffice,
     cabinet: Cabinet,
     deliver: Callable[[Sent, int, int], list[dict[str, Any]]],
+    callcheck: Callcheck,
+    smsru_faults: FaultPlan,
 ) -> Flask:
     """The Flask app of the control door."""
     app = Flask("simulator.control", static_folder=None)
@@ -47,6 +50,8 @@ def create_control(  # noqa: PLR0913  the simulator's parts
         order = order_given()
         cli, did = digits_of(order, "cli"), digits_of(order, "did")
         now = clock()
+        if did in POOL:
+            return dial_smsru(order, cli, did, now)
         with lock:
             reported = exchange.call(cli, did, now)
             exchange.ledger.append({"at": now, "door": "phone", "cli": cli, "did": did, "reported": reported})
@@ -57,6 +62,18 @@ def create_control(  # noqa: PLR0913  the simulator's parts
         fields = {"waitcall": "1", "phone": cli, "ts": str(order.get("ts", int(now)))}
         sent = dialler.send(_handler(order), dialler.temper(_delivery(order)), "call", fields)
         return jsonify(reported=True, sent=sent)
+
+    def dial_smsru(order: dict[str, Any], cli: str, did: str, now: float) -> Response:
+        with lock:
+            called = callcheck.call(cli, did, now)
+            seen = {"at": now, "door": "phone", "cli": cli, "did": did, "reported": bool(called)}
+            exchange.ledger.append(seen)
+        if not called or order.get("lose") or not callcheck.account.handler:
+            return jsonify(reported=bool(called), sent=[])
+        told = [post(callcheck.account, [entry_of(each, now) for each in called])]
+        with lock:
+            exchange.ledger.extend({"at": now} | each for each in told)
+        return jsonify(reported=True, sent=told)
 
     add_texts(app, exchange, office, cabinet, dialler, lock, clock, deliver)
 
@@ -72,11 +89,12 @@ def create_control(  # noqa: PLR0913  the simulator's parts
 
     @app.post("/faults")
     def plan() -> Response:
-        """{steps: [{kind, value}], always: {kind, value}}"""
+        """{steps: [{kind, value}], always: {kind, value}, provider: smsc or smsru}"""
         order = order_given()
+        planned = smsru_faults if order.get("provider") == "smsru" else faults
         with lock:
             try:
-                faults.load(order.get("steps", []), order.get("always"))
+                planned.load(order.get("steps", []), order.get("always"))
             except ValueError as error:
                 raise BadOrder(str(error)) from error
         # Whatever hangs under the old plan is let go.
@@ -111,7 +129,9 @@ def create_control(  # noqa: PLR0913  the simulator's parts
             exchange.reset()
             office.reset()
             cabinet.reset()
+            callcheck.checks.clear()
             faults.load([], None)
+            smsru_faults.load([], None)
         released.set()
         released.clear()
         return jsonify(reset=True)

@@ -125,7 +125,7 @@ class Dialler:
     def _deliver(self, request: urllib.request.Request, kind: str, copies: int) -> list[dict[str, Any]]:
         sent = []
         for _ in range(copies):
-            status, body = _exchange(request)
+            status, body = exchange(request)
             data = request.data if isinstance(request.data, bytes) else b""
             entry = {
                 "door": "callback",
@@ -145,7 +145,8 @@ def _form(fields: dict[str, str], codec: str) -> str:
     return "&".join(f"{name}={quote_from_bytes(value.encode(codec))}" for name, value in fields.items())
 
 
-def _exchange(request: urllib.request.Request) -> tuple[int | None, str]:
+def exchange(request: urllib.request.Request) -> tuple[int | None, str]:
+    """Status and the beginning of the answer; None where there is none."""
     try:
         with urllib.request.urlopen(request, timeout=DELIVERY_TIMEOUT_SECONDS) as response:  # noqa: S310
             return response.status, response.read(1000).decode("utf-8", "replace")

@@ -18,6 +18,7 @@ from simulator.exchange import Account, Exchange
 from simulator.faults import FaultPlan
 from simulator.front import create_front
 from simulator.messages import PostOffice, Sent, status_fields
+from simulator.smsru import Callcheck, SmsruAccount, add_callcheck
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -34,6 +35,7 @@ class Options:
     seed: int | None = None
     calm: bool = False
     expose: bool = False
+    smsru: SmsruAccount = field(default_factory=SmsruAccount)
     deliver_after: float | None = None
     """Seconds after which each message is reported delivered; None leaves that to ``POST /deliver``."""
 
@@ -56,6 +58,8 @@ class Simulator:
     def __init__(self, options: Options) -> None:
         if options.host not in LOOPBACK and not options.expose:
             raise ValueError("The simulator binds to loopback only, unless told with --expose.")
+        if options.smsru.handler and not options.smsru.handler.startswith(("http://", "https://")):
+            raise ValueError("The other provider's handler must be an http(s) URL.")
         self._offset = 0.0
         self._lock = threading.RLock()
         self._released = threading.Event()
@@ -65,6 +69,8 @@ class Simulator:
         self.cabinet = Cabinet()
         self._deliver_after = options.deliver_after
         self.faults = FaultPlan()
+        self.smsru_faults = FaultPlan()
+        self.callcheck = Callcheck(options.smsru, rng)
         self.dialler = Dialler(options.handler, self._record, rng, calm=options.calm)
         front = create_front(
             self.exchange,
@@ -75,6 +81,15 @@ class Simulator:
             self.office,
             self.cabinet,
             self._taken,
+        )
+        add_callcheck(
+            front,
+            self.callcheck,
+            self.smsru_faults,
+            self._lock,
+            self._released,
+            self.clock,
+            self.exchange.ledger,
         )
         # Flask would answer a planned reset with its own 500.
         front.config["PROPAGATE_EXCEPTIONS"] = True
@@ -89,6 +104,8 @@ class Simulator:
             self.office,
             self.cabinet,
             self.deliver,
+            self.callcheck,
+            self.smsru_faults,
         )
         self._servers = [
             _serve(options.host, options.front_port, front),
@@ -96,6 +113,7 @@ class Simulator:
         ]
         host = f"[{options.host}]" if ":" in options.host else options.host
         self.base_url = f"http://{host}:{self._servers[0].server_port}/sys"
+        self.smsru_url = f"http://{host}:{self._servers[0].server_port}/smsru"
         self.control_url = f"http://{host}:{self._servers[1].server_port}"
 
     def clock(self) -> float:

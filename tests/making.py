@@ -12,15 +12,18 @@ from service.application.calls import Calls
 from service.application.chronicle import Chronicle
 from service.application.opening import Opening
 from service.application.operator import Operator
-from service.application.ports import Clock, Stored, VerificationStore
+from service.application.ports import CallProvider, Clock, OrderIndex, Stored, VerificationStore
 from service.application.verifications import Verifications
 from service.domain.call import InboundCall
 from service.domain.code import CodeSeals
 from service.domain.limits import Limit, Scope
 from service.domain.numbers import E164
+from service.domain.order import PlacedOrder
 from service.domain.policy import Client, OnConcurrent, Policy, Purpose
 from service.domain.requester import Requester
+from service.domain.steps import shown
 from service.domain.verification import Verification
+from tests.fakes.memory import MemoryOrders
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.worlds import World
 
@@ -74,7 +77,7 @@ def opened(
 
 def pending(verification_id: str = "ver_1", **made: object) -> Verification:
     record = opened(verification_id, **made)
-    return record.assign(E164("+79585551234"), record.created_at)
+    return shown(record.open_window(record.created_at), PlacedOrder(E164("+79585551234")))
 
 
 def call_at(moment: datetime, number: E164 = NUMBER) -> InboundCall:
@@ -108,8 +111,13 @@ def admission(world: World, observer: RecordingObserver, policy: Policy = POLICY
 SEALS = CodeSeals("a-pepper-of-the-tests-that-is-long-enough")
 
 
-def opening_of(provider: FakeProvider, sender: FakeSender, policy: Policy = POLICY) -> Opening:
-    return Opening(provider, sender, SEALS, policy)
+def opening_of(
+    provider: CallProvider,
+    sender: FakeSender,
+    policy: Policy = POLICY,
+    orders: OrderIndex | None = None,
+) -> Opening:
+    return Opening(provider, sender, SEALS, policy, orders or MemoryOrders())
 
 
 def use_cases(

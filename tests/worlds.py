@@ -12,11 +12,12 @@ from service.adapters.redis.idempotency import RedisIdempotencyStore
 from service.adapters.redis.keys import Keys
 from service.adapters.redis.limits import RedisLimits
 from service.adapters.redis.lists import RedisLists
+from service.adapters.redis.orders import RedisOrders
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.watcher import Watcher
 from service.application.audit import AuditLog
 from service.application.idempotency import IdempotencyStore
-from service.application.ports import Conversions, Limits, Lists, VerificationStore
+from service.application.ports import Conversions, Limits, Lists, OrderIndex, VerificationStore
 from service.domain.policy import Audit
 from service.redis_url import Address
 from tests.fakes.memory import (
@@ -25,6 +26,7 @@ from tests.fakes.memory import (
     MemoryIdempotency,
     MemoryLimits,
     MemoryLists,
+    MemoryOrders,
     MemoryStore,
 )
 
@@ -41,6 +43,7 @@ class World:
     conversions: Conversions
     lists: Lists
     audit: AuditLog
+    orders: OrderIndex
     server: Any = None
     url: str = ""
 
@@ -52,7 +55,7 @@ class World:
 def memory_world() -> World:
     limits, conversions, lists, audit = MemoryLimits(), MemoryConversions(), MemoryLists(), MemoryAuditLog()
     store = MemoryStore(limits, conversions, lists, audit)
-    return World("memory", store, limits, MemoryIdempotency(), conversions, lists, audit)
+    return World("memory", store, limits, MemoryIdempotency(), conversions, lists, audit, MemoryOrders())
 
 
 @contextmanager
@@ -95,6 +98,7 @@ def redis_world(
         conversions,
         lists,
         log,
+        RedisOrders(connection, min_replicas),
         server,
         url,
     )

@@ -23,7 +23,7 @@ from service.domain.errors import (
 )
 from service.domain.policy import Policy
 from service.domain.status import Status
-from service.domain.steps import check_code, fall_back, send_again
+from service.domain.steps import check_code, fall_back, send_again, shown
 from service.domain.verification import Verification
 
 _Transition = Callable[[Verification], Verification]
@@ -187,7 +187,7 @@ class Channels:
     def _order(self, record: Verification) -> Verification:
         """Ask for a number to dial; the window begins when there is one."""
         try:
-            number = self._opening.order(record)
+            placed = self._opening.order(record, self._clock())
         except ProviderFailure:
             with suppress(NotFound):
                 self._update(record, lambda current: _ordered(current, record, None))
@@ -195,13 +195,13 @@ class Channels:
         now = self._clock()
 
         def show(current: Verification) -> Verification:
-            shown = _ordered(current, record, now)
-            return shown if shown is current else replace(shown, call_number=number)
+            opened = _ordered(current, record, now)
+            return opened if opened is current else shown(opened, placed)
 
-        shown = self._update(record, show)
-        if shown.call_number != number:
+        after = self._update(record, show)
+        if (after.call_number, after.order) != (placed.call_number, placed.order):
             raise ProviderUnavailable("The provider's answer came too late.", retry_after=1)
-        return shown
+        return after
 
     def _update(self, record: Verification, transition: _Transition) -> Verification:
         stored = self._store.get(record.id)

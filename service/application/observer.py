@@ -36,6 +36,10 @@ class Observer(Protocol):
         """The provider's inbox named a call; None where its time could not be told."""
         ...
 
+    def ordered(self, provider: str, *, given: bool) -> None:
+        """A provider was asked for a number to dial, and gave one or did not."""
+        ...
+
     def fell_back(self, verification: Verification) -> None:
         """Its client moved it to another channel."""
         ...

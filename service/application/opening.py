@@ -3,15 +3,16 @@
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from langcodes import closest_match
 
-from service.application.ports import CallProvider, CodeSender
+from service.application.ports import CallProvider, CodeSender, OrderIndex
 from service.domain.channel import Captcha, Channel, TextIn
 from service.domain.code import CODE_DIGITS, Code, CodeSeals
-from service.domain.numbers import E164
+from service.domain.order import PlacedOrder
 from service.domain.policy import Policy
+from service.domain.steps import shown
 from service.domain.verification import Verification
 
 Opened = Callable[[Verification, datetime], Verification]
@@ -20,6 +21,8 @@ Opened = Callable[[Verification, datetime], Verification]
 TEXT_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Nothing that is read as something else."""
 TEXT_CHARACTERS = 8
+FIRST_ASKED_AFTER = timedelta(seconds=20)
+"""A call is reported within seconds; asked earlier, most orders would be asked about in vain."""
 _LONGEST_MESSAGE_ID = 2147483647
 """Of the provider's message ids (smsc-api.md, section 9)."""
 _FARTHEST_LOCALE = 25
@@ -41,11 +44,19 @@ class Prepared:
 class Opening:
     """Channel → what happens outside. Errors are the provider's."""
 
-    def __init__(self, provider: CallProvider, sender: CodeSender, seals: CodeSeals, policy: Policy) -> None:
+    def __init__(
+        self,
+        provider: CallProvider,
+        sender: CodeSender,
+        seals: CodeSeals,
+        policy: Policy,
+        orders: OrderIndex,
+    ) -> None:
         self._provider = provider
         self._sender = sender
         self._seals = seals
         self._policy = policy
+        self._orders = orders
 
     def begin(
         self, record: Verification, now: datetime, captcha: Captcha | None = None
@@ -57,7 +68,7 @@ class Opening:
         """
         match record.channel:
             case Channel.CALL:
-                return record, lambda: self._called(record)
+                return record, lambda: self._called(record, now)
             case Channel.TEXT_IN:
                 return record, lambda: self._asked(record)
             case Channel.CODE:
@@ -65,9 +76,9 @@ class Opening:
                 code = Code((prepared.digest,), now.replace(microsecond=0), prepared.message_id)
                 return replace(record, code=code), lambda: self._sent(record, prepared, captcha)
 
-    def _called(self, record: Verification) -> Opened:
-        number = self.order(record)
-        return lambda current, now: current.assign(number, now)
+    def _called(self, record: Verification, now: datetime) -> Opened:
+        placed = self.order(record, now)
+        return lambda current, now: shown(current.open_window(now), placed)
 
     def _asked(self, record: Verification) -> Opened:
         text_in = self.ask_for_text(record)
@@ -77,9 +88,12 @@ class Opening:
         self.send(record, prepared, captcha)
         return lambda current, now: current.open_window(now)
 
-    def order(self, record: Verification) -> E164:
-        """A number to dial."""
-        return self._provider.order(record.phone_number)
+    def order(self, record: Verification, now: datetime) -> PlacedOrder:
+        """A number to dial. What the provider will report on is remembered before anybody sees the number."""
+        placed = self._provider.order(record.phone_number)
+        if placed.order is not None:
+            self._orders.remember(placed.order, record.id, now + FIRST_ASKED_AFTER, now)
+        return placed
 
     def ask_for_text(self, record: Verification) -> TextIn:
         """A text that nobody was shown before, and one of our numbers."""

@@ -13,6 +13,7 @@ from service.domain.conversion import Bucket, Budget
 from service.domain.limits import LimitState, Spending, Spent
 from service.domain.lists import Directory, ListEntry, ListKind
 from service.domain.numbers import E164
+from service.domain.order import Capability, PlacedOrder, ProviderOrder
 from service.domain.verification import Verification
 
 Clock = Callable[[], datetime]
@@ -230,14 +231,49 @@ class Lists(Protocol):
 
 
 class CallProvider(Protocol):
-    """Whoever gives out numbers to dial."""
+    """Whoever gives out numbers to dial.
 
-    def order(self, subscriber: E164) -> E164:
+    Attributes:
+        name: the word of policy, settings and metrics.
+        capabilities: what else it can do.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> frozenset[Capability]: ...
+
+    def order(self, subscriber: E164) -> PlacedOrder:
         """A checked number that the subscriber may dial.
 
         Raises:
             ProviderError, NumberRefused, ProviderUnavailable: within the configured budget.
         """
+        ...
+
+
+class OrderIndex(Protocol):
+    """Which verification an order is of, and which orders to ask about. Every method may raise StoreUnavailable."""
+
+    def remember(self, order: ProviderOrder, verification_id: str, ask_at: datetime, now: datetime) -> None:
+        """Before its number is shown; known for two of the longest windows."""
+        ...
+
+    def verification_of(self, order: ProviderOrder) -> str | None:
+        """The verification's id; None where nobody remembers."""
+        ...
+
+    def to_ask(self, provider: str, now: datetime) -> list[ProviderOrder]:
+        """Orders whose time to be asked about has come, the longest due first; some of them, where there are many."""
+        ...
+
+    def ask_again(self, order: ProviderOrder, at: datetime) -> None:
+        """Not before ``at``."""
+        ...
+
+    def settle(self, order: ProviderOrder) -> None:
+        """Nothing is left to ask."""
         ...
 
 

@@ -20,6 +20,7 @@ from service.adapters.redis.outbox import RedisOutbox
 from service.adapters.redis.watcher import Watcher
 from service.adapters.smsc.callback import SmscCallbackDecoder
 from service.adapters.smsc.inbox import SmscInbox
+from service.adapters.smsru.callback import SmsruCallbackDecoder
 from service.adapters.telemetry.logging import logging_config, spare_what_no_line_shows
 from service.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
 from service.adapters.telemetry.observer import BalanceTeller, DeliveryTeller, LoggingObserver
@@ -31,13 +32,20 @@ from service.application.dead_letters import DeadLetters
 from service.application.inbox import Reconciliation
 from service.application.messages import Messages
 from service.application.operator import Operator
+from service.application.orders import OrderPoll, OrderReports
 from service.application.ports import Clock
 from service.application.push import Push, Reminder
 from service.application.readiness import Readiness
 from service.application.sweep import Sweep
 from service.application.treasury import Treasury
 from service.bootstrap.core import Core, utc_now
-from service.bootstrap.use_cases import account_of, channels_of, opening_of, verifications_of
+from service.bootstrap.use_cases import (
+    account_of,
+    channels_of,
+    opening_of,
+    smsru_of,
+    verifications_of,
+)
 from service.domain.numbers import may_be_dialled
 from service.handover import is_ending
 from service.setting_values import Secret
@@ -47,6 +55,7 @@ from service.worker import Duty, Loop, Worker
 
 BALANCE_SECONDS = 300.0
 BACKLOG_SECONDS = 5.0
+ORDERS_SECONDS = 2.0
 SWEEP_SECONDS = 1.5
 PUSH_SECONDS = 0.2
 
@@ -76,6 +85,9 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
         openapi.blueprint(__version__),
     ]
     handler = [callbacks.blueprint(calls, messages, decoder, core.observer)]
+    if settings.smsru_api_ids:
+        orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
+        handler.append(callbacks.orders_blueprint(_reports(core), orders, core.observer))
     public = outer("callback", handler, max_body_bytes=CALLBACK_BODY_BYTES)
     ready = Readiness(core.store)
     ops = [operations.blueprint(ready, expose, CONTENT_TYPE, __version__)]
@@ -110,6 +122,9 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
     duties = [Duty("balance", treasury.run, every_seconds=BALANCE_SECONDS)]
     if settings.inbox_poll_seconds:
         duties.append(Duty("inbox", _reconciliation(settings, core, inbox).run, every_seconds=1.0))
+    if settings.smsru_api_ids:
+        poll = OrderPoll(smsru_of(settings, metrics), core.orders, core.store, _reports(core), clock)
+        duties.append(Duty("orders", poll.run, every_seconds=ORDERS_SECONDS))
     outbox = RedisOutbox(core.connection, core.keys)
     endpoints = {each.name for client in policy.clients.values() for each in client.webhooks}
     sender = WebhookSender({name: _revealed(secrets) for name, secrets in settings.webhook_secrets.items()})
@@ -171,6 +186,10 @@ def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconci
         every=timedelta(seconds=settings.inbox_poll_seconds),
         may_be_dialled=partial(may_be_dialled, dial_regions=core.policy.dial_regions),
     )
+
+
+def _reports(core: Core) -> OrderReports:
+    return OrderReports(core.store, core.orders, core.observer, core.clock, core.chronicle)
 
 
 def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: Worker) -> Flask:

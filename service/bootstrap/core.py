@@ -9,6 +9,7 @@ from service.adapters.redis.conversions import RedisConversions
 from service.adapters.redis.keys import Keys
 from service.adapters.redis.limits import RedisLimits
 from service.adapters.redis.lists import RedisLists
+from service.adapters.redis.orders import RedisOrders
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.watcher import Watcher
 from service.adapters.smsc.client import order_limit
@@ -62,6 +63,7 @@ class Core:
             audit=self.audit,
             min_replicas=settings.redis_min_replicas,
         )
+        self.orders = RedisOrders(self.connection, settings.redis_min_replicas)
         self.announcer = Announcer(policy)
         self.chronicle = Chronicle(self.announcer, policy.conversion)
         self.observer = telling

@@ -4,13 +4,16 @@ from collections.abc import Callable
 from functools import partial
 from math import ceil
 
+from service.adapters.outgoing.transport import Account
 from service.adapters.smsc.client import SmscProvider
 from service.adapters.smsc.sender import SmscSender
-from service.adapters.smsc.transport import Account
+from service.adapters.smsru.client import SmsruProvider
 from service.adapters.telemetry.metrics import Metrics
 from service.adapters.telemetry.spans import NoSpans, Spans
 from service.application.channels import Channels
 from service.application.opening import Opening
+from service.application.ports import CallProvider
+from service.application.routing import Routing
 from service.application.verifications import Verifications
 from service.bootstrap.core import Core
 from service.domain.numbers import E164, may_be_shown
@@ -18,9 +21,14 @@ from service.settings import Settings
 
 
 def opening_of(settings: Settings, core: Core, metrics: Metrics, trace: Spans | None = None) -> Opening:
-    """The provider's calls and messages."""
-    provider = (trace or NoSpans()).traced(_provider(settings, metrics))
-    return Opening(provider, _sender(settings, metrics), core.seals, settings.policy)
+    """The providers' calls and messages."""
+    providers: list[CallProvider] = [_smsc(settings, metrics)]
+    if settings.smsru_api_ids:
+        providers.append(smsru_of(settings, metrics))
+    routes = settings.policy.routing
+    routing = Routing(providers, routes.default, routes.regions, core.observer)
+    provider = (trace or NoSpans()).traced(routing)
+    return Opening(provider, _sender(settings, metrics), core.seals, settings.policy, core.orders)
 
 
 def verifications_of(settings: Settings, core: Core, opening: Opening) -> Verifications:
@@ -33,7 +41,7 @@ def verifications_of(settings: Settings, core: Core, opening: Opening) -> Verifi
         clock=core.clock,
         policy=core.policy,
         default_window_seconds=settings.window_seconds,
-        order_seconds=ceil(settings.smsc_timeout_seconds),
+        order_seconds=_order_seconds(settings),
     )
 
 
@@ -47,13 +55,28 @@ def channels_of(settings: Settings, core: Core, opening: Opening) -> Channels:
         observer=core.observer,
         clock=core.clock,
         policy=core.policy,
-        order_seconds=ceil(settings.smsc_timeout_seconds),
+        order_seconds=_order_seconds(settings),
     )
 
 
-def _provider(settings: Settings, metrics: Metrics) -> SmscProvider:
-    shown: Callable[[E164, E164], bool] = partial(may_be_shown, dial_regions=settings.policy.dial_regions)
-    return SmscProvider(account_of(settings), shown, metrics, settings.max_orders)
+def smsru_of(settings: Settings, metrics: Metrics) -> SmsruProvider:
+    credentials = {"api_id": settings.smsru_api_ids[0].reveal()}
+    account = Account((settings.smsru_url,), credentials, settings.smsru_timeout_seconds)
+    return SmsruProvider(account, _shown(settings), metrics, settings.max_orders)
+
+
+def _smsc(settings: Settings, metrics: Metrics) -> SmscProvider:
+    return SmscProvider(account_of(settings), _shown(settings), metrics, settings.max_orders)
+
+
+def _shown(settings: Settings) -> Callable[[E164, E164], bool]:
+    return partial(may_be_shown, dial_regions=settings.policy.dial_regions)
+
+
+def _order_seconds(settings: Settings) -> int:
+    # One provider may be asked after the other.
+    second = settings.smsru_timeout_seconds if settings.smsru_api_ids else 0
+    return ceil(settings.smsc_timeout_seconds + second)
 
 
 def _sender(settings: Settings, metrics: Metrics) -> SmscSender:

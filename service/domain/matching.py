@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from service.domain.call import InboundCall, Outcome
 from service.domain.channel import Channel, InboundText
+from service.domain.order import OrderReport
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
 
@@ -26,7 +27,8 @@ def judge_call(  # noqa: PLR0911  one return per outcome, in the order of the ru
         return Outcome.EARLY, record
     if call.cli != record.phone_number.value or current.status in _NO_CHANCE:
         return Outcome.UNMATCHED, record
-    if record.channel is not Channel.CALL or record.call_number is None:
+    # An order that its provider reports on counts by that report alone.
+    if record.channel is not Channel.CALL or record.call_number is None or record.order is not None:
         # A second call after the first of two steps is no news.
         again = record.called_at is not None and call.at >= record.created_at - skew
         return (Outcome.REPEATED if again else Outcome.UNMATCHED), record
@@ -44,6 +46,33 @@ def judge_call(  # noqa: PLR0911  one return per outcome, in the order of the ru
     if current.status is Status.CONTESTED:
         return Outcome.CONTESTED, record
     return Outcome.CONFIRMED, record.prove(Reason.CALL_MATCHED, now, call.dialled)
+
+
+def judge_order(  # noqa: PLR0911  one return per outcome, in the order of the rules
+    record: Verification, report: OrderReport, now: datetime, skew: timedelta
+) -> tuple[Outcome, Verification]:
+    """What a provider's word that an order's number was called does to the verification, and the record after it.
+
+    The provider has compared caller and number. The times are held to the same rules as a call's.
+    """
+    current = record.at(now)
+    at = report.at or now
+    if at > now + skew:
+        return Outcome.EARLY, record
+    if record.order != report.order or current.status in _NO_CHANCE:
+        return Outcome.UNMATCHED, record
+    if current.verified_at is not None or record.called_at is not None:
+        return Outcome.REPEATED, record
+    if at < record.channel_since - skew:
+        return Outcome.EARLY, record
+    if current.status is Status.EXPIRED:
+        return Outcome.LATE, replace(current, reason=Reason.LATE_CALL)
+    if at > record.expires_at:
+        return Outcome.LATE, record
+    if current.status is Status.CONTESTED:
+        return Outcome.CONTESTED, record
+    dialled = record.call_number.value if record.call_number else None
+    return Outcome.CONFIRMED, record.prove(Reason.CALL_MATCHED, now, dialled)
 
 
 def judge_text(  # noqa: PLR0911  one return per outcome, in the order of the rules

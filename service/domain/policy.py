@@ -24,6 +24,30 @@ class OnConcurrent(StrEnum):
     CONTEST = "contest"
 
 
+class Provider(StrEnum):
+    """Who gives out numbers to dial."""
+
+    SMSC = "smsc"
+    SMSRU = "smsru"
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Which providers are asked for a number, in order.
+
+    Attributes:
+        regions: for the numbers of one country, instead of ``default``.
+    """
+
+    default: tuple[Provider, ...] = (Provider.SMSC,)
+    regions: Mapping[str, tuple[Provider, ...]] = field(default_factory=dict)
+
+    @property
+    def providers(self) -> frozenset[Provider]:
+        """All that are named."""
+        return frozenset(self.default).union(*self.regions.values())
+
+
 class Permission(StrEnum):
     """What a client's key may do."""
 
@@ -155,6 +179,7 @@ class Policy:
     code_sender: str | None = None
     """Approved at the provider; None for the account's default."""
     captcha: CaptchaRule | None = None
+    routing: Routes = field(default_factory=Routes)
 
     def limits_of(self, scope: Scope, client: str) -> tuple[Limit, ...]:
         """The limits of a scope for one client's requests."""

@@ -1,7 +1,7 @@
 """What a client asks of a pending verification on its way: another channel, another code, a check."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from service.domain.assurance import Assurance
 from service.domain.channel import Channel
@@ -17,8 +17,22 @@ from service.domain.errors import (
     SendsSpent,
     WrongChannel,
 )
+from service.domain.order import PlacedOrder
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
+
+
+def shown(opened: Verification, placed: PlacedOrder) -> Verification:
+    """The record whose window has just begun, with the number to dial; it ends when the provider stops listening."""
+    listened = opened.window_seconds if placed.window_seconds is None else placed.window_seconds
+    early = timedelta(seconds=max(opened.window_seconds - listened, 0))
+    return replace(
+        opened,
+        call_number=placed.call_number,
+        order=placed.order,
+        expires_at=opened.expires_at - early,
+        purge_at=opened.purge_at - early,
+    )
 
 
 def check_code(record: Verification, digests: list[str], now: datetime) -> tuple[bool, Verification]:
@@ -60,7 +74,9 @@ def fall_back(record: Verification, channel: Channel, assurance: Assurance, now:
     _still_pending(current)
     if channel not in current.rules.channels_after(current.channel):
         raise NoFallback
-    return replace(current.move(channel, now), assurance=assurance, call_number=None, text_in=None)
+    return replace(
+        current.move(channel, now), assurance=assurance, call_number=None, order=None, text_in=None
+    )
 
 
 def send_again(record: Verification, digest: str, message_id: int, now: datetime) -> Verification:

@@ -20,6 +20,7 @@ from service.domain.errors import (
     NotVerified,
 )
 from service.domain.numbers import E164
+from service.domain.order import ProviderOrder
 from service.domain.policy import OnConcurrent, Purpose
 from service.domain.requester import Requester
 from service.domain.status import Reason, Status
@@ -47,6 +48,7 @@ class Verification:
         since: when that channel was opened, where it is not the first.
         text_in: what to send, and where to.
         code: the codes that were sent.
+        order: how the provider names what gave ``call_number``, where it reports on that and not on callers.
         called_at: when the first of two steps was done.
         ordering_until: an order for this live record is under way, at the latest until then.
     """
@@ -78,6 +80,7 @@ class Verification:
     code: Code | None = None
     called_at: datetime | None = None
     ordering_until: datetime | None = None
+    order: ProviderOrder | None = None
 
     def __repr__(self) -> str:
         return f"Verification({self.status}, {self.phone_number!r})"
@@ -183,10 +186,6 @@ class Verification:
         live = self.at(now).status in (Status.ORDERING, Status.PENDING, Status.CONTESTED)
         return not live and self.requester.same_as(requester)
 
-    def assign(self, call_number: E164, now: datetime) -> "Verification":
-        """The provider gave a number: the window opens."""
-        return replace(self.open_window(now), call_number=call_number)
-
     def open_window(self, now: datetime) -> "Verification":
         """The person can begin. A contest during the order stays one."""
         contested = self.contested_at is not None or self.reason is Reason.CONCURRENT_REQUEST
@@ -226,8 +225,7 @@ class Verification:
         if current.status in (Status.VERIFIED, Status.CONSUMED, Status.LAPSED):
             raise AlreadyVerified
         if current.status in (Status.PENDING, Status.CONTESTED):
-            purge_at = self._retained_from(now)
-            return replace(current, status=Status.CANCELED, reason=reason, purge_at=purge_at)
+            return replace(current, status=Status.CANCELED, reason=reason, purge_at=self._retained_from(now))
         return current
 
     def consume(

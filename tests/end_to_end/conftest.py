@@ -18,6 +18,7 @@ import pytest
 
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
+from simulator.smsru import SmsruAccount
 from tests.redis_servers import Server, free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,7 +167,8 @@ def launch_worker(service: Service, directory: Path, **environ: str) -> Working:
 def simulator() -> Iterator[Simulator]:
     port = free_port()
     handler = Handler(f"http://127.0.0.1:{port}/callbacks/smsc", SECRET)
-    with Simulator(Options(handler, calm=True)) as running:
+    other = SmsruAccount(handler=f"http://127.0.0.1:{port}/callbacks/smsru")
+    with Simulator(Options(handler, calm=True, smsru=other)) as running:
         yield running
 
 

@@ -19,6 +19,7 @@ from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
 from service.domain.limits import LimitState, Mode, Spending, Spent
 from service.domain.lists import Directory, ListEntry, ListKind
 from service.domain.numbers import E164
+from service.domain.order import ProviderOrder
 from service.domain.verification import Verification
 
 
@@ -301,3 +302,27 @@ class MemoryIdempotency:
     def abandon(self, begun: Begun) -> None:
         with self._lock:
             self._kept.pop(begun.key, None)
+
+
+class MemoryOrders:
+    def __init__(self) -> None:
+        self._known: dict[ProviderOrder, str] = {}
+        self._ask: dict[ProviderOrder, datetime] = {}
+
+    def remember(self, order: ProviderOrder, verification_id: str, ask_at: datetime, now: datetime) -> None:
+        self._known[order] = verification_id
+        self._ask[order] = ask_at
+
+    def verification_of(self, order: ProviderOrder) -> str | None:
+        return self._known.get(order)
+
+    def to_ask(self, provider: str, now: datetime) -> list[ProviderOrder]:
+        due = [order for order, at in self._ask.items() if order.provider == provider and at <= now]
+        return sorted(due, key=lambda order: self._ask[order])
+
+    def ask_again(self, order: ProviderOrder, at: datetime) -> None:
+        if order in self._ask:
+            self._ask[order] = at
+
+    def settle(self, order: ProviderOrder) -> None:
+        self._ask.pop(order, None)

@@ -12,6 +12,7 @@ from service.domain.conversion import Conversion
 from service.domain.errors import ProviderFailure
 from service.domain.limits import Decision, Scope
 from service.domain.numbers import E164
+from service.domain.order import Capability, PlacedOrder
 from service.domain.verification import Verification
 
 SHOWN = E164("+79585551234")
@@ -20,20 +21,24 @@ SHOWN = E164("+79585551234")
 class FakeProvider:
     """Gives ``SHOWN``, or raises what ``failures`` holds first. ``during`` runs inside each order."""
 
-    def __init__(self) -> None:
+    capabilities: frozenset[Capability] = frozenset()
+
+    def __init__(self, name: str = "smsc") -> None:
+        self.name = name
+        self.placed = PlacedOrder(SHOWN)
         self._lock = threading.Lock()
         self.orders: list[E164] = []
         self.failures: list[ProviderFailure] = []
         self.during: Callable[[], None] = lambda: None
 
-    def order(self, subscriber: E164) -> E164:
+    def order(self, subscriber: E164) -> PlacedOrder:
         with self._lock:
             self.orders.append(subscriber)
             failure = self.failures.pop(0) if self.failures else None
         self.during()
         if failure is not None:
             raise failure
-        return SHOWN
+        return self.placed
 
 
 class FakeSender:
@@ -87,6 +92,9 @@ class RecordingObserver:
 
     def reconciled(self, outcome: Outcome | None) -> None:
         self._count("reconciled", str(outcome or "unplaced"))
+
+    def ordered(self, provider: str, *, given: bool) -> None:
+        self._count("ordered", provider, str(given))
 
     def fell_back(self, verification: Verification) -> None:
         self._count("fell_back", verification.channel)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import trustme
 
+from service.adapters.outgoing.errands import BREAKER_FAILURES
+from service.adapters.outgoing.transport import Account
 from service.adapters.smsc.client import SmscProvider
-from service.adapters.smsc.errands import BREAKER_FAILURES
-from service.adapters.smsc.transport import Account
 from service.application.context import request_id
 from service.domain.errors import NumberRefused, ProviderError, ProviderFailure, ProviderUnavailable
 from service.domain.numbers import E164, may_be_shown
@@ -69,7 +69,7 @@ def outcomes(observer: RecordingObserver) -> dict[str, int]:
 def test_an_order_goes_by_post_with_its_secrets_in_the_body(
     simulator, ordering, observer, credentials
 ) -> None:
-    number = ordering([simulator.base_url], credentials).order(NUMBER)
+    number = ordering([simulator.base_url], credentials).order(NUMBER).call_number
 
     assert number.digits in POOL
     entry = simulator.exchange.ledger[-1]
@@ -125,7 +125,7 @@ def test_each_failure_is_told_apart_and_counted(
 def test_the_next_base_url_helps_where_the_first_gives_nothing(simulator, ordering, observer, fault) -> None:
     plan(simulator, fault)
 
-    assert ordering([simulator.base_url, simulator.base_url]).order(NUMBER).digits in POOL
+    assert ordering([simulator.base_url, simulator.base_url]).order(NUMBER).call_number.digits in POOL
     assert outcomes(observer)["ok"] == 1
 
 
@@ -206,7 +206,7 @@ def test_refusals_of_single_orders_never_open_it(simulator, ordering, observer, 
         with pytest.raises(ProviderFailure):
             provider.order(NUMBER)
 
-    assert provider.order(NUMBER).digits in POOL
+    assert provider.order(NUMBER).call_number.digits in POOL
 
 
 @pytest.mark.parametrize("code", [2, 4])

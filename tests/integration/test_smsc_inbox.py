@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
+from service.adapters.outgoing.transport import Account
 from service.adapters.smsc.inbox import SmscInbox, Unreadable, read_balance, read_inbox
-from service.adapters.smsc.transport import Account
 from service.application.inbox import InboxRecord
 from service.domain.errors import ProviderError, ProviderUnavailable
 from simulator.dialler import Handler

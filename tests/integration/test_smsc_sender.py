@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from service.adapters.outgoing.transport import Account
 from service.adapters.smsc.sender import SmscSender
-from service.adapters.smsc.transport import Account
 from service.domain.channel import Captcha
 from service.domain.errors import (
     CaptchaRejected,

@@ -19,6 +19,7 @@ from service.domain.code import CodeDelivery, DeliveryReport
 from simulator.dialler import Handler
 from simulator.exchange import POOL
 from simulator.server import Options, Simulator
+from simulator.smsru import SmsruAccount
 from tests.redis_servers import wait_for
 
 SECRET = "a-secret-of-the-tests"
@@ -336,3 +337,7 @@ def test_it_stays_on_loopback_unless_told() -> None:
         pass
     with pytest.raises(ValueError, match="http"):
         Simulator(Options(Handler("file:///etc/passwd", SECRET)))
+    with pytest.raises(ValueError, match="http"):
+        Simulator(
+            Options(Handler("http://127.0.0.1:9/", SECRET), smsru=SmsruAccount("k", "file:///etc/passwd"))
+        )

@@ -92,7 +92,7 @@ def test_every_error_has_a_status_and_a_line_in_the_readme() -> None:
 
 def test_every_setting_is_in_the_readme_and_in_the_development_environment() -> None:
     development = (ROOT / "config/development.env").read_text()
-    not_in_development = {"REDIS_URL", "SMSC_URLS", "SMSC_LOGIN", "SMSC_PASSWORD"}
+    not_in_development = {"REDIS_URL", "SMSC_URLS", "SMSC_LOGIN", "SMSC_PASSWORD", "SMSRU_URL"}
     for name in settings_module.NAMES:
         assert f"`WAITCALL_{name}`" in README
         if name not in not_in_development:
@@ -126,6 +126,7 @@ def test_every_policy_key_is_in_the_readme() -> None:
         ("text_in", policy_schema.TextInSchema),
         ("code", policy_schema.CodeSchema),
         ("captcha", policy_schema.CaptchaSchema),
+        ("routing", policy_schema.RoutingSchema),
     ):
         for name, each in schema().fields.items():
             if not isinstance(each, fields.Nested):

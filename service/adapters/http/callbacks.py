@@ -1,21 +1,30 @@
-"""/callbacks/smsc: decode, record, acknowledge. The provider's dialect stays behind ``MessageDecoder``."""
+"""/callbacks/smsc and /callbacks/smsru: decode, record, acknowledge. The dialects stay behind the decoders."""
 
+from collections.abc import Iterable
+from io import BytesIO
 from typing import Protocol
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.formparser import FormDataParser
 
 from service.adapters.http.auth import no_auth
 from service.adapters.http.body import read_raw
 from service.application.calls import Calls
 from service.application.messages import Messages
 from service.application.observer import Observer
+from service.application.orders import OrderReports
 from service.domain.call import InboundCall, Kind, OtherMessage, Outcome
 from service.domain.channel import InboundText
 from service.domain.code import DeliveryReport
 from service.domain.errors import CallbackMalformed, CallbackRejected
+from service.domain.order import OrderReport
 
 PATH = "/callbacks/smsc"
+ORDERS_PATH = "/callbacks/smsru"
+_MOST_FIELDS = 256
+_HUNDRED = "100"
+"""What counts as an acknowledgement there (docs/providers/smsru.md)."""
 
 
 class MessageDecoder(Protocol):
@@ -23,6 +32,14 @@ class MessageDecoder(Protocol):
 
     def decode(self, query: bytes, body: bytes) -> InboundCall | InboundText | DeliveryReport | OtherMessage:
         """An authentic message. Raises CallbackMalformed or CallbackRejected."""
+        ...
+
+
+class ReportDecoder(Protocol):
+    """Turns a request of a provider that reports on orders into what it says."""
+
+    def decode(self, fields: Iterable[tuple[str, str]]) -> list[OrderReport | OtherMessage]:
+        """Authentic entries. Raises CallbackMalformed or CallbackRejected."""
         ...
 
 
@@ -61,5 +78,42 @@ def blueprint(calls: Calls, messages: Messages, decoder: MessageDecoder, observe
     return routes
 
 
-def _acknowledgement() -> Response:
-    return Response("OK", content_type="text/plain; charset=utf-8")
+def orders_blueprint(reports: OrderReports, decoder: ReportDecoder, observer: Observer) -> Blueprint:
+    """The route of the provider that reports on orders."""
+    routes = Blueprint("order_callbacks", __name__)
+
+    @routes.route(ORDERS_PATH, methods=["GET", "POST"])
+    @no_auth
+    def receive() -> Response:
+        try:
+            body = read_raw()
+            if not body and not request.query_string:
+                return _acknowledgement(_HUNDRED)
+            entries = decoder.decode(_form(body))
+        except HTTPException:
+            observer.callback(Kind.UNKNOWN, Outcome.MALFORMED)
+            raise
+        except CallbackMalformed as error:
+            observer.callback(Kind(error.kind), Outcome.MALFORMED)
+            raise
+        except CallbackRejected as error:
+            observer.callback(Kind(error.kind), Outcome.BAD_SIGNATURE)
+            raise
+        for each in entries:
+            if isinstance(each, OrderReport):
+                reports.record(each)
+            else:
+                observer.callback(each.kind, Outcome.OTHER)
+        return _acknowledgement(_HUNDRED)
+
+    return routes
+
+
+def _form(body: bytes) -> Iterable[tuple[str, str]]:
+    parser = FormDataParser(max_form_memory_size=len(body), max_form_parts=_MOST_FIELDS)
+    _, form, _ = parser.parse(BytesIO(body), request.mimetype, len(body), request.mimetype_params)
+    return [(name, value) for name, values in form.lists() for value in values]
+
+
+def _acknowledgement(word: str = "OK") -> Response:
+    return Response(word, content_type="text/plain; charset=utf-8")

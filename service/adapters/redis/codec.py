@@ -15,6 +15,7 @@ from service.domain.assurance import Assurance
 from service.domain.channel import Channel, TextIn
 from service.domain.code import Code, CodeDelivery
 from service.domain.numbers import E164
+from service.domain.order import ProviderOrder
 from service.domain.policy import OnConcurrent, Purpose
 from service.domain.requester import Requester
 from service.domain.status import Reason, Status
@@ -110,11 +111,12 @@ def decode(document: bytes) -> Verification:
         code=_code(told("code")),
         called_at=_time(told("called_at")),
         ordering_until=_time(told("ordering_until")),
+        order=ProviderOrder(**stored["order"]) if told("order") else None,
     )
 
 
 def _is_a_plain_call(record: Verification) -> bool:
-    more = (record.since, record.text_in, record.code, record.rules.second_step)
+    more = (record.since, record.text_in, record.code, record.rules.second_step, record.order)
     return record.channel is Channel.CALL and more == (None,) * len(more)
 
 
@@ -127,6 +129,7 @@ def _channels(record: Verification) -> dict[str, Any]:
         "code": asdict(code) | {"sent_at": _seconds(code.sent_at)} if code else None,
         "called_at": _seconds(record.called_at),
         "ordering_until": _seconds(record.ordering_until),
+        "order": asdict(record.order) if record.order else None,
     }
 
 

@@ -15,6 +15,7 @@
 ``waitcall:{worker}:lease``    which worker leads
 ``waitcall:{worker}:fence``    how many terms there were
 ``waitcall:{worker}:inbox``    how far the provider's inbox was read
+``waitcall:{orders-NAME}:order:ID``  whose verification an order of another provider is; ``…:ask`` which to ask about
 
 TAG is a keyed hash of the number (96 bits), so no key name holds a number; a verification's id begins
 with it, so that the id alone finds the slot, whatever the pepper was.
@@ -28,6 +29,8 @@ import re
 import secrets
 from datetime import datetime
 
+from service.domain.order import ProviderOrder
+
 DUE_PARTS = 8
 """The deadlines are spread over a cluster's nodes."""
 AUDIT_PARTS = 8
@@ -36,6 +39,17 @@ LISTS = "waitcall:{lists}:lists"
 LEASE = "waitcall:{worker}:lease"
 FENCE = "waitcall:{worker}:fence"
 INBOX = "waitcall:{worker}:inbox"
+
+
+def order_key(order: ProviderOrder) -> str:
+    """Where an order's verification is named. The provider's id says nothing of anybody's number."""
+    return f"waitcall:{{orders-{order.provider}}}:order:{order.id}"
+
+
+def orders_to_ask(provider: str) -> str:
+    """Orders by the instant at which they are asked about."""
+    return f"waitcall:{{orders-{provider}}}:ask"
+
 
 ID_PREFIX_LENGTH = 28
 """Of an id: ``ver_`` and the tag; what follows names the record."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from service.adapters.outgoing.transport import Account, ProviderMetrics
 from service.adapters.smsc.enquiry import Enquiry, Unreadable, document, error_code
-from service.adapters.smsc.transport import Account, ProviderMetrics
 from service.application.account import DedicatedNumber, Download, NumberState, Task, TaskStatus
 from service.domain.errors import InvalidPhoneNumber, ProviderError
 from service.domain.numbers import E164

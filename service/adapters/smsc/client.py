@@ -7,13 +7,13 @@ from time import monotonic
 import urllib3
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from service.adapters.smsc.errands import RETRY_AFTER_SECONDS, Errands
-from service.adapters.smsc.transport import Account, ProviderMetrics, Transport, transport_outcome
+from service.adapters.outgoing.errands import RETRY_AFTER_SECONDS, Errands
+from service.adapters.outgoing.outcome import Outcome
+from service.adapters.outgoing.transport import Account, ProviderMetrics, Transport, transport_outcome
 from service.adapters.smsc.wire import (
     MAX_ANSWER_BYTES,
     ErrorGiven,
     NumberGiven,
-    Outcome,
     UnreadableAnswer,
     order_fields,
     read_order_answer,
@@ -27,7 +27,9 @@ from service.domain.errors import (
 )
 from service.domain.limits import Limit
 from service.domain.numbers import E164
+from service.domain.order import Capability, PlacedOrder
 
+NAME = "smsc"
 OPERATION = "wait_call"
 _CEILING_A_MINUTE = 49
 """One below the provider's 50 identical requests (smsc-api.md, section 1)."""
@@ -56,6 +58,9 @@ class _NextBaseUrl(Exception):
 class SmscProvider:
     """CallProvider over SMSC's wait_call.php."""
 
+    name = NAME
+    capabilities = frozenset({Capability.POLL, Capability.TEXT_IN, Capability.CODE})
+
     def __init__(
         self,
         account: Account,
@@ -74,7 +79,7 @@ class SmscProvider:
             reraise=True,
         )
 
-    def order(self, subscriber: E164) -> E164:
+    def order(self, subscriber: E164) -> PlacedOrder:
         """Ask for a number that ``subscriber`` may dial.
 
         Raises:
@@ -82,7 +87,7 @@ class SmscProvider:
             ProviderError: any other code but 9, an unreadable answer, or a number that must not be shown.
             ProviderUnavailable: unreachable, timed out, 5xx, code 9, or not asked at all for now.
         """
-        return self._errands.run(lambda deadline: self._over_base_urls(subscriber, deadline))
+        return PlacedOrder(self._errands.run(lambda deadline: self._over_base_urls(subscriber, deadline)))
 
     def close(self) -> None:
         """Give threads and sockets back."""

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import urllib3
 
-from service.adapters.smsc.transport import Account, ProviderMetrics, Transport, transport_outcome
-from service.adapters.smsc.wire import ERROR_CODES, Outcome
+from service.adapters.outgoing.outcome import Outcome
+from service.adapters.outgoing.transport import Account, ProviderMetrics, Transport, transport_outcome
+from service.adapters.smsc.wire import ERROR_CODES
 from service.domain.errors import ProviderError, ProviderFailure, ProviderUnavailable
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024

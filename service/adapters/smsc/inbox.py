@@ -5,8 +5,8 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from service.adapters.outgoing.transport import Account, ProviderMetrics
 from service.adapters.smsc.enquiry import Enquiry, Unreadable, document, error_code
-from service.adapters.smsc.transport import Account, ProviderMetrics
 from service.application.inbox import PAGE, InboxRecord
 from service.domain.channel import InboundText
 

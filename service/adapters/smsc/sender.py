@@ -13,9 +13,10 @@ from typing import Any
 
 import urllib3
 
-from service.adapters.smsc.errands import RETRY_AFTER_SECONDS, Errands
-from service.adapters.smsc.transport import Account, ProviderMetrics, Transport, transport_outcome
-from service.adapters.smsc.wire import ERROR_CODES, MAX_ANSWER_BYTES, Outcome
+from service.adapters.outgoing.errands import RETRY_AFTER_SECONDS, Errands
+from service.adapters.outgoing.outcome import Outcome
+from service.adapters.outgoing.transport import Account, ProviderMetrics, Transport, transport_outcome
+from service.adapters.smsc.wire import ERROR_CODES, MAX_ANSWER_BYTES
 from service.domain.channel import Captcha
 from service.domain.errors import CaptchaRejected, NumberRefused, ProviderError, ProviderUnavailable
 from service.domain.numbers import E164

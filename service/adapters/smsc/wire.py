@@ -4,25 +4,9 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-
-class Outcome(StrEnum):
-    """How one request to the provider ended; the metric's closed set."""
-
-    OK = "ok"
-    BAD_NUMBER = "bad_number"
-    NUMBER_REFUSED = "number_refused"
-    REJECTED = "rejected"
-    CREDENTIALS = "credentials"
-    THROTTLED = "throttled"
-    UNREADABLE = "unreadable"
-    UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    SERVER_ERROR = "server_error"
-    NOT_SENT = "not_sent"
-
+from service.adapters.outgoing.outcome import Outcome
 
 ERROR_CODES = {
     1: Outcome.REJECTED,  # wrong parameters (documented)

@@ -20,10 +20,17 @@ class ChannelMetrics:
         """
         labels = ("client", "purpose", "region")
         self._whose = whose
+        self._orders = counter(
+            "orders", "Times that a provider was asked for a number", ("provider", "outcome")
+        )
         self._fallbacks = counter("fallbacks", "Verifications moved to another channel", (*labels, "channel"))
         self._sent = counter("codes_sent", "Codes that the provider took", labels)
         self._checks = counter("code_checks", "Codes that were typed", (*labels, "outcome"))
         self._reports = counter("code_reports", "What the provider told of codes", ("region", "delivery"))
+
+    def ordered(self, provider: str, *, given: bool) -> None:
+        """A provider was asked for a number to dial."""
+        self._orders.labels(provider, "given" if given else "failed").inc()
 
     def fell_back(self, verification: Verification) -> None:
         """Its client moved it to another channel."""

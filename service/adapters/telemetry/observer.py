@@ -100,6 +100,12 @@ class LoggingObserver:
         level = logging.WARNING if outcome is Outcome.CONFIRMED else logging.INFO
         _log.log(level, "reconciled", extra={"outcome": outcome.value if outcome else UNPLACED})
 
+    def ordered(self, provider: str, *, given: bool) -> None:
+        """A provider was asked for a number; the adapter's own lines say why there is none."""
+        self._metrics.channels.ordered(provider, given=given)
+        if not given:
+            _log.warning("no number given", extra={"provider": provider})
+
     def fell_back(self, verification: Verification) -> None:
         """Its client moved it to another channel."""
         self._metrics.channels.fell_back(verification)

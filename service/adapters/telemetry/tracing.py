@@ -18,6 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from service.application.context import trace_id
 from service.application.ports import CallProvider
 from service.domain.numbers import E164
+from service.domain.order import Capability, PlacedOrder
 
 _NAMES = {
     ("POST", "/v1/verifications"): "verification.create",
@@ -95,7 +96,15 @@ class _TracedProvider:
         self._provider = provider
         self._tracer = tracer
 
-    def order(self, subscriber: E164) -> E164:
+    @property
+    def name(self) -> str:
+        return self._provider.name
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return self._provider.capabilities
+
+    def order(self, subscriber: E164) -> PlacedOrder:
         """As the provider's. A failure is named, its message is not: only its class."""
         span = self._tracer.start_span("provider.order", kind=SpanKind.CLIENT)
         token = spans.attach(set_span_in_context(span))

@@ -90,7 +90,7 @@ def test_a_contested_record_is_not_verified_by_a_call() -> None:
 
 
 def test_a_contest_during_the_order_is_not_forgotten() -> None:
-    assigned = opened("ver_1", rules=CONTESTING).contest(NOW).assign(OTHER_NUMBER, NOW)
+    assigned = opened("ver_1", rules=CONTESTING).contest(NOW).open_window(NOW)
 
     assert (assigned.status, assigned.reason) == (Status.CONTESTED, Reason.CONCURRENT_REQUEST)
 
@@ -189,7 +189,7 @@ def test_without_a_reference_nobody_is_the_same_requester() -> None:
 
 def test_instants_are_whole_seconds_so_that_what_is_said_is_what_is_decided() -> None:
     fraction = NOW + seconds(0.75)
-    record = opened("ver_1", now=fraction).assign(OTHER_NUMBER, fraction)
+    record = opened("ver_1", now=fraction).open_window(fraction)
 
     assert record.created_at == NOW
     assert record.at(NOW + seconds(900)).status is Status.EXPIRED

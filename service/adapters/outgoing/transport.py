@@ -6,7 +6,7 @@ from typing import Protocol
 
 import urllib3
 
-from service.adapters.smsc.wire import Outcome
+from service.adapters.outgoing.outcome import Outcome
 
 
 class ProviderMetrics(Protocol):

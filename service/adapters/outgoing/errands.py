@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from circuitbreaker import CircuitBreaker
 
-from service.adapters.smsc.transport import ProviderMetrics
-from service.adapters.smsc.wire import Outcome
+from service.adapters.outgoing.outcome import Outcome
+from service.adapters.outgoing.transport import ProviderMetrics
 from service.domain.errors import ProviderError, ProviderFailure, ProviderUnavailable
 
 BREAKER_FAILURES = 10

@@ -1,0 +1,61 @@
+"""Orders of providers that report on orders: whose they are, and which to ask about."""
+
+from datetime import datetime, timedelta
+
+from service.adapters.redis.connection import Connection
+from service.adapters.redis.durable import Durable
+from service.adapters.redis.keys import order_key, orders_to_ask
+from service.adapters.redis.script import Script
+from service.domain.order import ProviderOrder
+from service.domain.policy import LONGEST_WINDOW_SECONDS
+
+KEPT = timedelta(seconds=2 * LONGEST_WINDOW_SECONDS)
+_KEPT_MS = int(KEPT.total_seconds() * 1000)
+_MOST = 100
+
+
+class RedisOrders:
+    """OrderIndex; everything of one provider shares a slot."""
+
+    def __init__(self, connection: Connection, min_replicas: int = 0) -> None:
+        """``min_replicas``: that must have an order before its number is shown."""
+        self._connection = connection
+        self._durable = Durable(min_replicas)
+        self._order = Script("order")
+
+    def remember(self, order: ProviderOrder, verification_id: str, ask_at: datetime, now: datetime) -> None:
+        """One script."""
+        args: list[str | bytes | int] = [
+            *(verification_id, _KEPT_MS, order.id),
+            *(_milliseconds(ask_at), _milliseconds(now - KEPT)),
+        ]
+        with self._connection.using("order") as client:
+            self._durable.run(client, self._order, [order_key(order), orders_to_ask(order.provider)], args)
+
+    def verification_of(self, order: ProviderOrder) -> str | None:
+        """One read."""
+        with self._connection.using("order") as client:
+            found = client.get(order_key(order))
+        return found.decode() if found else None
+
+    def to_ask(self, provider: str, now: datetime) -> list[ProviderOrder]:
+        """The longest due first."""
+        with self._connection.using("orders") as client:
+            members = client.zrange(
+                orders_to_ask(provider), "-inf", _milliseconds(now), byscore=True, offset=0, num=_MOST
+            )
+        return [ProviderOrder(provider, member.decode()) for member in members]
+
+    def ask_again(self, order: ProviderOrder, at: datetime) -> None:
+        """Only one that is still among those to ask."""
+        with self._connection.using("orders") as client:
+            client.zadd(orders_to_ask(order.provider), {order.id: _milliseconds(at)}, xx=True)
+
+    def settle(self, order: ProviderOrder) -> None:
+        """It stays known, so that a second report is told from a stranger's."""
+        with self._connection.using("orders") as client:
+            client.zrem(orders_to_ask(order.provider), order.id)
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)

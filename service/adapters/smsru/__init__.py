@@ -1,0 +1,1 @@
+"""sms.ru's callcheck (docs/providers/smsru.md)."""

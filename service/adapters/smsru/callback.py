@@ -1,0 +1,79 @@
+"""The handler's batches: up to a hundred entries of lines, believed only with the hash over all of them.
+
+Facts: docs/providers/smsru.md. The hash covers the account's key and the entries in their order, and no time; an entry
+names one order, which proves one verification once, so that a batch may come again and again.
+"""
+
+import hmac
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from service.adapters.smsru.client import NAME
+from service.adapters.smsru.wire import ORDER_ID, STATUSES
+from service.domain.call import Kind, OtherMessage
+from service.domain.errors import CallbackMalformed, CallbackRejected
+from service.domain.order import OrderReport, ProviderOrder
+
+MOST_ENTRIES = 100
+_ENTRY = re.compile(r"data(\[\w*\])?", re.ASCII)
+_WHOLE = re.compile(r"[0-9]{1,10}", re.ASCII)
+
+
+class SmsruCallbackDecoder:
+    """Checks the hash in constant time, then reads each entry."""
+
+    def __init__(self, api_ids: Sequence[str]) -> None:
+        """
+        Args:
+            api_ids: the account's key, then another that is accepted while it is exchanged.
+
+        Raises:
+            ValueError: none; nothing could be believed.
+        """
+        if not api_ids:
+            raise ValueError("An api_id is required.")
+        self._api_ids = [each.encode() for each in api_ids]
+
+    def decode(self, fields: Iterable[tuple[str, str]]) -> list[OrderReport | OtherMessage]:
+        """Read one request of the provider.
+
+        Args:
+            fields: of the form, in the order in which they came.
+
+        Raises:
+            CallbackMalformed: too many entries, or one about an order that cannot be read.
+            CallbackRejected: the hash is wrong or missing.
+        """
+        given = list(fields)
+        entries = [value for name, value in given if _ENTRY.fullmatch(name)]
+        if not self._authentic(entries, [value for name, value in given if name == "hash"]):
+            raise CallbackRejected(Kind.UNKNOWN)
+        if len(entries) > MOST_ENTRIES:
+            raise CallbackMalformed(f"At most {MOST_ENTRIES} entries.")
+        return [_read(entry) for entry in entries]
+
+    def _authentic(self, entries: Sequence[str], hashes: Sequence[str]) -> bool:
+        if len(hashes) != 1:
+            return False
+        message, claimed = "".join(entries).encode(), hashes[0].lower().encode()
+        accepted = False
+        for api_id in self._api_ids:
+            accepted |= hmac.compare_digest(sha256(api_id + message).hexdigest().encode(), claimed)
+        return accepted
+
+
+def _read(entry: str) -> OrderReport | OtherMessage:
+    kind, *lines = entry.replace("\r\n", "\n").split("\n")
+    if kind == "sms_status":
+        return OtherMessage(Kind.STATUS)
+    if kind != "callcheck_status":
+        return OtherMessage(Kind.UNKNOWN)
+    order_id, status, at = (*lines, "", "", "")[:3]
+    if not ORDER_ID.fullmatch(order_id) or not _WHOLE.fullmatch(status) or not _WHOLE.fullmatch(at):
+        raise CallbackMalformed("An order's id, its status and a time are expected.", Kind.CALL)
+    known = STATUSES.get(int(status))
+    if known is None:
+        return OtherMessage(Kind.CALL)
+    return OrderReport(ProviderOrder(NAME, order_id), known, datetime.fromtimestamp(int(at), UTC))

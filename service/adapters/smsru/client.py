@@ -1,0 +1,161 @@
+"""Orders at sms.ru and questions about them: one request each, nothing is ever asked twice."""
+
+import logging
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from time import monotonic
+from typing import TypeVar
+
+import urllib3
+
+from service.adapters.outgoing.errands import RETRY_AFTER_SECONDS, Errands
+from service.adapters.outgoing.outcome import Outcome
+from service.adapters.outgoing.transport import Account, ProviderMetrics, Transport, transport_outcome
+from service.adapters.smsru.wire import (
+    MAX_ANSWER_BYTES,
+    Added,
+    Refused,
+    UnreadableAnswer,
+    read_added,
+    read_balance,
+    read_status,
+)
+from service.domain.errors import InvalidPhoneNumber, NumberRefused, ProviderError, ProviderUnavailable
+from service.domain.numbers import E164
+from service.domain.order import Capability, OrderStatus, PlacedOrder, ProviderOrder
+
+NAME = "smsru"
+OPERATION = "callcheck_add"
+WINDOW_SECONDS = 300
+"""The provider listens for so long (docs/providers/smsru.md)."""
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class SmsruProvider:
+    """CallProvider and OrderInquiry over callcheck."""
+
+    name = NAME
+    capabilities = frozenset({Capability.DIALLED_IN_CALLBACK, Capability.POLL})
+
+    def __init__(
+        self,
+        account: Account,
+        may_be_shown: Callable[[E164, E164], bool],
+        metrics: ProviderMetrics,
+        max_in_flight: int,
+    ) -> None:
+        """``account``: one base URL, for instance ``https://sms.ru``, and ``api_id``."""
+        self._account = account
+        self._may_be_shown = may_be_shown
+        self._metrics = metrics
+        self._http = Transport(account, max_in_flight)
+        self._errands = Errands(OPERATION, account.budget_seconds, metrics, max_in_flight)
+
+    def order(self, subscriber: E164) -> PlacedOrder:
+        """Ask for a number that ``subscriber`` may dial.
+
+        Raises:
+            NumberRefused: codes 202, 207 and 209.
+            ProviderError: any other code, an unreadable answer, or a number that must not be shown.
+            ProviderUnavailable: unreachable, timed out, 5xx, a daily limit, or not asked at all for now.
+        """
+
+        def errand(deadline: float) -> PlacedOrder:
+            left = max(deadline - monotonic(), 0.05)
+            added = self._ask(OPERATION, {"phone": subscriber.digits}, read_added, left)
+            return self._checked(added, subscriber)
+
+        return self._errands.run(errand)
+
+    def status(self, order: ProviderOrder) -> OrderStatus:
+        """Where an order stands.
+
+        Raises:
+            ProviderFailure
+        """
+        return self._ask(
+            "callcheck_status", {"check_id": order.id}, read_status, self._account.budget_seconds
+        )
+
+    def balance(self) -> Decimal:
+        """Money left, in roubles.
+
+        Raises:
+            ProviderFailure
+        """
+        return self._ask("smsru_balance", {}, read_balance, self._account.budget_seconds)
+
+    def close(self) -> None:
+        """Give threads and sockets back."""
+        self._errands.close()
+        self._http.close()
+
+    def _checked(self, added: Added, subscriber: E164) -> PlacedOrder:
+        try:
+            number = E164.parse(f"+{added.number}")
+        except InvalidPhoneNumber:
+            number = None
+        if number is None or not self._may_be_shown(number, subscriber):
+            # The exchange itself was counted as a success.
+            self._metrics.provider_request(OPERATION, Outcome.BAD_NUMBER, 0.0)
+            raise ProviderError("The provider gave a number that must not be shown.")
+        return PlacedOrder(number, ProviderOrder(NAME, added.order_id), WINDOW_SECONDS)
+
+    def _ask(
+        self,
+        operation: str,
+        fields: Mapping[str, str],
+        read: Callable[[bytes], T | Refused],
+        timeout_seconds: float,
+    ) -> T:
+        path = {OPERATION: "callcheck/add", "callcheck_status": "callcheck/status"}.get(
+            operation, "my/balance"
+        )
+        began, outcome, answer = monotonic(), Outcome.UNREACHABLE, None
+        try:
+            status, body = self._http.post(
+                f"{self._account.base_urls[0]}/{path}",
+                dict(fields) | {"json": "1"},
+                timeout_seconds,
+                MAX_ANSWER_BYTES,
+            )
+            outcome, answer = self._read(operation, status, body, read)
+        except urllib3.exceptions.HTTPError as error:
+            outcome = transport_outcome(error)
+        finally:
+            self._metrics.provider_request(operation, outcome, monotonic() - began)
+        if answer is not None:
+            return answer
+        _log.warning("provider asked in vain", extra={"operation": operation, "outcome": outcome.value})
+        raise self._failure(outcome)
+
+    def _read(
+        self, operation: str, status: int, body: bytes, read: Callable[[bytes], T | Refused]
+    ) -> tuple[Outcome, T | None]:
+        if status >= 500:  # noqa: PLR2004  the class of HTTP server errors
+            return Outcome.SERVER_ERROR, None
+        try:
+            answer = read(body)
+        except UnreadableAnswer:
+            return Outcome.UNREADABLE, None
+        if isinstance(answer, Refused):
+            _log.warning("provider error", extra={"operation": operation, "error_code": answer.code})
+            return answer.outcome, None
+        return Outcome.OK, answer
+
+    def _failure(self, outcome: Outcome) -> Exception:
+        match outcome:
+            case Outcome.UNREACHABLE | Outcome.TIMEOUT | Outcome.SERVER_ERROR:
+                return ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS)
+            case Outcome.UNREADABLE:
+                return ProviderError("The provider's answer cannot be read.")
+            case Outcome.THROTTLED:
+                return ProviderUnavailable("The provider is asked too often.", retry_after=60)
+            case Outcome.NUMBER_REFUSED:
+                return NumberRefused()
+            case Outcome.CREDENTIALS:
+                return self._errands.pause()
+            case _:
+                return ProviderError()

@@ -1,0 +1,119 @@
+"""callcheck/add, callcheck/status and my/balance: answers in, and the table of status codes (docs/providers/smsru.md)."""
+
+import json
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from service.adapters.outgoing.outcome import Outcome
+from service.domain.order import OrderStatus
+
+OK = 100
+STATUS_CODES = {
+    200: Outcome.CREDENTIALS,
+    201: Outcome.REJECTED,  # no money
+    202: Outcome.NUMBER_REFUSED,  # the number is written wrongly, or there is no route to it
+    206: Outcome.THROTTLED,  # the day's limit
+    207: Outcome.NUMBER_REFUSED,  # no route to the number
+    209: Outcome.NUMBER_REFUSED,  # the number is on the account's stop list
+    220: Outcome.SERVER_ERROR,  # not available for now
+    230: Outcome.THROTTLED,  # the day's limit of this number
+    231: Outcome.THROTTLED,
+    232: Outcome.THROTTLED,
+    300: Outcome.CREDENTIALS,  # a token that is over, or another address
+    301: Outcome.CREDENTIALS,
+    302: Outcome.CREDENTIALS,  # the account is not confirmed
+    500: Outcome.SERVER_ERROR,
+}
+"""What is not in the table is REJECTED: permanent for this request."""
+STATUSES = {400: OrderStatus.WAITING, 401: OrderStatus.CALLED, 402: OrderStatus.ENDED}
+
+MAX_ANSWER_BYTES = 65536
+ORDER_ID = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
+_NUMBER = re.compile(r"\+?[0-9][0-9 ().\-]{4,30}", re.ASCII)
+
+
+class UnreadableAnswer(Exception):
+    """Empty, cut off, HTML, or of another shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An answer that names another code than 100; -1 where the code itself is unreadable."""
+
+    code: int
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the code means to us."""
+        return STATUS_CODES.get(self.code, Outcome.REJECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """An order was taken: its id, and digits without ``+``."""
+
+    order_id: str
+    number: str
+
+
+def read_added(body: bytes) -> Added | Refused:
+    """The answer to callcheck/add. UnreadableAnswer."""
+    answer = _document(body)
+    if isinstance(answer, Refused):
+        return answer
+    order_id, number = _text(answer.get("check_id")), _text(answer.get("call_phone"))
+    if not ORDER_ID.fullmatch(order_id) or not _NUMBER.fullmatch(number):
+        raise UnreadableAnswer
+    return Added(order_id, re.sub(r"[^0-9]", "", number))
+
+
+def read_status(body: bytes) -> OrderStatus | Refused:
+    """The answer to callcheck/status. UnreadableAnswer."""
+    answer = _document(body)
+    if isinstance(answer, Refused):
+        return answer
+    status = STATUSES.get(_whole(answer.get("check_status")))
+    if status is None:
+        raise UnreadableAnswer
+    return status
+
+
+def read_balance(body: bytes) -> Decimal | Refused:
+    """The answer to my/balance. UnreadableAnswer."""
+    answer = _document(body)
+    if isinstance(answer, Refused):
+        return answer
+    try:
+        money = Decimal(str(answer.get("balance")))
+    except InvalidOperation as error:
+        raise UnreadableAnswer from error
+    if not money.is_finite():
+        raise UnreadableAnswer
+    return money
+
+
+def _document(body: bytes) -> dict[str, Any] | Refused:
+    try:
+        answer = json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise UnreadableAnswer from error
+    if not isinstance(answer, dict) or "status_code" not in answer:
+        raise UnreadableAnswer
+    code = _whole(answer["status_code"])
+    return answer if code == OK else Refused(code)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise UnreadableAnswer
+    return str(value).strip()
+
+
+def _whole(value: Any) -> int:
+    # Codes are written as numbers and as texts.
+    try:
+        return -1 if isinstance(value, bool) else int(value)
+    except (TypeError, ValueError, OverflowError):
+        return -1

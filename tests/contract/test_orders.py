@@ -1,0 +1,335 @@
+"""Orders that their provider reports on, over every store: routing, reports, questions."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from service.application.channels import Channels
+from service.application.leadership import Term
+from service.application.orders import OrderPoll, OrderReports
+from service.application.routing import Routing
+from service.application.verifications import Start
+from service.domain.call import Outcome
+from service.domain.channel import Channel
+from service.domain.errors import NumberRefused, ProviderError, ProviderUnavailable, VerificationInProgress
+from service.domain.numbers import E164
+from service.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
+from service.domain.policy import Client, OnConcurrent, Policy, Purpose
+from service.domain.status import Reason, Status
+from service.domain.verification import Verification
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import SHOWN, FakeProvider, FakeSender, RecordingObserver
+from tests.making import (
+    NUMBER,
+    SEALS,
+    admission,
+    call_at,
+    chronicle_of,
+    opening_of,
+    seconds,
+    together,
+    use_cases,
+)
+from tests.worlds import World
+
+TOLL_FREE = E164("+78005551101")
+KAZAKH = E164("+77012345678")
+ORDER = ProviderOrder("smsru", "201737-542")
+PURPOSES = {
+    "login": Purpose("login", channels=(Channel.CALL, Channel.CODE)),
+    "contested": Purpose("contested", on_concurrent=OnConcurrent.CONTEST),
+    "two_steps": Purpose("two_steps", second_step=Channel.CODE),
+}
+POLICY = Policy(
+    dial_regions=frozenset({"RU"}),
+    purposes=PURPOSES,
+    clients={"web": Client("web", frozenset(PURPOSES)), "app": Client("app", frozenset(PURPOSES))},
+    code_texts={"en": "{code} is your code."},
+)
+TERM = Term(1, "test")
+
+
+class FakeInquiry:
+    name = "smsru"
+
+    def __init__(self) -> None:
+        self.asked: list[ProviderOrder] = []
+        self.answer: OrderStatus | Exception = OrderStatus.WAITING
+
+    def status(self, order: ProviderOrder) -> OrderStatus:
+        self.asked.append(order)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@dataclass
+class Stage:
+    world: World
+    observer: RecordingObserver
+    clock: FakeClock
+
+    def __post_init__(self) -> None:
+        self.smsc, self.smsru = FakeProvider(), FakeProvider("smsru")
+        self.smsru.placed = PlacedOrder(TOLL_FREE, ORDER, 300)
+        routing = Routing(
+            [self.smsc, self.smsru], ("smsc", "smsru"), {"RU": ("smsru", "smsc")}, self.observer
+        )
+        self.verifications, self.calls = use_cases(
+            self.world, self.smsc, self.observer, self.clock, POLICY, FakeSender()
+        )
+        opening = opening_of(routing, FakeSender(), POLICY, self.world.orders)
+        self.verifications._opening = opening
+        self.channels = Channels(
+            store=self.world.store,
+            admission=admission(self.world, self.observer, POLICY),
+            chronicle=chronicle_of(POLICY),
+            opening=opening,
+            seals=SEALS,
+            observer=self.observer,
+            clock=self.clock,
+            policy=POLICY,
+        )
+        self.reports = OrderReports(
+            self.world.store, self.world.orders, self.observer, self.clock, chronicle_of(POLICY)
+        )
+        self.inquiry = FakeInquiry()
+        self.poll = OrderPoll(self.inquiry, self.world.orders, self.world.store, self.reports, self.clock)
+
+    def start(self, purpose: str = "login", client: str = "web", number: E164 = NUMBER) -> Verification:
+        return self.verifications.start(client, Start(number.value, purpose, "flow")).verification
+
+    def get(self, record: Verification) -> Verification:
+        return self.verifications.get("web", record.id)
+
+    def report(self, order: ProviderOrder = ORDER, at: datetime | None = None) -> Outcome:
+        when = at or self.clock().replace(microsecond=0)
+        return self.reports.record(OrderReport(order, OrderStatus.CALLED, when))
+
+
+@pytest.fixture
+def stage(world: World, observer: RecordingObserver, clock: FakeClock) -> Stage:
+    return Stage(world, observer, clock)
+
+
+def test_a_report_verifies_the_order_it_names_and_says_which_number_rang(stage: Stage) -> None:
+    record = stage.start()
+    assert (record.call_number, record.order) == (TOLL_FREE, ORDER)
+
+    assert stage.report() is Outcome.CONFIRMED
+
+    verified = stage.get(record)
+    assert (verified.status, verified.reason) == (Status.VERIFIED, Reason.CALL_MATCHED)
+    assert verified.dialled == TOLL_FREE
+    assert stage.observer.counts["callback", "call", "confirmed"] == 1
+
+
+def test_the_window_ends_when_the_provider_stops_listening(stage: Stage) -> None:
+    record = stage.start()
+
+    assert record.expires_at == record.created_at + timedelta(seconds=300)
+    stage.clock.advance(300)
+    assert stage.get(record).status is Status.EXPIRED
+    assert stage.report(at=record.created_at + timedelta(seconds=200)) is Outcome.LATE
+    assert stage.get(record).reason is Reason.LATE_CALL
+
+
+def test_a_call_that_the_other_provider_reports_is_none_to_this_number(stage: Stage) -> None:
+    """A forged SMSC callback, or a real call to one of SMSC's numbers, is no call to the number shown."""
+    record = stage.start()
+
+    assert stage.calls.record(call_at(stage.clock())) is Outcome.UNMATCHED
+
+    assert stage.get(record).status is Status.PENDING
+    assert stage.report() is Outcome.CONFIRMED
+
+
+def test_a_report_again_changes_nothing_whoever_sends_it(stage: Stage) -> None:
+    record = stage.start()
+
+    outcomes = Counter(together(20, lambda _: stage.report()))
+
+    assert outcomes == {Outcome.CONFIRMED: 1, Outcome.REPEATED: 19}
+    assert stage.verifications.consume("web", record.id, "login", "flow").status is Status.CONSUMED
+    assert stage.report() is Outcome.REPEATED
+
+
+@pytest.mark.parametrize("other", [ProviderOrder("smsru", "1-1"), ProviderOrder("smsc", ORDER.id)])
+def test_an_order_that_nobody_placed_matches_nothing(stage: Stage, other: ProviderOrder) -> None:
+    record = stage.start()
+
+    assert stage.report(other) is Outcome.UNMATCHED
+    assert stage.get(record).status is Status.PENDING
+
+
+def test_times_are_held_to_the_rules_of_a_call(stage: Stage) -> None:
+    record = stage.start()
+    now = stage.clock()
+
+    assert stage.report(at=now + seconds(6)) is Outcome.EARLY
+    assert stage.report(at=record.created_at - seconds(6)) is Outcome.EARLY
+    assert stage.report(at=record.expires_at + seconds(1)) is Outcome.EARLY
+    stage.clock.advance(299)
+    assert stage.report(at=record.expires_at + seconds(1)) is Outcome.LATE
+    assert stage.get(record).status is Status.PENDING
+    assert stage.report(at=record.created_at - seconds(5)) is Outcome.CONFIRMED
+
+
+def test_a_contested_order_stays_contested(stage: Stage) -> None:
+    record = stage.start("contested")
+    with pytest.raises(VerificationInProgress):
+        stage.start("contested", client="app")
+
+    assert stage.report() is Outcome.CONTESTED
+    assert stage.get(record).status is Status.CONTESTED
+
+
+def test_a_canceled_or_left_order_proves_nothing(stage: Stage) -> None:
+    canceled = stage.start()
+    stage.verifications.cancel("web", canceled.id)
+    assert stage.report() is Outcome.UNMATCHED
+
+    stage.smsru.placed = PlacedOrder(TOLL_FREE, ProviderOrder("smsru", "2"), 300)
+    left = stage.start()
+    moved = stage.channels.fall_back("web", left.id)
+    assert (moved.channel, moved.order) == (Channel.CODE, None)
+    assert stage.report(ProviderOrder("smsru", "2")) is Outcome.UNMATCHED
+    assert stage.get(left).status is Status.PENDING
+
+
+def test_the_first_of_two_steps_may_be_such_an_order(stage: Stage) -> None:
+    record = stage.start("two_steps")
+
+    assert stage.report() is Outcome.CONFIRMED
+    after = stage.get(record)
+    assert (after.status, after.channel) == (Status.PENDING, Channel.CODE)
+    assert after.called_at is not None
+    assert stage.report() is Outcome.REPEATED
+
+
+def test_what_is_waiting_or_over_there_changes_nothing_here(stage: Stage) -> None:
+    record = stage.start()
+    for status in (OrderStatus.WAITING, OrderStatus.ENDED):
+        assert stage.reports.record(OrderReport(ORDER, status, stage.clock())) is Outcome.OTHER
+    assert stage.get(record).status is Status.PENDING
+    # What is over is not asked about any more.
+    stage.clock.advance(60)
+    assert stage.poll.run(TERM) == 0
+    assert stage.inquiry.asked == []
+
+
+# Routing
+
+
+def test_the_country_decides_who_is_asked(stage: Stage) -> None:
+    assert stage.start().order == ORDER
+    assert stage.start(number=KAZAKH).call_number == SHOWN
+    assert (len(stage.smsru.orders), len(stage.smsc.orders)) == (1, 1)
+    assert stage.observer.counts["ordered", "smsru", "True"] == 1
+    assert stage.observer.counts["ordered", "smsc", "True"] == 1
+
+
+@pytest.mark.parametrize("failure", [ProviderUnavailable(retry_after=7), ProviderError()])
+def test_who_fails_is_followed_by_the_other(
+    stage: Stage, failure: ProviderUnavailable | ProviderError
+) -> None:
+    stage.smsru.failures.append(failure)
+
+    record = stage.start()
+
+    assert (record.call_number, record.order) == (SHOWN, None)
+    assert record.expires_at == record.created_at + timedelta(seconds=900)
+    assert stage.calls.record(call_at(stage.clock())) is Outcome.CONFIRMED
+    assert stage.observer.counts["ordered", "smsru", "False"] == 1
+
+
+def test_nobody_gives_a_number_and_the_first_says_why(stage: Stage) -> None:
+    stage.smsru.failures.append(ProviderUnavailable(retry_after=7))
+    stage.smsc.failures.append(NumberRefused())
+
+    with pytest.raises(ProviderUnavailable) as raised:
+        stage.start()
+
+    assert raised.value.retry_after == 7
+    assert (len(stage.smsru.orders), len(stage.smsc.orders)) == (1, 1)
+
+
+def test_a_number_that_the_first_refuses_is_not_tried_elsewhere(stage: Stage) -> None:
+    stage.smsru.failures.append(NumberRefused())
+
+    with pytest.raises(NumberRefused):
+        stage.start()
+
+    assert stage.smsc.orders == []
+
+
+# Questions
+
+
+def test_a_lost_report_is_asked_for(stage: Stage) -> None:
+    record = stage.start()
+    stage.inquiry.answer = OrderStatus.CALLED
+
+    assert stage.poll.run(TERM) == 0
+    stage.clock.advance(20)
+    assert stage.poll.run(TERM) == 1
+
+    assert stage.get(record).status is Status.VERIFIED
+    assert stage.observer.counts["reconciled", "confirmed"] == 1
+    stage.clock.advance(60)
+    assert stage.poll.run(TERM) == 0
+    assert stage.inquiry.asked == [ORDER]
+
+
+def test_questions_come_ever_more_rarely_and_once_before_the_end(stage: Stage) -> None:
+    stage.start()
+    asked_at = []
+    for second in range(320):
+        before = len(stage.inquiry.asked)
+        stage.poll.run(TERM)
+        if len(stage.inquiry.asked) > before:
+            asked_at.append(second)
+        stage.clock.advance(1)
+
+    assert asked_at == [20, 41, 83, 167, 295]
+    assert stage.world.orders.to_ask("smsru", stage.clock() + timedelta(hours=1)) == []
+
+
+def test_one_that_always_fails_holds_up_no_other(stage: Stage) -> None:
+    stage.start()
+    stage.clock.advance(1)
+    stage.smsru.placed = PlacedOrder(TOLL_FREE, ProviderOrder("smsru", "2"), 300)
+    other = stage.start(number=E164("+79991234568"))
+    stage.clock.advance(20)
+    stage.inquiry.answer = ProviderError()
+    with pytest.raises(ProviderError):
+        stage.poll.run(TERM)
+
+    stage.inquiry.answer = OrderStatus.CALLED
+    assert stage.poll.run(TERM) == 1
+
+    assert stage.get(other).status is Status.VERIFIED
+    assert stage.inquiry.asked == [ORDER, ProviderOrder("smsru", "2")]
+
+
+def test_an_order_that_came_to_nothing_is_not_asked_about(stage: Stage) -> None:
+    record = stage.start()
+    stage.verifications.cancel("web", record.id)
+    stage.world.orders.remember(ProviderOrder("smsru", "lost"), "ver_unknown", stage.clock(), stage.clock())
+    stage.clock.advance(20)
+
+    assert stage.poll.run(TERM) == 0
+
+    assert stage.inquiry.asked == []
+    assert stage.world.orders.to_ask("smsru", stage.clock() + timedelta(hours=1)) == []
+
+
+def test_the_record_keeps_its_order_over_every_store(stage: Stage) -> None:
+    record = stage.start()
+    stored = stage.world.store.get(record.id)
+    assert stored is not None
+    assert stored.verification == replace(record)
+    assert stage.world.orders.verification_of(ORDER) == record.id
+    assert stage.world.orders.verification_of(ProviderOrder("smsru", "?")) is None

@@ -1,0 +1,178 @@
+"""sms.ru's answers and its handler's batches (docs/providers/smsru.md)."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import sha256
+
+import pytest
+
+from service.adapters.outgoing.outcome import Outcome
+from service.adapters.smsru.callback import MOST_ENTRIES, SmsruCallbackDecoder
+from service.adapters.smsru.wire import (
+    STATUS_CODES,
+    Added,
+    Refused,
+    UnreadableAnswer,
+    read_added,
+    read_balance,
+    read_status,
+)
+from service.domain.call import Kind, OtherMessage
+from service.domain.errors import CallbackMalformed, CallbackRejected
+from service.domain.order import OrderReport, OrderStatus, ProviderOrder
+
+API_ID, OTHER_API_ID = "api-id-of-the-tests-1", "api-id-of-the-tests-2"
+ENTRY = "callcheck_status\n201737-542\n401\n1767268800"
+REPORT = OrderReport(
+    ProviderOrder("smsru", "201737-542"), OrderStatus.CALLED, datetime(2026, 1, 1, 12, tzinfo=UTC)
+)
+
+
+def signed(*entries: str, api_id: str = API_ID, name: str = "data[{}]") -> list[tuple[str, str]]:
+    digest = sha256((api_id + "".join(entries)).encode()).hexdigest()
+    return [(name.format(at), each) for at, each in enumerate(entries)] + [("hash", digest)]
+
+
+@pytest.fixture
+def decoder() -> SmsruCallbackDecoder:
+    return SmsruCallbackDecoder([API_ID, OTHER_API_ID])
+
+
+@pytest.mark.parametrize("number", ["78005551101", 78005551101, "+7 (800) 555-11-01"])
+@pytest.mark.parametrize("check_id", ["201737-542", 201737])
+def test_an_order_is_read(number: object, check_id: object) -> None:
+    body = {"status": "OK", "status_code": 100, "check_id": check_id, "call_phone": number}
+    assert read_added(json.dumps(body).encode()) == Added(str(check_id), "78005551101")
+
+
+@pytest.mark.parametrize("code", [*STATUS_CODES, 999, "201", None])
+def test_every_code_but_100_refuses(code: object) -> None:
+    answer = read_added(json.dumps({"status": "ERROR", "status_code": code}).encode())
+    assert isinstance(answer, Refused)
+    assert answer.outcome is not Outcome.OK
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"<html>", b"[]", b"null", b"{}", b"[" * 60000, b"\xff", b"100\n201737-542",
+        b'{"status_code":100}', b'{"status_code":100,"check_id":"1","call_phone":"x"}',
+        b'{"status_code":100,"check_id":"1","call_phone":true}',
+        b'{"status_code":100,"check_id":"a/b","call_phone":"78005551101"}',
+        b'{"status_code":100,"check_id":"","call_phone":"78005551101"}',
+    ],
+)  # fmt: skip
+def test_anything_else_is_unreadable(body: bytes) -> None:
+    with pytest.raises(UnreadableAnswer):
+        read_added(body)
+
+
+@pytest.mark.parametrize(
+    ("written", "status"),
+    [
+        ("400", OrderStatus.WAITING),
+        (401, OrderStatus.CALLED),
+        ("401", OrderStatus.CALLED),
+        (402, OrderStatus.ENDED),
+    ],
+)
+def test_a_status_is_read(written: object, status: OrderStatus) -> None:
+    body = {"status_code": 100, "check_status": written}
+    assert read_status(json.dumps(body).encode()) is status
+
+
+@pytest.mark.parametrize("written", [None, "", 403, True, "4o1"])
+def test_an_unknown_status_is_no_status(written: object) -> None:
+    with pytest.raises(UnreadableAnswer):
+        read_status(json.dumps({"status_code": 100, "check_status": written}).encode())
+
+
+def test_a_balance_is_read_exactly() -> None:
+    assert read_balance(b'{"status_code":100,"balance":"4122.56"}') == Decimal("4122.56")
+    for wrong in (b'{"status_code":100,"balance":"NaN"}', b'{"status_code":100}'):
+        with pytest.raises(UnreadableAnswer):
+            read_balance(wrong)
+
+
+@pytest.mark.parametrize("api_id", [API_ID, OTHER_API_ID])
+@pytest.mark.parametrize("name", ["data[{}]", "data[]", "data"])
+def test_a_batch_is_read_entry_by_entry(decoder: SmsruCallbackDecoder, api_id: str, name: str) -> None:
+    fields = signed(ENTRY, "sms_status\n2026-1\n103\n1767268800", "test\n1", api_id=api_id, name=name)
+    assert decoder.decode(fields) == [REPORT, OtherMessage(Kind.STATUS), OtherMessage(Kind.UNKNOWN)]
+
+
+def test_one_changed_character_is_refused(decoder: SmsruCallbackDecoder) -> None:
+    sound = signed(ENTRY)
+    assert decoder.decode(sound) == [REPORT]
+    forged = [
+        [("data[0]", ENTRY.replace("542", "543")), sound[1]],
+        [("data[0]", ENTRY.replace("401", "400")), sound[1]],
+        [*sound, ("data[1]", ENTRY)],
+        [sound[0], ("hash", sound[1][1][:-1] + ("0" if sound[1][1][-1] != "0" else "1"))],
+        [sound[0]],
+        [sound[0], ("hash", "")],
+        [sound[0], sound[1], sound[1]],
+        [("hash", sha256(b"").hexdigest())],
+        signed(ENTRY, api_id="a-key-of-somebody-else"),
+    ]
+    for fields in forged:
+        with pytest.raises(CallbackRejected):
+            decoder.decode(fields)
+
+
+def test_the_order_of_entries_is_signed_too(decoder: SmsruCallbackDecoder) -> None:
+    other = ENTRY.replace("542", "543")
+    fields = signed(ENTRY, other)
+    with pytest.raises(CallbackRejected):
+        decoder.decode([("data[0]", other), ("data[1]", ENTRY), fields[2]])
+
+
+def test_entries_cut_elsewhere_prove_nothing_new(decoder: SmsruCallbackDecoder) -> None:
+    """The hash has no separators: a captured batch may be cut anew, and must not say more than it said."""
+    joined = ENTRY.replace("401", "400") + ENTRY.replace("542", "777")
+    known = {"201737-542", "201737-777"}
+    digest = signed(joined)[-1]
+    for cut in range(len(joined)):
+        parts = [("data[0]", joined[:cut]), ("data[1]", joined[cut:]), digest]
+        try:
+            read = decoder.decode(parts)
+        except CallbackMalformed:
+            continue
+        reports = [each for each in read if isinstance(each, OrderReport)]
+        called = [each for each in reports if each.status is OrderStatus.CALLED]
+        assert {each.order.id for each in called} <= {"201737-777"}
+        assert {each.order.id for each in reports} <= known
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "callcheck_status",
+        "callcheck_status\n1",
+        "callcheck_status\n1\n401",
+        "callcheck_status\n1\n401\n",
+        "callcheck_status\n\n401\n1767268800",
+        "callcheck_status\n1\n401\nnow",
+        "callcheck_status\na/b\n401\n1",
+        "callcheck_status\n1\n401\n17672688000",
+    ],
+)
+def test_an_authentic_entry_that_cannot_be_read_is_named(decoder: SmsruCallbackDecoder, entry: str) -> None:
+    with pytest.raises(CallbackMalformed):
+        decoder.decode(signed(entry))
+
+
+def test_a_new_status_is_acknowledged_and_means_nothing(decoder: SmsruCallbackDecoder) -> None:
+    assert decoder.decode(signed("callcheck_status\n1\n499\n1767268800")) == [OtherMessage(Kind.CALL)]
+
+
+def test_a_batch_is_bounded(decoder: SmsruCallbackDecoder) -> None:
+    assert len(decoder.decode(signed(*[ENTRY] * MOST_ENTRIES))) == MOST_ENTRIES
+    with pytest.raises(CallbackMalformed):
+        decoder.decode(signed(*[ENTRY] * (MOST_ENTRIES + 1)))
+
+
+def test_without_a_key_nothing_could_be_believed() -> None:
+    with pytest.raises(ValueError, match="api_id"):
+        SmsruCallbackDecoder([])
