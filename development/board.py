@@ -92,6 +92,7 @@ ROWS: dict[str, list[Panel]] = {
             red_above=3,
             runbook="provider-slow",
         ),
+        Panel("Numbers given, by provider", {"{{provider}} {{outcome}}": _rate("waitcall_orders_total", "", "provider, outcome")}, "reqps", says="`failed`: the next provider of the route was asked, or the create failed."),
         Panel("Money left", {"balance": "max(waitcall_provider_balance)"}, "none", runbook="balance-low"),
         Panel("Other requests", {"{{operation}} {{outcome}}": _rate("waitcall_provider_requests_total", 'operation!="wait_call"', "operation, outcome")}, "reqps"),
     ],

@@ -6,6 +6,7 @@ from service import __version__
 from service.adapters.redis.examination import Examined, examine
 from service.adapters.smsc.cabinet import SmscCabinet
 from service.adapters.smsc.inbox import SmscInbox
+from service.adapters.smsru.client import SmsruProvider
 from service.adapters.telemetry.metrics import Metrics
 from service.adapters.telemetry.observer import LoggingObserver
 from service.application.account import AccountDesk
@@ -14,7 +15,7 @@ from service.application.inbox import Balance
 from service.application.lookup import Lookup
 from service.application.verifications import Verifications
 from service.bootstrap.core import Core, utc_now
-from service.bootstrap.use_cases import account_of, channels_of, opening_of, verifications_of
+from service.bootstrap.use_cases import account_of, channels_of, opening_of, smsru_of, verifications_of
 from service.settings import Settings
 
 
@@ -28,6 +29,7 @@ class Desk:
     channels: Channels
     account: AccountDesk
     balance: Balance
+    smsru: SmsruProvider | None
     lookup: Lookup
 
     def examine(self) -> Examined:
@@ -53,5 +55,6 @@ def build_desk(settings: Settings) -> Desk:
             policy=core.policy,
         ),
         balance=SmscInbox(account_of(settings), metrics),
+        smsru=smsru_of(settings, metrics) if settings.smsru_api_ids else None,
         lookup=Lookup(core.store, core.audit, core.clock),
     )

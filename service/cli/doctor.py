@@ -44,15 +44,22 @@ def _findings(desk: Desk, url: str | None) -> Iterator[Finding]:
     yield Finding("settings", "warning" if weak else "ok", "; ".join(weak) or "sound")
     yield from _guarded("redis", lambda: _redis(desk))
     yield from _guarded("provider", lambda: _provider(desk))
+    if desk.smsru is not None:
+        yield from _guarded("smsru", lambda: _smsru(desk))
     yield from _guarded("numbers", lambda: _numbers(desk))
     local = f"http://{settings.callback_bind}/callbacks/smsc"
-    yield _handler("handler", local)
+    yield _handler("handler", local, b"OK")
     if url:
-        yield _handler("handler, from outside", url)
+        yield _handler("handler, from outside", url, b"OK")
     where = url or "https://YOUR.HOST/callbacks/smsc"
     # The secret itself is not for a terminal's history.
     address = f"{where}?charset=utf-8&{settings.callback_hash}=SECRET"
     yield Finding("address to register", "ok", f"{address} (SECRET: the first of WAITCALL_CALLBACK_SECRETS)")
+    if desk.smsru is not None:
+        yield _handler("handler for smsru", local.replace("/smsc", "/smsru"), b"100")
+        yield Finding(
+            "address to register at smsru", "ok", where.replace("/callbacks/smsc", "/callbacks/smsru")
+        )
 
 
 def _guarded(check: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -78,6 +85,13 @@ def _provider(desk: Desk) -> Iterator[Finding]:
     yield Finding("balance", "warning" if money < low else "ok", f"{money}, low below {low}")
 
 
+def _smsru(desk: Desk) -> Iterator[Finding]:
+    if desk.smsru is not None:
+        money = desk.smsru.balance()
+        able = ", ".join(sorted(desk.smsru.capabilities))
+        yield Finding("smsru", "ok", f"our api_id is taken; balance {money}; {able}")
+
+
 def _numbers(desk: Desk) -> Iterator[Finding]:
     for each in desk.account.numbers("doctor") if desk.core.policy.text_in_numbers else ():
         if each.number in desk.core.policy.text_in_numbers:
@@ -85,11 +99,11 @@ def _numbers(desk: Desk) -> Iterator[Finding]:
             yield Finding("dedicated number", state, f"{each.number.display}: {each.state.value}")
 
 
-def _handler(check: str, url: str) -> Finding:
+def _handler(check: str, url: str, expected: bytes) -> Finding:
     try:
         # The provider's own reachability check: a bare GET.
         answer = urllib3.request("GET", url, timeout=_SECONDS, retries=False, redirect=False)
     except urllib3.exceptions.HTTPError as error:
         return Finding(check, "failure", f"{url}: {type(error).__name__}")
-    well = answer.status == 200 and answer.data.strip() == b"OK"  # noqa: PLR2004  HTTP OK
+    well = answer.status == 200 and answer.data.strip() == expected  # noqa: PLR2004  HTTP OK
     return Finding(check, "ok" if well else "failure", f"{url}: {answer.status}")

@@ -40,7 +40,8 @@ RU = ["smsru", "smsc"]
 
 @pytest.fixture(autouse=True)
 def fresh(simulator: Simulator, redis_server: Server) -> Iterator[None]:
-    redis_server.client().flushall()
+    with redis_server.client() as client:
+        client.flushall()
     yield
     post(simulator, "reset")
 

@@ -214,6 +214,27 @@ def test_the_doctor_names_what_is_broken(running: Running, cli: Cli, monkeypatch
     assert states["redis"] == "failure"
 
 
+def test_the_doctor_looks_at_the_second_provider(
+    running: Running, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listening: str
+) -> None:
+    running.simulator.cabinet.rent("79585550000", "0")
+    (tmp_path / "policy.toml").write_text(POLICY + '\n[routing]\ndefault = ["smsc", "smsru"]\n')
+    monkeypatch.setenv("WAITCALL_SMSRU_API_ID", running.simulator.callcheck.account.api_id)
+    monkeypatch.setenv("WAITCALL_SMSRU_URL", running.simulator.smsru_url)
+
+    def rows(code: int) -> dict[str, dict[str, str]]:
+        return {each["check"]: each for each in json.loads(cli("doctor", "--json", code=code).stdout)}
+
+    # The application under test was built without it, so that its handler is not there.
+    found = rows(1)
+    assert found["smsru"]["state"] == "ok"
+    assert "4122.56; dialled_in_callback, poll" in found["smsru"]["found"]
+    assert found["handler for smsru"]["state"] == "failure"
+    assert found["address to register at smsru"]["found"].endswith("/callbacks/smsru")
+    monkeypatch.setenv("WAITCALL_SMSRU_API_ID", "a-key-of-somebody-else")
+    assert rows(1)["smsru"]["state"] == "failure"
+
+
 def test_one_verification_is_shown_and_found(running: Running, cli: Cli) -> None:
     made = running.create(purpose="any_channel", channel="text_in").get_json()
     shown = json.loads(cli("show", "-", "--json", given=made["id"] + "\n").stdout)

@@ -11,7 +11,15 @@ from service.domain.conversion import Budget, Group
 from service.domain.event import EventType
 from service.domain.limits import Limit, Mode, Scope
 from service.domain.lists import ListAction, ListEntry, ListKind
-from service.domain.policy import CLIENT_PERMISSIONS, Audit, CaptchaRule, Endpoint, Permission
+from service.domain.policy import (
+    CLIENT_PERMISSIONS,
+    Audit,
+    CaptchaRule,
+    Endpoint,
+    Permission,
+    Provider,
+    Routes,
+)
 from service.policy_file import PolicyMistakes, read_policy
 
 EVERY_EVENT = frozenset(each.value for each in EventType)
@@ -154,6 +162,11 @@ log = true
         (f'[code.texts]\nen = "{{code}} {"x" * 160}"', "160 characters"),
         ('[code.texts]\n"en_GB" = "{code}"', "Not a locale"),
         ('[code]\nsender = "Отправитель"', "code.sender"),
+        ("[routing]\ndefault = []", "routing.default"),
+        ('[routing]\ndefault = ["smsru", "smsru"]', "each at most once"),
+        ('[routing]\ndefault = ["pigeon"]', "routing.default"),
+        ('[routing.regions]\nRussia = ["smsc"]', "routing.regions"),
+        ("[routing.regions]\nRU = []", "routing.regions"),
         ("[captcha]", "captcha.above"),
         ('[captcha]\nabove = ["often"]', "captcha.above"),
         ('[captcha]\nabove = ["1/h"]\nimage_url = "http://smsc.example/x"', "captcha.image_url"),
@@ -199,6 +212,15 @@ above = ["100/h"]
     )
     left_out = read(tmp_path, BASE)
     assert (left_out.captcha, left_out.text_in_numbers, list(left_out.code_texts)) == (None, (), ["en", "ru"])
+
+
+def test_routes_are_read_in_their_order(tmp_path: Path) -> None:
+    text = '[routing]\ndefault = ["smsru", "smsc"]\n[routing.regions]\nKZ = ["smsc"]\n'
+    routing = read(tmp_path, BASE + text).routing
+    assert routing.default == (Provider.SMSRU, Provider.SMSC)
+    assert routing.regions == {"KZ": (Provider.SMSC,)}
+    assert read(tmp_path, BASE).routing == Routes((Provider.SMSC,), {})
+    assert read(tmp_path, BASE + '[routing.regions]\nRU = ["smsru"]\n').routing.default == (Provider.SMSC,)
 
 
 def test_the_shipped_policy_is_sound_and_strict() -> None:

@@ -142,6 +142,11 @@ def test_both_forms_at_once_or_no_file_are_mistakes(sound: dict[str, str], tmp_p
         ("WAITCALL_SMSC_URLS", "https://smsc.ru/sys,http://www2.smsc.ru/sys"),
         ("WAITCALL_SMSC_URLS", "https://u:p@smsc.ru/sys"),
         ("WAITCALL_SMSC_URLS", "https://smsc.ru:port/sys"),
+        ("WAITCALL_SMSRU_API_ID", "an-api-id-of-the-tests"),
+        ("WAITCALL_SMSRU_API_ID", "short"),
+        ("WAITCALL_SMSRU_API_ID", "a" * 16 + "," + "b" * 16 + "," + "c" * 16),
+        ("WAITCALL_SMSRU_URL", "http://sms.ru"),
+        ("WAITCALL_SMSRU_TIMEOUT_SECONDS", "26"),
         ("WAITCALL_SMSC_TIMEOUT_SECONDS", "0"),
         ("WAITCALL_SMSC_TIMEOUT_SECONDS", "nan"),
         ("WAITCALL_API_KEYS", f"nobody={KEY_HASH}"),
@@ -163,6 +168,31 @@ def test_one_mistake_is_one_line(sound: dict[str, str], name: str, value: str) -
 
     assert len(mistakes) == 1
     assert name in mistakes[0]
+
+
+ROUTED = POLICY + '[routing]\ndefault = ["smsc", "smsru"]\n'
+
+
+def test_a_second_provider_is_named_in_both_places(sound: dict[str, str], policy_path: Path) -> None:
+    policy_path.write_text(ROUTED)
+    assert mistakes_of(sound) == ["WAITCALL_SMSRU_API_ID: required, the policy's routing names smsru."]
+
+    settings = load_settings(sound | {"WAITCALL_SMSRU_API_ID": "a" * 16 + "," + "b" * 16})
+
+    assert [each.reveal() for each in settings.smsru_api_ids] == ["a" * 16, "b" * 16]
+    assert (settings.smsru_url, settings.smsru_timeout_seconds) == ("https://sms.ru", 5)
+    assert "aaaa" not in repr(settings)
+    (refused,) = mistakes_of(sound | {"WAITCALL_SMSRU_API_ID": "dev-smsru-api-id-1"})
+    assert "development secret" in refused
+
+
+def test_an_order_that_dies_still_frees_its_number_in_time(sound: dict[str, str], policy_path: Path) -> None:
+    """30 s are promised; both providers may be asked, one after the other."""
+    policy_path.write_text(ROUTED)
+    both = sound | {"WAITCALL_SMSRU_API_ID": "a" * 16, "WAITCALL_SMSC_TIMEOUT_SECONDS": "15"}
+    load_settings(both | {"WAITCALL_SMSRU_TIMEOUT_SECONDS": "10"})
+    (mistake,) = mistakes_of(both | {"WAITCALL_SMSRU_TIMEOUT_SECONDS": "10.5"})
+    assert "at most 25" in mistake
 
 
 def test_development_secrets_are_admitted_by_make_run_alone(sound: dict[str, str]) -> None:

@@ -74,10 +74,14 @@ capabilities:
 {{/* setting name → key of the Secret */}}
 {{- define "waitcall.secretSettings" -}}
 {{- $keys := .Values.secret.keys -}}
-{{- $all := dict "REDIS_URL" $keys.redisUrl "SMSC_APIKEY" $keys.smscApikey "SMSC_LOGIN" $keys.smscLogin "SMSC_PASSWORD" $keys.smscPassword "CALLBACK_SECRETS" $keys.callbackSecrets "API_KEYS" $keys.apiKeys "KEY_PEPPER" $keys.keyPepper "KEY_PEPPER_OTHER" $keys.keyPepperOther "WEBHOOK_SECRETS" $keys.webhookSecrets -}}
+{{- $all := dict "REDIS_URL" $keys.redisUrl "SMSC_APIKEY" $keys.smscApikey "SMSC_LOGIN" $keys.smscLogin "SMSC_PASSWORD" $keys.smscPassword "SMSRU_API_ID" $keys.smsruApiId "CALLBACK_SECRETS" $keys.callbackSecrets "API_KEYS" $keys.apiKeys "KEY_PEPPER" $keys.keyPepper "KEY_PEPPER_OTHER" $keys.keyPepperOther "WEBHOOK_SECRETS" $keys.webhookSecrets -}}
 {{- $named := dict -}}
 {{- range $setting, $key := $all }}{{- if $key }}{{- $_ := set $named $setting $key }}{{- end }}{{- end -}}
 {{- toJson $named -}}
+{{- end }}
+
+{{- define "waitcall.publicPaths" -}}
+{{- ternary (list "/callbacks/smsc" "/callbacks/smsru") (list "/callbacks/smsc") (ne .Values.secret.keys.smsruApiId "") | toJson -}}
 {{- end }}
 
 {{- define "waitcall.env" -}}
@@ -93,6 +97,8 @@ capabilities:
 {{- $plain := list
   (list "SMSC_URLS" (ternary "http://127.0.0.1:8082/sys" (join "," $settings.smscUrls) .Values.simulator.enabled))
   (list "SMSC_TIMEOUT_SECONDS" $settings.smscTimeoutSeconds)
+  (list "SMSRU_URL" $settings.smsruUrl)
+  (list "SMSRU_TIMEOUT_SECONDS" $settings.smsruTimeoutSeconds)
   (list "CALLBACK_HASH" $settings.callbackHash)
   (list "POLICY" "/run/waitcall/policy/policy.toml")
   (list "WINDOW_SECONDS" $settings.windowSeconds)
