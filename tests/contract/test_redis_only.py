@@ -37,6 +37,7 @@ from service.domain.errors import AlreadyConsumed, NotFound, ProviderError, Stor
 from service.domain.limits import Limit, Mode, Scope, Spending
 from service.domain.lists import ListAction, ListEntry, ListKind
 from service.domain.matching import judge_call
+from service.domain.order import ProviderOrder
 from service.domain.status import Status
 from service.redis_url import Address
 from tests.conftest import SENTINEL, AnyServer, open_world, running
@@ -288,6 +289,12 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:
         assert Sweep(world.store, observer, clock, chronicle_of()).run() == 2
         assert not world.store.is_busy()
         assert world.store.use_of(call_at(clock() - timedelta(seconds=900)), timedelta(seconds=5))
+        order = ProviderOrder("smsru", "1")
+        world.orders.remember(order, record.id, clock(), clock())
+        world.orders.ask_again(order, clock())
+        assert world.orders.to_ask("smsru", clock()) == [order]
+        assert world.orders.verification_of(order) == record.id
+        world.orders.settle(order)
         with redis_connection(url) as connection:
             term = RedisLeadership(connection).take("worker")
             assert term is not None

@@ -194,6 +194,14 @@ def test_a_limit_slides(world: World) -> None:
     assert _wait(world, spending, "d", NOW + seconds(61)) == 29
 
 
+def test_a_clock_that_is_ahead_promises_no_longer_wait_than_the_period(world: World) -> None:
+    """Replicas read their own clocks; a use may be counted a moment from now."""
+    spending = Spending(Scope.NUMBER, NUMBER.value, Limit(1, 60))
+    world.limits.spend([spending], "a", NOW + seconds(0.8))
+    (state,) = world.limits.look([spending], NOW)
+    assert (state.used, state.reset_seconds) == (1, 60)
+
+
 def test_what_one_limit_refuses_no_limit_counts(world: World) -> None:
     wide = Spending(Scope.CLIENT, "web", Limit(2, 60))
     narrow = Spending(Scope.NUMBER, NUMBER.value, Limit(1, 60))

@@ -214,7 +214,8 @@ class MemoryLimits:
             if (now - at).total_seconds() >= period:
                 del uses[used]
         oldest = min(uses.values(), default=None)
-        reset = 0 if oldest is None else max(-int(-(period - (now - oldest).total_seconds()) // 1), 1)
+        left = 0 if oldest is None else max(-int(-(period - (now - oldest).total_seconds()) // 1), 1)
+        reset = min(left, period)
         return LimitState(spending.scope, spending.limit, len(uses), reset)
 
 

@@ -138,7 +138,9 @@ def _window(client: Any, key: str, spending: Spending, now_ms: int) -> tuple[int
 def _state(spending: Spending, used: int, oldest_ms: float | None, now_ms: int) -> LimitState:
     reset = 0
     if oldest_ms is not None:
-        reset = max(ceil((oldest_ms + spending.limit.period_seconds * 1000 - now_ms) / 1000), 1)
+        period = spending.limit.period_seconds
+        # Another process may have counted by a clock that is a moment ahead of ours.
+        reset = min(max(ceil((oldest_ms + period * 1000 - now_ms) / 1000), 1), period)
     return LimitState(spending.scope, spending.limit, used, reset)
 
 
