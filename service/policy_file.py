@@ -13,7 +13,7 @@ from service.domain.conversion import Budget, Group
 from service.domain.event import EventType
 from service.domain.limits import Limit, Mode, Scope
 from service.domain.lists import ListEntry, ListKind, canonical
-from service.domain.policy import Audit, CaptchaRule, Client, Endpoint, Policy, Purpose, Routes
+from service.domain.policy import Audit, Brand, CaptchaRule, Client, Endpoint, Policy, Purpose, Routes
 from service.policy_schema import PolicySchema
 
 DEFAULT_CODE_TEXTS = {
@@ -78,6 +78,7 @@ def _policy(loaded: dict[str, Any]) -> Policy:
         code_sender=loaded.get("code", {}).get("sender"),
         captcha=_captcha(loaded.get("captcha")),
         routing=_routing(loaded.get("routing", {})),
+        brand=Brand(**loaded.get("hosted", {})),
     )
 
 
@@ -109,6 +110,7 @@ def _client(name: str, table: dict[str, Any]) -> Client:
         frozenset(table["purposes"]),
         table.get("default_region") or None,
         limits=_limits(table.get("limits", {})),
+        return_origins=frozenset(table.get("hosted", {}).get("return_origins", ())),
         webhooks=tuple(_endpoint(name, *each) for each in table.get("webhooks", {}).items()),
         **given,
     )

@@ -1,7 +1,5 @@
 """What the policy file may hold, table by table. Unknown keys are mistakes."""
 
-from datetime import datetime
-from string import Formatter
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,12 +7,10 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from service.domain.assurance import Assurance
 from service.domain.channel import Channel
-from service.domain.code import CODE_DIGITS
-from service.domain.errors import InvalidPhoneNumber
 from service.domain.event import EventType
-from service.domain.limits import Limit, Mode
+from service.domain.limits import Mode
 from service.domain.lists import LONGEST_REASON, ListAction, ListKind, canonical
-from service.domain.numbers import E164, NUMBER_TYPES, REGIONS
+from service.domain.numbers import NUMBER_TYPES, REGIONS
 from service.domain.policy import (
     LONGEST_WINDOW_SECONDS,
     SHORTEST_WINDOW_SECONDS,
@@ -22,42 +18,20 @@ from service.domain.policy import (
     Permission,
     Provider,
 )
+from service.policy_values import (
+    NAME,
+    REGION,
+    LimitText,
+    Number,
+    Time,
+    each_once,
+    is_a_code_text,
+    is_a_picture,
+    is_an_origin,
+)
 
 _DAY = 86400
-_LATIN_PART, _OTHER_PART = 160, 70
 _MOST_AUDIT_ENTRIES = 100_000_000
-_NAME = fields.String(
-    validate=validate.Regexp(
-        r"^[a-z][a-z0-9_-]{0,62}$", error="Names are a-z, 0-9, - and _, from a letter on."
-    )
-)
-_REGION = validate.OneOf(REGIONS, error="{input} is no region, for instance RU.")
-
-
-class _LimitText(fields.String):
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        text = super()._deserialize(value, *args, **kwargs)
-        try:
-            return Limit.parse(text or "")
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
-
-
-class _Number(fields.String):
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return E164.parse(super()._deserialize(value, *args, **kwargs) or "")
-        except InvalidPhoneNumber as error:
-            raise ValidationError("Not a phone number in E.164 form.") from error
-
-
-class _Time(fields.Field[datetime]):
-    """TOML has times of its own; one without an offset could mean anything."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
-        if not isinstance(value, datetime) or value.tzinfo is None:
-            raise ValidationError("Must be a time with an offset, unquoted: 2027-01-01T00:00:00Z.")
-        return value
 
 
 class PurposeSchema(Schema):
@@ -70,7 +44,7 @@ class PurposeSchema(Schema):
     result_seconds = fields.Integer(strict=True, validate=validate.Range(1, _DAY))
     retention_seconds = fields.Integer(strict=True, validate=validate.Range(0, 31 * _DAY))
     require_reference = fields.Boolean(truthy={True}, falsy={False})
-    regions = fields.List(fields.String(validate=_REGION))
+    regions = fields.List(fields.String(validate=REGION))
     number_types = fields.List(
         fields.String(validate=validate.OneOf(NUMBER_TYPES, error="{input} is no number type.")),
     )
@@ -117,9 +91,15 @@ class WebhookSchema(Schema):
 
 
 class ClientLimitsSchema(Schema):
-    client = fields.List(_LimitText())
-    read = fields.List(_LimitText())
-    consume = fields.List(_LimitText())
+    client = fields.List(LimitText())
+    read = fields.List(LimitText())
+    consume = fields.List(LimitText())
+
+
+class ClientHostedSchema(Schema):
+    return_origins = fields.List(
+        fields.String(validate=is_an_origin), required=True, validate=validate.Length(min=1)
+    )
 
 
 class ClientSchema(Schema):
@@ -127,7 +107,8 @@ class ClientSchema(Schema):
     default_region = fields.String(validate=validate.OneOf({"", *REGIONS}, error="{input} is no region."))
     scopes = fields.List(fields.Enum(Permission, by_value=True), validate=validate.Length(min=1))
     limits = fields.Nested(ClientLimitsSchema)
-    webhooks = fields.Dict(_NAME, fields.Nested(WebhookSchema))
+    webhooks = fields.Dict(NAME, fields.Nested(WebhookSchema))
+    hosted = fields.Nested(ClientHostedSchema)
 
     @validates_schema
     def _who_creates_needs_a_purpose(self, data: dict[str, Any], **_: Any) -> None:
@@ -136,12 +117,12 @@ class ClientSchema(Schema):
 
 
 class LimitsSchema(ClientLimitsSchema):
-    number = fields.List(_LimitText())
-    ip = fields.List(_LimitText())
-    network = fields.List(_LimitText())
-    country = fields.List(_LimitText())
+    number = fields.List(LimitText())
+    ip = fields.List(LimitText())
+    network = fields.List(LimitText())
+    country = fields.List(LimitText())
     # `global` is a Python keyword.
-    everybody = fields.List(_LimitText(), data_key="global")
+    everybody = fields.List(LimitText(), data_key="global")
 
 
 class BudgetSchema(Schema):
@@ -172,7 +153,7 @@ class ListEntrySchema(Schema):
     prefix = fields.String()
     network = fields.String()
     reason = fields.String(required=True, validate=validate.Length(1, LONGEST_REASON))
-    expires_at = _Time()
+    expires_at = Time()
 
     @validates_schema
     def _names_one_thing(self, data: dict[str, Any], **_: Any) -> None:
@@ -200,20 +181,7 @@ class AuditSchema(Schema):
 
 
 class TextInSchema(Schema):
-    numbers = fields.List(_Number(), required=True, validate=validate.Length(min=1))
-
-
-def _is_a_code_text(text: str) -> None:
-    try:
-        pieces = [name for _, name, *_ in Formatter().parse(text) if name is not None]
-    except ValueError:
-        pieces = []
-    if pieces != ["code"]:
-        raise ValidationError("Must hold {code} once, and no other braces.")
-    # One part: what is longer is paid twice (smsc-api.md, section 9).
-    longest = _LATIN_PART if text.isascii() else _OTHER_PART
-    if len(text.format(code="0" * CODE_DIGITS)) > longest:
-        raise ValidationError(f"Must fit into one message: {longest} characters.")
+    numbers = fields.List(Number(), required=True, validate=validate.Length(min=1))
 
 
 class CodeSchema(Schema):
@@ -222,56 +190,48 @@ class CodeSchema(Schema):
     )
     texts = fields.Dict(
         fields.String(validate=validate.Regexp(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z", error="Not a locale.")),
-        fields.String(validate=_is_a_code_text),
+        fields.String(validate=is_a_code_text),
         validate=validate.Length(min=1),
     )
 
 
-def _is_a_picture(text: str) -> None:
-    try:
-        parts = urlsplit(text)
-    except ValueError as error:
-        raise ValidationError("Not a URL.") from error
-    loopback = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
-    if not parts.hostname or (parts.scheme != "https" and not loopback):
-        raise ValidationError("Must be an https:// URL; a browser fetches it.")
-
-
 class CaptchaSchema(Schema):
-    above = fields.List(_LimitText(), required=True, validate=validate.Length(min=1))
-    image_url = fields.String(validate=_is_a_picture)
-
-
-def _each_once(names: list[Provider]) -> None:
-    if not names or len(set(names)) != len(names):
-        raise ValidationError("Name at least one, each at most once.")
+    above = fields.List(LimitText(), required=True, validate=validate.Length(min=1))
+    image_url = fields.String(validate=is_a_picture)
 
 
 class RoutingSchema(Schema):
-    default = fields.List(fields.Enum(Provider, by_value=True), validate=_each_once)
+    default = fields.List(fields.Enum(Provider, by_value=True), validate=each_once)
     regions = fields.Dict(
-        fields.String(validate=_REGION),
-        fields.List(fields.Enum(Provider, by_value=True), validate=_each_once),
+        fields.String(validate=REGION),
+        fields.List(fields.Enum(Provider, by_value=True), validate=each_once),
     )
+
+
+class HostedSchema(Schema):
+    name = fields.String(validate=validate.Length(1, 60))
+    color = fields.String(validate=validate.Regexp(r"#[0-9a-fA-F]{6}\Z", error="Six digits: #1d4ed8."))
+    support_url = fields.URL(schemes={"https", "mailto"}, require_tld=False)
 
 
 class PolicySchema(Schema):
     dial_regions = fields.List(
-        fields.String(validate=_REGION),
+        fields.String(validate=REGION),
         required=True,
         validate=validate.Length(min=1),
     )
-    purposes = fields.Dict(_NAME, fields.Nested(PurposeSchema), required=True)
-    clients = fields.Dict(_NAME, fields.Nested(ClientSchema), required=True)
+    purposes = fields.Dict(NAME, fields.Nested(PurposeSchema), required=True)
+    clients = fields.Dict(NAME, fields.Nested(ClientSchema), required=True)
     limits = fields.Nested(LimitsSchema)
     conversion = fields.Nested(ConversionSchema)
     lists = fields.List(fields.Nested(ListEntrySchema))
-    assurance = fields.Dict(fields.String(validate=_REGION), fields.Nested(AssuranceSchema))
+    assurance = fields.Dict(fields.String(validate=REGION), fields.Nested(AssuranceSchema))
     audit = fields.Nested(AuditSchema)
     text_in = fields.Nested(TextInSchema)
     code = fields.Nested(CodeSchema)
     captcha = fields.Nested(CaptchaSchema)
     routing = fields.Nested(RoutingSchema)
+    hosted = fields.Nested(HostedSchema)
 
     @validates_schema
     def _texts_need_a_number(self, data: dict[str, Any], **_: Any) -> None:

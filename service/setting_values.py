@@ -5,6 +5,7 @@ from base64 import b64decode
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from importlib.util import find_spec
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from service.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS
@@ -170,6 +171,22 @@ def api_ids(text: str) -> tuple[Secret, ...]:
     if not all(re.fullmatch(r"[A-Za-z0-9_-]{16,128}", part, re.ASCII) for part in parts):
         raise ValueError("Each needs 16 to 128 letters, digits, - and _.")
     return tuple(Secret(part) for part in parts)
+
+
+def public_url(text: str) -> str:
+    """The public surface as browsers reach it, a path in front of ours included; or nothing."""
+    if text and not re.fullmatch(
+        r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?", text, re.ASCII
+    ):
+        raise ValueError("Must be a URL, for instance https://verify.example.org.")
+    return smsc_url(text) if text else ""
+
+
+def directory(text: str) -> str:
+    """A directory that is there; or nothing."""
+    if text and not Path(text).is_dir():
+        raise ValueError("Must be a directory.")
+    return text
 
 
 def callback_secrets(text: str) -> tuple[Secret, ...]:

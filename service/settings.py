@@ -37,6 +37,8 @@ NAMES = (
     "KEY_PEPPER",
     "KEY_PEPPER_OTHER",
     "POLICY",
+    "PUBLIC_URL",
+    "PAGE_LOCALES",
     "WINDOW_SECONDS",
     "API_BIND",
     "CALLBACK_BIND",
@@ -92,6 +94,8 @@ class Settings:
     key_pepper: Secret
     key_pepper_other: Secret | None
     policy: Policy
+    public_url: str
+    page_locales: str
     window_seconds: int
     api_bind: str
     callback_bind: str
@@ -163,6 +167,8 @@ class _Reader:
             "key_pepper": self._get("KEY_PEPPER", setting_values.pepper),
             "key_pepper_other": self._get("KEY_PEPPER_OTHER", setting_values.optional_pepper, ""),
             "policy": policy,
+            "public_url": self._get("PUBLIC_URL", setting_values.public_url, ""),
+            "page_locales": self._get("PAGE_LOCALES", setting_values.directory, ""),
             "window_seconds": self._get("WINDOW_SECONDS", setting_values.window, str(LONGEST_WINDOW_SECONDS)),
             "api_bind": self._get("API_BIND", setting_values.bind, "127.0.0.1:8080"),
             "callback_bind": self._get("CALLBACK_BIND", setting_values.bind, "127.0.0.1:8081"),
@@ -247,6 +253,8 @@ class _Reader:
             self._check_webhooks(policy, values["webhook_secrets"])
         if policy is not None and values["smsru_api_ids"] is not None:
             self._check_routing(policy, values)
+        if policy is not None and policy.has_pages and values["public_url"] == "":
+            self._mistakes.append(f"{PREFIX}PUBLIC_URL: required, a client of the policy has hosted pages.")
         peppers = [values[name] for name in ("key_pepper", "key_pepper_other") if values[name]]
         if len({pepper.reveal() for pepper in peppers}) != len(peppers):
             self._mistakes.append(f"{PREFIX}KEY_PEPPER_OTHER: the same as {PREFIX}KEY_PEPPER.")

@@ -16,6 +16,7 @@ from service.application.ports import CallProvider, Clock, OrderIndex, Stored, V
 from service.application.verifications import Verifications
 from service.domain.call import InboundCall
 from service.domain.code import CodeSeals
+from service.domain.hosted import PageSeals
 from service.domain.limits import Limit, Scope
 from service.domain.numbers import E164
 from service.domain.order import PlacedOrder
@@ -108,6 +109,7 @@ def admission(world: World, observer: RecordingObserver, policy: Policy = POLICY
     )
 
 
+PAGES = PageSeals("a-pepper-of-the-tests-that-is-long-enough")
 SEALS = CodeSeals("a-pepper-of-the-tests-that-is-long-enough")
 
 
@@ -138,6 +140,7 @@ def use_cases(
         clock=clock,
         policy=policy,
         default_window_seconds=900,
+        pages=PAGES,
     )
     return verifications, Calls(world.store, observer, clock, chronicle)
 

@@ -87,6 +87,10 @@ class VerificationStore(Protocol):
         """The latest record of a number (``+`` and digits), live or not."""
         ...
 
+    def latest_at(self, place: str) -> Stored | None:
+        """The latest record of the number whose ids begin with this, after ``ver_``; live or not."""
+        ...
+
     def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
         """What is known about a number (``+`` and digits), the lists, and the conversion of some groups."""
         ...

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from service.application.admission import Admission, Admitted
@@ -11,6 +11,7 @@ from service.application.chronicle import Chronicle
 from service.application.observer import Observer
 from service.application.opening import Opened, Opening
 from service.application.ports import Clock, Stored, VerificationStore
+from service.application.reading import Reading
 from service.application.records import CHANGE_ATTEMPTS, Records
 from service.application.reservation import Reservations
 from service.domain.channel import Captcha, Channel
@@ -21,10 +22,11 @@ from service.domain.errors import (
     ProviderUnavailable,
     PurposeNotAllowed,
     RateLimited,
+    ResultMismatch,
     ServiceError,
-    StoreUnavailable,
     ValidationFailed,
 )
+from service.domain.hosted import PageSeals, check_return_url
 from service.domain.limits import LimitState, Scope
 from service.domain.numbers import E164
 from service.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy, Purpose
@@ -54,6 +56,7 @@ class Start:
     channel: str | None = None
     captcha: Captcha | None = None
     risk: Risk | None = None
+    return_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,13 @@ class Verifications:
         clock: Clock,
         policy: Policy,
         default_window_seconds: int,
+        pages: PageSeals,
         order_seconds: int = 25,
     ) -> None:
         self._store = store
         self._records = Records(store, observer, chronicle)
+        self._reading = Reading(store, self._records, clock)
+        self._pages = pages
         self._admission = admission
         self._reservations = Reservations(store, self._records, admission)
         self._chronicle = chronicle
@@ -113,6 +119,7 @@ class Verifications:
         survey = self._store.survey(number.value, self._admission.groups(number))
         screened = self._admission.screen(number, request.client_ip, survey.directory, now)
         price = self._admission.price(number, request.client_ip, client.name, screened, channel)
+        return_url = self._return_url(client, request)
         opened = Verification.open(
             verification_id=self._store.new_id(number),
             requester=Requester(client.name, purpose.name, request.reference),
@@ -126,6 +133,7 @@ class Verifications:
             order_seconds=self._order_seconds,
             channel=channel,
         )
+        opened = replace(opened, return_url=return_url)
         reserved, over = self._reservations.reserve(opened, survey, screened, price, now)
         if isinstance(reserved, Verification):
             return Started(reserved, created=False)
@@ -145,42 +153,30 @@ class Verifications:
             NotFound: unknown, forgotten, or another client's.
             RateLimited
         """
-        now = self._clock()
-        self._admission.count(Scope.READ, client_name, now)
-        deadline = now + timedelta(seconds=wait_seconds)
-        stored = self._records.found(client_name, verification_id, now)
-        channel = stored.verification.channel
-        while _is_waiting(stored.verification, channel) and now < deadline:
-            until = min(deadline, stored.verification.expires_at)
-            if not self._store.wait_for_change(stored, (until - now).total_seconds()):
-                break
-            now = self._clock()
-            stored = self._records.found(client_name, verification_id, now)
-        for _ in range(CHANGE_ATTEMPTS):
-            # Who reads `verified` acts upon it: it must not be taken back.
-            if stored.verification.status is not Status.VERIFIED or self._store.confirm(stored, now):
-                return stored.verification
-            stored = self._records.found(client_name, verification_id, now)
-        raise StoreUnavailable(retry_after=1)
+        self._admission.count(Scope.READ, client_name, self._clock())
+        return self._reading.read(client_name, verification_id, wait_seconds)
 
-    def consume(
+    def consume(  # noqa: PLR0913, PLR0917  what a proof is bound to
         self,
         client_name: str,
         verification_id: str,
         purpose: str,
         reference: str | None,
         redeemer: str | None = None,
+        result: str | None = None,
     ) -> Verification:
         """Redeem the proof, exactly once; who got no answer asks again under the same ``redeemer``.
 
         Raises:
-            NotFound, PurposeMismatch, ReferenceMismatch, NotVerified, Contested, AlreadyConsumed, Expired
+            NotFound, PurposeMismatch, ReferenceMismatch, ResultMismatch, NotVerified, Contested, AlreadyConsumed, Expired
             RateLimited
         """
         now = self._clock()
         self._admission.count(Scope.CONSUME, client_name, now)
 
         def redeem(record: Verification) -> Verification:
+            record.requester.check(purpose, reference)
+            self._check_result(record, result)
             return record.consume(purpose, reference, now, redeemer)
 
         known = self._recalled(client_name, verification_id, redeem)
@@ -208,6 +204,12 @@ class Verifications:
         stored = self._records.found(client_name, verification_id, now)
         return self._records.changed(stored, lambda record: record.cancel(now), now)
 
+    def _check_result(self, record: Verification, result: str | None) -> None:
+        # The browser that saw the page brings it: a proof is not redeemed for anybody else's session.
+        hosted = record.return_url is not None
+        if hosted is (result is None) or (result is not None and not self._pages.proves(result, record.id)):
+            raise ResultMismatch
+
     def _purpose(self, client: Client, request: Start) -> Purpose:
         purpose = self._policy.purposes.get(request.purpose)
         if purpose is None:
@@ -227,6 +229,9 @@ class Verifications:
                 f"Must be between {SHORTEST_WINDOW_SECONDS} and {purpose.max_window_seconds}.",
             )
         return asked
+
+    def _return_url(self, client: Client, request: Start) -> str | None:
+        return request.return_url and check_return_url(request.return_url, client.return_origins)
 
     def _channel(self, purpose: Purpose, asked: str | None) -> Channel:
         if asked is None:
@@ -284,8 +289,3 @@ class Verifications:
                 return pending
             stored = self._store.get(reserved.verification.id)
         raise ProviderUnavailable("The provider's answer came too late.", retry_after=1)
-
-
-def _is_waiting(record: Verification, channel: Channel) -> bool:
-    # On another channel there is something else to show.
-    return record.status is Status.PENDING and record.channel is channel

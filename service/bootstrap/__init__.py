@@ -5,15 +5,18 @@ import logging.config
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from secrets import token_hex
 from socket import gethostname
 
 from flask import Flask
 
 from service import __version__
-from service.adapters.http import callbacks, channels, openapi, operations, operator, verifications
+from service.adapters.http import callbacks, channels, openapi, operations, operator, page, verifications
 from service.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_surface
 from service.adapters.http.auth import ApiKeys
+from service.adapters.http.page.catalogue import Catalogues
+from service.adapters.http.verifications import Answers
 from service.adapters.redis.idempotency import RedisIdempotencyStore
 from service.adapters.redis.leadership import LEASE_SECONDS, RedisLeadership, RedisProgress
 from service.adapters.redis.outbox import RedisOutbox
@@ -43,6 +46,7 @@ from service.bootstrap.use_cases import (
     account_of,
     channels_of,
     opening_of,
+    pages_of,
     smsru_of,
     verifications_of,
 )
@@ -78,9 +82,11 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     surface = partial(create_surface, keys=keys, observer=core.observer, metrics=metrics)
     outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
     opening = opening_of(settings, core, metrics, trace)
+    pages = pages_of(settings, core)
+    replies = Answers(pages.url_of, clock)
     api = [
-        verifications.blueprint(verifications_of(settings, core, opening), answers, clock),
-        channels.blueprint(channels_of(settings, core, opening), answers, clock),
+        verifications.blueprint(verifications_of(settings, core, opening), answers, replies),
+        channels.blueprint(channels_of(settings, core, opening), answers, replies),
         operator.blueprint(core.operator()),
         openapi.blueprint(__version__),
     ]
@@ -88,6 +94,8 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     if settings.smsru_api_ids:
         orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
         handler.append(callbacks.orders_blueprint(_reports(core), orders, core.observer))
+    if settings.policy.has_pages:
+        handler.append(page.blueprint(pages, _catalogues(settings), settings.policy.brand, clock))
     public = outer("callback", handler, max_body_bytes=CALLBACK_BODY_BYTES)
     ready = Readiness(core.store)
     ops = [operations.blueprint(ready, expose, CONTENT_TYPE, __version__)]
@@ -186,6 +194,11 @@ def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconci
         every=timedelta(seconds=settings.inbox_poll_seconds),
         may_be_dialled=partial(may_be_dialled, dial_regions=core.policy.dial_regions),
     )
+
+
+def _catalogues(settings: Settings) -> Catalogues:
+    further = [Path(settings.page_locales)] if settings.page_locales else []
+    return Catalogues([Path(str(page.__path__[0])) / "locales", *further])
 
 
 def _reports(core: Core) -> OrderReports:

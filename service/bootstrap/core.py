@@ -21,6 +21,7 @@ from service.application.observer import Observer
 from service.application.operator import Operator
 from service.application.ports import Clock
 from service.domain.code import CodeSeals
+from service.domain.hosted import PageSeals
 from service.settings import Settings
 
 MAX_REDIS_CONNECTIONS = 64
@@ -49,6 +50,7 @@ class Core:
         peppers = [each.reveal() for each in (settings.key_pepper, settings.key_pepper_other) if each]
         self.keys = Keys(*peppers)
         self.seals = CodeSeals(*peppers)
+        self.pages = PageSeals(*peppers)
         self.watcher = Watcher(self.connection, settings.max_waiting)
         self.limits = RedisLimits(self.connection, self.keys)
         self.conversions = RedisConversions(self.connection, self.keys)

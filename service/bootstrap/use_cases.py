@@ -12,7 +12,10 @@ from service.adapters.telemetry.metrics import Metrics
 from service.adapters.telemetry.spans import NoSpans, Spans
 from service.application.channels import Channels
 from service.application.opening import Opening
+from service.application.pages import Pages
 from service.application.ports import CallProvider
+from service.application.reading import Reading
+from service.application.records import Records
 from service.application.routing import Routing
 from service.application.verifications import Verifications
 from service.bootstrap.core import Core
@@ -41,6 +44,7 @@ def verifications_of(settings: Settings, core: Core, opening: Opening) -> Verifi
         clock=core.clock,
         policy=core.policy,
         default_window_seconds=settings.window_seconds,
+        pages=core.pages,
         order_seconds=_order_seconds(settings),
     )
 
@@ -56,6 +60,18 @@ def channels_of(settings: Settings, core: Core, opening: Opening) -> Channels:
         clock=core.clock,
         policy=core.policy,
         order_seconds=_order_seconds(settings),
+    )
+
+
+def pages_of(settings: Settings, core: Core) -> Pages:
+    reading = Reading(core.store, Records(core.store, core.observer, core.chronicle), core.clock)
+    return Pages(
+        store=core.store,
+        reading=reading,
+        seals=core.pages,
+        limits=core.limits,
+        clock=core.clock,
+        public_url=settings.public_url,
     )
 
 

@@ -9,6 +9,7 @@ ServiceError (code)
 ├── Blocked                     blocked                      (retry_after where the block ends)
 ├── PurposeMismatch             purpose_mismatch
 ├── ReferenceMismatch           reference_mismatch
+├── ResultMismatch              result_mismatch
 ├── NotFound                    not_found
 ├── VerificationInProgress      verification_in_progress     (retry_after)
 ├── NotVerified                 not_verified
@@ -117,6 +118,13 @@ class PurposeMismatch(ServiceError):
 class ReferenceMismatch(ServiceError):
     code = "reference_mismatch"
     default_detail = "The verification was made with another reference."
+
+
+class ResultMismatch(ServiceError):
+    code = "result_mismatch"
+    default_detail = (
+        "A hosted verification is redeemed with the result that its page gave, no other with any."
+    )
 
 
 class NotFound(ServiceError):

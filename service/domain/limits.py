@@ -23,6 +23,8 @@ class Scope(StrEnum):
     CONSUME = "consume"
     CAPTCHA = "captcha"
     """Creates that send a code; beyond it a visitor must solve a picture."""
+    PAGE = "page"
+    """Page tokens that fit nothing, by address; set by the code, as the next."""
     PROVIDER = "provider"
     """Orders for one number; set by the code, not by the policy, and never given back."""
 

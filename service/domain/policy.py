@@ -140,6 +140,8 @@ class Client:
     limits: Mapping[Scope, tuple[Limit, ...]] = field(default_factory=dict)
     """Instead of the policy's own for the same scope."""
     webhooks: tuple[Endpoint, ...] = ()
+    return_origins: frozenset[str] = frozenset()
+    """Where its hosted pages may lead back to, for instance ``https://login.example.org``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,15 @@ class CaptchaRule:
 
     above: tuple[Limit, ...]
     image_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """What the hosted page looks like."""
+
+    name: str | None = None
+    color: str = "#1d4ed8"
+    support_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +191,12 @@ class Policy:
     """Approved at the provider; None for the account's default."""
     captcha: CaptchaRule | None = None
     routing: Routes = field(default_factory=Routes)
+    brand: Brand = field(default_factory=Brand)
+
+    @property
+    def has_pages(self) -> bool:
+        """Whether any client may send people to a hosted page."""
+        return any(client.return_origins for client in self.clients.values())
 
     def limits_of(self, scope: Scope, client: str) -> tuple[Limit, ...]:
         """The limits of a scope for one client's requests."""

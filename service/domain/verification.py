@@ -49,6 +49,7 @@ class Verification:
         text_in: what to send, and where to.
         code: the codes that were sent.
         order: how the provider names what gave ``call_number``, where it reports on that and not on callers.
+        return_url: where the hosted page leads back to; None without such a page.
         called_at: when the first of two steps was done.
         ordering_until: an order for this live record is under way, at the latest until then.
     """
@@ -81,6 +82,7 @@ class Verification:
     called_at: datetime | None = None
     ordering_until: datetime | None = None
     order: ProviderOrder | None = None
+    return_url: str | None = None
 
     def __repr__(self) -> str:
         return f"Verification({self.status}, {self.phone_number!r})"

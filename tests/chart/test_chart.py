@@ -173,19 +173,24 @@ def test_the_tests_pod_is_let_in_where_only_callers_are() -> None:
 
 @example
 def test_nothing_but_the_callback_paths_is_public(path: Path) -> None:
-    second = values_of(path)["secret"].get("keys", {}).get("smsruApiId")
-    public = ["/callbacks/smsc", "/callbacks/smsru"] if second else ["/callbacks/smsc"]
+    values = values_of(path)
+    public = [("/callbacks/smsc", "Exact")]
+    if values["secret"].get("keys", {}).get("smsruApiId"):
+        public.append(("/callbacks/smsru", "Exact"))
+    if values.get("settings", {}).get("publicUrl"):
+        public.append(("/p", "Prefix"))
     for each in render(values_of(path)):
         if each["kind"] == "Ingress":
             (rule,) = each["spec"]["rules"]
             paths = rule["http"]["paths"]
-            assert [(each["path"], each["pathType"]) for each in paths] == [
-                (each, "Exact") for each in public
-            ]
+            assert [(each["path"], each["pathType"]) for each in paths] == public
             assert {each["backend"]["service"]["name"].endswith("-callback") for each in paths} == {True}
         if each["kind"] == "HTTPRoute":
             (rule,) = each["spec"]["rules"]
-            assert rule["matches"] == [{"path": {"type": "Exact", "value": each}} for each in public]
+            assert rule["matches"] == [
+                {"path": {"type": "Exact" if kind == "Exact" else "PathPrefix", "value": where}}
+                for where, kind in public
+            ]
             assert [ref["name"].endswith("-callback") for ref in rule["backendRefs"]] == [True]
         if each["kind"] == "Service":
             assert each["spec"]["type"] == "ClusterIP"

@@ -13,7 +13,13 @@ from service.application.routing import Routing
 from service.application.verifications import Start
 from service.domain.call import Outcome
 from service.domain.channel import Channel
-from service.domain.errors import NumberRefused, ProviderError, ProviderUnavailable, VerificationInProgress
+from service.domain.errors import (
+    NumberRefused,
+    ProviderError,
+    ProviderUnavailable,
+    StoreUnavailable,
+    VerificationInProgress,
+)
 from service.domain.numbers import E164
 from service.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
 from service.domain.policy import Client, OnConcurrent, Policy, Purpose
@@ -218,6 +224,45 @@ def test_what_is_waiting_or_over_there_changes_nothing_here(stage: Stage) -> Non
     stage.clock.advance(60)
     assert stage.poll.run(TERM) == 0
     assert stage.inquiry.asked == []
+
+
+def test_a_report_that_came_too_early_is_asked_about_later(stage: Stage) -> None:
+    record = stage.start()
+    assert stage.report(at=stage.clock() + seconds(60)) is Outcome.EARLY
+    stage.clock.advance(20)
+    stage.inquiry.answer = OrderStatus.CALLED
+    assert stage.poll.run(TERM) == 1
+    assert stage.get(record).status is Status.VERIFIED
+
+
+def test_a_late_report_is_kept_though_the_number_is_somebody_elses_now(stage: Stage) -> None:
+    first = stage.start()
+    stage.clock.advance(300)
+    stage.smsru.placed = PlacedOrder(TOLL_FREE, ProviderOrder("smsru", "2"), 300)
+    second = stage.start(client="app")
+
+    assert stage.report() is Outcome.LATE
+
+    assert stage.get(first).reason is Reason.LATE_CALL
+    assert stage.verifications.get("app", second.id).status is Status.PENDING
+
+
+def test_a_repeated_report_is_acknowledged_only_once_it_is_safe(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.start()
+    stage.report()
+    monkeypatch.setattr(stage.world.store, "confirm", lambda *_: False)
+    with pytest.raises(StoreUnavailable):
+        stage.report()
+
+
+def test_what_is_settled_stays_so(stage: Stage) -> None:
+    orders = stage.world.orders
+    orders.remember(ORDER, "ver_1", stage.clock(), stage.clock())
+    orders.settle(ORDER)
+    orders.ask_again(ORDER, stage.clock())
+    assert orders.to_ask("smsru", stage.clock()) == []
 
 
 # Routing

@@ -259,7 +259,7 @@ def test_waiters_are_told_when_the_server_goes_away(own_server: Server) -> None:
             world.store.wait_for_change(stored, 30)
 
 
-def test_the_documented_rights_are_enough(own_server: Server) -> None:
+def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: PLR0915  a whole life
     """config/redis.conf names the commands of an ACL user; the whole life of a record needs no other."""
     lines = (ROOT / "config/redis.conf").read_text().splitlines()
     first = next(index for index, line in enumerate(lines) if "user waitcall on" in line)

@@ -117,6 +117,8 @@ def test_every_policy_key_is_in_the_readme() -> None:
         ("clients.NAME", policy_schema.ClientSchema),
         ("clients.NAME.limits", policy_schema.ClientLimitsSchema),
         ("clients.NAME.webhooks.NAME", policy_schema.WebhookSchema),
+        ("clients.NAME.hosted", policy_schema.ClientHostedSchema),
+        ("hosted", policy_schema.HostedSchema),
         ("limits", policy_schema.LimitsSchema),
         ("conversion.country", policy_schema.BudgetSchema),
         ("conversion.prefix", policy_schema.PrefixBudgetSchema),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.bootstrap.use_cases import _order_seconds
 from service.domain.limits import Limit, Scope
 from service.domain.policy import OnConcurrent
 from service.settings import SettingsMistakes, load_settings, weaknesses
@@ -190,7 +191,9 @@ def test_an_order_that_dies_still_frees_its_number_in_time(sound: dict[str, str]
     """30 s are promised; both providers may be asked, one after the other."""
     policy_path.write_text(ROUTED)
     both = sound | {"WAITCALL_SMSRU_API_ID": "a" * 16, "WAITCALL_SMSC_TIMEOUT_SECONDS": "15"}
-    load_settings(both | {"WAITCALL_SMSRU_TIMEOUT_SECONDS": "10"})
+    settings = load_settings(both | {"WAITCALL_SMSRU_TIMEOUT_SECONDS": "10"})
+    assert _order_seconds(settings) == 25
+    assert _order_seconds(load_settings(both | {"WAITCALL_SMSC_TIMEOUT_SECONDS": "2.5"})) == 8
     (mistake,) = mistakes_of(both | {"WAITCALL_SMSRU_TIMEOUT_SECONDS": "10.5"})
     assert "at most 25" in mistake
 

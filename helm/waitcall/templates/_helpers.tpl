@@ -81,7 +81,10 @@ capabilities:
 {{- end }}
 
 {{- define "waitcall.publicPaths" -}}
-{{- ternary (list "/callbacks/smsc" "/callbacks/smsru") (list "/callbacks/smsc") (ne .Values.secret.keys.smsruApiId "") | toJson -}}
+{{- $paths := list (dict "path" "/callbacks/smsc" "type" "Exact") -}}
+{{- if .Values.secret.keys.smsruApiId }}{{- $paths = append $paths (dict "path" "/callbacks/smsru" "type" "Exact") }}{{- end -}}
+{{- if .Values.settings.publicUrl }}{{- $paths = append $paths (dict "path" "/p" "type" "Prefix") }}{{- end -}}
+{{- toJson $paths -}}
 {{- end }}
 
 {{- define "waitcall.env" -}}
@@ -101,6 +104,8 @@ capabilities:
   (list "SMSRU_TIMEOUT_SECONDS" $settings.smsruTimeoutSeconds)
   (list "CALLBACK_HASH" $settings.callbackHash)
   (list "POLICY" "/run/waitcall/policy/policy.toml")
+  (list "PUBLIC_URL" $settings.publicUrl)
+  (list "PAGE_LOCALES" $settings.pageLocales)
   (list "WINDOW_SECONDS" $settings.windowSeconds)
   (list "INBOX_POLL_SECONDS" (ternary 0 $settings.inboxPollSeconds .Values.simulator.enabled))
   (list "LOW_BALANCE" $settings.lowBalance)

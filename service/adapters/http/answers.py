@@ -75,6 +75,10 @@ class VerificationResponse(Schema):
         validate=validate.OneOf([each.value for each in Assurance]),
         metadata={"description": "What a call from this number proves: docs/what-a-call-proves.md."},
     )
+    hosted_url = fields.String(
+        allow_none=True,
+        metadata={"format": "uri", "description": "Where to send the person; null without a hosted page."},
+    )
 
 
 class ProblemResponse(Schema):
@@ -92,7 +96,7 @@ class ProblemResponse(Schema):
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
 
 
-def dump_verification(record: Verification, now: datetime) -> dict[str, Any]:
+def dump_verification(record: Verification, now: datetime, hosted_url: str | None = None) -> dict[str, Any]:
     """The object of the contract's section 3, in its order: what VerificationResponse says, field by field.
 
     Written out, because it is made for every answer and marshmallow would copy each value as it is; a test holds the
@@ -121,6 +125,7 @@ def dump_verification(record: Verification, now: datetime) -> dict[str, Any]:
         "consumed_at": rfc3339(record.consumed_at),
         "metadata": dict(record.metadata or {}),
         "assurance": record.assurance.value,
+        "hosted_url": hosted_url,
     }
 
 

@@ -9,15 +9,14 @@ from service.adapters.http.auth import requires
 from service.adapters.http.body import read_json
 from service.adapters.http.once import answer_once, response_of
 from service.adapters.http.schemas import load_check, load_fallback, load_resend
-from service.adapters.http.verifications import HOUR, OK, PATH, answer_of
+from service.adapters.http.verifications import HOUR, OK, PATH, Answers
 from service.application.channels import Channels
 from service.application.idempotency import Answer, IdempotencyStore
-from service.application.ports import Clock
 from service.domain.policy import Permission
 from service.domain.verification import Verification
 
 
-def blueprint(channels: Channels, idempotency: IdempotencyStore, clock: Clock) -> Blueprint:
+def blueprint(channels: Channels, idempotency: IdempotencyStore, answers: Answers) -> Blueprint:
     """What happens between create and consume."""
     routes = Blueprint("channels", __name__)
 
@@ -26,7 +25,7 @@ def blueprint(channels: Channels, idempotency: IdempotencyStore, clock: Clock) -
 
         def run() -> tuple[Answer, int]:
             record = act(payload)
-            return answer_of(OK, record, clock()), record.window_seconds + HOUR
+            return answers.of(OK, record), record.window_seconds + HOUR
 
         return answer_once(idempotency, canonical, run)
 
@@ -51,6 +50,6 @@ def blueprint(channels: Channels, idempotency: IdempotencyStore, clock: Clock) -
     def check(verification_id: str) -> Response:
         payload, _ = read_json()
         record = channels.check(g.client, verification_id, load_check(payload))
-        return response_of(answer_of(OK, record, clock()))
+        return response_of(answers.of(OK, record))
 
     return routes

@@ -24,13 +24,14 @@ from service.adapters.http.schemas import (
     ContextRequest,
     CreateRequest,
     FallbackRequest,
+    HostedRequest,
     ResendRequest,
 )
 from service.adapters.http.verifications import PATH
 
 _SOMETIMES = ("retry_after", "errors", "image_url")
 
-_REQUESTS = ("Create", "Captcha", "Context", "Consume", "Fallback", "Resend", "Check")
+_REQUESTS = ("Create", "Captcha", "Context", "Hosted", "Consume", "Fallback", "Resend", "Check")
 
 # The page's own files; nothing comes from another host.
 _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
@@ -74,6 +75,7 @@ def build_document(version: str) -> dict[str, Any]:
     spec.components.schema("Verification", schema=VerificationResponse)
     spec.components.schema("Captcha", schema=CaptchaRequest)
     spec.components.schema("Context", schema=ContextRequest)
+    spec.components.schema("Hosted", schema=HostedRequest)
     spec.components.schema("Create", schema=CreateRequest)
     spec.components.schema("Consume", schema=ConsumeRequest)
     spec.components.schema("Fallback", schema=FallbackRequest)

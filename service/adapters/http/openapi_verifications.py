@@ -70,6 +70,7 @@ def consume() -> dict[str, Any]:
         "not_found",
         "purpose_mismatch",
         "reference_mismatch",
+        "result_mismatch",
         "not_verified",
         "already_consumed",
         "contested",

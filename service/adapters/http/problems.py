@@ -24,6 +24,7 @@ STATUS_OF = {
     "purpose_not_allowed": 403,
     "purpose_mismatch": 403,
     "reference_mismatch": 403,
+    "result_mismatch": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "verification_in_progress": 409,
@@ -54,7 +55,8 @@ STATUS_OF = {
     "store_unavailable": 503,
 }
 """Every code of the contract's section 6; ``bad_signature`` for the callback's 403 (docs/adr/0012); and
-``blocked`` and ``scope_not_allowed`` (docs/adr/0013); and those of the channels (docs/adr/0024)."""
+``blocked`` and ``scope_not_allowed`` (docs/adr/0013); those of the channels (docs/adr/0024); and
+``result_mismatch`` (docs/adr/0026)."""
 
 _CODE_OF_HTTP = {
     401: "unauthenticated",

@@ -64,6 +64,16 @@ class ContextRequest(Request):
     )
 
 
+class HostedRequest(Request):
+    return_url = fields.String(
+        required=True,
+        metadata={
+            "description": "Where the page leads back to, with result or outcome added; of an origin that the policy allows.",
+            "examples": ["https://login.example.org/phone/done"],
+        },
+    )
+
+
 class CreateRequest(Request):
     phone_number = fields.String(
         required=True,
@@ -114,6 +124,11 @@ class CreateRequest(Request):
         metadata={"description": "The answer to captcha_required; only for the channel code."},
     )
     context = fields.Nested(ContextRequest, allow_none=True)
+    hosted = fields.Nested(
+        HostedRequest,
+        allow_none=True,
+        metadata={"description": "Also answer hosted_url, a page of ours to send the person to."},
+    )
 
 
 class FallbackRequest(Request):
@@ -145,6 +160,11 @@ class ConsumeRequest(Request):
         validate=_REFERENCE,
         metadata={"description": "As given to create; missing equals missing."},
     )
+    result = fields.String(
+        allow_none=True,
+        validate=validate.Length(min=1, max=128),
+        metadata={"description": "Of a hosted verification: what the browser brought back."},
+    )
 
 
 _CREATE = CreateRequest()
@@ -156,11 +176,13 @@ def load_start(payload: Any) -> Start:
     """What create asks for. ValidationFailed names every field at fault."""
     loaded = load(_CREATE, payload)
     captcha, context = loaded.pop("captcha", None), loaded.pop("context", None) or {}
+    hosted = loaded.pop("hosted", None)
     risk = context.get("risk")
     return Start(
         **loaded,
         captcha=Captcha(**captcha) if captcha else None,
         risk=Risk(risk) if risk else None,
+        return_url=hosted["return_url"] if hosted else None,
     )
 
 
@@ -181,10 +203,10 @@ def load_check(payload: Any) -> str:
     return code
 
 
-def load_consume(payload: Any) -> tuple[str, str | None]:
-    """Purpose and reference of a consume."""
+def load_consume(payload: Any) -> tuple[str, str | None, str | None]:
+    """Purpose, reference and result of a consume."""
     loaded = load(_CONSUME, payload)
-    return loaded["purpose"], loaded.get("reference")
+    return loaded["purpose"], loaded.get("reference"), loaded.get("result")
 
 
 def load_wait(values: list[str]) -> int:

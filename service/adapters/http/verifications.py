@@ -1,7 +1,7 @@
 """/v1/verifications: load, call, dump."""
 
 import json
-from datetime import datetime
+from collections.abc import Callable
 
 from flask import Blueprint, Response, g, request
 
@@ -27,14 +27,23 @@ HOUR = 3600
 """Answers are kept for the window and so much longer."""
 
 
-def answer_of(status: int, record: Verification, now: datetime) -> Answer:
-    """The object, to be given now and, where a key says so, again."""
-    g.verification = record.id[-6:]
-    location = f"{PATH}/{record.id}" if status == CREATED else None
-    return Answer(status, json.dumps(dump_verification(record, now)), location)
+class Answers:
+    """Record → answer."""
+
+    def __init__(self, page_url: Callable[[Verification], str | None], clock: Clock) -> None:
+        """``page_url``: of a verification that has a hosted page."""
+        self._page_url = page_url
+        self._clock = clock
+
+    def of(self, status: int, record: Verification) -> Answer:
+        """The object, to be given now and, where a key says so, again."""
+        g.verification = record.id[-6:]
+        location = f"{PATH}/{record.id}" if status == CREATED else None
+        dumped = dump_verification(record, self._clock(), self._page_url(record))
+        return Answer(status, json.dumps(dumped), location)
 
 
-def blueprint(verifications: Verifications, idempotency: IdempotencyStore, clock: Clock) -> Blueprint:
+def blueprint(verifications: Verifications, idempotency: IdempotencyStore, answers: Answers) -> Blueprint:
     """The resource's routes."""
     routes = Blueprint("verifications", __name__)
 
@@ -47,7 +56,7 @@ def blueprint(verifications: Verifications, idempotency: IdempotencyStore, clock
             started = verifications.start(g.client, load_start(payload))
             g.limits = started.limits
             status = CREATED if started.created else OK
-            answer = answer_of(status, started.verification, clock())
+            answer = answers.of(status, started.verification)
             return answer, started.verification.window_seconds + HOUR
 
         response = answer_once(idempotency, canonical, start)
@@ -59,7 +68,7 @@ def blueprint(verifications: Verifications, idempotency: IdempotencyStore, clock
     @requires(Permission.READ)
     def read(verification_id: str) -> Response:
         wait_seconds = load_wait(request.args.getlist("wait"))
-        return response_of(answer_of(OK, verifications.get(g.client, verification_id, wait_seconds), clock()))
+        return response_of(answers.of(OK, verifications.get(g.client, verification_id, wait_seconds)))
 
     @routes.post(f"{PATH}/<verification_id>/consume")
     @requires(Permission.CONSUME)
@@ -67,16 +76,16 @@ def blueprint(verifications: Verifications, idempotency: IdempotencyStore, clock
         payload, canonical = read_json()
 
         def redeem() -> tuple[Answer, int]:
-            purpose, reference = load_consume(payload)
+            purpose, reference, result = load_consume(payload)
             redeemer = redeemer_of(g.client, canonical)
-            consumed = verifications.consume(g.client, verification_id, purpose, reference, redeemer)
-            return answer_of(OK, consumed, clock()), consumed.window_seconds + HOUR
+            consumed = verifications.consume(g.client, verification_id, purpose, reference, redeemer, result)
+            return answers.of(OK, consumed), consumed.window_seconds + HOUR
 
         return answer_once(idempotency, canonical, redeem)
 
     @routes.delete(f"{PATH}/<verification_id>")
     @requires(Permission.CREATE)
     def cancel(verification_id: str) -> Response:
-        return response_of(answer_of(OK, verifications.cancel(g.client, verification_id), clock()))
+        return response_of(answers.of(OK, verifications.cancel(g.client, verification_id)))
 
     return routes

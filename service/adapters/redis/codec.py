@@ -112,11 +112,15 @@ def decode(document: bytes) -> Verification:
         called_at=_time(told("called_at")),
         ordering_until=_time(told("ordering_until")),
         order=ProviderOrder(**stored["order"]) if told("order") else None,
+        return_url=told("return_url"),
     )
 
 
 def _is_a_plain_call(record: Verification) -> bool:
-    more = (record.since, record.text_in, record.code, record.rules.second_step, record.order)
+    more = (
+        *(record.since, record.text_in, record.code, record.rules.second_step),
+        *(record.order, record.return_url),
+    )
     return record.channel is Channel.CALL and more == (None,) * len(more)
 
 
@@ -130,6 +134,7 @@ def _channels(record: Verification) -> dict[str, Any]:
         "called_at": _seconds(record.called_at),
         "ordering_until": _seconds(record.ordering_until),
         "order": asdict(record.order) if record.order else None,
+        "return_url": record.return_url,
     }
 
 

@@ -51,6 +51,13 @@ class Numbers:
         """The latest record, under whichever pepper; a live one before all."""
         return self._of_all(number, self.under(self._keys, number))
 
+    def latest_at(self, tag: str) -> Stored | None:
+        """The latest record under a hash tag, whichever pepper made it."""
+        keys, args = _at(self._keys, tag)
+        with self._connection.using("latest_of") as client:
+            _, document = self._latest.run(client, keys, args)
+        return stored_from(document or None)
+
     def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
         """Everything in one pipeline; under a second pepper, and where lists have changed, a little more."""
         with self._connection.using("survey") as client:
@@ -117,5 +124,8 @@ class Numbers:
 
 def _asked(keys: Keys, number: str) -> tuple[list[str], list[str | bytes | int]]:
     """Keys and arguments of ``latest.lua``."""
-    tag = keys.tag(number)
+    return _at(keys, keys.tag(number))
+
+
+def _at(keys: Keys, tag: str) -> tuple[list[str], list[str | bytes | int]]:
     return [keys.latest(tag)], [keys.records(tag), ID_PREFIX_LENGTH]

@@ -99,6 +99,10 @@ class RedisVerificationStore:
         """The number's latest record, under whichever pepper; a live one before all."""
         return self._numbers.latest_of(number)
 
+    def latest_at(self, place: str) -> Stored | None:
+        """The place is the hash tag."""
+        return self._seen.remember(self._numbers.latest_at(place))
+
     def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
         """What decides about a create, in one pipeline."""
         return self._numbers.survey(number, groups)

@@ -1,0 +1,188 @@
+"""/p/TOKEN: the hosted page. It shows, and leads back; nothing can be done here."""
+
+from datetime import datetime
+from math import ceil
+from typing import Any
+from urllib.parse import quote
+
+import segno
+from flask import Blueprint, Response, abort, jsonify, redirect, request
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+from werkzeug.wrappers import Response as AnyResponse
+
+from service.adapters.http.auth import no_auth
+from service.adapters.http.page.assets import Assets
+from service.adapters.http.page.catalogue import Catalogues, Texts
+from service.adapters.http.problems import STATUS_OF
+from service.adapters.http.schemas import load_wait
+from service.application.pages import Page, Pages
+from service.application.ports import Clock
+from service.domain.channel import Channel
+from service.domain.errors import NotFound, RateLimited, ServiceError
+from service.domain.policy import Brand
+from service.domain.status import Status
+from service.domain.verification import Verification
+
+PATH = "/p"
+REFRESH_SECONDS = 5
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_FOREVER = "public, max-age=31536000, immutable"
+_OUTCOMES = ("start_again", "fallback", "canceled", "code")
+_TEXTS = {
+    Status.EXPIRED: "expired",
+    Status.LAPSED: "expired",
+    Status.CONTESTED: "contested",
+    Status.CANCELED: "canceled",
+    Status.CONSUMED: "consumed",
+}
+
+
+def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock) -> Blueprint:
+    """The page's routes, open to whoever holds a token."""
+    routes = Blueprint("pages", __name__)
+    shown = Shown(catalogues, brand)
+
+    @routes.get(f"{PATH}/<token>")
+    @no_auth
+    def page(token: str) -> AnyResponse:
+        try:
+            seen = pages.look(token, request.remote_addr)
+        except ServiceError as error:
+            return shown.failure(error)
+        if seen.result is not None:
+            return shown.back(seen.verification, "result", seen.result)
+        return shown.page(seen, clock())
+
+    @routes.get(f"{PATH}/<token>/status")
+    @no_auth
+    def status(token: str) -> Response:
+        wait_seconds = load_wait(request.args.getlist("wait"))
+        record = pages.look(token, request.remote_addr, wait_seconds).verification
+        left = max(ceil((record.expires_at - clock()).total_seconds()), 0)
+        return jsonify(status=record.status.value, channel=record.channel.value, expires_in=left)
+
+    @routes.get(f"{PATH}/assets/<name>")
+    @no_auth
+    def asset(name: str) -> Response:
+        found = shown.assets.by_name.get(name)
+        if found is None:
+            abort(404)
+        response = Response(found.content, content_type=found.content_type)
+        response.headers["Cache-Control"] = _FOREVER
+        return response
+
+    return routes
+
+
+class Shown:
+    """What a browser gets to see."""
+
+    def __init__(self, catalogues: Catalogues, brand: Brand) -> None:
+        self._catalogues = catalogues
+        self._brand = brand
+        self.assets = Assets(brand)
+        self._templates = Environment(
+            loader=PackageLoader("service.adapters.http", "page"), autoescape=True, trim_blocks=True
+        )
+
+    def page(self, page: Page, now: datetime) -> Response:
+        """A verification as it stands."""
+        record = page.verification
+        lang, t = self._language(record.locale)
+        facts = {
+            "status": record.status.value,
+            "channel": record.channel.value,
+            "masked": record.phone_number.masked,
+            "next_channel": record.next_channel,
+            "back": {each: _with(record, "outcome", each) for each in _OUTCOMES},
+        }
+        if record.status is Status.PENDING:
+            return self._waiting(record, now, lang, t, facts)
+        done = record.status is Status.CONSUMED
+        facts["text"] = t[_TEXTS.get(record.status, "failed")]
+        if done:
+            facts["back"] = None
+        return self._rendered("over.html", lang, t, t["title_done" if done else "title_over"], facts)
+
+    def back(self, record: Verification, name: str, value: str) -> AnyResponse:
+        """To where the person began."""
+        return _guarded(redirect(_with(record, name, value), 303))
+
+    def failure(self, error: ServiceError) -> Response:
+        """There is no page, or nothing can be read just now."""
+        lang, t = self._language(None)
+        gone = isinstance(error, NotFound | RateLimited)
+        name = "gone" if gone else "busy"
+        facts = {"text": t[f"{name}_explain"], "refresh": None if gone else REFRESH_SECONDS, "back": None}
+        response = self._rendered("over.html", lang, t, t[name], facts)
+        response.status_code = STATUS_OF[error.code]
+        if error.retry_after:
+            response.headers["Retry-After"] = str(error.retry_after)
+        return response
+
+    def _waiting(
+        self, record: Verification, now: datetime, lang: str, t: Texts, facts: dict[str, Any]
+    ) -> Response:
+        left = max(ceil((record.expires_at - now).total_seconds()), 0)
+        way = record.channel
+        # A second step whose code was not asked for yet looks like any code: it is typed elsewhere.
+        uri = record.text_in.uri if record.text_in else record.call_number.uri if record.call_number else None
+        drawn = segno.make(uri, error="m").svg_inline(border=2, omitsize=True) if uri else ""
+        heading = {
+            Channel.CALL: "call_heading",
+            Channel.TEXT_IN: "text_heading",
+            Channel.CODE: "code_heading",
+        }
+        more = {
+            "way": way.value if uri or way is Channel.CODE else Channel.CODE.value,
+            "call": record.call_number,
+            "text_in": record.text_in,
+            # Drawn here from a number and a text of ours.
+            "qr": Markup(drawn),  # noqa: S704  # nosec B704  # no foreign text is in it
+            "left": left,
+            "minutes": ceil(left / 60),
+            "scripted": True,
+            "refresh": REFRESH_SECONDS,
+        }
+        return self._rendered("waiting.html", lang, t, t[heading[way]], facts | more, tab=t["title"])
+
+    def _rendered(  # noqa: PLR0913, PLR0917  what every template has
+        self, template: str, lang: str, t: Texts, heading: str, facts: dict[str, Any], tab: str | None = None
+    ) -> Response:
+        text = self._templates.get_template(template).render(
+            {
+                "lang": lang,
+                "t": t,
+                "languages": self._catalogues.languages,
+                "brand": self._brand,
+                "files": self.assets.names,
+                # Relative, so that a proxy may put a path in front.
+                "assets": "assets",
+                "heading": heading,
+                "heading_of_tab": tab or heading,
+            }
+            | facts
+        )
+        response = Response(text, content_type="text/html; charset=utf-8")
+        response.headers["Content-Language"] = lang
+        _guarded(response)
+        return response
+
+    def _language(self, locale: str | None) -> tuple[str, Texts]:
+        wishes = [request.args.get("lang"), locale, *request.accept_languages.values()]
+        return self._catalogues.choose(wishes)
+
+
+def _guarded(response: AnyResponse) -> AnyResponse:
+    response.headers["Content-Security-Policy"] = CSP
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    return response
+
+
+def _with(record: Verification, name: str, value: str) -> str:
+    url = record.return_url or ""
+    return f"{url}{'&' if '?' in url else '?'}{name}={quote(value, safe='')}"

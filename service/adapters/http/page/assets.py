@@ -1,0 +1,51 @@
+"""The page's own files, under names that change with their content; nothing comes from another host."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+
+from service.domain.policy import Brand
+
+_DARK, _LIGHT = "#000000", "#ffffff"
+_SRGB_LINEAR = 0.03928
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file as it is sent."""
+
+    name: str
+    content: bytes
+    content_type: str
+
+
+class Assets:
+    """Style sheet with the brand's colour, script and icon."""
+
+    def __init__(self, brand: Brand) -> None:
+        here = files("service.adapters.http.page")
+        style = f":root{{--brand:{brand.color};--on-brand:{readable_on(brand.color)}}}\n"
+        css = style + (here / "page.css").read_text(encoding="utf-8")
+        self.css = _named("page", "css", css.encode(), "text/css; charset=utf-8")
+        self.js = _named("page", "js", (here / "page.js").read_bytes(), "text/javascript; charset=utf-8")
+        self.icon = _named("icon", "svg", (here / "icon.svg").read_bytes(), "image/svg+xml")
+        self.by_name = {each.name: each for each in (self.css, self.js, self.icon)}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """For the templates."""
+        return {"css": self.css.name, "js": self.js.name, "icon": self.icon.name}
+
+
+def readable_on(color: str) -> str:
+    """Black or white, whichever has the greater contrast (WCAG 2.2, relative luminance)."""
+    channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [each / 12.92 if each <= _SRGB_LINEAR else ((each + 0.055) / 1.055) ** 2.4 for each in channels]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    on_light, on_dark = 1.05 / (luminance + 0.05), (luminance + 0.05) / 0.05
+    return _LIGHT if on_light >= on_dark else _DARK
+
+
+def _named(stem: str, suffix: str, content: bytes, content_type: str) -> Asset:
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    return Asset(f"{stem}.{digest}.{suffix}", content, content_type)

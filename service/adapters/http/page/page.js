@@ -1,0 +1,45 @@
+// The countdown, and the long poll. Whatever changes, the server shows it: the page is loaded anew.
+(() => {
+  "use strict";
+  const { status, channel, left } = document.querySelector("main").dataset;
+  if (status !== "pending") return;
+  const clock = document.getElementById("left");
+  const offline = document.getElementById("offline");
+  const shortest = 1000, longest = 15000;
+  let ends = Date.now() + 1000 * Number(left);
+  let pause = shortest, timer = 0, asking = false;
+
+  const reload = () => location.replace(location.href);
+  const tick = () => {
+    const seconds = Math.max(0, Math.ceil((ends - Date.now()) / 1000));
+    clock.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  };
+  const ask = async () => {
+    clearTimeout(timer);
+    if (asking) return;
+    asking = true;
+    try {
+      const answer = await fetch(`${location.pathname}/status?wait=25`, { cache: "no-store" });
+      if (answer.status === 404) return reload();
+      if (!answer.ok) throw new Error(answer.status);
+      const now = await answer.json();
+      if (now.status !== status || now.channel !== channel) return reload();
+      ends = Date.now() + 1000 * now.expires_in;
+      offline.textContent = "";
+      pause = shortest;
+    } catch {
+      offline.textContent = offline.dataset.text;
+      pause = Math.min(2 * pause, longest);
+    } finally {
+      asking = false;
+    }
+    timer = setTimeout(ask, pause);
+  };
+
+  setInterval(tick, 500);
+  tick();
+  timer = setTimeout(ask, 300);
+  addEventListener("online", ask);
+  addEventListener("pageshow", (event) => event.persisted && reload());
+  document.addEventListener("visibilitychange", () => document.hidden || ask());
+})();

@@ -1,0 +1,51 @@
+"""Reading a verification, now or once it has changed."""
+
+from datetime import timedelta
+
+from service.application.ports import Clock, Stored, VerificationStore
+from service.application.records import CHANGE_ATTEMPTS, Records
+from service.domain.channel import Channel
+from service.domain.errors import StoreUnavailable
+from service.domain.status import Status
+from service.domain.verification import Verification
+
+
+class Reading:
+    """What the API and the page share. Every method may raise StoreUnavailable."""
+
+    def __init__(self, store: VerificationStore, records: Records, clock: Clock) -> None:
+        self._store = store
+        self._records = records
+        self._clock = clock
+
+    def read(self, client: str, verification_id: str, wait_seconds: int) -> Verification:
+        """The record as it stands, at the latest after ``wait_seconds`` of being pending on the same channel.
+
+        Raises:
+            NotFound: unknown, forgotten, or another client's.
+        """
+        now = self._clock()
+        deadline = now + timedelta(seconds=wait_seconds)
+        stored = self._records.found(client, verification_id, now)
+        channel = stored.verification.channel
+        while _is_waiting(stored.verification, channel) and now < deadline:
+            until = min(deadline, stored.verification.expires_at)
+            if not self._store.wait_for_change(stored, (until - now).total_seconds()):
+                break
+            now = self._clock()
+            stored = self._records.found(client, verification_id, now)
+        return self._safe(client, verification_id, stored)
+
+    def _safe(self, client: str, verification_id: str, stored: Stored) -> Verification:
+        for _ in range(CHANGE_ATTEMPTS):
+            # Who reads `verified` acts upon it: it must not be taken back.
+            now = self._clock()
+            if stored.verification.status is not Status.VERIFIED or self._store.confirm(stored, now):
+                return stored.verification
+            stored = self._records.found(client, verification_id, now)
+        raise StoreUnavailable(retry_after=1)
+
+
+def _is_waiting(record: Verification, channel: Channel) -> bool:
+    # On another channel there is something else to show.
+    return record.status is Status.PENDING and record.channel is channel
