@@ -36,6 +36,10 @@ test: install ## every test
 coverage: install ## every test, with branch coverage of the service's in-process part
 	@$(BIN)/coverage run -m pytest -m "not slow" && $(BIN)/coverage report
 
+.PHONY: client
+client: install ## the generated parts of clients/python: sync.py from aio.py, problems.py from the table of codes
+	@$(BIN)/python -m development.client
+
 .PHONY: format
 format: install ## format the code
 	@$(BIN)/ruff format .

@@ -24,7 +24,7 @@ def main() -> None:
     print("Installing the locked dependencies into .venv ...", flush=True)
     locked = ["--require-hashes", "-r", str(ROOT / "requirements-dev.txt")]
     subprocess.run([*pip, "install", *quiet, *locked], check=True)
-    itself = ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]
+    itself = ["--no-deps", "--no-build-isolation", "-e", str(ROOT), "-e", str(ROOT / "clients/python")]
     # setuptools warns about every editable installation.
     silent = os.environ | {"PYTHONWARNINGS": "ignore"}
     subprocess.run([*pip, "install", *quiet, *itself], check=True, env=silent)

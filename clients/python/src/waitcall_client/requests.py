@@ -1,0 +1,168 @@
+"""Method → request, and response → result: everything that does not depend on how one waits."""
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from tenacity import RetryCallState, wait_random_exponential
+
+from waitcall_client import problems  # noqa: F401  fills Problem.known
+from waitcall_client.errors import Problem, Unreachable
+from waitcall_client.models import Verification
+
+PATH = "/v1/verifications"
+CREATED = 201
+LONGEST_WAIT_SECONDS = 25
+LONGEST_RETRY_AFTER = 5
+"""Seconds; whoever is told to wait longer is better told so at once."""
+_AGAIN = ("store_unavailable", "provider_unavailable", "idempotency_in_flight")
+_ID = re.compile(r"ver_[0-9a-f]{64}", re.ASCII)
+_BACKOFF = wait_random_exponential(multiplier=0.1, max=2)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request of the API.
+
+    Attributes:
+        repeatable: it may be sent again after an answer was lost.
+    """
+
+    method: str
+    path: str
+    json: Mapping[str, Any] | None = field(default=None, repr=False)
+    params: Mapping[str, int] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+    wait_seconds: int = 0
+
+
+class Lost(Exception):
+    """No usable answer; ``sent`` unless surely nothing left."""
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        self.sent = sent
+        super().__init__(reason)
+
+
+def start(  # noqa: PLR0913  what create takes
+    phone_number: str,
+    *,
+    purpose: str,
+    reference: str | None,
+    window_seconds: int | None,
+    client_ip: str | None,
+    locale: str | None,
+    metadata: Mapping[str, str] | None,
+    channel: str | None,
+    captcha: Mapping[str, str] | None,
+    risk: str | None,
+    return_url: str | None,
+    idempotency_key: str | None,
+) -> Request:
+    body: dict[str, Any] = {"phone_number": phone_number, "purpose": purpose}
+    given = {
+        "reference": reference,
+        "window_seconds": window_seconds,
+        "client_ip": client_ip,
+        "locale": locale,
+        "metadata": dict(metadata) if metadata else None,
+        "channel": channel,
+        "captcha": dict(captcha) if captcha else None,
+        "context": {"risk": risk} if risk else None,
+        "hosted": {"return_url": return_url} if return_url else None,
+    }
+    body |= {name: value for name, value in given.items() if value is not None}
+    return Request("POST", PATH, body, headers=key(idempotency_key))
+
+
+def read(verification_id: str, wait_seconds: int) -> Request:
+    return Request(
+        "GET",
+        one(verification_id),
+        params={"wait": wait_seconds} if wait_seconds else None,
+        wait_seconds=wait_seconds,
+    )
+
+
+def act(verification_id: str, action: str, body: Mapping[str, Any], idempotency_key: str | None) -> Request:
+    given = {name: value for name, value in body.items() if value is not None}
+    return Request("POST", f"{one(verification_id)}/{action}", given, headers=key(idempotency_key))
+
+
+def check(verification_id: str, code: str) -> Request:
+    # Each wrong one costs an attempt: it is sent once.
+    return Request("POST", f"{one(verification_id)}/check", {"code": code}, repeatable=False)
+
+
+def cancel(verification_id: str) -> Request:
+    return Request("DELETE", one(verification_id))
+
+
+def one(verification_id: str) -> str:
+    """ValueError where it is no id: nothing is asked in vain, and nothing can be smuggled into a path."""
+    if not _ID.fullmatch(verification_id):
+        raise ValueError("No id of a verification.")
+    return f"{PATH}/{quote(verification_id, safe='')}"
+
+
+def key(given: str | None) -> dict[str, str]:
+    return {"Idempotency-Key": given or str(uuid.uuid4())}
+
+
+def result(response: httpx.Response) -> Verification:
+    """The verification, or the problem that the answer is. Lost where it is neither."""
+    try:
+        body = response.json()
+        if response.is_success:
+            return Verification.read(body, created=response.status_code == CREATED)
+        problem = _problem(response.status_code, body)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Lost(f"HTTP {response.status_code}, and no answer of waitcall", sent=True) from error
+    raise problem
+
+
+def _problem(status: int, body: Mapping[str, Any]) -> Problem:
+    kind = Problem.known.get(body["code"], Problem)
+    return kind(
+        body["code"],
+        status,
+        body.get("detail", ""),
+        retry_after=body.get("retry_after"),
+        errors=body.get("errors"),
+        request_id=body.get("request_id"),
+        image_url=body.get("image_url"),
+        instance=body.get("instance"),
+    )
+
+
+def lost(error: httpx.TransportError) -> Lost:
+    """What failed below HTTP."""
+    never_left = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    return Lost(type(error).__name__, sent=not never_left)
+
+
+def again(request: Request, error: BaseException) -> bool:
+    """Whether to send it once more."""
+    if isinstance(error, Lost):
+        return request.repeatable or not error.sent
+    if isinstance(error, Problem):
+        wait = error.retry_after or 0
+        return request.repeatable and error.code in _AGAIN and wait <= LONGEST_RETRY_AFTER
+    return False
+
+
+def pause(state: RetryCallState) -> float:
+    """Seconds until the next try: what the service said, else ever longer."""
+    error = state.outcome.exception() if state.outcome else None
+    said = error.retry_after if isinstance(error, Problem) else None
+    return float(said) if said else _BACKOFF(state)
+
+
+def final(error: BaseException) -> BaseException:
+    """What the caller gets."""
+    return Unreachable(str(error)) if isinstance(error, Lost) else error
