@@ -20,6 +20,10 @@ install: $(STAMP) ## .venv with the locked dependencies and the commands gunicor
 run: install ## the whole stack: embedded Valkey, provider simulator, service (Ctrl-C ends it)
 	@$(BIN)/python -m development run
 
+.PHONY: examples
+examples: install ## the stack with two example apps, login and password reset, and a handset (Ctrl-C ends it)
+	@$(BIN)/python -m development examples
+
 .PHONY: demo
 demo: install ## one verification from create to consume, against a fresh stack
 	@$(BIN)/python -m development demo
@@ -61,6 +65,23 @@ imports: install ## the floors of docs/architecture.md
 .PHONY: threats
 threats: install ## the tests that docs/threats.md names, and no other
 	@$(BIN)/python -m tests.threats
+
+BROWSER_STAMP := .venv/.browser
+$(BROWSER_STAMP): $(STAMP) requirements-browser.txt
+	@echo "Installing Playwright and axe-core into .venv ..."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-browser.txt
+	@touch $@
+
+.PHONY: browser-tools
+browser-tools: $(BROWSER_STAMP) ## Playwright and axe-core, for the tests in a browser (50 MB; Chromium is Debian's)
+
+.PHONY: browser-test
+browser-test: browser-tools ## the examples and the hosted page in Chromium
+	@$(BIN)/python -m pytest -q tests/browser
+
+.PHONY: screenshots
+screenshots: browser-tools ## the same, and docs/screenshots anew
+	@$(BIN)/python -m pytest -q tests/browser --screenshots
 
 .PHONY: attack
 attack: install ## the attacker's script against the running service; writes docs/attacks.md
@@ -127,7 +148,7 @@ security: install ## bandit over the code; pip-audit over the locked dependencie
 	@$(BIN)/python -m development.audit
 
 .PHONY: check
-check: lint types imports security chart-tools test ## everything that CI runs
+check: lint types imports security chart-tools browser-tools test ## everything that CI runs
 
 .PHONY: bench
 bench: install ## all measurements, kept as JSON, and docs/performance.md made from them (half an hour)
@@ -144,6 +165,7 @@ lock: install ## resolve the dependencies anew, with hashes and without addresse
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --extra tracing -c requirements-dev.txt pyproject.toml -o requirements-tracing.txt
 	@echo "setuptools>=80" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.txt - -o requirements-build.txt
 	@printf 'helm-python-sdk\nkubernetes-validate\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.txt - -o requirements-chart.txt
+	@printf 'playwright\naxe-playwright-python\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.txt - -o requirements-browser.txt
 
 .PHONY: clean
 clean: ## remove what make made

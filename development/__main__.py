@@ -1,10 +1,11 @@
-"""python -m development run | demo"""
+"""python -m development run | demo | examples"""
 
 import json
 import signal
 import sys
 import time
 
+from development.examples import Examples
 from development.processes import StartFailed, end_with_parent
 from development.stack import Ports, Stack
 from development.steps import lines, steps
@@ -14,7 +15,7 @@ CREATED, OK, CONFLICT = 201, 200, 409
 
 def main() -> int:
     """Run the stack until Ctrl-C, or demonstrate one verification."""
-    verbs = {"run": run, "demo": demo}
+    verbs = {"run": run, "demo": demo, "examples": examples}
     if len(sys.argv) != 2 or sys.argv[1] not in verbs:  # noqa: PLR2004  the program and its verb
         print(f"usage: python -m development {' | '.join(verbs)}", file=sys.stderr)
         return 2
@@ -40,6 +41,21 @@ def run() -> int:
         print("Paste these lines; they complete a verification:\n")
         print("\n".join(lines(stack)))
         print("\nCtrl-C stops all of it.", flush=True)
+        while (ended := stack.processes.ended()) is None:
+            time.sleep(0.5)
+        print(f"{ended} ended by itself:\n{stack.processes.output(ended)[-2000:]}", file=sys.stderr)
+    return 1
+
+
+def examples() -> int:
+    """The stack with the login and the reset example."""
+    with Examples(Ports()) as stack:
+        print(
+            f"begin here   {stack.demonstration}\n             a phone, and the login beside it: Continue, then Call\n\n"
+            f"login        {stack.login}/\nreset        {stack.reset}/  (+79991234567 has an account)\n"
+            f"handset      {stack.control}/\nlogs         {stack.directory}/*.log\n\nCtrl-C stops all of it.",
+            flush=True,
+        )
         while (ended := stack.processes.ended()) is None:
             time.sleep(0.5)
         print(f"{ended} ended by itself:\n{stack.processes.output(ended)[-2000:]}", file=sys.stderr)

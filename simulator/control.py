@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
 
 from simulator.cabinet import Cabinet
 from simulator.dialler import CODECS, SIGNED, Delivery, Dialler, Handler
@@ -43,6 +43,14 @@ def create_control(  # noqa: PLR0913  the simulator's parts
     @app.get("/")
     def handset() -> Response:
         return Response(page, content_type="text/html; charset=utf-8")
+
+    @app.get("/orders")
+    def orders() -> Response:
+        """?phone=: the numbers that the caller may dial now, the latest last."""
+        phone, now = request.args.get("phone", "").strip().lstrip("+"), clock()
+        with lock:
+            numbers = exchange.live(phone, now) + callcheck.live(phone, now)
+        return jsonify(numbers=[number for _, number in sorted(numbers)])
 
     @app.post("/dial")
     def dial() -> Response:

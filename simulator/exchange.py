@@ -106,6 +106,11 @@ class Exchange:
         self._received(cli, did, "[waitcall]", now)
         return True
 
+    def live(self, phone: str, now: float) -> list[tuple[float, str]]:
+        """When each live order of a caller was placed, and its number."""
+        number, at = self.orders.get(phone, ("", now - WINDOW_SECONDS - 1))
+        return [(at, number)] if now - at <= WINDOW_SECONDS else []
+
     def text(self, cli: str, to: str, text: str, now: float) -> None:
         """Somebody sends a text to one of our numbers."""
         self._received(cli, to, text, now)

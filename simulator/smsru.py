@@ -75,6 +75,14 @@ class Callcheck:
             each.status = CONFIRMED
         return confirmed
 
+    def live(self, phone: str, now: float) -> list[tuple[float, str]]:
+        """When each live order of a caller was placed, and its number."""
+        return [
+            (each.at, each.number)
+            for each in self.checks.values()
+            if each.phone == phone and self.status(each, now) == WAITING
+        ]
+
     def status(self, check: Check, now: float) -> int:
         """Where it stands."""
         return OVER if check.status == WAITING and now - check.at > WINDOW_SECONDS else check.status

@@ -31,7 +31,7 @@ CSP = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _FOREVER = "public, max-age=31536000, immutable"
-_OUTCOMES = ("start_again", "fallback", "canceled", "code")
+_OUTCOMES = ("start_again", "fallback", "canceled", "code", "done")
 _TEXTS = {
     Status.EXPIRED: "expired",
     Status.LAPSED: "expired",
@@ -93,7 +93,7 @@ class Shown:
         """A verification as it stands."""
         record = page.verification
         lang, t = self._language(record.locale)
-        facts = {
+        facts: dict[str, Any] = {
             "status": record.status.value,
             "channel": record.channel.value,
             "masked": record.phone_number.masked,
@@ -103,9 +103,7 @@ class Shown:
         if record.status is Status.PENDING:
             return self._waiting(record, now, lang, t, facts)
         done = record.status is Status.CONSUMED
-        facts["text"] = t[_TEXTS.get(record.status, "failed")]
-        if done:
-            facts["back"] = None
+        facts |= {"text": t[_TEXTS.get(record.status, "failed")], "done": done}
         return self._rendered("over.html", lang, t, t["title_done" if done else "title_over"], facts)
 
     def back(self, record: Verification, name: str, value: str) -> AnyResponse:

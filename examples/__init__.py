@@ -1,0 +1,1 @@
+"""Two flows as a team would write them: see README.md."""

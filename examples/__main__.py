@@ -1,0 +1,30 @@
+"""python -m examples login | password_reset: one example, told by its environment where waitcall is."""
+
+import os
+import sys
+
+from waitcall_client import Waitcall, Webhooks
+from werkzeug.security import generate_password_hash
+from werkzeug.serving import make_server
+
+from examples.login.app import login_app
+from examples.password_reset.app import reset_app
+
+KNOWN = "+79991234567"
+"""Has an account whose password can be reset."""
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    name, port = sys.argv[1], int(os.environ["PORT"])
+    waitcall = Waitcall(os.environ["WAITCALL_API"], os.environ["WAITCALL_KEY"])
+    if name == "login":
+        webhooks = Webhooks([os.environ["WEBHOOK_SECRET"]])
+        app = login_app(waitcall, webhooks, f"http://127.0.0.1:{port}")
+    else:
+        app = reset_app(waitcall, {KNOWN: generate_password_hash("an old password")})
+    make_server("127.0.0.1", port, app, threaded=True).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Log in by a call: the hosted page, and webhooks."""

@@ -1,0 +1,41 @@
+"""What the login says. ruff would take Cyrillic letters for Latin ones."""
+# ruff: noqa: RUF001
+
+TEXTS = {
+    "en": {
+        "title": "Log in",
+        "phone": "Your phone number",
+        "go": "Continue",
+        "explain": "No password, no code: you call a number that we show you.",
+        "waiting": "We are waiting for your call.",
+        "verified": "Your call has come.",
+        "page": "Go on",
+        "welcome": "You are logged in as",
+        "leave": "Log out",
+        "not_now": "That did not work. Wait a little and try again.",
+        "not_a_number": "This is not a phone number. Write it like +7 999 123-45-67.",
+        "code_title": "Type the code",
+        "code_explain": "We have sent it to your phone.",
+        "code": "Code",
+        "wrong_code": "The code is wrong.",
+        "back": "Start again",
+    },
+    "ru": {
+        "title": "Вход",
+        "phone": "Ваш номер телефона",
+        "go": "Продолжить",
+        "explain": "Без пароля и без кода: вы звоните по номеру, который мы покажем.",
+        "waiting": "Ждём вашего звонка.",
+        "verified": "Ваш звонок получен.",
+        "page": "Дальше",
+        "welcome": "Вы вошли как",
+        "leave": "Выйти",
+        "not_now": "Не получилось. Подождите немного и попробуйте снова.",
+        "not_a_number": "Это не номер телефона. Напишите его так: +7 999 123-45-67.",
+        "code_title": "Введите код",
+        "code_explain": "Мы отправили его на ваш телефон.",
+        "code": "Код",
+        "wrong_code": "Код неверный.",
+        "back": "Начать заново",
+    },
+}

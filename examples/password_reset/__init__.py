@@ -1,0 +1,1 @@
+"""Reset a password by a call and a code: a page of one's own, and polling."""
