@@ -83,6 +83,20 @@ browser-test: browser-tools ## the examples and the hosted page in Chromium
 screenshots: browser-tools ## the same, and docs/screenshots anew
 	@$(BIN)/python -m pytest -q tests/browser --screenshots
 
+DOCS_STAMP := .venv/.docs
+$(DOCS_STAMP): $(STAMP) requirements-docs.txt
+	@echo "Installing MkDocs into .venv ..."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-docs.txt
+	@touch $@
+
+.PHONY: docs-tools
+docs-tools: $(DOCS_STAMP) ## MkDocs with Material, for the documentation's site
+
+.PHONY: docs
+docs: docs-tools ## the documentation's site, in site/; every warning is an error
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --quiet
+	@echo "site/index.html"
+
 .PHONY: attack
 attack: install ## the attacker's script against the running service; writes docs/attacks.md
 	@$(BIN)/python -m pytest -q tests/end_to_end/test_attacks.py --record-attacks
@@ -148,7 +162,7 @@ security: install ## bandit over the code; pip-audit over the locked dependencie
 	@$(BIN)/python -m development.audit
 
 .PHONY: check
-check: lint types imports security chart-tools browser-tools test ## everything that CI runs
+check: lint types imports security chart-tools browser-tools docs-tools test ## everything that CI runs
 
 .PHONY: bench
 bench: install ## all measurements, kept as JSON, and docs/performance.md made from them (half an hour)
@@ -166,6 +180,7 @@ lock: install ## resolve the dependencies anew, with hashes and without addresse
 	@echo "setuptools>=80" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.txt - -o requirements-build.txt
 	@printf 'helm-python-sdk\nkubernetes-validate\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.txt - -o requirements-chart.txt
 	@printf 'playwright\naxe-playwright-python\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.txt - -o requirements-browser.txt
+	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.txt - -o requirements-docs.txt
 
 .PHONY: clean
 clean: ## remove what make made

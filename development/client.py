@@ -22,7 +22,7 @@ _PLAIN = (
     (r"\bAsyncBaseTransport\b", "BaseTransport"),
 )  # fmt: skip
 # Of callbacks alone, which no client of the API makes.
-_NOT_OF_THE_API = {"bad_signature"}
+NOT_OF_THE_API = {"bad_signature"}
 
 
 def written() -> dict[Path, str]:
@@ -49,7 +49,7 @@ def _problems() -> str:
         f'"""One class for each code of the service. {_SAID}"""\n',
         "from waitcall_client.errors import Problem\n",
     ]
-    codes = sorted(set(STATUS_OF) - _NOT_OF_THE_API)
+    codes = sorted(set(STATUS_OF) - NOT_OF_THE_API)
     lines += [
         f'\nclass {class_of(code)}(Problem):\n    """{STATUS_OF[code]} ``{code}``."""\n' for code in codes
     ]
@@ -62,7 +62,7 @@ def _problems() -> str:
 def _table() -> str:
     rows = [
         f"| {STATUS_OF[code]} | `{code}` | `{class_of(code)}` |"
-        for code in sorted(set(STATUS_OF) - _NOT_OF_THE_API)
+        for code in sorted(set(STATUS_OF) - NOT_OF_THE_API)
     ]
     head = [
         f"# Codes and exceptions\n\n{_SAID} All are in `waitcall_client.problems`.\n",

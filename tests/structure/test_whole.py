@@ -193,7 +193,12 @@ def test_functions_and_files_stay_small() -> None:
 
 
 def test_lock_files_hold_hashes_and_no_addresses() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in (
+        "requirements.txt",
+        "requirements-dev.txt",
+        "requirements-browser.txt",
+        "requirements-docs.txt",
+    ):
         text = (ROOT / name).read_text()
         assert "://" not in text
         pinned = re.findall(r"^[a-z0-9][a-z0-9_.-]*==", text, re.MULTILINE)

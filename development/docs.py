@@ -1,0 +1,75 @@
+"""MkDocs' hook: what the site has from the code, the lists of runbooks and decisions, and where links lead outside."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from development.client import NOT_OF_THE_API, class_of
+from service import __version__
+from service.adapters.http.openapi import build_document
+from service.adapters.http.problems import STATUS_OF
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+_OUTSIDE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+(?!docs/)[^)#]+)(#[^)]*)?\)")
+
+
+def on_config(config: Any) -> Any:
+    """Every runbook and every decision stands in the navigation."""
+    for section in config["nav"]:
+        if "Operate" in section:
+            section["Operate"][-1]["Runbooks"] = [f"runbooks/{path.name}" for path in _pages("runbooks")]
+        if "Decisions" in section:
+            section["Decisions"] = [
+                "adr/README.md",
+                *(f"adr/{path.name}" for path in _pages("adr") if path.name != "README.md"),
+            ]
+    return config
+
+
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
+    """Fill in what is generated; name, but do not link, files that are no pages of the site."""
+    markdown = markdown.replace("<!-- codes -->", codes()).replace("<!-- api -->", api())
+    here = (DOCS / page.file.src_uri).parent
+
+    def told(match: re.Match[str]) -> str:
+        target = (here / match[2]).resolve()
+        if target.is_relative_to(DOCS):
+            return match[0]
+        if not target.exists():
+            raise ValueError(f"{page.file.src_uri}: {match[2]} is nowhere.")
+        return f"{match[1]} (`{target.relative_to(ROOT)}`)"
+
+    return _OUTSIDE.sub(told, markdown)
+
+
+def codes() -> str:
+    """The rows of the client's table."""
+    return "\n".join(
+        f"| {STATUS_OF[code]} `{code}` | `{class_of(code)}` |"
+        for code in sorted(set(STATUS_OF) - NOT_OF_THE_API)
+    )
+
+
+def api() -> str:
+    """The API as Markdown, by essentials-openapi."""
+    written = ROOT / "site-openapi.json"
+    made = ROOT / "site-openapi.md"
+    try:
+        written.write_text(json.dumps(build_document(__version__)), encoding="utf-8")
+        tool = Path(sys.executable).with_name("oad")
+        command = [str(tool), "gen-docs", "-s", str(written), "-d", str(made), "--style", "MKDOCS"]
+        subprocess.run(command, check=True, capture_output=True)
+        text = made.read_text(encoding="utf-8")
+    finally:
+        written.unlink(missing_ok=True)
+        made.unlink(missing_ok=True)
+    # It comes with a title of its own.
+    return re.sub(r"\A# .*\n", "", text)
+
+
+def _pages(folder: str) -> list[Path]:
+    return sorted((DOCS / folder).glob("*.md"))

@@ -1,0 +1,151 @@
+"""The documentation's site: built without a warning, whole, and from no other host."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+
+from service import __version__
+from service.adapters.http.openapi import build_document
+from service.adapters.http.problems import STATUS_OF
+
+ROOT = Path(__file__).resolve().parents[2]
+MKDOCS = Path(sys.executable).with_name("mkdocs")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("material") is None, reason="not installed: make docs-tools"),
+]
+
+
+class Links(HTMLParser):
+    """What a page links to, what it loads, and what can be linked to in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.loads: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.anchors.update(given[name] for name in ("id", "name") if name in given)
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
+        elif tag == "link" and given.get("rel") not in ("canonical", "next", "prev"):
+            self.loads.append(given.get("href", ""))
+        elif "src" in given:
+            self.loads.append(given["src"])
+
+
+def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            str(MKDOCS),
+            "build",
+            "--strict",
+            "--site-dir",
+            str(target),
+            "--config-file",
+            str(source / "mkdocs.yml"),
+        ],
+        cwd=source,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(source), "NO_MKDOCS_2_WARNING": "1", "HOME": "/tmp"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Links]]:
+    target = tmp_path_factory.mktemp("site")
+    built = build(ROOT, target)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert "WARNING" not in built.stderr
+    yield {
+        str(path.relative_to(target)): Links(path.read_text(encoding="utf-8"))
+        for path in sorted(target.rglob("*.html"))
+    }
+    shutil.rmtree(target)
+
+
+def test_every_link_leads_somewhere(site: dict[str, Links], tmp_path: Path) -> None:
+    broken = []
+    for name, page in site.items():
+        if name == "404.html":
+            continue
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            path, anchor = urldefrag(unquote(link))
+            target = (
+                str((tmp_path / name).parent.joinpath(path).resolve().relative_to(tmp_path)) if path else name
+            )
+            if target.endswith((".png", ".svg")):
+                continue
+            if target not in site or (anchor and anchor not in site[target].anchors):
+                broken.append(f"{name}: {link}")
+    assert broken == []
+    assert sum(len(page.links) for page in site.values()) > 1000
+
+
+def test_no_page_loads_anything_from_another_host(site: dict[str, Links]) -> None:
+    foreign = {url for page in site.values() for url in page.loads if urlsplit(url).netloc}
+    assert foreign == set()
+
+
+def test_every_page_of_the_documentation_is_there(site: dict[str, Links]) -> None:
+    pages = {
+        str(path.relative_to(ROOT / "docs")).replace(".md", ".html").replace("README", "index")
+        for path in (ROOT / "docs").rglob("*.md")
+        if path.name != "performance.in.md"
+    }
+    assert pages - set(site) == set()
+
+
+def test_the_reference_has_every_path_and_the_client_every_code(tmp_path: Path) -> None:
+    assert build(ROOT, tmp_path).returncode == 0
+    reference = re.sub(r"<[^>]+>", "", (tmp_path / "reference/api.html").read_text(encoding="utf-8"))
+    for path in build_document(__version__)["paths"]:
+        assert path in reference
+    client = (tmp_path / "client.html").read_text(encoding="utf-8")
+    for code in set(STATUS_OF) - {"bad_signature"}:
+        assert f"<code>{code}</code>" in client
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("[nowhere](nowhere.md)", "nowhere.md"),
+        ("[no anchor](channels.md#nothing-of-that-name)", "nothing-of-that-name"),
+        ("[outside](../nowhere.txt)", "nowhere"),
+    ],
+)
+def test_a_broken_link_fails_the_build(tmp_path: Path, line: str, said: str) -> None:
+    for name in ("docs", "development", "service"):
+        shutil.copytree(
+            ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "adr", "runbooks")
+        )
+    for name in ("adr", "runbooks"):
+        shutil.copytree(ROOT / "docs" / name, tmp_path / "docs" / name)
+    for name in ("mkdocs.yml", "helm", "config"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    (tmp_path / "clients").symlink_to(ROOT / "clients")
+    page = tmp_path / "docs" / "captcha.md"
+    page.write_text(page.read_text() + f"\n{line}\n")
+
+    built = build(tmp_path, tmp_path / "site")
+
+    assert built.returncode != 0
+    assert said in built.stdout + built.stderr
