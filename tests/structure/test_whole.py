@@ -196,7 +196,6 @@ def test_lock_files_hold_hashes_and_no_addresses() -> None:
     for name in (
         "requirements.txt",
         "requirements-dev.txt",
-        "requirements-browser.txt",
         "requirements-docs.txt",
     ):
         text = (ROOT / name).read_text()
