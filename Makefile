@@ -155,7 +155,7 @@ image-test: install ## build the image on a stand-in base and run it: buildah, p
 
 .PHONY: security
 security: install ## bandit over the code; pip-audit over the locked dependencies, where its data can be reached
-	@$(BIN)/bandit -q -r service config
+	@$(BIN)/bandit -q -r service config clients/python/src examples
 	@# Outside the service: starting processes (B404, B603, B607) and asking loopback (B310) is their job; B311: seeded dice;
 	@# B324: the provider's hash; B406: escape() writes XML, nothing is parsed.
 	@$(BIN)/bandit -q -r development simulator benchmarks --skip B310,B311,B324,B404,B406,B603,B607

@@ -16,6 +16,7 @@ _PLAIN = (
     (r"\b__aenter__\b", "__enter__"),
     (r"\b__aexit__\b", "__exit__"),
     (r"\baclose\b", "close"),
+    (r"\basyncio\b", "time"),
     (r"\bAsyncWaitcall\b", "Waitcall"),
     (r"\bAsyncRetrying\b", "Retrying"),
     (r"\bAsyncClient\b", "Client"),

@@ -4,10 +4,11 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Request, Response, abort, g, request
 from werkzeug.wrappers import Response as AnyResponse
 
 COOKIE = "session"
+OWN = ("same-origin", "none")
 CSP = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
@@ -47,6 +48,9 @@ def create_app(name: str, texts: Mapping[str, Mapping[str, str]]) -> Flask:
         g.before = dict(g.session)
         g.lang = request.accept_languages.best_match(list(texts)) or "en"
         g.t = texts[g.lang]
+        # Another site may link here, and may not fill in our forms.
+        if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "none") not in OWN:
+            abort(403)
 
     @app.after_request
     def end(response: Response) -> Response:

@@ -7,7 +7,7 @@ import secrets
 
 from flask import Flask, Response, g, redirect, render_template, request, url_for
 from waitcall_client import Verification, Waitcall, WaitcallError, WebhookRejected, Webhooks
-from waitcall_client.problems import AlreadyConsumed, CodeMismatch, InvalidPhoneNumber
+from waitcall_client.problems import AlreadyConsumed, CodeMismatch, Expired, InvalidPhoneNumber
 from werkzeug.wrappers import Response as AnyResponse
 
 from examples.login.texts import TEXTS
@@ -37,22 +37,32 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str) -> Flask:
 
     @app.post("/login")
     def begin() -> AnyResponse | tuple[str, int]:
+        return start(request.form.get("phone", ""))
+
+    def start(phone: str, channel: str | None = None) -> AnyResponse | tuple[str, int]:
         reference = secrets.token_urlsafe(16)
         try:
             made = waitcall.start(
-                request.form.get("phone", ""),
+                phone,
                 purpose=PURPOSE,
                 reference=reference,
                 locale=g.lang,
                 client_ip=request.remote_addr,
+                channel=channel,
                 return_url=f"{address}{url_for('back')}",
             )
         except InvalidPhoneNumber:
             return render_template("login.html", flow={}, problem=g.t["not_a_number"]), 422
         except WaitcallError as error:
             return neutral(error)
-        g.session["flow"] = {"id": made.id, "reference": reference, "page": made.hosted_url}
-        return redirect(str(made.hosted_url), 303)
+        g.session["flow"] = {
+            "id": made.id,
+            "reference": reference,
+            "page": made.hosted_url,
+            "phone": phone,
+            "next": made.next_channel,
+        }
+        return onward(made, g.session["flow"])
 
     @app.get("/phone")
     def back() -> AnyResponse | tuple[str, int]:
@@ -65,7 +75,7 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str) -> Flask:
             if result is not None:
                 return enter(flow, result)
             if outcome == "fallback":
-                return onward(waitcall.fall_back(flow["id"]), flow)
+                return another_way(flow)
             if outcome == "code":
                 return redirect(url_for("ask_code"), 303)
             if outcome in ("start_again", "canceled"):
@@ -77,6 +87,12 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str) -> Flask:
         except WaitcallError as error:
             return neutral(error)
         return redirect(url_for("home"), 303)
+
+    def another_way(flow: dict[str, str]) -> AnyResponse | tuple[str, int]:
+        try:
+            return onward(waitcall.fall_back(flow["id"]), flow)
+        except Expired:
+            return start(flow["phone"], flow["next"])
 
     def onward(moved: Verification, flow: dict[str, str]) -> AnyResponse:
         return redirect(url_for("ask_code") if moved.channel == "code" else flow["page"], 303)

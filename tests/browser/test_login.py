@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from waitcall_client import Waitcall
+from waitcall_client.problems import ValidationFailed
 
+from development.stack import API_KEY
 from tests.browser.conftest import Visitor
 from tests.redis_servers import wait_for
 
@@ -111,6 +114,20 @@ def test_the_time_runs_out_before_ones_eyes(visiting: Visiting) -> None:
     visitor.check_accessible()
     visitor.page.get_by_role("link", name="Start again").click()
     visitor.page.get_by_role("heading", name="Log in").wait_for()
+
+
+def test_who_is_late_may_take_the_other_way(visiting: Visiting) -> None:
+    visitor = visiting("phone")
+    visitor.begin()
+    waiting(visitor)
+    expire(visitor)
+    visitor.page.reload()
+    visitor.page.get_by_text("The time is over").wait_for()
+    visitor.page.get_by_role("link", name="Another way").click()
+    visitor.page.get_by_role("heading", name="Type the code").wait_for()
+    visitor.page.locator("#code").fill(visitor.code())
+    visitor.page.locator("form button").click()
+    visitor.logged_in()
 
 
 def expire(visitor: Visitor) -> None:
@@ -264,6 +281,19 @@ def test_no_frame_may_hold_it(visiting: Visiting) -> None:
     assert inner.url.startswith("chrome-error://")
 
 
+def test_no_other_site_fills_in_the_form(visiting: Visiting) -> None:
+    visitor = visiting()
+    form = f'<form method="post" action="{visitor.stack.login}/login"><input name="phone" value="{visitor.number}"><button>x</button></form>'
+    visitor.page.route(
+        "http://evil.example/", lambda route: route.fulfill(body=form, content_type="text/html")
+    )
+    visitor.page.goto("http://evil.example/")
+    with visitor.page.expect_response(f"{visitor.stack.login}/login") as answered:
+        visitor.page.get_by_role("button").click()
+    assert answered.value.status == 403
+    assert visitor.ask(f"orders?phone={visitor.number.removeprefix('+')}")["numbers"] == []
+
+
 def test_what_is_smuggled_in_stays_text(visiting: Visiting) -> None:
     visitor = visiting()
     page = visitor.page
@@ -286,6 +316,29 @@ def test_what_is_smuggled_in_stays_text(visiting: Visiting) -> None:
         assert [each for each in hrefs if not each.startswith(own)] == []
     page.goto(f"{visitor.stack.login}/phone?result={evil}")
     page.get_by_text("That did not work.").wait_for()
+
+
+def test_what_a_caller_says_stays_inert(visiting: Visiting) -> None:
+    """Metadata, reference, locale and return_url of a client that was itself led astray."""
+    visitor = visiting()
+    evil = '"><img src=x onerror=alert(1)><script>alert(1)</script>'
+    with Waitcall(visitor.stack.api, API_KEY) as client:
+        made = client.start(
+            visitor.number,
+            purpose="login",
+            reference=evil,
+            metadata={evil[:40]: evil},
+            locale="en-x-alert",
+            return_url=f"{visitor.stack.login}/phone?a='onload=alert(1)&b=%3Cscript%3E",
+        )
+        for wrong in ("https://evil.example/", f"{visitor.stack.login}.evil.example/", "javascript:alert(1)"):
+            with pytest.raises(ValidationFailed):
+                client.start("+79990000000", purpose="login", return_url=wrong)
+    visitor.page.goto(made.hosted_url)
+    waiting(visitor)
+    visitor.call()
+    # Its own app takes the result for none of its own, and says so.
+    visitor.page.wait_for_url(f"{visitor.stack.login}/")
 
 
 def test_a_result_of_ones_own_logs_nobody_else_in(visiting: Visiting) -> None:

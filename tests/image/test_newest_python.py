@@ -71,11 +71,20 @@ def test_the_client_works_on_the_newest_python(tmp_path: Path, capsys: pytest.Ca
     uv = str(Path(sys.executable).with_name("uv"))
     said(
         *(uv, "pip", "install", "--quiet", "--target", str(root / "client"), "--python-version", version),
-        *("--python-platform", f"{platform.machine()}-manylinux_2_28", *(str(each) for each in wheels.glob("*.whl"))),
+        *(
+            "--python-platform",
+            f"{platform.machine()}-manylinux_2_28",
+            *(str(each) for each in wheels.glob("*.whl")),
+        ),
     )
     (root / "script.py").write_text(SCRIPT)
     with Stack(Ports.free()) as stack:
-        environ = {"API": stack.api, "CONTROL": stack.control, "KEY": API_KEY, "PATH": "/usr/sbin:/usr/bin:/bin"}
+        environ = {
+            "API": stack.api,
+            "CONTROL": stack.control,
+            "KEY": API_KEY,
+            "PATH": "/usr/sbin:/usr/bin:/bin",
+        }
         ran = said("chroot", str(root), "env", "PYTHONPATH=/client", "python3", "/script.py", **environ)
     shutil.rmtree(root, ignore_errors=True)
     with capsys.disabled():

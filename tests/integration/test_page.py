@@ -319,6 +319,8 @@ def test_the_token_stands_in_no_log_line(hosted: Running, caplog: pytest.LogCapt
     assert not any(token[24:] in str(vars(record)) for record in caplog.records)
     # Of which there are some.
     assert any(vars(record).get("route") == "/p/<token>" for record in caplog.records)
+    pages = [vars(record) for record in caplog.records if str(vars(record).get("route")).startswith("/p/")]
+    assert {each["remote"] for each in pages} == {None}
 
 
 # Catalogues

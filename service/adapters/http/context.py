@@ -92,7 +92,10 @@ def accompany(app: Flask, surface: str, metrics: HttpMetrics) -> None:
                 "status": response.status_code,
                 "duration_ms": round(seconds * 1000, 2),
                 "client": g.get("client"),
-                "remote": request.remote_addr if surface == "callback" else None,
+                # Where the provider calls from; not where people are.
+                "remote": request.remote_addr
+                if surface == "callback" and not route.startswith("/p/")
+                else None,
                 "code": g.get("code"),
                 "verification": g.get("verification"),
             },

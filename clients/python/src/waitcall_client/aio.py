@@ -1,5 +1,6 @@
 """The client for asyncio. sync.py is generated from this file by `make client`."""
 
+import asyncio
 from collections.abc import Mapping
 from time import monotonic
 from types import TracebackType
@@ -11,7 +12,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 from waitcall_client import requests
 from waitcall_client.errors import Ended, StillPending
 from waitcall_client.models import Status, Verification
-from waitcall_client.requests import LONGEST_WAIT_SECONDS, Request
+from waitcall_client.requests import LONGEST_WAIT_SECONDS, SHORTEST_PAUSE_SECONDS, Request
 
 
 class AsyncWaitcall:
@@ -110,7 +111,8 @@ class AsyncWaitcall:
         """
         deadline = monotonic() + timeout_seconds
         while True:
-            left = max(deadline - monotonic(), 0)
+            asked = monotonic()
+            left = max(deadline - asked, 0)
             found = await self.read(verification_id, wait_seconds=min(int(left), LONGEST_WAIT_SECONDS))
             if found.status == Status.VERIFIED:
                 return found
@@ -118,6 +120,8 @@ class AsyncWaitcall:
                 raise Ended(found)
             if monotonic() >= deadline or left < 1:
                 raise StillPending(f"pending after {timeout_seconds} s")
+            # A service that holds too many questions already answers at once.
+            await asyncio.sleep(max(SHORTEST_PAUSE_SECONDS - (monotonic() - asked), 0))
 
     async def consume(
         self,

@@ -17,6 +17,7 @@ from waitcall_client.models import Verification
 PATH = "/v1/verifications"
 CREATED = 201
 LONGEST_WAIT_SECONDS = 25
+SHORTEST_PAUSE_SECONDS = 1.0
 LONGEST_RETRY_AFTER = 5
 """Seconds; whoever is told to wait longer is better told so at once."""
 _AGAIN = ("store_unavailable", "provider_unavailable", "idempotency_in_flight")

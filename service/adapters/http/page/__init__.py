@@ -32,6 +32,7 @@ CSP = (
 )
 _FOREVER = "public, max-age=31536000, immutable"
 _OUTCOMES = ("start_again", "fallback", "canceled", "code", "done")
+_WITH_ANOTHER_WAY = (Status.PENDING, Status.EXPIRED)
 _TEXTS = {
     Status.EXPIRED: "expired",
     Status.LAPSED: "expired",
@@ -97,7 +98,8 @@ class Shown:
             "status": record.status.value,
             "channel": record.channel.value,
             "masked": record.phone_number.masked,
-            "next_channel": record.next_channel,
+            # After the end it is a wish to begin anew with the other channel.
+            "next_channel": record.next_channel if record.status in _WITH_ANOTHER_WAY else None,
             "back": {each: _with(record, "outcome", each) for each in _OUTCOMES},
         }
         if record.status is Status.PENDING:
