@@ -259,6 +259,7 @@ def test_a_page_without_redis_tries_again_by_itself(hosted: Running, valkey: Ser
         page = look(hosted, path)
         client.execute_command("CLIENT", "UNPAUSE")
     assert page.status_code == 503
+    assert hosted.metrics()['waitcall_failures_total{code="store_unavailable"}'] == 1
     assert "tries again" in page.text
     assert 'http-equiv="refresh"' in page.text
 

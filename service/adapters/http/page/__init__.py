@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import segno
-from flask import Blueprint, Response, abort, jsonify, redirect, request
+from flask import Blueprint, Response, abort, g, jsonify, redirect, request
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
@@ -119,6 +119,8 @@ class Shown:
         name = "gone" if gone else "busy"
         facts = {"text": t[f"{name}_explain"], "refresh": None if gone else REFRESH_SECONDS, "back": None}
         response = self._rendered("over.html", lang, t, t[name], facts)
+        # Counted and logged like any other refusal.
+        g.code = error.code
         response.status_code = STATUS_OF[error.code]
         if error.retry_after:
             response.headers["Retry-After"] = str(error.retry_after)
