@@ -9,7 +9,14 @@ from service.application.reading import Reading
 from service.application.records import Records
 from service.application.verifications import Start
 from service.domain.call import Outcome
-from service.domain.errors import NotFound, RateLimited, ResultMismatch, ValidationFailed
+from service.domain.errors import (
+    NotFound,
+    PurposeMismatch,
+    RateLimited,
+    ReferenceMismatch,
+    ResultMismatch,
+    ValidationFailed,
+)
 from service.domain.hosted import PageSeals, check_return_url
 from service.domain.status import Status
 from service.domain.verification import Verification
@@ -95,6 +102,22 @@ def test_a_proof_is_not_redeemed_without_what_the_browser_brought(stage: Stage, 
         stage.consume(record, wrong)
 
     assert stage.consume(record, result).status is Status.CONSUMED
+
+
+def test_purpose_and_reference_are_judged_before_the_result(stage: Stage) -> None:
+    record = stage.start()
+    stage.call()
+    with pytest.raises(PurposeMismatch):
+        stage.verifications.consume("web", record.id, "reset", "flow")
+    with pytest.raises(ReferenceMismatch):
+        stage.verifications.consume("web", record.id, "login", "another")
+
+
+def test_a_token_of_another_place_opens_nothing() -> None:
+    record_id = f"ver_{'a' * 64}"
+    token = PAGES.token(record_id)
+    assert PAGES.opens(token, record_id)
+    assert not PAGES.opens("b" * 24 + token[24:], record_id)
 
 
 def test_another_verifications_result_proves_nothing(stage: Stage) -> None:
