@@ -5,7 +5,7 @@
   let pause = 1000;
   const ask = async () => {
     try {
-      const answer = await fetch(state, { cache: "no-store" });
+      const answer = await fetch(`${state}?step=${step}`, { cache: "no-store" });
       if (!answer.ok) throw new Error(answer.status);
       if ((await answer.json()).step !== step) return location.reload();
       pause = 1000;

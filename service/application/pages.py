@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from service.application.ports import Clock, Limits, VerificationStore
 from service.application.reading import Reading
+from service.domain.channel import Channel
 from service.domain.errors import NotFound, RateLimited
 from service.domain.hosted import PageSeals, place_of
 from service.domain.limits import Limit, Scope, Spending, address_of
@@ -53,13 +54,16 @@ class Pages:
             return None
         return f"{self._public_url}/p/{self._seals.token(record.id)}"
 
-    def look(self, token: str, address: str | None, wait_seconds: int = 0) -> Page:
+    def look(
+        self, token: str, address: str | None, wait_seconds: int = 0, seen: Channel | None = None
+    ) -> Page:
         """What the page shows now, or, at the latest after ``wait_seconds``, once it has changed.
 
         Args:
             token: from the page's address.
             address: of whoever asks; misses are counted for it.
             wait_seconds: 0 answers at once.
+            seen: the channel that the page shows; it answers at once where that has changed.
 
         Raises:
             NotFound: no such page: unknown, forgotten, or a later verification took its number.
@@ -71,7 +75,7 @@ class Pages:
         if record is None or record.return_url is None or not self._seals.opens(token, record.id):
             self._miss(address)
             raise NotFound("There is no such page.")
-        record = self._reading.read(record.requester.client, record.id, wait_seconds)
+        record = self._reading.read(record.requester.client, record.id, wait_seconds, seen)
         verified = record.status is Status.VERIFIED
         return Page(record, self._seals.result(record.id) if verified else None)
 

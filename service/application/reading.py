@@ -18,8 +18,16 @@ class Reading:
         self._records = records
         self._clock = clock
 
-    def read(self, client: str, verification_id: str, wait_seconds: int) -> Verification:
+    def read(
+        self, client: str, verification_id: str, wait_seconds: int, seen: Channel | None = None
+    ) -> Verification:
         """The record as it stands, at the latest after ``wait_seconds`` of being pending on the same channel.
+
+        Args:
+            client: whose verification.
+            verification_id: of it.
+            wait_seconds: 0 answers at once.
+            seen: the channel that the asker knows; None for the one where it stands.
 
         Raises:
             NotFound: unknown, forgotten, or another client's.
@@ -27,7 +35,7 @@ class Reading:
         now = self._clock()
         deadline = now + timedelta(seconds=wait_seconds)
         stored = self._records.found(client, verification_id, now)
-        channel = stored.verification.channel
+        channel = seen or stored.verification.channel
         while _is_waiting(stored.verification, channel) and now < deadline:
             until = min(deadline, stored.verification.expires_at)
             if not self._store.wait_for_change(stored, (until - now).total_seconds()):

@@ -37,7 +37,7 @@ def test_the_whole_login(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     # A moment may pass until Chromium has told the new page of the pointer that it plays.
     page.locator(".qr").wait_for(state="visible" if size == "desktop" else "hidden")
-    assert re.fullmatch(r"1[45]:\d\d", page.get_by_role("timer").inner_text())
+    page.get_by_role("timer").filter(has_text=re.compile(r"^1[45]:\d\d$")).wait_for()
     visitor.check_accessible()
     if size != "narrow":
         visitor.shoot(f"hosted-{size}-{lang}-{scheme}", request)

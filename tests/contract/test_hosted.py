@@ -9,6 +9,7 @@ from service.application.reading import Reading
 from service.application.records import Records
 from service.application.verifications import Start
 from service.domain.call import Outcome
+from service.domain.channel import Channel
 from service.domain.errors import (
     NotFound,
     PurposeMismatch,
@@ -102,6 +103,20 @@ def test_a_proof_is_not_redeemed_without_what_the_browser_brought(stage: Stage, 
         stage.consume(record, wrong)
 
     assert stage.consume(record, result).status is Status.CONSUMED
+
+
+def test_a_page_that_shows_an_older_channel_does_not_wait(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = stage.start()
+    waited: list[float] = []
+    monkeypatch.setattr(stage.world.store, "wait_for_change", lambda _, seconds: bool(waited.append(seconds)))
+
+    stage.pages.look(stage.token(record), ADDRESS, 25, Channel.CODE)
+    assert waited == []
+
+    stage.pages.look(stage.token(record), ADDRESS, 25, Channel.CALL)
+    assert len(waited) == 1
 
 
 def test_purpose_and_reference_are_judged_before_the_result(stage: Stage) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from inspect import iscoroutine
 from pathlib import Path
@@ -59,18 +60,24 @@ class Blocking:
 
     def __init__(self, client: AsyncWaitcall) -> None:
         self._client = client
-        self._loop = asyncio.new_event_loop()
+        # A thread of its own: whatever runs in this one's loop stays out of the way.
+        self._thread = ThreadPoolExecutor(1)
+        self._runner = asyncio.Runner()
 
     def __getattr__(self, name: str) -> Any:
         def run(*args: Any, **kwargs: Any) -> Any:
-            made = getattr(self._client, name)(*args, **kwargs)
-            return self._loop.run_until_complete(made) if iscoroutine(made) else made
+            return self._thread.submit(self._run, getattr(self._client, name), args, kwargs).result()
 
         return run
 
+    def _run(self, act: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        made = act(*args, **kwargs)
+        return self._runner.run(made) if iscoroutine(made) else made
+
     def close(self) -> None:
-        self._loop.run_until_complete(self._client.aclose())
-        self._loop.close()
+        self.aclose()
+        self._thread.submit(self._runner.close).result()
+        self._thread.shutdown()
 
 
 @dataclass

@@ -62,7 +62,9 @@ def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock) 
     @no_auth
     def status(token: str) -> Response:
         wait_seconds = load_wait(request.args.getlist("wait"))
-        record = pages.look(token, request.remote_addr, wait_seconds).verification
+        given = request.args.get("channel")
+        seen = Channel(given) if given in set(Channel) else None
+        record = pages.look(token, request.remote_addr, wait_seconds, seen).verification
         left = max(ceil((record.expires_at - clock()).total_seconds()), 0)
         return jsonify(status=record.status.value, channel=record.channel.value, expires_in=left)
 

@@ -19,7 +19,7 @@
     if (asking) return;
     asking = true;
     try {
-      const answer = await fetch(`${location.pathname}/status?wait=25`, { cache: "no-store" });
+      const answer = await fetch(`${location.pathname}/status?wait=25&channel=${channel}`, { cache: "no-store" });
       if (answer.status === 404) return reload();
       if (!answer.ok) throw new Error(answer.status);
       const now = await answer.json();
