@@ -77,11 +77,9 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str]) -> Flask:
         if flow is None:
             return jsonify(step="over")
         try:
-            record = waitcall.read(flow["id"])
             # What the page does not show yet is told at once.
-            if step_of(record) == request.args.get("step"):
-                record = waitcall.read(flow["id"], wait_seconds=POLL_SECONDS)
-            return jsonify(step=step_of(record))
+            shown = request.args.get("step", Channel.CALL)
+            return jsonify(step=step_of(waitcall.read(flow["id"], wait_seconds=POLL_SECONDS, channel=shown)))
         except Problem:
             return jsonify(step="over")
 

@@ -146,15 +146,17 @@ class Verifications:
         ordered = self._ordered(reserved.stored, admitted, request.captcha)
         return Started(ordered, created=True, limits=admitted.limits)
 
-    def get(self, client_name: str, verification_id: str, wait_seconds: int = 0) -> Verification:
-        """The record as it stands, at the latest after ``wait_seconds`` of being pending.
+    def get(
+        self, client_name: str, verification_id: str, wait_seconds: int = 0, seen: Channel | None = None
+    ) -> Verification:
+        """The record as it stands, at the latest after ``wait_seconds`` of being pending on the channel ``seen``.
 
         Raises:
             NotFound: unknown, forgotten, or another client's.
             RateLimited
         """
         self._admission.count(Scope.READ, client_name, self._clock())
-        return self._reading.read(client_name, verification_id, wait_seconds)
+        return self._reading.read(client_name, verification_id, wait_seconds, seen)
 
     def consume(  # noqa: PLR0913, PLR0917  what a proof is bound to
         self,

@@ -113,6 +113,7 @@ def test_a_page_that_shows_an_older_channel_does_not_wait(
     monkeypatch.setattr(stage.world.store, "wait_for_change", lambda _, seconds: bool(waited.append(seconds)))
 
     stage.pages.look(stage.token(record), ADDRESS, 25, Channel.CODE)
+    stage.verifications.get("web", record.id, 25, Channel.CODE)
     assert waited == []
 
     stage.pages.look(stage.token(record), ADDRESS, 25, Channel.CALL)

@@ -197,6 +197,7 @@ def test_another_way_by_a_code(stage: Stage) -> None:
     with pytest.raises(problems.RateLimited) as early:
         stage.client.resend(made.id)
     assert 0 < early.value.retry_after <= 30
+    assert stage.client.read(made.id, wait_seconds=20, channel="call").channel == "code"
     code = stage.code(made.phone_number)
     wrong = f"{(int(code) + 1) % 10**6:06}"
 

@@ -143,7 +143,7 @@ def test_the_status_says_what_the_page_needs_and_no_more(hosted: Running) -> Non
     assert answer.headers["Cache-Control"] == "no-store"
     hosted.call()
     assert look(hosted, f"{path}/status?wait=25").get_json()["status"] == "verified"
-    for wrong in ("wait=31", "wait=x", "wait=1&wait=2"):
+    for wrong in ("wait=31", "wait=x", "wait=1&wait=2", "channel=pigeon", "channel=call&channel=code"):
         assert look(hosted, f"{path}/status?{wrong}").status_code == 422
 
 

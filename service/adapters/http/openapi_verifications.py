@@ -6,6 +6,7 @@ from service.adapters.http.once import IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED
 from service.adapters.http.problems import CONTENT_TYPE, STATUS_OF
 from service.adapters.http.ratelimit import HEADER, POLICY_HEADER
 from service.adapters.http.schemas import MAX_WAIT_SECONDS
+from service.domain.channel import Channel
 
 _ALWAYS = ("unauthenticated", "scope_not_allowed", "store_unavailable", "internal_error", "invalid_request")
 WITH_BODY = ("body_too_large", "unsupported_media_type", "validation_failed")
@@ -54,11 +55,17 @@ def read() -> dict[str, Any]:
         "description": "Seconds to hold the answer while the status is pending.",
         "schema": {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
     }
+    channel = {
+        "name": "channel",
+        "in": "query",
+        "description": "The channel that you show: answered at once where the verification stands on another.",
+        "schema": {"type": "string", "enum": [each.value for each in Channel]},
+    }
     return {
         "operationId": "read",
         "summary": "Read a verification, or wait until it changes",
         "security": [{"key": []}],
-        "parameters": [_id_parameter(), wait],
+        "parameters": [_id_parameter(), wait, channel],
         "responses": {"200": _verification("As it stands now.")}
         | problems(("not_found", "validation_failed", "rate_limited")),
     }

@@ -220,6 +220,15 @@ def load_wait(values: list[str]) -> int:
     return int(text)
 
 
+def load_seen(values: list[str]) -> Channel | None:
+    """``?channel=``: which one the caller shows."""
+    if not values:
+        return None
+    if len(values) != 1 or values[0] not in set(Channel):
+        raise ValidationFailed.of("channel", f"Must be one of {', '.join(Channel)}.")
+    return Channel(values[0])
+
+
 def load(schema: Schema, payload: Any) -> dict[str, Any]:
     """The request that a body is. ValidationFailed names every field at fault."""
     try:

@@ -12,6 +12,7 @@ from service.adapters.http.once import answer_once, redeemer_of, response_of
 from service.adapters.http.ratelimit import tell_limits
 from service.adapters.http.schemas import (
     load_consume,
+    load_seen,
     load_start,
     load_wait,
 )
@@ -68,7 +69,8 @@ def blueprint(verifications: Verifications, idempotency: IdempotencyStore, answe
     @requires(Permission.READ)
     def read(verification_id: str) -> Response:
         wait_seconds = load_wait(request.args.getlist("wait"))
-        return response_of(answers.of(OK, verifications.get(g.client, verification_id, wait_seconds)))
+        seen = load_seen(request.args.getlist("channel"))
+        return response_of(answers.of(OK, verifications.get(g.client, verification_id, wait_seconds, seen)))
 
     @routes.post(f"{PATH}/<verification_id>/consume")
     @requires(Permission.CONSUME)

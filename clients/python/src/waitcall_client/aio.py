@@ -98,9 +98,11 @@ class AsyncWaitcall:
             )
         )
 
-    async def read(self, verification_id: str, *, wait_seconds: int = 0) -> Verification:
-        """As it stands; with ``wait_seconds`` (up to 30) held while it is pending."""
-        return await self._send(requests.read(verification_id, wait_seconds))
+    async def read(
+        self, verification_id: str, *, wait_seconds: int = 0, channel: str | None = None
+    ) -> Verification:
+        """As it stands; with ``wait_seconds`` (up to 30) held while it is pending on ``channel``, the one that you show."""
+        return await self._send(requests.read(verification_id, wait_seconds, channel))
 
     async def wait_until_verified(self, verification_id: str, *, timeout_seconds: float) -> Verification:
         """Wait by long polls.

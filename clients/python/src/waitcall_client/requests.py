@@ -36,7 +36,7 @@ class Request:
     method: str
     path: str
     json: Mapping[str, Any] | None = field(default=None, repr=False)
-    params: Mapping[str, int] | None = None
+    params: Mapping[str, int | str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = True
     wait_seconds: int = 0
@@ -81,13 +81,10 @@ def start(  # noqa: PLR0913  what create takes
     return Request("POST", PATH, body, headers=key(idempotency_key))
 
 
-def read(verification_id: str, wait_seconds: int) -> Request:
-    return Request(
-        "GET",
-        one(verification_id),
-        params={"wait": wait_seconds} if wait_seconds else None,
-        wait_seconds=wait_seconds,
-    )
+def read(verification_id: str, wait_seconds: int, channel: str | None) -> Request:
+    given = {"wait": wait_seconds or None, "channel": channel}
+    params = {name: value for name, value in given.items() if value is not None}
+    return Request("GET", one(verification_id), params=params, wait_seconds=wait_seconds)
 
 
 def act(verification_id: str, action: str, body: Mapping[str, Any], idempotency_key: str | None) -> Request:

@@ -98,9 +98,11 @@ class Waitcall:
             )
         )
 
-    def read(self, verification_id: str, *, wait_seconds: int = 0) -> Verification:
-        """As it stands; with ``wait_seconds`` (up to 30) held while it is pending."""
-        return self._send(requests.read(verification_id, wait_seconds))
+    def read(
+        self, verification_id: str, *, wait_seconds: int = 0, channel: str | None = None
+    ) -> Verification:
+        """As it stands; with ``wait_seconds`` (up to 30) held while it is pending on ``channel``, the one that you show."""
+        return self._send(requests.read(verification_id, wait_seconds, channel))
 
     def wait_until_verified(self, verification_id: str, *, timeout_seconds: float) -> Verification:
         """Wait by long polls.

@@ -15,7 +15,7 @@ from service.adapters.http.auth import no_auth
 from service.adapters.http.page.assets import Assets
 from service.adapters.http.page.catalogue import Catalogues, Texts
 from service.adapters.http.problems import STATUS_OF
-from service.adapters.http.schemas import load_wait
+from service.adapters.http.schemas import load_seen, load_wait
 from service.application.pages import Page, Pages
 from service.application.ports import Clock
 from service.domain.channel import Channel
@@ -62,8 +62,7 @@ def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock) 
     @no_auth
     def status(token: str) -> Response:
         wait_seconds = load_wait(request.args.getlist("wait"))
-        given = request.args.get("channel")
-        seen = Channel(given) if given in set(Channel) else None
+        seen = load_seen(request.args.getlist("channel"))
         record = pages.look(token, request.remote_addr, wait_seconds, seen).verification
         left = max(ceil((record.expires_at - clock()).total_seconds()), 0)
         return jsonify(status=record.status.value, channel=record.channel.value, expires_in=left)
