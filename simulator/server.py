@@ -2,14 +2,17 @@
 
 import logging
 import random
+import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from flask import Flask
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from flask import Flask, request
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.test import run_wsgi_app
 
 from simulator.cabinet import Cabinet
 from simulator.control import create_control
@@ -43,13 +46,66 @@ class Options:
 class _Handler(WSGIRequestHandler):
     # Keep-alive as the real provider's servers do, so that pooled connections are exercised.
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: "_Server"
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.open.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.open.discard(self.connection)
+        super().finish()
+
+    def run_wsgi(self) -> None:
+        """Answer. Werkzeug's own ends every connection, and reads on before it does."""
+        try:
+            self._answer(self.make_environ())
+        except (ConnectionError, TimeoutError):
+            # A planned reset, or a peer that left: the connection ends without an answer.
+            self.close_connection = True
+
+    def _answer(self, environ: dict[str, Any]) -> None:
+        pieces, status, headers = run_wsgi_app(self.server.app, environ)
+        code, _, reason = status.partition(" ")
+        self.send_response(int(code), reason)
+        for name, value in headers:
+            self.send_header(name, value)
+        chunked = "Content-Length" not in headers and int(code) not in (204, 304)
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(b"%X\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ARG002  werkzeug's name
         logging.getLogger("simulator").debug(message, *args)
 
-    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:  # noqa: ARG002
-        # A planned reset: the peer sees the connection closed without an answer.
-        self.close_connection = True
+
+class _Server(ThreadedWSGIServer):
+    daemon_threads = True
+    # A hanging order must not hold the end.
+    block_on_close = False
+
+    def __init__(self, host: str, port: int, app: Flask) -> None:
+        super().__init__(host, port, app, handler=_Handler)
+        self.open: set[socket.socket] = set()
+        app.before_request(_read_whole)
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def end(self) -> None:
+        """Answer nobody any more, on an open connection either."""
+        self.shutdown()
+        self.server_close()
+        for connection in list(self.open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def _read_whole() -> None:
+    request.get_data()
 
 
 class Simulator:
@@ -108,8 +164,8 @@ class Simulator:
             self.smsru_faults,
         )
         self._servers = [
-            _serve(options.host, options.front_port, front),
-            _serve(options.host, options.control_port, control),
+            _Server(options.host, options.front_port, front),
+            _Server(options.host, options.control_port, control),
         ]
         host = f"[{options.host}]" if ":" in options.host else options.host
         self.base_url = f"http://{host}:{self._servers[0].server_port}/sys"
@@ -137,6 +193,11 @@ class Simulator:
             timer.daemon = True
             timer.start()
 
+    @property
+    def open(self) -> frozenset[socket.socket]:
+        """The connections at the provider's door."""
+        return frozenset(self._servers[0].open)
+
     def release(self) -> None:
         """Let go whatever hangs."""
         self._released.set()
@@ -146,8 +207,7 @@ class Simulator:
         """Stop both doors."""
         self._released.set()
         for server in self._servers:
-            server.shutdown()
-            server.server_close()
+            server.end()
 
     def __enter__(self) -> Self:
         return self
@@ -163,11 +223,3 @@ class Simulator:
     def _record(self, entry: dict[str, Any]) -> None:
         with self._lock:
             self.exchange.ledger.append({"at": self.clock()} | entry)
-
-
-def _serve(host: str, port: int, app: Flask) -> BaseWSGIServer:
-    server = make_server(host, port, app, threaded=True, request_handler=_Handler)
-    server.daemon_threads = True  # type: ignore[attr-defined]  # the threaded server has it
-    server.block_on_close = False  # type: ignore[attr-defined]  # a hanging order must not hold the end
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    return server

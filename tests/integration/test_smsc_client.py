@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -23,7 +24,7 @@ from simulator.dialler import Handler
 from simulator.exchange import POOL
 from simulator.server import Options, Simulator
 from tests.fakes.outside import RecordingObserver
-from tests.making import NUMBER, together
+from tests.making import NUMBER, OTHER_NUMBER, together
 from tests.redis_servers import free_port
 
 BUDGET = 1.0
@@ -310,13 +311,24 @@ def test_what_is_no_http_is_a_failed_order_and_no_more(ordering, observer, sent:
     assert sum(outcomes(observer).values()) == 1
 
 
-def test_connections_are_pooled(simulator, ordering) -> None:
+def test_connections_are_kept_and_used_again(simulator, ordering) -> None:
     provider = ordering([simulator.base_url])
     for last in range(5):
         provider.order(E164(f"+7999123456{last}"))
-    pool = provider._http._http.connection_from_url(simulator.base_url)
 
-    assert (pool.num_connections, pool.num_requests) == (1, 5)
+    assert len(simulator.open) == 1
+
+
+def test_a_kept_connection_that_the_provider_has_ended_costs_no_order(simulator, ordering) -> None:
+    port = urlsplit(simulator.base_url).port
+    provider = ordering([simulator.base_url])
+    provider.order(NUMBER)
+    simulator.close()
+    handler = Handler("http://127.0.0.1:9/callbacks/smsc", "a-secret-of-the-tests")
+    with Simulator(Options(handler, calm=True, front_port=port)) as again:
+        provider.order(OTHER_NUMBER)
+
+        assert [each["fields"]["phone"] for each in again.exchange.ledger] == [OTHER_NUMBER.digits]
 
 
 def test_credentials_never_show_in_a_repr(ordering, simulator) -> None:
