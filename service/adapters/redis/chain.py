@@ -48,11 +48,14 @@ class Chain:
             if isinstance(client, RedisCluster):
                 answer = how.run(client, first.script, first.keys, first.args)
                 return [answer, *self._behind(client, others)] if answer in _HAPPENED else [answer]
-            steps = [first, *others]
-            keys = [key for step in steps for key in step.keys]
-            shape = [word for step in steps for word in (step.script.name, len(step.keys), len(step.args))]
-            args = [len(steps), *shape, *(word for step in steps for word in step.args)]
-            answers: list[Any] = how.run(client, _CHAIN, keys, args)
+            keys: list[str] = []
+            shape: list[str | bytes | int] = [1 + len(others)]
+            words: list[str | bytes | int] = []
+            for step in (first, *others):
+                keys += step.keys
+                shape += (step.script.name, len(step.keys), len(step.args))
+                words += step.args
+            answers: list[Any] = how.run(client, _CHAIN, keys, shape + words)
         return [answers[0], *map(self._counted, answers[1:], others)]
 
     def _behind(self, client: RedisCluster, steps: Sequence[Step]) -> list[Any]:

@@ -1,8 +1,9 @@
 """From WAITCALL_REDIS_URL to a client whose every command ends in bounded time."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import BoundedSemaphore
+from collections import deque
+from collections.abc import Callable
+from threading import Condition
+from types import TracebackType
 from typing import Any
 
 from redis import Redis, RedisCluster
@@ -14,10 +15,11 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from service.adapters.redis.durable import TooFewReplicas
+from service.adapters.redis.pool import Client, Pool, SentinelPool
 from service.domain.errors import StoreUnavailable
 from service.redis_url import Address
 
-Client = Redis | RedisCluster
+AnyClient = Redis | RedisCluster
 
 TIMEOUT_SECONDS = 0.8
 """Of one connect and of one answer. A request gives up at the first step that fails and then at most cleans
@@ -50,7 +52,7 @@ _CLUSTER_OPTIONS: dict[str, Any] = {
 }
 
 
-def connector(address: Address, max_connections: int) -> Callable[[], Client]:
+def connector(address: Address, max_connections: int) -> Callable[[], AnyClient]:
     """How to make the client. Making one for a cluster asks its nodes, so it waits for the first use."""
     options = _options(max_connections)
     match address.scheme:
@@ -62,6 +64,7 @@ def connector(address: Address, max_connections: int) -> Callable[[], Client]:
                 password=address.password,
                 # Only the nodes of the URL are asked again, however many the cluster has.
                 dynamic_startup_nodes=False,
+                connection_pool_class=Pool,
                 **options | _CLUSTER_OPTIONS | ({"ssl": True} if address.tls else {}),
             )
         case "redis+sentinel":
@@ -78,44 +81,80 @@ def connector(address: Address, max_connections: int) -> Callable[[], Client]:
                 username=address.username,
                 password=address.password,
             )
-            return lambda: sentinel.master_for(address.service, **options, **tls)
+            return lambda: sentinel.master_for(address.service, Client, SentinelPool, **options, **tls)
         case _:
-            return lambda: Redis.from_url(address.url, **options)
+            return lambda: Client.from_pool(Pool.from_url(address.url, **options))
+
+
+class Turns:
+    """So many at once. Unlike a semaphore it costs nothing while there are free ones."""
+
+    def __init__(self, most: int) -> None:
+        self._free = deque([None] * most)
+        self._changed = Condition()
+        self._waiting = 0
+
+    def take(self, seconds: float) -> bool:
+        """Wait so long for one at most; whether there was one."""
+        return self._taken() or self._waited(seconds)
+
+    def give_back(self) -> None:
+        """Let the next one have it."""
+        self._free.append(None)
+        if self._waiting:
+            with self._changed:
+                self._changed.notify()
+
+    def _taken(self) -> bool:
+        # Looking first and taking then would be two steps.
+        try:
+            self._free.pop()
+        except IndexError:
+            return False
+        return True
+
+    def _waited(self, seconds: float) -> bool:
+        with self._changed:
+            # Who waits says so before it looks again, and who gives back looks after it has given.
+            self._waiting += 1
+            try:
+                return self._changed.wait_for(self._taken, seconds)
+            finally:
+                self._waiting -= 1
 
 
 class Connection:
     """The client, made at first use, and the one place where its errors become ours."""
 
     def __init__(
-        self, connect: Callable[[], Client], count_error: Callable[[str], None], max_steps: int = 64
+        self, connect: Callable[[], AnyClient], count_error: Callable[[str], None], max_steps: int = 64
     ) -> None:
         """``max_steps`` at once; another waits TURN_SECONDS for its turn."""
         self._connect = connect
         self.count_error = count_error
-        self._turns = BoundedSemaphore(max_steps)
-        self._client: Client | None = None
+        self.turns = Turns(max_steps)
+        self._client: AnyClient | None = None
 
-    @contextmanager
-    def using(self, operation: str) -> Iterator[Any]:
-        """The client, for one operation.
+    def using(self, operation: str) -> "Using":
+        """The client, for one operation, in a ``with``.
 
         Raises:
             StoreUnavailable: whatever Redis failed with, counted under ``operation``.
         """
-        if not self._turns.acquire(timeout=TURN_SECONDS):
-            self.count_error(operation)
-            raise StoreUnavailable(retry_after=RETRY_AFTER_SECONDS)
-        try:
-            if self._client is None:
-                self._client = self._connect()
-            yield self._client
-        except (RedisError, RedisClusterException, OSError) as error:
-            self.count_error(operation)
-            if isinstance(error, TooFewReplicas):
-                self._ask_sentinel_again()
-            raise StoreUnavailable(retry_after=RETRY_AFTER_SECONDS) from error
-        finally:
-            self._turns.release()
+        return Using(self, operation)
+
+    def client(self) -> AnyClient:
+        """The one of this process."""
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
+
+    def failed(self, operation: str, error: BaseException | None) -> StoreUnavailable:
+        """Count it, and draw the conclusions. Returns what to raise."""
+        self.count_error(operation)
+        if isinstance(error, TooFewReplicas):
+            self._ask_sentinel_again()
+        return StoreUnavailable(retry_after=RETRY_AFTER_SECONDS)
 
     def _ask_sentinel_again(self) -> None:
         # A master that lost its replicas may have been replaced without knowing it yet; it stays one for us as
@@ -128,3 +167,30 @@ class Connection:
         """Give the sockets back."""
         if self._client is not None:
             self._client.close()
+
+
+class Using:
+    """One operation: a turn, the client, and its errors as ours."""
+
+    __slots__ = ("_connection", "_operation")
+
+    def __init__(self, connection: Connection, operation: str) -> None:
+        self._connection = connection
+        self._operation = operation
+
+    def __enter__(self) -> Any:
+        connection = self._connection
+        if not connection.turns.take(TURN_SECONDS):
+            raise connection.failed(self._operation, None)
+        try:
+            return connection.client()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.turns.give_back()
+        if isinstance(error, RedisError | RedisClusterException | OSError):
+            raise self._connection.failed(self._operation, error) from error

@@ -27,7 +27,9 @@ first; what may have been written under the other is looked for under both.
 import hmac
 import re
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from service.domain.order import ProviderOrder
 
@@ -35,6 +37,11 @@ DUE_PARTS = 8
 """The deadlines are spread over a cluster's nodes."""
 AUDIT_PARTS = 8
 """And so is the audit stream."""
+_DUE = tuple(f"waitcall:{{due-{part}}}:due" for part in range(DUE_PARTS))
+_AUDIT, _DELIVERIES, _RETRIES, _DEAD = (
+    tuple(f"waitcall:{{audit-{part}}}:{name}" for part in range(AUDIT_PARTS))
+    for name in ("audit", "deliveries", "retries", "dead")
+)
 LISTS = "waitcall:{lists}:lists"
 LEASE = "waitcall:{worker}:lease"
 FENCE = "waitcall:{worker}:fence"
@@ -73,15 +80,17 @@ class Keys:
     """Key names under one pepper.
 
     Attributes:
+        hash_of: keyed hash of some words, 96 bits in hexadecimal.
         others: the same names under the pepper that is being rotated to, or from.
     """
 
     def __init__(self, pepper: str, *others: str) -> None:
         self._pepper = pepper.encode()
+        # Clients and countries come with every create, and a number several times with each request.
+        self.hash_of = lru_cache(maxsize=2048)(self._hash_of)
         self.others = tuple(Keys(other) for other in others)
 
-    def hash_of(self, *parts: str) -> str:
-        """Keyed hash of some words, 96 bits in hexadecimal."""
+    def _hash_of(self, *parts: str) -> str:
         return self.long_hash_of("\x1f".join(parts).encode())[:24]
 
     def long_hash_of(self, content: bytes) -> str:
@@ -130,33 +139,33 @@ class Keys:
         """Where it is marked that an event was announced."""
         return f"waitcall:{{audit-{part}}}:announced:{event_id}"
 
-    def all_deliveries(self) -> list[str]:
+    def all_deliveries(self) -> Sequence[str]:
         """Events on their way, in the audit stream's parts, so that one script writes both."""
-        return [f"waitcall:{{audit-{part}}}:deliveries" for part in range(AUDIT_PARTS)]
+        return _DELIVERIES
 
-    def all_retries(self) -> list[str]:
+    def all_retries(self) -> Sequence[str]:
         """Deliveries by the instant at which they are tried again."""
-        return [f"waitcall:{{audit-{part}}}:retries" for part in range(AUDIT_PARTS)]
+        return _RETRIES
 
-    def all_dead(self) -> list[str]:
+    def all_dead(self) -> Sequence[str]:
         """Deliveries that were given up."""
-        return [f"waitcall:{{audit-{part}}}:dead" for part in range(AUDIT_PARTS)]
+        return _DEAD
 
     def audit(self, entry_hash: str) -> str:
         """The part of the audit stream for entries of nobody's number."""
-        return self.all_audit()[int(entry_hash[-1], 16) % AUDIT_PARTS]
+        return _AUDIT[int(entry_hash[-1], 16) % AUDIT_PARTS]
 
-    def all_audit(self) -> list[str]:
+    def all_audit(self) -> Sequence[str]:
         """All parts of the audit stream."""
-        return [f"waitcall:{{audit-{part}}}:audit" for part in range(AUDIT_PARTS)]
+        return _AUDIT
 
     def due(self, verification_id: str) -> str:
         """Where a verification's next deadline stands."""
-        return self.all_due()[int(verification_id[-1], 16) % DUE_PARTS]
+        return _DUE[int(verification_id[-1], 16) % DUE_PARTS]
 
-    def all_due(self) -> list[str]:
+    def all_due(self) -> Sequence[str]:
         """All parts of the deadlines."""
-        return [f"waitcall:{{due-{part}}}:due" for part in range(DUE_PARTS)]
+        return _DUE
 
     def answer(self, client: str, route: str, key: str) -> str:
         """Where the answer to an Idempotency-Key is stored."""

@@ -1,0 +1,125 @@
+"""Kept connections to Redis: whatever state one is found in, the answer is that of the command that was asked."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.adapters.redis.connection import Connection, Turns, connector
+from service.domain.errors import StoreUnavailable
+from service.redis_url import Address
+from tests.making import together
+from tests.redis_servers import Sentinel, Server, wait_for
+
+
+@pytest.fixture(params=["server", "sentinel"])
+def redis(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """One server, reached directly, and through a sentinel that names it."""
+    server: Any = Server("valkey").start() if request.param == "server" else Sentinel("valkey")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def connect(redis: Any) -> Iterator[Any]:
+    address = Address.parse(redis.url)
+    client = connector(address, 8)()
+    yield client
+    client.close()
+
+
+def test_one_connection_serves_one_command_after_another(redis: Any, connect: Any) -> None:
+    for index in range(20):
+        connect.set("k", index)
+        assert connect.get("k") == b"%d" % index
+    pool = connect.connection_pool
+    assert (len(pool._available_connections), len(pool._in_use_connections)) == (1, 0)
+
+
+def test_a_connection_that_was_ended_while_idle_is_not_used(redis: Any, connect: Any) -> None:
+    connect.set("k", "1")
+    with redis.client() as client:
+        assert client.client_kill_filter(_type="normal", skipme=True) >= 1
+    assert connect.get("k") == b"1"
+
+
+def test_an_answer_that_nobody_read_is_not_taken_for_the_next(redis: Any, connect: Any) -> None:
+    connect.mset({"left": "left", "asked": "asked"})
+    pool = connect.connection_pool
+    connection = pool.get_connection()
+    connection.send_command("GET", "left")
+    wait_for(connection.can_read)
+    pool.release(connection)
+    assert connect.get("asked") == b"asked"
+
+
+def test_a_connection_that_ends_under_a_command_is_opened_again_once(redis: Any, connect: Any) -> None:
+
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(connect.execute_command("BLPOP", "queue", 0)))
+    connect.connection_pool.connection_kwargs["socket_timeout"] = None
+    connect.connection_pool.reset()
+    thread.start()
+    with redis.client() as client:
+        wait_for(lambda: client.info("clients")["blocked_clients"] == 1)
+        client.client_kill_filter(_type="normal", skipme=True)
+        wait_for(lambda: client.info("clients")["blocked_clients"] == 1)
+        client.rpush("queue", "late")
+    thread.join(20)
+    assert answers == [(b"queue", b"late")]
+
+
+def test_a_server_that_is_gone_is_an_outage_and_the_turn_is_given_back(redis: Any) -> None:
+    counted: list[str] = []
+    connection = Connection(connector(Address.parse(redis.url), 1), counted.append, max_steps=1)
+    with connection.using("first") as client:
+        client.set("k", "1")
+    redis.close()
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable), connection.using("gone") as client:
+            client.get("k")
+    assert counted == ["gone"] * 3
+    connection.close()
+
+
+def test_an_error_of_ours_is_no_outage_and_gives_its_turn_back() -> None:
+    counted: list[str] = []
+    connection = Connection(lambda: None, counted.append, max_steps=1)  # type: ignore[arg-type, return-value]
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), connection.using("any"):
+            raise ZeroDivisionError
+    assert counted == []
+
+
+def test_no_more_than_so_many_take_their_turn_at_once_and_none_is_lost() -> None:
+    turns, lock = Turns(4), threading.Lock()
+    inside, most, done = [0], [0], [0]
+
+    def act(_: int) -> None:
+        for _ in range(50):
+            assert turns.take(30)
+            with lock:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+            threading.Event().wait(0)
+            with lock:
+                inside[0] -= 1
+                done[0] += 1
+            turns.give_back()
+
+    assert together(60, act) == [None] * 60
+    assert done == [3000]
+    assert most[0] <= 4
+    assert [turns.take(0) for _ in range(5)] == [True, True, True, True, False]
+
+
+def test_who_waits_gets_the_turn_that_is_given_back() -> None:
+    turns, taken = Turns(1), threading.Event()
+    assert turns.take(0)
+    thread = threading.Thread(target=lambda: turns.take(30) and taken.set())
+    thread.start()
+    wait_for(lambda: turns._waiting == 1)
+    turns.give_back()
+    assert taken.wait(20)
+    thread.join()
