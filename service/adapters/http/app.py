@@ -6,16 +6,16 @@ from flask import Blueprint, Flask
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from service.adapters.http.auth import ApiKeys, require_client
-from service.adapters.http.context import UNREADABLE, HttpMetrics, accompany
+from service.adapters.http.auth import ApiKeys
+from service.adapters.http.context import UNREADABLE, HttpMetrics
 from service.adapters.http.problems import handle_errors
+from service.adapters.http.surface import StartResponse, Surface
 from service.application.observer import Observer
 
 API_BODY_BYTES = 16 * 1024
 CALLBACK_BODY_BYTES = 64 * 1024
 
 Environ = dict[str, object]
-StartResponse = Callable[..., Callable[[bytes], object]]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
@@ -43,7 +43,7 @@ def create_surface(  # noqa: PLR0913  what every surface has
         trusted_hops: proxies of ours in front, whose ``X-Forwarded-For``, ``-Host`` and ``-Proto`` count.
             With 0 these headers are ignored.
     """
-    app = Flask(name, static_folder=None)
+    app = Surface(name, keys, metrics)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     # What belongs together stands together, in every answer.
@@ -54,8 +54,6 @@ def create_surface(  # noqa: PLR0913  what every surface has
         app.wsgi_app = ProxyFix(app.wsgi_app, **hops)  # type: ignore[method-assign]  # as Flask's page on proxies
     # A doubled slash is another path, not a redirect.
     app.url_map.merge_slashes = False
-    accompany(app, name, metrics)
-    require_client(app, keys)
     handle_errors(app, observer)
     for routes in blueprints:
         app.register_blueprint(routes)

@@ -3,9 +3,9 @@
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from flask import Flask, current_app, g, request
+from flask import Flask, Request
 from werkzeug.exceptions import Unauthorized
 
 from service.domain.errors import ScopeNotAllowed
@@ -51,23 +51,23 @@ class ApiKeys:
         return found
 
 
-def require_client(app: Flask, keys: ApiKeys) -> None:
-    """Refuse every request without a key, but for routes marked with ``no_auth``."""
+def require_client(app: Flask, keys: ApiKeys, request: Request, state: Any) -> None:
+    """Refuse a request without a key, but for routes marked with ``no_auth``; ``state`` is flask.g.
 
-    @app.before_request
-    def _require_client() -> None:
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        client = keys.client_of(key.strip()) if scheme.lower() == "bearer" and key else None
-        g.client = client
-        # A path that nothing answers is 404 to everybody.
-        if client is None and request.endpoint is not None and not _is_open(request.endpoint):
-            raise Unauthorized
-        if client is not None and request.endpoint is not None and not _is_open(request.endpoint):
-            # A view that names no permission is open to no key: the structure tests find it.
-            needed = getattr(current_app.view_functions[request.endpoint], "permission", None)
-            if needed not in keys.permissions.get(client, frozenset()):
-                raise ScopeNotAllowed
-
-
-def _is_open(endpoint: str) -> bool:
-    return bool(getattr(current_app.view_functions[endpoint], "no_auth", False))
+    Raises:
+        Unauthorized, ScopeNotAllowed
+    """
+    scheme, _, key = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    client = keys.client_of(key.strip()) if scheme.lower() == "bearer" and key else None
+    state.client = client
+    # A path that nothing answers is 404 to everybody.
+    if request.endpoint is None:
+        return
+    view = app.view_functions[request.endpoint]
+    if getattr(view, "no_auth", False):
+        return
+    if client is None:
+        raise Unauthorized
+    # A view that names no permission is open to no key: the structure tests find it.
+    if getattr(view, "permission", None) not in keys.permissions.get(client, frozenset()):
+        raise ScopeNotAllowed
