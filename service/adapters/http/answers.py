@@ -154,6 +154,6 @@ def _code(record: Verification, code: Code, now: datetime) -> dict[str, Any]:
 
 def rfc3339(time: datetime | None) -> str | None:
     """A time as the API writes it: UTC, whole seconds, ``Z``."""
-    return (
-        None if time is None else f"{time.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()}Z"
-    )
+    if time is None:
+        return None
+    return f"{(time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat(timespec='seconds')[:19]}Z"

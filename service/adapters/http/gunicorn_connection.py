@@ -4,7 +4,8 @@ import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic
+from functools import lru_cache
+from time import monotonic, time
 from typing import Any
 
 from gevent.pool import Pool
@@ -42,10 +43,21 @@ def write(sock: Any, data: bytes, chunked: bool = False) -> None:  # noqa: FBT00
         data = b"%X\r\n%s\r\n" % (len(data), data)
     sock.settimeout(STALLED_SECONDS)
     try:
-        for start in range(0, len(data), _PIECE_BYTES):
+        # Most answers leave at once; sendall would ask the kernel for its buffer's size first.
+        sent = sock.send(data[:_PIECE_BYTES])
+        for start in range(sent, len(data), _PIECE_BYTES):
             sock.sendall(data[start : start + _PIECE_BYTES])
     except TimeoutError as error:
         raise ConnectionResetError(*_LEFT) from error
+
+
+def _date() -> str:
+    return _date_at(int(time()))
+
+
+@lru_cache(maxsize=1)
+def _date_at(second: int) -> str:
+    return f"Date: {util.http_date(second)}\r\n"
 
 
 class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn ships no types
@@ -60,7 +72,9 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn ships no types
             self.force_close()
 
     def default_headers(self) -> list[str]:
-        return [line for line in super().default_headers() if not line.startswith("Server:")]
+        connection = "close" if self.should_close() else "keep-alive"
+        lines = [f"HTTP/1.{self.req.version[1]} {self.status}\r\n", _date(), f"Connection: {connection}\r\n"]
+        return [*lines, "Transfer-Encoding: chunked\r\n"] if self.chunked else lines
 
     def send_headers(self) -> None:
         if not self.headers_sent:

@@ -4,7 +4,7 @@ import logging
 import re
 from typing import Any
 
-from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
 from service.application.context import request_id, trace_id
 
@@ -21,6 +21,14 @@ def masked(text: str) -> str:
     return _DIGITS.sub(lambda match: f"***{match[0][-2:]}", text)
 
 
+_encode = JsonEncoder(ensure_ascii=True).encode
+
+
+def _written(fields: dict[str, Any], **_: Any) -> str:
+    # json.dumps would make an encoder for each line.
+    return _encode(fields)
+
+
 class MaskingJsonFormatter(JsonFormatter):
     """One JSON object a line: time (UTC), level, logger, message, request_id, and what the call adds."""
 
@@ -29,19 +37,29 @@ class MaskingJsonFormatter(JsonFormatter):
             "%(levelname)s %(name)s %(message)s",
             rename_fields={"levelname": "level", "name": "logger", "exc_info": "exception"},
             timestamp="time",
-            json_ensure_ascii=True,
+            json_serializer=_written,
         )
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Mask every text that reaches the line; newlines are escaped by JSON itself."""
-        log_data = super().process_log_record(log_data)
+        """Add what the request brings."""
         current = request_id.get()
         if current is not None:
             log_data.setdefault("request_id", current)
         traced = trace_id.get()
         if traced is not None:
             log_data.setdefault("trace_id", traced)
-        return {name: value if name == "time" else _clean(value) for name, value in log_data.items()}
+        return log_data
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """Mask every text that reaches the line; newlines are escaped by JSON itself.
+
+        JSON escapes nothing that a number is written with, so a line in which none is found holds none.
+        """
+        line = super().jsonify_log_record(log_data)
+        if not _DIGITS.search(line) and not _WRITTEN.search(line):
+            return line
+        cleaned = {name: value if name == "time" else _clean(value) for name, value in log_data.items()}
+        return super().jsonify_log_record(cleaned)
 
 
 def _clean(value: Any) -> Any:
