@@ -17,7 +17,7 @@ from simulator.exchange import POOL
 from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY
 
-CALLS = {"create": 1900, "read": 763, "callback": 1251, "consume": 1191}
+CALLS = {"create": 1552, "read": 582, "callback": 822, "consume": 852}
 COMMANDS = {"create": 47, "read": 1, "callback": 22, "consume": 10}
 SLACK = 1.1
 

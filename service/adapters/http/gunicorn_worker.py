@@ -54,10 +54,13 @@ def problem_response(status: int) -> bytes:
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
     """The worker class of config/gunicorn.conf.py."""
 
+    wsgi: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._peers: dict[gevent.Greenlet, Peer] = {}
         self._draining = False
+        self._app: Any = None
 
     def init_process(self) -> None:
         """Take over the error page, the answers and the pace of reading; gunicorn has no hooks for them."""
@@ -78,7 +81,10 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         """Load the app, then start what runs beside its requests."""
         gevent.get_hub().print_exception = self._log_exception
         super().load_wsgi()
-        start = getattr(self.wsgi, "start", None)
+        self._app = self.wsgi
+        # Calling an object takes a turn through C, whose stack each waiting request keeps: half a kilobyte.
+        self.wsgi = getattr(self._app, "__call__", self._app)  # noqa: B004  wanted is the method
+        start = getattr(self._app, "start", None)
         if start is not None:
             start()
 
@@ -103,7 +109,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """One connection, from its first byte to its end."""
-        public = str(listener.getsockname()[1]) in getattr(self.wsgi, "public_ports", ())
+        public = str(listener.getsockname()[1]) in getattr(self._app, "public_ports", ())
         if public and sum(each.public for each in self._peers.values()) >= PUBLIC_CONNECTIONS:
             waiting = next((each for each in self._idle() if each.public), None)
             if waiting is None:
@@ -140,7 +146,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         balancer can look elsewhere before a connection is refused. Who is told twice leaves at once.
         """
         # A worker may be told to leave before it has loaded the app.
-        stop = getattr(getattr(self, "wsgi", None), "stop", None)
+        stop = getattr(self._app, "stop", None)
         seconds = stop() if stop is not None else 0
         if seconds and not self._draining:
             self._draining = True
@@ -172,7 +178,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         # gunicorn's message echoes the request, so it is dropped. Its 501 for an unknown transfer coding is
         # the request's fault like the others.
         status = 500 if status_int == 500 else 400  # noqa: PLR2004  ours or theirs
-        unreadable = getattr(getattr(self, "wsgi", None), "unreadable", None)
+        unreadable = getattr(self._app, "unreadable", None)
         if unreadable is not None:
             unreadable(status)
         util.write_nonblock(sock, problem_response(status))
