@@ -9,7 +9,18 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import endpoints, growth, isolation, journeys, replicas, scripts, startup, waiting
+from benchmarks import (
+    endpoints,
+    growth,
+    isolation,
+    journeys,
+    profiles,
+    replicas,
+    scripts,
+    startup,
+    waiting,
+    workers,
+)
 from benchmarks.report import write
 from benchmarks.subject import machine
 from benchmarks.targets import judged
@@ -20,17 +31,19 @@ RESULTS = ROOT / "benchmarks" / "results"
 WHOLE: dict[str, Callable[[], dict[str, Any]]] = {
     "endpoints": lambda: endpoints.measure(rounds=5, requests=1000),
     "journeys": lambda: journeys.measure(rounds=5, journeys=400),
-    "waiting": lambda: waiting.measure(polls=5000, seconds=5),
+    "waiting": lambda: waiting.measure(rounds=5, polls=5000, seconds=4),
     "isolation": lambda: isolation.measure(rounds=5, creates=1000, seconds=4),
     "growth": lambda: growth.measure([1_000, 10_000, 100_000, 1_000_000], rounds=5, requests=400),
     "startup": lambda: startup.measure(rounds=5),
     "scripts": lambda: scripts.measure(requests=100_000),
     "replicas": lambda: replicas.measure([1, 2, 4], rounds=5, journeys=300),
+    "workers": lambda: workers.measure(rounds=5, requests=800),
+    "profiles": lambda: profiles.measure(requests=3000),
 }
 QUICK: dict[str, Callable[[], dict[str, Any]]] = {
     "endpoints": lambda: endpoints.measure(rounds=2, requests=300),
     "journeys": lambda: journeys.measure(rounds=1, journeys=150),
-    "waiting": lambda: waiting.measure(polls=1000, seconds=2),
+    "waiting": lambda: waiting.measure(rounds=1, polls=1000, seconds=2),
     "isolation": lambda: isolation.measure(rounds=1, creates=200, seconds=2),
     "growth": lambda: growth.measure([1_000, 20_000], rounds=1, requests=200),
     "startup": lambda: startup.measure(rounds=2),

@@ -1,6 +1,7 @@
 """Ever more live verifications in one Redis: memory of each, and whether anything becomes slower."""
 
 import statistics
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,20 +22,46 @@ MADE = 1000
 
 
 def measure(counts: list[int], rounds: int, requests: int) -> dict[str, Any]:
-    """At each count the memory of one verification, and the throughput of each endpoint."""
-    with Stack(Ports.free(), ONE_WORKER) as stack:
-        subject = Subject(stack)
-        redis = Redis(unix_socket_path=str(stack.directory / "valkey.sock"))
-        before = _used(redis)
-        subject.make(MADE)
-        bytes_each_made = (_used(redis) - before) / MADE
-        planted = _Planted(redis, subject)
-        found = []
-        for count in counts:
-            planted.grow_to(count)
-            rates = {name: _rate(subject, name, rounds, requests) for name in ENDPOINTS}
-            found.append({"live": count, "bytes_each": planted.bytes_each, "per_second": rates})
-    return {"bytes_each_made": bytes_each_made, "counts": found}
+    """At each count the memory of one verification, and the throughput of each endpoint: the counts in turns."""
+    with ExitStack() as stacks:
+        # All of them stand side by side, so that what the machine does meanwhile meets each alike.
+        sides = [_side(stacks, count) for count in counts]
+        rates: list[dict[str, list[float]]] = [{name: [] for name in ENDPOINTS} for _ in sides]
+        for round_ in range(rounds + 1):
+            for name in ENDPOINTS:
+                for (subject, _, _), found in zip(sides, rates, strict=True):
+                    prepared = asked(name, requests, subject, subject.ports)
+                    load = closed_loop(prepared, CONNECTIONS)
+                    # The first round only warms up.
+                    if round_:
+                        found[name].append(load.per_second)
+    return {
+        "bytes_each_made": sides[0][2],
+        "counts": [
+            {
+                "live": count,
+                "bytes_each": planted.bytes_each,
+                "per_second": {name: statistics.median(each) for name, each in found.items()},
+                "per_second_of_each_round": {
+                    name: [round(rate) for rate in each] for name, each in found.items()
+                },
+            }
+            for count, (_, planted, _), found in zip(counts, sides, rates, strict=True)
+        ],
+    }
+
+
+def _side(stacks: ExitStack, count: int) -> tuple[Subject, "_Planted", float]:
+    """A stack with so many live verifications, and what one that was made takes there."""
+    stack = stacks.enter_context(Stack(Ports.free(), ONE_WORKER))
+    subject = Subject(stack)
+    redis = Redis(unix_socket_path=str(stack.directory / "valkey.sock"))
+    before = _used(redis)
+    subject.make(MADE)
+    made = (_used(redis) - before) / MADE
+    planted = _Planted(redis, subject)
+    planted.grow_to(count)
+    return subject, planted, made
 
 
 class _Planted:
@@ -73,14 +100,6 @@ class _Planted:
         pipeline.set(self._keys.record(record.id), encode(record), px=kept)
         pipeline.set(self._keys.latest(tag_of(record.id)), record.id, px=kept)
         pipeline.zadd(self._keys.due(record.id), {record.id: record.expires_at.timestamp() * 1000})
-
-
-def _rate(subject: Subject, name: str, rounds: int, requests: int) -> float:
-    rates = []
-    for _ in range(rounds):
-        prepared = asked(name, requests, subject, subject.ports)
-        rates.append(closed_loop(prepared, CONNECTIONS).per_second)
-    return statistics.median(rates)
 
 
 def _used(redis: Redis) -> int:

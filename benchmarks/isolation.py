@@ -4,6 +4,7 @@ Nothing completes while it hangs, so what is measured is the waiting itself; a p
 way would complete 500 creates a second, more than one worker process can do.
 """
 
+import statistics
 from typing import Any
 
 import gevent
@@ -18,28 +19,36 @@ ENVIRON = ONE_WORKER | {"WAITCALL_SMSC_TIMEOUT_SECONDS": "25"}
 
 
 def measure(rounds: int, creates: int, seconds: int) -> dict[str, Any]:
-    """p99 of reads and callbacks, idle and while ``creates`` are held by the provider, in turns."""
-    found: dict[str, list[float]] = {
-        f"{name} {phase}": [] for phase in ("idle", "held") for name in ("read", "callback")
+    """p99 of reads and callbacks, idle and while ``creates`` are held by the provider, in turns; medians of the rounds."""
+    # A stack of its own for each: what was held ends in failures, and those open the breaker.
+    found = [_round(creates, seconds) for _ in range(rounds)]
+    p99 = {name: statistics.median(each[name] for each in found) for name in found[0]}
+    ratios = {
+        f"{name}_ratio": statistics.median(each[f"{name} held"] / each[f"{name} idle"] for each in found)
+        for name in ("read", "callback")
     }
-    for _ in range(rounds):
-        # A stack of its own for each: what was held ends in failures, and those open the breaker.
-        with Stack(Ports.free(), ENVIRON) as stack:
-            subject = Subject(stack)
-            made = subject.make(2 * RATE * seconds)
-            calls = [subject.callback(each) for each in made]
-            reads = [subject.read(subject.make(1)[0])] * (RATE * seconds)
-            open_loop(reads[:RATE], RATE)
-            found["read idle"] += open_loop(reads, RATE).latencies
-            found["callback idle"] += open_loop(calls[: RATE * seconds], RATE).latencies
-            _hold(subject, creates)
-            found["read held"] += open_loop(reads, RATE).latencies
-            found["callback held"] += open_loop(calls[RATE * seconds :], RATE).latencies
-            if sum(line.get("fault") == "hang" for line in subject.ledger()) != creates:
-                raise RuntimeError("Not all creates were held.")
-    p99 = {name: percentile(latencies, 0.99) for name, latencies in found.items()}
-    ratios = {f"{name}_ratio": p99[f"{name} held"] / p99[f"{name} idle"] for name in ("read", "callback")}
-    return {"creates": creates, "p99_ms": p99} | ratios
+    return {"creates": creates, "p99_ms": p99, **ratios, "rounds": found}
+
+
+def _round(creates: int, seconds: int) -> dict[str, float]:
+    with Stack(Ports.free(), ENVIRON) as stack:
+        subject = Subject(stack)
+        made = subject.make(2 * RATE * seconds)
+        calls = [subject.callback(each) for each in made]
+        reads = [subject.read(subject.make(1)[0])] * (RATE * seconds)
+        open_loop(reads[:RATE], RATE)
+        found = {
+            "read idle": open_loop(reads, RATE),
+            "callback idle": open_loop(calls[: RATE * seconds], RATE),
+        }
+        _hold(subject, creates)
+        found |= {
+            "read held": open_loop(reads, RATE),
+            "callback held": open_loop(calls[RATE * seconds :], RATE),
+        }
+        if sum(line.get("fault") == "hang" for line in subject.ledger()) != creates:
+            raise RuntimeError("Not all creates were held.")
+    return {name: percentile(load.latencies, 0.99) for name, load in found.items()}
 
 
 def _hold(subject: Subject, creates: int) -> None:

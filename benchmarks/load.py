@@ -34,11 +34,11 @@ class Ask:
 
 
 class Connection:
-    """One keep-alive connection."""
+    """One keep-alive connection; opened anew where the server ends it after an answer."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._port = port
+        self._open()
 
     def ask(self, ask: Ask) -> bytes:
         """The body of the answer.
@@ -55,6 +55,9 @@ class Connection:
         length = int(head[at : head.find(b"\r", at) if head.find(b"\r", at) > 0 else None])
         while len(body) < length:
             body += self._more()
+        if b"connection: close" in head:
+            self.close()
+            self._open()
         if int(head[9:12]) != ask.status:
             raise RuntimeError(f"{ask.request[:60]!r}: {head[9:12].decode()} {body[:200]!r}")
         return body
@@ -62,6 +65,10 @@ class Connection:
     def close(self) -> None:
         """End it."""
         self._socket.close()
+
+    def _open(self) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=60)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _more(self) -> bytes:
         piece = self._socket.recv(65536)

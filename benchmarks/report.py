@@ -26,6 +26,8 @@ def write(results: Path, docs: Path) -> None:
         ("growth", _growth),
         ("scripts", _scripts),
         ("replicas", _replicas),
+        ("workers", _workers),
+        ("profiles", _profiles),
     ):
         parts[name] = told(kept[name]["found"], plots) if name in kept else "Not measured yet."
     for name, part in parts.items():
@@ -135,6 +137,42 @@ def _replicas(found: Mapping[str, Any], _: Path) -> str:
     )
     head = f"| Redis | processes | journeys a second | cores used: {' | '.join(names)} |"
     return "\n".join([head, "|---|---:|---:|" + "---:|" * len(names), *lines])
+
+
+def _workers(found: Mapping[str, Any], _: Path) -> str:
+    names = list(next(iter(found.values())))
+    lines = (
+        f"| {kind} | "
+        + " | ".join(f"{each['per_second']:,.0f} | {each['cpu_ms']:.2f}" for each in floors.values())
+        + " |"
+        for kind, floors in found.items()
+    )
+    head = f"| | {' | '.join(f'{name}, per second | CPU, ms' for name in names)} |"
+    return "\n".join([head, "|---|" + "---:|---:|" * len(names), *lines])
+
+
+def _profiles(found: Mapping[str, Any], _: Path) -> str:
+    if "skipped" in found:
+        return str(found["skipped"])
+    parts = sorted(
+        {part for each in found.values() for part in each["parts"]},
+        key=lambda part: -sum(each["parts"].get(part, 0) for each in found.values()),
+    )
+    lines = [f"| % of its CPU | {' | '.join(found)} |", "|---|" + "---:|" * len(found)]
+    lines += (
+        f"| {part} | "
+        + " | ".join(f"{100 * each['parts'].get(part, 0):.0f}" for each in found.values())
+        + " |"
+        for part in parts
+    )
+    lines += ["", "Of our own steps, each with what it calls:", ""]
+    lines += (
+        f"- {name}: "
+        + ", ".join(f"`{step}` {100 * share:.0f} %" for step, share in each["steps"].items())
+        + "."
+        for name, each in found.items()
+    )
+    return "\n".join(lines)
 
 
 def _render(chart: Any, path: Path) -> None:

@@ -8,11 +8,10 @@ from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
-from redis import Redis
-
 from benchmarks.subject import ONE_WORKER
 from development.stack import Ports, Stack
 from service.adapters.redis.keys import tag_of
+from service.adapters.redis.pool import Client
 from service.application.chronicle import Chronicle
 from service.domain.limits import Limit, Scope, Spending
 from tests.making import NOW, NUMBER, call_at, chronicle_of, opened, pending
@@ -43,16 +42,16 @@ def _commands(world: World, chronicle: Chronicle) -> dict[str, Sequence[str]]:
     """As the store sends them: read a record; reserve and count; show a number; use a call."""
     record = pending(world.store.new_id(NUMBER))
     sent: list[tuple[Any, ...]] = []
-    execute = Redis.execute_command
+    execute = Client.execute_command
 
-    def recorded(client: Redis, *args: Any, **options: Any) -> Any:
+    def recorded(client: Client, *args: Any, **options: Any) -> Any:
         sent.append(args)
-        return execute(client, *args, **options)  # type: ignore[no-untyped-call]  # redis-py types it in part
+        return execute(client, *args, **options)
 
     def last(*_: object) -> Sequence[str]:
         return [_random(each, tag_of(record.id)) for each in sent[-1]]
 
-    with patch.object(Redis, "execute_command", recorded):
+    with patch.object(Client, "execute_command", recorded):
         # Scripts are loaded by the first use, and sent by their hash from then on.
         world.store.reserve(opened(world.store.new_id(NUMBER)), None, NOW, PRICE)
         world.store.claim(call_at(NOW), NOW + KEPT, None, NOW, chronicle.started(record, NOW))

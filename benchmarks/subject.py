@@ -74,8 +74,8 @@ class Subject:
         return entries
 
 
-def start_floors(stack: Stack) -> tuple[Ports, list[int]]:
-    """Beside the service: the same gunicorn, configuration and Redis. Ports and worker processes."""
+def start_floors(stack: Stack, name: str = "floors", options: Sequence[str] = ()) -> tuple[Ports, list[int]]:
+    """Beside the service: the same gunicorn, configuration and Redis, but for ``options``. Ports and worker processes."""
     ports = Ports.free()
     environ = stack.environ_of_service() | {
         "WAITCALL_API_BIND": f"127.0.0.1:{ports.api}",
@@ -83,10 +83,12 @@ def start_floors(stack: Stack) -> tuple[Ports, list[int]]:
         "WAITCALL_OPS_BIND": f"127.0.0.1:{ports.ops}",
     }
     gunicorn = str(Path(sys.executable).with_name("gunicorn"))
-    command = [gunicorn, "--chdir", str(ROOT), "-c", "development/gunicorn.conf.py", "benchmarks.floors:app"]
-    stack.processes.start("floors", command, environ)
-    stack.processes.wait_until("floors", lambda: answers(f"http://127.0.0.1:{ports.api}/f1"))
-    return ports, workers_of(stack, "floors")
+    command = [gunicorn, "--chdir", str(ROOT), "-c", "development/gunicorn.conf.py", *options]
+    # Not as a part of the package, which patches gevent into whatever imports it.
+    command += ["--pythonpath", str(ROOT / "benchmarks"), "floors:app"]
+    stack.processes.start(name, command, environ)
+    stack.processes.wait_until(name, lambda: answers(f"http://127.0.0.1:{ports.api}/f1"))
+    return ports, workers_of(stack, name)
 
 
 def workers_of(stack: Stack, name: str) -> list[int]:
