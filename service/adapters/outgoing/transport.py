@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
@@ -43,6 +44,7 @@ class Transport:
             retries=False,
             cert_reqs="CERT_REQUIRED",
         )
+        self._pools: dict[str, tuple[urllib3.HTTPConnectionPool, str]] = {}
 
     def post(
         self, url: str, fields: Mapping[str, str], timeout_seconds: float, max_bytes: int
@@ -52,12 +54,14 @@ class Transport:
         Raises:
             urllib3.exceptions.HTTPError
         """
-        response = self._http.request(
+        pool, path = self._pool_of(url)
+        response = pool.urlopen(
             "POST",
-            url,
-            fields=dict(fields) | self._credentials,
-            encode_multipart=False,
+            path,
+            body=urlencode(dict(fields) | self._credentials),
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
             timeout=urllib3.Timeout(total=timeout_seconds),
+            retries=False,
             redirect=False,
             preload_content=False,
         )
@@ -95,6 +99,12 @@ class Transport:
     def close(self) -> None:
         """Give the sockets back."""
         self._http.clear()
+
+    def _pool_of(self, url: str) -> tuple[urllib3.HTTPConnectionPool, str]:
+        # A handful of addresses, each taken apart once.
+        if url not in self._pools:
+            self._pools[url] = self._http.connection_from_url(url), urlsplit(url).path
+        return self._pools[url]
 
 
 def transport_outcome(error: urllib3.exceptions.HTTPError) -> Outcome:
