@@ -17,7 +17,7 @@ from simulator.exchange import POOL
 from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY
 
-CALLS = {"create": 1552, "read": 582, "callback": 822, "consume": 852}
+CALLS = {"create": 1353, "read": 576, "callback": 816, "consume": 846}
 COMMANDS = {"create": 47, "read": 1, "callback": 22, "consume": 10}
 SLACK = 1.1
 
@@ -46,7 +46,8 @@ class Effort:
                 sys.setprofile(None)
             # The count itself is a command too.
             self.commands[name] = commands(client) - before - 1
-        self.calls[name] = counted[0]
+        # The fewest: now and then another thread has the connection, and a new one is made.
+        self.calls[name] = min(counted[0], self.calls.get(name, counted[0]))
 
 
 def commands(client: Any) -> int:
@@ -63,7 +64,7 @@ def effort(starting: Callable[..., Running]) -> Effort:
         shown = E164.parse(f"+{digits}")
         assert all((shown.region, shown.number_type, shown.display))
     # The first of everything loads, compiles and connects.
-    for number in ("79991230001", "79991230002"):
+    for number in ("79991230001", "79991230002", "79991230003", "79991230004"):
         asked = {"phone_number": f"+{number}", "purpose": "login"}
         with spent.of("create"):
             made = running.post("/v1/verifications", asked).get_json()

@@ -235,6 +235,8 @@ def test_strict_headers_stand_on_every_answer(hosted: Running) -> None:
     assert page.headers["Cache-Control"] == "no-store"
     assert page.headers["X-Content-Type-Options"] == "nosniff"
     assert "Set-Cookie" not in page.headers
+    # Browsers hold a page to every policy they are given, so a second one would leave nothing of it.
+    assert all(len(page.headers.getlist(name)) == 1 for name, _ in page.headers)
     hosted.call()
     for each in (look(hosted, path), look(hosted, f"/p/{'0' * 56}")):
         assert each.headers["Referrer-Policy"] == "no-referrer"
