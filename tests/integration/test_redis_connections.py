@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from redis.exceptions import RedisClusterException
 
 from service.adapters.redis.connection import Connection, Turns, connector
 from service.domain.errors import StoreUnavailable
@@ -54,6 +55,18 @@ def test_an_answer_that_nobody_read_is_not_taken_for_the_next(redis: Any, connec
     assert connect.get("asked") == b"asked"
 
 
+def test_an_answer_that_came_with_the_one_before_is_not_taken_for_the_next(redis: Any, connect: Any) -> None:
+    connect.mset({"left": "left", "asked": "asked"})
+    pool = connect.connection_pool
+    connection = pool.get_connection()
+    # Both answers come in one piece, of which one is read.
+    connection.send_packed_command(connection.pack_commands([("PING",), ("GET", "left")]))
+    connection.read_response()
+    wait_for(lambda: connection._parser._reader.has_data() or connection.can_read())
+    pool.release(connection)
+    assert connect.get("asked") == b"asked"
+
+
 def test_a_connection_that_ends_under_a_command_is_opened_again_once(redis: Any, connect: Any) -> None:
 
     answers: list[Any] = []
@@ -81,6 +94,20 @@ def test_a_server_that_is_gone_is_an_outage_and_the_turn_is_given_back(redis: An
             client.get("k")
     assert counted == ["gone"] * 3
     connection.close()
+
+
+def test_a_client_that_cannot_be_made_is_an_outage_and_the_turn_is_given_back() -> None:
+    """A cluster's client asks the cluster when it is made."""
+    counted: list[str] = []
+
+    def refuse() -> Any:
+        raise RedisClusterException("no node answers")
+
+    connection = Connection(refuse, counted.append, max_steps=1)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable), connection.using("first"):
+            pass
+    assert counted == ["first"] * 2
 
 
 def test_an_error_of_ours_is_no_outage_and_gives_its_turn_back() -> None:

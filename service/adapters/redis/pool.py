@@ -54,7 +54,7 @@ class _Quick(ConnectionPool):
     def release(self, connection: Any) -> None:
         """Take it back."""
         usual = self.pid == os.getpid() and self.owns_connection(connection)
-        if not usual or connection.should_reconnect() or connection not in self._in_use_connections:
+        if not usual or connection not in self._in_use_connections:
             super().release(connection)
             return
         self._in_use_connections.discard(connection)

@@ -38,6 +38,14 @@ def test_a_number_is_masked_however_it_is_written(text: str) -> None:
     assert "67" in masked(text)
 
 
+@pytest.mark.parametrize("text", ["+7 999 123-45-67", "79991234567", "%2B7%20999%20123-45-67"])
+def test_one_number_in_a_line_is_enough(logged: tuple[logging.Logger, Lines], text: str) -> None:
+    logger, lines = logged
+    logger.warning("call", extra={"nested": {"who": [f'"{text}"\n']}})
+
+    assert "123" not in json.dumps(lines()[0]["nested"])
+
+
 def test_a_number_is_masked_wherever_it_stands(logged: tuple[logging.Logger, Lines]) -> None:
     """In the message, its arguments, extra fields, nested values, and an exception's text."""
     logger, lines = logged
