@@ -57,6 +57,16 @@ def test_every_answer_carries_the_security_headers_and_no_banner(
     assert "X-Powered-By" not in answer.headers
 
 
+def test_an_answer_says_whether_its_connection_goes_on(service: Service) -> None:
+    goes_on = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
+    ends = b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    answers = exchange(service.api, goes_on + goes_on + ends).split(b"HTTP/1.1 404")[1:]
+
+    assert [b"\r\nConnection: keep-alive\r\n" in each for each in answers] == [True, True, False]
+    assert [b"\r\nConnection: close\r\n" in each for each in answers] == [False, False, True]
+
+
 def test_not_even_an_unreadable_request_learns_what_serves(service: Service) -> None:
     for url in (service.api, service.callback, service.ops):
         answer = exchange(url, b"NONSENSE\r\n\r\n")
