@@ -110,6 +110,28 @@ def test_a_client_that_cannot_be_made_is_an_outage_and_the_turn_is_given_back() 
     assert counted == ["first"] * 2
 
 
+def test_a_client_is_made_once_however_many_come_first() -> None:
+    """A new process under load asked a cluster for its slots sixty times at once, and was refused connections."""
+    made: list[object] = []
+    first = threading.Event()
+
+    def connect() -> Any:
+        made.append(object())
+        # The others come meanwhile.
+        first.wait(0.1)
+        return made[-1]
+
+    connection = Connection(connect, lambda _: None)
+
+    def use(_: int) -> object:
+        with connection.using("first") as client:
+            return client
+
+    clients = together(60, use)
+    assert len(made) == 1
+    assert set(map(id, clients)) == {id(made[0])}
+
+
 def test_an_error_of_ours_is_no_outage_and_gives_its_turn_back() -> None:
     counted: list[str] = []
     connection = Connection(lambda: None, counted.append, max_steps=1)  # type: ignore[arg-type, return-value]

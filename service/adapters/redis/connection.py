@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from threading import Condition
+from threading import Condition, Lock
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
@@ -64,7 +65,6 @@ def connector(address: Address, max_connections: int) -> Callable[[], AnyClient]
                 password=address.password,
                 # Only the nodes of the URL are asked again, however many the cluster has.
                 dynamic_startup_nodes=False,
-                connection_pool_class=Pool,
                 **options | _CLUSTER_OPTIONS | ({"ssl": True} if address.tls else {}),
             )
         case "redis+sentinel":
@@ -134,6 +134,7 @@ class Connection:
         self.count_error = count_error
         self.turns = Turns(max_steps)
         self._client: AnyClient | None = None
+        self._making = Lock()
 
     def using(self, operation: str) -> "Using":
         """The client, for one operation, in a ``with``.
@@ -144,9 +145,20 @@ class Connection:
         return Using(self, operation)
 
     def client(self) -> AnyClient:
-        """The one of this process."""
+        """The one of this process.
+
+        Raises:
+            RedisError, RedisClusterException, OSError: it cannot be made.
+        """
+        # A cluster's asks the cluster while it is made: once, however many come first.
         if self._client is None:
-            self._client = self._connect()
+            if not self._making.acquire(timeout=TURN_SECONDS):
+                raise RedisTimeoutError("Somebody else is still connecting.")
+            try:
+                if self._client is None:
+                    self._client = self._connect()
+            finally:
+                self._making.release()
         return self._client
 
     def failed(self, operation: str, error: BaseException | None) -> StoreUnavailable:
