@@ -205,6 +205,29 @@ def test_a_master_is_found_by_its_sentinel(servers: dict[str, AnyServer]) -> Non
         assert world.store.claim(call_at(NOW), NOW, None, NOW) is Claim.DONE
 
 
+def test_no_server_is_asked_for_what_a_script_names(servers: dict[str, AnyServer], clock: FakeClock) -> None:
+    """The library would ask for it before each script in a cluster's pipeline, on a connection of its own."""
+    observer = RecordingObserver()
+    policy = replace(with_limits(number=["5/10m"]), conversion=(Budget(Group.COUNTRY, Mode.ENFORCE),))
+    for world in open_world(running(servers, "valkey-cluster"), "valkey-cluster"):
+        cluster = world.server
+        before = asked_for_keys(cluster)
+        verifications, calls = use_cases(world, FakeProvider(), observer, clock, policy)
+        record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+        assert calls.record(call_at(clock())) is Outcome.CONFIRMED
+        assert verifications.consume("web", record.id, "login", "flow").status is Status.CONSUMED
+        assert asked_for_keys(cluster) == before
+
+
+def asked_for_keys(cluster: Cluster) -> int:
+    found = 0
+    for node in cluster.nodes:
+        with node.client() as client:
+            stats = client.info("commandstats")
+            found += sum(each["calls"] for name, each in stats.items() if "getkeys" in name)
+    return found
+
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

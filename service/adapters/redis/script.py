@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from redis.cluster import ClusterPipeline
 from redis.exceptions import NoScriptError
 
 from service.adapters.redis.scripts import source
@@ -32,7 +33,12 @@ class Script:
         """Into a pipeline: by hash, or by text where a node may not have ``known`` it, or a cluster's is asked."""
         # The methods of a cluster's pipeline refuse scripts; the commands go through.
         command = ("EVALSHA", self._sha) if known else ("EVAL", self.text)
-        pipeline.execute_command(*command, len(keys), *keys, *args)
+        options: dict[str, Any] = {}
+        if isinstance(pipeline, ClusterPipeline):
+            # Left to itself it asks a node for the script's keys (COMMAND GETKEYS): a round trip for each script, on a
+            # connection beside those that the pipeline holds. Under load these ran out.
+            options["target_nodes"] = pipeline.get_node_from_key(keys[0])
+        pipeline.execute_command(*command, len(keys), *keys, *args, **options)
 
 
 @dataclass(frozen=True, slots=True)
