@@ -29,7 +29,9 @@ def measure(counts: list[int], rounds: int, requests: int) -> dict[str, Any]:
         rates: list[dict[str, list[float]]] = [{name: [] for name in ENDPOINTS} for _ in sides]
         for round_ in range(rounds + 1):
             for name in ENDPOINTS:
-                for (subject, _, _), found in zip(sides, rates, strict=True):
+                # There and back: what one leaves for later (sweeps, say) falls on whoever comes next.
+                turn = list(zip(sides, rates, strict=True))
+                for (subject, _, _), found in turn if round_ % 2 else reversed(turn):
                     prepared = asked(name, requests, subject, subject.ports)
                     load = closed_loop(prepared, CONNECTIONS)
                     # The first round only warms up.
