@@ -10,6 +10,7 @@ import pytest
 from service import __version__
 from service.adapters.redis.idempotency import RedisIdempotencyStore
 from service.adapters.redis.store import RedisVerificationStore
+from service.application.context import request_id
 from service.domain.errors import StoreUnavailable
 from tests.integration.conftest import KEY, OTHER_KEY, POLICY, Running
 from tests.making import together
@@ -421,6 +422,12 @@ def test_foreign_paths_and_methods(running: Running) -> None:
     ):
         problem(response, 405, "method_not_allowed")
         assert response.headers["Allow"] == "POST"
+
+
+def test_a_request_id_ends_with_its_request(running: Running) -> None:
+    """What is logged between requests belongs to none of them."""
+    running.get(PATH)
+    assert request_id.get() is None
 
 
 def test_a_request_id_is_accepted_or_replaced(running: Running) -> None:
