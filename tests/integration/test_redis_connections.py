@@ -1,11 +1,13 @@
 """Kept connections to Redis: whatever state one is found in, the answer is that of the command that was asked."""
 
+import signal
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from redis.exceptions import RedisClusterException
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.adapters.redis.connection import Connection, Turns, connector
 from service.domain.errors import StoreUnavailable
@@ -65,6 +67,25 @@ def test_an_answer_that_came_with_the_one_before_is_not_taken_for_the_next(redis
     wait_for(lambda: connection._parser._reader.has_data() or connection.can_read())
     pool.release(connection)
     assert connect.get("asked") == b"asked"
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(redis: Any, connect: Any) -> None:
+    """A master that is paused answers everything when it goes on, in order."""
+    connect.mset({"late": "late", "asked": "asked"})
+    server = redis.master if isinstance(redis, Sentinel) else redis
+    server.process.send_signal(signal.SIGSTOP)
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(connect.get("asked")))
+    try:
+        with pytest.raises(RedisTimeoutError):
+            connect.get("late")
+        thread.start()
+        # Until the command is on its way.
+        thread.join(0.2)
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    thread.join(20)
+    assert answers == [b"asked"]
 
 
 def test_a_connection_that_ends_under_a_command_is_opened_again_once(redis: Any, connect: Any) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 from gevent.monkey import get_original
 from hiredis import pack_command
-from redis import ConnectionPool, Redis
+from redis import ConnectionPool, Redis, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.sentinel import SentinelConnectionPool
+from redis.sentinel import SentinelConnectionPool, SentinelManagedConnection
 
 # Asked with no time to wait, so it has nothing to give way to.
 _poll = get_original("select", "poll")
@@ -74,8 +74,27 @@ class Pool(_Quick):
     """Of one server, or of a cluster's node."""
 
 
+class _Managed(SentinelManagedConnection):
+    """Ends where an answer did not come in time.
+
+    The library's keeps it open; what a paused master answers later would be taken for the next command's answer.
+    """
+
+    def read_response(self, *args: Any, disconnect_on_error: bool | None = True, **options: Any) -> Any:
+        """The next answer."""
+        return super().read_response(*args, disconnect_on_error=disconnect_on_error, **options)
+
+
+class _ManagedSSL(_Managed, SSLConnection):
+    """The same over TLS."""
+
+
 class SentinelPool(_Quick, SentinelConnectionPool):
     """Of the master that the sentinels name."""
+
+    def __init__(self, *args: Any, ssl: bool = False, **options: Any) -> None:
+        kind = _ManagedSSL if ssl else _Managed
+        super().__init__(*args, connection_class=kind, **options)  # type: ignore[no-untyped-call]
 
 
 class Client(Redis):
