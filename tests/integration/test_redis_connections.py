@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from redis import Redis
 from redis.exceptions import RedisClusterException
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -155,7 +156,7 @@ def test_a_client_is_made_once_however_many_come_first() -> None:
 
 def test_an_error_of_ours_is_no_outage_and_gives_its_turn_back() -> None:
     counted: list[str] = []
-    connection = Connection(lambda: None, counted.append, max_steps=1)  # type: ignore[arg-type, return-value]
+    connection = Connection(Redis, counted.append, max_steps=1)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), connection.using("any"):
             raise ZeroDivisionError

@@ -83,7 +83,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         super().load_wsgi()
         self._app = self.wsgi
         # Calling an object takes a turn through C, whose stack each waiting request keeps: half a kilobyte.
-        self.wsgi = getattr(self._app, "__call__", self._app)  # noqa: B004  wanted is the method
+        self.wsgi = self._app.__call__
         start = getattr(self._app, "start", None)
         if start is not None:
             start()

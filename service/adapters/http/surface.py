@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from flask import Flask, Request, Response, g
-from flask.globals import request_ctx
+from flask import Flask, Request, Response
+from flask.globals import app_ctx, request_ctx
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.routing import MapAdapter
 
@@ -49,7 +49,7 @@ class _NoSessions(SessionInterface):
 
     _none = _NoSession()
 
-    def open_session(self, app: Flask, request: Request) -> SessionMixin:  # noqa: ARG002  Flask's
+    def open_session(self, app: Flask, request: Request) -> SessionMixin:  # noqa: ARG002  Flask's signature
         return self._none
 
     def is_null_session(self, obj: object) -> bool:
@@ -98,7 +98,7 @@ class Surface(Flask):
     def preprocess_request(self) -> Any:
         """Begin it, and know who asks."""
         refused = super().preprocess_request()
-        request, state = request_ctx.request, g._get_current_object()  # noqa: SLF001  Flask's own way
+        request, state = request_ctx.request, app_ctx.g
         begin(request, state)
         require_client(self, self._keys, request, state)
         return refused
@@ -106,7 +106,7 @@ class Surface(Flask):
     def process_response(self, response: Response) -> Response:
         """Tell of it."""
         response = super().process_response(response)
-        state = g._get_current_object()  # noqa: SLF001  Flask's own way
+        state = app_ctx.g
         if state.get("close"):
             response.headers["Connection"] = "close"
         end(self.name, self._metrics, request_ctx.request, state, response)

@@ -60,7 +60,7 @@ class _Quick(ConnectionPool):
         self._in_use_connections.discard(connection)
         self._available_connections.append(connection)
 
-    def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002  the library's
+    def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002  the library's signature
         """Disconnect what is idle, and what is in use as well unless told otherwise."""
         # Copies, because the lists change meanwhile.
         for connection in [
@@ -94,7 +94,7 @@ class SentinelPool(_Quick, SentinelConnectionPool):
 
     def __init__(self, *args: Any, ssl: bool = False, **options: Any) -> None:
         kind = _ManagedSSL if ssl else _Managed
-        super().__init__(*args, connection_class=kind, **options)  # type: ignore[no-untyped-call]
+        super().__init__(*args, connection_class=kind, **options)  # type: ignore[no-untyped-call]  # redis-py types it in part
 
 
 class Client(Redis):
@@ -119,4 +119,4 @@ class Client(Redis):
             connection.send_command(*args)
         else:
             connection.send_packed_command([pack_command(args)], check_health=False)
-        return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call]
+        return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call]  # redis-py types it in part

@@ -1,6 +1,5 @@
 """A feed tells of announced changes, and has read again whatever may have changed unannounced."""
 
-import threading
 from collections.abc import Iterable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -114,9 +113,10 @@ def test_without_announcements_records_are_read_again_and_again() -> None:
 def test_a_closed_feed_ends_its_thread(heard: Heard) -> None:
     heard.feed.follow("a")
     heard.checked.get(timeout=PATIENCE)
-    threads = [each for each in threading.enumerate() if each.name == "feed"]
+    # Its own: those of other tests may still be about.
+    thread = heard.feed._thread
+    assert thread is not None
     heard.feed.close()
 
-    for each in threads:
-        each.join(PATIENCE)
-    assert not any(each.is_alive() for each in threads)
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
