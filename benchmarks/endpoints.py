@@ -10,6 +10,8 @@ from benchmarks.subject import CONNECTIONS, ONE_WORKER, Subject, cpu_seconds, st
 from development.stack import Ports, Stack
 
 FLOORS = ("f1", "f2", "f3")
+BARE = {"create": "bare_create", "callback": "bare_callback", "consume": "bare_consume"}
+"""Ours with nothing in them; what is left of a read is f2."""
 ENDPOINTS = ("read", "create", "callback", "consume")
 RATE = 100
 BODY = json.dumps({"phone_number": "+79990000000", "purpose": "login"})
@@ -22,6 +24,12 @@ def asked(name: str, requests: int, subject: Subject, floors: Ports) -> Sequence
             return [Ask.of(floors.api, "GET", f"/{name}", 200)] * requests
         case "f3":
             return [Ask.of(floors.api, "POST", "/f3", 201, BODY)] * requests
+        case "bare_create":
+            return [subject.create(floors.api, "/bare_create") for _ in range(requests)]
+        case "bare_callback":
+            return [Ask.of(floors.api, "GET", "/bare_callback", 200)] * requests
+        case "bare_consume":
+            return [Ask.of(floors.api, "POST", "/bare_consume", 200, BODY)] * requests
         case "create":
             return [subject.create() for _ in range(requests)]
         case "read":
@@ -39,13 +47,13 @@ def measure(rounds: int, requests: int) -> dict[str, Any]:
     with Stack(Ports.free(), ONE_WORKER) as stack:
         floors, floor_pids = start_floors(stack)
         subject = Subject(stack)
-        names = (*FLOORS, *ENDPOINTS)
+        names = (*FLOORS, *BARE.values(), *ENDPOINTS)
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
         latencies: dict[str, list[float]] = {name: [] for name in names}
         for round_ in range(rounds + 1):
             for name in names:
                 prepared = asked(name, requests, subject, floors)
-                pids = floor_pids if name in FLOORS else subject.pids
+                pids = subject.pids if name in ENDPOINTS else floor_pids
                 before = cpu_seconds(pids)
                 load = closed_loop(prepared, CONNECTIONS)
                 cpu_ms = (cpu_seconds(pids) - before) / requests * 1000

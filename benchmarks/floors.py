@@ -1,12 +1,13 @@
-"""What a request costs at least on this stack: the floors that benchmarks/ratios.py measures against.
+"""What a request costs at least on this stack: the floors that benchmarks/endpoints.py measures against.
 
-Served by the same gunicorn under the same configuration file, on the same Redis.
+Served by the same gunicorn under the same configuration file, on the same Redis and the same provider.
 """
 
 import os
 from typing import Any
 
 import phonenumbers
+import urllib3
 from flask import Flask, Response, request
 from marshmallow import Schema, fields, validate
 from redis import Redis
@@ -38,7 +39,7 @@ class Answered(Schema):
 
 
 def create_app() -> Flask:
-    """F1 nothing, F2 one GET, F3 marshmallow, phonenumbers and one script."""
+    """F1 nothing, F2 one GET, F3 marshmallow, phonenumbers and one script; the bare ones are at the end."""
     app = Flask("floors", static_folder=None)
     redis = Redis.from_url(os.environ["WAITCALL_REDIS_URL"], protocol=2)
     script: Any = redis.register_script(SCRIPT)
@@ -63,7 +64,38 @@ def create_app() -> Flask:
         call = {"number": e164, "uri": f"tel:{e164}"}
         return answered.dump(values | {"status": "pending", "call": call}), 201
 
+    _bare(app, redis)
     return app
+
+
+def _bare(app: Flask, redis: Redis) -> None:
+    """Our requests with nothing in them: as many steps at Redis, the provider asked, and an answer."""
+    step: Any = redis.register_script("return redis.call('GET', KEYS[1])")
+    provider = urllib3.PoolManager(maxsize=64, retries=False)
+    url = f"{os.environ['WAITCALL_SMSC_URLS']}/wait_call.php"
+    account = {"apikey": os.environ["WAITCALL_SMSC_APIKEY"], "fmt": "3"}
+
+    @app.post("/bare_create")
+    def bare_create() -> Any:
+        values: Any = request.get_json()
+        for _ in range(3):
+            step(keys=["floor"])
+        fields = account | {"phone": values["phone_number"].lstrip("+")}
+        answer = provider.request("POST", url, fields=fields, encode_multipart=False, timeout=10)
+        given = b'"phone"' in answer.data
+        return Response(answer.data, status=201 if given else 502, content_type="application/json")
+
+    @app.get("/bare_callback")
+    def bare_callback() -> Response:
+        for _ in range(2):
+            step(keys=["floor"])
+        return Response("OK", content_type="text/plain")
+
+    @app.post("/bare_consume")
+    def bare_consume() -> Response:
+        request.get_json()
+        step(keys=["floor"])
+        return Response("{}", content_type="application/json")
 
 
 app = create_app() if "WAITCALL_REDIS_URL" in os.environ else None

@@ -33,10 +33,10 @@ class Subject:
         self._secret = development_settings()["WAITCALL_CALLBACK_SECRETS"]
         self._numbers = count(79990000000)
 
-    def create(self, status: int = 201) -> Ask:
-        """For a fresh number."""
+    def create(self, port: int | None = None, path: str = "/v1/verifications") -> Ask:
+        """For a fresh number, of the service unless a floor is named."""
         body = json.dumps({"phone_number": f"+{next(self._numbers)}", "purpose": "login"})
-        return Ask.of(self.ports.api, "POST", "/v1/verifications", status, body)
+        return Ask.of(port or self.ports.api, "POST", path, 201, body)
 
     def read(self, made: Any, wait_seconds: int = 0) -> Ask:
         """Of one that was made; a long poll where it waits."""

@@ -3,6 +3,7 @@
 Each connection is a greenlet: it costs memory while it waits, and no thread.
 """
 
+import gc
 import json
 import os
 import signal
@@ -87,6 +88,9 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         start = getattr(self._app, "start", None)
         if start is not None:
             start()
+        # What is there now stays: the collector need not walk over it again and again.
+        gc.collect()
+        gc.freeze()
 
     def run(self) -> None:
         """Accept until told to leave; then answer what is under way, and be patient with nobody else."""
