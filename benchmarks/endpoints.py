@@ -19,17 +19,9 @@ BODY = json.dumps({"phone_number": "+79990000000", "purpose": "login"})
 
 def asked(name: str, requests: int, subject: Subject, floors: Ports) -> Sequence[Ask]:
     """As many as a round has; whatever they need has been made before."""
+    if name not in ENDPOINTS:
+        return _of_a_floor(name, requests, subject, floors)
     match name:
-        case "f1" | "f2":
-            return [Ask.of(floors.api, "GET", f"/{name}", 200)] * requests
-        case "f3":
-            return [Ask.of(floors.api, "POST", "/f3", 201, BODY)] * requests
-        case "bare_create":
-            return [subject.create(floors.api, "/bare_create") for _ in range(requests)]
-        case "bare_callback":
-            return [Ask.of(floors.api, "GET", "/bare_callback", 200)] * requests
-        case "bare_consume":
-            return [Ask.of(floors.api, "POST", "/bare_consume", 200, BODY)] * requests
         case "create":
             return [subject.create() for _ in range(requests)]
         case "read":
@@ -40,6 +32,18 @@ def asked(name: str, requests: int, subject: Subject, floors: Ports) -> Sequence
         return calls
     closed_loop(calls, CONNECTIONS)
     return [subject.consume(each) for each in made]
+
+
+def _of_a_floor(name: str, requests: int, subject: Subject, floors: Ports) -> Sequence[Ask]:
+    match name:
+        case "f3":
+            return [Ask.of(floors.api, "POST", "/f3", 201, BODY)] * requests
+        case "bare_create":
+            return [subject.create(floors.api, "/bare_create") for _ in range(requests)]
+        case "bare_consume":
+            return [Ask.of(floors.api, "POST", "/bare_consume", 200, BODY)] * requests
+        case _:
+            return [Ask.of(floors.api, "GET", f"/{name}", 200)] * requests
 
 
 def measure(rounds: int, requests: int) -> dict[str, Any]:

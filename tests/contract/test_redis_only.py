@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
+from service.adapters.http.answers import dump_verification
 from service.adapters.redis.codec import UnknownSchema
 from service.adapters.redis.connection import Connection, connector
 from service.adapters.redis.durable import TooFewReplicas
@@ -483,3 +484,24 @@ def test_what_was_seen_long_ago_decides_nothing(valkey: Server, clock: FakeClock
             mine.consume("web", other.id, "login", "flow")
         with pytest.raises(NotFound):
             mine.consume("app", other.id, "login", "flow")
+
+
+def test_who_changed_a_record_tells_of_it_as_who_reads_it(valkey: Server, clock: FakeClock) -> None:
+    """What was changed here is not decoded again; what was changed elsewhere is."""
+    observer, provider = RecordingObserver(), FakeProvider()
+    with redis_world(valkey.url) as here, redis_world(valkey.url) as there:
+        with valkey.client() as client:
+            client.flushall()
+        mine, calls = use_cases(here, provider, observer, clock)
+        theirs, _ = use_cases(there, provider, observer, clock)
+        asked = Start(NUMBER.value, "login", "flow", locale="ru", metadata={"flow": "a"})
+        record = mine.start("web", asked).verification
+        for change in (
+            lambda: None,
+            lambda: calls.record(call_at(clock())),
+            lambda: mine.consume("web", record.id, "login", "flow"),
+        ):
+            change()
+            told, read = (dump_verification(each.get("web", record.id), clock()) for each in (mine, theirs))
+            assert told == read
+        assert told["status"] == "consumed"

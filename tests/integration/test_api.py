@@ -128,6 +128,17 @@ def test_other_refusals_of_a_create(running: Running, fields: dict, status: int,
     problem(running.create(**fields), status, code)
 
 
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "a key"}], ids=["without a key", "with one"])
+def test_no_depth_of_a_body_is_a_failure_of_ours(running: Running, key: dict[str, str]) -> None:
+    """Reading and writing run out of stack at different depths."""
+    headers = {"Authorization": f"Bearer {KEY}"} | key
+    client = running.api.test_client()
+    for depth in range(700, 1000):
+        body = b'{"metadata": ' + b"[" * depth + b"]" * depth + b"}"
+        given = client.post(PATH, data=body, headers=headers, content_type="application/json")
+        assert given.status_code in {400, 422}, depth
+
+
 @pytest.mark.parametrize(
     ("body", "content_type", "status", "code"),
     [

@@ -17,8 +17,8 @@ from simulator.exchange import POOL
 from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY
 
-CALLS = {"create": 1501, "read": 576, "callback": 861, "consume": 846}
-COMMANDS = {"create": 47, "read": 1, "callback": 22, "consume": 10}
+CALLS = {"create": 1472, "read": 547, "callback": 811, "consume": 777}
+COMMANDS = {"create": 47, "read": 1, "callback": 22, "consume": 9}
 SLACK = 1.1
 
 

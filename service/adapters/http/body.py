@@ -1,6 +1,8 @@
 """A request's body, read strictly: bounded, UTF-8, one JSON value without repeated names."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import current_app, g, request
@@ -47,8 +49,8 @@ def _closing(error: HTTPException) -> HTTPException:
     return error
 
 
-def read_json() -> tuple[Any, bytes]:
-    """The body's JSON value, and its canonical form, equal for equal values.
+def read_json() -> tuple[Any, Callable[[], bytes]]:
+    """The body's JSON value, and how to get its canonical form, equal for equal values.
 
     Raises:
         UnsupportedMediaType, BadRequest
@@ -58,11 +60,20 @@ def read_json() -> tuple[Any, bytes]:
         raise UnsupportedMediaType
     try:
         value = json.loads(raw.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
-        # Also refuses lone surrogates, which no store or log could keep.
-        canonical = json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise BadRequest from error
+    canonical = partial(_canonical, value)
+    if b"\\u" in raw:
+        # Refuses lone surrogates, which no store or log could keep; only escapes can bring them.
+        canonical()
     return value, canonical
+
+
+def _canonical(value: Any) -> bytes:
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise BadRequest from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

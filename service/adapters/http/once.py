@@ -18,14 +18,14 @@ _log = logging.getLogger(__name__)
 
 def answer_once(
     store: IdempotencyStore,
-    request_body: bytes,
+    canonical: Callable[[], bytes],
     produce: Callable[[], tuple[Answer, int]],
 ) -> Response:
     """Answer, or answer again what was answered under this Idempotency-Key.
 
     Args:
         store: where answers are kept, by client and route.
-        request_body: what must be equal for a request to be the same; the path belongs to it.
+        canonical: makes what must be equal for a request to be the same; the path belongs to it.
         produce: makes the answer, and says for how many seconds to keep it.
     """
     key = request.headers.get(IDEMPOTENCY_KEY)
@@ -34,7 +34,7 @@ def answer_once(
     if not 1 <= len(key) <= _LONGEST_KEY:
         raise ValidationFailed.of(IDEMPOTENCY_KEY, f"Must be 1 to {_LONGEST_KEY} characters.")
     route = f"{request.method} {request.url_rule}"
-    begun = store.begin(g.client, route, key, request.path.encode("utf-8", "replace") + b"\n" + request_body)
+    begun = store.begin(g.client, route, key, request.path.encode("utf-8", "replace") + b"\n" + canonical())
     if isinstance(begun, Answer):
         replayed = response_of(begun)
         replayed.headers[IDEMPOTENCY_REPLAYED] = "true"
@@ -52,12 +52,12 @@ def answer_once(
     return response_of(answer)
 
 
-def redeemer_of(client: str, request_body: bytes) -> str | None:
+def redeemer_of(client: str, canonical: Callable[[], bytes]) -> str | None:
     """Who asks, and asks again after an answer that was lost: client, Idempotency-Key and body, hashed."""
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
         return None
-    return hashlib.sha256(f"{client}\n{key}\n".encode() + request_body).hexdigest()
+    return hashlib.sha256(f"{client}\n{key}\n".encode() + canonical()).hexdigest()
 
 
 def response_of(answer: Answer) -> Response:

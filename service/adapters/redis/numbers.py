@@ -3,17 +3,16 @@
 import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
 
 from redis import RedisCluster
 from redis.exceptions import NoScriptError
 
-from service.adapters.redis.codec import decode
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.conversions import RedisConversions, buckets_of
 from service.adapters.redis.keys import ID_PREFIX_LENGTH, LISTS, Keys
 from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.script import Script
+from service.adapters.redis.seen import Seen
 from service.application.ports import Stored, Survey
 from service.domain.conversion import Budget
 from service.domain.status import FINISHED, Status
@@ -22,15 +21,6 @@ from service.domain.verification import Verification
 Found = tuple[Stored | None, str]
 """The latest record under one pepper, and the id that the number points to there."""
 
-_decoded = lru_cache(maxsize=1024)(decode)
-"""No two writes are equal (codec), so what was decoded once stays true: a record is often read again as it stood."""
-
-
-def stored_from(document: bytes | None) -> Stored | None:
-    """The record as it was read."""
-    return None if document is None else Stored(_decoded(document), document)
-
-
 _LIVE = (Status.ORDERING, Status.PENDING, Status.CONTESTED)
 
 
@@ -38,10 +28,11 @@ class Numbers:
     """Looks numbers up."""
 
     def __init__(
-        self, connection: Connection, keys: Keys, conversions: RedisConversions, lists: RedisLists
+        self, connection: Connection, keys: Keys, seen: Seen, conversions: RedisConversions, lists: RedisLists
     ) -> None:
         self._connection = connection
         self._keys = keys
+        self._seen = seen
         self._conversions = conversions
         self._lists = lists
         self._latest = Script("latest")
@@ -55,8 +46,8 @@ class Numbers:
         """The latest record under a hash tag, whichever pepper made it."""
         keys, args = _at(self._keys, tag)
         with self._connection.using("latest_of") as client:
-            _, document = self._latest.run(client, keys, args)
-        return stored_from(document or None)
+            latest, document = self._latest.run(client, keys, args)
+        return self._seen.stored(latest.decode(), document or None)
 
     def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
         """Everything in one pipeline; under a second pepper, and where lists have changed, a little more."""
@@ -107,9 +98,11 @@ class Numbers:
             with self._connection.using("latest_of") as client:
                 self._swap.run(client, [keys.latest(keys.tag(number))], [latest, "", 0])
             return None, ""
-        stored = Stored(_decoded(document), document)
+        pointer = latest.decode()
+        stored = self._seen.stored(pointer, document)
         # Equal tags of two numbers are as good as impossible; a wrong match is worth the comparison.
-        return (stored if stored.verification.phone_number.value == number else None), latest.decode()
+        known = stored is not None and stored.verification.phone_number.value == number
+        return (stored if known else None), pointer
 
     def _of_all(self, number: str, own: Found) -> Stored | None:
         stored, pointer = own

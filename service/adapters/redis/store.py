@@ -18,7 +18,7 @@ from service.adapters.redis.durable import Durable
 from service.adapters.redis.keys import ID_PREFIX_LENGTH, Keys, tag_of
 from service.adapters.redis.limits import RedisLimits, spent
 from service.adapters.redis.lists import RedisLists
-from service.adapters.redis.numbers import Numbers, stored_from
+from service.adapters.redis.numbers import Numbers
 from service.adapters.redis.script import Script, Step
 from service.adapters.redis.seen import Seen
 from service.adapters.redis.watcher import Watcher
@@ -63,8 +63,8 @@ class RedisVerificationStore:
             min_replicas: that must have a verified or consumed record before it is acknowledged.
         """
         self._limits, self._conversions = limits, conversions
-        self._numbers = Numbers(connection, keys, conversions, lists)
         self._seen = Seen()
+        self._numbers = Numbers(connection, keys, self._seen, conversions, lists)
         self._deadlines = Deadlines(connection, keys)
         self._audit = audit
         self._chain = Chain(connection)
@@ -89,7 +89,7 @@ class RedisVerificationStore:
             return None
         with self._connection.using("get") as client:
             document = client.get(key)
-        return self._seen.remember(stored_from(document))
+        return self._seen.stored(verification_id, document)
 
     def recall(self, verification_id: str) -> Stored | None:
         """Some thousands are remembered."""
@@ -101,7 +101,7 @@ class RedisVerificationStore:
 
     def latest_at(self, place: str) -> Stored | None:
         """The place is the hash tag."""
-        return self._seen.remember(self._numbers.latest_at(place))
+        return self._numbers.latest_at(place)
 
     def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
         """What decides about a create, in one pipeline."""
@@ -218,13 +218,17 @@ class RedisVerificationStore:
             use += ["", "", 0, ""]
         else:
             stored, after = change
+            document = encode(after)
             keys = [mark, self._record_key(after), latest]
-            use += [stored.version, encode(after), _keep_ms(after, now), after.id]
+            use += [stored.version, document, _keep_ms(after, now), after.id]
         step = Step(self._claim, keys, use)
-        answer = self._happened(self._durable, "claim", step, change[1].id if change else tag, consequences)[
-            0
-        ].decode()
-        return Claim.DONE if answer == "again" else Claim(answer)
+        verification_id = change[1].id if change else tag
+        answer = self._happened(self._durable, "claim", step, verification_id, consequences)[0].decode()
+        if answer not in {"done", "again"}:
+            return Claim(answer)
+        if change is not None:
+            self._seen.remember(dataclasses.replace(stored, verification=after, version=document))
+        return Claim.DONE
 
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
         """Look for the marks of every second, under each pepper."""

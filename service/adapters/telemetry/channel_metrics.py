@@ -7,12 +7,14 @@ from prometheus_client import Counter
 from service.domain.verification import Verification
 
 Whose = Callable[[Verification], tuple[str, str, str]]
+Counted = Callable[..., Counter]
+"""Of label values the counter."""
 
 
 class ChannelMetrics:
     """Defined through the registry of :class:`Metrics`."""
 
-    def __init__(self, counter: Callable[[str, str, tuple[str, ...]], Counter], whose: Whose) -> None:
+    def __init__(self, counter: Callable[[str, str, tuple[str, ...]], Counted], whose: Whose) -> None:
         """
         Args:
             counter: defines one by name, text and labels.
@@ -30,21 +32,21 @@ class ChannelMetrics:
 
     def ordered(self, provider: str, *, given: bool) -> None:
         """A provider was asked for a number to dial."""
-        self._orders.labels(provider, "given" if given else "failed").inc()
+        self._orders(provider, "given" if given else "failed").inc()
 
     def fell_back(self, verification: Verification) -> None:
         """Its client moved it to another channel."""
-        self._fallbacks.labels(*self._whose(verification), verification.channel).inc()
+        self._fallbacks(*self._whose(verification), verification.channel).inc()
 
     def sent(self, verification: Verification) -> None:
         """The provider took a code."""
-        self._sent.labels(*self._whose(verification)).inc()
+        self._sent(*self._whose(verification)).inc()
 
     def checked(self, verification: Verification, *, correct: bool) -> None:
         """A code was typed."""
-        self._checks.labels(*self._whose(verification), "correct" if correct else "incorrect").inc()
+        self._checks(*self._whose(verification), "correct" if correct else "incorrect").inc()
 
     def reported(self, verification: Verification) -> None:
         """The provider told where the latest code stands."""
         if verification.code is not None:
-            self._reports.labels(verification.region, verification.code.delivery).inc()
+            self._reports(verification.region, verification.code.delivery).inc()

@@ -2,8 +2,10 @@
 
 import logging
 import re
+from datetime import UTC, datetime
 from typing import Any
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
 from service.application.context import request_id, trace_id
@@ -12,6 +14,7 @@ from service.application.context import request_id, trace_id
 # purpose: a masked counter costs nothing, an unmasked number cannot be taken back.
 _DIGITS = re.compile(r"[0-9]{7,}")
 _WRITTEN = re.compile(r"(?:\+|%2[Bb])[0-9](?:[ ().\-]|%20)*(?:[0-9](?:[ ().\-]|%20)*){5,}")
+_NOT_ADDED = frozenset(RESERVED_ATTRS)
 _OWN_FIELDS = frozenset({"time", "level", "logger", "request_id", "trace_id"})
 
 
@@ -34,11 +37,24 @@ class MaskingJsonFormatter(JsonFormatter):
 
     def __init__(self) -> None:
         super().__init__(
-            "%(levelname)s %(name)s %(message)s",
-            rename_fields={"levelname": "level", "name": "logger", "exc_info": "exception"},
-            timestamp="time",
             json_serializer=_written,
         )
+
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
+        """Put the line together. The library's way looks up a new name for each field."""
+        log_data["level"] = record.levelname
+        log_data["logger"] = record.name
+        log_data["message"] = record.message
+        for name, value in message_dict.items():
+            log_data["exception" if name == "exc_info" else name] = value
+        log_data |= {
+            name: value
+            for name, value in record.__dict__.items()
+            if name not in _NOT_ADDED and name[0] != "_"
+        }
+        log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat()
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         """Add what the request brings."""

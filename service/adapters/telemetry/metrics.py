@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -43,7 +44,6 @@ class Metrics:
         self._clients = frozenset(clients)
         self._purposes = frozenset(purposes)
         self.registry = CollectorRegistry()
-        self._answers: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._define_funnel()
         self._define_edges()
         self._define_guards()
@@ -62,12 +62,12 @@ class Metrics:
 
         # Zero and absent differ for an alert.
         for outcome in Outcome:
-            self._callbacks.labels(Kind.CALL, outcome)
+            self._callbacks(Kind.CALL, outcome)
         for code in FAILURES:
-            self._failures.labels(code)
+            self._failures(code)
         for scope in Scope:
             for decision in Decision:
-                self._limited.labels(scope, decision)
+                self._limited(scope, decision)
 
     def _define_funnel(self) -> None:
         whose = ("client", "purpose", "region")
@@ -163,10 +163,11 @@ class Metrics:
         )
         self._oldest = gauge("webhook_oldest_seconds", "Age of the oldest delivery that waits to be taken.")
         for outcome in (*Outcome, UNPLACED):
-            self._reconciled.labels(outcome)
+            self._reconciled(outcome)
 
-    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
-        return Counter(name, text + ".", labels, namespace=PREFIX, registry=self.registry)
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Callable[..., Counter]:
+        """Of label values the counter; looked up once, because that costs as much as counting."""
+        return cache(Counter(name, text + ".", labels, namespace=PREFIX, registry=self.registry).labels)
 
     def _histogram(
         self,
@@ -174,53 +175,54 @@ class Metrics:
         text: str,
         labels: tuple[str, ...],
         buckets: tuple[float, ...],
-    ) -> Histogram:
-        return Histogram(name, text + ".", labels, namespace=PREFIX, registry=self.registry, buckets=buckets)
+    ) -> Callable[..., Histogram]:
+        made = Histogram(name, text + ".", labels, namespace=PREFIX, registry=self.registry, buckets=buckets)
+        return cache(made.labels) if labels else lambda: made
 
     def started(self, verification: Verification) -> None:
         """A number was shown."""
-        self._started.labels(*self._whose(verification)).inc()
+        self._started(*self._whose(verification)).inc()
 
     def contested(self, verification: Verification) -> None:
         """Another requester asked for the number."""
-        self._contested.labels(*self._whose(verification)).inc()
+        self._contested(*self._whose(verification)).inc()
 
     def verified(self, verification: Verification, call: InboundCall | None) -> None:
         """It was proven."""
         client, purpose, region = self._whose(verification)
-        self._verified.labels(client, purpose, region).inc()
+        self._verified(client, purpose, region).inc()
         if call is None:
             return
         seconds = (call.at - verification.created_at).total_seconds()
-        self._time_to_call.labels(purpose, region).observe(max(seconds, 0.0))
+        self._time_to_call(purpose, region).observe(max(seconds, 0.0))
 
     def finished(self, verification: Verification) -> None:
         """A record reached a final status."""
         reason = verification.reason or "none"
-        self._finished.labels(*self._whose(verification), verification.status, reason).inc()
+        self._finished(*self._whose(verification), verification.status, reason).inc()
 
     def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
         """A callback was read."""
-        self._callbacks.labels(kind, outcome).inc()
+        self._callbacks(kind, outcome).inc()
         if lag_seconds is not None:
-            self._lag.observe(lag_seconds)
+            self._lag().observe(lag_seconds)
 
     def reconciled(self, outcome: Outcome | None) -> None:
         """The provider's inbox named a call."""
-        self._reconciled.labels(outcome or UNPLACED).inc()
+        self._reconciled(outcome or UNPLACED).inc()
 
     def refused(self, client: str, code: str) -> None:
         """A known client was answered 4xx."""
-        self._refusals.labels(client, code).inc()
+        self._refusals(client, code).inc()
 
     def limited(self, scope: Scope, decision: Decision) -> None:
         """A limit was asked."""
-        self._limited.labels(scope, decision).inc()
+        self._limited(scope, decision).inc()
 
     def guarded(self, conversion: Conversion, region: str, decision: Decision, now: datetime) -> None:
         """The conversion guard was asked."""
         group = conversion.budget.group
-        self._guarded.labels(group, region, decision).inc()
+        self._guarded(group, region, decision).inc()
         if conversion.exceeded:
             self._exceeded_at.labels(group, region).set(now.timestamp())
 
@@ -235,7 +237,7 @@ class Metrics:
 
     def delivered(self, endpoint: str, outcome: str) -> None:
         """One attempt to deliver an event ended."""
-        self._deliveries.labels(endpoint, outcome).inc()
+        self._deliveries(endpoint, outcome).inc()
 
     def backlog(self, counts: Mapping[str, int], oldest_seconds: float) -> None:
         """Deliveries that have not arrived."""
@@ -245,22 +247,17 @@ class Metrics:
 
     def provider_request(self, operation: str, outcome: str, seconds: float) -> None:
         """One request to the provider ended."""
-        self._provider.labels(operation, outcome).inc()
-        self._provider_seconds.labels(operation).observe(seconds)
+        self._provider(operation, outcome).inc()
+        self._provider_seconds(operation).observe(seconds)
 
     def http_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """One HTTP request was answered."""
-        key = (route, method, status)
-        if key not in self._answers:
-            # Looked up once: a label's child costs as much as counting with it.
-            self._answers[key] = self._http.labels(*key), self._http_seconds.labels(route, method)
-        answers, duration = self._answers[key]
-        answers.inc()
-        duration.observe(seconds)
+        self._http(route, method, status).inc()
+        self._http_seconds(route, method).observe(seconds)
 
     def failed(self, code: str) -> None:
         """A request was answered 5xx."""
-        self._failures.labels(code).inc()
+        self._failures(code).inc()
 
     def looped(self, loop: str) -> None:
         """A loop of the worker went well."""
@@ -268,7 +265,7 @@ class Metrics:
 
     def redis_error(self, operation: str) -> None:
         """One step at Redis failed."""
-        self._redis_errors.labels(operation).inc()
+        self._redis_errors(operation).inc()
 
     def _whose(self, verification: Verification) -> tuple[str, str, str]:
         # A record may outlive its client or purpose in the policy; the labels stay a closed set.
