@@ -82,6 +82,7 @@ def tell(results: dict[str, Any]) -> None:
         sign, word = ("≥" if target.at_least else "≤"), ("met" if target.met(value) else "NOT MET")
         print(
             f"{target.what:<75} {value:>9.2f}{target.unit:<3} {sign} {target.bound:g}{target.unit:<4} {word}"
+            + (f" (with nothing in it: {target.bare(results[target.of]):.2f})" if target.bare else "")
         )
     print(json.dumps(machine() | {"results": results}))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import gevent
 
-from benchmarks.endpoints import BODY
+from benchmarks.endpoints import BARE, asked
 from benchmarks.load import Ask, Connection, at_rate, closed_loop, percentile
 from benchmarks.subject import CONNECTIONS, ONE_WORKER, Subject, cpu_seconds, start_floors
 from development.stack import Ports, Stack
@@ -55,9 +55,10 @@ def measure(rounds: int, journeys: int) -> dict[str, Any]:
     with Stack(Ports.free(), ONE_WORKER) as stack:
         floors, floor_pids = start_floors(stack)
         subject = Subject(stack)
-        f3 = [Ask.of(floors.api, "POST", "/f3", 201, BODY)] * journeys
         most(subject, journeys)
-        rates, cpu_ms, floor_ms = [], [], []
+        rates, cpu_ms = [], []
+        # Of a journey with nothing in it f2 is the read.
+        floor_ms: dict[str, list[float]] = {name: [] for name in ("f3", "f2", *BARE)}
         told: list[float] = []
         whole: list[float] = []
         for _ in range(rounds):
@@ -66,17 +67,22 @@ def measure(rounds: int, journeys: int) -> dict[str, Any]:
             before = cpu_seconds(subject.pids)
             load = at_rate([walked.one] * journeys, rates[-1] / 2)
             cpu_ms.append((cpu_seconds(subject.pids) - before) / journeys * 1000)
-            before = cpu_seconds(floor_pids)
-            closed_loop(f3, CONNECTIONS)
-            floor_ms.append((cpu_seconds(floor_pids) - before) / journeys * 1000)
+            for name, spent in floor_ms.items():
+                prepared = asked(name, journeys, subject, floors)
+                before = cpu_seconds(floor_pids)
+                closed_loop(prepared, CONNECTIONS)
+                spent.append((cpu_seconds(floor_pids) - before) / journeys * 1000)
             told += walked.told_ms
             whole += [each - DIALLING_SECONDS * 1000 for each in load.latencies]
+    f3, *bare = (statistics.median(spent) for spent in floor_ms.values())
     return {
         "most_per_second": statistics.median(rates),
         "half_per_second": statistics.median(rates) / 2,
         "cpu_ms": statistics.median(cpu_ms),
-        "cpu_ms_of_f3": statistics.median(floor_ms),
-        "cpu_ratio": statistics.median(cpu_ms) / statistics.median(floor_ms),
+        "cpu_ms_of_f3": f3,
+        "cpu_ratio": statistics.median(cpu_ms) / f3,
+        "cpu_ms_of_a_bare_one": sum(bare),
+        "cpu_ratio_of_a_bare_one": sum(bare) / f3,
         "told_ms": {f"p{share * 100:g}": percentile(told, share) for share in (0.5, 0.95, 0.99)},
         "whole_ms": {f"p{share * 100:g}": percentile(whole, share) for share in (0.5, 0.95, 0.99)},
     }

@@ -36,12 +36,14 @@ def write(results: Path, docs: Path) -> None:
 
 
 def _targets(kept: Mapping[str, Any]) -> str:
-    lines = ["| what | wanted | found | |", "|---|---:|---:|---|"]
-    for target, value in judged({name: each["found"] for name, each in kept.items()}):
+    lines = ["| what | wanted | found | with nothing in it | |", "|---|---:|---:|---:|---|"]
+    found = {name: each["found"] for name, each in kept.items()}
+    for target, value in judged(found):
+        bare = f"{target.bare(found[target.of]):.2f}" if target.bare else ""
         sign = "≥" if target.at_least else "≤"
         word = "met" if target.met(value) else "**not met**"
         lines.append(
-            f"| {target.what} | {sign} {target.bound:g}{target.unit} | {value:.2f}{target.unit} | {word} |"
+            f"| {target.what} | {sign} {target.bound:g}{target.unit} | {value:.2f}{target.unit} | {bare} | {word} |"
         )
     return "\n".join(lines)
 
@@ -91,6 +93,7 @@ def _journeys(found: Mapping[str, Any], _: Path) -> str:
             ),
             "",
             f"CPU of the service for one: {found['cpu_ms']:.2f} ms, {found['cpu_ratio']:.1f} times that of f3.",
+            f"With nothing in it: {found['cpu_ms_of_a_bare_one']:.2f} ms, {found['cpu_ratio_of_a_bare_one']:.1f} times.",
         ]
     )
 
