@@ -26,12 +26,13 @@ from service.adapters.redis.script import Script
 from service.adapters.redis.watcher import Watcher
 from service.application.announcement import Announcement, Delivery
 from service.application.audit import AuditEntry
+from service.application.calls import Calls
 from service.application.chronicle import Consequences, Tally
 from service.application.explanation import Subject
 from service.application.idempotency import Answer, Begun
 from service.application.ports import Claim, Stored
 from service.application.sweep import Sweep
-from service.application.verifications import Start
+from service.application.verifications import Start, Verifications
 from service.domain.call import Outcome
 from service.domain.conversion import Budget, Group
 from service.domain.errors import AlreadyConsumed, NotFound, ProviderError, StoreUnavailable
@@ -461,47 +462,51 @@ def deliver_everything(outbox: RedisOutbox, now: datetime) -> None:
     assert len(outbox.take("worker", 64)) == 2
 
 
-def test_what_was_seen_long_ago_decides_nothing(valkey: Server, clock: FakeClock) -> None:
-    """Two processes over one store: each has seen what the other then changes."""
+@pytest.fixture
+def processes(valkey: Server, clock: FakeClock) -> Iterator[list[tuple[Verifications, Calls]]]:
+    """Two over one empty store."""
     observer, provider = RecordingObserver(), FakeProvider()
     with redis_world(valkey.url) as here, redis_world(valkey.url) as there:
         with valkey.client() as client:
             client.flushall()
-        mine, _ = use_cases(here, provider, observer, clock)
-        theirs, calls = use_cases(there, provider, observer, clock)
-        record = mine.start("web", Start(NUMBER.value, "login", "flow")).verification
-        assert mine.get("web", record.id).status is Status.PENDING
-        calls.record(call_at(clock()))
-        # Seen as pending, which would be refused.
-        assert mine.consume("web", record.id, "login", "flow").status is Status.CONSUMED
-
-        other = mine.start("web", Start(OTHER_NUMBER.value, "login", "flow")).verification
-        calls.record(call_at(clock(), OTHER_NUMBER))
-        assert mine.get("web", other.id).status is Status.VERIFIED
-        theirs.consume("web", other.id, "login", "flow")
-        # Seen as verified, which would be redeemed twice.
-        with pytest.raises(AlreadyConsumed):
-            mine.consume("web", other.id, "login", "flow")
-        with pytest.raises(NotFound):
-            mine.consume("app", other.id, "login", "flow")
+        yield [use_cases(world, provider, observer, clock) for world in (here, there)]
 
 
-def test_who_changed_a_record_tells_of_it_as_who_reads_it(valkey: Server, clock: FakeClock) -> None:
+def test_what_was_seen_long_ago_decides_nothing(
+    processes: list[tuple[Verifications, Calls]], clock: FakeClock
+) -> None:
+    """Each has seen what the other then changes."""
+    (mine, _), (theirs, calls) = processes
+    record = mine.start("web", Start(NUMBER.value, "login", "flow")).verification
+    assert mine.get("web", record.id).status is Status.PENDING
+    calls.record(call_at(clock()))
+    # Seen as pending, which would be refused.
+    assert mine.consume("web", record.id, "login", "flow").status is Status.CONSUMED
+
+    other = mine.start("web", Start(OTHER_NUMBER.value, "login", "flow")).verification
+    calls.record(call_at(clock(), OTHER_NUMBER))
+    assert mine.get("web", other.id).status is Status.VERIFIED
+    theirs.consume("web", other.id, "login", "flow")
+    # Seen as verified, which would be redeemed twice.
+    with pytest.raises(AlreadyConsumed):
+        mine.consume("web", other.id, "login", "flow")
+    with pytest.raises(NotFound):
+        mine.consume("app", other.id, "login", "flow")
+
+
+def test_who_changed_a_record_tells_of_it_as_who_reads_it(
+    processes: list[tuple[Verifications, Calls]], clock: FakeClock
+) -> None:
     """What was changed here is not decoded again; what was changed elsewhere is."""
-    observer, provider = RecordingObserver(), FakeProvider()
-    with redis_world(valkey.url) as here, redis_world(valkey.url) as there:
-        with valkey.client() as client:
-            client.flushall()
-        mine, calls = use_cases(here, provider, observer, clock)
-        theirs, _ = use_cases(there, provider, observer, clock)
-        asked = Start(NUMBER.value, "login", "flow", locale="ru", metadata={"flow": "a"})
-        record = mine.start("web", asked).verification
-        for change in (
-            lambda: None,
-            lambda: calls.record(call_at(clock())),
-            lambda: mine.consume("web", record.id, "login", "flow"),
-        ):
-            change()
-            told, read = (dump_verification(each.get("web", record.id), clock()) for each in (mine, theirs))
-            assert told == read
-        assert told["status"] == "consumed"
+    (mine, calls), (theirs, _) = processes
+    asked = Start(NUMBER.value, "login", "flow", locale="ru", metadata={"flow": "a"})
+    record = mine.start("web", asked).verification
+    for change in (
+        lambda: None,
+        lambda: calls.record(call_at(clock())),
+        lambda: mine.consume("web", record.id, "login", "flow"),
+    ):
+        change()
+        told, read = (dump_verification(each.get("web", record.id), clock()) for each in (mine, theirs))
+        assert told == read
+    assert told["status"] == "consumed"
