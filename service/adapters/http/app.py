@@ -1,6 +1,7 @@
 """One Flask app per surface, and the WSGI callable that tells them apart by listener."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from wsgiref.types import StartResponse
 
 from flask import Blueprint, Flask
 from werkzeug.exceptions import NotFound
@@ -8,15 +9,13 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.adapters.http.auth import ApiKeys
 from service.adapters.http.context import UNREADABLE, HttpMetrics
-from service.adapters.http.problems import handle_errors
-from service.adapters.http.surface import StartResponse, Surface
+from service.adapters.http.exchange import Environ
+from service.adapters.http.problems import Problems
+from service.adapters.http.surface import Surface
 from service.application.observer import Observer
 
 API_BODY_BYTES = 16 * 1024
 CALLBACK_BODY_BYTES = 64 * 1024
-
-Environ = dict[str, object]
-WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 def create_surface(  # noqa: PLR0913  what every surface has
@@ -43,18 +42,14 @@ def create_surface(  # noqa: PLR0913  what every surface has
         trusted_hops: proxies of ours in front, whose ``X-Forwarded-For``, ``-Host`` and ``-Proto`` count.
             With 0 these headers are ignored.
     """
-    app = Surface(name, keys, metrics)
-    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    app = Surface(name, keys, metrics, Problems(observer), max_body_bytes)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    # What belongs together stands together, in every answer.
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
     app.config["TRUSTED_HOSTS"] = list(trusted_hosts) or None
     if trusted_hops:
         hops = {"x_for": trusted_hops, "x_host": trusted_hops, "x_proto": trusted_hops}
         app.wsgi_app = ProxyFix(app.wsgi_app, **hops)  # type: ignore[method-assign]  # as Flask's page on proxies
     # A doubled slash is another path, not a redirect.
     app.url_map.merge_slashes = False
-    handle_errors(app, observer)
     for routes in blueprints:
         app.register_blueprint(routes)
     return app

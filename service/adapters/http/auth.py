@@ -3,11 +3,11 @@
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from flask import Flask, Request
 from werkzeug.exceptions import Unauthorized
 
+from service.adapters.http.exchange import Exchange
 from service.domain.errors import ScopeNotAllowed
 from service.domain.policy import Permission
 
@@ -51,20 +51,17 @@ class ApiKeys:
         return found
 
 
-def require_client(app: Flask, keys: ApiKeys, request: Request, state: Any) -> None:
-    """Refuse a request without a key, but for routes marked with ``no_auth``; ``state`` is flask.g.
+def require_client(keys: ApiKeys, exchange: Exchange, view: Callable[..., object] | None) -> None:
+    """Know who asks, and refuse who has no key for the view, but for one marked with ``no_auth``.
 
     Raises:
         Unauthorized, ScopeNotAllowed
     """
-    scheme, _, key = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    scheme, _, key = exchange.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     client = keys.client_of(key.strip()) if scheme.lower() == "bearer" and key else None
-    state.client = client
+    exchange.client = client or ""
     # A path that nothing answers is 404 to everybody.
-    if request.endpoint is None:
-        return
-    view = app.view_functions[request.endpoint]
-    if getattr(view, "no_auth", False):
+    if view is None or getattr(view, "no_auth", False):
         return
     if client is None:
         raise Unauthorized

@@ -5,33 +5,36 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flask import current_app, g, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.http import parse_options_header
+from werkzeug.sansio.utils import get_content_length
+
+from service.adapters.http.exchange import JSON, Exchange
 
 _DISCARD_BYTES = 8 * 1024 * 1024
 
 
-def read_raw() -> bytes:
+def read_raw(exchange: Exchange) -> bytes:
     """The body's bytes, never more than the surface allows.
 
     Raises:
         RequestEntityTooLarge: it is longer, whether it says so or comes in chunks.
         BadRequest: its framing is broken, or the client left before its end.
     """
-    limit: int = current_app.config["MAX_CONTENT_LENGTH"]
-    announced = request.content_length
-    stream = request.environ["wsgi.input"]
+    environ, limit = exchange.environ, exchange.max_body_bytes
+    announced = get_content_length(environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING"))
+    stream = environ["wsgi.input"]
     try:
         body: bytes = stream.read(limit + 1)
         if len(body) > limit:
             _discard(stream)
-            raise _closing(RequestEntityTooLarge())
+            raise _closing(exchange, RequestEntityTooLarge())
     except (OSError, ParseException) as error:
         # gunicorn finds broken chunks, and clients that stopped sending, only while the body is read.
-        raise _closing(BadRequest()) from error
+        raise _closing(exchange, BadRequest()) from error
     if announced is not None and len(body) < announced:
-        raise _closing(BadRequest())
+        raise _closing(exchange, BadRequest())
     return body
 
 
@@ -43,20 +46,22 @@ def _discard(stream: Any) -> None:
         left -= len(read)
 
 
-def _closing(error: HTTPException) -> HTTPException:
+def _closing(exchange: Exchange, error: HTTPException) -> HTTPException:
     # What is left of the body must not be taken for the next request.
-    g.close = True
+    exchange.close = True
     return error
 
 
-def read_json() -> tuple[Any, Callable[[], bytes]]:
+def read_json(exchange: Exchange) -> tuple[Any, Callable[[], bytes]]:
     """The body's JSON value, and how to get its canonical form, equal for equal values.
 
     Raises:
         UnsupportedMediaType, BadRequest
     """
-    raw = read_raw()
-    if request.mimetype != "application/json":
+    raw = read_raw(exchange)
+    given = exchange.environ.get("CONTENT_TYPE")
+    # Said without a charset, as it should be (RFC 8259, 11), nothing need be taken apart.
+    if given != JSON and parse_options_header(given)[0].lower() != JSON:
         raise UnsupportedMediaType
     try:
         value = json.loads(raw.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)

@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from io import BytesIO
 from typing import Protocol
 
-from flask import Blueprint, Response, request
+from flask import Blueprint
 from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
+from werkzeug.http import parse_options_header
 
 from service.adapters.http.auth import no_auth
 from service.adapters.http.body import read_raw
+from service.adapters.http.exchange import Exchange, Reply
 from service.application.calls import Calls
 from service.application.messages import Messages
 from service.application.observer import Observer
@@ -23,7 +25,7 @@ from service.domain.order import OrderReport
 PATH = "/callbacks/smsc"
 ORDERS_PATH = "/callbacks/smsru"
 _MOST_FIELDS = 256
-_HUNDRED = "100"
+_HUNDRED = b"100"
 """What counts as an acknowledgement there (docs/providers/smsru.md)."""
 
 
@@ -49,12 +51,13 @@ def blueprint(calls: Calls, messages: Messages, decoder: MessageDecoder, observe
 
     @routes.route(PATH, methods=["GET", "POST"])
     @no_auth
-    def receive() -> Response:
+    def receive(exchange: Exchange) -> Reply:
         try:
-            body = read_raw()
-            if request.method in ("GET", "HEAD") and not body and not request.query_string:
+            body = read_raw(exchange)
+            query = exchange.query
+            if exchange.method in ("GET", "HEAD") and not body and not query:
                 return _acknowledgement()
-            message = decoder.decode(request.query_string, body)
+            message = decoder.decode(query, body)
         except HTTPException:
             observer.callback(Kind.UNKNOWN, Outcome.MALFORMED)
             raise
@@ -84,12 +87,12 @@ def orders_blueprint(reports: OrderReports, decoder: ReportDecoder, observer: Ob
 
     @routes.route(ORDERS_PATH, methods=["GET", "POST"])
     @no_auth
-    def receive() -> Response:
+    def receive(exchange: Exchange) -> Reply:
         try:
-            body = read_raw()
-            if not body and not request.query_string:
+            body = read_raw(exchange)
+            if not body and not exchange.query:
                 return _acknowledgement(_HUNDRED)
-            entries = decoder.decode(_form(body))
+            entries = decoder.decode(_form(exchange, body))
         except HTTPException:
             observer.callback(Kind.UNKNOWN, Outcome.MALFORMED)
             raise
@@ -109,11 +112,12 @@ def orders_blueprint(reports: OrderReports, decoder: ReportDecoder, observer: Ob
     return routes
 
 
-def _form(body: bytes) -> Iterable[tuple[str, str]]:
+def _form(exchange: Exchange, body: bytes) -> Iterable[tuple[str, str]]:
     parser = FormDataParser(max_form_memory_size=len(body), max_form_parts=_MOST_FIELDS)
-    _, form, _ = parser.parse(BytesIO(body), request.mimetype, len(body), request.mimetype_params)
+    kind, options = parse_options_header(exchange.environ.get("CONTENT_TYPE"))
+    _, form, _ = parser.parse(BytesIO(body), kind.lower(), len(body), options)
     return [(name, value) for name, values in form.lists() for value in values]
 
 
-def _acknowledgement(word: str = "OK") -> Response:
-    return Response(word, content_type="text/plain; charset=utf-8")
+def _acknowledgement(word: bytes = b"OK") -> Reply:
+    return Reply(200, word, "text/plain; charset=utf-8")

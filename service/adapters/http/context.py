@@ -5,10 +5,9 @@ import random
 import re
 import string
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
-from flask import Request, Response
-
+from service.adapters.http.exchange import Environ, Exchange
 from service.application.context import request_id
 
 HEADER = "X-Request-ID"
@@ -44,21 +43,20 @@ def new_request_id() -> str:
     return random.randbytes(20).translate(_LETTERS).decode()  # noqa: S311  # nosec B311  # a name, no secret
 
 
-def begin(request: Request, state: Any) -> None:
-    """Give the request its id, and note when it began; ``state`` is flask.g."""
-    state.began = monotonic()
-    given = request.environ.get(_GIVEN)
+def begin(environ: Environ, route: str | None, max_body_bytes: int) -> Exchange:
+    """A request that has just arrived, with its id."""
+    given = environ.get(_GIVEN)
     request_id.set(given if given is not None and _ACCEPTED.fullmatch(given) else new_request_id())
+    return Exchange(environ, route, max_body_bytes, monotonic())
 
 
-def end(surface: str, metrics: HttpMetrics, request: Request, state: Any, response: Response) -> None:
+def end(surface: str, metrics: HttpMetrics, exchange: Exchange, status: int) -> None:
     """Count it, and tell of it."""
-    now = monotonic()
-    seconds = now - state.get("began", now)
+    seconds = monotonic() - exchange.began
     # The route, never the path: a caller may have put anything into the path.
-    route = request.url_rule.rule if request.url_rule else UNMATCHED
-    method = request.method if request.method in _METHODS else "other"
-    status, code = response.status_code, state.get("code")
+    route = exchange.route or UNMATCHED
+    method = exchange.method if exchange.method in _METHODS else "other"
+    code = exchange.code
     metrics.http_request(route, method, status, seconds)
     # A probe that says no is no answer to a caller.
     if status >= _FAILURE and surface != "ops" and code:
@@ -72,10 +70,10 @@ def end(surface: str, metrics: HttpMetrics, request: Request, state: Any, respon
             "method": method,
             "status": status,
             "duration_ms": round(seconds * 1000, 2),
-            "client": state.get("client"),
+            "client": exchange.client or None,
             # Where the provider calls from; not where people are.
-            "remote": request.remote_addr if surface == "callback" and not route.startswith("/p/") else None,
+            "remote": exchange.remote_addr if surface == "callback" and not route.startswith("/p/") else None,
             "code": code,
-            "verification": state.get("verification"),
+            "verification": exchange.verification,
         },
     )

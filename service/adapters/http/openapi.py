@@ -17,6 +17,8 @@ from service.adapters.http.answers import (
     VerificationResponse,
 )
 from service.adapters.http.auth import no_auth
+from service.adapters.http.exchange import JSON, Exchange, Reply
+from service.adapters.http.routes import by_flask
 from service.adapters.http.schemas import (
     CaptchaRequest,
     CheckRequest,
@@ -106,23 +108,22 @@ def build_document(version: str) -> dict[str, Any]:
 def blueprint(version: str) -> Blueprint:
     """``/openapi.json`` and ``/docs``, open to whoever reaches the surface."""
     routes = Blueprint("openapi", __name__)
-    document = json.dumps(build_document(version))
+    document = json.dumps(build_document(version)).encode()
     dist = str(files("flask_swagger_ui") / "dist")
 
     @routes.get("/openapi.json")
     @no_auth
-    def openapi() -> Response:
-        return Response(document, content_type="application/json")
+    def openapi(_: Exchange) -> Reply:
+        return Reply(200, document, JSON)
 
     @routes.get("/docs")
     @no_auth
-    def docs() -> Response:
-        response = Response(_PAGE, content_type="text/html; charset=utf-8")
-        response.headers["Content-Security-Policy"] = _CSP
-        return response
+    def docs(_: Exchange) -> Reply:
+        return Reply(200, _PAGE.encode(), "text/html; charset=utf-8", [("Content-Security-Policy", _CSP)])
 
     @routes.get("/docs/<asset>")
     @no_auth
+    @by_flask
     def docs_asset(asset: str) -> Response:
         if asset == "start.js":
             return Response(_START, content_type="text/javascript; charset=utf-8")

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint
 
 from service.adapters.http.auth import no_auth
+from service.adapters.http.exchange import Exchange, Reply
 from service.application.readiness import Readiness
 
 
@@ -28,28 +29,28 @@ def blueprint(
 
     @routes.get("/livez")
     @no_auth
-    def livez() -> Response:
+    def livez(_: Exchange) -> Reply:
         # A process that answers is alive; the worker also has threads that must go on.
         if not is_alive():
-            return Response('{"status":"stuck"}\n', 503, content_type="application/json")
-        return jsonify(status="alive")
+            return Reply.of_json({"status": "stuck"}, 503)
+        return Reply.of_json({"status": "alive"})
 
     @routes.get("/readyz")
     @no_auth
-    def readyz() -> Response:
+    def readyz(_: Exchange) -> Reply:
         if readiness.is_leaving:
-            return Response('{"status":"leaving"}\n', 503, content_type="application/json")
+            return Reply.of_json({"status": "leaving"}, 503)
         readiness.check()
-        return jsonify(status="ready")
+        return Reply.of_json({"status": "ready"})
 
     @routes.get("/version")
     @no_auth
-    def version_() -> Response:
-        return jsonify(name="waitcall", version=version)
+    def version_(_: Exchange) -> Reply:
+        return Reply.of_json({"name": "waitcall", "version": version})
 
     @routes.get("/metrics")
     @no_auth
-    def metrics() -> Response:
-        return Response(exposition(), content_type=exposition_type)
+    def metrics(_: Exchange) -> Reply:
+        return Reply(200, exposition(), exposition_type)
 
     return routes

@@ -5,10 +5,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from service.adapters.http.ratelimit import tell_limits
+from service.adapters.http.exchange import Exchange, Reply
+from service.adapters.http.ratelimit import limit_headers
 from service.application.context import request_id
 from service.application.observer import Observer
 from service.domain.errors import CaptchaRequired, RateLimited, ServiceError
@@ -107,46 +107,49 @@ def document(  # noqa: PLR0913  the members of a problem
     return members
 
 
-def handle_errors(app: Flask, observer: Observer) -> None:
-    """Make every error of the app a problem, and count each refusal of a known client."""
+class Problems:
+    """Any error → the problem that it is answered with. Counts each refusal of a known client."""
 
-    def render(problem: dict[str, Any]) -> Response:
-        response = Response(json.dumps(problem), status=problem["status"], content_type=CONTENT_TYPE)
-        if "retry_after" in problem:
-            response.headers["Retry-After"] = str(problem["retry_after"])
-        if problem["code"] == "unauthenticated":
-            response.headers["WWW-Authenticate"] = 'Bearer realm="waitcall"'
-        g.code = problem["code"]
-        if g.get("client") and problem["status"] < 500:  # noqa: PLR2004  the class of our own errors
-            observer.refused(g.client, problem["code"])
-        return response
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
 
-    @app.errorhandler(ServiceError)
-    def _service_error(error: ServiceError) -> Response:
+    def of(self, exchange: Exchange, error: Exception) -> Reply:
+        """The answer. What is no refusal of ours is told to the log alone."""
+        match error:
+            case ServiceError():
+                return self._of_service(exchange, error)
+            case HTTPException():
+                code = _CODE_OF_HTTP.get(error.code or 500, "invalid_request")
+                reply = self._rendered(exchange, document(code, _DETAIL_OF_HTTP[code]))
+                if isinstance(error, MethodNotAllowed) and error.valid_methods:
+                    reply.headers.append(("Allow", ", ".join(sorted(error.valid_methods))))
+                return reply
+            case _:
+                _log.error("unexpected error", exc_info=error)
+                return self._rendered(exchange, document("internal_error", _DETAIL_OF_HTTP["internal_error"]))
+
+    def _of_service(self, exchange: Exchange, error: ServiceError) -> Reply:
         failed = error.verification_id
-        response = render(
-            document(
-                error.code,
-                error.detail,
-                retry_after=error.retry_after,
-                errors=error.errors,
-                instance=f"/v1/verifications/{failed}" if failed else None,
-                image_url=error.image_url if isinstance(error, CaptchaRequired) else None,
-            ),
+        problem = document(
+            error.code,
+            error.detail,
+            retry_after=error.retry_after,
+            errors=error.errors,
+            instance=f"/v1/verifications/{failed}" if failed else None,
+            image_url=error.image_url if isinstance(error, CaptchaRequired) else None,
         )
+        reply = self._rendered(exchange, problem)
         if isinstance(error, RateLimited):
-            tell_limits(response, error.limits)
-        return response
+            reply.headers += limit_headers(error.limits)
+        return reply
 
-    @app.errorhandler(HTTPException)
-    def _http_error(error: HTTPException) -> Response:
-        code = _CODE_OF_HTTP.get(error.code or 500, "invalid_request")
-        response = render(document(code, _DETAIL_OF_HTTP[code]))
-        if isinstance(error, MethodNotAllowed) and error.valid_methods:
-            response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
-        return response
-
-    @app.errorhandler(Exception)
-    def _unexpected(error: Exception) -> Response:
-        _log.error("unexpected error", exc_info=error)
-        return render(document("internal_error", _DETAIL_OF_HTTP["internal_error"]))
+    def _rendered(self, exchange: Exchange, problem: dict[str, Any]) -> Reply:
+        reply = Reply(problem["status"], json.dumps(problem).encode(), CONTENT_TYPE)
+        if "retry_after" in problem:
+            reply.headers.append(("Retry-After", str(problem["retry_after"])))
+        exchange.code = problem["code"]
+        if exchange.code == "unauthenticated":
+            reply.headers.append(("WWW-Authenticate", 'Bearer realm="waitcall"'))
+        if exchange.client and reply.status < 500:  # noqa: PLR2004  the class of our own errors
+            self._observer.refused(exchange.client, problem["code"])
+        return reply

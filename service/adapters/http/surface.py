@@ -1,20 +1,20 @@
-"""Flask, with what every surface does around a request, and without what none has a use for.
+"""Flask, with what every surface does around a request; most requests go past what they have no use for (docs/adr/0030)."""
 
-What Flask looks up anew for each request (who is async, which host it is, what ``g`` and ``request`` stand for) was a quarter
-of a read (docs/performance.md).
-"""
-
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
+from wsgiref.types import StartResponse
 
-from flask import Flask, Request, Response
+from flask import Flask, Response
 from flask.globals import app_ctx, request_ctx
-from flask.sessions import SessionInterface, SessionMixin
-from werkzeug.routing import MapAdapter
+from werkzeug.exceptions import HTTPException
+from werkzeug.wsgi import get_host
 
 from service.adapters.http.auth import ApiKeys, require_client
 from service.adapters.http.context import HEADER, HttpMetrics, begin, end
+from service.adapters.http.exchange import Environ, Exchange, Header, Reply
+from service.adapters.http.problems import Problems
+from service.adapters.http.routes import Route, Routes, is_by_flask
 from service.application.context import request_id
 
 # For answers that are no pages (OWASP REST security cheat sheet); a page brings a policy of its own.
@@ -28,10 +28,8 @@ _SECURITY_HEADERS = (
     ("X-Frame-Options", "DENY"),
 )
 
-StartResponse = Callable[..., Callable[[bytes], object]]
 
-
-def _start(start_response: StartResponse, status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+def _start(start_response: StartResponse, status: str, headers: list[Header], *more: Any) -> Any:
     own = {name for name, _ in headers}
     headers.extend(header for header in _SECURITY_HEADERS if header[0] not in own)
     current = request_id.get()
@@ -40,79 +38,99 @@ def _start(start_response: StartResponse, status: str, headers: list[tuple[str, 
     return start_response(status, headers, *more)
 
 
-class _NoSession(dict[str, Any], SessionMixin):
-    """Nobody has one."""
-
-
-class _NoSessions(SessionInterface):
-    """Flask would make an empty one for each request."""
-
-    _none = _NoSession()
-
-    def open_session(self, app: Flask, request: Request) -> SessionMixin:  # noqa: ARG002  Flask's signature
-        return self._none
-
-    def is_null_session(self, obj: object) -> bool:
-        return obj is self._none
-
-
 class Surface(Flask):
-    """One surface: ``api``, ``callback`` or ``ops``. Every view is a plain function; no host or scheme matters to a route."""
+    """One surface: ``api``, ``callback`` or ``ops``.
 
-    def __init__(self, name: str, keys: ApiKeys, metrics: HttpMetrics) -> None:
+    Where nobody has hooked into Flask, a request whose route Routes finds is answered without Flask's request, response
+    and contexts. Everything else goes Flask's way, and is answered the same.
+    """
+
+    def __init__(
+        self, name: str, keys: ApiKeys, metrics: HttpMetrics, problems: Problems, max_body_bytes: int
+    ) -> None:
         """
         Args:
             name: of the surface.
             keys: who may call.
             metrics: told of every answer.
+            problems: what errors are answered with.
+            max_body_bytes: longer bodies are refused.
         """
         super().__init__(name, static_folder=None)
-        self.session_interface = _NoSessions()
         self._keys = keys
         self._metrics = metrics
+        self._problems = problems
+        self._max_body_bytes = max_body_bytes
+        self._routes: Routes | None = None
+        # By class, because Flask would have a traceback logged for what no handler claims.
+        self.register_error_handler(HTTPException, self._problem)
+        self.register_error_handler(Exception, self._problem)
 
-    def wsgi_app(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+    def wsgi_app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer, under the request's id and with the headers of every answer."""
-        return super().wsgi_app(environ, partial(_start, start_response))
+        start = partial(_start, start_response)
+        found = None
+        if not self.before_request_funcs and not self.after_request_funcs:
+            if self._routes is None:
+                self._routes = Routes(self.url_map, self.view_functions)
+            found = self._routes.find(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        if found is None:
+            return super().wsgi_app(environ, start)
+        route, value = found
+        exchange = begin(environ, route.rule, self._max_body_bytes)
+        try:
+            reply = self._replied(exchange, route, value)
+            end(self.name, self._metrics, exchange, reply.status)
+            if exchange.close:
+                reply.headers.append(("Connection", "close"))
+            return reply(environ, start)
+        finally:
+            request_id.set(None)
 
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """As it is."""
-        return func
-
-    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Only where hosts are listed is the request's looked at."""
-        if request is None or self.config["TRUSTED_HOSTS"] is not None:
-            return super().create_url_adapter(request)
-        return MapAdapter(self.url_map, "", "/", "", "http", request.path, request.method)
+    def _replied(self, exchange: Exchange, route: Route, value: str | None) -> Reply:
+        # Arguments by position: a call by names costs a waiting request half a kilobyte of C stack.
+        try:
+            trusted = self.config["TRUSTED_HOSTS"]
+            if trusted is not None:
+                get_host(exchange.environ, trusted)
+            require_client(self._keys, exchange, route.view)
+            reply: Reply = route.view(exchange) if value is None else route.view(exchange, value)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is answered
+            return self._problems.of(exchange, error)
+        return reply
 
     def dispatch_request(self) -> Any:
-        """Call the view. Arguments by position: a call by names costs a waiting request half a kilobyte of C stack."""
+        """Flask's way: call the view."""
         request = request_ctx.request
-        if request.url_rule is None or len(request.view_args or ()) > 1:
+        view = self.view_functions[request.endpoint] if request.endpoint else None
+        if view is None or is_by_flask(view):
             return super().dispatch_request()
-        view = self.view_functions[request.url_rule.endpoint]
-        for value in (request.view_args or {}).values():
-            return view(value)
-        return view()
+        return view(app_ctx.g.exchange, *(request.view_args or {}).values())
 
     def preprocess_request(self) -> Any:
-        """Begin it, and know who asks."""
+        """Flask's way: begin it, and know who asks."""
         refused = super().preprocess_request()
-        request, state = request_ctx.request, app_ctx.g
-        begin(request, state)
-        require_client(self, self._keys, request, state)
+        request = request_ctx.request
+        rule = request.url_rule.rule if request.url_rule else None
+        exchange = begin(request.environ, rule, self._max_body_bytes)
+        app_ctx.g.exchange = exchange
+        view = self.view_functions[request.endpoint] if request.endpoint else None
+        require_client(self._keys, exchange, view)
         return refused
 
     def process_response(self, response: Response) -> Response:
-        """Tell of it."""
+        """Flask's way: tell of it."""
         response = super().process_response(response)
-        state = app_ctx.g
-        if state.get("close"):
+        exchange: Exchange = app_ctx.g.exchange
+        if exchange.close:
             response.headers["Connection"] = "close"
-        end(self.name, self._metrics, request_ctx.request, state, response)
+        end(self.name, self._metrics, exchange, response.status_code)
         return response
 
     def do_teardown_request(self, *args: Any) -> None:
-        """Forget its id."""
+        """Flask's way: forget its id."""
         super().do_teardown_request(*args)
         request_id.set(None)
+
+    def _problem(self, error: Exception) -> Reply:
+        return self._problems.of(app_ctx.g.exchange, error)

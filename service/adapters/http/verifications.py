@@ -3,13 +3,14 @@
 import json
 from collections.abc import Callable
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint
 
 from service.adapters.http.answers import dump_verification
 from service.adapters.http.auth import requires
 from service.adapters.http.body import read_json
-from service.adapters.http.once import answer_once, redeemer_of, response_of
-from service.adapters.http.ratelimit import tell_limits
+from service.adapters.http.exchange import Exchange, Reply
+from service.adapters.http.once import answer_once, redeemer_of, reply_of
+from service.adapters.http.ratelimit import limit_headers
 from service.adapters.http.schemas import (
     load_consume,
     load_seen,
@@ -36,9 +37,9 @@ class Answers:
         self._page_url = page_url
         self._clock = clock
 
-    def of(self, status: int, record: Verification) -> Answer:
+    def of(self, exchange: Exchange, status: int, record: Verification) -> Answer:
         """The object, to be given now and, where a key says so, again."""
-        g.verification = record.id[-6:]
+        exchange.verification = record.id[-6:]
         location = f"{PATH}/{record.id}" if status == CREATED else None
         dumped = dump_verification(record, self._clock(), self._page_url(record))
         return Answer(status, json.dumps(dumped), location)
@@ -50,44 +51,47 @@ def blueprint(verifications: Verifications, idempotency: IdempotencyStore, answe
 
     @routes.post(PATH)
     @requires(Permission.CREATE)
-    def create() -> Response:
-        payload, canonical = read_json()
+    def create(exchange: Exchange) -> Reply:
+        payload, canonical = read_json(exchange)
 
         def start() -> tuple[Answer, int]:
-            started = verifications.start(g.client, load_start(payload))
-            g.limits = started.limits
+            started = verifications.start(exchange.client, load_start(payload))
+            exchange.limits = started.limits
             status = CREATED if started.created else OK
-            answer = answers.of(status, started.verification)
+            answer = answers.of(exchange, status, started.verification)
             return answer, started.verification.window_seconds + HOUR
 
-        response = answer_once(idempotency, canonical, start)
+        reply = answer_once(exchange, idempotency, canonical, start)
         # What an answer that is given again once cost is over.
-        tell_limits(response, g.get("limits", ()))
-        return response
+        reply.headers += limit_headers(exchange.limits)
+        return reply
 
     @routes.get(f"{PATH}/<verification_id>")
     @requires(Permission.READ)
-    def read(verification_id: str) -> Response:
-        wait_seconds = load_wait(request.args.getlist("wait"))
-        seen = load_seen(request.args.getlist("channel"))
-        return response_of(answers.of(OK, verifications.get(g.client, verification_id, wait_seconds, seen)))
+    def read(exchange: Exchange, verification_id: str) -> Reply:
+        wait_seconds, seen = load_wait(exchange.asked("wait")), load_seen(exchange.asked("channel"))
+        record = verifications.get(exchange.client, verification_id, wait_seconds, seen)
+        return reply_of(answers.of(exchange, OK, record))
 
     @routes.post(f"{PATH}/<verification_id>/consume")
     @requires(Permission.CONSUME)
-    def consume(verification_id: str) -> Response:
-        payload, canonical = read_json()
+    def consume(exchange: Exchange, verification_id: str) -> Reply:
+        payload, canonical = read_json(exchange)
 
         def redeem() -> tuple[Answer, int]:
             purpose, reference, result = load_consume(payload)
-            redeemer = redeemer_of(g.client, canonical)
-            consumed = verifications.consume(g.client, verification_id, purpose, reference, redeemer, result)
-            return answers.of(OK, consumed), consumed.window_seconds + HOUR
+            redeemer = redeemer_of(exchange, canonical)
+            consumed = verifications.consume(
+                exchange.client, verification_id, purpose, reference, redeemer, result
+            )
+            return answers.of(exchange, OK, consumed), consumed.window_seconds + HOUR
 
-        return answer_once(idempotency, canonical, redeem)
+        return answer_once(exchange, idempotency, canonical, redeem)
 
     @routes.delete(f"{PATH}/<verification_id>")
     @requires(Permission.CREATE)
-    def cancel(verification_id: str) -> Response:
-        return response_of(answers.of(OK, verifications.cancel(g.client, verification_id)))
+    def cancel(exchange: Exchange, verification_id: str) -> Reply:
+        canceled = verifications.cancel(exchange.client, verification_id)
+        return reply_of(answers.of(exchange, OK, canceled))
 
     return routes

@@ -75,8 +75,8 @@ class Tracing:
         span = g.get("span")
         if span is not None:
             span.set_attribute("http.response.status_code", response.status_code)
-            if g.get("code"):
-                span.set_attribute("waitcall.code", g.code)
+            if g.exchange.code:
+                span.set_attribute("waitcall.code", g.exchange.code)
             if response.status_code >= _FAILURE:
                 span.set_status(StatusCode.ERROR)
         return response

@@ -6,15 +6,17 @@ from typing import Any
 from urllib.parse import quote
 
 import segno
-from flask import Blueprint, Response, abort, g, jsonify, redirect, request
+from flask import Blueprint, Response, g, redirect, request
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from service.adapters.http.auth import no_auth
+from service.adapters.http.exchange import Exchange, Reply
 from service.adapters.http.page.assets import Assets
 from service.adapters.http.page.catalogue import Catalogues, Texts
 from service.adapters.http.problems import STATUS_OF
+from service.adapters.http.routes import by_flask
 from service.adapters.http.schemas import load_seen, load_wait
 from service.application.pages import Page, Pages
 from service.application.ports import Clock
@@ -49,6 +51,7 @@ def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock) 
 
     @routes.get(f"{PATH}/<token>")
     @no_auth
+    @by_flask
     def page(token: str) -> AnyResponse:
         try:
             seen = pages.look(token, request.remote_addr)
@@ -60,22 +63,20 @@ def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock) 
 
     @routes.get(f"{PATH}/<token>/status")
     @no_auth
-    def status(token: str) -> Response:
-        wait_seconds = load_wait(request.args.getlist("wait"))
-        seen = load_seen(request.args.getlist("channel"))
-        record = pages.look(token, request.remote_addr, wait_seconds, seen).verification
+    def status(exchange: Exchange, token: str) -> Reply:
+        wait_seconds, seen = load_wait(exchange.asked("wait")), load_seen(exchange.asked("channel"))
+        record = pages.look(token, exchange.remote_addr, wait_seconds, seen).verification
         left = max(ceil((record.expires_at - clock()).total_seconds()), 0)
-        return jsonify(status=record.status.value, channel=record.channel.value, expires_in=left)
+        stands = {"status": record.status.value, "channel": record.channel.value, "expires_in": left}
+        return Reply.of_json(stands)
 
     @routes.get(f"{PATH}/assets/<name>")
     @no_auth
-    def asset(name: str) -> Response:
+    def asset(_: Exchange, name: str) -> Reply:
         found = shown.assets.by_name.get(name)
         if found is None:
-            abort(404)
-        response = Response(found.content, content_type=found.content_type)
-        response.headers["Cache-Control"] = _FOREVER
-        return response
+            raise NotFound
+        return Reply(200, found.content, found.content_type, [("Cache-Control", _FOREVER)])
 
     return routes
 
@@ -121,7 +122,7 @@ class Shown:
         facts = {"text": t[f"{name}_explain"], "refresh": None if gone else REFRESH_SECONDS, "back": None}
         response = self._rendered("over.html", lang, t, t[name], facts)
         # Counted and logged like any other refusal.
-        g.code = error.code
+        g.exchange.code = error.code
         response.status_code = STATUS_OF[error.code]
         if error.retry_after:
             response.headers["Retry-After"] = str(error.retry_after)
