@@ -1,5 +1,6 @@
 """How often each request talks to Redis, under the shipped policy: a regression shows as a number, not as a second."""
 
+import socket
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.connection import AbstractConnection
 
 from service.adapters.redis.seen import Seen
 from tests.integration.conftest import Running
+from tests.redis_servers import Server
 
 SHIPPED = (Path(__file__).resolve().parents[2] / "config/policy.toml").read_text()
 POLICY = SHIPPED.replace("[clients.operator]", "[clients.ops]") + '\n[clients.app]\npurposes = ["login"]\n'
@@ -22,16 +23,24 @@ OF_A_KEY = {"create": 2, "pending": 0, "call": 0, "verified": 0, "consume": 2}
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One entry for each time that something was written to Redis: a command, or a pipeline."""
+def sent(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each time that something was written to Redis' socket: a command, or several."""
     written: list[int] = []
-    send: Callable[..., Any] = AbstractConnection.send_packed_command
+    with valkey.client() as client:
+        server = client.connection_pool.get_connection()._sock.getpeername()
 
-    def counted(connection: AbstractConnection, *args: Any, **options: Any) -> Any:
-        written.append(1)
-        return send(connection, *args, **options)
+    def counting(name: str) -> None:
+        write = getattr(socket.socket, name)
 
-    monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
+        def counted(sock: socket.socket, *args: Any) -> Any:
+            if sock.getpeername() == server:
+                written.append(1)
+            return write(sock, *args)
+
+        monkeypatch.setattr(socket.socket, name, counted)
+
+    counting("send")
+    counting("sendall")
     return written
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from redis import RedisCluster
 from redis.exceptions import NoScriptError
@@ -11,6 +12,7 @@ from service.adapters.redis.connection import Connection
 from service.adapters.redis.conversions import RedisConversions, buckets_of
 from service.adapters.redis.keys import ID_PREFIX_LENGTH, LISTS, Keys
 from service.adapters.redis.lists import RedisLists
+from service.adapters.redis.pool import Client
 from service.adapters.redis.script import Script
 from service.adapters.redis.seen import Seen
 from service.application.ports import Stored, Survey
@@ -50,26 +52,42 @@ class Numbers:
         return self._seen.stored(latest.decode(), document or None)
 
     def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
-        """Everything in one pipeline; under a second pepper, and where lists have changed, a little more."""
+        """Everything in one round trip; under a second pepper, and where lists have changed, a little more."""
+        buckets = [self._conversions.key(*group) for group in groups]
         with self._connection.using("survey") as client:
-            pipeline = client.pipeline(transaction=False)
-            # A cluster's pipeline takes no hashes of scripts.
-            known = not isinstance(client, RedisCluster)
-            for attempt in (known, False):
-                self._latest.queue(pipeline, *_asked(self._keys, number), known=attempt)
-                pipeline.hget(LISTS, "rev")
-                for group in groups:
-                    pipeline.hgetall(self._conversions.key(*group))
-                latest, rev, *counted = pipeline.execute(raise_on_error=False)
-                if not isinstance(latest, NoScriptError):
-                    break
-            for answer in (latest, rev, *counted):
-                if isinstance(answer, Exception):
-                    raise answer
+            if isinstance(client, RedisCluster):
+                latest, rev, *counted = self._surveyed_on_a_cluster(client, number, buckets)
+            else:
+                latest, rev, *counted = self._surveyed(client, number, buckets)
         found = self._found(self._keys, number, latest)
         return Survey(
             self._of_all(number, found), self._lists.directory_at(rev), tuple(map(buckets_of, counted))
         )
+
+    def _surveyed(self, client: Client, number: str, buckets: Sequence[str]) -> list[Any]:
+        others = [("HGET", LISTS, "rev"), *(("HGETALL", key) for key in buckets)]
+        answers: list[Any] = []
+        for known in (True, False):
+            answers = client.at_once(
+                [self._latest.command(*_asked(self._keys, number), known=known), *others]
+            )
+            if not isinstance(answers[0], NoScriptError):
+                break
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        latest, rev, *counted = answers
+        return [latest, rev, *(dict(zip(each[::2], each[1::2], strict=True)) for each in counted)]
+
+    def _surveyed_on_a_cluster(self, client: Any, number: str, buckets: Sequence[str]) -> list[Any]:
+        pipeline = client.pipeline(transaction=False)
+        # It takes no hashes of scripts.
+        self._latest.queue(pipeline, *_asked(self._keys, number), known=False)
+        pipeline.hget(LISTS, "rev")
+        for key in buckets:
+            pipeline.hgetall(key)
+        answers: list[Any] = pipeline.execute()
+        return answers
 
     def taken_elsewhere(self, verification: Verification, over: Stored | None, now: datetime) -> bool:
         """Whether somebody reserved the number under another pepper meanwhile.

@@ -5,14 +5,21 @@ reads, a closure for retries, a poll through gevent's hub, locks. Whatever is ou
 """
 
 import os
+from collections.abc import Sequence
 from select import POLLIN
 from typing import Any
 
 from gevent.monkey import get_original
 from hiredis import pack_command
 from redis import ConnectionPool, Redis, SSLConnection
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
+from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.sentinel import SentinelConnectionPool, SentinelManagedConnection
+
+_LEFT_TO_THE_LIBRARY = frozenset({EMPTY_RESPONSE, NEVER_DECODE})
 
 # Asked with no time to wait, so it has nothing to give way to.
 _poll = get_original("select", "poll")
@@ -75,7 +82,7 @@ class Pool(_Quick):
 
 
 class _Managed(SentinelManagedConnection):
-    """Ends where an answer did not come in time.
+    """Ends where an answer did not come in time, also when the library reads it.
 
     The library's keeps it open; what a paused master answers later would be taken for the next command's answer.
     """
@@ -102,21 +109,63 @@ class Client(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """One command, and its answer. A connection that was closed under us is opened again once."""
+        name = args[0]
+        if " " in name or _LEFT_TO_THE_LIBRARY & options.keys():
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py types it in part
+        answer = self.at_once([args])[0]
+        if isinstance(answer, Exception):
+            raise answer
+        callback = self.response_callbacks.get(name)
+        if callback is None:
+            return answer
+        options.pop("keys", None)
+        return callback(answer, **options)
+
+    def at_once(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Several commands in one round trip: their answers as Redis gave them, errors among them.
+
+        A connection that was closed under us is opened again once.
+        """
+        request = b"".join([pack_command(each) for each in commands])
         pool: Any = self.connection_pool
         connection = pool.get_connection()
         try:
             try:
-                return self._asked(connection, args, options)
+                return _answered(connection, request, len(commands))
             except RedisConnectionError:
-                connection.disconnect()
-            return self._asked(connection, args, options)
+                connection.connect()
+            return _answered(connection, request, len(commands))
         finally:
             pool.release(connection)
 
-    def _asked(self, connection: Any, args: Any, options: Any) -> Any:
-        if " " in args[0]:
-            # A command of two words; the library takes them apart.
-            connection.send_command(*args)
-        else:
-            connection.send_packed_command([pack_command(args)], check_health=False)
-        return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call]  # redis-py types it in part
+
+def _answered(connection: Any, request: bytes, count: int) -> list[Any]:
+    """Write it, and read so many answers; whatever comes in between ends the connection."""
+    sock, parser = connection._sock, connection._parser  # noqa: SLF001  the library has no names for them
+    reader, buffer = parser._reader, parser._buffer  # noqa: SLF001  as above
+    answers: list[Any] = []
+    try:
+        sent = sock.send(request)
+        if sent < len(request):
+            sock.sendall(memoryview(request)[sent:])
+        while len(answers) < count:
+            answer = reader.gets()
+            if answer is not NOT_ENOUGH_DATA:
+                answers.append(answer)
+                continue
+            received = sock.recv_into(buffer)
+            if not received:
+                raise RedisConnectionError("The server ended the connection.")  # noqa: TRY301  handled like the others
+            reader.feed(buffer, 0, received)
+    except BaseException as error:
+        connection.disconnect()
+        if isinstance(error, TimeoutError):
+            raise RedisTimeoutError("No answer in time.") from error
+        if isinstance(error, OSError):
+            raise RedisConnectionError(str(error)) from error
+        raise
+    if isinstance(connection, SentinelManagedConnection) and isinstance(answers[0], ReadOnlyError):
+        # It was the master; the sentinels name another.
+        connection.disconnect()
+        raise RedisConnectionError("The previous master is now a replica.")
+    return answers

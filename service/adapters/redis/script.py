@@ -29,16 +29,20 @@ class Script:
         except NoScriptError:
             return client.eval(self.text, len(keys), *keys, *args)
 
+    def command(self, keys: Sequence[str], args: Args, *, known: bool) -> tuple[Any, ...]:
+        """As a command among others: by hash, or by text where the server may not have ``known`` it."""
+        named = ("EVALSHA", self._sha) if known else ("EVAL", self.text)
+        return (*named, len(keys), *keys, *args)
+
     def queue(self, pipeline: Any, keys: Sequence[str], args: Args, *, known: bool) -> None:
         """Into a pipeline: by hash, or by text where a node may not have ``known`` it, or a cluster's is asked."""
-        # The methods of a cluster's pipeline refuse scripts; the commands go through.
-        command = ("EVALSHA", self._sha) if known else ("EVAL", self.text)
         options: dict[str, Any] = {}
         if isinstance(pipeline, ClusterPipeline):
             # Left to itself it asks a node for the script's keys (COMMAND GETKEYS): a round trip for each script, on a
             # connection beside those that the pipeline holds. Under load these ran out.
             options["target_nodes"] = pipeline.get_node_from_key(keys[0])
-        pipeline.execute_command(*command, len(keys), *keys, *args, **options)
+        # The methods of a cluster's pipeline refuse scripts; the commands go through.
+        pipeline.execute_command(*self.command(keys, args, known=known), **options)
 
 
 @dataclass(frozen=True, slots=True)
