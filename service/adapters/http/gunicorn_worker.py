@@ -76,6 +76,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         )
         # A worker that is told to leave while gevent is loaded has nothing to finish; gunicorn's handlers come later.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        # Each request asks for a score of settings, which nothing changes any more.
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
         super().init_process()
 
     def load_wsgi(self) -> None:

@@ -2,8 +2,10 @@
 
 import logging
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from time import time
+from typing import Any, TextIO
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonEncoder, JsonFormatter
@@ -24,21 +26,74 @@ def masked(text: str) -> str:
     return _DIGITS.sub(lambda match: f"***{match[0][-2:]}", text)
 
 
-_encode = JsonEncoder(ensure_ascii=True).encode
+# json.dumps would make an encoder for each line.
+_written = JsonEncoder(ensure_ascii=True).encode
 
 
-def _written(fields: dict[str, Any], **_: Any) -> str:
-    # json.dumps would make an encoder for each line.
-    return _encode(fields)
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Each line is one write, which needs no lock."""
+
+    def createLock(self) -> None:  # noqa: N802  the library's name
+        """None."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it."""
+        try:
+            self.stream.write(self.format(record) + "\n")
+            self.stream.flush()
+        except Exception:  # noqa: BLE001  as the library's
+            self.handleError(record)
+
+
+class LineRecord(logging.LogRecord):
+    """What was logged, without what no line shows: where, by which thread, since when."""
+
+    pathname = filename = module = funcName = "unknown"  # noqa: N815  the library's names
+    lineno = 0
+    thread = threadName = process = processName = taskName = None  # noqa: N815  as above
+    msecs = relativeCreated = 0.0  # noqa: N815  as above
+    exc_text = stack_info = None
+
+    def __init__(  # noqa: PLR0913, PLR0917  the library's signature
+        self,
+        name: str,
+        level: int,
+        pathname: str,  # noqa: ARG002  as above
+        lineno: int,  # noqa: ARG002  as above
+        msg: object,
+        args: Any,
+        exc_info: Any,
+        func: str | None = None,  # noqa: ARG002  as above
+        sinfo: str | None = None,
+        **_: Any,
+    ) -> None:
+        self.name = name
+        self.levelno = level
+        self.levelname = logging.getLevelName(level)
+        self.msg = msg
+        # One dictionary names its values itself.
+        self.args = args[0] if args and len(args) == 1 and isinstance(args[0], Mapping) else args
+        self.exc_info = exc_info
+        if sinfo is not None:
+            self.stack_info = sinfo
+        self.created = time()
 
 
 class MaskingJsonFormatter(JsonFormatter):
     """One JSON object a line: time (UTC), level, logger, message, request_id, and what the call adds."""
 
     def __init__(self) -> None:
-        super().__init__(
-            json_serializer=_written,
-        )
+        super().__init__(json_serializer=lambda fields, **_: _written(fields))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line. What the library does beside it concerns exceptions, and messages that are dictionaries."""
+        if record.exc_info or record.exc_text or record.stack_info or isinstance(record.msg, dict):
+            return super().format(record)
+        record.message = record.getMessage()
+        fields: dict[str, Any] = {}
+        self.add_fields(fields, record, {})
+        return self.jsonify_log_record(self.process_log_record(fields))
 
     def add_fields(
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
@@ -71,11 +126,13 @@ class MaskingJsonFormatter(JsonFormatter):
 
         JSON escapes nothing that a number is written with, so a line in which none is found holds none.
         """
-        line = super().jsonify_log_record(log_data)
-        if not _DIGITS.search(line) and not _WRITTEN.search(line):
+        line = _written(log_data)
+        # One + is the time's.
+        plain = line.count("+") <= 1 and "%2" not in line
+        if not _DIGITS.search(line) and (plain or not _WRITTEN.search(line)):
             return line
         cleaned = {name: value if name == "time" else _clean(value) for name, value in log_data.items()}
-        return super().jsonify_log_record(cleaned)
+        return _written(cleaned)
 
 
 def _clean(value: Any) -> Any:
@@ -91,11 +148,9 @@ def _clean(value: Any) -> Any:
 
 
 def spare_what_no_line_shows() -> None:
-    """Where a line was logged from, and by which thread, is looked up for each one (Python's logging HOWTO, Optimization)."""
+    """From now on nothing looks up where a line was logged from (Python's logging HOWTO, Optimization), nor the rest of it."""
     logging._srcfile = None  # noqa: SLF001  as the HOWTO says
-    logging.logThreads = False
-    logging.logProcesses = False
-    logging.logMultiprocessing = False
+    logging.setLogRecordFactory(LineRecord)
 
 
 def logging_config(level: str) -> dict[str, Any]:
@@ -107,7 +162,7 @@ def logging_config(level: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": MaskingJsonFormatter}},
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"},
+            "stderr": {"()": LineHandler, "formatter": "json", "stream": "ext://sys.stderr"},
         },
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {
