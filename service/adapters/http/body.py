@@ -64,7 +64,7 @@ def read_json(exchange: Exchange) -> tuple[Any, Callable[[], bytes]]:
     if given != JSON and parse_options_header(given)[0].lower() != JSON:
         raise UnsupportedMediaType
     try:
-        value = json.loads(raw.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value = _decode(raw.decode())
     except (ValueError, RecursionError) as error:
         raise BadRequest from error
     canonical = partial(_canonical, value)
@@ -72,13 +72,6 @@ def read_json(exchange: Exchange) -> tuple[Any, Callable[[], bytes]]:
         # Refuses lone surrogates, which no store or log could keep; only escapes can bring them.
         canonical()
     return value, canonical
-
-
-def _canonical(value: Any) -> bytes:
-    try:
-        return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise BadRequest from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -90,3 +83,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+# Of the standard library: no other tells of a name that stands twice.
+_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant).decode
+
+
+def _canonical(value: Any) -> bytes:
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise BadRequest from error

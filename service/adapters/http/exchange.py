@@ -1,11 +1,11 @@
 """One request and its answer, plain: what a view is given, and what it gives back."""
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 from wsgiref.types import StartResponse
 
+import orjson
 from werkzeug.http import HTTP_STATUS_CODES
 
 from service.domain.limits import LimitState
@@ -114,4 +114,4 @@ class Reply:
     @classmethod
     def of_json(cls, document: Any, status: int = 200) -> "Reply":
         """One JSON document, on a line of its own."""
-        return cls(status, json.dumps(document, separators=(",", ":")).encode() + b"\n")
+        return cls(status, orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))

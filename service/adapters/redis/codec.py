@@ -4,12 +4,13 @@ Each write carries a fresh ``rev``. Two writes are never equal, so a script that
 answer was lost can tell its own work from another's.
 """
 
-import json
 import secrets
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from service.domain.assurance import Assurance
 from service.domain.channel import Channel, TextIn
@@ -28,8 +29,6 @@ SCHEMA = 3
 _READABLE = (1, CALLS, SCHEMA)
 
 _OF_THE_WAY = ("channels", "second_step", "max_attempts", "max_sends", "resend_seconds")
-
-_to_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class UnknownSchema(Exception):
@@ -69,7 +68,7 @@ def encode(record: Verification) -> bytes:
     if document["schema"] == SCHEMA:
         document |= _channels(record)
     told = {name: value for name, value in document.items() if value is not None}
-    return _to_text(told).encode()
+    return orjson.dumps(told)
 
 
 def decode(document: bytes) -> Verification:
@@ -78,7 +77,7 @@ def decode(document: bytes) -> Verification:
     Raises:
         UnknownSchema: while versions are mixed, another replica can read it.
     """
-    stored: dict[str, Any] = json.loads(document)
+    stored: dict[str, Any] = orjson.loads(document)
     if stored["schema"] not in _READABLE:
         raise UnknownSchema(f"schema {stored['schema']}, this version reads {SCHEMA}")
     told = stored.get

@@ -1,8 +1,9 @@
 """Answers stored under an Idempotency-Key. The key, the request and its number are only hashed."""
 
-import json
 import logging
 import secrets
+
+import orjson
 
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import Keys
@@ -33,7 +34,7 @@ class RedisIdempotencyStore:
                 return _answer(found, other.long_hash_of(request))
         name = self._keys.answer(client, route, key)
         fingerprint = self._keys.long_hash_of(request)
-        mine = json.dumps({"request": fingerprint, "token": secrets.token_hex(8)}).encode()
+        mine = orjson.dumps({"request": fingerprint, "token": secrets.token_hex(8)})
         with self._connection.using("begin_answer") as redis:
             # One command, so that a retry after a lost answer finds its own value.
             found = redis.set(name, mine, nx=True, get=True, px=LEASE_SECONDS * 1000)
@@ -50,7 +51,7 @@ class RedisIdempotencyStore:
             "location": answer.location,
         }
         with self._connection.using("complete_answer") as redis:
-            self._swap.run(redis, [begun.key], [begun.version, json.dumps(stored), keep_seconds * 1000])
+            self._swap.run(redis, [begun.key], [begun.version, orjson.dumps(stored), keep_seconds * 1000])
 
     def abandon(self, begun: Begun) -> None:
         """Drop the lease; where that fails it ends by itself."""
@@ -62,7 +63,7 @@ class RedisIdempotencyStore:
 
 
 def _answer(found: bytes, fingerprint: str) -> Answer:
-    stored = json.loads(found)
+    stored = orjson.loads(found)
     if stored["request"] != fingerprint:
         raise IdempotencyKeyReused
     if "token" in stored:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from time import time
 from typing import Any, TextIO
 
+import orjson
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
@@ -26,8 +27,17 @@ def masked(text: str) -> str:
     return _DIGITS.sub(lambda match: f"***{match[0][-2:]}", text)
 
 
-# json.dumps would make an encoder for each line.
-_written = JsonEncoder(ensure_ascii=True).encode
+_escaped = JsonEncoder(ensure_ascii=True).encode
+
+
+def _written(fields: dict[str, Any]) -> str:
+    """As JSON in ASCII, whatever the values are."""
+    try:
+        line = orjson.dumps(fields).decode()
+    except TypeError:
+        return _escaped(fields)
+    # Other alphabets hold characters that make a terminal show another line than was written.
+    return line if line.isascii() else _escaped(fields)
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
