@@ -1,10 +1,11 @@
 """What an observed call does to the verification of its number."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from service.application.chronicle import NOTHING, Chronicle
 from service.application.observer import Observer
-from service.application.ports import Claim, Clock, VerificationStore
+from service.application.ports import Claim, Clock, Stored, VerificationStore
 from service.application.records import CHANGE_ATTEMPTS, announce
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.errors import StoreUnavailable
@@ -59,12 +60,13 @@ class Calls:
         self._observer.reconciled(None)
 
     def _record(self, call: InboundCall, now: datetime) -> Outcome:
-        for _ in range(CHANGE_ATTEMPTS):
-            stored = self._store.latest_of(call.cli)
+        for stored, remembered in self._candidates(call.cli):
             before = after = stored.verification if stored else None
             outcome = Outcome.EARLY if call.at > now + SKEW else Outcome.UNMATCHED
             if before is not None:
                 outcome, after = judge_call(before, call, now, SKEW)
+            if remembered and outcome is not Outcome.CONFIRMED:
+                continue
             if stored is None or before is None or after is None or after == before:
                 change, consequences = None, NOTHING
             else:
@@ -77,6 +79,18 @@ class Calls:
                     announce(self._observer, before, change[1], call)
                 return outcome
         raise StoreUnavailable(retry_after=1)
+
+    def _candidates(self, number: str) -> Iterator[tuple[Stored | None, bool]]:
+        """The number's latest record, first as we remember it.
+
+        What we remember may be confirmed by a call, nothing else: whatever takes a live record's place changes its document
+        first, and then the claim is refused.
+        """
+        recalled = self._store.recall_of(number)
+        if recalled is not None:
+            yield recalled, True
+        for _ in range(CHANGE_ATTEMPTS):
+            yield self._store.latest_of(number), False
 
 
 def _keep_until(call: InboundCall, now: datetime) -> datetime:

@@ -83,6 +83,10 @@ class VerificationStore(Protocol):
         """The record as this process saw it last, perhaps long changed; None where it does not remember. Never fails."""
         ...
 
+    def recall_of(self, number: str) -> Stored | None:
+        """The same of a number (``+`` and digits): a record of it, perhaps not its latest."""
+        ...
+
     def latest_of(self, number: str) -> Stored | None:
         """The latest record of a number (``+`` and digits), live or not."""
         ...

@@ -8,7 +8,7 @@ from service.application.chronicle import Chronicle
 from service.application.observer import Observer
 from service.application.ports import Stored, VerificationStore
 from service.domain.call import InboundCall
-from service.domain.errors import NotFound, StoreUnavailable
+from service.domain.errors import NotFound, ServiceError, StoreUnavailable
 from service.domain.status import FINISHED, Status
 from service.domain.verification import Verification
 
@@ -55,7 +55,7 @@ class Records:
             stored = replace(again, pointer=stored.pointer)
         raise StoreUnavailable(retry_after=1)
 
-    def changed(
+    def changed(  # noqa: PLR0913  how a change is stored
         self,
         stored: Stored,
         transition: Callable[[Verification], Verification],
@@ -63,15 +63,23 @@ class Records:
         *,
         confirm: bool = False,
         holding: bool = False,
+        recalled: bool = False,
     ) -> Verification:
         """Apply a transition to what is stored, again and again until nobody came in between.
 
         ``confirm``: also store what stays as it is, so that it is as safe as if it were new. ``holding``: as safe as a
-        proof, and only while the number still points to this record.
+        proof, and only while the number still points to this record. ``recalled``: ``stored`` is what was seen last, good
+        enough to try; a refusal is never read from it.
         """
         for _ in range(CHANGE_ATTEMPTS):
             before = stored.verification
-            after = transition(before)
+            try:
+                after = transition(before)
+            except ServiceError:
+                if not recalled:
+                    raise
+                recalled, stored = False, self.found(before.requester.client, before.id, now)
+                continue
             if after == before and not confirm:
                 return after
             consequences = self._chronicle.changed(before, after, now)
@@ -84,7 +92,7 @@ class Records:
             again = self._store.get(before.id)
             if again is None:
                 raise NotFound
-            stored = again
+            recalled, stored = False, again
         raise StoreUnavailable(retry_after=1)
 
 

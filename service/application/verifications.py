@@ -1,6 +1,6 @@
 """The life of a verification as its client drives it: start, read, consume, cancel."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,7 +23,6 @@ from service.domain.errors import (
     PurposeNotAllowed,
     RateLimited,
     ResultMismatch,
-    ServiceError,
     ValidationFailed,
 )
 from service.domain.hosted import PageSeals, check_return_url
@@ -181,20 +180,11 @@ class Verifications:
             self._check_result(record, result)
             return record.consume(purpose, reference, now, redeemer)
 
-        known = self._recalled(client_name, verification_id, redeem)
-        stored = known or self._records.found(client_name, verification_id, now)
-        return self._records.changed(stored, redeem, now, confirm=True)
-
-    def _recalled(
-        self, client_name: str, verification_id: str, transition: Callable[[Verification], Verification]
-    ) -> Stored | None:
-        """What we saw last, where the change would go through: then it need not be read. A refusal is never read from it."""
-        stored = self._store.recall(verification_id)
-        with suppress(ServiceError):
-            if stored is not None and stored.verification.requester.client == client_name:
-                transition(stored.verification)
-                return stored
-        return None
+        recalled = self._store.recall(verification_id)
+        if recalled is None or recalled.verification.requester.client != client_name:
+            stored = self._records.found(client_name, verification_id, now)
+            return self._records.changed(stored, redeem, now, confirm=True)
+        return self._records.changed(recalled, redeem, now, confirm=True, recalled=True)
 
     def cancel(self, client_name: str, verification_id: str) -> Verification:
         """Stop waiting for the call.

@@ -494,6 +494,40 @@ def test_what_was_seen_long_ago_decides_nothing(
         mine.consume("app", other.id, "login", "flow")
 
 
+def test_a_call_is_not_matched_with_what_was_seen_long_ago(
+    processes: list[tuple[Verifications, Calls]], clock: FakeClock
+) -> None:
+    """This process remembers each of them pending; the other has changed it since."""
+    (mine, calls), (theirs, other_calls) = processes
+
+    def remembered(**asked: str) -> str:
+        return mine.start(
+            "web", Start(**({"phone_number": NUMBER.value, "purpose": "login"} | asked))
+        ).verification.id
+
+    first = remembered(reference="flow")
+    theirs.cancel("web", first)
+    assert calls.record(call_at(clock())) is Outcome.UNMATCHED
+    assert mine.get("web", first).status is Status.CANCELED
+
+    second = remembered(reference="flow")
+    clock.advance(1)
+    assert other_calls.record(call_at(clock())) is Outcome.CONFIRMED
+    assert calls.record(call_at(clock())) is Outcome.REPEATED
+    clock.advance(1)
+    assert calls.record(call_at(clock())) is Outcome.REPEATED
+    assert mine.consume("web", second, "login", "flow").status is Status.CONSUMED
+
+    third = remembered(phone_number=OTHER_NUMBER.value, reference="flow")
+    theirs.cancel("web", third)
+    fourth = theirs.start("web", Start(OTHER_NUMBER.value, "login", "other")).verification.id
+    clock.advance(1)
+    # The number's latest, which this process has never seen.
+    assert calls.record(call_at(clock(), OTHER_NUMBER)) is Outcome.CONFIRMED
+    assert mine.get("web", third).status is Status.CANCELED
+    assert mine.get("web", fourth).status is Status.VERIFIED
+
+
 def test_who_changed_a_record_tells_of_it_as_who_reads_it(
     processes: list[tuple[Verifications, Calls]], clock: FakeClock
 ) -> None:

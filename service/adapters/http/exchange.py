@@ -16,6 +16,18 @@ Environ = dict[str, Any]
 Header = tuple[str, str]
 
 JSON = "application/json"
+
+# Strict-Transport-Security is the ingress's to send: it knows whether the connection was one.
+SECURITY_HEADERS = (
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+)
+"""For answers that are no pages (OWASP REST security cheat sheet); a page brings a policy of its own."""
+
 _STATUS_LINES = {status: f"{status} {reason.upper()}" for status, reason in HTTP_STATUS_CODES.items()}
 
 

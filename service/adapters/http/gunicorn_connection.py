@@ -14,6 +14,8 @@ from gunicorn import glogging, util
 from gunicorn.http import wsgi
 from gunicorn.http.unreader import SocketUnreader
 
+from service.adapters.http.exchange import JSON, SECURITY_HEADERS, Header
+
 STALLED_SECONDS = 5
 """Between two pieces of one request, or of one answer."""
 
@@ -24,6 +26,7 @@ OUT_OF_FILES_PAUSE_SECONDS = 0.2
 """Others are closing theirs meanwhile; the connection waits in the kernel's queue."""
 
 _PIECE_BYTES = 65536
+_SOUND = frozenset({("Content-Type", JSON), *SECURITY_HEADERS})
 _LEFT = (errno.ECONNRESET, "The request took too long.")
 
 
@@ -66,9 +69,12 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn ships no types
     head = b""
     headers_sent: bool
 
-    def process_headers(self, headers: list[tuple[str, str]]) -> None:
-        super().process_headers(headers)
-        if ("Connection", "close") in headers:
+    def process_headers(self, headers: list[Header]) -> None:
+        """Check them, but for those that are always the same."""
+        given = [header for header in headers if header not in _SOUND]
+        super().process_headers(given)
+        self.headers += [header for header in headers if header in _SOUND]
+        if ("Connection", "close") in given:
             self.force_close()
 
     def default_headers(self) -> list[str]:

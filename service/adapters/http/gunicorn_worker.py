@@ -71,6 +71,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         util.write = write
         util.close = self._close
         wsgi.Response = Response
+        errors = wsgi.WSGIErrorsWrapper(self.cfg)
+        wsgi.WSGIErrorsWrapper = lambda _: errors
         SocketUnreader.chunk = lambda unreader, size_hint=None: self._peers[gevent.getcurrent()].read(
             unreader, size_hint, self.cfg.keepalive
         )

@@ -12,26 +12,15 @@ from werkzeug.wsgi import get_host
 
 from service.adapters.http.auth import ApiKeys, require_client
 from service.adapters.http.context import HEADER, HttpMetrics, begin, end
-from service.adapters.http.exchange import Environ, Exchange, Header, Reply
+from service.adapters.http.exchange import SECURITY_HEADERS, Environ, Exchange, Header, Reply
 from service.adapters.http.problems import Problems
 from service.adapters.http.routes import Route, Routes, is_by_flask
 from service.application.context import request_id
 
-# For answers that are no pages (OWASP REST security cheat sheet); a page brings a policy of its own.
-# Strict-Transport-Security is the ingress's to send: it knows whether the connection was one.
-_SECURITY_HEADERS = (
-    ("Cache-Control", "no-store"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Referrer-Policy", "no-referrer"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
-)
-
 
 def _start(start_response: StartResponse, status: str, headers: list[Header], *more: Any) -> Any:
     own = {name for name, _ in headers}
-    headers.extend(header for header in _SECURITY_HEADERS if header[0] not in own)
+    headers.extend(header for header in SECURITY_HEADERS if header[0] not in own)
     current = request_id.get()
     if current is not None:
         headers.append((HEADER, current))

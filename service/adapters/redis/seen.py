@@ -14,14 +14,24 @@ class Seen:
 
     def __init__(self) -> None:
         self._by_id: dict[str, Stored] = {}
+        self._id_of: dict[str, str] = {}
 
     def remember(self, stored: Stored | None) -> Stored | None:
         """Keep it in mind; it is handed back."""
-        if stored is not None:
-            self._by_id[stored.verification.id] = stored
-            if len(self._by_id) > MOST_REMEMBERED:
-                self._by_id.pop(next(iter(self._by_id)), None)
+        if stored is None:
+            return None
+        record = stored.verification
+        self._by_id[record.id] = stored
+        self._id_of[record.phone_number.value] = record.id
+        if len(self._by_id) > MOST_REMEMBERED:
+            self._forget(next(iter(self._by_id)))
         return stored
+
+    def _forget(self, verification_id: str) -> None:
+        forgotten = self._by_id.pop(verification_id, None)
+        number = forgotten.verification.phone_number.value if forgotten else ""
+        if self._id_of.get(number) == verification_id:
+            self._id_of.pop(number, None)
 
     def stored(self, verification_id: str, document: bytes | None) -> Stored | None:
         """The record that was read under an id."""
@@ -35,3 +45,7 @@ class Seen:
     def of(self, verification_id: str) -> Stored | None:
         """As it was seen last."""
         return self._by_id.get(verification_id)
+
+    def of_number(self, number: str) -> Stored | None:
+        """The record of a number that was remembered last."""
+        return self._by_id.get(self._id_of.get(number, ""))

@@ -95,6 +95,10 @@ class RedisVerificationStore:
         """Some thousands are remembered."""
         return self._seen.of(verification_id)
 
+    def recall_of(self, number: str) -> Stored | None:
+        """The one of them that was remembered last."""
+        return self._seen.of_number(number)
+
     def latest_of(self, number: str) -> Stored | None:
         """The number's latest record, under whichever pepper; a live one before all."""
         return self._numbers.latest_of(number)
