@@ -12,7 +12,8 @@ from service.application.calls import Calls
 from service.application.chronicle import Chronicle
 from service.application.opening import Opening
 from service.application.operator import Operator
-from service.application.ports import CallProvider, Clock, OrderIndex, Stored, VerificationStore
+from service.application.ports import Clock, OrderIndex, Stored, VerificationStore
+from service.application.providers import CallProvider
 from service.application.verifications import Verifications
 from service.domain.call import InboundCall
 from service.domain.code import CodeSeals

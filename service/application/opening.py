@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from langcodes import closest_match
 
-from service.application.ports import CallProvider, CodeSender, OrderIndex
+from service.application.ports import OrderIndex
+from service.application.providers import CallProvider, CodeSender
 from service.domain.channel import Captcha, Channel, TextIn
 from service.domain.code import CODE_DIGITS, Code, CodeSeals
 from service.domain.order import PlacedOrder

@@ -1,6 +1,6 @@
 """What the use cases need from the world. Each port says how it fails."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -8,12 +8,11 @@ from typing import Protocol
 
 from service.application.chronicle import NOTHING, Consequences
 from service.domain.call import InboundCall
-from service.domain.channel import Captcha
 from service.domain.conversion import Bucket, Budget
 from service.domain.limits import LimitState, Spending, Spent
 from service.domain.lists import Directory, ListEntry, ListKind
 from service.domain.numbers import E164
-from service.domain.order import Capability, PlacedOrder, ProviderOrder
+from service.domain.order import ProviderOrder
 from service.domain.verification import Verification
 
 Clock = Callable[[], datetime]
@@ -77,6 +76,10 @@ class VerificationStore(Protocol):
 
     def get(self, verification_id: str) -> Stored | None:
         """The record, or None for an id that is unknown, forgotten or malformed."""
+        ...
+
+    def get_all(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
+        """The same of many; for one that cannot be read the error that it raises."""
         ...
 
     def recall(self, verification_id: str) -> Stored | None:
@@ -171,8 +174,8 @@ class VerificationStore(Protocol):
         """Whether time alone will change any record: whether anything is pending, or verified and not settled."""
         ...
 
-    def unschedule(self, verification_id: str) -> None:
-        """Nothing is left to do for the record."""
+    def postpone(self, deadlines: Mapping[str, datetime | None], seen_at: datetime) -> None:
+        """Put off what was due at ``seen_at``, and forget what has no deadline left; but for what was scheduled anew."""
         ...
 
     def ping(self) -> None:
@@ -238,29 +241,6 @@ class Lists(Protocol):
         ...
 
 
-class CallProvider(Protocol):
-    """Whoever gives out numbers to dial.
-
-    Attributes:
-        name: the word of policy, settings and metrics.
-        capabilities: what else it can do.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def capabilities(self) -> frozenset[Capability]: ...
-
-    def order(self, subscriber: E164) -> PlacedOrder:
-        """A checked number that the subscriber may dial.
-
-        Raises:
-            ProviderError, NumberRefused, ProviderUnavailable: within the configured budget.
-        """
-        ...
-
-
 class OrderIndex(Protocol):
     """Which verification an order is of, and which orders to ask about. Every method may raise StoreUnavailable."""
 
@@ -282,22 +262,4 @@ class OrderIndex(Protocol):
 
     def settle(self, order: ProviderOrder) -> None:
         """Nothing is left to ask."""
-        ...
-
-
-class CodeSender(Protocol):
-    """Whoever carries a text to a phone. It costs money: nothing is ever sent twice for one ``message_id``."""
-
-    def send(self, subscriber: E164, text: str, message_id: int, captcha: Captcha | None = None) -> None:
-        """Hand the text over.
-
-        Args:
-            subscriber: whom to.
-            text: holds the code; never logged.
-            message_id: ours, 1 to 2147483647, fresh for each message.
-            captcha: what a visitor typed, where one was asked.
-
-        Raises:
-            ProviderError, NumberRefused, CaptchaRejected, ProviderUnavailable: within the configured budget.
-        """
         ...

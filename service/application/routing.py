@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from service.application.observer import Observer
-from service.application.ports import CallProvider
+from service.application.providers import CallProvider
 from service.domain.errors import NumberRefused, ProviderError, ProviderFailure
 from service.domain.numbers import E164
 from service.domain.order import Capability, PlacedOrder

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from service.application.chronicle import Chronicle
 from service.application.observer import Observer
-from service.application.ports import Clock, VerificationStore
+from service.application.ports import Clock, Stored, VerificationStore
 from service.application.records import Records
 from service.domain.errors import StoreUnavailable
 from service.domain.verification import Verification
@@ -50,29 +50,32 @@ class Sweep:
             StoreUnavailable: what is left stays due.
             Exception: one record could not be settled; all others were, and it is due again later.
         """
-        due = self._store.due(self._clock())
+        now = self._clock()
+        due = self._store.due(now)
+        if not due:
+            return 0
         broken: Exception | None = None
-        for verification_id in due:
+        deadlines: dict[str, datetime | None] = {}
+        for verification_id, stored in zip(due, self._store.get_all(due), strict=True):
             try:
-                self._settle(verification_id)
+                deadlines[verification_id] = self._settle(stored, now)
             except StoreUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001  raised below, when the others have had their turn
-                self._store.schedule(verification_id, self._clock() + BROKEN_AGAIN)
+                deadlines[verification_id] = now + BROKEN_AGAIN
                 broken = error
+        self._store.postpone(deadlines, now)
         if broken is not None:
             raise broken
         return len(due)
 
-    def _settle(self, verification_id: str) -> None:
-        stored = self._store.get(verification_id)
-        again = None
-        if stored is not None:
-            record = self._records.settled(stored, self._clock()).verification
-            if self._remind is not None:
-                self._remind(record, self._clock())
-            again = record.next_deadline
-        if again is not None and again > self._clock():
-            self._store.schedule(verification_id, again)
-        else:
-            self._store.unschedule(verification_id)
+    def _settle(self, stored: Stored | Exception | None, now: datetime) -> datetime | None:
+        """When it is to be looked at again."""
+        if isinstance(stored, Exception):
+            raise stored
+        if stored is None:
+            return None
+        record = self._records.settled(stored, now).verification
+        if self._remind is not None:
+            self._remind(record, now)
+        return record.next_deadline

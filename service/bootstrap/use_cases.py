@@ -13,7 +13,7 @@ from service.adapters.telemetry.spans import NoSpans, Spans
 from service.application.channels import Channels
 from service.application.opening import Opening
 from service.application.pages import Pages
-from service.application.ports import CallProvider
+from service.application.providers import CallProvider
 from service.application.reading import Reading
 from service.application.records import Records
 from service.application.routing import Routing

@@ -44,6 +44,44 @@ def test_an_unknown_or_malformed_id_is_nothing(world: World, unknown: str) -> No
     assert world.store.get(unknown) is None
 
 
+def test_many_are_read_at_once_each_under_its_own_id(world: World) -> None:
+    first, second = _kept(world), _kept(world, number=OTHER_NUMBER)
+    asked = [
+        second.verification.id,
+        "ver_" + "0" * 64,
+        first.verification.id,
+        "nothing",
+        second.verification.id,
+    ]
+
+    found = world.store.get_all(asked)
+
+    ids = [each.verification.id if isinstance(each, Stored) else each for each in found]
+    assert ids == [second.verification.id, None, first.verification.id, None, second.verification.id]
+    assert world.store.get_all([]) == []
+
+
+def test_a_deadline_is_put_off_unless_it_was_scheduled_anew_since_it_was_seen(world: World) -> None:
+    store = world.store
+    ids = [store.new_id(NUMBER) for _ in range(40)]
+    put_off, over, anew, not_due = ids[:10], ids[10:20], ids[20:30], ids[30:]
+    for each in (*put_off, *over, *anew):
+        store.schedule(each, NOW)
+    for each in not_due:
+        store.schedule(each, NOW + seconds(60))
+    assert sorted(store.due(NOW)) == sorted(put_off + over + anew)
+
+    for each in anew:
+        store.schedule(each, NOW + seconds(5))
+    late = NOW + seconds(900)
+    store.postpone(dict.fromkeys(put_off + anew + not_due, late) | dict.fromkeys(over), NOW)
+
+    assert store.due(NOW) == []
+    assert sorted(store.due(NOW + seconds(5))) == sorted(anew)
+    assert sorted(store.due(NOW + seconds(60))) == sorted(anew + not_due)
+    assert sorted(store.due(late)) == sorted(anew + not_due + put_off)
+
+
 def test_a_number_is_taken_by_one_of_fifty(world: World) -> None:
     records = [opened(world.store.new_id(NUMBER)) for _ in range(50)]
 

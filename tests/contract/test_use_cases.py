@@ -485,14 +485,13 @@ def test_a_broken_record_does_not_keep_the_sweep_from_the_others(
     broken = verifications.start("web", ASK).verification.id
     clock.advance(1)
     verifications.start("web", Start("+79991234568", "login", "flow"))
-    read = world.store.get
+    read = world.store.get_all
 
-    def read_unless_broken(verification_id: str):
-        if verification_id == broken:
-            raise ValueError("cannot be read")
-        return read(verification_id)
+    def read_unless_broken(verification_ids):
+        found = zip(verification_ids, read(verification_ids), strict=True)
+        return [ValueError("cannot be read") if each == broken else stored for each, stored in found]
 
-    monkeypatch.setattr(world.store, "get", read_unless_broken)
+    monkeypatch.setattr(world.store, "get_all", read_unless_broken)
     clock.advance(900)
     sweep = Sweep(world.store, observer, clock, chronicle_of())
 
@@ -501,7 +500,7 @@ def test_a_broken_record_does_not_keep_the_sweep_from_the_others(
     assert observer.counts["finished", "expired", "no_call"] == 1
     assert sweep.run() == 0
     clock.advance(60)
-    monkeypatch.setattr(world.store, "get", read)
+    monkeypatch.setattr(world.store, "get_all", read)
     assert sweep.run() == 1
     assert observer.counts["finished", "expired", "no_call"] == 2
 

@@ -51,6 +51,9 @@ class MemoryStore:
                 self._seen[verification_id] = found
             return found
 
+    def get_all(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
+        return [self.get(each) for each in verification_ids]
+
     def recall(self, verification_id: str) -> Stored | None:
         return self._seen.get(verification_id)
 
@@ -170,9 +173,14 @@ class MemoryStore:
     def is_busy(self) -> bool:
         return bool(self._due)
 
-    def unschedule(self, verification_id: str) -> None:
+    def postpone(self, deadlines: Mapping[str, datetime | None], seen_at: datetime) -> None:
         with self._changed:
-            self._due.pop(verification_id, None)
+            for verification_id, at in deadlines.items():
+                if self._due.get(verification_id, seen_at) > seen_at:
+                    continue
+                self._due.pop(verification_id, None)
+                if at is not None:
+                    self._due[verification_id] = at
 
     def ping(self) -> None:
         pass

@@ -18,7 +18,7 @@ from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY
 
 CALLS = {"create": 1472, "read": 547, "callback": 811, "consume": 777}
-COMMANDS = {"create": 47, "read": 1, "callback": 22, "consume": 9}
+COMMANDS = {"create": 47, "read": 1, "callback": 19, "consume": 9}
 SLACK = 1.1
 
 

@@ -1,10 +1,11 @@
 """When time alone will change a record: sorted sets of ids by instant, spread over a cluster's nodes."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import Keys
-from service.adapters.redis.script import Script, Step
+from service.adapters.redis.script import Script, Step, run_all
 
 _KEPT_MS = 3 * 86_400_000
 """Longer than any deadline is away: a result may wait a day."""
@@ -18,10 +19,11 @@ class Deadlines:
         self._connection = connection
         self._keys = keys
         self._schedule = Script("schedule")
+        self._postpone = Script("postpone")
 
     def step(self, verification_id: str, at: datetime) -> Step:
         """Puts a deadline among the others, or in the place of its own."""
-        args: list[str | bytes | int] = [int(at.timestamp() * 1000), verification_id, _KEPT_MS]
+        args: list[str | bytes | int] = [_ms(at), verification_id, _KEPT_MS]
         return Step(self._schedule, [self._keys.due(verification_id)], args)
 
     def due(self, now: datetime) -> list[str]:
@@ -29,9 +31,7 @@ class Deadlines:
         with self._connection.using("due") as client:
             pipeline = client.pipeline(transaction=False)
             for key in self._keys.all_due():
-                pipeline.zrange(
-                    key, "-inf", int(now.timestamp() * 1000), byscore=True, offset=0, num=_MOST_DUE
-                )
+                pipeline.zrange(key, "-inf", _ms(now), byscore=True, offset=0, num=_MOST_DUE)
             parts: list[list[bytes]] = pipeline.execute()
         return [member.decode() for part in parts for member in part]
 
@@ -43,7 +43,15 @@ class Deadlines:
                 pipeline.zcard(key)
             return any(pipeline.execute())
 
-    def remove(self, verification_id: str) -> None:
-        """Take the deadline out."""
-        with self._connection.using("unschedule") as client:
-            client.zrem(self._keys.due(verification_id), verification_id)
+    def postpone(self, deadlines: Mapping[str, datetime | None], seen_at: datetime) -> None:
+        """One script for each part, all in one round trip."""
+        parts: dict[str, list[str | bytes | int]] = {}
+        for verification_id, at in deadlines.items():
+            part = parts.setdefault(self._keys.due(verification_id), [_ms(seen_at), _KEPT_MS])
+            part += [verification_id, "" if at is None else _ms(at)]
+        with self._connection.using("postpone") as client:
+            run_all(client, [Step(self._postpone, [key], args) for key, args in parts.items()])
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

@@ -65,17 +65,12 @@ class Numbers:
         )
 
     def _surveyed(self, client: Client, number: str, buckets: Sequence[str]) -> list[Any]:
+        asked = _asked(self._keys, number)
         others = [("HGET", LISTS, "rev"), *(("HGETALL", key) for key in buckets)]
-        answers: list[Any] = []
-        for known in (True, False):
-            answers = client.at_once(
-                [self._latest.command(*_asked(self._keys, number), known=known), *others]
-            )
-            if not isinstance(answers[0], NoScriptError):
-                break
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
+        try:
+            answers = client.values([self._latest.command(*asked, known=True), *others])
+        except NoScriptError:
+            answers = client.values([self._latest.command(*asked, known=False), *others])
         latest, rev, *counted = answers
         return [latest, rev, *(dict(zip(each[::2], each[1::2], strict=True)) for each in counted)]
 

@@ -138,6 +138,14 @@ class Client(Redis):
         finally:
             pool.release(connection)
 
+    def values(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The same, where an error is raised: the first."""
+        answers = self.at_once(commands) if commands else []
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
 
 def _answered(connection: Any, request: bytes, count: int) -> list[Any]:
     """Write it, and read so many answers; whatever comes in between ends the connection."""

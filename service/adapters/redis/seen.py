@@ -42,6 +42,13 @@ class Seen:
             return Stored(known.verification, document)
         return self.remember(Stored(decode(document), document))
 
+    def stored_or_why_not(self, verification_id: str, document: bytes | None) -> Stored | Exception | None:
+        """The same; a document that cannot be read is an error among the others."""
+        try:
+            return self.stored(verification_id, document)
+        except Exception as error:  # noqa: BLE001  handed to whoever asked for all of them
+            return error
+
     def of(self, verification_id: str) -> Stored | None:
         """As it was seen last."""
         return self._by_id.get(verification_id)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,8 +18,9 @@ from service.adapters.redis.durable import Durable
 from service.adapters.redis.keys import ID_PREFIX_LENGTH, Keys, tag_of
 from service.adapters.redis.limits import RedisLimits, spent
 from service.adapters.redis.lists import RedisLists
+from service.adapters.redis.marks import Marks
 from service.adapters.redis.numbers import Numbers
-from service.adapters.redis.script import Script, Step
+from service.adapters.redis.script import Script, Step, read_all
 from service.adapters.redis.seen import Seen
 from service.adapters.redis.watcher import Watcher
 from service.application.chronicle import NOTHING, Consequences
@@ -66,6 +67,7 @@ class RedisVerificationStore:
         self._seen = Seen()
         self._numbers = Numbers(connection, keys, self._seen, conversions, lists)
         self._deadlines = Deadlines(connection, keys)
+        self._marks = Marks(connection, keys)
         self._audit = audit
         self._chain = Chain(connection)
         self._durable = Durable(min_replicas)
@@ -90,6 +92,13 @@ class RedisVerificationStore:
         with self._connection.using("get") as client:
             document = client.get(key)
         return self._seen.stored(verification_id, document)
+
+    def get_all(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
+        """One round trip."""
+        known = {each: key for each in verification_ids if (key := self._keys.record(each)) is not None}
+        with self._connection.using("get") as client:
+            documents = dict(zip(known, read_all(client, list(known.values())), strict=True))
+        return [self._seen.stored_or_why_not(each, documents.get(each)) for each in verification_ids]
 
     def recall(self, verification_id: str) -> Stored | None:
         """Some thousands are remembered."""
@@ -235,20 +244,8 @@ class RedisVerificationStore:
         return Claim.DONE
 
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
-        """Look for the marks of every second, under each pepper."""
-        most = int(within.total_seconds())
-        seconds = sorted(range(-most, most + 1), key=abs)
-        around = [dataclasses.replace(call, at=call.at + timedelta(seconds=each)) for each in seconds]
-        for keys in (self._keys, *self._keys.others):
-            with self._connection.using("use_of") as client:
-                pipeline = client.pipeline(transaction=False)
-                for each in around:
-                    pipeline.exists(keys.call(keys.tag(each.cli), each.at))
-                found = pipeline.execute()
-            for each, used in zip(around, found, strict=True):
-                if used:
-                    return each
-        return None
+        """By the marks of every second, under each pepper."""
+        return self._marks.around(call, within)
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
         """Wait with all other waiting requests of this process, in one place."""
@@ -268,9 +265,9 @@ class RedisVerificationStore:
         """Whether any part of the deadlines holds one."""
         return self._deadlines.is_busy()
 
-    def unschedule(self, verification_id: str) -> None:
-        """Take the deadline out."""
-        self._deadlines.remove(verification_id)
+    def postpone(self, deadlines: Mapping[str, datetime | None], seen_at: datetime) -> None:
+        """One round trip."""
+        self._deadlines.postpone(deadlines, seen_at)
 
     def ping(self) -> None:
         """One round trip."""

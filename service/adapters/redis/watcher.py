@@ -17,6 +17,7 @@ from redis import RedisCluster
 
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.feed import Feed
+from service.adapters.redis.script import read_all
 from service.domain.errors import StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -145,8 +146,4 @@ class Watcher:
 
     def _read(self, keys: list[str]) -> list[bytes | None]:
         with self._connection.using("watch") as client:
-            pipeline = client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.get(key)
-            documents: list[bytes | None] = pipeline.execute()
-        return documents
+            return read_all(client, keys)

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from flask import Flask
 
-from service.application.ports import CallProvider
+from service.application.providers import CallProvider
 
 
 class Spans(Protocol):

@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode, format_trace_id, set_span_
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from service.application.context import trace_id
-from service.application.ports import CallProvider
+from service.application.providers import CallProvider
 from service.domain.numbers import E164
 from service.domain.order import Capability, PlacedOrder
 

@@ -1,0 +1,32 @@
+"""The marks that used calls leave."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from service.adapters.redis.connection import Connection
+from service.adapters.redis.keys import Keys
+from service.domain.call import InboundCall
+
+
+class Marks:
+    """Looks them up; ``claim.lua`` sets them."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+
+    def around(self, call: InboundCall, within: timedelta) -> InboundCall | None:
+        """The used call of the same caller that is nearest in time."""
+        most = int(within.total_seconds())
+        seconds = sorted(range(-most, most + 1), key=abs)
+        around = [replace(call, at=call.at + timedelta(seconds=each)) for each in seconds]
+        for keys in (self._keys, *self._keys.others):
+            with self._connection.using("use_of") as client:
+                pipeline = client.pipeline(transaction=False)
+                for each in around:
+                    pipeline.exists(keys.call(keys.tag(each.cli), each.at))
+                found = pipeline.execute()
+            for each, used in zip(around, found, strict=True):
+                if used:
+                    return each
+        return None
