@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from math import ceil
 
 from service.domain.limits import Mode
@@ -19,7 +20,7 @@ class Group(StrEnum):
     PREFIX = "prefix"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Budget:
     """How much may go uncalled within one group.
 
@@ -39,7 +40,7 @@ class Budget:
     max_uncalled_share: float = 0.8
     digits: int = 0
 
-    @property
+    @cached_property
     def bucket_seconds(self) -> int:
         """How finely time is divided."""
         return max(ceil(self.window_seconds / _BUCKETS), 1)

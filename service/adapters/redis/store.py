@@ -1,6 +1,5 @@
 """The records in Redis. Every change is compare-and-set on the whole document."""
 
-import dataclasses
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -200,7 +199,7 @@ class RedisVerificationStore:
         step = Step(self._replace, keys, args)
         if not self._happened(how, "replace", step, verification.id, consequences)[0]:
             return None
-        return self._seen.remember(dataclasses.replace(stored, verification=verification, version=document))
+        return self._seen.remember(Stored(verification, document, stored.pointer))
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
         """Store it once more, so that the WAIT behind it covers this very record."""
@@ -240,7 +239,7 @@ class RedisVerificationStore:
         if answer not in {"done", "again"}:
             return Claim(answer)
         if change is not None:
-            self._seen.remember(dataclasses.replace(stored, verification=after, version=document))
+            self._seen.remember(Stored(after, document, stored.pointer))
         return Claim.DONE
 
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:

@@ -125,6 +125,8 @@ def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _form(encoded: bytes) -> Pairs:
+    if not encoded:
+        return []
     try:
         return parse_qsl(
             encoded.decode("latin-1"),
