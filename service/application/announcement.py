@@ -63,6 +63,11 @@ class Announcer:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
 
+    def listens(self, client: str) -> bool:
+        """Whether anybody wants to know of anything that happens to a client's verifications."""
+        known = self._policy.clients.get(client)
+        return known is not None and bool(known.webhooks)
+
     def of(self, event: Event, now: datetime) -> Announcement | None:
         """What is to be delivered; None where nobody wants to know."""
         record = event.verification

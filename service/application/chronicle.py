@@ -144,6 +144,8 @@ class Chronicle:
             verification_id=record.id,
             details=details,
         )
+        if not self._announcer.listens(record.requester.client):
+            return entry, None
         told = [each for each in events_of(record, now) if each.type.status == event]
         return entry, self._announcer.of(told[0], now) if told else None
 

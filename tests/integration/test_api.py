@@ -495,7 +495,29 @@ def test_an_event_line_tells_what_happened_without_the_number(running: Running, 
         running.call()
 
     told = [(record.message, record.__dict__.get("phone_number")) for record in caplog.records]
-    assert told == [("started", "+79*******67"), ("verified", "+79*******67"), ("callback", None)]
+    assert told == [("started", "+79*******67"), ("verified", "+79*******67")]
+
+
+@pytest.mark.parametrize(
+    ("body", "brought"),
+    [
+        ({"waitcall": "1", "phone": "79991234567", "ts": "1", "sha1": "0" * 40}, "call bad_signature"),
+        ({"waitcall": "1", "phone": "+7999", "ts": "1"}, "call malformed"),
+        ({"a": "b"}, "unknown bad_signature"),
+    ],
+)
+def test_the_line_of_a_callback_says_what_it_brought(
+    running: Running, caplog, body: dict[str, str], brought: str
+) -> None:
+    with caplog.at_level(logging.INFO, "waitcall.access"):
+        running.create()
+        running.call()
+        running.call()
+        running.callback.test_client().get("/callbacks/smsc")
+        running.callback.test_client().post("/callbacks/smsc", data=body)
+
+    told = [record.__dict__.get("callbacks") for record in caplog.records]
+    assert told == [None, ["call confirmed"], ["call repeated"], None, [brought]]
 
 
 def test_no_line_of_the_log_and_no_metric_holds_the_number(starting) -> None:

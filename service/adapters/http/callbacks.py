@@ -1,6 +1,7 @@
 """/callbacks/smsc and /callbacks/smsru: decode, record, acknowledge. The dialects stay behind the decoders."""
 
 from collections.abc import Iterable
+from functools import partial
 from io import BytesIO
 from typing import Protocol
 
@@ -48,6 +49,7 @@ class ReportDecoder(Protocol):
 def blueprint(calls: Calls, messages: Messages, decoder: MessageDecoder, observer: Observer) -> Blueprint:
     """The handler's route."""
     routes = Blueprint("callbacks", __name__)
+    refused = partial(_refused, observer)
 
     @routes.route(PATH, methods=["GET", "POST"])
     @no_auth
@@ -58,24 +60,20 @@ def blueprint(calls: Calls, messages: Messages, decoder: MessageDecoder, observe
             if exchange.method in ("GET", "HEAD") and not body and not query:
                 return _acknowledgement()
             message = decoder.decode(query, body)
-        except HTTPException:
-            observer.callback(Kind.UNKNOWN, Outcome.MALFORMED)
-            raise
-        except CallbackMalformed as error:
-            observer.callback(Kind(error.kind), Outcome.MALFORMED)
-            raise
-        except CallbackRejected as error:
-            observer.callback(Kind(error.kind), Outcome.BAD_SIGNATURE)
+        except (HTTPException, CallbackMalformed, CallbackRejected) as error:
+            refused(exchange, error)
             raise
         match message:
             case InboundCall():
-                calls.record(message)
+                exchange.brought(Kind.CALL, calls.record(message))
             case InboundText():
-                messages.record_text(message)
+                exchange.brought(Kind.SMS, messages.record_text(message))
             case DeliveryReport():
                 messages.record_report(message)
+                exchange.brought(Kind.STATUS, Outcome.OTHER)
             case OtherMessage():
                 observer.callback(message.kind, Outcome.OTHER)
+                exchange.brought(message.kind, Outcome.OTHER)
         return _acknowledgement()
 
     return routes
@@ -84,6 +82,7 @@ def blueprint(calls: Calls, messages: Messages, decoder: MessageDecoder, observe
 def orders_blueprint(reports: OrderReports, decoder: ReportDecoder, observer: Observer) -> Blueprint:
     """The route of the provider that reports on orders."""
     routes = Blueprint("order_callbacks", __name__)
+    refused = partial(_refused, observer)
 
     @routes.route(ORDERS_PATH, methods=["GET", "POST"])
     @no_auth
@@ -93,23 +92,31 @@ def orders_blueprint(reports: OrderReports, decoder: ReportDecoder, observer: Ob
             if not body and not exchange.query:
                 return _acknowledgement(_HUNDRED)
             entries = decoder.decode(_form(exchange, body))
-        except HTTPException:
-            observer.callback(Kind.UNKNOWN, Outcome.MALFORMED)
-            raise
-        except CallbackMalformed as error:
-            observer.callback(Kind(error.kind), Outcome.MALFORMED)
-            raise
-        except CallbackRejected as error:
-            observer.callback(Kind(error.kind), Outcome.BAD_SIGNATURE)
+        except (HTTPException, CallbackMalformed, CallbackRejected) as error:
+            refused(exchange, error)
             raise
         for each in entries:
             if isinstance(each, OrderReport):
-                reports.record(each)
+                exchange.brought(Kind.CALL, reports.record(each))
             else:
                 observer.callback(each.kind, Outcome.OTHER)
+                exchange.brought(each.kind, Outcome.OTHER)
         return _acknowledgement(_HUNDRED)
 
     return routes
+
+
+def _refused(observer: Observer, exchange: Exchange, error: Exception) -> None:
+    """Count and note what was not believed."""
+    match error:
+        case CallbackMalformed():
+            kind, outcome = Kind(error.kind), Outcome.MALFORMED
+        case CallbackRejected():
+            kind, outcome = Kind(error.kind), Outcome.BAD_SIGNATURE
+        case _:
+            kind, outcome = Kind.UNKNOWN, Outcome.MALFORMED
+    observer.callback(kind, outcome)
+    exchange.brought(kind, outcome)
 
 
 def _form(exchange: Exchange, body: bytes) -> Iterable[tuple[str, str]]:

@@ -61,19 +61,18 @@ def end(surface: str, metrics: HttpMetrics, exchange: Exchange, status: int) -> 
     # A probe that says no is no answer to a caller.
     if status >= _FAILURE and surface != "ops" and code:
         metrics.failed(code)
-    _log.log(
-        logging.DEBUG if surface == "ops" else logging.INFO,
-        "request",
-        extra={
-            "surface": surface,
-            "route": route,
-            "method": method,
-            "status": status,
-            "duration_ms": round(seconds * 1000, 2),
-            "client": exchange.client or None,
-            # Where the provider calls from; not where people are.
-            "remote": exchange.remote_addr if surface == "callback" and not route.startswith("/p/") else None,
-            "code": code,
-            "verification": exchange.verification,
-        },
-    )
+    told = {
+        "surface": surface,
+        "route": route,
+        "method": method,
+        "status": status,
+        "duration_ms": round(seconds * 1000, 2),
+        "client": exchange.client or None,
+        # Where the provider calls from; not where people are.
+        "remote": exchange.remote_addr if surface == "callback" and not route.startswith("/p/") else None,
+        "code": code,
+        "verification": exchange.verification,
+    }
+    if exchange.callbacks:
+        told["callbacks"] = exchange.callbacks
+    _log.log(logging.DEBUG if surface == "ops" else logging.INFO, "request", extra=told)

@@ -8,6 +8,7 @@ from wsgiref.types import StartResponse
 import orjson
 from werkzeug.http import HTTP_STATUS_CODES
 
+from service.domain.call import Kind, Outcome
 from service.domain.limits import LimitState
 
 Environ = dict[str, Any]
@@ -42,12 +43,14 @@ class Exchange:
         client: whose key it came with; empty without one.
         verification: the end of the id that it is about.
         code: of the problem that it is answered with.
+        callbacks: kind and outcome of each message of a provider that it brought.
         limits: how those stand that it was counted against.
         close: whether its connection must end with it.
     """
 
     __slots__ = (
         "began",
+        "callbacks",
         "client",
         "close",
         "code",
@@ -68,6 +71,7 @@ class Exchange:
         self.client = ""
         self.verification: str | None = None
         self.code: str | None = None
+        self.callbacks: list[str] = []
         self.limits: Sequence[LimitState] = ()
         self.close = False
 
@@ -87,6 +91,10 @@ class Exchange:
         """The raw query string."""
         query: str = self.environ.get("QUERY_STRING", "")
         return query.encode("latin-1")
+
+    def brought(self, kind: Kind, outcome: Outcome) -> None:
+        """Note what became of a message of a provider."""
+        self.callbacks.append(f"{kind} {outcome}")
 
     def header(self, name: str) -> str | None:
         """Of the request; ``name`` as WSGI spells it, for instance ``IDEMPOTENCY_KEY``."""

@@ -30,6 +30,9 @@ PUBLIC_CONNECTIONS = 900
 LINGER_SECONDS = 2.0
 """After the last answer, for the other side to close (RFC 9112, 9.6); and for idle connections on the way out."""
 
+COLLECTED_AFTER = 20_000
+"""Objects: those of a hundred requests, if nothing of them had gone by itself."""
+
 _LEAVING_TICK_SECONDS = 0.05
 _REASONS = {400: "Bad Request", 500: "Internal Server Error"}
 
@@ -92,9 +95,11 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         start = getattr(self._app, "start", None)
         if start is not None:
             start()
-        # What is there now stays: the collector need not walk over it again and again.
+        # What is there now stays: the collector need not walk over it again and again. And what requests make goes without
+        # it, so it may come seldom.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(COLLECTED_AFTER)
 
     def run(self) -> None:
         """Accept until told to leave; then answer what is under way, and be patient with nobody else."""

@@ -90,9 +90,8 @@ class LoggingObserver:
         self._tell("finished", verification)
 
     def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
-        """A callback was read."""
+        """A callback was read; the request's own line says what it brought."""
         self._metrics.callback(kind, outcome, lag_seconds)
-        _log.info("callback", extra={"kind": kind.value, "outcome": outcome.value})
 
     def reconciled(self, outcome: Outcome | None) -> None:
         """The provider's inbox named a call; one that it alone reported is worth a warning."""
