@@ -8,7 +8,7 @@ from collections.abc import Callable
 from service.domain.errors import StoreUnavailable
 
 INTERVAL_SECONDS = 2.0
-"""A verification that nobody asks about is counted within this, give or take half of it."""
+"""What was left to a worker for too long is settled within this, give or take half of it."""
 
 _log = logging.getLogger(__name__)
 

@@ -40,8 +40,8 @@ class Sweep:
         self._remind = remind
         self._clock = clock
 
-    def run(self) -> int:
-        """Settle what is due.
+    def run(self, patience: timedelta = timedelta()) -> int:
+        """Settle what is due, but for what has been for no longer than ``patience``: that is left to others.
 
         Returns:
             How many records were looked at.
@@ -51,7 +51,7 @@ class Sweep:
             Exception: one record could not be settled; all others were, and it is due again later.
         """
         now = self._clock()
-        due = self._store.due(now)
+        due = self._store.due(now - patience)
         if not due:
             return 0
         broken: Exception | None = None

@@ -61,6 +61,8 @@ BALANCE_SECONDS = 300.0
 BACKLOG_SECONDS = 5.0
 ORDERS_SECONDS = 2.0
 SWEEP_SECONDS = 1.5
+LEFT_TO_THE_WORKER = timedelta(seconds=5)
+"""A process that serves settles only what no worker has settled by then, or each of them would read all that is due."""
 PUSH_SECONDS = 0.2
 
 _log = logging.getLogger(__name__)
@@ -74,7 +76,8 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     calls = Calls(core.store, core.observer, clock, core.chronicle)
     messages = Messages(core.store, core.observer, clock, core.chronicle)
     decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
-    sweeper = Sweeper(Sweep(core.store, core.observer, clock, core.chronicle).run)
+    sweep = Sweep(core.store, core.observer, clock, core.chronicle)
+    sweeper = Sweeper(partial(sweep.run, LEFT_TO_THE_WORKER))
     expose = partial(exposition, metrics.registry, multiprocess_dir)
     scopes = {name: client.scopes for name, client in settings.policy.clients.items()}
     keys = ApiKeys(settings.api_keys, scopes)

@@ -451,6 +451,20 @@ def test_what_nobody_asks_about_is_settled_once_by_many_sweepers(
     assert sweep.run() == 0
 
 
+def test_a_patient_sweep_leaves_what_has_just_become_due_to_others(world, service, clock, observer) -> None:
+    verifications, _ = service
+    verifications.start("web", ASK)
+    sweep = Sweep(world.store, observer, clock, chronicle_of())
+    # At the end of the order's lease it is put off to the end of the window.
+    clock.advance(60)
+    assert sweep.run() == 1
+    clock.advance(844)
+    assert sweep.run(seconds(5)) == 0
+    clock.advance(1)
+    assert [sweep.run(seconds(5)), sweep.run()] == [1, 0]
+    assert observer.counts["finished", "expired", "no_call"] == 1
+
+
 def test_a_sweep_comes_back_for_a_result_that_may_still_be_consumed(world, service, clock, observer) -> None:
     """A deadline is written before its record, so a sweep may come too early."""
     verifications, calls = service
