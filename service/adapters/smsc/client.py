@@ -5,7 +5,6 @@ from collections.abc import Callable
 from time import monotonic
 
 import urllib3
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from service.adapters.outgoing.errands import RETRY_AFTER_SECONDS, Errands
 from service.adapters.outgoing.outcome import Outcome
@@ -73,11 +72,6 @@ class SmscProvider:
         self._metrics = metrics
         self._http = Transport(account, max_in_flight)
         self._errands = Errands(OPERATION, account.budget_seconds, metrics, max_in_flight)
-        self._retrying = Retrying(
-            stop=stop_after_attempt(len(account.base_urls)),
-            retry=retry_if_exception_type(_NextBaseUrl),
-            reraise=True,
-        )
 
     def order(self, subscriber: E164) -> PlacedOrder:
         """Ask for a number that ``subscriber`` may dial.
@@ -95,17 +89,17 @@ class SmscProvider:
         self._http.close()
 
     def _over_base_urls(self, subscriber: E164, deadline: float) -> E164:
-        base_urls = self._account.base_urls
-        try:
-            for attempt in self._retrying:
-                with attempt:
-                    tried = attempt.retry_state.attempt_number - 1
-                    # Each host gets its share of what is left, so that one that hangs leaves time.
-                    share = (deadline - monotonic()) / (len(base_urls) - tried)
-                    return self._ask(base_urls[tried], subscriber, max(share, 0.05))
-        except _NextBaseUrl as last:
-            raise last.failure from last
-        raise AssertionError("tenacity returns or raises")
+        failure: ProviderFailure = ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS)
+        left = len(self._account.base_urls)
+        for base_url in self._account.base_urls:
+            # Each host gets its share of what is left, so that one that hangs leaves time.
+            share = (deadline - monotonic()) / left
+            try:
+                return self._ask(base_url, subscriber, max(share, 0.05))
+            except _NextBaseUrl as unusable:
+                failure = unusable.failure
+            left -= 1
+        raise failure
 
     def _ask(self, base_url: str, subscriber: E164, timeout_seconds: float) -> E164:
         began = monotonic()
