@@ -1,13 +1,15 @@
 """Kept connections to Redis: whatever state one is found in, the answer is that of the command that was asked."""
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from redis import Redis
-from redis.exceptions import RedisClusterException
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, RedisClusterException, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.adapters.redis.connection import Connection, Turns, connector
@@ -194,3 +196,56 @@ def test_who_waits_gets_the_turn_that_is_given_back() -> None:
     turns.give_back()
     assert taken.wait(20)
     thread.join()
+
+
+def test_a_command_larger_than_the_kernel_takes_at_once_arrives_whole(redis: Any, connect: Any) -> None:
+    large = b"x" * 8_000_000
+    connect.set("k", large)
+    assert connect.get("k") == large
+
+
+def test_several_commands_are_answered_in_their_order_errors_among_them(redis: Any, connect: Any) -> None:
+    set_, wrong, got = connect.at_once([("SET", "k", 1), ("HGET", "k", "f"), ("GET", "k")])
+    assert (set_, got) == (b"OK", b"1")
+    assert isinstance(wrong, ResponseError)
+    assert connect.values([]) == []
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        connect.values([("GET", "k"), ("HGET", "k", "f")])
+    # The connection is as good as before.
+    assert connect.values([("GET", "k")]) == [b"1"]
+    assert len(connect.connection_pool._available_connections) == 1
+
+
+def test_who_is_stopped_in_the_middle_leaves_no_answer_for_the_next(
+    redis: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A greenlet may be killed, a thread interrupted, wherever it waits."""
+    connect.mset({"left": "left", "asked": "asked"})
+    receive = socket.socket.recv_into
+
+    def interrupted(*args: Any) -> int:
+        monkeypatch.setattr(socket.socket, "recv_into", receive)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(socket.socket, "recv_into", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        connect.get("left")
+    assert connect.get("asked") == b"asked"
+
+
+def test_a_master_that_was_demoted_is_asked_for_anew(redis: Any, connect: Any) -> None:
+    """Reached directly there is no other; the sentinels may name one, so the connection to the old one ends."""
+    connect.set("k", "1")
+    behind_sentinel = isinstance(redis, Sentinel)
+    server = redis.master if behind_sentinel else redis
+    with server.client() as client:
+        client.replicaof("127.0.0.1", 1)
+        with pytest.raises(RedisConnectionError if behind_sentinel else ReadOnlyError):
+            connect.set("k", "2")
+        kept = len(connect.connection_pool._available_connections)
+        assert [each._sock is None for each in connect.connection_pool._available_connections] == [
+            behind_sentinel
+        ] * kept
+        client.replicaof("no", "one")
+    connect.set("k", "3")
+    assert connect.get("k") == b"3"

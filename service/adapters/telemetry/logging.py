@@ -73,14 +73,16 @@ class LineHandler(logging.StreamHandler[TextIO]):
             self.handleError(record)
 
 
+# Formatters look for these in the record's own dictionary.
+_UNKNOWN = {
+    **dict.fromkeys(("pathname", "filename", "module", "funcName"), "unknown"),
+    **dict.fromkeys(("thread", "threadName", "process", "processName", "exc_text", "stack_info")),
+    **dict.fromkeys(("lineno", "msecs", "relativeCreated"), 0),
+}
+
+
 class LineRecord(logging.LogRecord):
     """What was logged, without what no line shows: where, by which thread, since when."""
-
-    pathname = filename = module = funcName = "unknown"  # noqa: N815  the library's names
-    lineno = 0
-    thread = threadName = process = processName = taskName = None  # noqa: N815  as above
-    msecs = relativeCreated = 0.0  # noqa: N815  as above
-    exc_text = stack_info = None
 
     def __init__(  # noqa: PLR0913, PLR0917  the library's signature
         self,
@@ -95,6 +97,7 @@ class LineRecord(logging.LogRecord):
         sinfo: str | None = None,
         **_: Any,
     ) -> None:
+        self.__dict__.update(_UNKNOWN)
         self.name = name
         self.levelno = level
         self.levelname = logging.getLevelName(level)

@@ -2,12 +2,21 @@ import io
 import json
 import logging
 import logging.config
+import re
+import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import pytest
 
 from service.adapters.http.context import new_request_id
-from service.adapters.telemetry.logging import MaskingJsonFormatter, logging_config, masked
+from service.adapters.telemetry.logging import (
+    LineHandler,
+    LineRecord,
+    MaskingJsonFormatter,
+    logging_config,
+    masked,
+)
 from service.application.context import request_id
 
 Lines = Callable[[], list[dict[str, object]]]
@@ -88,3 +97,89 @@ def test_our_request_ids_survive_the_mask() -> None:
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error", "critical"])
 def test_every_level_makes_a_sound_configuration(level: str) -> None:
     logging.config.DictConfigurator(logging_config(level))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Я", "\u202eabc", "\x9b31m", 2**70, {1: "a"}, {"Я"}, float("inf"), b"bytes", ValueError("x"), "\ud800"],
+)
+def test_whatever_the_value_is_the_line_is_ascii_and_json(
+    logged: tuple[logging.Logger, Lines], value: object
+) -> None:
+    logger, lines = logged
+    logger.info("odd", extra={"value": value, "other": 1})
+
+    (line,) = lines()
+    assert (line["message"], line["other"]) == ("odd", 1)
+    assert "value" in line
+    assert json.dumps(line).isascii()
+
+
+def test_other_alphabets_are_escaped(capsys) -> None:
+    handler = LineHandler(sys.stderr)
+    handler.setFormatter(MaskingJsonFormatter())
+    logger = logging.Logger("test")  # noqa: LOG001  of this test alone
+    logger.addHandler(handler)
+    logger.info("Я \u202e %s", "+79991234567")
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isascii()
+    assert json.loads(line)["message"] == "Я \u202e ***67"
+
+
+def test_a_line_that_cannot_be_written_is_told_as_the_library_does(monkeypatch, capsys) -> None:
+    class Broken(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError("gone")
+
+    handler = LineHandler(Broken())
+    handler.setFormatter(MaskingJsonFormatter())
+    handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "lost", (), None))
+
+    assert "OSError: gone" in capsys.readouterr().err
+
+
+def test_a_slim_record_says_what_a_whole_one_says(logged: tuple[logging.Logger, Lines]) -> None:
+    logger, lines = logged
+    whole = logging.getLogRecordFactory()
+    try:
+        for factory in (whole, LineRecord):
+            logging.setLogRecordFactory(factory)
+            logger.warning("%s of %s", 1, 2, extra={"a": 1})
+            logger.warning("%(one)s", {"one": 1})
+            try:
+                raise ValueError("bad")
+            except ValueError:
+                logger.exception("failed", stack_info=True)
+    finally:
+        logging.setLogRecordFactory(whole)
+
+    told = [{name: value for name, value in line.items() if name != "time"} for line in lines()]
+    for line in told:
+        line["exception"] = str(line.get("exception"))[:9]
+        line.pop("stack_info", None)
+    assert told[:3] == told[3:]
+    assert [line["message"] for line in told[:3]] == ["1 of 2", "1", "failed"]
+
+
+def test_a_slim_record_can_be_formatted_by_anybodys_formatter() -> None:
+    record = LineRecord("name", logging.INFO, "path", 1, "hello %s", ("you",), None)
+    every = "%(name)s %(levelname)s %(pathname)s %(filename)s %(module)s %(lineno)d %(funcName)s %(thread)s %(process)s"
+
+    assert (
+        logging.Formatter(f"{every} %(asctime)s %(msecs)d %(message)s").format(record).endswith("hello you")
+    )
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 1795647710.0, 1795647710.000001, 1795647710.999999])
+def test_the_time_is_written_in_utc_with_six_digits(
+    logged: tuple[logging.Logger, Lines], monkeypatch, seconds: float
+) -> None:
+    logger, lines = logged
+    record = logging.LogRecord("x", logging.INFO, "", 0, "then", (), None)
+    record.created = seconds
+    logger.handle(record)
+
+    written = str(lines()[0]["time"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", written)
+    assert abs(datetime.fromisoformat(written).timestamp() - seconds) < 2e-6
