@@ -3,33 +3,47 @@
 import json
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.load import Ask, closed_loop, open_loop, percentile
-from benchmarks.subject import CONNECTIONS, ONE_WORKER, Subject, cpu_seconds, start_floors
+from benchmarks.subject import (
+    CONNECTIONS,
+    ONE_WORKER,
+    Subject,
+    cpu_seconds,
+    start_another,
+    start_floors,
+)
 from development.stack import Ports, Stack
 
 FLOORS = ("f1", "f2", "f3")
 BARE = ("bare_create", "bare_callback", "bare_consume")
 """Ours with nothing in them; what is left of a read is f2."""
 ENDPOINTS = ("read", "create", "callback", "consume")
+ELSEWHERE = ("callback_elsewhere", "consume_elsewhere")
+"""Of verifications whose earlier requests another process has answered."""
 RATE = 100
 BODY = json.dumps({"phone_number": "+79990000000", "purpose": "login"})
 
 
-def asked(name: str, requests: int, subject: Subject, floors: Ports) -> Sequence[Ask]:
-    """As many as a round has; whatever they need has been made before."""
-    if name not in ENDPOINTS:
+def asked(
+    name: str, requests: int, subject: Subject, floors: Ports, another: Ports | None = None
+) -> Sequence[Ask]:
+    """As many as a round has; whatever they need has been made before, by ``another`` process where one is named."""
+    if name not in (*ENDPOINTS, *ELSEWHERE):
         return _of_a_floor(name, requests, subject, floors)
     match name:
         case "create":
             return [subject.create() for _ in range(requests)]
         case "read":
             return [subject.read(subject.make(1)[0])] * requests
-    made = subject.make(requests)
+    made = subject.make(requests, another.api if another else None)
     calls = [subject.callback(each) for each in made]
-    if name == "callback":
+    if name.startswith("callback"):
         return calls
+    if another:
+        calls = [replace(call, port=another.callback) for call in calls]
     closed_loop(calls, CONNECTIONS)
     return [subject.consume(each) for each in made]
 
@@ -51,20 +65,22 @@ def measure(rounds: int, requests: int) -> dict[str, Any]:
     with Stack(Ports.free(), ONE_WORKER) as stack:
         floors, floor_pids = start_floors(stack)
         subject = Subject(stack)
-        names = (*FLOORS, *BARE, *ENDPOINTS)
+        another = start_another(stack)
+        names = (*FLOORS, *BARE, *ENDPOINTS, *ELSEWHERE)
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
         latencies: dict[str, list[float]] = {name: [] for name in names}
         for round_ in range(rounds + 1):
             for name in names:
-                prepared = asked(name, requests, subject, floors)
-                pids = subject.pids if name in ENDPOINTS else floor_pids
+                maker = another if name in ELSEWHERE else None
+                prepared = asked(name, requests, subject, floors, maker)
+                pids = subject.pids if name in (*ENDPOINTS, *ELSEWHERE) else floor_pids
                 before = cpu_seconds(pids)
                 load = closed_loop(prepared, CONNECTIONS)
                 cpu_ms = (cpu_seconds(pids) - before) / requests * 1000
                 # The first round only warms up.
                 if round_:
                     found[name].append((load.per_second, cpu_ms))
-                    prepared = asked(name, RATE, subject, floors)
+                    prepared = asked(name, RATE, subject, floors, maker)
                     latencies[name] += open_loop(prepared, RATE).latencies
     return {
         name: {

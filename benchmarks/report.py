@@ -8,6 +8,7 @@ from typing import Any
 import pygal
 from pygal.style import CleanStyle
 
+from benchmarks.endpoints import ELSEWHERE
 from benchmarks.targets import judged
 
 
@@ -74,6 +75,10 @@ def _endpoints(found: Mapping[str, Any], plots: Path) -> str:
             for name, each in found.items()
         ),
     ]
+    elsewhere = ", ".join(
+        f"{name} {found[name]['per_second'] / found['f3']['per_second']:.2f}" for name in ELSEWHERE
+    )
+    lines += ["", f"÷ f3, of verifications whose earlier requests another process has answered: {elsewhere}."]
     return "\n".join([*lines, "", "![Requests a second](performance/endpoints.svg)"])
 
 

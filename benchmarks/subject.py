@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha1
 from importlib.metadata import version
 from itertools import count
@@ -55,9 +55,10 @@ class Subject:
         proof = json.dumps({"purpose": "login"})
         return Ask.of(self.ports.api, "POST", f"/v1/verifications/{made['id']}/consume", 200, proof)
 
-    def make(self, number: int) -> list[Any]:
-        """So many pending verifications."""
-        return [json.loads(body) for body in closed_loop([self.create() for _ in range(number)], 32).bodies]
+    def make(self, number: int, port: int | None = None) -> list[Any]:
+        """So many pending verifications, by the service unless another process is named."""
+        asked = [self.create(port) for _ in range(number)]
+        return [json.loads(body) for body in closed_loop(asked, 32).bodies]
 
     def provider(self, always: dict[str, Any] | None) -> None:
         """What the simulator does with each order from now on; None for answers at once."""
@@ -76,6 +77,19 @@ class Subject:
 
 def start_floors(stack: Stack, name: str = "floors", options: Sequence[str] = ()) -> tuple[Ports, list[int]]:
     """Beside the service: the same gunicorn, configuration and Redis, but for ``options``. Ports and worker processes."""
+    # Not as a part of the package, which patches gevent into whatever imports it.
+    command = [*options, "--pythonpath", str(ROOT / "benchmarks"), "floors:app"]
+    ports = _start_beside(stack, name, command, lambda ports: f"http://127.0.0.1:{ports.api}/f1")
+    return ports, workers_of(stack, name)
+
+
+def start_another(stack: Stack) -> Ports:
+    """The service once more, over the same Redis: a process that has seen other requests."""
+    command = ["service.wsgi:app"]
+    return _start_beside(stack, "another", command, lambda ports: f"http://127.0.0.1:{ports.ops}/readyz")
+
+
+def _start_beside(stack: Stack, name: str, options: Sequence[str], url: Callable[[Ports], str]) -> Ports:
     ports = Ports.free()
     environ = stack.environ_of_service() | {
         "WAITCALL_API_BIND": f"127.0.0.1:{ports.api}",
@@ -84,11 +98,9 @@ def start_floors(stack: Stack, name: str = "floors", options: Sequence[str] = ()
     }
     gunicorn = str(Path(sys.executable).with_name("gunicorn"))
     command = [gunicorn, "--chdir", str(ROOT), "-c", "development/gunicorn.conf.py", *options]
-    # Not as a part of the package, which patches gevent into whatever imports it.
-    command += ["--pythonpath", str(ROOT / "benchmarks"), "floors:app"]
     stack.processes.start(name, command, environ)
-    stack.processes.wait_until(name, lambda: answers(f"http://127.0.0.1:{ports.api}/f1"))
-    return ports, workers_of(stack, name)
+    stack.processes.wait_until(name, lambda: answers(url(ports)))
+    return ports
 
 
 def workers_of(stack: Stack, name: str) -> list[int]:

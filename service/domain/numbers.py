@@ -97,7 +97,8 @@ def _read(text: str, default_region: str | None) -> str:
     if not _WRITTEN.fullmatch(text):
         raise InvalidPhoneNumber
     try:
-        number = phonenumbers.parse(text, default_region)
+        # What begins with + needs no region, and is mostly the form that is asked about next.
+        number = _parsed(text) if text.startswith("+") else phonenumbers.parse(text, default_region)
     except phonenumbers.NumberParseException as error:
         raise InvalidPhoneNumber from error
     if not phonenumbers.is_valid_number(number):
