@@ -2,16 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
-from contextvars import copy_context
 from threading import BoundedSemaphore
 from time import monotonic
 from typing import TypeVar
 
 from circuitbreaker import CircuitBreaker
 
+from service.adapters.outgoing.budget import budget
 from service.adapters.outgoing.outcome import Outcome
 from service.adapters.outgoing.transport import ProviderMetrics
 from service.domain.errors import ProviderError, ProviderFailure, ProviderUnavailable
@@ -43,9 +41,7 @@ class Errands:
         self._budget_seconds = budget_seconds
         self._metrics = metrics
         self._in_flight = BoundedSemaphore(max_in_flight)
-        # A socket's timeout starts anew with each byte; only a second thread keeps a budget against a
-        # provider that drips. A thread so abandoned counts as in flight until its socket gives up.
-        self._threads = ThreadPoolExecutor(max_in_flight, thread_name_prefix=operation)
+        self._budget = budget(operation, max_in_flight)
         self._outage = CircuitBreaker(
             failure_threshold=BREAKER_FAILURES,
             recovery_timeout=BREAKER_SECONDS,
@@ -98,15 +94,15 @@ class Errands:
         return ProviderError("The provider refuses our credentials or address.")
 
     def close(self) -> None:
-        """Give the threads back."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Ask nothing more."""
+        self._budget.close()
 
     def _within_budget(self, errand: Callable[[float], T]) -> T:
         deadline = monotonic() + self._budget_seconds * _SOCKET_SHARE
-        # The thread's log lines carry the request's id.
-        future = self._threads.submit(copy_context().run, errand, deadline)
-        future.add_done_callback(lambda _: self._in_flight.release())
         try:
-            return future.result(timeout=self._budget_seconds)
-        except FutureTimeoutError as error:
+            # What was left alone counts as in flight until it ends.
+            return self._budget.within(
+                self._budget_seconds, lambda: errand(deadline), self._in_flight.release
+            )
+        except TimeoutError as error:
             raise ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS) from error

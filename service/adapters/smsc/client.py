@@ -103,7 +103,8 @@ class SmscProvider:
 
     def _ask(self, base_url: str, subscriber: E164, timeout_seconds: float) -> E164:
         began = monotonic()
-        outcome = Outcome.UNREACHABLE
+        # What is interrupted has run out of time.
+        outcome = Outcome.TIMEOUT
         try:
             fields = order_fields(subscriber.digits)
             status, body = self._http.post(

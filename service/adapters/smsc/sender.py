@@ -120,12 +120,14 @@ class SmscSender:
         timeout_seconds: float,
     ) -> tuple[Outcome, int | None]:
         """One exchange: what it means, and the error code or message status that it names. _Lost."""
-        began, outcome = monotonic(), Outcome.UNREACHABLE
+        # What is interrupted has run out of time.
+        began, outcome = monotonic(), Outcome.TIMEOUT
         try:
             status, body = self._http.post(f"{base_url}/{script}", fields, timeout_seconds, MAX_ANSWER_BYTES)
             outcome, code = _read(status, body, operation)
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
             # Not one byte of it has left.
+            outcome = Outcome.UNREACHABLE
             return outcome, None
         except urllib3.exceptions.HTTPError as error:
             outcome, code = transport_outcome(error), None

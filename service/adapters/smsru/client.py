@@ -113,7 +113,8 @@ class SmsruProvider:
         path = {OPERATION: "callcheck/add", "callcheck_status": "callcheck/status"}.get(
             operation, "my/balance"
         )
-        began, outcome, answer = monotonic(), Outcome.UNREACHABLE, None
+        # What is interrupted has run out of time.
+        began, outcome, answer = monotonic(), Outcome.TIMEOUT, None
         try:
             status, body = self._http.post(
                 f"{self._account.base_urls[0]}/{path}",

@@ -1,0 +1,128 @@
+"""What takes too long ends in time, in a process with threads and in one with greenlets."""
+
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+
+from service.adapters.outgoing.budget import ThreadBudget, budget
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def in_greenlets(program: str) -> None:
+    """Run it where gevent is, as the service's worker is: what is patched here would stay so."""
+    whole = "from gevent import monkey\nmonkey.patch_all()\n" + textwrap.dedent(program)
+    done = subprocess.run(
+        [sys.executable, "-c", whole], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_process_with_threads_has_one_for_each_act() -> None:
+    kept = budget("test", 2)
+    assert isinstance(kept, ThreadBudget)
+    ended: list[str] = []
+    name = kept.within(5, lambda: threading.current_thread().name, lambda: ended.append("ended"))
+    assert name.startswith("test")
+    assert ended == ["ended"]
+    kept.close()
+
+
+def test_an_act_that_is_left_alone_has_ended_only_when_it_has() -> None:
+    kept = budget("test", 2)
+    going, ended = threading.Event(), threading.Event()
+    with pytest.raises(TimeoutError):
+        kept.within(0.05, lambda: going.wait(20), ended.set)
+    assert not ended.is_set()
+    going.set()
+    assert ended.wait(20)
+    kept.close()
+
+
+def test_an_error_of_the_act_is_its_callers() -> None:
+    kept = budget("test", 2)
+    with pytest.raises(ZeroDivisionError):
+        kept.within(5, lambda: 1 // 0, lambda: None)
+    kept.close()
+
+
+def test_a_greenlet_is_interrupted_where_it_waits() -> None:
+    in_greenlets(
+        """
+        import time, gevent
+        from service.adapters.outgoing.budget import GreenletBudget, budget
+
+        kept, said = budget("test", 2), []
+        assert isinstance(kept, GreenletBudget)
+
+        def act():
+            try:
+                time.sleep(30)
+            finally:
+                said.append("interrupted")
+
+        began = time.monotonic()
+        try:
+            kept.within(0.1, act, lambda: said.append("ended"))
+        except TimeoutError:
+            said.append("over")
+        assert said == ["interrupted", "ended", "over"], said
+        assert time.monotonic() - began < 15
+
+        assert kept.within(5, lambda: 7, lambda: None) == 7
+        try:
+            kept.within(5, lambda: 1 // 0, lambda: said.append("ended"))
+        except ZeroDivisionError:
+            said.append("error")
+        assert said[3:] == ["ended", "error"], said
+
+        # Somebody else's clock around it is not taken for its own, and none is left behind.
+        with gevent.Timeout(0.1, False):
+            kept.within(20, act, lambda: None)
+            raise AssertionError
+        gevent.sleep(0.2)
+        kept.close()
+        """
+    )
+
+
+def test_an_order_that_drips_or_hangs_is_over_in_time_and_the_next_one_is_sound() -> None:
+    """Under gevent, with a real provider at the other end of a socket; the bound has room for a slow machine."""
+    in_greenlets(
+        """
+        import time
+        from service.adapters.outgoing.transport import Account
+        from service.adapters.smsc.client import SmscProvider
+        from service.domain.errors import ProviderUnavailable
+        from service.domain.numbers import E164
+        from simulator.dialler import Handler
+        from simulator.server import Options, Simulator
+
+        class Counted:
+            seen = []
+            def provider_request(self, operation, outcome, seconds):
+                self.seen.append(str(outcome))
+
+        with Simulator(Options(Handler("http://127.0.0.1:9/x", "callback-secret-1"), calm=True)) as simulator:
+            account = Account((simulator.base_url,), {"apikey": "sim-apikey"}, 0.5)
+            provider = SmscProvider(account, lambda number, subscriber: True, Counted(), 1)
+            for fault in ("drip", "hang", "drip"):
+                simulator.faults.load([{"kind": fault, "value": None}], None)
+                began = time.monotonic()
+                try:
+                    provider.order(E164("+79991234567"))
+                    raise AssertionError(fault)
+                except ProviderUnavailable:
+                    pass
+                assert time.monotonic() - began < 5, fault
+                # One at a time: nothing of it is under way any more.
+                assert provider.order(E164("+79991234568")).call_number.value.startswith("+7")
+                simulator.release()
+            assert Counted.seen == ["timeout", "ok"] * 3, Counted.seen
+            provider.close()
+        """
+    )
