@@ -175,6 +175,13 @@ def _plain(text: str, phone: str) -> Any:
     }
 
 
+def test_a_hook_that_breaks_is_a_problem_like_any_other(running: Running) -> None:
+    running.api.before_request(lambda: 1 / 0)
+    answer = running.get(NOBODYS)
+    assert (answer.status_code, answer.get_json()["code"]) == (500, "internal_error")
+    assert answer.headers["X-Request-ID"] == answer.get_json()["request_id"]
+
+
 def test_requests_go_flasks_way_once_somebody_hooks_into_it(running: Running) -> None:
     seen: list[str] = []
     running.get(NOBODYS)

@@ -98,11 +98,11 @@ class Surface(Flask):
 
     def preprocess_request(self) -> Any:
         """Flask's way: begin it, and know who asks."""
-        refused = super().preprocess_request()
         request = request_ctx.request
         rule = request.url_rule.rule if request.url_rule else None
         exchange = begin(request.environ, rule, self._max_body_bytes)
         app_ctx.g.exchange = exchange
+        refused = super().preprocess_request()
         view = self.view_functions[request.endpoint] if request.endpoint else None
         require_client(self._keys, exchange, view)
         return refused
