@@ -78,7 +78,7 @@ def lines(stack: Stack) -> list[str]:
     return [
         f"KEY={API_KEY}",
         f'ANSWER=$({create.curl()}); echo "$ANSWER"',
-        """ID=$(echo "$ANSWER" | sed -E 's/.*"id": "([^"]+)".*/\\1/')""",
-        """NUMBER=$(echo "$ANSWER" | sed -E 's/.*"number": "([^"]+)".*/\\1/')""",
+        """ID=$(echo "$ANSWER" | sed -E 's/.*"id": ?"([^"]+)".*/\\1/')""",
+        """NUMBER=$(echo "$ANSWER" | sed -E 's/.*"number": ?"([^"]+)".*/\\1/')""",
         *(step.curl() for step in rest),
     ]

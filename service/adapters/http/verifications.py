@@ -1,8 +1,8 @@
 """/v1/verifications: load, call, dump."""
 
-import json
 from collections.abc import Callable
 
+import orjson
 from flask import Blueprint
 
 from service.adapters.http.answers import dump_verification
@@ -42,8 +42,7 @@ class Answers:
         exchange.verification = record.id[-6:]
         location = f"{PATH}/{record.id}" if status == CREATED else None
         dumped = dump_verification(record, self._clock(), self._page_url(record))
-        # As it has always been spelt: some look for `"id": ` in it.
-        return Answer(status, json.dumps(dumped), location)
+        return Answer(status, orjson.dumps(dumped).decode(), location)
 
 
 def blueprint(verifications: Verifications, idempotency: IdempotencyStore, answers: Answers) -> Blueprint:
