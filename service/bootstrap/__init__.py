@@ -99,7 +99,8 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
         handler.append(callbacks.orders_blueprint(_reports(core), orders, core.observer))
     if settings.policy.has_pages:
         handler.append(page.blueprint(pages, _catalogues(settings), settings.policy.brand, clock))
-    public = outer("callback", handler, max_body_bytes=CALLBACK_BODY_BYTES)
+    # A key of the internal API means nothing here, and nobody can try one out.
+    public = outer("callback", handler, max_body_bytes=CALLBACK_BODY_BYTES, keys=ApiKeys({}, {}))
     ready = Readiness(core.store)
     ops = [operations.blueprint(ready, expose, CONTENT_TYPE, __version__)]
     return Surfaces(

@@ -489,6 +489,19 @@ def test_every_refusal_of_a_known_client_is_counted(running: Running) -> None:
     assert not [name for name in metrics if "unauthenticated" in name]
 
 
+def test_a_key_means_nothing_at_the_public_listener(running: Running, caplog) -> None:
+    """Or anybody could try keys there, and see by the answer or the counters which one is real."""
+    told = []
+    for key in (KEY, "wrong"):
+        with caplog.at_level(logging.INFO, "waitcall.access"):
+            answer = running.callback.test_client().get(
+                "/callbacks/smsc?waitcall=1", headers={"Authorization": f"Bearer {key}"}
+            )
+        told.append((answer.status_code, caplog.records[-1].__dict__["client"]))
+    assert told == [(400, None), (400, None)]
+    assert not [name for name in running.metrics() if name.startswith("waitcall_refusals_total{")]
+
+
 def test_an_event_line_tells_what_happened_without_the_number(running: Running, caplog) -> None:
     with caplog.at_level(logging.INFO, "waitcall.events"):
         running.create()

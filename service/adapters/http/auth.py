@@ -43,6 +43,8 @@ class ApiKeys:
 
     def client_of(self, key: str) -> str | None:
         """The key's client. Every known hash is compared, so the time tells nothing."""
+        if not self._clients:
+            return None
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest().encode()
         found = None
         for known, client in self._clients:

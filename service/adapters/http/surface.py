@@ -17,10 +17,13 @@ from service.adapters.http.problems import Problems
 from service.adapters.http.routes import Route, Routes, is_by_flask
 from service.application.context import request_id
 
+_ALWAYS = frozenset({"Content-Type", "Content-Length"})
+
 
 def _start(start_response: StartResponse, status: str, headers: list[Header], *more: Any) -> Any:
-    own = {name for name, _ in headers}
-    headers.extend(header for header in SECURITY_HEADERS if header[0] not in own)
+    # Most have a type and a length, and nothing else of their own.
+    own = {name for name, _ in headers} if len(headers) > len(_ALWAYS) else _ALWAYS
+    headers += (header for header in SECURITY_HEADERS if header[0] not in own)
     current = request_id.get()
     if current is not None:
         headers.append((HEADER, current))

@@ -94,7 +94,7 @@ def _number_hash(keys: Keys, number: str) -> str:
 
 
 def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{moment.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 def _ms(moment: datetime) -> int:

@@ -35,11 +35,16 @@ class UnknownSchema(Exception):
     """A document that another version of the service wrote."""
 
 
+def fresh_name() -> str:
+    """Of one write, so that it is told from all others: 64 random bits, no secret."""
+    return f"{random.getrandbits(64):016x}"  # nosec B311  # no secret, as it says
+
+
 def encode(record: Verification) -> bytes:
     """The document to store; unique to this write."""
     document = {
         "schema": CALLS if _is_a_plain_call(record) else SCHEMA,
-        "rev": f"{random.getrandbits(64):016x}",  # nosec B311  # tells writes apart, no secret
+        "rev": fresh_name(),
         "id": record.id,
         "client": record.requester.client,
         "purpose": record.requester.purpose,

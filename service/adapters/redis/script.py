@@ -2,8 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.cluster import ClusterPipeline
 from redis.exceptions import NoScriptError
@@ -46,8 +45,7 @@ class Script:
         pipeline.execute_command(*self.command(keys, args, known=known), **options)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One script with what it is given."""
 
     script: Script

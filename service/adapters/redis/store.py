@@ -1,6 +1,5 @@
 """The records in Redis. Every change is compare-and-set on the whole document."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +8,7 @@ from redis import RedisCluster
 
 from service.adapters.redis.audit import RedisAuditLog
 from service.adapters.redis.chain import Chain
-from service.adapters.redis.codec import encode
+from service.adapters.redis.codec import encode, fresh_name
 from service.adapters.redis.connection import RETRY_AFTER_SECONDS, Connection
 from service.adapters.redis.conversions import RedisConversions
 from service.adapters.redis.deadlines import Deadlines
@@ -224,7 +223,7 @@ class RedisVerificationStore:
                 if client.exists(self._keys.call(other, call.at)):
                     return Claim.REPEATED
         latest, mark = self._keys.latest(tag), self._keys.call(tag, call.at)
-        use: list[str | bytes | int] = [secrets.token_hex(8), _milliseconds(keep_until, now)]
+        use: list[str | bytes | int] = [fresh_name(), _milliseconds(keep_until, now)]
         if change is None:
             keys = [mark, latest, latest]
             use += ["", "", 0, ""]
