@@ -204,6 +204,22 @@ def test_a_command_larger_than_the_kernel_takes_at_once_arrives_whole(redis: Any
     assert connect.get("k") == large
 
 
+def test_a_connection_that_was_closed_since_it_was_handed_out_is_opened_again(
+    redis: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect.set("k", "1")
+    pool = connect.connection_pool
+    hand_out = pool.get_connection
+
+    def closed_at_once() -> Any:
+        connection = hand_out()
+        pool.disconnect()
+        return connection
+
+    monkeypatch.setattr(pool, "get_connection", closed_at_once)
+    assert connect.get("k") == b"1"
+
+
 def test_several_commands_are_answered_in_their_order_errors_among_them(redis: Any, connect: Any) -> None:
     set_, wrong, got = connect.at_once([("SET", "k", 1), ("HGET", "k", "f"), ("GET", "k")])
     assert (set_, got) == (b"OK", b"1")

@@ -151,6 +151,9 @@ def _answered(connection: Any, request: bytes, count: int) -> list[Any]:
     """Write it, and read so many answers; whatever comes in between ends the connection."""
     sock, parser = connection._sock, connection._parser  # noqa: SLF001  the library has no names for them
     reader, buffer = parser._reader, parser._buffer  # noqa: SLF001  as above
+    if sock is None or reader is None:
+        # Somebody has closed the pool since it was handed out.
+        raise RedisConnectionError("The connection was closed.")
     answers: list[Any] = []
     try:
         sent = sock.send(request)
