@@ -1,6 +1,6 @@
 """What time alone decides is written down and announced, also where nobody asks for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from service.application.chronicle import Chronicle
@@ -11,6 +11,9 @@ from service.domain.errors import StoreUnavailable
 from service.domain.verification import Verification
 
 Remind = Callable[[Verification, datetime], None]
+
+_MOST_PASSES = 50
+"""The store gives some at a time; what is left then is due at the next sweep."""
 
 BROKEN_AGAIN = timedelta(seconds=60)
 """A record that this version cannot settle is tried again after this; another version may be able to."""
@@ -50,10 +53,21 @@ class Sweep:
             StoreUnavailable: what is left stays due.
             Exception: one record could not be settled; all others were, and it is due again later.
         """
-        now = self._clock()
-        due = self._store.due(now - patience)
-        if not due:
-            return 0
+        looked_at = 0
+        broken: Exception | None = None
+        for _ in range(_MOST_PASSES):
+            now = self._clock()
+            due = self._store.due(now - patience)
+            if not due:
+                break
+            looked_at += len(due)
+            broken = self._settle_all(due, now) or broken
+        if broken is not None:
+            raise broken
+        return looked_at
+
+    def _settle_all(self, due: Sequence[str], now: datetime) -> Exception | None:
+        """Why one of them could not be settled."""
         broken: Exception | None = None
         deadlines: dict[str, datetime | None] = {}
         for verification_id, stored in zip(due, self._store.get_all(due), strict=True):
@@ -65,9 +79,7 @@ class Sweep:
                 deadlines[verification_id] = now + BROKEN_AGAIN
                 broken = error
         self._store.postpone(deadlines, now)
-        if broken is not None:
-            raise broken
-        return len(due)
+        return broken
 
     def _settle(self, stored: Stored | Exception | None, now: datetime) -> datetime | None:
         """When it is to be looked at again."""

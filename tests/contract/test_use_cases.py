@@ -451,6 +451,15 @@ def test_what_nobody_asks_about_is_settled_once_by_many_sweepers(
     assert sweep.run() == 0
 
 
+def test_a_sweep_goes_on_until_nothing_is_due(world, service, clock, observer) -> None:
+    """The store gives a hundred of each part at a time; a busy service has more."""
+    ids = [world.store.new_id(NUMBER) for _ in range(1200)]
+    for each in ids:
+        world.store.schedule(each, clock())
+    sweep = Sweep(world.store, observer, clock, chronicle_of())
+    assert [sweep.run(), sweep.run()] == [1200, 0]
+
+
 def test_a_patient_sweep_leaves_what_has_just_become_due_to_others(world, service, clock, observer) -> None:
     verifications, _ = service
     verifications.start("web", ASK)
