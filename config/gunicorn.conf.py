@@ -64,7 +64,7 @@ if _own_directory:
 _metrics = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
 # It reads the directory's name when it is imported. Before gevent is there, so that its lock is the system's own, which
 # costs next to nothing where nobody waits; nothing under it gives way to others.
-from prometheus_client import multiprocess  # noqa: E402
+from prometheus_client import multiprocess  # noqa: E402  not before the name is set
 
 
 def on_starting(server):  # noqa: ANN001, ANN201, ARG001  gunicorn's hook
