@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from service.application.admission import Admission
@@ -22,6 +21,7 @@ from service.domain.errors import (
     ProviderUnavailable,
 )
 from service.domain.policy import Policy
+from service.domain.replace import replace
 from service.domain.status import Status
 from service.domain.steps import check_code, fall_back, send_again, shown
 from service.domain.verification import Verification

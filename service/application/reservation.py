@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from math import ceil
 
@@ -11,6 +10,7 @@ from service.application.ports import Reservation, Stored, Survey, VerificationS
 from service.application.records import CHANGE_ATTEMPTS, Records
 from service.domain.errors import NotFound, StoreUnavailable, VerificationInProgress
 from service.domain.limits import Spending
+from service.domain.replace import replace
 from service.domain.requester import Requester
 from service.domain.verification import Verification
 

@@ -62,6 +62,10 @@ class Code:
         """Another message."""
         return Code((*self.digests, digest), now, message_id, attempts=self.attempts)
 
+    def tried(self) -> "Code":
+        """Somebody typed a wrong one."""
+        return replace(self, attempts=self.attempts + 1)
+
     def resend_at(self, resend_seconds: int) -> datetime:
         """When the next may be sent: the delay doubles with each."""
         if self.refused:

@@ -2,12 +2,12 @@
 
 import hmac
 import re
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from service.domain.call import InboundCall, Outcome
 from service.domain.channel import Channel, InboundText
 from service.domain.order import OrderReport
+from service.domain.replace import replace
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
 

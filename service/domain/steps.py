@@ -1,6 +1,5 @@
 """What a client asks of a pending verification on its way: another channel, another code, a check."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from service.domain.assurance import Assurance
@@ -18,6 +17,7 @@ from service.domain.errors import (
     WrongChannel,
 )
 from service.domain.order import PlacedOrder
+from service.domain.replace import replace
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
 
@@ -57,7 +57,7 @@ def check_code(record: Verification, digests: list[str], now: datetime) -> tuple
         raise WrongChannel
     if code.matches(digests):
         return True, current.prove(Reason.CODE_MATCHED, now)
-    poorer = replace(current, code=replace(code, attempts=code.attempts + 1))
+    poorer = replace(current, code=code.tried())
     if poorer.code is not None and poorer.code.attempts >= current.rules.max_attempts:
         return False, poorer.fail(Reason.ATTEMPTS_SPENT, now)
     return False, poorer

@@ -6,7 +6,7 @@ contested → expired | canceled. Before pending stands ``ordering``, which no c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.domain.assurance import Assurance
@@ -22,6 +22,7 @@ from service.domain.errors import (
 from service.domain.numbers import E164
 from service.domain.order import ProviderOrder
 from service.domain.policy import OnConcurrent, Purpose
+from service.domain.replace import replace
 from service.domain.requester import Requester
 from service.domain.status import Reason, Status
 
@@ -31,7 +32,8 @@ ORDER_SLACK_SECONDS = 3
 """An order under way for so much longer than it may take has died with its worker (30 s are promised)."""
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots: every change copies it.
+@dataclass(frozen=True)
 class Verification:
     """One client, one number, one proof. Times are UTC and whole seconds.
 
