@@ -127,9 +127,13 @@ def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 def _form(encoded: bytes) -> Pairs:
     if not encoded:
         return []
+    text = encoded.decode("latin-1")
+    if "%" not in text and "+" not in text and text.count("&") < MAX_FIELDS:
+        # Nothing is escaped, as in most calls: what parse_qsl would do, in a fifth of its steps.
+        return [(name, value) for name, _, value in (each.partition("=") for each in text.split("&") if each)]
     try:
         return parse_qsl(
-            encoded.decode("latin-1"),
+            text,
             keep_blank_values=True,
             encoding="latin-1",
             max_num_fields=MAX_FIELDS,

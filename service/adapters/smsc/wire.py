@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from service.adapters.outgoing.outcome import Outcome
@@ -67,13 +67,13 @@ def read_order_answer(body: bytes) -> NumberGiven | ErrorGiven:
     """
     try:
         answer = json.loads(body.decode("utf-8-sig"))
+        if not isinstance(answer, dict):
+            raise UnreadableAnswer
+        if "error_code" in answer or "error" in answer:
+            return ErrorGiven(_code(answer.get("error_code")))
+        return NumberGiven(_digits(answer.get("phone")), _pool(answer.get("all_phones")))
     except (ValueError, RecursionError) as error:
         raise UnreadableAnswer from error
-    if not isinstance(answer, dict):
-        raise UnreadableAnswer
-    if "error_code" in answer or "error" in answer:
-        return ErrorGiven(_code(answer.get("error_code")))
-    return NumberGiven(_digits(answer.get("phone")), _pool(answer.get("all_phones")))
 
 
 def _code(value: Any) -> int:
@@ -86,7 +86,13 @@ def _code(value: Any) -> int:
 def _digits(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise UnreadableAnswer
-    text = str(value).strip()
+    return _digits_of(str(value))
+
+
+# The same few numbers are named by every answer.
+@lru_cache(maxsize=256)
+def _digits_of(written: str) -> str:
+    text = written.strip()
     if not _NUMBER.fullmatch(text):
         raise UnreadableAnswer
     return re.sub(r"[^0-9]", "", text)
@@ -96,15 +102,12 @@ def _pool(value: Any) -> frozenset[str] | None:
     return None if value is None else frozenset(_members(value))
 
 
-def _members(value: Any) -> Iterator[str]:
+def _members(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [_digits_of(part) for part in _SEPARATORS.split(value) if part.strip()]
     # "By country" (section 1) may well mean an object of lists.
     if isinstance(value, dict):
-        for group in value.values():
-            yield from _members(group)
-    elif isinstance(value, list):
-        for member in value:
-            yield from _members(member)
-    elif isinstance(value, str):
-        yield from (_digits(part) for part in _SEPARATORS.split(value) if part.strip())
-    else:
-        yield _digits(value)
+        value = list(value.values())
+    if isinstance(value, list):
+        return [digits for member in value for digits in _members(member)]
+    return [_digits(value)]

@@ -8,11 +8,14 @@ import json
 import zlib
 from datetime import UTC, datetime
 from itertools import product
-from urllib.parse import quote_from_bytes
+from urllib.parse import parse_qsl, quote_from_bytes
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as some
 
 from service.adapters.smsc.callback import SmscCallbackDecoder
+from service.adapters.smsc.fields import MAX_FIELDS, FieldsUnreadable, read_fields
 from service.domain.call import InboundCall, Kind, OtherMessage
 from service.domain.channel import InboundText
 from service.domain.code import CodeDelivery, DeliveryReport
@@ -326,3 +329,27 @@ def test_a_text_from_a_name_or_to_a_short_code_verifies_nobody() -> None:
     for fields in (SMS | {"phone": "BANK"}, SMS | {"to": "+7903"}):
         right = fields | {"charset": "utf-8", "sha1": digest("sha1", "sms", fields, "utf-8")}
         assert decoder().decode(*written("form", "utf-8", right)) == OtherMessage(Kind.SMS)
+
+
+@given(some.text(alphabet="ab=&+% 1\xe9;", max_size=40))
+@example("waitcall=1&phone=79991234567&ts=1700000000")
+@example("a==b&&c&=&d=")
+@example("&".join("a" * MAX_FIELDS))
+def test_a_form_in_which_nothing_is_escaped_is_read_as_the_library_reads_it(text: str) -> None:
+    query = text.encode("latin-1")
+    pairs = parse_qsl(text, keep_blank_values=True, encoding="latin-1")
+    if len({name for name, _ in pairs}) < len(pairs):
+        with pytest.raises(FieldsUnreadable):
+            read_fields(query, b"")
+        return
+
+    assert read_fields(query, b"").raw == {name: value.encode("latin-1") for name, value in pairs}
+
+
+@pytest.mark.parametrize("written", ["f{}=1", "f{}=%31"])
+def test_so_many_fields_and_no_more(written: str) -> None:
+    fields = [written.format(index) for index in range(MAX_FIELDS + 1)]
+
+    assert len(read_fields("&".join(fields[1:]).encode(), b"").raw) == MAX_FIELDS
+    with pytest.raises(FieldsUnreadable):
+        read_fields("&".join(fields).encode(), b"")

@@ -53,6 +53,7 @@ def test_the_pool_may_be_absent() -> None:
         b"{}", b'{"phone":null}', b'{"phone":true}', b'{"phone":7958555.5}', b'{"phone":"abc"}', b'{"phone":""}',
         b'{"phone":{}}', b'{"phone":"79585551234","all_phones":true}', b"\xff\xfe", b"[" * 60000,
         b'{"phone":"79585551234","all_phones":["x"]}', b"OK - 1 SMS",
+        b'{"phone":"79585551234","all_phones":' + b"[" * 900 + b"]" * 900 + b"}",
     ],
 )  # fmt: skip
 def test_anything_else_is_unreadable(body: bytes) -> None:
