@@ -319,6 +319,25 @@ def test_connections_are_kept_and_used_again(simulator, ordering) -> None:
     assert len(simulator.open) == 1
 
 
+def test_an_order_leaves_in_one_piece(simulator, ordering, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Head and body apart would be two system calls, and two packets."""
+    provider = ordering([simulator.base_url])
+    provider.order(NUMBER)
+    port, pieces = urlsplit(simulator.base_url).port, []
+    send = socket.socket.sendall
+
+    def counted(sock: socket.socket, data: bytes, *flags: int) -> None:
+        if sock.getpeername()[1] == port:
+            pieces.append(data)
+        send(sock, data, *flags)
+
+    monkeypatch.setattr(socket.socket, "sendall", counted)
+    provider.order(OTHER_NUMBER)
+
+    assert len(pieces) == 1
+    assert OTHER_NUMBER.digits.encode() in pieces[0]
+
+
 def test_a_kept_connection_that_the_provider_has_ended_costs_no_order(simulator, ordering) -> None:
     port = urlsplit(simulator.base_url).port
     provider = ordering([simulator.base_url])

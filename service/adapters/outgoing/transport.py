@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
-from urllib.parse import urlencode, urlsplit
+from typing import Any, Protocol
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 import urllib3
 
+from service.adapters.outgoing.connection import pools
 from service.adapters.outgoing.outcome import Outcome
 
 
@@ -33,12 +34,20 @@ class Account:
     budget_seconds: float
 
 
+_NO_RETRIES = urllib3.Retry.from_int(False)
+
+
+def _quoted(text: Any, safe: Any, encoding: str | None = None, errors: str | None = None) -> str:
+    # Most values are digits and words, which need no quoting.
+    return text if text.isalnum() and text.isascii() else quote_plus(text, safe, encoding, errors)
+
+
 class Transport:
     """One pool of connections to the provider."""
 
     def __init__(self, account: Account, max_in_flight: int) -> None:
         self._credentials = dict(account.credentials)
-        self._http = urllib3.PoolManager(
+        self._http = pools(
             num_pools=len(account.base_urls),
             maxsize=max_in_flight,
             retries=False,
@@ -58,10 +67,10 @@ class Transport:
         response = pool.urlopen(
             "POST",
             path,
-            body=urlencode(dict(fields) | self._credentials),
+            body=urlencode(dict(fields) | self._credentials, quote_via=_quoted),
             headers={"Content-Type": "application/x-www-form-urlencoded"},
             timeout=urllib3.Timeout(total=timeout_seconds),
-            retries=False,
+            retries=_NO_RETRIES,
             redirect=False,
             preload_content=False,
         )
