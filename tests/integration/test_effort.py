@@ -17,7 +17,7 @@ from simulator.exchange import POOL
 from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY
 
-CALLS = {"create": 1049, "read": 360, "callback": 561, "consume": 514}
+CALLS = {"create": 925, "read": 359, "callback": 540, "consume": 511}
 COMMANDS = {"create": 47, "read": 1, "callback": 19, "consume": 9}
 SLACK = 1.1
 

@@ -14,6 +14,7 @@ from gunicorn import glogging, util
 from gunicorn.http import wsgi
 from gunicorn.http.unreader import SocketUnreader
 
+from service.adapters.http.context import HEADER as REQUEST_ID_HEADER
 from service.adapters.http.exchange import JSON, SECURITY_HEADERS, Header
 
 STALLED_SECONDS = 5
@@ -68,12 +69,20 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn ships no types
 
     head = b""
     headers_sent: bool
+    response_length: int | None
 
     def process_headers(self, headers: list[Header]) -> None:
-        """Check them, but for those that are always the same."""
-        given = [header for header in headers if header not in _SOUND]
+        """Check them, but for those that are always the same, and those whose values were checked or are ours."""
+        given = []
+        for header in headers:
+            name, value = header
+            if name == "Content-Length" and value.isdecimal():
+                self.response_length = int(value)
+            elif header not in _SOUND and name != REQUEST_ID_HEADER:
+                given.append(header)
+                continue
+            self.headers.append(header)
         super().process_headers(given)
-        self.headers += [header for header in headers if header in _SOUND]
         if ("Connection", "close") in given:
             self.force_close()
 

@@ -16,6 +16,7 @@ import gevent
 from gevent.event import Event
 from gunicorn import util
 from gunicorn.http import wsgi
+from gunicorn.http.message import HeaderPolicy
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -83,6 +84,9 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         # Each request asks for a score of settings, which nothing changes any more.
         self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
+        if not self.cfg.forwarded_allow_ips:
+            # Nobody is trusted; gunicorn would take each peer's address apart before it finds that.
+            HeaderPolicy._peer_is_trusted_proxy = lambda _: False  # noqa: SLF001  there is no setting for it
         super().init_process()
 
     def load_wsgi(self) -> None:

@@ -13,6 +13,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.durable import Durable
+from service.adapters.redis.pool import Client
 from service.adapters.redis.script import Script, Step
 from service.adapters.redis.scripts import source
 
@@ -45,7 +46,8 @@ class Chain:
         with self._connection.using(operation) as client:
             if not others:
                 return [how.run(client, first.script, first.keys, first.args)]
-            if isinstance(client, RedisCluster):
+            # Asked this way round, because a cluster's class is a protocol, and those take ten calls to tell.
+            if not isinstance(client, Client):
                 answer = how.run(client, first.script, first.keys, first.args)
                 return [answer, *self._behind(client, others)] if answer in _HAPPENED else [answer]
             keys: list[str] = []

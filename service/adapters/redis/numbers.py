@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from redis import RedisCluster
 from redis.exceptions import NoScriptError
 
 from service.adapters.redis.connection import Connection
@@ -55,10 +54,8 @@ class Numbers:
         """Everything in one round trip; under a second pepper, and where lists have changed, a little more."""
         buckets = [self._conversions.key(*group) for group in groups]
         with self._connection.using("survey") as client:
-            if isinstance(client, RedisCluster):
-                latest, rev, *counted = self._surveyed_on_a_cluster(client, number, buckets)
-            else:
-                latest, rev, *counted = self._surveyed(client, number, buckets)
+            survey = self._surveyed if isinstance(client, Client) else self._surveyed_on_a_cluster
+            latest, rev, *counted = survey(client, number, buckets)
         found = self._found(self._keys, number, latest)
         return Survey(
             self._of_all(number, found), self._lists.directory_at(rev), tuple(map(buckets_of, counted))

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from redis import RedisCluster
-
 from service.adapters.redis.audit import RedisAuditLog
 from service.adapters.redis.chain import Chain
 from service.adapters.redis.codec import encode, fresh_name
@@ -18,6 +16,7 @@ from service.adapters.redis.limits import RedisLimits, spent
 from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.marks import Marks
 from service.adapters.redis.numbers import Numbers
+from service.adapters.redis.pool import Client
 from service.adapters.redis.script import Script, Step, read_all
 from service.adapters.redis.seen import Seen
 from service.adapters.redis.watcher import Watcher
@@ -133,7 +132,7 @@ class RedisVerificationStore:
         reserve = Step(self._reserve, keys, args)
         due = self._deadlines.step(verification.id, verification.expires_at)
         with self._connection.using("reserve") as client:
-            together = spendings and not self._keys.others and not isinstance(client, RedisCluster)
+            together = spendings and not self._keys.others and isinstance(client, Client)
             counts, elsewhere = self._limits.step(client, spendings if together else (), verification.id, now)
         answers = self._chain.run(self._at_once, "reserve", reserve, [due, counts] if together else [due])
         if not answers[0]:
