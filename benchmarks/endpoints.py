@@ -18,8 +18,8 @@ from benchmarks.subject import (
 from development.stack import Ports, Stack
 
 FLOORS = ("f1", "f2", "f3")
-BARE = ("bare_create", "bare_callback", "bare_consume")
-"""Ours with nothing in them; what is left of a read is f2."""
+BARE = ("bare_read", "bare_create", "bare_callback", "bare_consume")
+"""Ours with nothing in them."""
 ENDPOINTS = ("read", "create", "callback", "consume")
 ELSEWHERE = ("callback_elsewhere", "consume_elsewhere")
 """Of verifications whose earlier requests another process has answered."""
