@@ -29,7 +29,7 @@ from development.stack import ROOT
 RESULTS = ROOT / "benchmarks" / "results"
 
 WHOLE: dict[str, Callable[[], dict[str, Any]]] = {
-    "endpoints": lambda: endpoints.measure(rounds=5, requests=1000),
+    "endpoints": lambda: endpoints.measure(rounds=15, requests=400),
     "journeys": lambda: journeys.measure(rounds=5, journeys=400),
     "waiting": lambda: waiting.measure(rounds=5, polls=5000, seconds=4),
     "isolation": lambda: isolation.measure(rounds=5, creates=1000, seconds=4),
@@ -82,6 +82,7 @@ def tell(results: dict[str, Any]) -> None:
         sign, word = ("≥" if target.at_least else "≤"), ("met" if target.met(value) else "NOT MET")
         print(
             f"{target.what:<75} {value:>9.2f}{target.unit:<3} {sign} {target.bound:g}{target.unit:<4} {word}"
+            + (f" (half of the rounds: {middle})" if (middle := target.middle(results[target.of])) else "")
             + (f" (with nothing in it: {target.bare(results[target.of]):.2f})" if target.bare else "")
         )
     print(json.dumps(machine() | {"results": results}))

@@ -73,13 +73,15 @@ def measure(rounds: int, journeys: int) -> dict[str, Any]:
                 spent.append((cpu_seconds(floor_pids) - before) / journeys * 1000)
             told += walked.told_ms
             whole += [each - DIALLING_SECONDS * 1000 for each in load.latencies]
+    ratios = [ours / floor for ours, floor in zip(cpu_ms, floor_ms["f3"], strict=True)]
     f3, *bare = (statistics.median(spent) for spent in floor_ms.values())
     return {
         "most_per_second": statistics.median(rates),
         "half_per_second": statistics.median(rates) / 2,
         "cpu_ms": statistics.median(cpu_ms),
         "cpu_ms_of_f3": f3,
-        "cpu_ratio": statistics.median(cpu_ms) / f3,
+        "cpu_ratio": statistics.median(ratios),
+        "cpu_ratios": ratios,
         "cpu_ms_of_a_bare_one": sum(bare),
         "cpu_ratio_of_a_bare_one": sum(bare) / f3,
         "told_ms": {f"p{share * 100:g}": percentile(told, share) for share in (0.5, 0.95, 0.99)},

@@ -12,13 +12,7 @@ from datetime import datetime, timedelta
 from service.domain.assurance import Assurance
 from service.domain.channel import Channel, TextIn
 from service.domain.code import Code
-from service.domain.errors import (
-    AlreadyConsumed,
-    AlreadyVerified,
-    Contested,
-    Expired,
-    NotVerified,
-)
+from service.domain.errors import AlreadyConsumed, AlreadyVerified, Contested, Expired, NotVerified
 from service.domain.numbers import E164
 from service.domain.order import ProviderOrder
 from service.domain.policy import OnConcurrent, Purpose
