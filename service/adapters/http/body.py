@@ -23,10 +23,15 @@ def read_raw(exchange: Exchange) -> bytes:
         BadRequest: its framing is broken, or the client left before its end.
     """
     environ, limit = exchange.environ, exchange.max_body_bytes
-    announced = get_content_length(environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING"))
+    length, coding = environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING")
+    if length is None and coding is None:
+        # There is none (RFC 9112, 6.3).
+        return b""
+    announced = get_content_length(length, coding)
     stream = environ["wsgi.input"]
     try:
-        body: bytes = stream.read(limit + 1)
+        # Asked for no more than was announced, gunicorn need not find that there is none.
+        body: bytes = stream.read(limit + 1 if announced is None else min(announced, limit + 1))
         if len(body) > limit:
             _discard(stream)
             raise _closing(exchange, RequestEntityTooLarge())

@@ -5,9 +5,10 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from time import monotonic
-from typing import Any
 
 from redis.exceptions import RedisClusterException, RedisError
+
+from service.adapters.redis.announcements import CHANGED, CONFIRMED, Announcements
 
 REREAD_SECONDS = 5.0
 """Records are read again after this: an announcement may be lost with its connection."""
@@ -32,11 +33,11 @@ class Feed:
 
     def __init__(
         self,
-        client: Callable[[], Any],
+        announcements: Callable[[], Announcements],
         told: Callable[[str], None],
         check: Callable[[Iterable[str]], None],
     ) -> None:
-        self._client = client
+        self._connect = announcements
         self._told = told
         self._check = check
         self._lock = threading.Lock()
@@ -50,7 +51,7 @@ class Feed:
         self._read_at = 0.0
         self._blind_until = 0.0
         self._thread: threading.Thread | None = None
-        self._pubsub: Any = None
+        self._announcements: Announcements | None = None
 
     def follow(self, key: str) -> None:
         """From now on, until :meth:`leave`."""
@@ -82,9 +83,9 @@ class Feed:
                 if monotonic() < self._blind_until:
                     self._look()
                 else:
-                    self._subscribe()
+                    announcements = self._subscribe()
                     self._reread()
-                    self._listen()
+                    self._listen(announcements)
             except Exception as error:  # noqa: BLE001  the last line of defence of a thread that all waiting hangs on
                 if self._is_over():
                     return
@@ -112,35 +113,33 @@ class Feed:
                 return False
         return True
 
-    def _subscribe(self) -> None:
+    def _subscribe(self) -> Announcements:
         with self._lock:
-            if self._pubsub is None:
+            if self._announcements is None:
                 # Whatever was subscribed went with the connection.
                 self._fresh |= self._followed
             fresh, self._fresh = self._fresh, set()
             gone, self._left = (self._left - self._followed) & self._subscribed, set()
-        if self._pubsub is None:
-            self._pubsub = self._client().pubsub()
+        if self._announcements is None:
+            self._announcements = self._connect()
         # What changed just before somebody began to wait was announced to nobody; for new ones the confirmation
         # comes later than that.
         if known := fresh & self._subscribed:
             self._check(known)
-        # One by one: a node of a cluster takes several channels at once only where they share a slot.
         added = fresh - known
-        for key in added:
-            self._pubsub.ssubscribe(key)
-        for key in gone:
-            self._pubsub.sunsubscribe(key)
-        self._subscribed = (self._subscribed | added) - gone if added or gone else self._subscribed
+        if added or gone:
+            self._announcements.follow(added, gone)
+            self._subscribed = (self._subscribed | added) - gone
+        return self._announcements
 
-    def _listen(self) -> None:
+    def _listen(self, announcements: Announcements) -> None:
         """Pass on what was announced, until nothing more comes for a tick."""
         confirmed: list[str] = []
-        while (message := self._pubsub.get_message(timeout=0 if confirmed else TICK_SECONDS)) is not None:
-            key = message["channel"].decode()
-            if message["type"] == "ssubscribe":
+        while (message := announcements.next(0 if confirmed else TICK_SECONDS)) is not None:
+            kind, key = message
+            if kind == CONFIRMED:
                 confirmed.append(key)
-            elif message["type"] == "smessage":
+            elif kind == CHANGED:
                 self._told(key)
             if len(confirmed) == _MOST_READ:
                 break
@@ -168,10 +167,10 @@ class Feed:
         self._round = self._round[few:]
 
     def _drop(self) -> None:
-        pubsub, self._pubsub, self._subscribed = self._pubsub, None, set()
-        if pubsub is not None:
+        announcements, self._announcements, self._subscribed = self._announcements, None, set()
+        if announcements is not None:
             with suppress(*_ERRORS):
-                pubsub.close()
+                announcements.close()
 
     def _copy(self) -> set[str]:
         with self._lock:

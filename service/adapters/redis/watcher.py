@@ -11,10 +11,10 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
 
 from redis import RedisCluster
 
+from service.adapters.redis.announcements import Announcements
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.feed import Feed
 from service.adapters.redis.script import read_all
@@ -110,8 +110,8 @@ class Watcher:
                 name = node.name if node else ""
                 if name not in self._feeds:
 
-                    def of_node() -> Any:
-                        return client.get_redis_connection(node) if node else client
+                    def of_node() -> Announcements:
+                        return Announcements(client.get_redis_connection(node) if node else client)
 
                     self._feeds[name] = Feed(of_node, told=self._wake, check=self._check)
                 feed = self._feeds[name]

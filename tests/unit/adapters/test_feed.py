@@ -7,31 +7,30 @@ from typing import Any
 import pytest
 from redis.exceptions import NoPermissionError
 
+from service.adapters.redis.announcements import CHANGED, CONFIRMED
 from service.adapters.redis.feed import Feed
 
 PATIENCE = 10
 
 
-class FakePubSub:
+class FakeAnnouncements:
     """What a server would send, said by the test; confirms each subscription."""
 
     def __init__(self) -> None:
-        self.sent: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self.sent: SimpleQueue[tuple[bytes, str]] = SimpleQueue()
         self.subscribed: SimpleQueue[str] = SimpleQueue()
         self.left: SimpleQueue[str] = SimpleQueue()
 
-    def ssubscribe(self, *keys: str) -> None:
-        for key in keys:
+    def follow(self, added: Iterable[str], gone: Iterable[str]) -> None:
+        for key in added:
             self.subscribed.put(key)
-            self.sent.put({"type": "ssubscribe", "channel": key.encode()})
-
-    def sunsubscribe(self, *keys: str) -> None:
-        for key in keys:
+            self.sent.put((CONFIRMED, key))
+        for key in gone:
             self.left.put(key)
 
-    def get_message(self, timeout: float) -> dict[str, Any] | None:
+    def next(self, seconds: float) -> tuple[bytes, str] | None:
         try:
-            return self.sent.get(timeout=max(timeout, 0.001))
+            return self.sent.get(timeout=max(seconds, 0.001))
         except Empty:
             return None
 
@@ -39,34 +38,30 @@ class FakePubSub:
         pass
 
 
-class FakeClient:
-    def __init__(self, pubsub: FakePubSub | None) -> None:
-        self._pubsub = pubsub
-
-    def pubsub(self) -> FakePubSub:
-        if self._pubsub is None:
-            raise NoPermissionError
-        return self._pubsub
-
-
 class Heard:
-    def __init__(self, pubsub: FakePubSub | None) -> None:
+    def __init__(self, announcements: FakeAnnouncements | None) -> None:
+        self._announcements = announcements
         self.told: SimpleQueue[str] = SimpleQueue()
         self.checked: SimpleQueue[list[str]] = SimpleQueue()
-        self.feed = Feed(lambda: FakeClient(pubsub), self.told.put, self._check)
+        self.feed = Feed(self._connect, self.told.put, self._check)
+
+    def _connect(self) -> Any:
+        if self._announcements is None:
+            raise NoPermissionError
+        return self._announcements
 
     def _check(self, keys: Iterable[str]) -> None:
         self.checked.put(list(keys))
 
 
 @pytest.fixture
-def pubsub() -> FakePubSub:
-    return FakePubSub()
+def announcements() -> FakeAnnouncements:
+    return FakeAnnouncements()
 
 
 @pytest.fixture
-def heard(pubsub: FakePubSub) -> Iterator[Heard]:
-    heard = Heard(pubsub)
+def heard(announcements: FakeAnnouncements) -> Iterator[Heard]:
+    heard = Heard(announcements)
     yield heard
     heard.feed.close()
 
@@ -77,29 +72,31 @@ def test_a_change_before_the_subscription_is_found_once_that_is_confirmed(heard:
     assert heard.checked.get(timeout=PATIENCE) == ["a"]
 
 
-def test_an_announced_change_is_told(heard: Heard, pubsub: FakePubSub) -> None:
+def test_an_announced_change_is_told(heard: Heard, announcements: FakeAnnouncements) -> None:
     heard.feed.follow("a")
-    pubsub.sent.put({"type": "smessage", "channel": b"a"})
+    announcements.sent.put((CHANGED, "a"))
 
     assert heard.told.get(timeout=PATIENCE) == "a"
 
 
-def test_who_follows_what_is_followed_already_has_it_read_at_once(heard: Heard, pubsub: FakePubSub) -> None:
+def test_who_follows_what_is_followed_already_has_it_read_at_once(
+    heard: Heard, announcements: FakeAnnouncements
+) -> None:
     heard.feed.follow("a")
     heard.checked.get(timeout=PATIENCE)
     heard.feed.follow("a")
 
     assert heard.checked.get(timeout=PATIENCE) == ["a"]
-    assert pubsub.subscribed.qsize() == 1
+    assert announcements.subscribed.qsize() == 1
 
 
-def test_what_nobody_waits_for_is_left(heard: Heard, pubsub: FakePubSub) -> None:
+def test_what_nobody_waits_for_is_left(heard: Heard, announcements: FakeAnnouncements) -> None:
     heard.feed.follow("a")
     heard.feed.follow("b")
-    assert {pubsub.subscribed.get(timeout=PATIENCE) for _ in range(2)} == {"a", "b"}
+    assert {announcements.subscribed.get(timeout=PATIENCE) for _ in range(2)} == {"a", "b"}
     heard.feed.leave("a")
 
-    assert pubsub.left.get(timeout=PATIENCE) == "a"
+    assert announcements.left.get(timeout=PATIENCE) == "a"
 
 
 def test_without_announcements_records_are_read_again_and_again() -> None:
