@@ -33,7 +33,7 @@ WHOLE: dict[str, Callable[[], dict[str, Any]]] = {
     "journeys": lambda: journeys.measure(rounds=5, journeys=400),
     "waiting": lambda: waiting.measure(rounds=5, polls=5000, seconds=4),
     "isolation": lambda: isolation.measure(rounds=5, creates=1000, seconds=4),
-    "growth": lambda: growth.measure([1_000, 10_000, 100_000, 1_000_000], rounds=8, requests=400),
+    "growth": lambda: growth.measure([1_000, 10_000, 100_000, 1_000_000], rounds=16, requests=200),
     "startup": lambda: startup.measure(rounds=5),
     "scripts": lambda: scripts.measure(requests=100_000),
     "replicas": lambda: replicas.measure([1, 2, 4], rounds=5, journeys=300),

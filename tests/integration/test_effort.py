@@ -18,7 +18,7 @@ from simulator.exchange import POOL
 from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY
 
-CALLS = {"create": 1033, "read": 359, "callback": 540, "consume": 511}
+CALLS = {"create": 1003, "read": 348, "callback": 516, "consume": 497}
 COMMANDS = {"create": 47, "read": 1, "callback": 19, "consume": 9}
 SLACK = 1.1
 FRESH = map(str, count(79991230001))

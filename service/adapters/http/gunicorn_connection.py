@@ -95,7 +95,7 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn ships no types
         if not self.headers_sent:
             lines = [
                 *self.default_headers(),
-                *(f"{name}: {value}\r\n" for name, value in self.headers),
+                *[f"{name}: {value}\r\n" for name, value in self.headers],
                 "\r\n",
             ]
             self.head = "".join(lines).encode("latin-1")

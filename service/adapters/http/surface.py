@@ -23,7 +23,7 @@ _ALWAYS = frozenset({"Content-Type", "Content-Length"})
 def _start(start_response: StartResponse, status: str, headers: list[Header], *more: Any) -> Any:
     # Most have a type and a length, and nothing else of their own.
     own = {name for name, _ in headers} if len(headers) > len(_ALWAYS) else _ALWAYS
-    headers += (header for header in SECURITY_HEADERS if header[0] not in own)
+    headers += [header for header in SECURITY_HEADERS if header[0] not in own]
     current = request_id.get()
     if current is not None:
         headers.append((HEADER, current))

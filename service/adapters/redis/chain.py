@@ -58,7 +58,12 @@ class Chain:
                 shape += (step.script.name, len(step.keys), len(step.args))
                 words += step.args
             answers: list[Any] = how.run(client, _CHAIN, keys, shape + words)
-        return [answers[0], *map(self._counted, answers[1:], others)]
+        # Most are numbers, which no failure is.
+        pairs = zip(answers[1:], others, strict=False)
+        return [
+            answers[0],
+            *[each if type(each) is int else self._counted(each, step) for each, step in pairs],
+        ]
 
     def _behind(self, client: RedisCluster, steps: Sequence[Step]) -> list[Any]:
         pipeline = client.pipeline(transaction=False)

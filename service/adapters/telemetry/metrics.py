@@ -11,6 +11,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service.adapters.telemetry.channel_metrics import ChannelMetrics
+from service.adapters.telemetry.counting import counting, observing
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.conversion import Conversion
 from service.domain.limits import Decision, Scope
@@ -167,7 +168,8 @@ class Metrics:
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Callable[..., Counter]:
         """Of label values the counter; looked up once, because that costs as much as counting."""
-        return cache(Counter(name, text + ".", labels, namespace=PREFIX, registry=self.registry).labels)
+        made = Counter(name, text + ".", labels, namespace=PREFIX, registry=self.registry)
+        return cache(lambda *values: counting(made.labels(*values)))
 
     def _histogram(
         self,
@@ -177,7 +179,10 @@ class Metrics:
         buckets: tuple[float, ...],
     ) -> Callable[..., Histogram]:
         made = Histogram(name, text + ".", labels, namespace=PREFIX, registry=self.registry, buckets=buckets)
-        return cache(made.labels) if labels else lambda: made
+        if not labels:
+            one = observing(made)
+            return lambda: one
+        return cache(lambda *values: observing(made.labels(*values)))
 
     def started(self, verification: Verification) -> None:
         """A number was shown."""
