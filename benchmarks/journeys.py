@@ -3,6 +3,7 @@
 import json
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import gevent
@@ -58,8 +59,8 @@ def measure(rounds: int, journeys: int) -> dict[str, Any]:
         most(subject, journeys)
         rates, cpu_ms = [], []
         floor_ms: dict[str, list[float]] = {name: [] for name in ("f3", *BARE)}
-        told: list[float] = []
-        whole: list[float] = []
+        told: list[list[float]] = []
+        whole: list[list[float]] = []
         for _ in range(rounds):
             rates.append(most(subject, journeys))
             walked = Journeys(subject)
@@ -71,8 +72,8 @@ def measure(rounds: int, journeys: int) -> dict[str, Any]:
                 before = cpu_seconds(floor_pids)
                 closed_loop(prepared, CONNECTIONS)
                 spent.append((cpu_seconds(floor_pids) - before) / journeys * 1000)
-            told += walked.told_ms
-            whole += [each - DIALLING_SECONDS * 1000 for each in load.latencies]
+            told.append(walked.told_ms)
+            whole.append([each - DIALLING_SECONDS * 1000 for each in load.latencies])
     ratios = [ours / floor for ours, floor in zip(cpu_ms, floor_ms["f3"], strict=True)]
     f3, *bare = (statistics.median(spent) for spent in floor_ms.values())
     return {
@@ -84,8 +85,17 @@ def measure(rounds: int, journeys: int) -> dict[str, Any]:
         "cpu_ratios": ratios,
         "cpu_ms_of_a_bare_one": sum(bare),
         "cpu_ratio_of_a_bare_one": sum(bare) / f3,
-        "told_ms": {f"p{share * 100:g}": percentile(told, share) for share in (0.5, 0.95, 0.99)},
-        "whole_ms": {f"p{share * 100:g}": percentile(whole, share) for share in (0.5, 0.95, 0.99)},
+        "told_ms": _medians(told),
+        "told_p99_of_each_round": [percentile(each, 0.99) for each in told],
+        "whole_ms": _medians(whole),
+    }
+
+
+def _medians(rounds: Sequence[list[float]]) -> dict[str, float]:
+    """Of each round's percentiles the medians."""
+    return {
+        f"p{share * 100:g}": statistics.median(percentile(each, share) for each in rounds)
+        for share in (0.5, 0.95, 0.99)
     }
 
 
