@@ -38,7 +38,7 @@ WHOLE: dict[str, Callable[[], dict[str, Any]]] = {
     "scripts": lambda: scripts.measure(requests=100_000),
     "replicas": lambda: replicas.measure([1, 2, 4], rounds=5, journeys=300),
     "workers": lambda: workers.measure(rounds=5, requests=800),
-    "profiles": lambda: profiles.measure(requests=6000),
+    "profiles": lambda: profiles.measure(requests=4000),
 }
 QUICK: dict[str, Callable[[], dict[str, Any]]] = {
     "endpoints": lambda: endpoints.measure(rounds=2, requests=300),
