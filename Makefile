@@ -165,7 +165,7 @@ security: install ## bandit over the code; pip-audit over the locked dependencie
 check: lint types imports security chart-tools browser-tools docs-tools test ## everything that CI runs
 
 .PHONY: bench
-bench: install ## all measurements, kept as JSON, and docs/performance.md made from them (twenty minutes)
+bench: install ## all measurements, kept as JSON, and docs/performance.md made from them (25 minutes)
 	@$(BIN)/python -m benchmarks
 
 .PHONY: bench-quick
