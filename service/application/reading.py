@@ -27,7 +27,7 @@ class Reading:
             client: whose verification.
             verification_id: of it.
             wait_seconds: 0 answers at once.
-            seen: the channel that the asker knows; None for the one where it stands.
+            seen: the channel that the asker knows; None for the one where this process saw it last, or where it stands.
 
         Raises:
             NotFound: unknown, forgotten, or another client's.

@@ -1,4 +1,4 @@
-"""``dataclasses.replace`` for records of many fields, which changes are made of: as strictly typed, at a tenth of its cost."""
+"""``dataclasses.replace`` for records of many fields, which changes are made of: as strictly typed, at a sixth of its cost."""
 
 from typing import TYPE_CHECKING, Any, TypeVar
 

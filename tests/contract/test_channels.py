@@ -631,41 +631,6 @@ def test_a_long_poll_ends_where_there_is_something_else_to_show(stage: Stage) ->
     assert [each.channel for each in answered] == [CODE]
 
 
-def test_a_long_poll_reads_once_where_the_record_is_remembered(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    record = stage.start("every")
-    stage.verifications.get("web", record.id)
-    store, read, waited = stage.world.store, [], []
-    get = store.get
-    monkeypatch.setattr(store, "get", lambda each: read.append(each) or get(each))
-
-    def called(*_: object) -> bool:
-        waited.append(len(read))
-        stage.calls.record(call_at(stage.clock()))
-        return True
-
-    monkeypatch.setattr(store, "wait_for_change", called)
-
-    assert stage.verifications.get("web", record.id, wait_seconds=30).status is Status.VERIFIED
-    assert (waited, read) == ([0], [record.id])
-
-
-def test_a_memory_that_is_out_of_date_ends_no_poll_too_early(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Remembered as pending or as over, what is answered is what stands there."""
-    record = stage.start("every")
-    pending = stage.world.store.recall(record.id)
-    stage.calls.record(call_at(stage.clock()))
-    over = stage.world.store.recall(record.id)
-    for remembered in (pending, over, None):
-        monkeypatch.setattr(stage.world.store, "recall", lambda _, known=remembered: known)
-        assert stage.verifications.get("web", record.id, wait_seconds=5).status is Status.VERIFIED
-        with pytest.raises(NotFound):
-            stage.verifications.get("app", record.id, wait_seconds=5)
-
-
 def test_every_code_counts_against_the_limits(stage: Stage) -> None:
     policy = replace(POLICY, limits={Scope.NUMBER: (Limit(2, 600),)})
     limited = Stage(stage.world, stage.provider, stage.sender, stage.observer, stage.clock, policy)

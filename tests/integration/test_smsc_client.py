@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -381,3 +382,38 @@ def test_a_certificate_that_nobody_vouches_for_ends_the_order(
 
     assert received in ([], [b""])
     assert outcomes(observer) == {"unreachable": 1}
+
+
+def test_over_tls_an_order_is_one_record_and_its_connection_is_kept(
+    ordering: Callable[..., SmscProvider], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    body = b'{"phone": "%s"}' % next(iter(POOL)).encode()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    records: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            plain, _ = listener.accept()
+            with suppress(OSError), context.wrap_socket(plain, server_side=True) as secure:
+                # One connection alone: an order on another would find nobody. Each read gives one record.
+                while record := secure.recv(65536):
+                    records.append(record)
+                    secure.sendall(answer)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        provider = ordering([f"https://localhost:{listener.getsockname()[1]}/sys"])
+        for number in (NUMBER, OTHER_NUMBER):
+            provider.order(number)
+        provider.close()
+        serving.join(10)
+
+    assert [
+        f"phone={number.digits}".encode() in record
+        for number, record in zip((NUMBER, OTHER_NUMBER), records, strict=True)
+    ] == [True, True]

@@ -30,7 +30,7 @@ def read_raw(exchange: Exchange) -> bytes:
     announced = get_content_length(length, coding)
     stream = environ["wsgi.input"]
     try:
-        # Asked for no more than was announced, gunicorn need not find that there is none.
+        # Asked for no more than was announced, gunicorn need not look for more.
         body: bytes = stream.read(limit + 1 if announced is None else min(announced, limit + 1))
         if len(body) > limit:
             _discard(stream)

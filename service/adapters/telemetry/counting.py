@@ -12,7 +12,7 @@ from prometheus_client import Counter, Histogram
 def counting(counter: Counter) -> Counter:
     """With an ``inc`` that counts one; ``counter`` has its labels."""
     value = counter._value  # noqa: SLF001  the library has no name for it
-    counter.inc = partial(value.inc, 1)  # type: ignore[method-assign]
+    counter.inc = partial(value.inc, 1)  # type: ignore[method-assign]  # of this one alone
     return counter
 
 
@@ -25,5 +25,5 @@ def observing(histogram: Histogram) -> Histogram:
         total(amount)
         into[bisect_left(bounds, amount)](1)
 
-    histogram.observe = observe  # type: ignore[method-assign,assignment]
+    histogram.observe = observe  # type: ignore[method-assign,assignment]  # of this one alone
     return histogram

@@ -17,9 +17,10 @@ from service.application.context import request_id, trace_id
 # Any run of digits long enough for a number, and any number written with spaces or hyphens. Greedy on
 # purpose: a masked counter costs nothing, an unmasked number cannot be taken back.
 _DIGITS = re.compile(r"[0-9]{7,}")
-_WRITTEN = re.compile(r"(?:\+|%2[Bb])[0-9](?:[ ().\-]|%20)*(?:[0-9](?:[ ().\-]|%20)*){5,}")
-# Its first half for a line's bytes: what begins with a + alone is found fast.
-_PLUS = re.compile(rb"\+[0-9](?:[ ().\-]|%20)*(?:[0-9](?:[ ().\-]|%20)*){5,}")
+_BEHIND_THE_PLUS = r"[0-9](?:[ ().\-]|%20)*(?:[0-9](?:[ ().\-]|%20)*){5,}"
+_WRITTEN = re.compile(r"(?:\+|%2[Bb])" + _BEHIND_THE_PLUS)
+# The same in a line's bytes where the + is not escaped: what begins with one character is found fast.
+_PLUS = re.compile((r"\+" + _BEHIND_THE_PLUS).encode())
 _NOT_ADDED = frozenset(RESERVED_ATTRS)
 _OWN_FIELDS = frozenset({"time", "level", "logger", "request_id", "trace_id"})
 
