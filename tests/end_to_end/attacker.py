@@ -7,33 +7,57 @@ Each attack says what it tried, what came back, and whether it won. ``test_attac
 import hashlib
 import http.client
 import json
+import resource
+import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import phonenumbers
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
+
 from simulator.server import Simulator
 from tests.end_to_end.conftest import SECRET, Answered, Service
 from tests.end_to_end.neutral_caller import ANSWER_AFTER_SECONDS, NeutralCaller, Serving
+from tests.redis_servers import wait_for
 
 APP_KEY = "a-key-of-app"
+OPERATOR_KEY = "a-key-of-operator"
 BLOCKED = "+79000000001"
+DEDICATED = "79585550000"
+OWNER_IP, ATTACKER_IP = "198.51.100.7", "203.0.113.9"
+POLLS = 2600
+PATIENCE_SECONDS = 2
+"""The longest that anybody may be kept waiting by a stranger."""
 POLICY = f"""
 dial_regions = ["RU"]
 [purposes.login]
 [purposes.contested]
 on_concurrent = "contest"
+[purposes.by_code]
+channels = ["call", "code"]
+[purposes.dialled]
+match_dialled = true
 [purposes.password_reset]
 require_reference = true
 min_assurance = "network"
 [clients.web]
-purposes = ["login", "contested", "password_reset"]
+purposes = ["login", "contested", "by_code", "dialled", "password_reset"]
+hosted = {{return_origins = ["https://login.example.org"]}}
 [clients.app]
 purposes = ["login"]
+[clients.operator]
+purposes = []
+scopes = ["operate"]
+[text_in]
+numbers = ["+{DEDICATED}"]
 [limits]
 number = ["3/10m"]
+ip = ["5/h"]
 [[lists]]
 action = "block"
 number = "{BLOCKED}"
@@ -52,6 +76,11 @@ class Attempt:
     name: str
     told: list[str] = field(default_factory=list)
     won: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The attack's name behind the threat that it belongs to, where it has one."""
+        return f"{self.threat}: {self.name}" if self.threat else self.name.capitalize()
 
     def saw(self, what: str, answer: Answered | None = None) -> None:
         """Write down a step; an answer by its status and code."""
@@ -88,10 +117,21 @@ class Attacker:
             ("T3", "pass off a signed SMS, or a signed status, as a call", self.confuse),
             ("T3", "call back with forged, missing and foreign hashes", self.forge),
             ("T3", "hide entities and doubled fields in the callback", self.smuggle),
+            ("T3", "send a text that begins as a call record does, from a forged sender", self.forge_texts),
             ("T4", "redeem a stolen id: with another client's key, with a guess, and twice", self.steal),
             ("T5", "redeem a login's proof for a password reset", self.cross_purpose),
             ("T7", "have a premium number shown", self.premium),
             ("T7", "burn the provider's ceiling on one number", self.burn),
+            ("T7", "have codes sent to premium and satellite numbers", self.pump_premium),
+            ("T7", "have codes sent to sixty numbers from one address", self.pump),
+            ("T7", "send by fallbacks and resends, past the limit of an address", self.launder),
+            ("T2", "spoil other people's resets by contesting them, at no cost", self.spoil),
+            ("T2", "lock an owner out by creating and canceling", self.lock_out),
+            ("", "guess more codes by starting again", self.guess),
+            ("T13", "use a number after an operator has blocked it", self.outlive_a_block),
+            ("", "stop the service with bodies and headers that are slow to read", self.stall),
+            ("", "break the public listener with odd forwarded addresses", self.confuse_addresses),
+            ("", "keep the provider's callback out by long polls of one page", self.starve),
             (
                 "T8",
                 "tell blocked, limited, live and fresh numbers apart by code, size and time",
@@ -280,8 +320,7 @@ class Attacker:
         statuses = [self._create(number).status for _ in range(70)]
         asked = len(self.simulator.exchange.ledger) - before
         self.simulator.faults.load([], None)
-        told = ", ".join(f"{statuses.count(each)} × {each}" for each in sorted(set(statuses)))
-        it.saw(f"70 creates whose orders fail, which give their limits back: {told}")
+        it.saw(f"70 creates whose orders fail, which give their limits back: {_counted(statuses)}")
         it.saw(f"orders that the provider saw: {asked} (its ceiling is 50 a minute)")
         it.won = asked >= 50
 
@@ -316,6 +355,229 @@ class Attacker:
         it.won |= len(set(seen.values())) != 1 or max(caller.took) >= ANSWER_AFTER_SECONDS
         it.won |= inner != [403, 429, 409, 201]
 
+    def forge_texts(self, it: Attempt) -> None:
+        texts = {"a dedicated number": "[waitcall] hello", "the number shown": "[waitcall]"}
+        ids = {}
+        # The first poll looks back on an hour, in which the time of a record can't be told.
+        self._wait_for_polls(1)
+        for purpose in ("login", "dialled"):
+            for to, words in texts.items():
+                number = self._number()
+                made = self._create(number, purpose=purpose)
+                ids[f"{purpose}, texted to {to}"] = made.json["id"]
+                did = DEDICATED if to == "a dedicated number" else made.json["call"]["number"][1:]
+                self._control("text", cli=number, to=did, text=words)
+        self._wait_for_polls(2)
+        for what, verification_id in ids.items():
+            read = self.service.read(verification_id)
+            it.saw(f"{what}: it reads, after two polls of the inbox", read)
+            it.won |= read.json["status"] != "pending"
+
+    def pump_premium(self, it: Attempt) -> None:
+        parsed = [phonenumbers.example_number_for_non_geo_entity(code) for code in (979, 881, 808, 800, 882)]
+        dear = (PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST, PhoneNumberType.TOLL_FREE)
+        parsed += [
+            phonenumbers.example_number_for_type(region, kind) for region in ("RU", "GB") for kind in dear
+        ]
+        before = self._messages()
+        for each in filter(None, parsed):
+            number = phonenumbers.format_number(each, PhoneNumberFormat.E164)
+            answer = self._create(number, purpose="by_code", channel="code")
+            it.saw(f"a code to {number[:5]}…", answer)
+        sent = self._messages() - before
+        it.saw(f"messages that the provider sent: {sent}")
+        it.won = sent > 0
+
+    def pump(self, it: Attempt) -> None:
+        before = self._messages()
+        statuses = [
+            self._create(self._number(), purpose="by_code", channel="code", client_ip="203.0.113.10").status
+            for _ in range(60)
+        ]
+        sent = self._messages() - before
+        it.saw(f"60 creates: {_counted(statuses)}")
+        it.saw(f"messages that the provider sent: {sent} (the limit of an address is 5 an hour)")
+        it.won = sent > 5
+
+    def launder(self, it: Attempt) -> None:
+        made = [
+            self._create(self._number(), purpose="by_code", client_ip="203.0.113.11").json for _ in range(5)
+        ]
+        before = self._messages()
+        fallen = [self._act(each["id"], "fallback").status for each in made]
+        again = [self._act(each["id"], "resend").status for each in made]
+        sent = self._messages() - before
+        it.saw("5 creates by call spend the limit of the address")
+        it.saw(f"5 fallbacks to a code: {_counted(fallen)}")
+        it.saw(f"5 resends: {_counted(again)}")
+        it.saw(f"messages that the provider sent: {sent}")
+        it.won = sent > 0
+
+    def spoil(self, it: Attempt) -> None:
+        victims = [self._number() for _ in range(12)]
+        ids = [
+            self._create(each, purpose="contested", reference=f"victim-{each}").json["id"] for each in victims
+        ]
+        statuses = [
+            self._create(each, purpose="contested", reference="attacker", client_ip=ATTACKER_IP).status
+            for each in victims
+        ]
+        spoiled = sum(self.service.read(each).json["status"] == "contested" for each in ids)
+        it.saw(f"12 creates for numbers whose owners are about to call: {_counted(statuses)}")
+        it.saw(f"spoiled: {spoiled} (the limit of an address is 5 an hour)")
+        it.won = spoiled > 5
+
+    def lock_out(self, it: Attempt) -> None:
+        number = self._number()
+        statuses = []
+        for host in range(20, 24):
+            for _ in range(6):
+                answer = self._create(number, reference=None, client_ip=f"203.0.113.{host}")
+                statuses.append(answer.status)
+                if answer.status == 201:
+                    self.service.ask("DELETE", f"{self.service.api}/v1/verifications/{answer.json['id']}")
+        it.saw(f"24 creates for the victim's number from 4 addresses, canceled at once: {_counted(statuses)}")
+        owner = self._create(number, reference="owner", client_ip=OWNER_IP)
+        it.saw("the owner's create", owner)
+        it.won = owner.status != 201
+
+    def guess(self, it: Attempt) -> None:
+        number = self._number()
+        checked: list[str] = []
+        created = []
+        for _ in range(10):
+            made = self._create(number, purpose="by_code", channel="code", reference=None)
+            created.append(made.status)
+            if made.status != 201:
+                break
+            for code in range(6):
+                answer = self._act(made.json["id"], "check", code=f"{len(checked) + code:06}")
+                checked.append(answer.json.get("code", answer.json.get("status")))
+        compared = checked.count("code_mismatch")
+        it.saw(f"creates: {_counted(created)}")
+        it.saw(f"codes that were compared: {compared} (at most 20 a day for one number)")
+        it.won = compared > 20 or "verified" in checked
+
+    def outlive_a_block(self, it: Attempt) -> None:
+        pending, verified = self._number(), self._number()
+        waiting, proven = self._create(pending), self._create(verified)
+        self._dial(verified, proven.json["call"]["number"])
+        for number in (pending, verified):
+            self.service.ask(
+                "POST",
+                f"{self.service.api}/v1/operator/lists",
+                {"action": "block", "number": number, "reason": "an attacker has the SIM", "expires_in": 600},
+                Authorization=f"Bearer {OPERATOR_KEY}",
+            )
+        it.saw("an operator blocks one number that waits, and one that has called")
+        self._dial(pending, waiting.json["call"]["number"])
+        read = self.service.read(waiting.json["id"])
+        it.saw("the first calls, and reads", read)
+        consumed = [self._consume(each.json["id"]) for each in (waiting, proven)]
+        for answer in consumed:
+            it.saw("consume", answer)
+        it.won = read.json["status"] == "verified" or any(answer.status == 200 for answer in consumed)
+
+    def stall(self, it: Attempt) -> None:
+        full = 65_000
+        bodies = {
+            "XML of spaces": b"<a>" + b" " * full + b"</a>",
+            "an XML declaration without an end": b"<?xml " + b"encoding=' " * (full // 11),
+            "XML of 16,000 elements": b"<a>" + b"<b/>" * (full // 4) + b"</a>",
+            "JSON of 65,000 brackets": b'{"a":' + b"[" * full,
+            "JSON of one number": b'{"a":' + b"9" * full + b"}",
+            "a form of 30,000 fields": b"a&" * (full // 2),
+            "a form of escapes": b"a=" + b"%25" * (full // 3),
+        }
+        with ExitStack() as waiting:
+            for _ in range(4):
+                for body in bodies.values():
+                    waiting.enter_context(self._leave_waiting("POST", "/callbacks/smsc", body))
+                many = {"Accept-Language": "x-a," * 2000}
+                waiting.enter_context(self._leave_waiting("GET", "/p/nothing", b"", many))
+            it.saw(f"4 times, all at once: {', '.join(bodies)}, 2,000 languages")
+            it.won = not self._is_answering(it)
+
+    def confuse_addresses(self, it: Attempt) -> None:
+        odd = (
+            "203.0.113.9:1234",
+            "[2001:db8::1]",
+            "[2001:db8::1]:443",
+            "fe80::1%eth0",
+            "unknown",
+            ",,",
+            "\xff",
+        )
+        paths = ("/p/nothing", "/p/nothing/status", "/callbacks/smsc?a=b", "/")
+        statuses = [
+            self._ask_public("GET", path, headers={"X-Forwarded-For": each}).status
+            for each in odd
+            for path in paths
+        ]
+        it.saw(f"{len(odd)} forwarded addresses at 4 paths: {_counted(statuses)}")
+        it.won = max(statuses) >= 500
+
+    def starve(self, it: Attempt) -> None:
+        made = self._create(self._number(), hosted={"return_url": "https://login.example.org/phone"})
+        path = f"{urlsplit(made.json['hosted_url']).path}/status?wait=25"
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(2 * POLLS, hard)), hard))
+        with ExitStack() as open_polls:
+            for _ in range(POLLS):
+                open_polls.enter_context(self._leave_waiting("GET", path, b""))
+            it.saw(f"{POLLS:,} long polls of one page, from one address")
+            it.won = not self._is_answering(it)
+
+    def _is_answering(self, it: Attempt) -> bool:
+        """Whether signed callbacks, reads and probes are still answered, each within PATIENCE_SECONDS."""
+        answered = []
+        for _ in range(12):
+            number, ts = self._number()[1:], int(time.time())
+            fields = {"waitcall": 1, "phone": number, "ts": ts, "sha1": self._sha1(f"{number}:{ts}:{SECRET}")}
+            try:
+                answer = self._ask_public("POST", "/callbacks/smsc", urlencode(fields).encode())
+                probe = self.service.ask("GET", f"{self.service.ops}/livez", timeout=PATIENCE_SECONDS)
+                read = self.service.ask(
+                    "GET", f"{self.service.api}/v1/verifications/ver_x", timeout=PATIENCE_SECONDS
+                )
+                answered.append((answer.status, probe.status, read.status) == (200, 200, 404))
+            except OSError:
+                answered.append(False)
+        it.saw(
+            f"signed callbacks, probes and reads answered within {PATIENCE_SECONDS} s: {sum(answered)} of 12"
+        )
+        return all(answered)
+
+    def _leave_waiting(
+        self, method: str, path: str, body: bytes, headers: dict[str, str] | None = None
+    ) -> socket.socket:
+        """Send a request and don't wait for its answer."""
+        parts = urlsplit(self.service.callback)
+        connection = socket.create_connection((str(parts.hostname), parts.port), timeout=PATIENCE_SECONDS)
+        lines = {"Host": parts.netloc, "Content-Length": str(len(body))} | (headers or {})
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        connection.sendall(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        return connection
+
+    def _wait_for_polls(self, more: int) -> None:
+        def polls() -> int:
+            return sum(each.get("endpoint") == "get_answers" for each in list(self.simulator.exchange.ledger))
+
+        before = polls()
+        wait_for(lambda: polls() >= before + more, seconds=90)
+
+    def _messages(self) -> int:
+        """How many messages the provider has sent."""
+        return len(self.service.ask("GET", f"{self.simulator.control_url}/messages").json["messages"])
+
+    def _control(self, action: str, **order: Any) -> Answered:
+        return self.service.ask("POST", f"{self.simulator.control_url}/{action}", order)
+
+    def _act(self, verification_id: str, action: str, **body: Any) -> Answered:
+        return self.service.ask(
+            "POST", f"{self.service.api}/v1/verifications/{verification_id}/{action}", body
+        )
+
     def _number(self) -> str:
         return f"+{next(self._numbers)}"
 
@@ -327,23 +589,31 @@ class Attacker:
         return self.service.ask("POST", url, {"purpose": purpose, "reference": reference})
 
     def _dial(self, cli: str, did: str) -> None:
-        self.service.ask("POST", f"{self.simulator.control_url}/dial", {"cli": cli, "did": did})
+        self._control("dial", cli=cli, did=did)
 
     def _post(self, **fields: Any) -> Answered:
         return self._raw(urlencode(fields).encode(), "application/x-www-form-urlencoded")
 
     def _raw(self, body: bytes, content_type: str) -> Answered:
+        return self._ask_public("POST", "/callbacks/smsc", body, {"Content-Type": content_type})
+
+    def _ask_public(
+        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> Answered:
         parts = urlsplit(self.service.callback)
-        connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=10)
-        connection.request("POST", "/callbacks/smsc", body, {"Content-Type": content_type})
-        response = connection.getresponse()
-        answer = Answered(response.status, response.read(), dict(response.headers))
-        connection.close()
-        return answer
+        connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=PATIENCE_SECONDS)
+        with closing(connection):
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return Answered(response.status, response.read(), dict(response.headers))
 
     @staticmethod
     def _sha1(text: str) -> str:
         return hashlib.sha1(text.encode()).hexdigest()
+
+
+def _counted(statuses: list[int]) -> str:
+    return ", ".join(f"{statuses.count(each)} × {each}" for each in sorted(set(statuses)))
 
 
 def _post_json(url: str, body: object) -> tuple[int, list[tuple[str, str]], int]:

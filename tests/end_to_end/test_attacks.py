@@ -3,37 +3,46 @@
 import hashlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from simulator.server import Simulator
-from tests.end_to_end.attacker import APP_KEY, POLICY, Attacker, Attempt
-from tests.end_to_end.conftest import KEY, ROOT, Service, Starting
+from tests.end_to_end.attacker import APP_KEY, OPERATOR_KEY, POLICY, Attacker, Attempt
+from tests.end_to_end.conftest import KEY, ROOT, Service, Starting, launch_worker
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def attacked(starting: Starting, simulator: Simulator) -> Iterator[Service]:
+def attacked(starting: Starting, simulator: Simulator, tmp_path: Path) -> Iterator[Service]:
     simulator.exchange.reset()
-    keys = {"web": KEY, "app": APP_KEY}
+    keys = {"web": KEY, "app": APP_KEY, "operator": OPERATOR_KEY}
     pairs = ",".join(f"{name}={hashlib.sha256(key.encode()).hexdigest()}" for name, key in keys.items())
-    yield starting(policy=POLICY, WAITCALL_API_KEYS=pairs)
+    service = starting(
+        policy=POLICY,
+        WAITCALL_API_KEYS=pairs,
+        WAITCALL_PUBLIC_URL="http://127.0.0.1",
+        WAITCALL_TRUSTED_HOPS="1",
+    )
+    worker = launch_worker(service, tmp_path, WAITCALL_INBOX_POLL_SECONDS="20")
+    yield service
+    worker.stop()
     simulator.faults.load([], None)
 
 
 def record(attempts: list[Attempt]) -> str:
-    """docs/attacks.md."""
+    """Write docs/attacks.md from what was seen."""
     lines = [
         "# A recorded run of the attacker's script",
         "",
-        "`make attack` starts gunicorn with two workers, Valkey and the provider simulator, tries each of these, and writes",
-        "this page. `tests/end_to_end/attacker.py` is the script; `make test` runs it every time and fails if one succeeds.",
+        "`make attack` starts gunicorn with two workers, `waitcall worker`, Valkey and the provider simulator, tries each of these, and",
+        "writes this page. `tests/end_to_end/attacker.py` is the script; `make test` runs it every time and fails if one succeeds.",
         "",
     ]
     for index, attempt in enumerate(attempts, 1):
         end = "**succeeded**" if attempt.won else "failed"
-        lines += [f"## {index}. {attempt.threat}: {attempt.name}", ""]
+        lines += [f"## {index}. {attempt.heading}", ""]
         lines += [f"- {step}" for step in attempt.told]
         lines += ["", f"The attack {end}.", ""]
     return "\n".join(lines)
@@ -49,6 +58,6 @@ def test_no_attack_of_the_script_succeeds(
     page = ROOT / "docs/attacks.md"
     if request.config.getoption("--record-attacks"):
         page.write_text(record(attempts))
-    headings = re.findall(r"^## \d+\. (T\d+: .+)$", page.read_text(), re.MULTILINE)
-    assert headings == [f"{each.threat}: {each.name}" for each in attempts]
+    headings = re.findall(r"^## \d+\. (.+)$", page.read_text(), re.MULTILINE)
+    assert headings == [each.heading for each in attempts]
     assert page.read_text().count("The attack failed.") == len(attempts)
