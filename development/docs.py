@@ -14,6 +14,7 @@ from service.adapters.http.problems import STATUS_OF
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+OAD = (sys.executable, "-c", "from openapidocs.main import main; main()")
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+(?!docs/)[^)#]+)(#[^)]*)?\)")
 
 
@@ -60,8 +61,7 @@ def api() -> str:
     made = ROOT / "site-openapi.md"
     try:
         written.write_text(json.dumps(build_document(__version__)), encoding="utf-8")
-        tool = Path(sys.executable).with_name("oad")
-        command = [str(tool), "gen-docs", "-s", str(written), "-d", str(made), "--style", "MKDOCS"]
+        command = [*OAD, "gen-docs", "-s", str(written), "-d", str(made), "--style", "MKDOCS"]
         subprocess.run(command, check=True, capture_output=True)
         text = made.read_text(encoding="utf-8")
     finally:

@@ -1,6 +1,8 @@
 """Fixtures only. The worlds that a store can live in are real servers, started once per run."""
 
+import site
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,10 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.redis_servers import Cluster, Sentinel, Server, binary
 from tests.worlds import World, memory_world, redis_world
+
+# What `make browser-tools`, `chart-tools` and `docs-tools` install; tests skip what is not there.
+for _tools in ("browser", "chart", "docs"):
+    site.addsitedir(str(Path(__file__).resolve().parent.parent / ".tools" / _tools))
 
 REAL_WORLDS = ("valkey", "valkey-cluster", "redis", "redis-cluster")
 # What differs behind Sentinel is how the master is found, so a part of the suite is enough there.

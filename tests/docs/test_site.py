@@ -17,7 +17,7 @@ from service.adapters.http.openapi import build_document
 from service.adapters.http.problems import STATUS_OF
 
 ROOT = Path(__file__).resolve().parents[2]
-MKDOCS = Path(sys.executable).with_name("mkdocs")
+TOOLS = ROOT / ".tools/docs"
 
 pytestmark = [
     pytest.mark.slow,
@@ -49,7 +49,9 @@ class Links(HTMLParser):
 def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
-            str(MKDOCS),
+            sys.executable,
+            "-m",
+            "mkdocs",
             "build",
             "--strict",
             "--site-dir",
@@ -58,7 +60,12 @@ def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
             str(source / "mkdocs.yml"),
         ],
         cwd=source,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(source), "NO_MKDOCS_2_WARNING": "1", "HOME": "/tmp"},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": f"{source}:{TOOLS}",
+            "NO_MKDOCS_2_WARNING": "1",
+            "HOME": "/tmp",
+        },
         capture_output=True,
         text=True,
         check=False,

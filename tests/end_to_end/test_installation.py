@@ -1,0 +1,88 @@
+"""`make install` in a copy of the tree: in place, and never at the price of what works."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+AWAY = {"UV_OFFLINE": "1", "UV_NO_CACHE": "1", "PIP_NO_INDEX": "1"}
+"""As where no index can be reached."""
+UNKNOWN = f"never-heard-of-this==1.0 \\\n    --hash=sha256:{'0' * 64}\n"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = tmp_path_factory.mktemp("tree") / "waitcall"
+    listed = subprocess.run(
+        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    ).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes((ROOT / name).read_bytes())
+    made = make(tree)
+    assert made.returncode == 0, made.stdout + made.stderr
+    return tree
+
+
+def make(tree: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", "install"],
+        cwd=tree,
+        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")} | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def works(tree: Path) -> bool:
+    told = subprocess.run(
+        [tree / ".venv/bin/waitcall", "--help"], cwd=tree, capture_output=True, text=True, check=False
+    )
+    return told.returncode == 0 and (tree / ".venv/bin/gunicorn").exists()
+
+
+def test_what_runs_the_service_is_installed_and_no_developers_tool(installed: Path) -> None:
+    assert works(installed)
+    names = {path.name for path in (installed / ".venv/bin").iterdir()}
+    assert names.isdisjoint({"pytest", "mypy", "ruff", "schemathesis", "bandit"})
+
+
+def test_without_an_index_a_touched_project_is_installed_again(installed: Path) -> None:
+    (installed / "pyproject.toml").touch()
+
+    again = make(installed, **AWAY)
+
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert works(installed)
+
+
+def test_a_lock_that_cannot_be_installed_leaves_what_works(installed: Path) -> None:
+    lock = installed / "requirements-run.txt"
+    before = lock.read_text()
+    lock.write_text(before + UNKNOWN)
+
+    refused = make(installed, **AWAY)
+    lock.write_text(before)
+
+    assert refused.returncode != 0
+    assert ".venv works as before" in refused.stderr
+    assert works(installed)
+
+
+def test_half_an_environment_is_made_anew_or_kept(installed: Path) -> None:
+    (installed / ".venv/bin/uv").unlink()
+    (installed / "pyproject.toml").touch()
+
+    refused = make(installed, **AWAY)
+
+    assert refused.returncode != 0
+    assert works(installed)
+    assert not (installed / ".venv.old").exists()
+    assert make(installed).returncode == 0
+    assert works(installed)
