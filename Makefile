@@ -41,8 +41,12 @@ simulator: install ## the provider simulator alone
 	@$(BIN)/python -m simulator --calm --deliver-after 1
 
 .PHONY: test
-test: develop ## every test
-	@$(BIN)/python -m pytest
+test: develop ## the everyday suite: minutes; without what starts whole stacks, storms, images and charts
+	@$(BIN)/python -m pytest -m "not slow or everyday"
+
+.PHONY: test-all
+test-all: develop ## every test (half an hour)
+	@$(BIN)/python -m pytest --durations=15
 
 .PHONY: coverage
 coverage: develop ## every test, with branch coverage of the service's in-process part
@@ -170,7 +174,7 @@ security: develop ## bandit over the code; pip-audit over the locked dependencie
 	@$(BIN)/python -m development.audit
 
 .PHONY: check
-check: lint types imports security chart-tools browser-tools docs-tools test ## everything that CI runs
+check: lint types imports security chart-tools browser-tools docs-tools test-all ## everything that CI runs
 
 .PHONY: bench
 bench: develop ## all measurements, kept as JSON, and docs/performance.md made from them (25 minutes)

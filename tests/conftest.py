@@ -89,5 +89,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if threats.holds(config):
+    # In a parallel run the controller sees every report.
+    if threats.holds(config) and not hasattr(config, "workerinput"):
         config.pluginmanager.register(threats.HeldToThePage())

