@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
 from urllib.parse import urlsplit
@@ -40,10 +40,7 @@ class _Target:
     host: str
     port: int
     authority: str
-    path: str
-
-    def __repr__(self) -> str:
-        return f"_Target({self.authority})"
+    path: str = field(repr=False)
 
 
 class WebhookSender:
