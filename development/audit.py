@@ -25,7 +25,7 @@ SECONDS = 300
 
 @dataclass
 class Audit:
-    """What is known of one lock file's packages."""
+    """Result of asking about one lock file's packages."""
 
     packages: set[str]
     asked: set[str] = field(default_factory=set)

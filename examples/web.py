@@ -1,4 +1,4 @@
-"""What both examples stand on: sessions that live on the server, forms that no other site fills in, languages, headers."""
+"""Common parts of both examples: sessions that live on the server, forms that no other site fills in, languages, headers."""
 
 import secrets
 from collections.abc import Iterator, Mapping

@@ -83,13 +83,13 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
 
     @app.get("/go")
     def go_on() -> AnyResponse:
-        """To waitcall's page, or back to the first one."""
+        """Lead on to waitcall's page, or back to the first one."""
         flow = session.get("flow")
         return redirect(flow["page"] if flow else url_for("home"), 303)
 
     @app.get("/phone")
     def back() -> AnyResponse | str:
-        """From waitcall's page, with a result or a wish. Anybody can link here, so a form asks for what happens next."""
+        """Take the person back from waitcall's page, with a result or a wish. Anybody can link here, so a form asks what to do."""
         flow = session.get("flow")
         result, outcome = request.args.get("result"), request.args.get("outcome")
         if flow is not None and (result is not None or outcome in ("fallback", "start_again", "canceled")):

@@ -28,12 +28,12 @@ POLL_SECONDS = 20
 OUTAGE = 500
 """From this status on a problem says nothing about the number."""
 WINDOW_SECONDS = 600
-"""As in the policy. A decoy lasts as long."""
+"""The policy's window. A decoy lasts as long."""
 
 
 @dataclass
 class Decoy:
-    """What somebody sees whose number waitcall refused: a number that this app was shown before. A call to it proves nothing."""
+    """Stand-in for the record of a number that waitcall refused: a number to call that this app was shown before. A call to it proves nothing."""
 
     call: Call
     next_channel: str = Channel.TEXT_IN
@@ -83,7 +83,7 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
 
     @app.get("/confirm")
     def confirm() -> AnyResponse | str | tuple[str, int]:
-        """Whatever the person has to do next."""
+        """Show what the person has to do next."""
         flow = session.get("flow")
         if flow is None:
             return misled()
@@ -218,7 +218,7 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
 
 
 def step_of(record: Verification) -> str:
-    """What the person sees: ``call``, ``text_in``, ``send`` (a code is due), ``code``, ``verified`` or ``over``."""
+    """Name the step that the person sees: ``call``, ``text_in``, ``send`` (a code is due), ``code``, ``verified`` or ``over``."""
     if record.is_pending:
         return "send" if record.channel == Channel.CODE and record.code is None else str(record.channel)
     return "verified" if record.is_verified else "over"

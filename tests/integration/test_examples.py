@@ -324,7 +324,7 @@ def refusals(double: Double) -> list[Callable[[], None]]:
 
 
 def seen(answer: TestResponse) -> tuple[int, int, list[tuple[str, int]]]:
-    """What a stranger can measure: status, size, and the length of every header."""
+    """Everything that a stranger can measure: status, size, and the length of every header."""
     return answer.status_code, len(answer.data), [(name, len(value)) for name, value in answer.headers]
 
 

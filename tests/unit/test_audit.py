@@ -1,4 +1,4 @@
-"""What `make security` says of the locked dependencies, with a pip-audit that answers as it is told."""
+"""`make security` on the locked dependencies, with a pip-audit that answers as it is told."""
 
 import json
 import os

@@ -229,7 +229,7 @@ def value_of(hint: Any, text: str, secret: str, depth: int) -> Any:
 
 
 def shown(text: str, secret: str) -> bool:
-    """Whether the secret or the most of it can be read, in whichever spelling."""
+    """Tell whether the secret or the most of it can be read, in whichever spelling."""
     plain = secret.removeprefix("+")
     return plain in text or plain[3:] in text
 

@@ -1,4 +1,4 @@
-"""Which addresses an endpoint may stand at, unless the policy lets it be inside."""
+"""Addresses that an endpoint may have, unless the policy lets it be inside."""
 
 import ipaddress
 
@@ -31,7 +31,7 @@ _ISATAP_MASK = 0xFDFFFFFF
 
 
 def is_public(address: str) -> bool:
-    """Whether an address belongs to a host of the public internet.
+    """Tell whether an address belongs to a host of the public internet.
 
     IPv4 addresses inside IPv6 ones are judged as IPv4 where a kernel or a DNS64 resolver makes such addresses
     (``::ffff:0:0/96``, ``64:ff9b::/96``); every other way of embedding them is refused. What cannot be read is refused.

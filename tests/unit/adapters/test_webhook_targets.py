@@ -1,4 +1,4 @@
-"""Which addresses webhooks may be sent to."""
+"""Addresses that webhooks may be sent to."""
 
 import ipaddress
 
