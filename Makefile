@@ -166,7 +166,7 @@ image-test: develop ## build the image on a stand-in base and run it: buildah, p
 	@$(BIN)/python -m pytest -q tests/image
 
 .PHONY: security
-security: develop ## bandit over the code; pip-audit over the locked dependencies, where its data can be reached
+security: develop ## bandit over the code; pip-audit over the locked dependencies; says in its last lines what it had no data on
 	@$(BIN)/bandit -q -r service config clients/python/src examples
 	@# Outside the service: starting processes (B404, B603, B607) and asking loopback (B310) is their job; B311: seeded dice;
 	@# B324: the provider's hash; B406: escape() writes XML, nothing is parsed.
@@ -175,6 +175,7 @@ security: develop ## bandit over the code; pip-audit over the locked dependencie
 
 .PHONY: check
 check: lint types imports security chart-tools browser-tools docs-tools test-all ## everything that CI runs
+	@cat build/audit.txt
 
 .PHONY: bench
 bench: develop ## all measurements, kept as JSON, and docs/performance.md made from them (25 minutes)

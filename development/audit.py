@@ -1,70 +1,150 @@
-"""Known weaknesses of the locked dependencies, by pip-audit; without its data, the lock files alone are checked.
+"""Known weaknesses of the locked dependencies, by pip-audit, and whether every line of the lock files is pinned.
 
-A weakness fails the check, and so does a lock file with an unpinned or unhashed line. That the data could not be
-reached (an isolated network, a mirror without it) is said, and does not fail.
+A known weakness fails, and so does a line without version and hash, and a pip-audit that cannot be run. Packages on which
+there is no data (an isolated network, a mirror without it) do not fail. They are named in a banner at the end, and in
+the summary that `make check` and CI print last.
 """
 
+import argparse
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 ROOT = Path(__file__).resolve().parent.parent
-LOCKS = tuple(sorted(path.name for path in ROOT.glob("requirements*.txt")))
+SUMMARY = ROOT / "build" / "audit.txt"
+SECONDS = 300
+"""For one lock file."""
 
 
-def main() -> int:
+@dataclass
+class Audit:
+    """Result of asking about one lock file's packages."""
+
+    packages: set[str]
+    asked: set[str] = field(default_factory=set)
+    weaknesses: list[str] = field(default_factory=list)
+    reason: str = "no data on them here"
+
+    @property
+    def missing(self) -> set[str]:
+        """Packages that nobody could say anything about."""
+        return self.packages - self.asked
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status."""
-    loose = [f"{name}: {line}" for name in LOCKS for line in loose_lines((ROOT / name).read_text())]
+    parser = argparse.ArgumentParser(prog="python -m development.audit", description=__doc__)
+    parser.add_argument("--root", type=Path, default=ROOT, help="where the lock files are")
+    parser.add_argument("--summary", type=Path, default=SUMMARY, help="where the last line is written, too")
+    parser.add_argument("--pip-audit", default=str(Path(sys.executable).with_name("pip-audit")))
+    parser.add_argument("--timeout", type=float, default=SECONDS, help="seconds for one lock file")
+    given = parser.parse_args(arguments)
+
+    locks = sorted(given.root.glob("requirements*.txt"))
+    texts = {lock: lock.read_text(encoding="utf-8") for lock in locks}
+    loose = [f"{lock.name}: {line}" for lock, text in texts.items() for line in loose_lines(text)]
     for line in loose:
         print(f"not pinned by version and hash: {line}")
-    weak = 0
-    for name in LOCKS:
-        found, reached = audited(name)
-        for line in found:
-            print(line)
-        weak += len(found)
-        print(f"{name}: {reached}")
-    return int(bool(loose) or bool(weak))
+    if loose or not locks:
+        return _end(given.summary, f"FAILED: {len(loose)} loose lines in {len(locks)} lock files.", 1)
+    audits: dict[str, Audit] = {}
+    for lock, text in texts.items():
+        try:
+            audit = audited(lock, packages_of(text), given.pip_audit, given.timeout)
+        except OSError as error:
+            return _end(given.summary, f"FAILED: pip-audit cannot be run ({error.strerror}).", 1)
+        audits[lock.name] = audit
+        for line in audit.weaknesses:
+            print(f"{lock.name}: {line}")
+    return _end(given.summary, *_verdict(audits))
+
+
+def _verdict(audits: dict[str, Audit]) -> tuple[str, int]:
+    packages = set[str]().union(*(each.packages for each in audits.values()))
+    missing = set[str]().union(*(each.missing for each in audits.values()))
+    weaknesses = {line for each in audits.values() for line in each.weaknesses}
+    parts = []
+    if weaknesses:
+        parts.append(f"FAILED: {len(weaknesses)} known weaknesses in the locked dependencies.")
+    if missing:
+        reasons = "; ".join(sorted({each.reason for each in audits.values() if each.missing}))
+        named = ", ".join(sorted(missing)[:5]) + (", …" if len(missing) > 5 else "")  # noqa: PLR2004  a line's worth
+        parts.append(
+            f"NOT AUDITED: nothing is known of {'any' if missing == packages else len(missing)} of {len(packages)} "
+            f"locked packages ({named}): {reasons}. Pins and hashes are checked."
+        )
+    if not parts:
+        parts.append(f"Audited: {len(packages)} locked packages, no known weaknesses.")
+    return " ".join(parts), int(bool(weaknesses))
+
+
+def _end(summary: Path, line: str, status: int) -> int:
+    """Say it so that nobody overlooks it, and keep it for whoever prints the last lines."""
+    summary.parent.mkdir(parents=True, exist_ok=True)
+    summary.write_text(f"{line}\n", encoding="utf-8")
+    rule = "" if line.startswith("Audited") else f"{'=' * 79}\n"
+    sys.stdout.flush()
+    sys.stderr.write(f"{rule}{line}\n{rule}")
+    return status
+
+
+def _lines(text: str) -> list[str]:
+    joined = text.replace("\\\n", " ")
+    return [line.strip() for line in joined.splitlines() if line.strip() and not line.startswith("#")]
 
 
 def loose_lines(text: str) -> list[str]:
     """Requirements that another artefact could stand in for."""
-    joined = text.replace("\\\n", " ")
-    lines = [line.strip() for line in joined.splitlines() if line.strip() and not line.startswith("#")]
     return [
         line.split()[0]
-        for line in lines
+        for line in _lines(text)
         if not re.match(r"[A-Za-z0-9._\[\],-]+==[^ ;]+", line) or "--hash=sha256:" not in line
     ]
 
 
-def audited(name: str) -> tuple[list[str], str]:
-    """Weaknesses of one lock file, and how much of it could be asked about."""
+def packages_of(text: str) -> set[str]:
+    """Names of the packages that would be installed here."""
+    requirements = [Requirement(line.partition(" --hash")[0]) for line in _lines(text)]
+    return {
+        canonicalize_name(each.name) for each in requirements if each.marker is None or each.marker.evaluate()
+    }
+
+
+def audited(lock: Path, packages: set[str], program: str, seconds: float) -> Audit:
+    """Ask about one lock file. OSError where pip-audit cannot be started."""
+    audit = Audit(packages)
     command = [
-        str(Path(sys.executable).with_name("pip-audit")),
-        *("-r", str(ROOT / name), "--require-hashes", "--disable-pip"),
+        program,
+        *("-r", str(lock), "--require-hashes", "--disable-pip"),
         *("--format", "json", "--progress-spinner", "off", "--timeout", "15"),
     ]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     try:
-        dependencies = json.loads(ended.stdout)["dependencies"]
-    except (ValueError, KeyError):
-        reason = (ended.stderr.strip().splitlines() or ["no answer"])[-1]
-        return (
-            [],
-            f"the data on weaknesses could not be reached ({reason[:120]}); pins and hashes are checked",
-        )
-    asked = [each for each in dependencies if "vulns" in each]
-    found = [
-        f"{each['name']} {each['version']}: {weakness['id']}, fixed in {', '.join(weakness['fix_versions'])}"
-        for each in asked
-        for weakness in each["vulns"]
-    ]
-    if not asked:
-        return found, f"no data on any of {len(dependencies)} packages here; pins and hashes are checked"
-    return found, f"{len(asked)} of {len(dependencies)} packages asked about, {len(found)} weaknesses"
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        audit.reason = f"no answer in {seconds:g} s"
+        return audit
+    try:
+        for each in json.loads(ended.stdout)["dependencies"]:
+            if "vulns" not in each:
+                continue
+            for weakness in each["vulns"]:
+                fixed = ", ".join(weakness.get("fix_versions") or ["no version yet"])
+                audit.weaknesses.append(
+                    f"{each['name']} {each.get('version')}: {weakness.get('id')}, fixed in {fixed}"
+                )
+            audit.asked.add(canonicalize_name(each["name"]))
+    except (ValueError, KeyError, TypeError):
+        # What was read before the fault stands; a weakness among it still fails.
+        said = (ended.stderr.strip().splitlines() or ["no word of why"])[-1]
+        audit.reason = f"no readable answer ({said[:120]})"
+    return audit
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class Examples(Stack):
                 "PORT": str(port),
                 "WAITCALL_API": self.api,
                 "WAITCALL_KEY": API_KEY,
+                "WAITCALL_PAGES": self.callback,
                 "WEBHOOK_SECRET": self._secret,
             }
             self.processes.start(name, [sys.executable, "-m", "examples", name], environ)

@@ -20,7 +20,7 @@ def main() -> None:
     waitcall = Waitcall(os.environ["WAITCALL_API"], os.environ["WAITCALL_KEY"])
     if name == "login":
         webhooks = Webhooks([os.environ["WEBHOOK_SECRET"]])
-        app = login_app(waitcall, webhooks, f"http://127.0.0.1:{port}")
+        app = login_app(waitcall, webhooks, f"http://127.0.0.1:{port}", os.environ["WAITCALL_PAGES"])
     else:
         app = reset_app(waitcall, {KNOWN: generate_password_hash("an old password")})
     make_server("127.0.0.1", port, app, threaded=True).serve_forever()

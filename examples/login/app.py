@@ -1,120 +1,152 @@
 """Log in by a call. The person goes to waitcall's page and comes back with a result; only this server can redeem it.
 
-What a visitor is told never depends on whether an account exists: it is looked up after the number is proven.
+What a visitor is told never depends on whether an account exists: it is looked up after the number is proven. Every number
+that is one gets the same first answer, whatever waitcall says of it. Nothing is sent or changed by GET.
 """
 
 import secrets
+from contextlib import suppress
 
-from flask import Flask, Response, g, redirect, render_template, request, url_for
+from flask import Flask, Response, g, redirect, render_template, request, session, url_for
+from flask_wtf.csrf import CSRFError
 from waitcall_client import Verification, Waitcall, WaitcallError, WebhookRejected, Webhooks
-from waitcall_client.problems import AlreadyConsumed, CodeMismatch, Expired, InvalidPhoneNumber
+from waitcall_client.problems import (
+    AlreadyConsumed,
+    CodeMismatch,
+    Expired,
+    InvalidPhoneNumber,
+    ResultMismatch,
+)
 from werkzeug.wrappers import Response as AnyResponse
 
 from examples.login.texts import TEXTS
-from examples.web import create_app
+from examples.web import create_app, in_equal_time, renew
 
 PURPOSE = "login"
 
 
-def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str) -> Flask:
+def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str = "") -> Flask:
     """The app.
 
     Args:
         waitcall: the client.
         webhooks: verifies what waitcall tells.
         address: of this app as browsers reach it; an origin that waitcall's policy allows.
+        pages: origin of waitcall's hosted pages, where forms of this app lead to.
     """
-    app = create_app(__name__, TEXTS)
+    app, protection = create_app(__name__, TEXTS, address=address, leads_to=pages)
     accounts: dict[str, str] = {}
     told: dict[str, str] = {}
 
     @app.get("/")
     def home() -> str:
-        flow = g.session.get("flow", {})
+        problem = g.t["not_now"] if session.get("refused") else None
+        return shown(problem=problem, phone=request.args.get("phone", ""))
+
+    def shown(*, problem: str | None = None, phone: str = "") -> str:
+        flow = session.get("flow", {})
         verified = told.get(flow.get("id")) == "verification.verified"
-        prefilled = request.args.get("phone", "")
-        return render_template("login.html", flow=flow, verified=verified, phone=prefilled)
+        return render_template("login.html", flow=flow, verified=verified, phone=phone, problem=problem)
 
     @app.post("/login")
     def begin() -> AnyResponse | tuple[str, int]:
-        return start(request.form.get("phone", ""))
+        with in_equal_time():
+            leave()
+            try:
+                start(request.form.get("phone", ""))
+            except InvalidPhoneNumber:
+                return shown(problem=g.t["not_a_number"]), 422
+            except WaitcallError as error:
+                # Being verified by somebody else, blocked, limited, of another country: the same answer for all.
+                refuse(error)
+        return redirect(url_for("go_on"), 303)
 
-    def start(phone: str, channel: str | None = None) -> AnyResponse | tuple[str, int]:
+    def start(phone: str, channel: str | None = None) -> Verification:
         reference = secrets.token_urlsafe(16)
-        try:
-            made = waitcall.start(
-                phone,
-                purpose=PURPOSE,
-                reference=reference,
-                locale=g.lang,
-                client_ip=request.remote_addr,
-                channel=channel,
-                return_url=f"{address}{url_for('back')}",
-            )
-        except InvalidPhoneNumber:
-            return render_template("login.html", flow={}, problem=g.t["not_a_number"]), 422
-        except WaitcallError as error:
-            return neutral(error)
-        g.session["flow"] = {
+        made = waitcall.start(
+            phone,
+            purpose=PURPOSE,
+            reference=reference,
+            locale=g.lang,
+            client_ip=request.remote_addr,
+            channel=channel,
+            return_url=f"{address}{url_for('back')}",
+        )
+        session["flow"] = {
             "id": made.id,
             "reference": reference,
             "page": made.hosted_url,
             "phone": phone,
             "next": made.next_channel,
         }
-        return onward(made, g.session["flow"])
+        return made
+
+    @app.get("/go")
+    def go_on() -> AnyResponse:
+        """Lead on to waitcall's page, or back to the first one."""
+        flow = session.get("flow")
+        return redirect(flow["page"] if flow else url_for("home"), 303)
 
     @app.get("/phone")
-    def back() -> AnyResponse | tuple[str, int]:
-        """From waitcall's page, with a result, or with a wish."""
-        flow = g.session.get("flow")
+    def back() -> AnyResponse | str:
+        """Take the person back from waitcall's page, with a result or a wish. Anybody can link here, so a form asks what to do."""
+        flow = session.get("flow")
+        result, outcome = request.args.get("result"), request.args.get("outcome")
+        if flow is not None and (result is not None or outcome in ("fallback", "start_again", "canceled")):
+            return render_template("back.html", result=result, outcome=outcome)
+        return redirect(url_for("ask_code" if flow is not None and outcome == "code" else "home"), 303)
+
+    @app.post("/phone")
+    def enter() -> AnyResponse | tuple[str, int]:
+        flow = session.get("flow")
         if flow is None:
             return redirect(url_for("home"), 303)
-        result, outcome = request.args.get("result"), request.args.get("outcome")
+        result = request.form.get("result", "")
         try:
-            if result is not None:
-                return enter(flow, result)
-            if outcome == "fallback":
-                return another_way(flow)
-            if outcome == "code":
-                return redirect(url_for("ask_code"), 303)
-            if outcome in ("start_again", "canceled"):
-                waitcall.cancel(flow["id"])
-                g.session.pop("flow")
+            # First redeem, then upgrade the session: a proof that somebody else used upgrades nobody.
+            proof = waitcall.consume(flow["id"], purpose=PURPOSE, reference=flow["reference"], result=result)
         except AlreadyConsumed:
             # Another tab was here before; what its session says is true for this one.
             return redirect(url_for("home"), 303)
+        except ResultMismatch:
+            # Of another browser's flow. This one goes on.
+            return shown(problem=g.t["not_now"]), 409
         except WaitcallError as error:
             return neutral(error)
-        return redirect(url_for("home"), 303)
-
-    def another_way(flow: dict[str, str]) -> AnyResponse | tuple[str, int]:
-        try:
-            return onward(waitcall.fall_back(flow["id"]), flow)
-        except Expired:
-            return start(flow["phone"], flow["next"])
-
-    def onward(moved: Verification, flow: dict[str, str]) -> AnyResponse:
-        return redirect(url_for("ask_code") if moved.channel == "code" else flow["page"], 303)
-
-    def enter(flow: dict[str, str], result: str) -> AnyResponse:
-        # First redeem, then upgrade the session: a proof that somebody else used upgrades nobody.
-        proof = waitcall.consume(flow["id"], purpose=PURPOSE, reference=flow["reference"], result=result)
         account = accounts.setdefault(proof.phone_number, secrets.token_hex(8))
         told.pop(flow["id"], None)
-        g.session.clear()
-        g.session |= {"account": account, "phone": proof.phone_number}
+        renew()
+        session.update(account=account, phone=proof.phone_number)
+        return redirect(url_for("home"), 303)
+
+    @app.post("/another-way")
+    def another_way() -> AnyResponse | tuple[str, int]:
+        flow = session.get("flow")
+        if flow is None:
+            return redirect(url_for("home"), 303)
+        try:
+            try:
+                moved = waitcall.fall_back(flow["id"])
+            except Expired:
+                moved = start(flow["phone"], flow["next"])
+        except WaitcallError as error:
+            return neutral(error)
+        return redirect(url_for("ask_code" if moved.channel == "code" else "go_on"), 303)
+
+    @app.post("/again")
+    def again() -> AnyResponse:
+        leave()
         return redirect(url_for("home"), 303)
 
     @app.get("/code")
     def ask_code() -> AnyResponse | str:
-        if "flow" not in g.session:
+        if "flow" not in session:
             return redirect(url_for("home"), 303)
         return render_template("code.html")
 
     @app.post("/code")
     def check_code() -> AnyResponse | tuple[str, int]:
-        flow = g.session.get("flow")
+        flow = session.get("flow")
         if flow is None:
             return redirect(url_for("home"), 303)
         code = request.form.get("code", "").strip()
@@ -125,14 +157,15 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str) -> Flask:
         except WaitcallError as error:
             return neutral(error)
         # The page gives the result, also for a code.
-        return redirect(flow["page"], 303)
+        return redirect(url_for("go_on"), 303)
 
     @app.post("/logout")
-    def leave() -> AnyResponse:
-        g.session.clear()
+    def log_out() -> AnyResponse:
+        renew()
         return redirect(url_for("home"), 303)
 
     @app.post("/waitcall")
+    @protection.exempt  # type: ignore[untyped-decorator]  # it is signed
     def hear() -> Response:
         """An event is a hint, never a proof: it lets the first page say that one may go on."""
         try:
@@ -142,9 +175,26 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str) -> Flask:
         told[event.verification_id] = event.type
         return Response(status=204)
 
-    def neutral(error: WaitcallError) -> tuple[str, int]:
+    @app.errorhandler(CSRFError)
+    def not_ours(_: CSRFError) -> tuple[str, int]:
+        return render_template("stale.html"), 400
+
+    def leave() -> None:
+        """End what was begun, so that the number is free again, and forget who was here."""
+        flow = session.get("flow")
+        if flow is not None:
+            told.pop(flow["id"], None)
+            with suppress(WaitcallError):
+                waitcall.cancel(flow["id"])
+        renew()
+
+    def refuse(error: WaitcallError) -> None:
         app.logger.warning("waitcall: %s", error)
-        g.session.pop("flow", None)
-        return render_template("login.html", flow={}, problem=g.t["not_now"]), 409
+        session["refused"] = True
+
+    def neutral(error: WaitcallError) -> tuple[str, int]:
+        leave()
+        refuse(error)
+        return shown(problem=g.t["not_now"]), 409
 
     return app

@@ -19,6 +19,8 @@ TEXTS = {
         "code": "Code",
         "wrong_code": "The code is wrong.",
         "back": "Start again",
+        "stale": "This page was out of date. Nothing was done.",
+        "send_code": "Send me a code instead",
     },
     "ru": {
         "title": "Вход",
@@ -37,5 +39,7 @@ TEXTS = {
         "code": "Код",
         "wrong_code": "Код неверный.",
         "back": "Начать заново",
+        "stale": "Страница устарела. Ничего не произошло.",
+        "send_code": "Прислать код",
     },
 }

@@ -1,34 +1,55 @@
 """Reset a password: a call from the number, then a code to it (assurance ``roundtrip``). The page is our own, and polls.
 
 Everybody is asked for the same proof and shown the same pages; whether the number has an account is told to whoever has
-proven it, and to nobody else. No page takes longer for an account than for none, because none is looked up before.
+proven it, and to nobody else. No page takes longer for an account than for none, because none is looked up before. For a
+number that waitcall refuses the page shows a number to call all the same. Nothing is sent or changed by GET.
 """
 
 import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
-from flask import Flask, g, jsonify, redirect, render_template, request, url_for
-from waitcall_client import Channel, Problem, Status, Verification, Waitcall, WaitcallError
+from flask import Flask, g, jsonify, redirect, render_template, request, session, url_for
+from flask_wtf.csrf import CSRFError
+from waitcall_client import Call, Channel, Problem, Status, Verification, Waitcall, WaitcallError
 from waitcall_client.problems import CodeMismatch, InvalidPhoneNumber, RateLimited
 from werkzeug.security import generate_password_hash
 from werkzeug.wrappers import Response as AnyResponse
 
 from examples.password_reset.texts import TEXTS
-from examples.web import create_app
+from examples.web import create_app, in_equal_time, renew
 
 PURPOSE = "password_reset"
 SHORTEST_PASSWORD = 12
 POLL_SECONDS = 20
+OUTAGE = 500
+"""From this status on a problem says nothing about the number."""
+WINDOW_SECONDS = 600
+"""The policy's window. A decoy lasts as long."""
 
 
-def reset_app(waitcall: Waitcall, accounts: dict[str, str]) -> Flask:
+@dataclass
+class Decoy:
+    """Stand-in for the record of a number that waitcall refused: a number to call that this app was shown before. A call to it proves nothing."""
+
+    call: Call
+    next_channel: str = Channel.TEXT_IN
+
+
+def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -> Flask:
     """The app.
 
     Args:
         waitcall: the client.
         accounts: number in E.164 → hash of the password.
+        address: of this app as browsers reach it.
     """
-    app = create_app(__name__, TEXTS)
+    app, _ = create_app(__name__, TEXTS, address=address)
+    # Until one was shown here: put a number of your provider's pool.
+    decoy = Decoy(Call("+79585550100", "+7 958 555-01-00", "tel:+79585550100"))
 
     @app.get("/")
     def home() -> str:
@@ -36,49 +57,62 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str]) -> Flask:
 
     @app.post("/reset")
     def begin() -> AnyResponse | tuple[str, int]:
-        reference = secrets.token_urlsafe(16)
-        try:
-            made = waitcall.start(
-                request.form.get("phone", ""),
-                purpose=PURPOSE,
-                reference=reference,
-                locale=g.lang,
-                client_ip=request.remote_addr,
-            )
-        except InvalidPhoneNumber:
-            return render_template("reset.html", problem=g.t["not_a_number"]), 422
-        except WaitcallError as error:
-            return neutral(error)
-        g.session.clear()
-        g.session["flow"] = {"id": made.id, "reference": reference}
+        with in_equal_time():
+            leave()
+            reference = secrets.token_urlsafe(16)
+            try:
+                made = waitcall.start(
+                    request.form.get("phone", ""),
+                    purpose=PURPOSE,
+                    reference=reference,
+                    locale=g.lang,
+                    client_ip=request.remote_addr,
+                )
+            except InvalidPhoneNumber:
+                return render_template("reset.html", problem=g.t["not_a_number"]), 422
+            except WaitcallError as error:
+                if not isinstance(error, Problem) or error.status >= OUTAGE:
+                    return neutral(error)
+                # Being verified by somebody else, blocked, limited, of another country: the same answer for all.
+                app.logger.warning("waitcall: %s", error)
+                session["decoy_until"] = time.time() + WINDOW_SECONDS
+            else:
+                decoy.call = made.call or decoy.call
+                session["flow"] = {"id": made.id, "reference": reference}
         return redirect(url_for("confirm"), 303)
 
     @app.get("/confirm")
     def confirm() -> AnyResponse | str | tuple[str, int]:
-        """Whatever the person has to do next."""
-        flow = g.session.get("flow")
+        """Show what the person has to do next."""
+        flow = session.get("flow")
         if flow is None:
-            return redirect(url_for("home"), 303)
+            return misled()
         try:
             record = waitcall.read(flow["id"])
-            if record.is_pending and record.channel == Channel.CODE and record.code is None:
-                # The call has come: the second step begins.
-                record = waitcall.resend(flow["id"])
         except WaitcallError as error:
-            return neutral(error)
+            return sorry(error)
         if record.status not in (Status.PENDING, Status.VERIFIED):
-            return neutral(None)
+            return sorry(None)
         return render_template("confirm.html", record=record, step=step_of(record))
+
+    def misled() -> AnyResponse | str | tuple[str, int]:
+        left = session.get("decoy_until", 0) - time.time()
+        if left > 0:
+            return render_template("confirm.html", record=decoy, step=Channel.CALL)
+        return sorry(None) if "decoy_until" in session else redirect(url_for("home"), 303)
 
     @app.get("/state")
     def state() -> Any:
         """For the page's poll: held until there is another step."""
-        flow = g.session.get("flow")
+        flow = session.get("flow")
+        # What the page does not show yet is told at once.
+        shown = request.args.get("step", Channel.CALL)
         if flow is None:
-            return jsonify(step="over")
+            until = session.get("decoy_until", 0)
+            if shown == Channel.CALL:
+                time.sleep(max(min(until - time.time(), POLL_SECONDS), 0))
+            return jsonify(step=Channel.CALL if time.time() < until else "over")
         try:
-            # What the page does not show yet is told at once.
-            shown = request.args.get("step", Channel.CALL)
             return jsonify(step=step_of(waitcall.read(flow["id"], wait_seconds=POLL_SECONDS, channel=shown)))
         except Problem:
             return jsonify(step="over")
@@ -87,19 +121,22 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str]) -> Flask:
     def another_way() -> AnyResponse | tuple[str, int]:
         return acted(lambda flow: waitcall.fall_back(flow["id"]))
 
-    @app.post("/send-again")
-    def send_again() -> AnyResponse | tuple[str, int]:
+    @app.post("/send")
+    def send() -> AnyResponse | tuple[str, int]:
         return acted(lambda flow: waitcall.resend(flow["id"]))
 
     @app.post("/code")
     def check_code() -> AnyResponse | tuple[str, int]:
-        flow = g.session.get("flow")
+        flow = session.get("flow")
         if flow is None:
-            return redirect(url_for("home"), 303)
+            return neutral(None) if "decoy_until" in session else redirect(url_for("home"), 303)
         try:
             record = waitcall.check(flow["id"], request.form.get("code", "").strip())
         except CodeMismatch:
-            record = waitcall.read(flow["id"])
+            try:
+                record = waitcall.read(flow["id"])
+            except WaitcallError as error:
+                return neutral(error)
             if record.is_pending:
                 shown = render_template("confirm.html", record=record, step="code", problem=g.t["wrong_code"])
                 return shown, 422
@@ -115,19 +152,19 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str]) -> Flask:
             proof = waitcall.consume(flow["id"], purpose=PURPOSE, reference=flow["reference"])
         except WaitcallError as error:
             return neutral(error)
-        g.session.clear()
-        g.session["proven"] = proof.phone_number
+        renew()
+        session["proven"] = proof.phone_number
         return redirect(url_for("new_password"), 303)
 
     @app.get("/password")
     def new_password() -> AnyResponse | str:
-        if "proven" not in g.session:
+        if "proven" not in session:
             return redirect(url_for("home"), 303)
-        return render_template("password.html", known=g.session["proven"] in accounts)
+        return render_template("password.html", known=session["proven"] in accounts)
 
     @app.post("/password")
     def set_password() -> AnyResponse | str | tuple[str, int]:
-        proven = g.session.get("proven")
+        proven = session.get("proven")
         if proven not in accounts:
             return redirect(url_for("home"), 303)
         password = request.form.get("password", "")
@@ -135,13 +172,22 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str]) -> Flask:
             return render_template("password.html", known=True, problem=g.t["too_short"]), 422
         # A real service also ends all sessions of the account, and tells its owner.
         accounts[proven] = generate_password_hash(password)
-        g.session.clear()
+        renew()
         return render_template("reset.html", done=True)
 
-    def acted(act: Any) -> AnyResponse | tuple[str, int]:
-        flow = g.session.get("flow")
+    @app.post("/again")
+    def again() -> AnyResponse:
+        leave()
+        return redirect(url_for("home"), 303)
+
+    @app.errorhandler(CSRFError)
+    def not_ours(_: CSRFError) -> tuple[str, int]:
+        return render_template("stale.html"), 400
+
+    def acted(act: Callable[[dict[str, str]], object]) -> AnyResponse | tuple[str, int]:
+        flow = session.get("flow")
         if flow is None:
-            return redirect(url_for("home"), 303)
+            return neutral(None) if "decoy_until" in session else redirect(url_for("home"), 303)
         try:
             act(flow)
         except RateLimited:
@@ -151,17 +197,28 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str]) -> Flask:
             return neutral(error)
         return redirect(url_for("confirm"), 303)
 
+    def leave() -> None:
+        """End what was begun, so that the number is free again, and forget who was here."""
+        flow = session.get("flow")
+        if flow is not None:
+            with suppress(WaitcallError):
+                waitcall.cancel(flow["id"])
+        renew()
+
     def neutral(error: WaitcallError | None) -> tuple[str, int]:
+        leave()
+        return sorry(error)
+
+    def sorry(error: WaitcallError | None) -> tuple[str, int]:
         if error is not None:
             app.logger.warning("waitcall: %s", error)
-        g.session.clear()
         return render_template("reset.html", problem=g.t["not_now"]), 409
 
     return app
 
 
 def step_of(record: Verification) -> str:
-    """What the person sees: ``call``, ``text_in``, ``code``, ``verified`` or ``over``."""
+    """Name the step that the person sees: ``call``, ``text_in``, ``send`` (a code is due), ``code``, ``verified`` or ``over``."""
     if record.is_pending:
-        return str(record.channel)
+        return "send" if record.channel == Channel.CODE and record.code is None else str(record.channel)
     return "verified" if record.is_verified else "over"

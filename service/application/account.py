@@ -1,7 +1,7 @@
 """The account at the provider, for people: dedicated numbers and deferred tasks. Money is spent only where somebody said so."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -101,7 +101,7 @@ class Cabinet(Protocol):
 class Download:
     """A file on its way. ``size``: bytes from the offset on, where the provider says it."""
 
-    chunks: Iterator[bytes]
+    chunks: Iterator[bytes] = field(repr=False)
     size: int | None
 
 

@@ -1,7 +1,7 @@
 """The audit stream: what stands in it, and where it is kept."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -21,9 +21,9 @@ class AuditEntry:
     at: datetime
     event: str
     actor: str
-    phone_number: str | None = None
-    verification_id: str | None = None
-    details: Mapping[str, str] | None = None
+    phone_number: str | None = field(default=None, repr=False)
+    verification_id: str | None = field(default=None, repr=False)
+    details: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 class AuditLog(Protocol):

@@ -7,7 +7,7 @@ and the sweep announces it.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from service.application.announcement import Announcement, Announcer
@@ -28,7 +28,7 @@ class Tally:
     """A number of this group was shown at ``shown_at``, or the one that was shown then was called."""
 
     budget: Budget
-    subject: str
+    subject: str = field(repr=False)
     shown_at: datetime
     called: bool
 

@@ -1,7 +1,7 @@
 """What an operator names, and what it is told."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
 
@@ -36,8 +36,8 @@ class Subject:
         client: a client's name.
     """
 
-    phone_number: str | None = None
-    client_ip: str | None = None
+    phone_number: str | None = field(default=None, repr=False)
+    client_ip: str | None = field(default=None, repr=False)
     client: str | None = None
 
 

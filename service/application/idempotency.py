@@ -1,6 +1,6 @@
 """Answers that are given again: the port behind Idempotency-Key."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -9,17 +9,17 @@ class Answer:
     """An answer as it was given, to be given again."""
 
     status: int
-    body: str
-    location: str | None = None
+    body: str = field(repr=False)
+    location: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
     """The right, ours alone for now, to answer under an Idempotency-Key."""
 
-    key: str
-    version: bytes
-    fingerprint: str
+    key: str = field(repr=False)
+    version: bytes = field(repr=False)
+    fingerprint: str = field(repr=False)
 
 
 class IdempotencyStore(Protocol):

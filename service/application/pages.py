@@ -1,6 +1,6 @@
 """The hosted page: what it may show to whoever holds its token."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.application.ports import Clock, Limits, VerificationStore
 from service.application.reading import Reading
@@ -24,7 +24,7 @@ class Page:
     """
 
     verification: Verification
-    result: str | None
+    result: str | None = field(repr=False)
 
 
 class Pages:

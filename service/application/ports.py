@@ -28,8 +28,8 @@ class Stored:
     """
 
     verification: Verification
-    version: bytes
-    pointer: str = field(default="", compare=False)
+    version: bytes = field(repr=False)
+    pointer: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

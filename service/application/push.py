@@ -7,7 +7,7 @@ process die between them, the sweep finds what the record has to tell and was no
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from threading import BoundedSemaphore
@@ -38,7 +38,7 @@ class Taken:
     """A delivery that is ours for now, and the store's own word for it."""
 
     delivery: Delivery
-    receipt: tuple[str, str]
+    receipt: tuple[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

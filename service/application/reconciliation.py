@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 SENT, REFUSED = "code_sent", "code_refused"
@@ -26,7 +26,7 @@ class ReportUnreadable(Exception):
 class Row:
     """One message of a report."""
 
-    message_id: str
+    message_id: str = field(repr=False)
     cost: Decimal
     country: str
 
@@ -44,9 +44,9 @@ class Reconciled:
     """
 
     matched: int
-    unknown: tuple[str, ...]
-    unsent: tuple[str, ...]
-    refused_but_sent: tuple[str, ...]
+    unknown: tuple[str, ...] = field(repr=False)
+    unsent: tuple[str, ...] = field(repr=False)
+    refused_but_sent: tuple[str, ...] = field(repr=False)
     cost: Mapping[str, Decimal]
 
 

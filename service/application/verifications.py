@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -46,17 +46,17 @@ class Risk(StrEnum):
 class Start:
     """What a client asks for; the values as sent, types checked."""
 
-    phone_number: str
+    phone_number: str = field(repr=False)
     purpose: str
-    reference: str | None = None
+    reference: str | None = field(default=None, repr=False)
     window_seconds: int | None = None
-    client_ip: str | None = None
+    client_ip: str | None = field(default=None, repr=False)
     locale: str | None = None
-    metadata: Mapping[str, str] | None = None
+    metadata: Mapping[str, str] | None = field(default=None, repr=False)
     channel: str | None = None
     captcha: Captcha | None = None
     risk: Risk | None = None
-    return_url: str | None = None
+    return_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

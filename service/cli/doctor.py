@@ -1,7 +1,7 @@
 """``waitcall doctor``: everything that can be checked from here, in one table."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import click
 import urllib3
@@ -23,7 +23,7 @@ class Finding:
 
     check: str
     state: str
-    found: str
+    found: str = field(repr=False)
 
 
 @click.command()

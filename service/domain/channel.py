@@ -1,6 +1,6 @@
 """How a person shows that a number is theirs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import quote
 
@@ -25,7 +25,7 @@ class TextIn:
     """What is to be sent, and where to."""
 
     number: E164
-    text: str
+    text: str = field(repr=False)
 
     @property
     def uri(self) -> str:

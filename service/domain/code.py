@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import ceil
@@ -50,7 +50,7 @@ class Code:
         refused: the provider did not take the latest, so another may be sent at once.
     """
 
-    digests: tuple[str, ...]
+    digests: tuple[str, ...] = field(repr=False)
     sent_at: datetime
     message_id: int
     attempts: int = 0

@@ -1,7 +1,7 @@
 """How often something may be done, written as text: ``5/10m`` is five in ten minutes."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -93,7 +93,7 @@ class Spending:
     """
 
     scope: Scope
-    subject: str
+    subject: str = field(repr=False)
     limit: Limit
 
 

@@ -1,6 +1,6 @@
 """An order for a number to dial, as a provider remembers it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -28,7 +28,7 @@ class ProviderOrder:
     """
 
     provider: str
-    id: str
+    id: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ class Endpoint:
     """
 
     name: str
-    url: str
+    url: str = field(repr=False)
     events: frozenset[str]
     allow_private: bool = False
 

@@ -1,7 +1,7 @@
 """Who asks for a verification."""
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.domain.errors import PurposeMismatch, ReferenceMismatch
 
@@ -12,7 +12,7 @@ class Requester:
 
     client: str
     purpose: str
-    reference: str | None
+    reference: str | None = field(repr=False)
 
     def same_as(self, other: "Requester") -> bool:
         """Whether ``other`` is this requester again (contract, section 5.1)."""

@@ -81,6 +81,35 @@ def test_who_has_no_account_learns_it_only_after_the_proof(visiting: Visiting) -
         type_code(visitor, visitor.code())
     assert pages[0] == pages[1]
     visitor.page.get_by_text("There is no account with this number.").wait_for()
+    visitor.page.get_by_role("button", name="Start again").click()
+    visitor.page.locator("#phone").wait_for()
+
+
+def test_whoever_starts_again_gets_the_number_again_at_once(visiting: Visiting) -> None:
+    visitor = visiting()
+    visitor.number = KNOWN
+    for _ in range(2):
+        visitor.begin("reset")
+        visitor.page.get_by_role("heading", name="Call this number").wait_for()
+        visitor.page.get_by_role("button", name="Start again").click()
+        visitor.page.locator("#phone").wait_for()
+    other = visiting()
+    other.number = KNOWN
+    other.begin("reset")
+    other.page.get_by_role("heading", name="Call this number").wait_for()
+    other.call()
+    other.page.get_by_role("heading", name="Type the code").wait_for()
+
+
+def test_a_number_that_is_being_reset_by_another_looks_like_any(visiting: Visiting) -> None:
+    pages = []
+    for _ in range(2):
+        visitor = visiting()
+        visitor.number = KNOWN
+        visitor.begin("reset")
+        visitor.page.get_by_role("heading", name="Call this number").wait_for()
+        pages.append(masked(visitor))
+    assert pages[0] == pages[1]
 
 
 def masked(visitor: Visitor) -> str:

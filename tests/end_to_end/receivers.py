@@ -1,5 +1,6 @@
 """Receivers of webhooks as clients run them: each verifies what it gets with the library, and remembers it."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +33,11 @@ class Receiver:
 
 @contextmanager
 def receiving(
-    answer: Callable[[int], int] = lambda _: 204, *, port: int = 0, secret: str = SECRET
+    answer: Callable[[int], int] = lambda _: 204,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    secret: str = SECRET,
 ) -> Iterator[Receiver]:
     receiver, lock = Receiver(), threading.Lock()
     verifier = Webhook(secret)
@@ -59,7 +64,10 @@ def receiving(
         def log_message(self, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    server = Server((host, port), Handler)
     server.daemon_threads = True
     server.block_on_close = False
     receiver.port = server.server_port

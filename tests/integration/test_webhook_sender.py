@@ -1,11 +1,16 @@
 """One attempt at a real receiver: signed, bounded, without redirects, never inward by accident."""
 
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
 
 import pytest
+import trustme
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from service.adapters.webhook import sender as sender_module
@@ -73,23 +78,247 @@ def test_only_2xx_is_accepted_and_no_redirect_is_followed(
         assert receiver.asked == 1
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]"])
-def test_an_address_inside_gets_not_a_byte_unless_it_is_allowed(sender: WebhookSender, host: str) -> None:
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "0.0.0.0",
+        "[::ffff:127.0.0.1]",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "[::127.0.0.1]",
+        "[::ffff:0:127.0.0.1]",
+        "[64:ff9b::127.0.0.1]",
+        "[64:ff9b:1::127.0.0.1]",
+        "[2002:7f00:1::]",
+        "[2001:0:53aa::1]",
+        "[fec0::1]",
+        "[ff02::1]",
+        "100.64.0.1",
+        "169.254.169.254",
+    ],
+)
+def test_an_address_inside_gets_no_connection_unless_it_is_allowed(sender: WebhookSender, host: str) -> None:
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as inside:
         url = f"http://{host}:{inside.getsockname()[1]}/hook"
+        outcome = sender.send(endpoint(url, allow_private=False), DELIVERY, datetime.now(UTC))
+        inside.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            inside.accept()
+    assert outcome is DeliveryOutcome.FORBIDDEN
+
+
+# Names are looked up once, checked, and connected to by address
+
+
+class Answers:
+    """A resolver whose answer changes each time it is asked."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, int]] = []
+
+    def __call__(self, host: str, port: int) -> list[str]:
+        self.asked.append((host, port))
+        return self.answers.pop(0)
+
+
+OUTSIDE, ALSO_OUTSIDE, INSIDE = "127.0.0.1", "127.0.0.3", "127.0.0.2"
+
+
+def resolving(resolve: Answers | Callable[[str, int], Sequence[str]]) -> WebhookSender:
+    return WebhookSender(
+        {"web/main": [SECRET]}, resolve=resolve, allowed=lambda address: address in (OUTSIDE, ALSO_OUTSIDE)
+    )
+
+
+class Door:
+    """A TLS server at one address. It remembers the server name, the Host header and the path of each request."""
+
+    def __init__(self, authority: trustme.CA, address: str, port: int = 0, name: str = "hooks.example.org"):
+        self.names: list[str | None] = []
+        self.requests: list[tuple[str | None, str]] = []
+        self.connections = 0
+        door = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                door.requests.append((self.headers["Host"], self.path))
+                self.send_response(204)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def get_request(self) -> Any:
+                connection, peer = super().get_request()
+                door.connections += 1
+                # The handshake happens in the handler's thread, when it first reads.
+                secured = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+                return secured, peer
+
+            def handle_error(self, *args: Any) -> None:
+                pass
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(context)
+        context.sni_callback = lambda _, name, __: self.names.append(name)
+        self.server = Server((address, port), Handler)
+        self.port = self.server.server_port
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    return authority
+
+
+def test_a_name_that_changes_its_address_leads_nowhere_else(authority: trustme.CA) -> None:
+    names = Answers([OUTSIDE], [INSIDE])
+    sender = resolving(names)
+    with Door(authority, OUTSIDE) as outside, Door(authority, INSIDE, outside.port) as inside:
+        to = endpoint(f"https://hooks.example.org:{outside.port}/a%20path?q=1", allow_private=False)
+        assert sender.send(to, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.ACCEPTED
+        # One lookup for the check and the connection, and the name stands in SNI, certificate and Host.
+        assert names.asked == [("hooks.example.org", outside.port)]
+        assert outside.names == ["hooks.example.org"]
+        assert outside.requests == [(f"hooks.example.org:{outside.port}", "/a%20path?q=1")]
+        assert sender.send(to, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.FORBIDDEN
+        assert (len(outside.requests), inside.connections) == (1, 0)
+    sender.close()
+
+
+def test_among_several_addresses_only_the_allowed_ones_are_tried(authority: trustme.CA) -> None:
+    with Door(authority, OUTSIDE) as outside, Door(authority, INSIDE, outside.port) as inside:
+        # Nothing listens at the first one that is allowed.
+        sender = resolving(Answers([INSIDE, ALSO_OUTSIDE, OUTSIDE, INSIDE]))
+        to = endpoint(f"https://hooks.example.org:{outside.port}/", allow_private=False)
+        assert sender.send(to, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.ACCEPTED
+        assert (len(outside.requests), inside.connections) == (1, 0)
+    sender.close()
+
+
+def test_an_answer_without_an_allowed_address_is_refused() -> None:
+    sender = resolving(Answers([INSIDE], []))
+    for _ in range(2):
+        to = endpoint("https://hooks.example.org/", allow_private=False)
+        assert sender.send(to, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.FORBIDDEN
+    sender.close()
+
+
+def test_the_certificate_must_be_the_names(authority: trustme.CA) -> None:
+    with Door(authority, OUTSIDE, name=OUTSIDE) as other:
+        sender = resolving(Answers([OUTSIDE]))
+        to = endpoint(f"https://hooks.example.org:{other.port}/", allow_private=False)
+        assert sender.send(to, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.UNREACHABLE
+        assert other.requests == []
+    sender.close()
+
+
+def test_a_literal_address_needs_its_own_certificate(authority: trustme.CA) -> None:
+    with Door(authority, "127.0.0.1", name="127.0.0.1") as door:
+        sender = WebhookSender({"web/main": [SECRET]})
+        to = endpoint(f"https://127.0.0.1:{door.port}/")
+        assert sender.send(to, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.ACCEPTED
+        assert door.requests == [(f"127.0.0.1:{door.port}", "/")]
+    sender.close()
+
+
+def test_an_ipv6_literal_is_reached_and_named_in_brackets() -> None:
+    with receiving(host="::1") as receiver:
+        sender = WebhookSender({"web/main": [SECRET]})
+        to = endpoint(f"http://[::1]:{receiver.port}/hook")
+        assert sender.send(to, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.ACCEPTED
+    assert receiver.headers[0]["Host"] == f"[::1]:{receiver.port}"
+    sender.close()
+
+
+def test_an_international_name_is_looked_up_and_certified_in_its_ascii_form(authority: trustme.CA) -> None:
+    names = Answers([OUTSIDE])
+    with Door(authority, OUTSIDE, name="xn--bcher-kva.example") as door:
+        sender = resolving(names)
+        to = endpoint(f"https://bücher.example:{door.port}/über", allow_private=False)
+        assert sender.send(to, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.ACCEPTED
+        assert names.asked == [("xn--bcher-kva.example", door.port)]
+        assert door.requests == [(f"xn--bcher-kva.example:{door.port}", "/%C3%BCber")]
+        # Two standards read this letter as two domains.
+        ambiguous = endpoint(f"https://straße.example:{door.port}/", allow_private=False)
+        assert sender.send(ambiguous, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.UNREACHABLE
+    sender.close()
+
+
+def test_the_default_port_is_not_named() -> None:
+    try:
+        listening = socket.create_server((OUTSIDE, 80))
+    except OSError:
+        pytest.skip("port 80 is taken, or not for this user")
+    with listening as door:
+        sender = resolving(Answers([OUTSIDE]))
         got: list[bytes] = []
 
-        def listen() -> None:
-            connected, _ = inside.accept()
-            connected.settimeout(5)
-            got.append(connected.recv(1))
-            connected.close()
+        def answer() -> None:
+            connection, _ = door.accept()
+            with connection:
+                got.append(connection.recv(65536))
+                connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
-        thread = threading.Thread(target=listen)
+        thread = threading.Thread(target=answer)
         thread.start()
-        outcome = sender.send(endpoint(url, allow_private=False), DELIVERY, datetime.now(UTC))
-        thread.join(5)
-    assert (outcome, got) == (DeliveryOutcome.FORBIDDEN, [b""])
+        to = endpoint("http://hooks.example.org?q=1", allow_private=False)
+        outcome = sender.send(to, DELIVERY, datetime.now(UTC))
+        thread.join()
+    sender.close()
+    assert outcome is DeliveryOutcome.ACCEPTED
+    assert got[0].startswith(b"POST /?q=1 HTTP/1.1\r\n")
+    assert b"\r\nHost: hooks.example.org\r\n" in got[0]
+
+
+def test_a_connection_is_used_again_while_the_address_stays(authority: trustme.CA) -> None:
+    with Door(authority, OUTSIDE) as door:
+        sender = resolving(Answers([OUTSIDE], [OUTSIDE], [OUTSIDE]))
+        to = endpoint(f"https://hooks.example.org:{door.port}/", allow_private=False)
+        for _ in range(3):
+            assert sender.send(to, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.ACCEPTED
+        assert (len(door.requests), door.connections) == (3, 1)
+    sender.close()
+
+
+def test_a_resolver_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "TIMEOUT_SECONDS", 0.2)
+    ended = threading.Event()
+
+    def hanging(host: str, port: int) -> list[str]:
+        ended.wait(30)
+        return [OUTSIDE]
+
+    sender = resolving(hanging)
+    to = endpoint("https://hooks.example.org/", allow_private=False)
+    assert sender.send(to, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.TIMEOUT
+    assert not ended.is_set()
+    sender.close()
+    ended.set()
 
 
 def test_one_that_hangs_and_one_that_is_away_are_told_apart(

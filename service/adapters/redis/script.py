@@ -52,6 +52,9 @@ class Step(NamedTuple):
     keys: Sequence[str]
     args: Args
 
+    def __repr__(self) -> str:
+        return f"Step({len(self.keys)} keys)"
+
 
 def run_all(client: Any, steps: Sequence[Step]) -> list[Any]:
     """The answers of steps that have nothing to do with each other, in one round trip to each server.

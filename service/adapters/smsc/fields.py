@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -36,9 +36,9 @@ class Fields:
         others: the same in other charsets that the sender of a document may have hashed in.
     """
 
-    raw: dict[str, bytes]
+    raw: dict[str, bytes] = field(repr=False)
     charset: str
-    others: tuple[dict[str, bytes], ...] = ()
+    others: tuple[dict[str, bytes], ...] = field(default=(), repr=False)
 
     def spellings(self, names: Sequence[str]) -> list[list[bytes]]:
         """The values of ``names`` in each way that their sender may have hashed them."""

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -34,8 +34,8 @@ class NumberGiven:
         pool: every number of which one was assigned; None where the answer names none.
     """
 
-    number: str
-    pool: frozenset[str] | None
+    number: str = field(repr=False)
+    pool: frozenset[str] | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

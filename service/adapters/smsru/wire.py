@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -54,8 +54,8 @@ class Refused:
 class Added:
     """An order was taken: its id, and digits without ``+``."""
 
-    order_id: str
-    number: str
+    order_id: str = field(repr=False)
+    number: str = field(repr=False)
 
 
 def read_added(body: bytes) -> Added | Refused:

@@ -9,6 +9,7 @@ from waitcall_client.errors import (
     WaitcallError,
     WebhookRejected,
 )
+from waitcall_client.masking import IdFilter
 from waitcall_client.models import Call, Channel, Code, Status, TextIn, Verification
 from waitcall_client.sync import Waitcall
 from waitcall_client.webhooks import Event, Webhooks
@@ -20,6 +21,7 @@ __all__ = [
     "Code",
     "Ended",
     "Event",
+    "IdFilter",
     "Problem",
     "Status",
     "StillPending",

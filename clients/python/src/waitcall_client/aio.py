@@ -11,6 +11,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
 from waitcall_client import requests
 from waitcall_client.errors import Ended, StillPending
+from waitcall_client.masking import mask_logs
 from waitcall_client.models import Status, Verification
 from waitcall_client.requests import LONGEST_WAIT_SECONDS, SHORTEST_PAUSE_SECONDS, Request
 
@@ -39,6 +40,7 @@ class AsyncWaitcall:
             attempts: tries of one call, the first included.
             transport: instead of the network, for tests.
         """
+        mask_logs()
         self._attempts = attempts
         self._timeout_seconds = timeout_seconds
         self._http = httpx.AsyncClient(

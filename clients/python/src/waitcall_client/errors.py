@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from waitcall_client.masking import masked
 from waitcall_client.models import Verification
 
 
@@ -66,4 +67,4 @@ class Problem(WaitcallError):
         self.request_id = request_id
         self.image_url = image_url
         self.instance = instance
-        super().__init__(f"{status} {code}: {detail} (request {request_id})")
+        super().__init__(masked(f"{status} {code}: {detail} (request {request_id})"))

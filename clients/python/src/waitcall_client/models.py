@@ -32,19 +32,19 @@ class Channel(StrEnum):
 class Call:
     """The number to dial: E.164, for people, and as a ``tel:`` URI."""
 
-    number: str
-    display: str
-    uri: str
+    number: str = field(repr=False)
+    display: str = field(repr=False)
+    uri: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class TextIn:
     """The text to send, to which number, and both as an ``sms:`` URI."""
 
-    number: str
-    display: str
-    text: str
-    uri: str
+    number: str = field(repr=False)
+    display: str = field(repr=False)
+    text: str = field(repr=False)
+    uri: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,11 @@ class Verification:
         created: whether this create made it; False for the same requester's live one. Only of a create.
     """
 
-    id: str
+    id: str = field(repr=False)
     status: str
     reason: str | None
     purpose: str
-    reference: str | None
+    reference: str | None = field(repr=False)
     phone_number: str = field(repr=False)
     channel: str
     assurance: str

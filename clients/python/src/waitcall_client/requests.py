@@ -34,10 +34,10 @@ class Request:
     """
 
     method: str
-    path: str
+    path: str = field(repr=False)
     json: Mapping[str, Any] | None = field(default=None, repr=False)
     params: Mapping[str, int | str] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     repeatable: bool = True
     wait_seconds: int = 0
 

@@ -36,8 +36,8 @@ class _Refused(Exception):
 
 @dataclass
 class _Record:
-    id: str
-    asked: dict[str, Any]
+    id: str = field(repr=False)
+    asked: dict[str, Any] = field(repr=False)
     created_at: datetime
     expires_at: datetime
     channel: str
@@ -45,11 +45,11 @@ class _Record:
     reason: str | None = None
     verified_at: datetime | None = None
     consumed_at: datetime | None = None
-    codes: list[str] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list, repr=False)
     sent_at: datetime | None = None
     attempts: int = 0
-    result: str = field(default_factory=lambda: secrets.token_hex(16))
-    redeemed_by: str | None = None
+    result: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    redeemed_by: str | None = field(default=None, repr=False)
 
 
 class Double:

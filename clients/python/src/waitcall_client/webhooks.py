@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -24,11 +24,11 @@ class Event:
     id: str
     type: str
     at: datetime
-    verification_id: str
+    verification_id: str = field(repr=False)
     status: str
     reason: str | None
     purpose: str
-    reference: str | None
+    reference: str | None = field(repr=False)
 
 
 class Webhooks:

@@ -1,7 +1,7 @@
 """The page's own files, under names that change with their content; nothing comes from another host."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 
 from service.domain.policy import Brand
@@ -15,7 +15,7 @@ class Asset:
     """One file as it is sent."""
 
     name: str
-    content: bytes
+    content: bytes = field(repr=False)
     content_type: str
 
 

@@ -1,0 +1,63 @@
+"""Addresses that an endpoint may have, unless the policy lets it be inside."""
+
+import ipaddress
+
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""Everything that IANA has opened for hosts. Loopback, link-local, site-local, unique local, multicast, v4-compatible and
+translated addresses and the local NAT64 prefix lie outside."""
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# Parts of the global space that lead to something else than a host of the internet. ``is_global`` says so of most of
+# them, but not in every version of Python.
+_NOT_HOSTS_V6 = tuple(
+    ipaddress.IPv6Network(each)
+    for each in (
+        "2001::/23",  # protocol assignments: Teredo, benchmarking, ORCHID
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4, which carries any IPv4 address
+        "3fff::/20",  # documentation
+    )
+)
+_NOT_HOSTS_V4 = tuple(
+    ipaddress.IPv4Network(each)
+    for each in (
+        "168.63.129.16/32",  # the platform's own server behind every machine at Azure
+        "192.0.0.0/24",  # protocol assignments; metadata at Oracle's cloud
+        "192.88.99.0/24",  # relays of 6to4
+    )
+)
+_ISATAP = 0x00005EFE
+_ISATAP_MASK = 0xFDFFFFFF
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an address belongs to a host of the public internet.
+
+    IPv4 addresses inside IPv6 ones are judged as IPv4 where a kernel or a DNS64 resolver makes such addresses
+    (``::ffff:0:0/96``, ``64:ff9b::/96``); every other way of embedding them is refused. What cannot be read is refused.
+    """
+    try:
+        read = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(read, ipaddress.IPv4Address):
+        return _is_public_v4(read)
+    if read.scope_id is not None:
+        return False
+    if read in _MAPPED or read in _NAT64:
+        return _is_public_v4(ipaddress.IPv4Address(int(read) & 0xFFFFFFFF))
+    is_isatap = int(read) >> 32 & _ISATAP_MASK == _ISATAP
+    return (
+        read in _GLOBAL_UNICAST
+        and read.is_global
+        and not is_isatap
+        and not any(read in network for network in _NOT_HOSTS_V6)
+    )
+
+
+def _is_public_v4(address: ipaddress.IPv4Address) -> bool:
+    return (
+        address.is_global
+        and not address.is_multicast
+        and not any(address in network for network in _NOT_HOSTS_V4)
+    )

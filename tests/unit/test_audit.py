@@ -1,0 +1,178 @@
+"""`make security` on the locked dependencies, with a pip-audit that answers as it is told."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCK = """\
+flask==3.1.3 \\
+    --hash=sha256:aaaa
+Zope.Interface==8.7 \\
+    --hash=sha256:bbbb
+pywin32==1 ; sys_platform == 'win32' \\
+    --hash=sha256:cccc
+"""
+SOUND = [{"name": name, "version": "1", "vulns": []} for name in ("flask", "zope-interface")]
+WEAK = {"id": "PYSEC-1", "fix_versions": ["3.2"], "description": ""}
+
+
+class Auditing:
+    """The command in a folder of its own, beside a fake pip-audit."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.program = folder / "pip-audit"
+        (folder / "requirements.txt").write_text(LOCK)
+
+    def answers(self, script: str) -> None:
+        self.program.write_text(f"#!/bin/sh\n{script}\n")
+        self.program.chmod(self.program.stat().st_mode | stat.S_IXUSR)
+
+    def answers_json(self, dependencies: Any, status: int = 0) -> None:
+        document = json.dumps({"dependencies": dependencies, "fixes": []})
+        self.answers(f"cat <<'EOF'\n{document}\nEOF\nexit {status}")
+
+    def run(self, *more: str) -> tuple[int, str, str]:
+        """Exit status, the last line that is not a rule, and the summary."""
+        summary = self.folder / "build" / "audit.txt"
+        ended = subprocess.run(
+            [
+                *(sys.executable, "-m", "development.audit", "--root", str(self.folder)),
+                *("--pip-audit", str(self.program), "--summary", str(summary), *more),
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert "Traceback" not in ended.stderr
+        last = [line for line in ended.stderr.splitlines() if line.strip("=")][-1]
+        assert summary.read_text() == f"{last}\n"
+        return ended.returncode, last, ended.stdout
+
+
+@pytest.fixture
+def auditing(tmp_path: Path) -> Auditing:
+    return Auditing(tmp_path)
+
+
+def test_packages_without_weaknesses_pass_and_are_counted(auditing: Auditing) -> None:
+    auditing.answers_json(SOUND)
+    assert auditing.run()[:2] == (0, "Audited: 2 locked packages, no known weaknesses.")
+
+
+def test_a_weakness_fails_and_is_named(auditing: Auditing) -> None:
+    auditing.answers_json([SOUND[1], SOUND[0] | {"vulns": [WEAK]}], status=1)
+    status, last, printed = auditing.run()
+    assert (status, last) == (1, "FAILED: 1 known weaknesses in the locked dependencies.")
+    assert "requirements.txt: flask 1: PYSEC-1, fixed in 3.2" in printed
+
+
+NOTHING = "NOT AUDITED: nothing is known of any of 2 locked packages (flask, zope-interface): "
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo 'no network' >&2; exit 1", "no readable answer (no network)"),
+        ("exit 1", "no readable answer (no word of why)"),
+        ("echo '{\"dependencies\": [{'", "no readable answer"),
+        ("echo '[]'", "no readable answer"),
+        ("echo '{\"dependencies\": null}'", "no readable answer"),
+        ('echo \'{"dependencies": [{"vulns": []}]}\'', "no readable answer"),
+        ("echo '{\"dependencies\": []}'", "no data on them here"),
+        (
+            'echo \'{"dependencies": [{"name": "flask", "skip_reason": "not found"}]}\'',
+            "no data on them here",
+        ),
+    ],
+)
+def test_no_data_passes_and_is_said_last(auditing: Auditing, script: str, reason: str) -> None:
+    auditing.answers(script)
+    status, last, _ = auditing.run()
+    assert status == 0
+    assert last.startswith(NOTHING + reason)
+
+
+def test_data_on_some_packages_only_is_said(auditing: Auditing) -> None:
+    auditing.answers_json([SOUND[0], {"name": "zope-interface", "skip_reason": "not found"}])
+    partial = (
+        "NOT AUDITED: nothing is known of 1 of 2 locked packages (zope-interface): no data on them here."
+    )
+    assert auditing.run()[1].startswith(partial)
+    # An answer that leaves a package out is no better.
+    auditing.answers_json([SOUND[0]])
+    status, last, _ = auditing.run()
+    assert (status, last.startswith(partial)) == (0, True)
+
+
+def test_a_weakness_among_unknown_packages_fails_and_both_are_said(auditing: Auditing) -> None:
+    auditing.answers_json([SOUND[0] | {"vulns": [WEAK]}], status=1)
+    status, last, _ = auditing.run()
+    assert status == 1
+    assert "FAILED: 1 known weaknesses" in last
+    assert "NOT AUDITED: nothing is known of 1 of 2" in last
+
+
+def test_a_pip_audit_that_hangs_is_given_up(auditing: Auditing) -> None:
+    auditing.answers("exec sleep 60")
+    status, last, _ = auditing.run("--timeout", "0.2")
+    assert (status, last.startswith(NOTHING + "no answer in 0.2 s")) == (0, True)
+
+
+def test_a_pip_audit_that_cannot_be_started_fails(auditing: Auditing) -> None:
+    assert auditing.run()[:2] == (1, "FAILED: pip-audit cannot be run (No such file or directory).")
+
+
+def test_a_loose_line_fails_before_anybody_is_asked(auditing: Auditing) -> None:
+    (auditing.folder / "requirements.txt").write_text("flask>=3\n")
+    assert auditing.run()[:2] == (1, "FAILED: 1 loose lines in 1 lock files.")
+
+
+def test_no_lock_file_at_all_fails(auditing: Auditing) -> None:
+    (auditing.folder / "requirements.txt").unlink()
+    assert auditing.run()[0] == 1
+
+
+def test_a_weakness_that_is_not_fully_described_fails_all_the_same(auditing: Auditing) -> None:
+    auditing.answers_json([SOUND[1], {"name": "flask", "vulns": [{"aliases": []}]}], status=1)
+    assert auditing.run()[0] == 1
+
+
+def ci(folder: Path, make: str) -> tuple[int, str]:
+    """Exit status and last line of `.ci/run`, where nothing can be installed and make is a script."""
+    (folder / ".ci").mkdir()
+    (folder / ".ci" / "run").write_text((ROOT / ".ci" / "run").read_text())
+    tools = folder / "tools"
+    tools.mkdir()
+    for name, script in {"make": make, "id": "echo 1000"}.items():
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    ended = subprocess.run(
+        ["bash", str(folder / ".ci" / "run")],
+        env={"PATH": f"{tools}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ended.returncode, ended.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("status", [0, 2])
+def test_ci_ends_with_the_line_whether_or_not_it_passed(tmp_path: Path, status: int) -> None:
+    make = f"mkdir -p build; echo 'NOT AUDITED: nothing.' >build/audit.txt; echo tests; exit {status}"
+    assert ci(tmp_path, make) == (status, "NOT AUDITED: nothing.")
+
+
+def test_ci_says_that_nothing_was_audited_where_it_did_not_come_to_it(tmp_path: Path) -> None:
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "audit.txt").write_text("Audited: of an earlier run.\n")
+    assert ci(tmp_path, "exit 1") == (1, "NOT AUDITED: the run ended before `make security`.")
