@@ -1,4 +1,4 @@
-"""The marks that used calls leave."""
+"""The marks that used calls leave, and texts that look like calls."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +9,7 @@ from service.domain.call import InboundCall
 
 
 class Marks:
-    """Looks them up; ``claim.lua`` sets them."""
+    """Looks them up; ``claim.lua`` and ``texted.lua`` set them."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
@@ -30,3 +30,15 @@ class Marks:
                 if used:
                     return each
         return None
+
+    def texted(self, number: str, text: str | None) -> bool:
+        """Whether a text that looks like a call came from a number; with ``text``, whether this one did."""
+        with self._connection.using("texted") as client:
+            for keys in (self._keys, *self._keys.others):
+                place = keys.texted(keys.tag(number))
+                known = (
+                    client.exists(place) if text is None else client.sismember(place, keys.text(number, text))
+                )
+                if known:
+                    return True
+        return False

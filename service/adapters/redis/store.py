@@ -76,6 +76,7 @@ class RedisVerificationStore:
         self._release = Script("release")
         self._replace = Script("replace")
         self._claim = Script("claim")
+        self._texted = Script("texted")
 
     def new_id(self, number: E164) -> str:
         """A fresh id that begins with the number's tag."""
@@ -243,6 +244,17 @@ class RedisVerificationStore:
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
         """By the marks of every second, under each pepper."""
         return self._marks.around(call, within)
+
+    def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
+        """Keep a mark as safely as that of a used call: it keeps a text from passing for one."""
+        keys = [self._keys.texted(self._keys.tag(number))]
+        args: list[str | bytes | int] = [self._keys.text(number, text), _milliseconds(until, now)]
+        with self._connection.using("texted") as client:
+            self._durable.run(client, self._texted, keys, args)
+
+    def was_texted_by(self, number: str, text: str | None = None) -> bool:
+        """Look under each pepper."""
+        return self._marks.texted(number, text)
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
         """Wait with all other waiting requests of this process, in one place."""
