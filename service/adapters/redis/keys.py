@@ -3,7 +3,7 @@
 ``waitcall:{TAG}:latest``      id of the number's latest verification
 ``waitcall:{TAG}:v:RANDOM``    a verification's record
 ``waitcall:{TAG}:call:TS``     a call that was used
-``waitcall:{TAG}:texted``      keyed hashes of the number's texts that look like calls
+``waitcall:{TAG}:texted``      that a text which looks like a call came from the number; ``…:texted:HASH`` that this one came
 ``waitcall:{TAG}:limit:...``   what was spent on the number
 ``waitcall:{HASH}:limit:...``  what was spent by a client, address, country or everybody
 ``waitcall:{HASH}:answer``     an answer stored under an Idempotency-Key
@@ -124,13 +124,10 @@ class Keys:
         """Where the use of a call is marked."""
         return f"waitcall:{{{tag}}}:call:{int(at.timestamp())}"
 
-    def texted(self, tag: str) -> str:
-        """Where the texts of a tag's number that look like calls are remembered."""
-        return f"waitcall:{{{tag}}}:texted"
-
-    def text(self, number: str, text: str) -> str:
-        """Keyed hash of a number's text, whatever charset it came in."""
-        return self.hash_of("text", number, skeleton(text))
+    def texted(self, number: str, text: str | None = None) -> str:
+        """Where it is marked that a text which looks like a call came from a number; with ``text``, that this one came."""
+        place = f"waitcall:{{{self.tag(number)}}}:texted"
+        return place if text is None else f"{place}:{self.hash_of('text', number, skeleton(text))}"
 
     def limit(self, scope: str, subject: str, count: int, period_seconds: int) -> str:
         """Where a limit counts. A number's own limits live with the number."""

@@ -34,11 +34,4 @@ class Marks:
     def texted(self, number: str, text: str | None) -> bool:
         """Whether a text that looks like a call came from a number; with ``text``, whether this one did."""
         with self._connection.using("texted") as client:
-            for keys in (self._keys, *self._keys.others):
-                place = keys.texted(keys.tag(number))
-                known = (
-                    client.exists(place) if text is None else client.sismember(place, keys.text(number, text))
-                )
-                if known:
-                    return True
-        return False
+            return any(client.exists(keys.texted(number, text)) for keys in (self._keys, *self._keys.others))

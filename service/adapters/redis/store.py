@@ -247,10 +247,9 @@ class RedisVerificationStore:
 
     def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
         """Keep a mark as safely as that of a used call: it keeps a text from passing for one."""
-        keys = [self._keys.texted(self._keys.tag(number))]
-        args: list[str | bytes | int] = [self._keys.text(number, text), _milliseconds(until, now)]
+        keys = [self._keys.texted(number), self._keys.texted(number, text)]
         with self._connection.using("texted") as client:
-            self._durable.run(client, self._texted, keys, args)
+            self._durable.run(client, self._texted, keys, [_milliseconds(until, now)])
 
     def was_texted_by(self, number: str, text: str | None = None) -> bool:
         """Look under each pepper."""
