@@ -201,6 +201,56 @@ def test_the_doctor_finds_everything_sound(running: Running, cli: Cli, listening
     assert {"redis", "clock", "provider", "balance", "handler", "handler, from outside"} <= set(by_check)
 
 
+def test_the_doctor_says_what_the_inbox_holds_and_how_to_check_it(
+    running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator, now = running.simulator, running.simulator.clock()
+    calling, texting = "79991234567", "79991234568"
+
+    def told(check: str) -> dict[str, str]:
+        rows = json.loads(cli("doctor", "--json", code=1).stdout)
+        return next(each for each in rows if each["check"] == check)
+
+    assert told("inbox")["found"].startswith("0 records")
+    shown, _ = simulator.exchange.order(calling, now)
+    simulator.exchange.call(calling, shown, now, None)
+    found = told("inbox")
+    assert found["state"] == "warning"
+    assert "1 look like calls: 0 name a number that may be shown, 1 do not; 0 are texts" in found["found"]
+
+    simulator.exchange.call(calling, shown, now)
+    simulator.exchange.text(texting, shown, "[waitcall] 1", now)
+    simulator.exchange.text(texting, "79585550000", "[waitcall] 2", now)
+    simulator.exchange.text(texting, "79585550000", "hello", now)
+    assert running.text(shown, "[waitcall] 1", texting).status_code == 200
+    simulator.exchange._asked.clear()
+    found = told("inbox")
+    assert found["state"] == "ok"
+    assert "5 records" in found["found"]
+    assert "4 look like calls: 2 name a number that may be shown, 2 do not; 1 are texts" in found["found"]
+    # Each record by itself, with masked numbers.
+    assert found["found"].count("(a text)") == 1
+    assert "+79*******68 to +79*******00 (no text known)" in found["found"]
+    assert not any(each in found["found"] for each in (calling, texting, shown))
+    steps = told("inbox proves")["found"]
+    assert "at most asserted" in steps
+    assert "WAITCALL_INBOX_ASSURANCE=network" in steps
+    monkeypatch.setenv("WAITCALL_INBOX_ASSURANCE", "network")
+    simulator.exchange._asked.clear()
+    assert told("inbox proves")["found"] == "at most network"
+
+
+def test_a_provider_that_is_away_leaves_the_doctor_with_a_finding(
+    running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAITCALL_SMSC_URLS", "http://127.0.0.1:9/sys")
+    rows = json.loads(cli("doctor", "--json", code=1).stdout)
+    by_check = {each["check"]: each for each in rows}
+    assert by_check["inbox"]["state"] == "warning"
+    assert "provider_unavailable" in by_check["inbox"]["found"]
+    assert "address to register" in by_check
+
+
 def test_the_doctor_names_what_is_broken(running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAITCALL_SMSC_APIKEY", "wrong")
     told = cli("doctor", "--json", code=1)

@@ -1,5 +1,6 @@
 -- Remember a text that looks like a call, and that its sender sent one.
 -- KEYS: that any came, that this one came. ARGV: milliseconds to keep them.
 -- Returns 1.
-for _, key in ipairs(KEYS) do redis.call('SET', key, '1', 'PX', ARGV[1]) end
+redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
+redis.call('SET', KEYS[2], '1', 'PX', ARGV[1])
 return 1
