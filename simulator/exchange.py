@@ -99,9 +99,9 @@ class Exchange:
         return number, POOL
 
     def call(self, cli: str, did: str, now: float, listed: str | None = "") -> bool:
-        """A subscriber dials one of our numbers; whether the provider reports it.
+        """Dial one of our numbers as a subscriber; tell if the provider reports it.
 
-        ``listed``: what the inbox calls the dialled number, None to leave it out; empty for the number itself.
+        ``listed``: the dialled number in the inbox, None to leave it out; empty for the number itself.
         """
         ordered = self.orders.get(cli)
         if ordered is None or did not in POOL or now - ordered[1] > WINDOW_SECONDS:

@@ -70,7 +70,7 @@ class Calls:
         self._observer.reconciled(None)
 
     def _record(self, call: InboundCall, now: datetime, *, is_call: bool) -> Outcome:
-        """Judge and use a call. ``is_call``: it is known to be one, so it is used whatever it meets."""
+        """Judge a call and use it. ``is_call``: it is surely one, so it is used up whatever it meets."""
         for stored, remembered in self._candidates(call.cli):
             before = after = stored.verification if stored else None
             outcome = Outcome.EARLY if call.at > now + SKEW else Outcome.UNMATCHED

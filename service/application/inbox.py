@@ -36,7 +36,7 @@ UNSEEN = timedelta(seconds=60)
 HOUR = timedelta(hours=1)
 """What one request looks back on."""
 SETTLING = timedelta(seconds=5)
-"""A record waits so long for the handler's message about it, which says whether it is a text."""
+"""Time that a record waits for the handler's message, which tells a text from a call."""
 IDLE_AFTER = timedelta(seconds=LONGEST_WINDOW_SECONDS)
 """Nothing was pending for a whole window: no call can be missing."""
 
@@ -226,7 +226,7 @@ class Reconciliation:
 
 
 def _is_settled(now: datetime, record: InboxRecord) -> bool:
-    """Whether a record may be used: it is no call, or was received at least ``SETTLING`` ago, in whichever zone.
+    """Tell if a record may be used: it is no call, or was received at least ``SETTLING`` ago, in whichever zone.
 
     ``received`` is the provider's own; what a text says of its sending is its sender's word. A record that is whole quarters
     of an hour old waits once more, for no longer.

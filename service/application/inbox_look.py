@@ -1,4 +1,4 @@
-"""A look at the provider's inbox for ``waitcall doctor``: do its records say enough to prove a call?"""
+"""A look at the provider's inbox for ``waitcall doctor``: which records look like calls, and how much they say."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ def look(
     text_numbers: Collection[E164],
     was_texted_by: Callable[[str, str], bool],
 ) -> list[LikeACall]:
-    """The records that look like calls, in order."""
+    """Pick the records that look like calls, in order."""
 
     def may_be_shown(dialled: str | None) -> bool:
         try:

@@ -159,7 +159,7 @@ class VerificationStore(Protocol):
         ...
 
     def was_texted_by(self, number: str, text: str | None = None) -> bool:
-        """Whether any such text of this number is remembered; with ``text``, whether this one is."""
+        """Tell if any such text of this number is remembered; with ``text``, if this one is."""
         ...
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:

@@ -20,12 +20,11 @@ _MOST_SKEW_SECONDS = 2.0
 """Clocks of replicas must agree that well (README.md, Deploy)."""
 _SECONDS = 10.0
 _MOST_RECORDS = 5
-_HOW_TO_CHECK = (
-    "at most asserted, and only a call to the number shown. To check this account's records: "
-    "(1) `waitcall verify YOUR-NUMBER` and call the number shown, then `waitcall doctor`: the call must be listed with that number. "
-    "(2) From your phone send the text `[waitcall] 1` to a number shown, and `[waitcall] 2` to each number of text_in; wait a "
-    "minute, then `waitcall doctor`: each must be absent, or be a text that our handler got. "
-    "If all of it holds, WAITCALL_INBOX_ASSURANCE=network lets a record prove what a callback does"
+_CHECKS = (
+    "`waitcall verify YOUR-NUMBER`, call the number shown, then `waitcall doctor`: the call must be listed with that number",
+    "send the text `[waitcall] 1` to a number that was shown, and `[waitcall] 2` to each number of text_in",
+    "a minute later `waitcall doctor`: each of these texts must be absent, or be a text that our handler got",
+    "if all of it holds, WAITCALL_INBOX_ASSURANCE=network lets a record of the inbox prove what a callback does",
 )
 
 
@@ -124,15 +123,16 @@ def _inbox(desk: Desk) -> Iterator[Finding]:
     named = sum(each.may_be_shown for each in calls)
     texts = sum(each.is_text for each in calls)
     found = (
-        f"{len(records)} records of the last hour; {len(calls)} look like calls: {named} name a number that may be shown, "
-        f"{len(calls) - named} do not; {texts} are texts that our handler got"
+        f"records of the last hour: {len(records)}; that look like calls: {len(calls)}; of these, with a number that may be "
+        f"shown: {named}; without: {len(calls) - named}; texts that our handler got: {texts}"
     )
     state = "warning" if calls and not named else "ok"
     yield Finding("inbox", state, "; ".join([found, *map(_told, calls[-_MOST_RECORDS:])]))
     limit = desk.settings.inbox_assurance
-    yield Finding(
-        "inbox proves", "ok", f"at most {limit}" if limit is not Assurance.ASSERTED else _HOW_TO_CHECK
-    )
+    yield Finding("inbox proves", "ok", f"a call to the number shown, at most {limit}")
+    if limit is Assurance.ASSERTED:
+        for number, step in enumerate(_CHECKS, 1):
+            yield Finding(f"to let it prove more, {number}", "ok", step)
 
 
 def _told(record: LikeACall) -> str:

@@ -25,7 +25,7 @@ class Assurance(StrEnum):
         return levels.index(self) >= levels.index(minimum)
 
     def at_most(self, limit: "Assurance") -> "Assurance":
-        """This, or ``limit`` where that is less."""
+        """Return the lesser of this and ``limit``."""
         return self if limit.reaches(self) else limit
 
 

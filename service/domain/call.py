@@ -1,4 +1,4 @@
-"""An observed call, who says that there was one, and what it did."""
+"""An observed call, its witness, and what it did."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ class Kind(StrEnum):
 
 
 class Witness(StrEnum):
-    """Who says that a number called. ``domain/evidence.py`` says what each may prove."""
+    """Source of the report that a number called. ``domain/evidence.py`` says what each may prove."""
 
     CALLBACK = "callback"
     """The provider's handler message, whose kind and signature were checked."""
@@ -25,7 +25,7 @@ class Witness(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What a callback or a record of the inbox did."""
+    """Effect of a callback or of a record of the inbox."""
 
     CONFIRMED = "confirmed"
     REPEATED = "repeated"
@@ -37,7 +37,7 @@ class Outcome(StrEnum):
     MALFORMED = "malformed"
     OTHER = "other"
     WEAK = "weak"
-    """For the inbox alone: less than the purpose demands."""
+    """The inbox shows the call, and that proves less than the purpose demands."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What each witness of a call may prove: the table of docs/adr/0032 as code."""
+"""The table of docs/adr/0032 as code: how much each witness of a call may prove."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from service.domain.numbers import E164
 
 @dataclass(frozen=True, slots=True)
 class InboxTrust:
-    """How far the operator trusts the provider's inbox.
+    """The operator's trust in the provider's inbox.
 
     Attributes:
         text_numbers: our numbers that receive texts. Nothing that reached one of them is taken for a call.
@@ -21,16 +21,16 @@ class InboxTrust:
 
 
 def skeleton(text: str) -> str:
-    """The ASCII letters and digits of a text, in lower case: what no charset on its way to us changes."""
+    """Reduce a text to its ASCII letters and digits in lower case, which no charset on its way to us changes."""
     return "".join(each for each in text if each.isascii() and each.isalnum()).lower()
 
 
 def proven_by(
     call: InboundCall, shown: E164 | None, assurance: Assurance, trust: InboxTrust
 ) -> Assurance | None:
-    """The assurance that a call gives to the verification that showed ``shown``, or None if it proves nothing.
+    """Return the assurance that a call gives to the verification that showed ``shown``; None if it proves nothing.
 
-    ``assurance`` is what a call from this number proves at best, by its region.
+    ``assurance`` is the most that a call from this number proves, by its region.
     """
     match call.witness:
         case Witness.CALLBACK:

@@ -211,12 +211,15 @@ def test_the_doctor_says_what_the_inbox_holds_and_how_to_check_it(
         rows = json.loads(cli("doctor", "--json", code=1).stdout)
         return next(each for each in rows if each["check"] == check)
 
-    assert told("inbox")["found"].startswith("0 records")
+    assert "that look like calls: 0" in told("inbox")["found"]
     shown, _ = simulator.exchange.order(calling, now)
     simulator.exchange.call(calling, shown, now, None)
     found = told("inbox")
     assert found["state"] == "warning"
-    assert "1 look like calls: 0 name a number that may be shown, 1 do not; 0 are texts" in found["found"]
+    assert (
+        "that look like calls: 1; of these, with a number that may be shown: 0; without: 1; "
+        in found["found"]
+    )
 
     simulator.exchange.call(calling, shown, now)
     simulator.exchange.text(texting, shown, "[waitcall] 1", now)
@@ -226,18 +229,20 @@ def test_the_doctor_says_what_the_inbox_holds_and_how_to_check_it(
     simulator.exchange._asked.clear()
     found = told("inbox")
     assert found["state"] == "ok"
-    assert "5 records" in found["found"]
-    assert "4 look like calls: 2 name a number that may be shown, 2 do not; 1 are texts" in found["found"]
+    assert "records of the last hour: 5; that look like calls: 4; " in found["found"]
+    assert "with a number that may be shown: 2; without: 2; texts that our handler got: 1" in found["found"]
     # Each record by itself, with masked numbers.
     assert found["found"].count("(a text)") == 1
     assert "+79*******68 to +79*******00 (no text known)" in found["found"]
     assert not any(each in found["found"] for each in (calling, texting, shown))
-    steps = told("inbox proves")["found"]
-    assert "at most asserted" in steps
-    assert "WAITCALL_INBOX_ASSURANCE=network" in steps
+    assert told("inbox proves")["found"] == "a call to the number shown, at most asserted"
+    simulator.exchange._asked.clear()
+    table = cli("doctor", code=1).stdout
+    assert "send the text `[waitcall] 1` to a number that was shown" in table
+    assert "WAITCALL_INBOX_ASSURANCE=network" in table
     monkeypatch.setenv("WAITCALL_INBOX_ASSURANCE", "network")
     simulator.exchange._asked.clear()
-    assert told("inbox proves")["found"] == "at most network"
+    assert told("inbox proves")["found"] == "a call to the number shown, at most network"
 
 
 def test_a_provider_that_is_away_leaves_the_doctor_with_a_finding(

@@ -159,7 +159,7 @@ def _code(stored: dict[str, Any] | None) -> Code | None:
 
 @lru_cache(maxsize=256)
 def _rules(rules: Purpose) -> dict[str, Any] | None:
-    """What differs from the defaults, but for the name, which is the purpose's."""
+    """Keep what differs from the defaults, but for the name, which is the purpose's."""
     default = asdict(Purpose(rules.name))
     stored = {name: value for name, value in asdict(rules).items() if value != default[name]}
     for name in _OF_THE_WAY:

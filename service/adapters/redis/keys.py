@@ -125,7 +125,7 @@ class Keys:
         return f"waitcall:{{{tag}}}:call:{int(at.timestamp())}"
 
     def texted(self, number: str, text: str | None = None) -> str:
-        """Where it is marked that a text which looks like a call came from a number; with ``text``, that this one came."""
+        """Key that marks that a text which looks like a call came from a number; with ``text``, that this one came."""
         place = f"waitcall:{{{self.tag(number)}}}:texted"
         return place if text is None else f"{place}:{self.hash_of('text', number, skeleton(text))}"
 

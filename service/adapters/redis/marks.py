@@ -11,7 +11,7 @@ from service.domain.call import InboundCall
 
 
 class Marks:
-    """Looks them up, and sets those of texts; ``claim.lua`` sets those of calls."""
+    """Looks marks up, and sets those of texts; ``claim.lua`` sets those of calls."""
 
     def __init__(self, connection: Connection, keys: Keys, durable: Durable) -> None:
         self._connection = connection
@@ -42,6 +42,6 @@ class Marks:
             self._durable.run(client, self._texted, keys, [milliseconds])
 
     def texted(self, number: str, text: str | None) -> bool:
-        """Whether a text that looks like a call came from a number; with ``text``, whether this one did."""
+        """Tell if a text that looks like a call came from a number; with ``text``, if this one did."""
         with self._connection.using("texted") as client:
             return any(client.exists(keys.texted(number, text)) for keys in (self._keys, *self._keys.others))

@@ -1,4 +1,4 @@
-"""How the provider's inbox marks a call: a message whose text begins with a word, which any text may begin with too."""
+"""The mark of a call in the provider's inbox: a word at the beginning, which any text may begin with too."""
 
 from service.domain.evidence import skeleton
 
@@ -6,12 +6,12 @@ _MARK = "[waitcall]"
 
 
 def is_marked(text: str) -> bool:
-    """Whether the text of an inbox record begins with the mark of a call."""
+    """Tell if the text of an inbox record begins with the mark of a call."""
     return text.strip().casefold().startswith(_MARK)
 
 
 def resembles_mark(text: str) -> bool:
-    """Whether the inbox could list this text, as the handler received it, with the mark of a call.
+    """Tell if the inbox could list this text, as the handler received it, with the mark of a call.
 
     Looser than ``is_marked``: what stands around the letters may have been lost between charsets.
     """

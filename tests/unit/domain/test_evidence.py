@@ -1,4 +1,4 @@
-"""What each witness of a call proves: the table of docs/adr/0032, row by row."""
+"""The table of docs/adr/0032, row by row: each witness of a call and how much it proves."""
 
 from dataclasses import replace
 from itertools import product
