@@ -182,6 +182,8 @@ def test_records_behind_one_that_waits_are_read_once_and_in_order(scene: Scene) 
     scene.poll()
     assert scene.status(second) is Status.VERIFIED
     assert scene.progress.progress.after_id == 2 + PAGE
+    # The first poll of the scene, one that does not ask for what waits, and two pages.
+    assert scene.inbox.asked == [None, None, 1, 1 + PAGE]
     assert scene.observer.counts["reconciled", "confirmed"] == 2
 
 
