@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from service.domain.assurance import Assurance
 from service.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS
 from service.redis_url import Address
 
@@ -54,6 +55,11 @@ def one_of(words: tuple[str, ...]) -> Callable[[str], str]:
         return text.lower()
 
     return read
+
+
+def inbox_assurance(text: str) -> Assurance:
+    """The most that a record of the provider's inbox may prove."""
+    return Assurance(one_of((Assurance.ASSERTED, Assurance.NETWORK))(text))
 
 
 def tracing(text: str) -> str:

@@ -48,6 +48,7 @@ NAMES = (
     "MAX_ORDERS",
     "MAX_WAITING",
     "INBOX_POLL_SECONDS",
+    "INBOX_ASSURANCE",
     "LOW_BALANCE",
     "WEBHOOK_SECRETS",
     "TRUSTED_HOSTS",
@@ -105,6 +106,7 @@ class Settings:
     max_orders: int
     max_waiting: int
     inbox_poll_seconds: int
+    inbox_assurance: Assurance
     low_balance: Decimal
     webhook_secrets: Mapping[str, tuple[Secret, ...]]
     trusted_hosts: tuple[str, ...]
@@ -132,6 +134,11 @@ def weaknesses(settings: Settings) -> Iterator[str]:
     """What the settings allow and should not, a sentence each."""
     if settings.callback_hash == "crc32":
         yield "WAITCALL_CALLBACK_HASH=crc32 is forgeable: use sha1 or md5"
+    if settings.inbox_assurance is not Assurance.ASSERTED:
+        yield (
+            f"WAITCALL_INBOX_ASSURANCE={settings.inbox_assurance.value}: a forged text may prove as much as a call, "
+            "unless this account's records were checked (waitcall doctor)"
+        )
     reset = settings.policy.purposes.get(PASSWORD_RESET)
     if reset is not None and not reset.min_assurance.reaches(Assurance.NETWORK):
         level = reset.min_assurance.value
@@ -178,6 +185,7 @@ class _Reader:
             "max_orders": self._get("MAX_ORDERS", setting_values.bulkhead, "1000"),
             "max_waiting": self._get("MAX_WAITING", setting_values.bulkhead, "5000"),
             "inbox_poll_seconds": self._get("INBOX_POLL_SECONDS", setting_values.inbox_poll, "25"),
+            "inbox_assurance": self._get("INBOX_ASSURANCE", setting_values.inbox_assurance, "asserted"),
             "low_balance": self._get("LOW_BALANCE", setting_values.money, "100"),
             "webhook_secrets": self._get("WEBHOOK_SECRETS", setting_values.webhook_secrets, ""),
             "trusted_hosts": self._get("TRUSTED_HOSTS", setting_values.hosts, ""),

@@ -54,14 +54,14 @@ def create_control(  # noqa: PLR0913  the simulator's parts
 
     @app.post("/dial")
     def dial() -> Response:
-        """{cli, did}: the callback will carry only the cli, as the real one does."""
+        """{cli, did}: the callback will carry only the cli, as the real one does; ``to_phone`` is what the inbox will say."""
         order = order_given()
         cli, did = digits_of(order, "cli"), digits_of(order, "did")
         now = clock()
         if did in POOL:
             return dial_smsru(order, cli, did, now)
         with lock:
-            reported = exchange.call(cli, did, now)
+            reported = exchange.call(cli, did, now, order.get("to_phone", ""))
             exchange.ledger.append({"at": now, "door": "phone", "cli": cli, "did": did, "reported": reported})
         if not reported:
             return jsonify(reported=False, sent=[])

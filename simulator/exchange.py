@@ -98,12 +98,15 @@ class Exchange:
         self.orders[phone] = (number, now)
         return number, POOL
 
-    def call(self, cli: str, did: str, now: float) -> bool:
-        """A subscriber dials one of our numbers; whether the provider reports it."""
+    def call(self, cli: str, did: str, now: float, listed: str | None = "") -> bool:
+        """Dial one of our numbers as a subscriber; tell if the provider reports it.
+
+        ``listed``: the dialled number in the inbox, None to leave it out; empty for the number itself.
+        """
         ordered = self.orders.get(cli)
         if ordered is None or did not in POOL or now - ordered[1] > WINDOW_SECONDS:
             return False
-        self._received(cli, did, "[waitcall]", now)
+        self._received(cli, did if listed == "" else listed, "[waitcall]", now)
         return True
 
     def live(self, phone: str, now: float) -> list[tuple[float, str]]:
@@ -115,7 +118,7 @@ class Exchange:
         """Somebody sends a text to one of our numbers."""
         self._received(cli, to, text, now)
 
-    def _received(self, cli: str, to: str, text: str, now: float) -> None:
+    def _received(self, cli: str, to: str | None, text: str, now: float) -> None:
         record = {"id": len(self.inbox) + 1, "phone": cli, "to_phone": to, "at": now, "message": text}
         self.inbox.append(record)
 

@@ -36,7 +36,7 @@ def add_texts(  # noqa: PLR0913  the simulator's parts
 
     @app.post("/text")
     def text() -> Response:
-        """{cli, to, text}: a person sends a text to one of our numbers; ``lose`` drops its callback."""
+        """{cli, to, text}: a text to one of our numbers; ``lose`` drops its callback, ``delay_seconds`` delays it."""
         order = order_given()
         cli, to, words = digits_of(order, "cli"), digits_of(order, "to"), str(order.get("text", ""))
         with lock:
@@ -44,7 +44,8 @@ def add_texts(  # noqa: PLR0913  the simulator's parts
         if order.get("lose"):
             return jsonify(sent=[])
         fields = {"phone": cli, "mes": words, "to": to, "ts": str(int(clock()))}
-        return jsonify(sent=dialler.send(dialler.handler, dialler.temper(Delivery()), "sms", fields))
+        delivery = dialler.temper(Delivery(delay_seconds=float(order.get("delay_seconds", 0))))
+        return jsonify(sent=dialler.send(dialler.handler, delivery, "sms", fields))
 
     @app.post("/deliver")
     def delivered() -> Response:

@@ -1,19 +1,23 @@
 """What an observed call does to the verification of its number."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from service.application.chronicle import NOTHING, Chronicle
 from service.application.observer import Observer
 from service.application.ports import Claim, Clock, Stored, VerificationStore
 from service.application.records import CHANGE_ATTEMPTS, announce
-from service.domain.call import InboundCall, Kind, Outcome
+from service.domain.call import InboundCall, Kind, Outcome, Witness
 from service.domain.errors import StoreUnavailable
+from service.domain.evidence import InboxTrust
 from service.domain.matching import judge_call
 from service.domain.policy import LONGEST_WINDOW_SECONDS
 
 SKEW = timedelta(seconds=5)
 """How far the provider's clock and ours may be apart (contract, section 5.2)."""
+
+_UNPROVEN = (Outcome.OTHER, Outcome.WEAK)
 
 
 class Calls:
@@ -25,11 +29,14 @@ class Calls:
         observer: Observer,
         clock: Clock,
         chronicle: Chronicle,
+        trust: InboxTrust | None = None,
     ) -> None:
+        """``trust``: in the provider's inbox; None for the least."""
         self._store = store
         self._observer = observer
         self._clock = clock
         self._chronicle = chronicle
+        self._trust = trust or InboxTrust()
 
     def record(self, call: InboundCall) -> Outcome:
         """Use an authentic call, once, whatever it meets.
@@ -38,7 +45,7 @@ class Calls:
             StoreUnavailable: the call may not have been kept; the provider must send it again.
         """
         now = self._clock()
-        outcome = self._record(call, now)
+        outcome = self._record(call, now, is_call=True)
         lag = max((now - call.at).total_seconds(), 0.0)
         self._observer.callback(Kind.CALL, outcome, None if outcome is Outcome.REPEATED else lag)
         return outcome
@@ -49,24 +56,31 @@ class Calls:
         Raises:
             StoreUnavailable: the call may not have been kept.
         """
+        call = replace(call, witness=Witness.INBOX, texted=self._store.was_texted_by(call.cli))
         # The inbox may place a call a few seconds from where its callback did. It is used again there: what a server
         # says was used may be lost with that server, and the inbox will not be asked again.
-        outcome = self._record(self._store.use_of(call, SKEW) or call, self._clock())
-        self._observer.reconciled(outcome)
+        used = self._store.use_of(call, SKEW)
+        outcome = self._record(used or call, self._clock(), is_call=used is not None)
+        is_placed = call.dialled is not None or outcome is Outcome.REPEATED
+        self._observer.reconciled(outcome if is_placed else None)
         return outcome
 
     def unplaced(self) -> None:
-        """The inbox names a call whose time cannot be told: it proves nothing."""
+        """Count a record of the inbox whose time or dialled number cannot be told: it proves nothing."""
         self._observer.reconciled(None)
 
-    def _record(self, call: InboundCall, now: datetime) -> Outcome:
+    def _record(self, call: InboundCall, now: datetime, *, is_call: bool) -> Outcome:
+        """Judge a call and use it. ``is_call``: it is surely one, so it is used up whatever it meets."""
         for stored, remembered in self._candidates(call.cli):
             before = after = stored.verification if stored else None
             outcome = Outcome.EARLY if call.at > now + SKEW else Outcome.UNMATCHED
             if before is not None:
-                outcome, after = judge_call(before, call, now, SKEW)
+                outcome, after = judge_call(before, call, now, SKEW, self._trust)
             if remembered and outcome is not Outcome.CONFIRMED:
                 continue
+            if not is_call and (before is None or outcome in _UNPROVEN):
+                # Perhaps a text. Marked as used, it would keep the callback of a call in that second from counting.
+                return outcome
             if stored is None or before is None or after is None or after == before:
                 change, consequences = None, NOTHING
             else:

@@ -1,21 +1,26 @@
 """The net under lost callbacks: calls from the provider's inbox, through the callback's own decision.
 
+Calls and texts stand in the inbox side by side, so a record proves less than a callback (docs/adr/0032). One that looks like
+a call is used only some seconds after it was received: the handler's message about a text has then left its mark.
+
 An inbox record has an id that grows and a wall-clock time of an unknown zone (smsc-api.md, section 3). Zones
 differ from UTC by whole quarters of an hour, so such a time names one instant in each quarter; that a record
 was not there at the last poll bounds it from below. Where both together leave one instant, that is the call's.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
+from itertools import takewhile
 from typing import Protocol
 
 from service.application.calls import SKEW, Calls
 from service.application.leadership import Term
 from service.application.messages import Messages
 from service.application.ports import Clock, VerificationStore
-from service.domain.call import InboundCall
+from service.domain.call import InboundCall, Witness
 from service.domain.channel import InboundText
 from service.domain.errors import InvalidPhoneNumber, StoreUnavailable
 from service.domain.numbers import E164
@@ -30,6 +35,8 @@ UNSEEN = timedelta(seconds=60)
 """How long a call may need to appear in the inbox, and still be placed right."""
 HOUR = timedelta(hours=1)
 """What one request looks back on."""
+SETTLING = timedelta(seconds=5)
+"""Time that a record waits for the handler's message, which tells a text from a call."""
 IDLE_AFTER = timedelta(seconds=LONGEST_WINDOW_SECONDS)
 """Nothing was pending for a whole window: no call can be missing."""
 
@@ -44,6 +51,8 @@ class InboxRecord:
         dialled: our number as ``+`` and digits, where the record names one.
         wall_time: without an offset, in the provider's zone, whichever that is.
         text: the message, where it is no call.
+        received: when the provider received it, like ``wall_time``; None where the record does not say.
+        message: the words of a record that looks like a call.
     """
 
     id: int
@@ -51,6 +60,8 @@ class InboxRecord:
     dialled: str | None
     wall_time: datetime | None
     text: InboundText | None = None
+    received: datetime | None = field(default=None, compare=False)
+    message: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
         return f"InboxRecord({self.id})"
@@ -162,11 +173,13 @@ class Reconciliation:
         found, broken, more = 0, None, True
         for _ in range(MOST_PAGES):
             records = self._inbox.after(known.after_id)
-            for record in records:
+            settled = list(takewhile(partial(_is_settled, self._clock()), records))
+            for record in settled:
                 known, error = self._dealt_with(record, known, now)
                 broken = error or broken
                 found += record.cli is not None
-            more = len(records) >= PAGE
+            # What settles, and all behind it, is read again by the next poll, whoever leads then.
+            more = len(records) >= PAGE and len(settled) == len(records)
             # The records of further pages are no younger than those of the first.
             kept = self._progress.save(term, known if more else replace(known, read_at=now))
             if not more or not kept:
@@ -186,7 +199,8 @@ class Reconciliation:
                 if at is None:
                     self._calls.unplaced()
                 else:
-                    self._calls.reconcile(InboundCall(record.cli, at, self._dialled(record.dialled)))
+                    dialled = self._dialled(record.dialled)
+                    self._calls.reconcile(InboundCall(record.cli, at, dialled, Witness.INBOX))
             except StoreUnavailable:
                 raise
             except Exception as caught:  # noqa: BLE001  raised when the others have had their turn
@@ -199,7 +213,7 @@ class Reconciliation:
     def _placed(
         self, record: InboxRecord, known: Progress, now: datetime
     ) -> tuple[datetime | None, Progress]:
-        since = max(known.read_at or now - HOUR, now - HOUR) - UNSEEN
+        since = max(known.read_at or now - HOUR, now - HOUR) - UNSEEN - SETTLING
         at, offset = instant(record.wall_time, since, now + SKEW, known.utc_offset)
         return at, replace(known, utc_offset=offset)
 
@@ -209,6 +223,18 @@ class Reconciliation:
         except InvalidPhoneNumber:
             return None
         return number.value if number is not None and self._may_be_dialled(number) else None
+
+
+def _is_settled(now: datetime, record: InboxRecord) -> bool:
+    """Tell if a record may be used: it is no call, or was received at least ``SETTLING`` ago, in whichever zone.
+
+    ``received`` is the provider's own; what a text says of its sending is its sender's word. A record that is whole quarters
+    of an hour old waits once more, for no longer.
+    """
+    wall_time = record.received or record.wall_time
+    if record.cli is None or wall_time is None:
+        return True
+    return (now + SKEW - wall_time.replace(tzinfo=UTC)) % QUARTER >= SKEW + SETTLING
 
 
 def instant(

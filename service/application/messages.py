@@ -1,5 +1,7 @@
 """What the provider reports of text messages: one that the person sent, and where one of ours stands."""
 
+from datetime import datetime, timedelta
+
 from service.application.chronicle import Chronicle
 from service.application.observer import Observer
 from service.application.ports import Clock, VerificationStore
@@ -11,6 +13,9 @@ from service.domain.errors import StoreUnavailable
 from service.domain.matching import judge_text
 from service.domain.steps import with_report
 from service.domain.verification import Verification
+
+TEXT_KEPT = timedelta(hours=2)
+"""A text that looks like a call is remembered for longer than the inbox is read back (an hour)."""
 
 
 class Messages:
@@ -30,7 +35,11 @@ class Messages:
         Raises:
             StoreUnavailable: it may not have been kept; the provider must send it again.
         """
-        outcome = self._text(message)
+        now = self._clock()
+        if message.like_call:
+            # First: what is not kept is not acknowledged, so the provider sends it again.
+            self._store.remember_text(message.cli, message.text, now + TEXT_KEPT, now)
+        outcome = self._text(message, now)
         self._observer.callback(Kind.SMS, outcome)
         return outcome
 
@@ -40,7 +49,7 @@ class Messages:
         Raises:
             StoreUnavailable: it may not have been kept.
         """
-        outcome = self._text(message)
+        outcome = self._text(message, self._clock())
         if outcome is not Outcome.OTHER:
             self._observer.reconciled(outcome)
         return outcome
@@ -65,8 +74,7 @@ class Messages:
             raise StoreUnavailable(retry_after=1)
         self._observer.callback(Kind.STATUS, Outcome.OTHER)
 
-    def _text(self, message: InboundText) -> Outcome:
-        now = self._clock()
+    def _text(self, message: InboundText, now: datetime) -> Outcome:
         for _ in range(CHANGE_ATTEMPTS):
             stored = self._store.latest_of(message.cli)
             if stored is None:

@@ -33,7 +33,7 @@ class Observer(Protocol):
         ...
 
     def reconciled(self, outcome: Outcome | None) -> None:
-        """The provider's inbox named a call; None where its time could not be told."""
+        """The provider's inbox named a call; None where its time or the dialled number could not be told."""
         ...
 
     def ordered(self, provider: str, *, given: bool) -> None:

@@ -154,6 +154,14 @@ class VerificationStore(Protocol):
         """This call as it was used before: of the same caller, at most ``within`` apart; None if it was not."""
         ...
 
+    def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
+        """Remember that a text which looks like a call came from a number (``+`` and digits)."""
+        ...
+
+    def was_texted_by(self, number: str, text: str | None = None) -> bool:
+        """Tell if any such text of this number is remembered; with ``text``, if this one is."""
+        ...
+
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
         """Hold until the record differs from ``stored`` or the time is over.
 

@@ -50,6 +50,7 @@ from service.bootstrap.use_cases import (
     smsru_of,
     verifications_of,
 )
+from service.domain.evidence import InboxTrust
 from service.domain.numbers import may_be_dialled
 from service.handover import is_ending
 from service.setting_values import Secret
@@ -188,11 +189,12 @@ def configure_logging(settings: Settings) -> None:
 
 
 def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconciliation:
+    trust = InboxTrust(frozenset(core.policy.text_in_numbers), settings.inbox_assurance)
     return Reconciliation(
         inbox=inbox,
         progress=RedisProgress(core.connection, settings.redis_min_replicas),
         store=core.store,
-        calls=Calls(core.store, core.observer, core.clock, core.chronicle),
+        calls=Calls(core.store, core.observer, core.clock, core.chronicle, trust),
         messages=Messages(core.store, core.observer, core.clock, core.chronicle),
         clock=core.clock,
         every=timedelta(seconds=settings.inbox_poll_seconds),

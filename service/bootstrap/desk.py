@@ -11,7 +11,7 @@ from service.adapters.telemetry.metrics import Metrics
 from service.adapters.telemetry.observer import LoggingObserver
 from service.application.account import AccountDesk
 from service.application.channels import Channels
-from service.application.inbox import Balance
+from service.application.inbox import Balance, Inbox
 from service.application.lookup import Lookup
 from service.application.verifications import Verifications
 from service.bootstrap.core import Core, utc_now
@@ -29,6 +29,7 @@ class Desk:
     channels: Channels
     account: AccountDesk
     balance: Balance
+    inbox: Inbox
     smsru: SmsruProvider | None
     lookup: Lookup
 
@@ -42,6 +43,7 @@ def build_desk(settings: Settings) -> Desk:
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics.redis_error, utc_now)
     opening = opening_of(settings, core, metrics)
+    inbox = SmscInbox(account_of(settings), metrics)
     return Desk(
         settings=settings,
         core=core,
@@ -54,7 +56,8 @@ def build_desk(settings: Settings) -> Desk:
             clock=core.clock,
             policy=core.policy,
         ),
-        balance=SmscInbox(account_of(settings), metrics),
+        balance=inbox,
+        inbox=inbox,
         smsru=smsru_of(settings, metrics) if settings.smsru_api_ids else None,
         lookup=Lookup(core.store, core.audit, core.clock),
     )

@@ -2,19 +2,30 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import click
 import urllib3
 
+from service.application.inbox_look import LikeACall, look
 from service.bootstrap.desk import Desk, build_desk
 from service.cli.environment import running
 from service.cli.tables import as_json, show_rows
+from service.domain.assurance import Assurance
 from service.domain.errors import ServiceError
+from service.domain.numbers import may_be_dialled
 from service.settings import weaknesses
 
 _MOST_SKEW_SECONDS = 2.0
 """Clocks of replicas must agree that well (README.md, Deploy)."""
 _SECONDS = 10.0
+_MOST_RECORDS = 5
+_CHECKS = (
+    "`waitcall verify YOUR-NUMBER`, call the number shown, then `waitcall doctor`: the call must be listed with that number",
+    "send the text `[waitcall] 1` to a number that was shown, and `[waitcall] 2` to each number of text_in",
+    "a minute later `waitcall doctor`: each of these texts must be absent, or be a text that our handler got",
+    "if all of it holds, WAITCALL_INBOX_ASSURANCE=network lets a record of the inbox prove what a callback does",
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ class Finding:
 @click.option("--url", help="The handler as the provider reaches it: https://your.host/callbacks/smsc.")
 @as_json
 def doctor(*, url: str | None, json_wanted: bool) -> None:
-    """Check settings, Redis and its clock, the provider's credentials, the handler. Exit 1 where one fails."""
+    """Check settings, Redis and its clock, the provider's credentials and inbox, the handler. Exit 1 where one fails."""
     with running(build_desk) as desk:
         findings = list(_findings(desk, url))
     show_rows([asdict(each) for each in findings], ("check", "state", "found"), json_wanted=json_wanted)
@@ -47,6 +58,7 @@ def _findings(desk: Desk, url: str | None) -> Iterator[Finding]:
     if desk.smsru is not None:
         yield from _guarded("smsru", lambda: _smsru(desk))
     yield from _guarded("numbers", lambda: _numbers(desk))
+    yield from _guarded("inbox", lambda: _inbox(desk), "warning")
     local = f"http://{settings.callback_bind}/callbacks/smsc"
     yield _handler("handler", local, b"OK")
     if url:
@@ -62,11 +74,11 @@ def _findings(desk: Desk, url: str | None) -> Iterator[Finding]:
         )
 
 
-def _guarded(check: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def _guarded(check: str, look: Callable[[], Iterator[Finding]], state: str = "failure") -> Iterator[Finding]:
     try:
         yield from look()
     except ServiceError as error:
-        yield Finding(check, "failure", f"{error.code}: {error.detail}")
+        yield Finding(check, state, f"{error.code}: {error.detail}")
 
 
 def _redis(desk: Desk) -> Iterator[Finding]:
@@ -97,6 +109,35 @@ def _numbers(desk: Desk) -> Iterator[Finding]:
         if each.number in desk.core.policy.text_in_numbers:
             state = "ok" if each.state == "rented" else "failure"
             yield Finding("dedicated number", state, f"{each.number.display}: {each.state.value}")
+
+
+def _inbox(desk: Desk) -> Iterator[Finding]:
+    policy = desk.core.policy
+    records = desk.inbox.after(None)
+    calls = look(
+        records,
+        partial(may_be_dialled, dial_regions=policy.dial_regions),
+        policy.text_in_numbers,
+        desk.core.store.was_texted_by,
+    )
+    named = sum(each.may_be_shown for each in calls)
+    texts = sum(each.is_text for each in calls)
+    found = (
+        f"records of the last hour: {len(records)}; that look like calls: {len(calls)}; of these, with a number that may be "
+        f"shown: {named}; without: {len(calls) - named}; texts that our handler got: {texts}"
+    )
+    state = "warning" if calls and not named else "ok"
+    yield Finding("inbox", state, "; ".join([found, *map(_told, calls[-_MOST_RECORDS:])]))
+    limit = desk.settings.inbox_assurance
+    yield Finding("inbox proves", "ok", f"a call to the number shown, at most {limit}")
+    if limit is Assurance.ASSERTED:
+        for number, step in enumerate(_CHECKS, 1):
+            yield Finding(f"to let it prove more, {number}", "ok", step)
+
+
+def _told(record: LikeACall) -> str:
+    kind = "a text" if record.is_text else "no text known"
+    return f"{record.caller} to {record.dialled or 'no number'} ({kind})"
 
 
 def _handler(check: str, url: str, expected: bytes) -> Finding:

@@ -45,7 +45,10 @@ def _print_json(answer: Any) -> None:
 
 def _print(table: Table) -> None:
     # In a pipe nothing is cut off.
-    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+    # What stands in brackets is said, not a style.
+    console = Console(
+        file=sys.stdout, highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDE
+    )
     console.print(table)
 
 

@@ -24,6 +24,10 @@ class Assurance(StrEnum):
         levels = list(Assurance)
         return levels.index(self) >= levels.index(minimum)
 
+    def at_most(self, limit: "Assurance") -> "Assurance":
+        """Return the lesser of this and ``limit``."""
+        return self if limit.reaches(self) else limit
+
 
 @dataclass(frozen=True, slots=True)
 class Attested:

@@ -1,4 +1,4 @@
-"""An observed call, and what it did."""
+"""An observed call, its witness, and what it did."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,8 +14,18 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Witness(StrEnum):
+    """Source of the report that a number called. ``domain/evidence.py`` says what each may prove."""
+
+    CALLBACK = "callback"
+    """The provider's handler message, whose kind and signature were checked."""
+
+    INBOX = "inbox"
+    """A record of the provider's inbox, where calls and texts stand side by side."""
+
+
 class Outcome(StrEnum):
-    """What a callback did."""
+    """Effect of a callback or of a record of the inbox."""
 
     CONFIRMED = "confirmed"
     REPEATED = "repeated"
@@ -26,21 +36,27 @@ class Outcome(StrEnum):
     BAD_SIGNATURE = "bad_signature"
     MALFORMED = "malformed"
     OTHER = "other"
+    WEAK = "weak"
+    """The inbox shows the call, and that proves less than the purpose demands."""
 
 
 @dataclass(frozen=True, slots=True)
 class InboundCall:
-    """A call that the provider vouches for.
+    """A call that the provider vouches for, as one witness tells it.
 
     Attributes:
         cli: the caller's number as ``+`` and digits; not checked against a numbering plan.
         at: when it rang, UTC, whole seconds.
         dialled: the number that was called, as ``+`` and digits, where the provider says it.
+        witness: who says so.
+        texted: a text of this caller that looks like a record of a call reached the handler lately.
     """
 
     cli: str
     at: datetime
     dialled: str | None = None
+    witness: Witness = Witness.CALLBACK
+    texted: bool = False
 
     def __repr__(self) -> str:
         return f"InboundCall(at={self.at.isoformat()})"

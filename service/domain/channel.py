@@ -39,12 +39,14 @@ class InboundText:
 
     Attributes:
         cli: the sender's number as ``+`` and digits; not checked against a numbering plan.
-        to: the number that received it, as ``+`` and digits.
+        to: the number that received it, as ``+`` and digits; empty where it is no number.
+        like_call: the provider's inbox may list it as if it were a call.
     """
 
     cli: str
     to: str
     text: str
+    like_call: bool = False
 
     def __repr__(self) -> str:
         return "InboundText()"

@@ -4,24 +4,44 @@ import hmac
 import re
 from datetime import datetime, timedelta
 
-from service.domain.call import InboundCall, Outcome
+from service.domain.call import InboundCall, Outcome, Witness
 from service.domain.channel import Channel, InboundText
+from service.domain.evidence import InboxTrust, proven_by
 from service.domain.order import OrderReport
 from service.domain.replace import replace
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
 
+_STRICT = InboxTrust()
 _NO_CHANCE = (Status.ORDERING, Status.CANCELED, Status.FAILED)
 
 
-def judge_call(  # noqa: PLR0911  one return per outcome, in the order of the rules
-    record: Verification, call: InboundCall, now: datetime, skew: timedelta
+def judge_call(
+    record: Verification, call: InboundCall, now: datetime, skew: timedelta, trust: InboxTrust = _STRICT
 ) -> tuple[Outcome, Verification]:
-    """What a call to this number's verification does, and the record after it.
+    """Decide what a call does to this number's verification, and return the record after it.
 
     A call counts only inside ``channel_since - skew ≤ at ≤ min(expires_at, now + skew)``, and only if it is recorded
-    before ``expires_at`` (contract, section 5.2).
+    before ``expires_at`` (contract, section 5.2). What its witness cannot prove changes nothing (docs/adr/0032): the outcome
+    is ``OTHER`` where a record of the inbox may be no call to the number shown, ``WEAK`` where it proves less than the
+    purpose demands.
     """
+    proven = proven_by(call, record.call_number, record.assurance, trust)
+    if proven is None:
+        return Outcome.OTHER, record
+    outcome, after = _judged(record, call, now, skew)
+    if outcome is not Outcome.CONFIRMED or after.status is not Status.VERIFIED:
+        # After the first of two steps the second decides what is proven.
+        return outcome, after
+    if call.witness is Witness.INBOX and not proven.reaches(record.rules.min_assurance):
+        return Outcome.WEAK, record
+    return outcome, replace(after, assurance=proven)
+
+
+def _judged(  # noqa: PLR0911  one return per outcome, in the order of the rules
+    record: Verification, call: InboundCall, now: datetime, skew: timedelta
+) -> tuple[Outcome, Verification]:
+    """Judge the call by number, channel and time."""
     current = record.at(now)
     if call.at > now + skew:
         return Outcome.EARLY, record

@@ -78,7 +78,7 @@ class Purpose:
     number_types: frozenset[str] = frozenset()
     min_assurance: Assurance = Assurance.ASSERTED
     match_dialled: bool = False
-    """Where the provider says which number was dialled, it must be the one that was shown."""
+    """Where a callback says which number was dialled, it must be the one that was shown. The inbox must always say it."""
     channels: tuple[Channel, ...] = (Channel.CALL,)
     """Allowed, in the order of fallback; the first is the default."""
     second_step: Channel | None = None

@@ -238,6 +238,10 @@ class Phone:
         fields = {"phone": number, "mes": text, "to": "79585551234"}
         self._send("/message", {"kind": "sms", "fields": fields, "delay_seconds": 0.01})
 
+    def text(self, number: str, text: str) -> None:
+        """A text to a dedicated number that stands in the inbox, and whose message is lost."""
+        self._send("/text", {"cli": number, "to": "79585550000", "text": text, "lose": True})
+
     def _send(self, path: str, order: dict[str, Any]) -> Any:
         connection = http.client.HTTPConnection(self._host, timeout=60)
         try:

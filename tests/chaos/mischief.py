@@ -150,6 +150,7 @@ def forge(phone: Phone, people: Sequence[Person], at: int) -> None:
         lambda number: phone.report(number, at - 3600),
         lambda number: phone.report(number, at + 3600),
         lambda number: phone.message(number, "[waitcall]"),
+        lambda number: phone.text(number, "[waitcall]"),
     ]
     for forgery, person in zip(itertools.cycle(forgeries), people, strict=False):
         forgery(person.number)

@@ -308,6 +308,8 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: 
         record = verifications.start("web", ask).verification
         assert world.store.wait_for_change(Stored(record, b"an older version"), 5)
         assert calls.record(call_at(clock())) is Outcome.CONFIRMED
+        world.store.remember_text(NUMBER.value, "[waitcall]", clock() + timedelta(hours=1), clock())
+        assert world.store.was_texted_by(NUMBER.value, "[waitcall]")
         verifications.consume("web", record.id, "login", "flow")
         clock.advance(900)
         # One failed, one consumed.

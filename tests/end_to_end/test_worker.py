@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from simulator.exchange import POOL
 from simulator.server import Simulator
 from tests.end_to_end.conftest import Service, Starting, Working, launch_worker
 from tests.redis_servers import Server, wait_for
@@ -38,13 +39,17 @@ def fresh(redis_server: Server, simulator: Simulator) -> None:
     simulator.faults.load([], None)
 
 
-def dial(simulator: Simulator, number: str, shown: str, *, lose: bool) -> None:
-    body = json.dumps({"cli": number, "did": shown, "lose": lose}).encode()
+def tell(simulator: Simulator, path: str, **order: Any) -> Any:
+    body = json.dumps(order).encode()
     request = urllib.request.Request(
-        f"{simulator.control_url}/dial", data=body, headers={"Content-Type": "application/json"}
+        f"{simulator.control_url}/{path}", data=body, headers={"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=10) as response:
-        assert json.load(response)["reported"]
+        return json.load(response)
+
+
+def dial(simulator: Simulator, number: str, shown: str, *, lose: bool, **more: Any) -> None:
+    assert tell(simulator, "dial", cli=number, did=shown, lose=lose, **more)["reported"]
 
 
 @pytest.mark.usefixtures("fresh")
@@ -64,7 +69,8 @@ def test_with_three_callbacks_in_ten_lost_every_call_verifies_within_one_poll(
         lost += lose
         dial(simulator, number, answer["call"]["number"], lose=lose)
     ids = [answer["id"] for answer in made.values()]
-    wait_for(lambda: statuses(service, ids) == {"verified"}, seconds=25)
+    # A call of the last five seconds waits for the poll after the next.
+    wait_for(lambda: statuses(service, ids) == {"verified"}, seconds=30)
     assert all(service.consume(each).status == 200 for each in ids)
     counted = worker.metrics()
     assert lost == 18
@@ -75,6 +81,87 @@ def test_with_three_callbacks_in_ten_lost_every_call_verifies_within_one_poll(
     assert counted["waitcall_provider_balance_low"] == 0
     # Nothing of it shows a number.
     assert "999100" not in worker.log.read_text()
+
+
+DEDICATED = "+79585550000"
+EVIDENCE = f"""
+dial_regions = ["RU"]
+[purposes.login]
+[purposes.exact]
+match_dialled = true
+[purposes.by_text]
+channels = ["text_in"]
+[purposes.by_either]
+channels = ["call", "text_in"]
+[purposes.reset]
+min_assurance = "network"
+[assurance.RU]
+level = "network"
+source = "a test"
+[text_in]
+numbers = ["{DEDICATED}"]
+[clients.web]
+purposes = ["login", "exact", "by_text", "by_either", "reset"]
+[limits]
+number = []
+"""
+FORGED: dict[str, tuple[str, dict[str, Any]]] = {
+    "to the dedicated number": ("login", {"to": DEDICATED}),
+    "to the dedicated number, its message lost": ("login", {"to": DEDICATED, "lose": True}),
+    "to the dedicated number of a purpose with texts": ("by_either", {"to": DEDICATED, "lose": True}),
+    "while a text is asked for": ("by_text", {"to": DEDICATED}),
+    "while a text is asked for, its message lost": ("by_text", {"to": DEDICATED, "lose": True}),
+    "to the number shown": ("login", {}),
+    "to the number shown, which must match": ("exact", {}),
+    "to the number shown, exactly like a call": ("login", {"text": "[waitcall]"}),
+    "in upper case": ("login", {"text": "[WAITCALL] HELLO"}),
+    "behind spaces": ("login", {"text": " \t\n\u00a0\u2003[waitcall] hello"}),
+    "behind invisible characters": ("login", {"text": "\u200b\u202a[waitcall]\u00ad hello"}),
+    "behind both, which a charset loses": ("login", {"text": "\u2003[waitcall] \u2603 привет"}),
+    "where more is demanded": ("reset", {}),
+    "where more is demanded, its message lost": ("reset", {"lose": True}),
+}
+
+
+@pytest.mark.usefixtures("fresh")
+def test_no_forged_text_passes_for_a_call_and_a_lost_callback_is_still_made_good(
+    starting: Starting, working: Workers, simulator: Simulator
+) -> None:
+    service = starting(policy=EVIDENCE)
+    worker = working(service, WAITCALL_INBOX_POLL_SECONDS="20")
+    wait_for(lambda: polls(simulator))
+    victims: dict[str, tuple[str, str]] = {}
+    for index, (case, (purpose, text)) in enumerate(FORGED.items()):
+        number = f"+7999200{index:04d}"
+        made = service.create(number, purpose=purpose).json
+        shown = made["call"]["number"] if made["call"] else DEDICATED
+        tell(simulator, "text", **({"cli": number, "to": shown, "text": "[waitcall] hello"} | text))
+        victims[case] = (made["id"], purpose)
+    # Calls whose callbacks are lost: in the inbox they stand behind all texts, so these were read before them.
+    unnamed, elsewhere, rung = (service.create(f"+799920100{each:02d}").json for each in range(3))
+    other = next(each for each in POOL if f"+{each}" != elsewhere["call"]["number"])
+    dial(simulator, "+79992010000", unnamed["call"]["number"], lose=True, to_phone=None)
+    dial(simulator, "+79992010001", elsewhere["call"]["number"], lose=True, to_phone=other)
+    dial(simulator, "+79992010002", rung["call"]["number"], lose=True)
+    wait_for(lambda: service.read(rung["id"]).json["status"] == "verified", seconds=50)
+
+    assert service.read(rung["id"]).json["assurance"] == "asserted"
+    assert service.consume(rung["id"]).status == 200
+    victims["a call without a number"] = (unnamed["id"], "login")
+    victims["a call to another number"] = (elsewhere["id"], "login")
+    for case, (verification, purpose) in victims.items():
+        assert service.read(verification).json["status"] == "pending", case
+        refused = service.ask(
+            "POST",
+            f"{service.api}/v1/verifications/{verification}/consume",
+            {"purpose": purpose, "reference": "flow"},
+        )
+        assert (refused.status, refused.json["code"]) == (409, "not_verified"), case
+    counted = worker.metrics()
+    assert counted['waitcall_inbox_calls_total{outcome="confirmed"}'] == 1
+    assert counted['waitcall_inbox_calls_total{outcome="unplaced"}'] == 1
+    assert counted['waitcall_inbox_calls_total{outcome="weak"}'] == 1
+    assert "999200" not in worker.log.read_text()
 
 
 @pytest.mark.usefixtures("fresh")

@@ -17,6 +17,7 @@ from service.application.ports import Claim, Reservation, Stored, Survey
 from service.domain.call import InboundCall
 from service.domain.conversion import Bucket, Budget, Group
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
+from service.domain.evidence import skeleton
 from service.domain.limits import LimitState, Mode, Spending, Spent
 from service.domain.lists import Directory, ListEntry, ListKind
 from service.domain.numbers import E164
@@ -38,6 +39,7 @@ class MemoryStore:
         self._seen: dict[str, Stored] = {}
         self._latest: dict[str, str] = {}
         self._calls: set[tuple[str, datetime]] = set()
+        self._texts: set[tuple[str, str]] = set()
         self._due: dict[str, datetime] = {}
         self._versions = count(1)
 
@@ -154,6 +156,14 @@ class MemoryStore:
                 if cli == call.cli and abs(at - call.at) <= within:
                     return replace(call, at=at)
         return None
+
+    def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
+        self._texts.add((number, skeleton(text)))
+
+    def was_texted_by(self, number: str, text: str | None = None) -> bool:
+        if text is not None:
+            return (number, skeleton(text)) in self._texts
+        return any(each == number for each, _ in self._texts)
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
         with self._changed:

@@ -201,6 +201,61 @@ def test_the_doctor_finds_everything_sound(running: Running, cli: Cli, listening
     assert {"redis", "clock", "provider", "balance", "handler", "handler, from outside"} <= set(by_check)
 
 
+def test_the_doctor_says_what_the_inbox_holds_and_how_to_check_it(
+    running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator, now = running.simulator, running.simulator.clock()
+    calling, texting = "79991234567", "79991234568"
+
+    def told(check: str) -> dict[str, str]:
+        rows = json.loads(cli("doctor", "--json", code=1).stdout)
+        return next(each for each in rows if each["check"] == check)
+
+    assert "that look like calls: 0" in told("inbox")["found"]
+    shown, _ = simulator.exchange.order(calling, now)
+    simulator.exchange.call(calling, shown, now, None)
+    found = told("inbox")
+    assert found["state"] == "warning"
+    assert (
+        "that look like calls: 1; of these, with a number that may be shown: 0; without: 1; "
+        in found["found"]
+    )
+
+    simulator.exchange.call(calling, shown, now)
+    simulator.exchange.text(texting, shown, "[waitcall] 1", now)
+    simulator.exchange.text(texting, "79585550000", "[waitcall] 2", now)
+    simulator.exchange.text(texting, "79585550000", "hello", now)
+    assert running.text(shown, "[waitcall] 1", texting).status_code == 200
+    simulator.exchange._asked.clear()
+    found = told("inbox")
+    assert found["state"] == "ok"
+    assert "records of the last hour: 5; that look like calls: 4; " in found["found"]
+    assert "with a number that may be shown: 2; without: 2; texts that our handler got: 1" in found["found"]
+    # Each record by itself, with masked numbers.
+    assert found["found"].count("(a text)") == 1
+    assert "+79*******68 to +79*******00 (no text known)" in found["found"]
+    assert not any(each in found["found"] for each in (calling, texting, shown))
+    assert told("inbox proves")["found"] == "a call to the number shown, at most asserted"
+    simulator.exchange._asked.clear()
+    table = cli("doctor", code=1).stdout
+    assert "send the text `[waitcall] 1` to a number that was shown" in table
+    assert "WAITCALL_INBOX_ASSURANCE=network" in table
+    monkeypatch.setenv("WAITCALL_INBOX_ASSURANCE", "network")
+    simulator.exchange._asked.clear()
+    assert told("inbox proves")["found"] == "a call to the number shown, at most network"
+
+
+def test_a_provider_that_is_away_leaves_the_doctor_with_a_finding(
+    running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAITCALL_SMSC_URLS", "http://127.0.0.1:9/sys")
+    rows = json.loads(cli("doctor", "--json", code=1).stdout)
+    by_check = {each["check"]: each for each in rows}
+    assert by_check["inbox"]["state"] == "warning"
+    assert "provider_unavailable" in by_check["inbox"]["found"]
+    assert "address to register" in by_check
+
+
 def test_the_doctor_names_what_is_broken(running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAITCALL_SMSC_APIKEY", "wrong")
     told = cli("doctor", "--json", code=1)

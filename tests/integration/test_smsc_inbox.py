@@ -1,5 +1,6 @@
 """get.php and balance.php against the simulator, and every shape that the page leaves open."""
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -7,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from service.adapters.outgoing.transport import Account
+from service.adapters.smsc.call_mark import resembles_mark
 from service.adapters.smsc.inbox import SmscInbox, Unreadable, read_balance, read_inbox
 from service.application.inbox import InboxRecord
 from service.domain.errors import ProviderError, ProviderUnavailable
@@ -109,6 +111,32 @@ def test_a_provider_that_is_away_is_unavailable(simulator: Simulator) -> None:
 )
 def test_a_record_is_read_in_every_shape(given: str, record: InboxRecord) -> None:
     assert read_inbox(f"[{given}]".encode()) == [record]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "[waitcall]",
+        " [WAITCALL] x",
+        "\u00a0\u2003[waitcall]",
+        "\u200b[waitcall]",
+        "?[waitcall]",
+        "[wait\u00adcall]",
+    ],
+)
+def test_whatever_the_inbox_takes_for_a_call_the_handler_would_have_told_apart(words: str) -> None:
+    record = {"id": 1, "phone": "79991234567", "to_phone": "79585551234", "message": words}
+    (read,) = read_inbox(json.dumps([record]).encode())
+    if read.cli is not None:
+        for codec in ("cp1251", "utf-8", "koi8-r"):
+            assert resembles_mark(words.encode(codec, "replace").decode(codec))
+
+
+def test_when_a_record_was_received_is_the_providers_word_and_read_apart() -> None:
+    given = {"id": 1, "phone": "7999", "message": "[waitcall] 1", "sent": "12.02.2024 18:34:17"}
+    (read,) = read_inbox(json.dumps([given | {"received": "12.02.2024 18:34:21"}]).encode())
+    assert (read.wall_time, read.received, read.message) == (WALL, WALL.replace(second=21), "[waitcall] 1")
+    assert "7999" not in repr(read)
 
 
 def test_what_is_no_record_is_left_out_and_the_order_is_by_id() -> None:

@@ -288,6 +288,29 @@ def test_a_price_is_asked_for_without_sending(simulator: Simulator) -> None:
     assert simulator.office.sent == []
 
 
+def test_the_inbox_names_the_dialled_number_another_or_none(simulator: Simulator) -> None:
+    for order in ({}, {"to_phone": "79585559999"}, {"to_phone": None}):
+        did = json.loads(ask(simulator, "wait_call.php", phone="79991234567", fmt="3"))["phone"]
+        control(simulator, "/dial", cli="79991234567", did=did, lose=True, **order)
+    inbox = json.loads(ask(simulator, "get.php", get_answers="1", fmt="3"))
+    assert [each["to_phone"] for each in inbox] == [inbox[0]["to_phone"], "79585559999", None]
+    assert inbox[0]["to_phone"] in POOL
+
+
+def test_a_forged_text_stands_in_the_inbox_like_a_call_and_its_message_may_be_lost_or_late(
+    simulator: Simulator, received: list
+) -> None:
+    forged = {"cli": "79991234567", "to": POOL[0], "text": "[waitcall] hello"}
+    control(simulator, "/text", **forged, lose=True)
+    assert received == []
+    assert control(simulator, "/text", **forged, delay_seconds=0.01)[1] == {"sent": []}
+    wait_for(lambda: received)
+    read = SmscCallbackDecoder("sha1", [SECRET]).decode(*received[0])
+    assert read == InboundText("+79991234567", f"+{POOL[0]}", "[waitcall] hello", like_call=True)
+    inbox = json.loads(ask(simulator, "get.php", get_answers="1", fmt="3"))
+    assert [(each["message"], each["to_phone"]) for each in inbox] == [("[waitcall] hello", POOL[0])] * 2
+
+
 def test_a_text_of_a_person_is_reported_and_stands_in_the_inbox(simulator: Simulator, received: list) -> None:
     control(simulator, "/text", cli="+79991234567", to="79585550000", text="Да: нет")
     fields = dict(urllib.parse.parse_qsl(received[0][1].decode()))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.bootstrap.use_cases import _order_seconds
+from service.domain.assurance import Assurance
 from service.domain.limits import Limit, Scope
 from service.domain.policy import OnConcurrent
 from service.settings import SettingsMistakes, load_settings, weaknesses
@@ -330,6 +331,25 @@ def test_a_loose_password_reset_is_a_weakness(
     policy_path.write_text(POLICY + purposes)
 
     assert any("password_reset" in each for each in weaknesses(load_settings(sound))) is warned
+
+
+def test_trust_in_the_inbox_is_least_unless_the_operator_says_more_and_that_is_a_weakness(
+    sound: dict[str, str],
+) -> None:
+    assert load_settings(sound).inbox_assurance is Assurance.ASSERTED
+    for value in ("asserted", "ASSERTED"):
+        assert list(weaknesses(load_settings(sound | {"WAITCALL_INBOX_ASSURANCE": value}))) == []
+    settings = load_settings(sound | {"WAITCALL_INBOX_ASSURANCE": "network"})
+    assert settings.inbox_assurance is Assurance.NETWORK
+    (named,) = weaknesses(settings)
+    assert "WAITCALL_INBOX_ASSURANCE=network" in named
+    assert "waitcall doctor" in named
+
+
+@pytest.mark.parametrize("value", ["roundtrip", "region", "yes", "1"])
+def test_the_inbox_proves_a_call_at_most(sound: dict[str, str], value: str) -> None:
+    (mistake,) = mistakes_of(sound | {"WAITCALL_INBOX_ASSURANCE": value})
+    assert mistake == "WAITCALL_INBOX_ASSURANCE: Must be one of asserted, network."
 
 
 def test_a_forgeable_hash_is_a_weakness(sound: dict[str, str]) -> None:

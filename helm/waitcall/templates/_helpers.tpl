@@ -108,6 +108,7 @@ capabilities:
   (list "PAGE_LOCALES" $settings.pageLocales)
   (list "WINDOW_SECONDS" $settings.windowSeconds)
   (list "INBOX_POLL_SECONDS" (ternary 0 $settings.inboxPollSeconds .Values.simulator.enabled))
+  (list "INBOX_ASSURANCE" $settings.inboxAssurance)
   (list "LOW_BALANCE" $settings.lowBalance)
   (list "REDIS_MIN_REPLICAS" $settings.redisMinReplicas)
   (list "TRUSTED_HOSTS" (join "," $settings.trustedHosts))

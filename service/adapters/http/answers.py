@@ -74,7 +74,10 @@ class VerificationResponse(Schema):
     metadata = fields.Dict(keys=fields.String(), values=fields.String())
     assurance = fields.String(
         validate=validate.OneOf([each.value for each in Assurance]),
-        metadata={"description": "What a call from this number proves: docs/what-a-call-proves.md."},
+        metadata={
+            "description": "What it proves, or would: docs/what-a-call-proves.md. It may be lower once verified, "
+            "where only the provider's inbox shows the call."
+        },
     )
     hosted_url = fields.String(
         allow_none=True,

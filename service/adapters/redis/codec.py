@@ -159,10 +159,9 @@ def _code(stored: dict[str, Any] | None) -> Code | None:
 
 @lru_cache(maxsize=256)
 def _rules(rules: Purpose) -> dict[str, Any] | None:
-    """What differs from the defaults, but for the name, which is the purpose's, and for what create alone asks."""
+    """Keep what differs from the defaults, but for the name, which is the purpose's."""
     default = asdict(Purpose(rules.name))
     stored = {name: value for name, value in asdict(rules).items() if value != default[name]}
-    stored.pop("min_assurance", None)
     for name in _OF_THE_WAY:
         stored.pop(name, None)
     for name in stored.keys() & {"regions", "number_types"}:
@@ -179,6 +178,8 @@ def _way(rules: Purpose) -> dict[str, Any] | None:
 
 def _purpose(name: str, stored: dict[str, Any], way: dict[str, Any]) -> Purpose:
     rules = {"name": name} | stored | way
+    if "min_assurance" in rules:
+        rules["min_assurance"] = Assurance(rules["min_assurance"])
     if "on_concurrent" in rules:
         rules["on_concurrent"] = OnConcurrent(rules["on_concurrent"])
     for each in rules.keys() & {"regions", "number_types"}:

@@ -26,6 +26,12 @@ class Deadlines:
         args: list[str | bytes | int] = [_ms(at), verification_id, _KEPT_MS]
         return Step(self._schedule, [self._keys.due(verification_id)], args)
 
+    def schedule(self, verification_id: str, at: datetime) -> None:
+        """Put a deadline among the others."""
+        step = self.step(verification_id, at)
+        with self._connection.using("schedule") as client:
+            step.script.run(client, step.keys, step.args)
+
     def due(self, now: datetime) -> list[str]:
         """The earliest of each part, in one pipeline."""
         with self._connection.using("due") as client:

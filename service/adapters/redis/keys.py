@@ -3,6 +3,7 @@
 ``waitcall:{TAG}:latest``      id of the number's latest verification
 ``waitcall:{TAG}:v:RANDOM``    a verification's record
 ``waitcall:{TAG}:call:TS``     a call that was used
+``waitcall:{TAG}:texted``      that a text which looks like a call came from the number; ``…:texted:HASH`` that this one came
 ``waitcall:{TAG}:limit:...``   what was spent on the number
 ``waitcall:{HASH}:limit:...``  what was spent by a client, address, country or everybody
 ``waitcall:{HASH}:answer``     an answer stored under an Idempotency-Key
@@ -31,6 +32,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
+from service.domain.evidence import skeleton
 from service.domain.order import ProviderOrder
 
 DUE_PARTS = 8
@@ -121,6 +123,11 @@ class Keys:
     def call(self, tag: str, at: datetime) -> str:
         """Where the use of a call is marked."""
         return f"waitcall:{{{tag}}}:call:{int(at.timestamp())}"
+
+    def texted(self, number: str, text: str | None = None) -> str:
+        """Key that marks that a text which looks like a call came from a number; with ``text``, that this one came."""
+        place = f"waitcall:{{{self.tag(number)}}}:texted"
+        return place if text is None else f"{place}:{self.hash_of('text', number, skeleton(text))}"
 
     def limit(self, scope: str, subject: str, count: int, period_seconds: int) -> str:
         """Where a limit counts. A number's own limits live with the number."""

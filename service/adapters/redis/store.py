@@ -64,18 +64,13 @@ class RedisVerificationStore:
         self._seen = Seen()
         self._numbers = Numbers(connection, keys, self._seen, conversions, lists)
         self._deadlines = Deadlines(connection, keys)
-        self._marks = Marks(connection, keys)
-        self._audit = audit
-        self._chain = Chain(connection)
+        self._audit, self._chain = audit, Chain(connection)
         self._durable = Durable(min_replicas)
+        self._marks = Marks(connection, keys, self._durable)
         self._at_once = Durable(0)
-        self._connection = connection
-        self._keys = keys
-        self._watcher = watcher
-        self._reserve = Script("reserve")
-        self._release = Script("release")
-        self._replace = Script("replace")
-        self._claim = Script("claim")
+        self._connection, self._keys, self._watcher = connection, keys, watcher
+        self._reserve, self._release = Script("reserve"), Script("release")
+        self._replace, self._claim = Script("replace"), Script("claim")
 
     def new_id(self, number: E164) -> str:
         """A fresh id that begins with the number's tag."""
@@ -244,15 +239,21 @@ class RedisVerificationStore:
         """By the marks of every second, under each pepper."""
         return self._marks.around(call, within)
 
+    def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
+        """Keep it as safely as the mark of a used call."""
+        self._marks.remember_text(number, text, _milliseconds(until, now))
+
+    def was_texted_by(self, number: str, text: str | None = None) -> bool:
+        """Look under each pepper."""
+        return self._marks.texted(number, text)
+
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
         """Wait with all other waiting requests of this process, in one place."""
         return self._watcher.wait(self._record_key(stored.verification), stored.version, seconds)
 
     def schedule(self, verification_id: str, at: datetime) -> None:
         """Put the deadline among the others."""
-        step = self._deadlines.step(verification_id, at)
-        with self._connection.using("schedule") as client:
-            step.script.run(client, step.keys, step.args)
+        self._deadlines.schedule(verification_id, at)
 
     def due(self, now: datetime) -> list[str]:
         """The earliest of each part, in one pipeline."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from hashlib import md5, sha1
 
+from service.adapters.smsc.call_mark import resembles_mark
 from service.adapters.smsc.fields import CHARSETS, Fields, FieldsUnreadable, read_fields
 from service.adapters.smsc.statuses import delivery_of
 from service.domain.call import InboundCall, Kind, OtherMessage
@@ -23,6 +24,7 @@ Message = InboundCall | InboundText | DeliveryReport | OtherMessage
 HASHES = ("md5", "sha1", "crc32")
 
 _PHONE = re.compile(rb"[0-9]{1,15}")
+_WRITTEN_PHONE = re.compile(rb"\+?([0-9]{1,15})")
 _MESSAGE_ID = re.compile(rb"[0-9]{1,10}")
 _TS = re.compile(rb"[0-9]{1,10}")
 # What each kind's hash covers, before the secret.
@@ -115,14 +117,26 @@ def _call(fields: Fields) -> InboundCall:
 
 def _text(fields: Fields) -> InboundText | None:
     """None where the sender or the recipient is no number, but a name or a short code."""
+    codec = CHARSETS[fields.charset]
+    readable = fields.raw["mes"].decode(codec, "replace")
+    if resembles_mark(readable):
+        return _text_like_a_call(fields, readable)
     try:
-        text = fields.raw["mes"].decode(CHARSETS[fields.charset])
+        text = fields.raw["mes"].decode(codec)
     except UnicodeDecodeError as error:
         raise CallbackMalformed("mes is not text in the charset named.", Kind.SMS) from error
     cli, to = fields.raw["phone"], fields.raw["to"]
     if not _PHONE.fullmatch(cli) or not _PHONE.fullmatch(to):
         return None
     return InboundText(f"+{cli.decode()}", f"+{to.decode()}", text)
+
+
+def _text_like_a_call(fields: Fields, text: str) -> InboundText | None:
+    """Read as much as there is: what is refused here could still pass for a call in the provider's inbox."""
+    cli, to = (_WRITTEN_PHONE.fullmatch(fields.raw[name]) for name in ("phone", "to"))
+    if cli is None:
+        return None
+    return InboundText(f"+{cli[1].decode()}", f"+{to[1].decode()}" if to else "", text, like_call=True)
 
 
 def _report(fields: Fields) -> DeliveryReport | None:

@@ -6,12 +6,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from service.adapters.outgoing.transport import Account, ProviderMetrics
+from service.adapters.smsc.call_mark import is_marked
 from service.adapters.smsc.enquiry import Enquiry, Unreadable, document, error_code
 from service.application.inbox import PAGE, InboxRecord
 from service.domain.channel import InboundText
 
 _HOURS = 1
-_MARK = "[waitcall]"
 _PHONE = re.compile(r"\+?([0-9]{1,15})", re.ASCII)
 _DATE = "%d.%m.%Y %H:%M:%S"
 
@@ -83,15 +83,18 @@ def _record(given: Any) -> InboxRecord | None:
     text = str(given.get("message", "")).strip()
     phone = _PHONE.fullmatch(str(given.get("phone", "")).strip())
     dialled = _PHONE.fullmatch(str(given.get("to_phone") or "").strip())
-    is_call = text.casefold().startswith(_MARK)
+    is_call = is_marked(text)
+    sent, received = _wall_time(given.get("sent")), _wall_time(given.get("received"))
     return InboxRecord(
         id=record_id,
         cli=f"+{phone[1]}" if phone and is_call else None,
         dialled=f"+{dialled[1]}" if dialled else None,
-        wall_time=_wall_time(given.get("sent")) or _wall_time(given.get("received")),
+        wall_time=sent or received,
         text=InboundText(f"+{phone[1]}", f"+{dialled[1]}", text)
         if phone and dialled and not is_call
         else None,
+        received=received,
+        message=text if is_call else "",
     )
 
 

@@ -13,6 +13,9 @@ from service.domain.conversion import Conversion
 from service.domain.limits import Decision, Scope
 from service.domain.verification import Verification
 
+_NOTABLE = (Outcome.CONFIRMED, Outcome.OTHER, Outcome.WEAK)
+"""Outcomes of the inbox that an operator should see: a lost callback, perhaps a text, a call that was not enough."""
+
 _log = logging.getLogger("waitcall.events")
 
 
@@ -94,9 +97,9 @@ class LoggingObserver:
         self._metrics.callback(kind, outcome, lag_seconds)
 
     def reconciled(self, outcome: Outcome | None) -> None:
-        """The provider's inbox named a call; one that it alone reported is worth a warning."""
+        """Count what the provider's inbox named; a call that it alone reported, or that it cannot prove, is a warning."""
         self._metrics.reconciled(outcome)
-        level = logging.WARNING if outcome is Outcome.CONFIRMED else logging.INFO
+        level = logging.WARNING if outcome in _NOTABLE else logging.INFO
         _log.log(level, "reconciled", extra={"outcome": outcome.value if outcome else UNPLACED})
 
     def ordered(self, provider: str, *, given: bool) -> None:

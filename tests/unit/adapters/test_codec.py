@@ -23,6 +23,7 @@ RULES = Purpose(
     regions=frozenset({"RU", "KZ"}),
     number_types=frozenset({"mobile"}),
     match_dialled=True,
+    min_assurance=Assurance.NETWORK,
 )
 VERIFIED = judge_call(pending(), call_at(NOW), NOW + seconds(1.5), seconds(5))[1]
 CHANNELS = Purpose(

@@ -331,6 +331,49 @@ def test_a_text_from_a_name_or_to_a_short_code_verifies_nobody() -> None:
         assert decoder().decode(*written("form", "utf-8", right)) == OtherMessage(Kind.SMS)
 
 
+@pytest.mark.parametrize("charset", list(CODECS))
+@pytest.mark.parametrize(
+    "words", ["[waitcall] hello", " [WAITCALL]", "?[waitcall]", "\xa0 [WaitCall] привет", "- [ wait-call ]"]
+)
+def test_a_text_that_could_stand_in_the_inbox_like_a_call_is_told_apart(charset: str, words: str) -> None:
+    codec = CODECS[charset]
+    words = words.encode(codec, "replace").decode(codec)
+    fields = SMS | {"mes": words, "charset": charset}
+    right = fields | {"sha1": digest("sha1", "sms", fields, charset)}
+    read = decoder().decode(*written("form", charset, right))
+    assert read == InboundText("+79991234567", "+79037676765", words, like_call=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "to"),
+    [({"to": "BANK"}, ""), ({"to": ""}, ""), ({"phone": "+79991234567", "to": "+7903"}, "+7903")],
+)
+def test_such_a_text_is_told_apart_whatever_number_it_came_to(changes: dict[str, str], to: str) -> None:
+    fields = SMS | {"mes": "[waitcall]"} | changes
+    right = fields | {"charset": "utf-8", "sha1": digest("sha1", "sms", fields, "utf-8")}
+    read = decoder().decode(*written("form", "utf-8", right))
+    assert read == InboundText("+79991234567", to, "[waitcall]", like_call=True)
+
+
+def test_such_a_text_that_was_cut_inside_a_character_is_told_apart() -> None:
+    """Refused as malformed it would leave no trace, and its record in the inbox would pass for a call."""
+    words = "[waitcall] я".encode()[:-1]
+    signed_part = b"79991234567:" + words + b":79037676765:" + SECRET.encode()
+    body = b"charset=utf-8&phone=79991234567&to=79037676765&mes=" + quote_from_bytes(words).encode()
+    read = decoder().decode(b"", body + b"&sha1=" + hashlib.sha1(signed_part).hexdigest().encode())
+    assert isinstance(read, InboundText)
+    assert (read.cli, read.like_call) == ("+79991234567", True)
+
+
+@pytest.mark.parametrize("words", ["Привет", "wait for my call", "[wait] 7WC4 call"])
+def test_an_ordinary_text_is_none(words: str) -> None:
+    fields = SMS | {"mes": words}
+    right = fields | {"charset": "utf-8", "sha1": digest("sha1", "sms", fields, "utf-8")}
+    read = decoder().decode(*written("form", "utf-8", right))
+    assert isinstance(read, InboundText)
+    assert not read.like_call
+
+
 @given(some.text(alphabet="ab=&+% 1\xe9;", max_size=40))
 @example("waitcall=1&phone=79991234567&ts=1700000000")
 @example("a==b&&c&=&d=")

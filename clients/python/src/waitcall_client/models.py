@@ -69,7 +69,8 @@ class Verification:
         status: a :class:`Status`, or the word of a newer service.
         channel: a :class:`Channel`, or the word of a newer service.
         expires_in: seconds until a call no longer counts, counted from the answer.
-        assurance: ``asserted``, ``network`` or ``roundtrip``: what it proves in the end.
+        assurance: ``asserted``, ``network`` or ``roundtrip``: what it proves in the end. It can be lower once verified: the provider's
+            inbox, read after a lost callback, proves ``asserted`` at most.
         hosted_url: where to send the browser, where a hosted page was asked for.
         created: whether this create made it; False for the same requester's live one. Only of a create.
     """
