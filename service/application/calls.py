@@ -1,11 +1,11 @@
 """What an observed call does to the verification of its number."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from service.application.admission import Admission
 from service.application.chronicle import NOTHING, Chronicle
 from service.application.observer import Observer
-from service.application.ports import Claim, Clock, Stored, VerificationStore
+from service.application.ports import Claim, Clock, VerificationStore
 from service.application.records import CHANGE_ATTEMPTS, announce
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.errors import StoreUnavailable
@@ -25,8 +25,10 @@ class Calls:
         observer: Observer,
         clock: Clock,
         chronicle: Chronicle,
+        admission: Admission,
     ) -> None:
         self._store = store
+        self._admission = admission
         self._observer = observer
         self._clock = clock
         self._chronicle = chronicle
@@ -60,13 +62,17 @@ class Calls:
         self._observer.reconciled(None)
 
     def _record(self, call: InboundCall, now: datetime) -> Outcome:
-        for stored, remembered in self._candidates(call.cli):
+        for _ in range(CHANGE_ATTEMPTS):
+            survey = self._store.survey(call.cli, ())
+            stored = survey.latest
             before = after = stored.verification if stored else None
             outcome = Outcome.EARLY if call.at > now + SKEW else Outcome.UNMATCHED
             if before is not None:
                 outcome, after = judge_call(before, call, now, SKEW)
-            if remembered and outcome is not Outcome.CONFIRMED:
-                continue
+                if outcome is Outcome.CONFIRMED and self._admission.blocks(
+                    before.phone_number, survey.directory, now
+                ):
+                    outcome, after = Outcome.UNMATCHED, before.block(now)
             if stored is None or before is None or after is None or after == before:
                 change, consequences = None, NOTHING
             else:
@@ -79,18 +85,6 @@ class Calls:
                     announce(self._observer, before, change[1], call)
                 return outcome
         raise StoreUnavailable(retry_after=1)
-
-    def _candidates(self, number: str) -> Iterator[tuple[Stored | None, bool]]:
-        """The number's latest record, first as we remember it.
-
-        What we remember may be confirmed by a call, nothing else: whatever takes a live record's place changes its document
-        first, and then the claim is refused.
-        """
-        recalled = self._store.recall_of(number)
-        if recalled is not None:
-            yield recalled, True
-        for _ in range(CHANGE_ATTEMPTS):
-            yield self._store.latest_of(number), False
 
 
 def _keep_until(call: InboundCall, now: datetime) -> datetime:
