@@ -150,21 +150,16 @@ class Admission:
             raise Blocked(retry_after=_seconds_until(blocking.expires_at, now))
         return screened
 
-    def check(self, number: E164, operators: Directory | None, now: datetime) -> None:
-        """Ask the lists whether the number may prove anything; None reads the operators' now.
+    def blocking(self, number: E164, now: datetime, operators: Directory | None = None) -> Blocked | None:
+        """Say why a number may prove nothing now, whatever it was asked for before; None where it may.
 
-        Raises:
-            Blocked: with ``retry_after`` where the block ends.
+        ``operators``: their lists as they were just read; they are read where none are given.
         """
-        self.screen(number, None, operators or self._lists.directory(), now)
-
-    def blocks(self, number: E164, operators: Directory, now: datetime) -> bool:
-        """Whether the number may prove nothing now, whatever it was asked for before."""
-        return Screened.of(self._named(number, None, operators, now)).blocking is not None
-
-    def blocks_now(self, number: E164, now: datetime) -> bool:
-        """Read the lists, and say whether the number may prove nothing."""
-        return self.blocks(number, self._lists.directory(), now)
+        try:
+            self.screen(number, None, operators or self._lists.directory(), now)
+        except Blocked as blocked:
+            return blocked
+        return None
 
     def guard(
         self, number: E164, screened: Screened, buckets: Sequence[Sequence[Bucket]], now: datetime

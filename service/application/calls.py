@@ -69,8 +69,8 @@ class Calls:
             outcome = Outcome.EARLY if call.at > now + SKEW else Outcome.UNMATCHED
             if before is not None:
                 outcome, after = judge_call(before, call, now, SKEW)
-                if outcome is Outcome.CONFIRMED and self._admission.blocks(
-                    before.phone_number, survey.directory, now
+                if outcome is Outcome.CONFIRMED and self._admission.blocking(
+                    before.phone_number, now, survey.directory
                 ):
                     outcome, after = Outcome.UNMATCHED, before.block(now)
             if stored is None or before is None or after is None or after == before:

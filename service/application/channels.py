@@ -137,17 +137,18 @@ class Channels:
         now = self._clock()
         stored = self._records.found(client, verification_id, now)
         digests = self._seals.seals(verification_id, code)
-        correct = blocked = False
+        correct, blocked = False, None
 
         def check(current: Verification) -> Verification:
             nonlocal correct, blocked
             correct, after = check_code(current, digests, now)
-            blocked = correct and current.is_live and self._admission.blocks_now(current.phone_number, now)
+            proves = correct and current.is_live
+            blocked = self._admission.blocking(current.phone_number, now) if proves else None
             return current.block(now) if blocked else after
 
         checked = self._records.changed(stored, check, now, confirm=True, holding=True)
-        if blocked:
-            raise Blocked
+        if blocked is not None:
+            raise blocked
         self._observer.code_checked(checked, correct=correct)
         if not correct:
             spent = checked.code.attempts if checked.code else 0

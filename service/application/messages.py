@@ -81,8 +81,8 @@ class Messages:
                 return Outcome.OTHER
             before: Verification = stored.verification
             outcome, after = judge_text(before, message, now)
-            if outcome is Outcome.CONFIRMED and self._admission.blocks(
-                before.phone_number, survey.directory, now
+            if outcome is Outcome.CONFIRMED and self._admission.blocking(
+                before.phone_number, now, survey.directory
             ):
                 outcome, after = Outcome.UNMATCHED, before.block(now)
             if after == before:

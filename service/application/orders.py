@@ -87,7 +87,7 @@ class OrderReports:
                 return Outcome.UNMATCHED
             before = stored.verification
             outcome, after = judge_order(before, report, now, SKEW)
-            if outcome is Outcome.CONFIRMED and self._admission.blocks(before.phone_number, directory, now):
+            if outcome is Outcome.CONFIRMED and self._admission.blocking(before.phone_number, now, directory):
                 outcome, after = Outcome.UNMATCHED, before.block(now)
             if after == before:
                 # Sent again, perhaps because it was not safe yet: it is acknowledged once it is.

@@ -13,6 +13,7 @@ from service.application.opening import Opened, Opening
 from service.application.ports import Clock, Stored, Survey, VerificationStore
 from service.application.reading import Reading
 from service.application.records import CHANGE_ATTEMPTS, Records
+from service.application.redemption import Proof, Redemption
 from service.application.reservation import Reservations
 from service.domain.channel import Captcha, Channel
 from service.domain.errors import (
@@ -24,13 +25,11 @@ from service.domain.errors import (
     PurposeNotAllowed,
     RateLimited,
     RecordUnreadable,
-    ResultMismatch,
     ValidationFailed,
     VerificationInProgress,
 )
 from service.domain.hosted import PageSeals, check_return_url
 from service.domain.limits import LimitState, Scope
-from service.domain.lists import Directory
 from service.domain.numbers import E164
 from service.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy, Purpose
 from service.domain.replace import replace
@@ -92,7 +91,7 @@ class Verifications:
         self._store = store
         self._records = Records(store, observer, chronicle)
         self._reading = Reading(store, self._records, clock)
-        self._pages = pages
+        self._redemption = Redemption(store, self._records, admission, pages)
         self._admission = admission
         self._reservations = Reservations(store, self._records, admission)
         self._chronicle = chronicle
@@ -180,24 +179,8 @@ class Verifications:
         """
         now = self._clock()
         self._admission.count(Scope.CONSUME, client_name, now)
-        directory: Directory | None = None
-
-        def redeem(record: Verification) -> Verification:
-            nonlocal directory
-            record.requester.check(purpose, reference)
-            self._check_result(record, result)
-            consumed = record.consume(purpose, reference, now, redeemer)
-            if consumed is not record:
-                self._admission.check(record.phone_number, directory, now)
-                # A further attempt means that the record has changed, perhaps because of a block.
-                directory = None
-            return consumed
-
-        looked, directory = self._store.look(verification_id)
-        stored = self._records.owned(client_name, looked, now)
-        if stored is not looked:
-            directory = None
-        return self._records.changed(stored, redeem, now, confirm=True)
+        proof = Proof(purpose, reference, redeemer, result)
+        return self._redemption.redeem(client_name, verification_id, proof, now)
 
     def cancel(self, client_name: str, verification_id: str) -> Verification:
         """Stop waiting for the call.
@@ -215,12 +198,6 @@ class Verifications:
         except RecordUnreadable as error:
             # It may be live, and be somebody else's.
             raise VerificationInProgress(retry_after=error.retry_after) from error
-
-    def _check_result(self, record: Verification, result: str | None) -> None:
-        # The browser that saw the page brings it: a proof is not redeemed for anybody else's session.
-        hosted = record.return_url is not None
-        if hosted is (result is None) or (result is not None and not self._pages.proves(result, record.id)):
-            raise ResultMismatch
 
     def _purpose(self, client: Client, request: Start) -> Purpose:
         purpose = self._policy.purposes.get(request.purpose)

@@ -288,18 +288,9 @@ class ProviderUnavailable(ProviderFailure):
 
 
 class StoreUnavailable(ServiceError):
-    """The store did not do it.
-
-    Attributes:
-        cause: what the store said, in words without keys and values; for operators, never for callers.
-    """
-
     code = "store_unavailable"
     default_detail = "The store cannot be reached; nothing was changed."
-
-    def __init__(self, detail: str | None = None, *, retry_after: int | None = None, cause: str = "") -> None:
-        super().__init__(detail, retry_after=retry_after)
-        self.cause = cause
+    cause = ""  # The store's words, without keys and values: for operators, never for callers.
 
 
 class RecordUnreadable(StoreUnavailable):

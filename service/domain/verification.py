@@ -18,11 +18,9 @@ from service.domain.order import ProviderOrder
 from service.domain.policy import OnConcurrent, Purpose
 from service.domain.replace import replace
 from service.domain.requester import Requester
-from service.domain.status import Reason, Status
+from service.domain.status import LIVE, Reason, Status
 
 _UNANSWERED = {Channel.CALL: Reason.NO_CALL, Channel.TEXT_IN: Reason.NO_TEXT, Channel.CODE: Reason.NO_CODE}
-
-_LIVE = (Status.ORDERING, Status.PENDING, Status.CONTESTED)
 
 ORDER_SLACK_SECONDS = 3
 """An order under way for so much longer than it may take has died with its worker (30 s are promised)."""
@@ -141,18 +139,14 @@ class Verification:
     @property
     def next_deadline(self) -> datetime | None:
         """When time alone will change the status; None where it never will."""
-        match self.status:
-            case Status.ORDERING | Status.PENDING | Status.CONTESTED:
-                return self.expires_at
-            case Status.VERIFIED:
-                return self.result_until
-            case _:
-                return None
+        if self.is_live:
+            return self.expires_at
+        return self.result_until if self.status is Status.VERIFIED else None
 
     @property
     def is_live(self) -> bool:
         """Whether it holds its number; ask ``at(now).is_live`` for the truth."""
-        return self.status in _LIVE
+        return self.status in LIVE
 
     def at(self, now: datetime) -> "Verification":
         """The record as it stands at ``now``: what time alone decides is decided."""
@@ -180,19 +174,15 @@ class Verification:
         return replace(self, cooling_until=latest.cooling_until) if latest.is_cooling(now) else self
 
     def answers(self, requester: Requester, now: datetime) -> bool:
-        """Whether ``requester`` gets this very record again instead of a new one.
-
-        Only while nothing was matched, nobody contests it, and no order is under way.
-        """
+        """Whether ``requester`` gets this very record again: nothing matched, no contest, no order under way."""
         ordering = self.ordering_until is not None and now < self.ordering_until
         untouched = self.at(now).status is Status.PENDING and self.called_at is None and not ordering
         return untouched and self.requester.same_as(requester)
 
     def may_be_succeeded_by(self, requester: Requester, now: datetime) -> bool:
         """Whether ``requester`` may start anew on this record's number."""
-        if self.busy_until(now) is None:
-            return True
-        return not self.at(now).is_live and self.requester.same_as(requester)
+        same = not self.at(now).is_live and self.requester.same_as(requester)
+        return same or self.busy_until(now) is None
 
     def open_window(self, now: datetime) -> "Verification":
         """The person can begin. A contest during the order stays one."""

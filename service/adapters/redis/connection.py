@@ -198,7 +198,9 @@ class Connection:
         self._complain(operation, cause)
         if isinstance(error, TooFewReplicas):
             self._ask_sentinel_again()
-        return StoreUnavailable(retry_after=RETRY_AFTER_SECONDS, cause=cause)
+        unavailable = StoreUnavailable(retry_after=RETRY_AFTER_SECONDS)
+        unavailable.cause = cause
+        return unavailable
 
     def unreadable(self, where: str, error: Exception) -> None:
         """Count an entry that cannot be read, and say where it is; never what it holds."""

@@ -118,16 +118,16 @@ class Numbers:
         try:
             stored = self._seen.stored(pointer, document)
         except RecordUnreadable as error:
-            raise self._held(keys.latest(keys.tag(number)), latest, error) from error
+            raise self._held(keys.latest(keys.tag(number)), latest) from error
         # Equal tags of two numbers are as good as impossible; a wrong match is worth the comparison.
         known = stored is not None and stored.verification.phone_number.value == number
         return (stored if known else None), pointer
 
-    def _held(self, key: str, pointer: bytes, error: RecordUnreadable) -> RecordUnreadable:
+    def _held(self, key: str, pointer: bytes) -> RecordUnreadable:
         """Let a record that cannot be read hold its number as long as the longest window, and no longer."""
         with self._connection.using("latest_of") as client:
             left_ms = self._shorten.run(client, [key], [pointer, _LONGEST_HELD_MS])
-        return RecordUnreadable(retry_after=max(ceil(int(left_ms) / 1000), 1), cause=error.cause)
+        return RecordUnreadable(retry_after=max(ceil(int(left_ms) / 1000), 1))
 
     def _of_all(self, number: str, own: Found) -> Stored | None:
         stored, pointer = own
