@@ -51,6 +51,7 @@ from service.bootstrap.use_cases import (
     verifications_of,
 )
 from service.domain.numbers import may_be_dialled
+from service.domain.policy import Provider
 from service.handover import is_ending
 from service.setting_values import Secret
 from service.settings import Settings, weaknesses
@@ -131,8 +132,10 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
     inbox = SmscInbox(account_of(settings), metrics)
     treasury = Treasury(inbox, BalanceTeller(metrics, settings.low_balance))
-    duties = [Duty("balance", treasury.run, every_seconds=BALANCE_SECONDS)]
-    if settings.inbox_poll_seconds:
+    duties: list[Duty] = []
+    if Provider.SMSC in policy.providers:
+        duties.append(Duty("balance", treasury.run, every_seconds=BALANCE_SECONDS))
+    if settings.inbox_poll_seconds and Provider.SMSC in policy.providers:
         duties.append(Duty("inbox", _reconciliation(settings, core, inbox).run, every_seconds=1.0))
     if settings.smsru_api_ids:
         poll = OrderPoll(smsru_of(settings, metrics), core.orders, core.store, _reports(core), clock)
