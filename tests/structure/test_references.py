@@ -24,7 +24,7 @@ TEXTS = [
 _WHOSE = r"(?:account|session|user|person|customer|login|flow)"
 _AS_VALUE = re.compile(rf"""["']?reference["']?\s*[=:]\s*\\?["']?{_WHOSE}[-_ ]?(?:id\b|[0-9])""")
 _AS_WORDS = re.compile(rf"\b{_WHOSE}(?:'s)?(?: or (?:\w+(?:'s)?))? ids?\b|reference. that is your \w+")
-_DENIED = re.compile(r"\b(?:never|not|no|nor)\b")
+_DENIED = re.compile(r"\b(?:never|not|no|nor)\b", re.IGNORECASE)
 
 
 def recommends_an_id(text: str) -> list[str]:
