@@ -3,16 +3,17 @@
 -- KEYS: the uses of each limit, sorted sets of tokens by milliseconds.
 -- ARGV: now, the token; then for each: the instant at which its period began, its length, the limit, '1' if enforced.
 -- Returns for each up to the one that refuses: 1 when counted else 0, how many count now, the oldest's instant, and how
--- many were taken out because they lie further ahead than any clock.
+-- many filled it and were taken out because they lie further ahead (31 days) than any clock.
 local full, refusing, states, ahead = {}, nil, {}, {}
 for each = 1, #KEYS do
   redis.call('ZREMRANGEBYSCORE', KEYS[each], '-inf', ARGV[4 * each - 1])
-  local latest = tonumber(ARGV[1]) + math.max(tonumber(ARGV[4 * each]), 86400000)
-  ahead[each] = redis.call('ZREMRANGEBYSCORE', KEYS[each], string.format('(%.0f', latest), '+inf')
-  local known = redis.call('ZSCORE', KEYS[each], ARGV[2])
-  full[each] = not known and redis.call('ZCARD', KEYS[each]) >= tonumber(ARGV[4 * each + 1])
-  refusing = full[each] and ARGV[4 * each + 2] == '1' and each or nil
-  if refusing then break end
+  local known, most = redis.call('ZSCORE', KEYS[each], ARGV[2]), tonumber(ARGV[4 * each + 1])
+  full[each] = not known and redis.call('ZCARD', KEYS[each]) >= most
+  if full[each] then
+    ahead[each] = redis.call('ZREMRANGEBYSCORE', KEYS[each], ARGV[1] + 2678400000, '+inf')
+    full[each] = redis.call('ZCARD', KEYS[each]) >= most
+  end
+  if full[each] and ARGV[4 * each + 2] == '1' then refusing = each break end
 end
 for each = 1, refusing or #KEYS do
   if not refusing and not full[each] then
@@ -20,6 +21,6 @@ for each = 1, refusing or #KEYS do
     redis.call('PEXPIRE', KEYS[each], ARGV[4 * each])
   end
   local oldest = redis.call('ZRANGE', KEYS[each], 0, 0, 'WITHSCORES')[2] or ''
-  states[each] = {full[each] and 0 or 1, redis.call('ZCARD', KEYS[each]), oldest, ahead[each]}
+  states[each] = {full[each] and 0 or 1, redis.call('ZCARD', KEYS[each]), oldest, ahead[each] or 0}
 end
 return states
