@@ -1,6 +1,7 @@
 """python -m development run | demo | examples"""
 
 import json
+import secrets
 import signal
 import sys
 import time
@@ -66,7 +67,7 @@ def demo() -> int:
     """One verification against a fresh stack; 0 only if it was verified and consumed exactly once."""
     with Stack(Ports.free()) as stack:
         create, dial, read, consume = steps(stack)
-        found: dict[str, str] = {}
+        found = {"reference": secrets.token_urlsafe(16)}
         outcomes = []
         for step in (create, dial, read, consume, consume):
             print(f"# {step.title}\n{step.curl()}", flush=True)
@@ -74,7 +75,7 @@ def demo() -> int:
             print(f"{status} {json.dumps(answer, indent=2)}\n", flush=True)
             outcomes.append((status, answer.get("status")))
             if step is create and status == CREATED:
-                found = {"id": answer["id"], "number": answer["call"]["number"]}
+                found |= {"id": answer["id"], "number": answer["call"]["number"]}
     expected = [(CREATED, "pending"), (OK, None), (OK, "verified"), (OK, "consumed"), (CONFLICT, CONFLICT)]
     if outcomes != expected:
         print(f"Not as it should be: {outcomes} instead of {expected}", file=sys.stderr)

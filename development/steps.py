@@ -9,12 +9,12 @@ from typing import Any
 from development.stack import API_KEY, Stack
 
 SUBSCRIBER = "+79991234567"
-REFERENCE = "flow-7f3a"
+NEW_REFERENCE = "REFERENCE=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \\n')"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One HTTP request. ``{id}`` and ``{number}`` stand for what the first one answered."""
+    """One HTTP request. ``{id}`` and ``{number}`` stand for what the first one answered, ``{reference}`` for a fresh one."""
 
     title: str
     method: str
@@ -31,8 +31,10 @@ class Step:
             parts.append('-H "Authorization: Bearer $KEY"')
         if self.body is not None:
             text = json.dumps(self.body)
-            quoted = f'"{text.replace(chr(34), chr(92) + chr(34))}"' if "{number}" in text else f"'{text}'"
-            parts.append(f"-H 'Content-Type: application/json' -d {quoted.replace('{number}', '$NUMBER')}")
+            for name in ("number", "reference"):
+                text = text.replace("{" + name + "}", f"${name.upper()}")
+            quoted = f'"{text.replace(chr(34), chr(92) + chr(34))}"' if "$" in text else f"'{text}'"
+            parts.append(f"-H 'Content-Type: application/json' -d {quoted}")
         parts.append(f'"{self.url.replace("{id}", "$ID")}"')
         return " ".join(parts)
 
@@ -59,8 +61,8 @@ class Step:
 def steps(stack: Stack) -> list[Step]:
     """Create, dial, read, consume."""
     path = f"{stack.api}/v1/verifications"
-    created = {"phone_number": SUBSCRIBER, "purpose": "login", "reference": REFERENCE}
-    proof = {"purpose": "login", "reference": REFERENCE}
+    created = {"phone_number": SUBSCRIBER, "purpose": "login", "reference": "{reference}"}
+    proof = {"purpose": "login", "reference": "{reference}"}
     dialled = {"cli": SUBSCRIBER, "did": "{number}"}
     return [
         Step("create: ask for a number to dial", "POST", path, created),
@@ -77,6 +79,7 @@ def lines(stack: Stack) -> list[str]:
     create, *rest = steps(stack)
     return [
         f"KEY={API_KEY}",
+        NEW_REFERENCE,
         f'ANSWER=$({create.curl()}); echo "$ANSWER"',
         """ID=$(echo "$ANSWER" | sed -E 's/.*"id": ?"([^"]+)".*/\\1/')""",
         """NUMBER=$(echo "$ANSWER" | sed -E 's/.*"number": ?"([^"]+)".*/\\1/')""",

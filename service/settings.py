@@ -161,7 +161,7 @@ class _Reader:
             "smsc_urls": self._get(
                 "SMSC_URLS", setting_values.smsc_urls, "https://smsc.ru/sys,https://www2.smsc.ru/sys"
             ),
-            "smsc_credentials": self._credentials(),
+            "smsc_credentials": self._credentials(policy),
             "smsc_timeout_seconds": self._get("SMSC_TIMEOUT_SECONDS", setting_values.timeout, "5"),
             "smsru_api_ids": self._get("SMSRU_API_ID", setting_values.api_ids, ""),
             "smsru_url": self._get("SMSRU_URL", setting_values.smsc_url, "https://sms.ru"),
@@ -227,7 +227,7 @@ class _Reader:
             self._mistakes.append(f"{PREFIX}{name}: {error}")
             return None
 
-    def _credentials(self) -> Mapping[str, Secret] | None:
+    def _credentials(self, policy: Policy | None) -> Mapping[str, Secret] | None:
         login, password, apikey = (
             self._given.get(name) for name in ("SMSC_LOGIN", "SMSC_PASSWORD", "SMSC_APIKEY")
         )
@@ -235,6 +235,8 @@ class _Reader:
             return {"apikey": Secret(apikey)}
         if login and password and not apikey:
             return {"login": Secret(login), "psw": Secret(password)}
+        if policy is not None and Provider.SMSC not in policy.providers:
+            return {}
         self._mistakes.append(
             f"{PREFIX}SMSC_LOGIN and {PREFIX}SMSC_PASSWORD, or {PREFIX}SMSC_APIKEY alone: required.",
         )
@@ -278,9 +280,8 @@ class _Reader:
         routed = Provider.SMSRU in policy.routing.providers
         if routed and not values["smsru_api_ids"]:
             self._mistakes.append(f"{PREFIX}SMSRU_API_ID: required, the policy's routing names smsru.")
-        if values["smsru_api_ids"] and not routed:
-            self._mistakes.append(f"{PREFIX}SMSRU_API_ID: the policy's routing does not name smsru.")
-        together = [values["smsc_timeout_seconds"], values["smsru_timeout_seconds"] if routed else 0]
+        timeouts = {Provider.SMSC: "smsc_timeout_seconds", Provider.SMSRU: "smsru_timeout_seconds"}
+        together = [values[timeouts[each]] for each in policy.routing.providers]
         if None not in together and sum(together) > setting_values.LONGEST_SMSC_TIMEOUT_SECONDS:
             self._mistakes.append(
                 f"{PREFIX}SMSRU_TIMEOUT_SECONDS: with {PREFIX}SMSC_TIMEOUT_SECONDS at most "

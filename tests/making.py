@@ -143,7 +143,8 @@ def use_cases(
         default_window_seconds=900,
         pages=PAGES,
     )
-    return verifications, Calls(world.store, observer, clock, chronicle)
+    calls = Calls(world.store, observer, clock, chronicle, admission=admission(world, observer, policy))
+    return verifications, calls
 
 
 def operating(world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY) -> Operator:

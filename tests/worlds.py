@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from service.adapters.redis.audit import RedisAuditLog
@@ -46,6 +46,8 @@ class World:
     orders: OrderIndex
     server: Any = None
     url: str = ""
+    unreadable: list[str] = field(default_factory=list)
+    """Where entries were met that could not be read."""
 
     def client(self) -> Any:
         assert self.server is not None
@@ -75,7 +77,10 @@ def redis_world(
     audit: Audit | None = None,
     min_replicas: int = 0,
 ) -> Iterator[World]:
-    connection = Connection(connector(Address.parse(url), 300), lambda _: None)
+    unreadable: list[str] = []
+    connection = Connection(
+        connector(Address.parse(url), 300), lambda _: None, count_unreadable=unreadable.append
+    )
     keys = Keys(*peppers)
     watcher = Watcher(connection, 200)
     limits, conversions = RedisLimits(connection, keys), RedisConversions(connection, keys)
@@ -101,6 +106,7 @@ def redis_world(
         RedisOrders(connection, min_replicas),
         server,
         url,
+        unreadable,
     )
     watcher.close()
     connection.close()

@@ -150,6 +150,17 @@ class Admission:
             raise Blocked(retry_after=_seconds_until(blocking.expires_at, now))
         return screened
 
+    def blocking(self, number: E164, now: datetime, operators: Directory | None = None) -> Blocked | None:
+        """Say why a number may prove nothing now, whatever it was asked for before; None where it may.
+
+        ``operators``: their lists as they were just read; they are read where none are given.
+        """
+        try:
+            self.screen(number, None, operators or self._lists.directory(), now)
+        except Blocked as blocked:
+            return blocked
+        return None
+
     def guard(
         self, number: E164, screened: Screened, buckets: Sequence[Sequence[Bucket]], now: datetime
     ) -> None:

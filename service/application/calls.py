@@ -1,12 +1,12 @@
 """What an observed call does to the verification of its number."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from service.application.admission import Admission
 from service.application.chronicle import NOTHING, Chronicle
 from service.application.observer import Observer
-from service.application.ports import Claim, Clock, Stored, VerificationStore
+from service.application.ports import Claim, Clock, VerificationStore
 from service.application.records import CHANGE_ATTEMPTS, announce
 from service.domain.call import InboundCall, Kind, Outcome, Witness
 from service.domain.errors import StoreUnavailable
@@ -23,16 +23,19 @@ _UNPROVEN = (Outcome.OTHER, Outcome.WEAK)
 class Calls:
     """The use case of the callback."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  its ports
         self,
         store: VerificationStore,
         observer: Observer,
         clock: Clock,
         chronicle: Chronicle,
+        *,
+        admission: Admission,
         trust: InboxTrust | None = None,
     ) -> None:
         """``trust``: in the provider's inbox; None for the least."""
         self._store = store
+        self._admission = admission
         self._observer = observer
         self._clock = clock
         self._chronicle = chronicle
@@ -71,13 +74,17 @@ class Calls:
 
     def _record(self, call: InboundCall, now: datetime, *, is_call: bool) -> Outcome:
         """Judge a call and use it. ``is_call``: it is surely one, so it is used up whatever it meets."""
-        for stored, remembered in self._candidates(call.cli):
+        for _ in range(CHANGE_ATTEMPTS):
+            survey = self._store.survey(call.cli, ())
+            stored = survey.latest
             before = after = stored.verification if stored else None
             outcome = Outcome.EARLY if call.at > now + SKEW else Outcome.UNMATCHED
             if before is not None:
                 outcome, after = judge_call(before, call, now, SKEW, self._trust)
-            if remembered and outcome is not Outcome.CONFIRMED:
-                continue
+                if outcome is Outcome.CONFIRMED and self._admission.blocking(
+                    before.phone_number, now, survey.directory
+                ):
+                    outcome, after = Outcome.UNMATCHED, before.block(now)
             if not is_call and (before is None or outcome in _UNPROVEN):
                 # Perhaps a text. Marked as used, it would keep the callback of a call in that second from counting.
                 return outcome
@@ -93,18 +100,6 @@ class Calls:
                     announce(self._observer, before, change[1], call)
                 return outcome
         raise StoreUnavailable(retry_after=1)
-
-    def _candidates(self, number: str) -> Iterator[tuple[Stored | None, bool]]:
-        """The number's latest record, first as we remember it.
-
-        What we remember may be confirmed by a call, nothing else: whatever takes a live record's place changes its document
-        first, and then the claim is refused.
-        """
-        recalled = self._store.recall_of(number)
-        if recalled is not None:
-            yield recalled, True
-        for _ in range(CHANGE_ATTEMPTS):
-            yield self._store.latest_of(number), False
 
 
 def _keep_until(call: InboundCall, now: datetime) -> datetime:

@@ -14,6 +14,7 @@ from service.domain.channel import Channel
 from service.domain.code import CodeSeals
 from service.domain.errors import (
     AlreadyVerified,
+    Blocked,
     CodeMismatch,
     NoFallback,
     NotFound,
@@ -22,7 +23,7 @@ from service.domain.errors import (
 )
 from service.domain.policy import Policy
 from service.domain.replace import replace
-from service.domain.status import Status
+from service.domain.status import Reason, Status
 from service.domain.steps import check_code, fall_back, send_again, shown
 from service.domain.verification import Verification
 
@@ -131,18 +132,23 @@ class Channels:
         Raises:
             NotFound, WrongChannel, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
             CodeMismatch: one attempt fewer is left.
+            Blocked: an operator has blocked the number; the verification is canceled.
         """
         now = self._clock()
         stored = self._records.found(client, verification_id, now)
         digests = self._seals.seals(verification_id, code)
-        correct = False
+        correct, blocked = False, None
 
         def check(current: Verification) -> Verification:
-            nonlocal correct
+            nonlocal correct, blocked
             correct, after = check_code(current, digests, now)
-            return after
+            proves = correct and current.is_live
+            blocked = self._admission.blocking(current.phone_number, now) if proves else None
+            return current.block(now) if blocked else after
 
         checked = self._records.changed(stored, check, now, confirm=True, holding=True)
+        if blocked is not None:
+            raise blocked
         self._observer.code_checked(checked, correct=correct)
         if not correct:
             spent = checked.code.attempts if checked.code else 0
@@ -199,6 +205,8 @@ class Channels:
             return opened if opened is current else shown(opened, placed)
 
         after = self._update(record, show)
+        if after.reason is Reason.BY_OPERATOR:
+            raise Blocked
         if (after.call_number, after.order) != (placed.call_number, placed.order):
             raise ProviderUnavailable("The provider's answer came too late.", retry_after=1)
         return after

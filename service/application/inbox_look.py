@@ -1,7 +1,7 @@
 """A look at the provider's inbox for ``waitcall doctor``: which records look like calls, and how much they say."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.application.inbox import InboxRecord
 from service.domain.errors import InvalidPhoneNumber
@@ -18,8 +18,8 @@ class LikeACall:
         is_text: the handler got a text of the same sender and words.
     """
 
-    caller: str
-    dialled: str
+    caller: str = field(repr=False)
+    dialled: str = field(repr=False)
     may_be_shown: bool
     is_text: bool
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from service.application.admission import Admission
 from service.application.chronicle import Chronicle
 from service.application.observer import Observer
 from service.application.ports import Clock, VerificationStore
@@ -22,9 +23,15 @@ class Messages:
     """The use cases of the callback for everything that is no call."""
 
     def __init__(
-        self, store: VerificationStore, observer: Observer, clock: Clock, chronicle: Chronicle
+        self,
+        store: VerificationStore,
+        observer: Observer,
+        clock: Clock,
+        chronicle: Chronicle,
+        admission: Admission,
     ) -> None:
         self._store = store
+        self._admission = admission
         self._observer = observer
         self._clock = clock
         self._chronicle = chronicle
@@ -76,11 +83,16 @@ class Messages:
 
     def _text(self, message: InboundText, now: datetime) -> Outcome:
         for _ in range(CHANGE_ATTEMPTS):
-            stored = self._store.latest_of(message.cli)
+            survey = self._store.survey(message.cli, ())
+            stored = survey.latest
             if stored is None:
                 return Outcome.OTHER
             before: Verification = stored.verification
             outcome, after = judge_text(before, message, now)
+            if outcome is Outcome.CONFIRMED and self._admission.blocking(
+                before.phone_number, now, survey.directory
+            ):
+                outcome, after = Outcome.UNMATCHED, before.block(now)
             if after == before:
                 # Sent again, perhaps because it was not safe yet: it is acknowledged once it is.
                 if outcome is Outcome.REPEATED and not self._store.confirm(stored, now):

@@ -158,6 +158,8 @@ class Operator:
     ) -> ListEntry:
         """Block or allow a number, prefix or network for ``expires_in`` seconds.
 
+        Blocking a number also cancels its live verification (``by_operator``).
+
         Raises:
             ValidationFailed: the subject, the reason, or more than 366 days.
         """
@@ -175,6 +177,8 @@ class Operator:
         )
         self._write_entry(operator, action.value, entry, now, entry.reason)
         self._lists.put(entry, now)
+        if entry.action is ListAction.BLOCK and entry.kind is ListKind.NUMBER:
+            self._records.block(entry.subject, now)
         return entry
 
     def remove(self, operator: str, kind: ListKind, subject: str, reason: str) -> None:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from service.application.admission import Admission
 from service.application.chronicle import Chronicle
 from service.application.leadership import Term
 from service.application.observer import Observer
@@ -10,7 +11,7 @@ from service.application.ports import Clock, OrderIndex, Stored, VerificationSto
 from service.application.records import CHANGE_ATTEMPTS, announce
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.channel import Channel
-from service.domain.errors import StoreUnavailable
+from service.domain.errors import RecordUnreadable, StoreUnavailable
 from service.domain.matching import judge_order
 from service.domain.order import OrderReport, OrderStatus, ProviderOrder
 from service.domain.status import Status
@@ -22,21 +23,25 @@ SOONEST = timedelta(seconds=20)
 LAST_CALL = timedelta(seconds=5)
 """One question is kept for so long before the window's end."""
 LONGEST_ROUND = timedelta(seconds=20)
+UNREADABLE_AGAIN = timedelta(seconds=60)
+"""An order whose record cannot be read is looked at again after this."""
 
 
 class OrderReports:
     """The use case of the callback that names an order."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  its ports
         self,
         store: VerificationStore,
         index: OrderIndex,
         observer: Observer,
         clock: Clock,
         chronicle: Chronicle,
+        admission: Admission,
     ) -> None:
         self._store = store
         self._index = index
+        self._admission = admission
         self._observer = observer
         self._clock = clock
         self._chronicle = chronicle
@@ -75,11 +80,15 @@ class OrderReports:
     def _called(self, report: OrderReport, now: datetime) -> Outcome:
         verification_id = self._index.verification_of(report.order)
         for _ in range(CHANGE_ATTEMPTS):
-            stored = self._store.get(verification_id) if verification_id else None
+            if verification_id is None:
+                return Outcome.UNMATCHED
+            stored, directory = self._store.look(verification_id)
             if stored is None:
                 return Outcome.UNMATCHED
             before = stored.verification
             outcome, after = judge_order(before, report, now, SKEW)
+            if outcome is Outcome.CONFIRMED and self._admission.blocking(before.phone_number, now, directory):
+                outcome, after = Outcome.UNMATCHED, before.block(now)
             if after == before:
                 # Sent again, perhaps because it was not safe yet: it is acknowledged once it is.
                 if outcome is Outcome.REPEATED and not self._store.confirm(stored, now):
@@ -136,7 +145,12 @@ class OrderPoll:
             if now - began > LONGEST_ROUND:
                 break
             verification_id = self._index.verification_of(order)
-            stored = self._store.get(verification_id) if verification_id else None
+            try:
+                stored = self._store.get(verification_id) if verification_id else None
+            except RecordUnreadable:
+                # Another version may be able to read it; the others have their turn.
+                self._index.ask_again(order, now + UNREADABLE_AGAIN)
+                continue
             if stored is None or not _is_open(stored, order, now):
                 self._index.settle(order)
                 continue

@@ -86,8 +86,8 @@ class VerificationStore(Protocol):
         """The record as this process saw it last, perhaps long changed; None where it does not remember. Never fails."""
         ...
 
-    def recall_of(self, number: str) -> Stored | None:
-        """The same of a number (``+`` and digits): a record of it, perhaps not its latest."""
+    def look(self, verification_id: str) -> tuple[Stored | None, Directory]:
+        """The record, and then the lists: no entry is missing that was made before the record became as it is."""
         ...
 
     def latest_of(self, number: str) -> Stored | None:
@@ -187,7 +187,7 @@ class VerificationStore(Protocol):
         ...
 
     def ping(self) -> None:
-        """Raises StoreUnavailable when the store cannot be reached."""
+        """Write something short-lived the way that all work does. StoreUnavailable where the store refuses."""
         ...
 
 

@@ -1,6 +1,7 @@
 """Changes to stored records: again and again until nobody came in between, announced once."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -8,7 +9,7 @@ from service.application.chronicle import Chronicle
 from service.application.observer import Observer
 from service.application.ports import Stored, VerificationStore
 from service.domain.call import InboundCall
-from service.domain.errors import NotFound, ServiceError, StoreUnavailable
+from service.domain.errors import NotFound, RecordUnreadable, StoreUnavailable
 from service.domain.status import FINISHED, Status
 from service.domain.verification import Verification
 
@@ -30,7 +31,14 @@ class Records:
         Raises:
             NotFound: unknown, forgotten, another client's, or not yet shown.
         """
-        stored = self._store.get(verification_id)
+        return self.owned(client, self._store.get(verification_id), now)
+
+    def owned(self, client: str, stored: Stored | None, now: datetime) -> Stored:
+        """The record that was read, as it stands.
+
+        Raises:
+            NotFound: there is none, it is another client's, or not yet shown.
+        """
         if stored is None or stored.verification.requester.client != client:
             raise NotFound
         stored = self.settled(stored, now)
@@ -55,7 +63,7 @@ class Records:
             stored = replace(again, pointer=stored.pointer)
         raise StoreUnavailable(retry_after=1)
 
-    def changed(  # noqa: PLR0913  how a change is stored
+    def changed(
         self,
         stored: Stored,
         transition: Callable[[Verification], Verification],
@@ -63,23 +71,15 @@ class Records:
         *,
         confirm: bool = False,
         holding: bool = False,
-        recalled: bool = False,
     ) -> Verification:
         """Apply a transition to what is stored, again and again until nobody came in between.
 
         ``confirm``: also store what stays as it is, so that it is as safe as if it were new. ``holding``: as safe as a
-        proof, and only while the number still points to this record. ``recalled``: ``stored`` is what was seen last, good
-        enough to try; a refusal is never read from it.
+        proof, and only while the number still points to this record.
         """
         for _ in range(CHANGE_ATTEMPTS):
             before = stored.verification
-            try:
-                after = transition(before)
-            except ServiceError:
-                if not recalled:
-                    raise
-                recalled, stored = False, self.found(before.requester.client, before.id, now)
-                continue
+            after = transition(before)
             if after == before and not confirm:
                 return after
             consequences = self._chronicle.changed(before, after, now)
@@ -92,8 +92,17 @@ class Records:
             again = self._store.get(before.id)
             if again is None:
                 raise NotFound
-            recalled, stored = False, again
+            stored = again
         raise StoreUnavailable(retry_after=1)
+
+    def block(self, number: str, now: datetime) -> None:
+        """End what is live for a number that an operator has blocked."""
+        # One that cannot be read here proves nothing here either.
+        with suppress(RecordUnreadable, NotFound):
+            stored = self._store.latest_of(number)
+            if stored is not None:
+                # Stored anew even where it stays verified: a consume under way must look at the lists again.
+                self.changed(stored, lambda record: record.block(now), now, confirm=True)
 
 
 def announce(

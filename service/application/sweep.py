@@ -7,7 +7,7 @@ from service.application.chronicle import Chronicle
 from service.application.observer import Observer
 from service.application.ports import Clock, Stored, VerificationStore
 from service.application.records import Records
-from service.domain.errors import StoreUnavailable
+from service.domain.errors import RecordUnreadable, StoreUnavailable
 from service.domain.verification import Verification
 
 Remind = Callable[[Verification, datetime], None]
@@ -83,6 +83,8 @@ class Sweep:
 
     def _settle(self, stored: Stored | Exception | None, now: datetime) -> datetime | None:
         """When it is to be looked at again."""
+        if isinstance(stored, RecordUnreadable):
+            return now + BROKEN_AGAIN
         if isinstance(stored, Exception):
             raise stored
         if stored is None:

@@ -10,20 +10,23 @@ from service.application.admission import Admission, Admitted
 from service.application.chronicle import Chronicle
 from service.application.observer import Observer
 from service.application.opening import Opened, Opening
-from service.application.ports import Clock, Stored, VerificationStore
+from service.application.ports import Clock, Stored, Survey, VerificationStore
 from service.application.reading import Reading
 from service.application.records import CHANGE_ATTEMPTS, Records
+from service.application.redemption import Proof, Redemption
 from service.application.reservation import Reservations
 from service.domain.channel import Captcha, Channel
 from service.domain.errors import (
+    Blocked,
     CaptchaRequired,
     NotFound,
     ProviderFailure,
     ProviderUnavailable,
     PurposeNotAllowed,
     RateLimited,
-    ResultMismatch,
+    RecordUnreadable,
     ValidationFailed,
+    VerificationInProgress,
 )
 from service.domain.hosted import PageSeals, check_return_url
 from service.domain.limits import LimitState, Scope
@@ -31,7 +34,7 @@ from service.domain.numbers import E164
 from service.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy, Purpose
 from service.domain.replace import replace
 from service.domain.requester import Requester
-from service.domain.status import Status
+from service.domain.status import Reason, Status
 from service.domain.verification import Verification
 
 
@@ -88,7 +91,7 @@ class Verifications:
         self._store = store
         self._records = Records(store, observer, chronicle)
         self._reading = Reading(store, self._records, clock)
-        self._pages = pages
+        self._redemption = Redemption(store, self._records, admission, pages)
         self._admission = admission
         self._reservations = Reservations(store, self._records, admission)
         self._chronicle = chronicle
@@ -116,7 +119,7 @@ class Verifications:
         assurance = purpose.assurance(channel, number.region, self._policy.assurance)
         purpose.check(number, assurance)
         now = self._clock()
-        survey = self._store.survey(number.value, self._admission.groups(number))
+        survey = self._survey(number)
         screened = self._admission.screen(number, request.client_ip, survey.directory, now)
         price = self._admission.price(number, request.client_ip, client.name, screened, channel)
         return_url = self._return_url(client, request)
@@ -171,21 +174,13 @@ class Verifications:
 
         Raises:
             NotFound, PurposeMismatch, ReferenceMismatch, ResultMismatch, NotVerified, Contested, AlreadyConsumed, Expired
+            Blocked: an operator has blocked the number since.
             RateLimited
         """
         now = self._clock()
         self._admission.count(Scope.CONSUME, client_name, now)
-
-        def redeem(record: Verification) -> Verification:
-            record.requester.check(purpose, reference)
-            self._check_result(record, result)
-            return record.consume(purpose, reference, now, redeemer)
-
-        recalled = self._store.recall(verification_id)
-        if recalled is None or recalled.verification.requester.client != client_name:
-            stored = self._records.found(client_name, verification_id, now)
-            return self._records.changed(stored, redeem, now, confirm=True)
-        return self._records.changed(recalled, redeem, now, confirm=True, recalled=True)
+        proof = Proof(purpose, reference, redeemer, result)
+        return self._redemption.redeem(client_name, verification_id, proof, now)
 
     def cancel(self, client_name: str, verification_id: str) -> Verification:
         """Stop waiting for the call.
@@ -197,11 +192,12 @@ class Verifications:
         stored = self._records.found(client_name, verification_id, now)
         return self._records.changed(stored, lambda record: record.cancel(now), now)
 
-    def _check_result(self, record: Verification, result: str | None) -> None:
-        # The browser that saw the page brings it: a proof is not redeemed for anybody else's session.
-        hosted = record.return_url is not None
-        if hosted is (result is None) or (result is not None and not self._pages.proves(result, record.id)):
-            raise ResultMismatch
+    def _survey(self, number: E164) -> Survey:
+        try:
+            return self._store.survey(number.value, self._admission.groups(number))
+        except RecordUnreadable as error:
+            # It may be live, and be somebody else's.
+            raise VerificationInProgress(retry_after=error.retry_after) from error
 
     def _purpose(self, client: Client, request: Start) -> Purpose:
         purpose = self._policy.purposes.get(request.purpose)
@@ -257,11 +253,13 @@ class Verifications:
             now = self._clock()
             pending = self._assign(begun, transition, now)
         except ProviderFailure as failure:
-            now, reason = self._clock(), failure.reason
+            now, reason, ended = self._clock(), failure.reason, None
             # A fail-over may have forgotten the reservation.
             with suppress(NotFound):
-                self._records.changed(begun or reserved, lambda record: record.fail(reason, now), now)
+                ended = self._records.changed(begun or reserved, lambda record: record.fail(reason, now), now)
             self._admission.give_back(admitted, opened.id)
+            if ended is not None and ended.reason is Reason.BY_OPERATOR:
+                raise Blocked from failure
             failure.verification_id = opened.id
             raise
         self._observer.started(pending)

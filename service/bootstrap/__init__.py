@@ -52,6 +52,7 @@ from service.bootstrap.use_cases import (
 )
 from service.domain.evidence import InboxTrust
 from service.domain.numbers import may_be_dialled
+from service.domain.policy import Provider
 from service.handover import is_ending
 from service.setting_values import Secret
 from service.settings import Settings, weaknesses
@@ -72,10 +73,10 @@ _log = logging.getLogger(__name__)
 def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = utc_now) -> Surfaces:
     """The whole service as one WSGI callable. Connects to nothing yet."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
-    core = Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
+    core = Core(settings, LoggingObserver(metrics), metrics, clock)
     trace = spans(settings.tracing, __version__)
-    calls = Calls(core.store, core.observer, clock, core.chronicle)
-    messages = Messages(core.store, core.observer, clock, core.chronicle)
+    calls = Calls(core.store, core.observer, clock, core.chronicle, admission=core.admission)
+    messages = Messages(core.store, core.observer, clock, core.chronicle, core.admission)
     decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
     sweep = Sweep(core.store, core.observer, clock, core.chronicle)
     sweeper = Sweeper(partial(sweep.run, LEFT_TO_THE_WORKER))
@@ -121,7 +122,7 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
 def build_operator(settings: Settings, *, clock: Clock = utc_now) -> tuple[Operator, AuditLog]:
     """What the command line needs: the operator's use cases and the audit stream. Connects to nothing yet."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
-    core = Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
+    core = Core(settings, LoggingObserver(metrics), metrics, clock)
     return core.operator(), core.audit
 
 
@@ -129,11 +130,13 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
     """What runs beside the requests. Connects to nothing yet."""
     policy = settings.policy
     metrics = Metrics(__version__, policy.clients, policy.purposes, worker=True)
-    core = Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
+    core = Core(settings, LoggingObserver(metrics), metrics, clock)
     inbox = SmscInbox(account_of(settings), metrics)
     treasury = Treasury(inbox, BalanceTeller(metrics, settings.low_balance))
-    duties = [Duty("balance", treasury.run, every_seconds=BALANCE_SECONDS)]
-    if settings.inbox_poll_seconds:
+    duties: list[Duty] = []
+    if Provider.SMSC in policy.providers:
+        duties.append(Duty("balance", treasury.run, every_seconds=BALANCE_SECONDS))
+    if settings.inbox_poll_seconds and Provider.SMSC in policy.providers:
         duties.append(Duty("inbox", _reconciliation(settings, core, inbox).run, every_seconds=1.0))
     if settings.smsru_api_ids:
         poll = OrderPoll(smsru_of(settings, metrics), core.orders, core.store, _reports(core), clock)
@@ -176,7 +179,7 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
 def build_dead_letters(settings: Settings, *, clock: Clock = utc_now) -> DeadLetters:
     """What ``waitcall events`` needs. Connects to nothing yet."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
-    core = Core(settings, LoggingObserver(metrics), metrics.redis_error, clock)
+    core = Core(settings, LoggingObserver(metrics), metrics, clock)
     return DeadLetters(RedisOutbox(core.connection, core.keys), core.audit, clock)
 
 
@@ -194,8 +197,10 @@ def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconci
         inbox=inbox,
         progress=RedisProgress(core.connection, settings.redis_min_replicas),
         store=core.store,
-        calls=Calls(core.store, core.observer, core.clock, core.chronicle, trust),
-        messages=Messages(core.store, core.observer, core.clock, core.chronicle),
+        calls=Calls(
+            core.store, core.observer, core.clock, core.chronicle, admission=core.admission, trust=trust
+        ),
+        messages=Messages(core.store, core.observer, core.clock, core.chronicle, core.admission),
         clock=core.clock,
         every=timedelta(seconds=settings.inbox_poll_seconds),
         may_be_dialled=partial(may_be_dialled, dial_regions=core.policy.dial_regions),
@@ -208,7 +213,7 @@ def _catalogues(settings: Settings) -> Catalogues:
 
 
 def _reports(core: Core) -> OrderReports:
-    return OrderReports(core.store, core.orders, core.observer, core.clock, core.chronicle)
+    return OrderReports(core.store, core.orders, core.observer, core.clock, core.chronicle, core.admission)
 
 
 def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: Worker) -> Flask:

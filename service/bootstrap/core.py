@@ -1,6 +1,5 @@
 """What the service, its worker and the command line share: the store, and what stands around it."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from service.adapters.redis.audit import RedisAuditLog
@@ -14,6 +13,7 @@ from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.watcher import Watcher
 from service.adapters.smsc.client import order_limit
 from service.adapters.telemetry.audit import tell
+from service.adapters.telemetry.metrics import Metrics
 from service.application.admission import Admission
 from service.application.announcement import Announcer
 from service.application.chronicle import Chronicle
@@ -40,12 +40,15 @@ class Core:
         self,
         settings: Settings,
         telling: Observer,
-        count_error: Callable[[str], None],
+        metrics: Metrics,
         clock: Clock,
     ) -> None:
         policy = settings.policy
         self.connection = Connection(
-            connector(settings.redis_url, MAX_REDIS_CONNECTIONS), count_error, MAX_REDIS_CONNECTIONS
+            connector(settings.redis_url, MAX_REDIS_CONNECTIONS),
+            metrics.store.redis_error,
+            MAX_REDIS_CONNECTIONS,
+            metrics.store.unreadable,
         )
         peppers = [each.reveal() for each in (settings.key_pepper, settings.key_pepper_other) if each]
         self.keys = Keys(*peppers)

@@ -41,7 +41,7 @@ class Desk:
 def build_desk(settings: Settings) -> Desk:
     """The use cases with the production clock."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
-    core = Core(settings, LoggingObserver(metrics), metrics.redis_error, utc_now)
+    core = Core(settings, LoggingObserver(metrics), metrics, utc_now)
     opening = opening_of(settings, core, metrics)
     inbox = SmscInbox(account_of(settings), metrics)
     return Desk(

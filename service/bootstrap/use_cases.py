@@ -20,15 +20,18 @@ from service.application.routing import Routing
 from service.application.verifications import Verifications
 from service.bootstrap.core import Core
 from service.domain.numbers import E164, may_be_shown
+from service.domain.policy import Provider
 from service.settings import Settings
 
 
 def opening_of(settings: Settings, core: Core, metrics: Metrics, trace: Spans | None = None) -> Opening:
     """The providers' calls and messages."""
-    providers: list[CallProvider] = [_smsc(settings, metrics)]
-    if settings.smsru_api_ids:
-        providers.append(smsru_of(settings, metrics))
     routes = settings.policy.routing
+    makers: dict[Provider, Callable[[Settings, Metrics], CallProvider]] = {
+        Provider.SMSC: _smsc,
+        Provider.SMSRU: smsru_of,
+    }
+    providers = [make(settings, metrics) for name, make in makers.items() if name in routes.providers]
     routing = Routing(providers, routes.default, routes.regions, core.observer)
     provider = (trace or NoSpans()).traced(routing)
     return Opening(provider, _sender(settings, metrics), core.seals, settings.policy, core.orders)
@@ -91,8 +94,11 @@ def _shown(settings: Settings) -> Callable[[E164, E164], bool]:
 
 def _order_seconds(settings: Settings) -> int:
     # One provider may be asked after the other.
-    second = settings.smsru_timeout_seconds if settings.smsru_api_ids else 0
-    return ceil(settings.smsc_timeout_seconds + second)
+    seconds = {
+        Provider.SMSC: settings.smsc_timeout_seconds,
+        Provider.SMSRU: settings.smsru_timeout_seconds,
+    }
+    return ceil(sum(seconds[each] for each in settings.policy.routing.providers))
 
 
 def _sender(settings: Settings, metrics: Metrics) -> SmscSender:

@@ -12,8 +12,9 @@ from service.bootstrap.desk import Desk, build_desk
 from service.cli.environment import running
 from service.cli.tables import as_json, show_rows
 from service.domain.assurance import Assurance
-from service.domain.errors import ServiceError
+from service.domain.errors import ServiceError, StoreUnavailable
 from service.domain.numbers import may_be_dialled
+from service.domain.policy import Provider
 from service.settings import weaknesses
 
 _MOST_SKEW_SECONDS = 2.0
@@ -54,7 +55,8 @@ def _findings(desk: Desk, url: str | None) -> Iterator[Finding]:
     weak = list(weaknesses(settings))
     yield Finding("settings", "warning" if weak else "ok", "; ".join(weak) or "sound")
     yield from _guarded("redis", lambda: _redis(desk))
-    yield from _guarded("provider", lambda: _provider(desk))
+    if Provider.SMSC in settings.policy.providers:
+        yield from _guarded("provider", lambda: _provider(desk))
     if desk.smsru is not None:
         yield from _guarded("smsru", lambda: _smsru(desk))
     yield from _guarded("numbers", lambda: _numbers(desk))
@@ -77,13 +79,21 @@ def _findings(desk: Desk, url: str | None) -> Iterator[Finding]:
 def _guarded(check: str, look: Callable[[], Iterator[Finding]], state: str = "failure") -> Iterator[Finding]:
     try:
         yield from look()
+    except StoreUnavailable as error:
+        yield Finding(check, "failure", f"{error.code}: {error.cause or error.detail}")
     except ServiceError as error:
         yield Finding(check, state, f"{error.code}: {error.detail}")
 
 
 def _redis(desk: Desk) -> Iterator[Finding]:
     examined = desk.examine()
-    yield Finding("redis", "ok", f"reached, version {examined.version or 'not told to us'}")
+    version = examined.version or "not told to us"
+    try:
+        desk.core.store.ping()
+    except StoreUnavailable as error:
+        yield Finding("redis", "failure", f"reached, version {version}, takes no write: {error.cause}")
+    else:
+        yield Finding("redis", "ok", f"reached, version {version}, takes writes")
     skew = examined.ahead_seconds
     state = "ok" if abs(skew) <= _MOST_SKEW_SECONDS else "failure"
     yield Finding("clock", state, f"Redis' is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} ours")

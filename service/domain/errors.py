@@ -35,6 +35,7 @@ ServiceError (code)
 │   ├── CaptchaRejected         captcha_rejected
 │   └── ProviderUnavailable     provider_unavailable         (retry_after)
 └── StoreUnavailable            store_unavailable            (retry_after)
+    └── RecordUnreadable        store_unavailable            (retry_after)
 
 No HTTP here: ``adapters/http/problems.py`` holds the one table that turns a code into a status.
 """
@@ -289,3 +290,10 @@ class ProviderUnavailable(ProviderFailure):
 class StoreUnavailable(ServiceError):
     code = "store_unavailable"
     default_detail = "The store cannot be reached; nothing was changed."
+    cause = ""  # The store's words, without keys and values: for operators, never for callers.
+
+
+class RecordUnreadable(StoreUnavailable):
+    """One record is damaged, or written by another version; ``retry_after`` says when it stands in nobody's way."""
+
+    default_detail = "This verification cannot be read here; another version of the service may be able to."

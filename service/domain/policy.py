@@ -198,6 +198,14 @@ class Policy:
         """Whether any client may send people to a hosted page."""
         return any(client.return_origins for client in self.clients.values())
 
+    @property
+    def providers(self) -> frozenset[Provider]:
+        """Providers whose accounts are used. Texts, codes and pictures all go through SMSC."""
+        beside_calls = {Channel.TEXT_IN, Channel.CODE}
+        ways = {way for each in self.purposes.values() for way in (*each.channels, each.second_step)}
+        by_smsc = bool(ways & beside_calls or self.text_in_numbers or self.captcha)
+        return self.routing.providers | ({Provider.SMSC} if by_smsc else frozenset())
+
     def limits_of(self, scope: Scope, client: str) -> tuple[Limit, ...]:
         """The limits of a scope for one client's requests."""
         own = self.clients[client].limits if client in self.clients else {}

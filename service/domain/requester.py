@@ -16,7 +16,8 @@ class Requester:
 
     def same_as(self, other: "Requester") -> bool:
         """Whether ``other`` is this requester again (contract, section 5.1)."""
-        return bool(self.reference) and self == other
+        whose = (self.client, self.purpose) == (other.client, other.purpose)
+        return bool(self.reference) and whose and _same(self.reference, other.reference)
 
     def check(self, purpose: str, reference: str | None) -> None:
         """Compare in constant time what a proof is bound to.

@@ -38,4 +38,6 @@ class Reason(StrEnum):
     CONCURRENT_REQUEST = "concurrent_request"
 
 
+LIVE = frozenset({Status.ORDERING, Status.PENDING, Status.CONTESTED})
+"""Holds its number."""
 FINISHED = frozenset({Status.CONSUMED, Status.EXPIRED, Status.CANCELED, Status.FAILED, Status.LAPSED})

@@ -18,7 +18,7 @@ from service.domain.order import ProviderOrder
 from service.domain.policy import OnConcurrent, Purpose
 from service.domain.replace import replace
 from service.domain.requester import Requester
-from service.domain.status import Reason, Status
+from service.domain.status import LIVE, Reason, Status
 
 _UNANSWERED = {Channel.CALL: Reason.NO_CALL, Channel.TEXT_IN: Reason.NO_TEXT, Channel.CODE: Reason.NO_CODE}
 
@@ -139,18 +139,19 @@ class Verification:
     @property
     def next_deadline(self) -> datetime | None:
         """When time alone will change the status; None where it never will."""
-        match self.status:
-            case Status.ORDERING | Status.PENDING | Status.CONTESTED:
-                return self.expires_at
-            case Status.VERIFIED:
-                return self.result_until
-            case _:
-                return None
+        if self.is_live:
+            return self.expires_at
+        return self.result_until if self.status is Status.VERIFIED else None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it holds its number; ask ``at(now).is_live`` for the truth."""
+        return self.status in LIVE
 
     def at(self, now: datetime) -> "Verification":
         """The record as it stands at ``now``: what time alone decides is decided."""
         if self.status is Status.ORDERING and now >= self.expires_at:
-            return self._failed(Reason.PROVIDER_UNAVAILABLE, self.purge_at)
+            return self._ended(Status.FAILED, Reason.PROVIDER_UNAVAILABLE, self.purge_at)
         if self.status in (Status.PENDING, Status.CONTESTED) and now >= self.expires_at:
             return replace(self, status=Status.EXPIRED, reason=_UNANSWERED[self.channel])
         if self.status is Status.VERIFIED and self.result_until is not None and now >= self.result_until:
@@ -160,7 +161,7 @@ class Verification:
     def busy_until(self, now: datetime) -> datetime | None:
         """Until when other requesters are refused the number; None when it is free."""
         current = self.at(now)
-        if current.status in (Status.ORDERING, Status.PENDING, Status.CONTESTED):
+        if current.is_live:
             return current.expires_at
         return current.cooling_until if self.is_cooling(now) else None
 
@@ -173,16 +174,15 @@ class Verification:
         return replace(self, cooling_until=latest.cooling_until) if latest.is_cooling(now) else self
 
     def answers(self, requester: Requester, now: datetime) -> bool:
-        """Whether ``requester`` gets this very record again instead of a new one."""
-        live = self.at(now).status in (Status.PENDING, Status.CONTESTED)
-        return live and self.requester.same_as(requester)
+        """Whether ``requester`` gets this very record again: nothing matched, no contest, no order under way."""
+        ordering = self.ordering_until is not None and now < self.ordering_until
+        untouched = self.at(now).status is Status.PENDING and self.called_at is None and not ordering
+        return untouched and self.requester.same_as(requester)
 
     def may_be_succeeded_by(self, requester: Requester, now: datetime) -> bool:
         """Whether ``requester`` may start anew on this record's number."""
-        if self.busy_until(now) is None:
-            return True
-        live = self.at(now).status in (Status.ORDERING, Status.PENDING, Status.CONTESTED)
-        return not live and self.requester.same_as(requester)
+        same = not self.at(now).is_live and self.requester.same_as(requester)
+        return same or self.busy_until(now) is None
 
     def open_window(self, now: datetime) -> "Verification":
         """The person can begin. A contest during the order stays one."""
@@ -198,8 +198,8 @@ class Verification:
         )
 
     def fail(self, reason: Reason, now: datetime) -> "Verification":
-        """The order gave nothing; the number is free."""
-        return self._failed(reason, self._retained_from(now))
+        """The order gave nothing; the number is free. What has ended meanwhile stays as it ended."""
+        return self._ended(Status.FAILED, reason, self._retained_from(now)) if self.is_live else self
 
     def contest(self, now: datetime) -> "Verification":
         """Another requester asked for the number; where the purpose says so, a call proves nothing now."""
@@ -222,9 +222,12 @@ class Verification:
         current = self.at(now)
         if current.status in (Status.VERIFIED, Status.CONSUMED, Status.LAPSED):
             raise AlreadyVerified
-        if current.status in (Status.PENDING, Status.CONTESTED):
-            return replace(current, status=Status.CANCELED, reason=reason, purge_at=self._retained_from(now))
-        return current
+        return self._ended(Status.CANCELED, reason, self._retained_from(now)) if current.is_live else current
+
+    def block(self, now: datetime) -> "Verification":
+        """End what is live, because an operator blocked its number. Anything else stays as it is."""
+        current = self.at(now)
+        return current.cancel(now, Reason.BY_OPERATOR) if current.is_live else current
 
     def consume(
         self, purpose: str, reference: str | None, now: datetime, redeemer: str | None = None
@@ -281,11 +284,11 @@ class Verification:
             purge_at=max(lapse_end, cooled),
         )
 
-    def _failed(self, reason: Reason, purge_at: datetime) -> "Verification":
+    def _ended(self, status: Status, reason: Reason, purge_at: datetime) -> "Verification":
         ordering = self.status is Status.ORDERING
         # What stood in expires_at was the lease of the order; show the window that was asked for.
         end = self.created_at + timedelta(seconds=self.window_seconds) if ordering else self.expires_at
-        return replace(self, status=Status.FAILED, reason=reason, expires_at=end, purge_at=purge_at)
+        return replace(self, status=status, reason=reason, expires_at=end, purge_at=purge_at)
 
     def _retained_from(self, now: datetime) -> datetime:
         return max(now + timedelta(seconds=self.rules.retention_seconds), self.cooling_until or now)

@@ -146,6 +146,13 @@ CASES = [
         {'waitcall_redis_errors_total{operation="get"}': "9x20"},
         {},
     ),
+    Case(
+        "WaitcallUnreadableEntries",
+        "10m",
+        {'waitcall_unreadable_entries_total{where="lists"}': "0 1x20"},
+        {'waitcall_unreadable_entries_total{where="lists"}': "3x20"},
+        {"where": "lists"},
+    ),
     Case("WaitcallSweepStalled", "20m", {SWEPT: "60x40"}, {SWEPT: "0+60x40"}, {}),
     Case(
         "WaitcallNoLeader",

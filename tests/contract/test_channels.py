@@ -92,7 +92,10 @@ class Stage:
             clock=self.clock,
             policy=self.policy,
         )
-        self.messages = Messages(self.world.store, self.observer, self.clock, chronicle_of(self.policy))
+        self.messages = Messages(
+            *(self.world.store, self.observer, self.clock, chronicle_of(self.policy)),
+            admission(self.world, self.observer, self.policy),
+        )
 
     def start(self, purpose: str, channel: Channel | None = None, **more: object) -> Verification:
         ask = Start(NUMBER.value, purpose, "flow", channel=channel, **more)

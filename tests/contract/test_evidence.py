@@ -17,7 +17,7 @@ from service.domain.status import Reason, Status
 from tests.contract.test_worker import OFFSET, OTHER_OF_THE_POOL, TERM, Net
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, RecordingObserver
-from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, chronicle_of, seconds
+from tests.making import NUMBER, OTHER_NUMBER, POLICY, admission, call_at, chronicle_of, seconds
 from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
 
 DEDICATED = E164("+79585550000")
@@ -47,8 +47,17 @@ class Scene(Net):
     ) -> None:
         super().__init__(world, clock, observer, policy=ATTESTING)
         trust = InboxTrust(frozenset(ATTESTING.text_in_numbers), limit)
-        self.reconciliation._calls = Calls(world.store, observer, clock, chronicle_of(ATTESTING), trust)
-        self.messages = Messages(world.store, observer, clock, chronicle_of(ATTESTING))
+        self.reconciliation._calls = Calls(
+            world.store,
+            observer,
+            clock,
+            chronicle_of(ATTESTING),
+            admission=admission(world, observer),
+            trust=trust,
+        )
+        self.messages = Messages(
+            world.store, observer, clock, chronicle_of(ATTESTING), admission(world, observer)
+        )
         self.reconciliation.run(TERM)
 
     def handler_gets(self, text: str = FORGED, number: E164 = NUMBER, to: E164 = SHOWN) -> Outcome:

@@ -99,7 +99,8 @@ class Stage:
             policy=POLICY,
         )
         self.reports = OrderReports(
-            self.world.store, self.world.orders, self.observer, self.clock, chronicle_of(POLICY)
+            *(self.world.store, self.world.orders, self.observer, self.clock, chronicle_of(POLICY)),
+            admission(self.world, self.observer, POLICY),
         )
         self.inquiry = FakeInquiry()
         self.poll = OrderPoll(self.inquiry, self.world.orders, self.world.store, self.reports, self.clock)

@@ -84,11 +84,11 @@ class Machine(RuleBasedStateMachine):
         live = self.latest.get(number)
         same = live is not None and reference is not None and live.who == who
         if live is not None and live.status in ("pending", "contested"):
-            if same:
+            if same and live.status == "pending":
                 assert (said.verification.id, said.created) == (live.id, False)
                 return live.id
             assert said == "verification_in_progress"
-            if live.who[1] == "contested_login" and live.status == "pending":
+            if not same and live.who[1] == "contested_login" and live.status == "pending":
                 live.status, live.reason = "contested", "concurrent_request"
             return ""
         cooling = live is not None and self.now < live.cool

@@ -20,7 +20,17 @@ from service.domain.policy import Policy, Purpose
 from service.domain.status import Reason, Status
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, FakeProvider, RecordingObserver
-from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, chronicle_of, opened, seconds, use_cases
+from tests.making import (
+    NUMBER,
+    OTHER_NUMBER,
+    POLICY,
+    admission,
+    call_at,
+    chronicle_of,
+    opened,
+    seconds,
+    use_cases,
+)
 from tests.worlds import World, redis_connection
 
 OFFSET = 3 * 3600
@@ -90,7 +100,7 @@ class Net:
             progress=self.progress,
             store=world.store,
             calls=self.calls,
-            messages=Messages(world.store, observer, clock, chronicle_of()),
+            messages=Messages(world.store, observer, clock, chronicle_of(), admission(world, observer)),
             clock=clock,
             every=seconds(25),
             may_be_dialled=lambda number: may_be_dialled(number, {"RU"}),

@@ -59,9 +59,8 @@ class MemoryStore:
     def recall(self, verification_id: str) -> Stored | None:
         return self._seen.get(verification_id)
 
-    def recall_of(self, number: str) -> Stored | None:
-        seen = [each for each in self._seen.values() if each.verification.phone_number.value == number]
-        return seen[-1] if seen else None
+    def look(self, verification_id: str) -> tuple[Stored | None, Directory]:
+        return self.get(verification_id), self._lists.directory()
 
     def latest_of(self, number: str) -> Stored | None:
         with self._changed:

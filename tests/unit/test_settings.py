@@ -2,13 +2,17 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service import bootstrap
+from service.adapters.telemetry.metrics import Metrics
+from service.bootstrap import build_worker
 from service.bootstrap.use_cases import _order_seconds
 from service.domain.assurance import Assurance
 from service.domain.limits import Limit, Scope
-from service.domain.policy import OnConcurrent
+from service.domain.policy import OnConcurrent, Provider
 from service.settings import SettingsMistakes, load_settings, weaknesses
 
 KEY_HASH = hashlib.sha256(b"key").hexdigest()
@@ -144,7 +148,6 @@ def test_both_forms_at_once_or_no_file_are_mistakes(sound: dict[str, str], tmp_p
         ("WAITCALL_SMSC_URLS", "https://smsc.ru/sys,http://www2.smsc.ru/sys"),
         ("WAITCALL_SMSC_URLS", "https://u:p@smsc.ru/sys"),
         ("WAITCALL_SMSC_URLS", "https://smsc.ru:port/sys"),
-        ("WAITCALL_SMSRU_API_ID", "an-api-id-of-the-tests"),
         ("WAITCALL_SMSRU_API_ID", "short"),
         ("WAITCALL_SMSRU_API_ID", "a" * 16 + "," + "b" * 16 + "," + "c" * 16),
         ("WAITCALL_SMSRU_URL", "http://sms.ru"),
@@ -186,6 +189,94 @@ def test_a_second_provider_is_named_in_both_places(sound: dict[str, str], policy
     assert "aaaa" not in repr(settings)
     (refused,) = mistakes_of(sound | {"WAITCALL_SMSRU_API_ID": "dev-smsru-api-id-1"})
     assert "development secret" in refused
+
+
+ONLY_SMSRU = POLICY + '[routing]\ndefault = ["smsru"]\n[routing.regions]\nKZ = ["smsru"]\n'
+TEXT_IN = '[text_in]\nnumbers = ["+79585550000"]\n'
+SMSRU = {"WAITCALL_SMSRU_API_ID": "a" * 16}
+
+
+def without_smsc(sound: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in sound.items() if not name.startswith("WAITCALL_SMSC")}
+
+
+def test_a_provider_that_nothing_uses_needs_no_credentials(sound: dict[str, str], policy_path: Path) -> None:
+    policy_path.write_text(ONLY_SMSRU)
+
+    settings = load_settings(without_smsc(sound) | SMSRU)
+
+    assert settings.smsc_credentials == {}
+    assert settings.policy.providers == {Provider.SMSRU}
+    # Its budget is the order's alone.
+    assert _order_seconds(settings) == 5
+    load_settings(without_smsc(sound) | SMSRU | {"WAITCALL_SMSRU_TIMEOUT_SECONDS": "25"})
+    assert mistakes_of(without_smsc(sound)) == [
+        "WAITCALL_SMSRU_API_ID: required, the policy's routing names smsru."
+    ]
+    (secrets,) = mistakes_of(without_smsc(sound) | SMSRU | {"WAITCALL_CALLBACK_SECRETS": ""})
+    assert secrets == "WAITCALL_CALLBACK_SECRETS: required."
+
+
+@pytest.mark.parametrize(
+    "uses",
+    [
+        '[routing]\ndefault = ["smsru", "smsc"]\n',
+        '[routing]\ndefault = ["smsru"]\n[routing.regions]\nKZ = ["smsc"]\n',
+        '[routing]\ndefault = ["smsru"]\n[purposes.by_code]\nchannels = ["code"]\n',
+        '[routing]\ndefault = ["smsru"]\n[purposes.two_steps]\nsecond_step = "code"\n',
+        '[routing]\ndefault = ["smsru"]\n[purposes.by_text]\nchannels = ["text_in"]\n' + TEXT_IN,
+        '[routing]\ndefault = ["smsru"]\n' + TEXT_IN,
+    ],
+    ids=["routing", "region", "code", "second step", "text_in", "numbers for texts"],
+)
+def test_smsc_is_needed_for_whatever_goes_through_it(
+    sound: dict[str, str], policy_path: Path, uses: str
+) -> None:
+    policy_path.write_text(POLICY + uses)
+
+    (mistake,) = mistakes_of(without_smsc(sound) | SMSRU)
+    assert "WAITCALL_SMSC_APIKEY" in mistake
+    assert Provider.SMSC in load_settings(sound | SMSRU).policy.providers
+
+
+def test_credentials_that_nothing_uses_are_no_mistake(sound: dict[str, str], policy_path: Path) -> None:
+    load_settings(sound | SMSRU)
+    policy_path.write_text(ONLY_SMSRU)
+    load_settings(sound | SMSRU)
+    load_settings(without_smsc(sound) | SMSRU | {"WAITCALL_SMSC_LOGIN": "half of them"})
+
+
+class Recorder:
+    """Stands in the worker's place and keeps what it is given."""
+
+    fence = is_alive = None
+
+    def __init__(self, **given: Any) -> None:
+        self.duties = [each.name for each in given["duties"]]
+
+    def serve(self, *_: object) -> None:
+        """Listen to nothing."""
+
+
+@pytest.mark.parametrize(
+    ("policy", "duties"),
+    [(POLICY, ["balance", "inbox"]), (ONLY_SMSRU, ["orders"]), (ROUTED, ["balance", "inbox", "orders"])],
+)
+def test_the_worker_asks_nobody_whom_nothing_uses(
+    sound: dict[str, str],
+    policy_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: str,
+    duties: list[str],
+) -> None:
+    policy_path.write_text(policy)
+    monkeypatch.setattr(bootstrap, "Worker", Recorder)
+    monkeypatch.setattr(Metrics, "lead", lambda *_: None)
+
+    given = SMSRU if policy != POLICY else {}
+    worker: Any = build_worker(load_settings(sound | given))
+
+    assert worker.duties == duties
 
 
 def test_an_order_that_dies_still_frees_its_number_in_time(sound: dict[str, str], policy_path: Path) -> None:

@@ -20,7 +20,7 @@ from service.application.orders import OrderReports
 from service.domain.call import InboundCall, Kind, OtherMessage, Outcome
 from service.domain.channel import InboundText
 from service.domain.code import DeliveryReport
-from service.domain.errors import CallbackMalformed, CallbackRejected
+from service.domain.errors import CallbackMalformed, CallbackRejected, RecordUnreadable
 from service.domain.order import OrderReport
 
 PATH = "/callbacks/smsc"
@@ -95,12 +95,19 @@ def orders_blueprint(reports: OrderReports, decoder: ReportDecoder, observer: Ob
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
             refused(exchange, error)
             raise
+        unreadable: RecordUnreadable | None = None
         for each in entries:
-            if isinstance(each, OrderReport):
-                exchange.brought(Kind.CALL, reports.record(each))
-            else:
+            if not isinstance(each, OrderReport):
                 observer.callback(each.kind, Outcome.OTHER)
                 exchange.brought(each.kind, Outcome.OTHER)
+                continue
+            try:
+                exchange.brought(Kind.CALL, reports.record(each))
+            except RecordUnreadable as error:
+                # The others count all the same.
+                unreadable = error
+        if unreadable is not None:
+            raise unreadable
         return _acknowledgement(_HUNDRED)
 
     return routes

@@ -35,11 +35,16 @@ def create() -> dict[str, Any]:
             "Location": {"description": "Path of the record.", "schema": {"type": "string"}},
         }
     )
-    live = _verification("The same requester's live verification; no new order was placed.")
+    live = _verification(
+        "The live verification of the same client, purpose and reference: nothing was matched, nobody contests it. "
+        "No new order was placed."
+    )
     live["headers"] = _replayed()
     return {
         "operationId": "create",
         "summary": "Start a verification",
+        "description": "A number has one live verification. Another requester gets 409 verification_in_progress: cancel the "
+        "attempt that your own session still holds, or wait for retry_after seconds and start again.",
         "security": [{"key": []}],
         "parameters": [_key_parameter()],
         "requestBody": body("Create"),
@@ -78,6 +83,7 @@ def consume() -> dict[str, Any]:
         "purpose_mismatch",
         "reference_mismatch",
         "result_mismatch",
+        "blocked",
         "not_verified",
         "already_consumed",
         "contested",
@@ -131,7 +137,7 @@ def check() -> dict[str, Any]:
         "parameters": [_id_parameter()],
         "requestBody": body("Check"),
         "responses": {"200": _verification("The code was right.")}
-        | problems((*_PENDING, "wrong_channel", "code_mismatch"), WITH_BODY),
+        | problems((*_PENDING, "blocked", "wrong_channel", "code_mismatch"), WITH_BODY),
     }
 
 

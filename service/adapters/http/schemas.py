@@ -89,7 +89,11 @@ class CreateRequest(Request):
     reference = fields.String(
         allow_none=True,
         validate=_REFERENCE,
-        metadata={"description": "Your session or account id; consume must repeat it."},
+        metadata={
+            "description": "Fresh and unguessable for each attempt, kept in your server-side session; never the id of an "
+            "account, a session or a person. Consume must repeat it.",
+            "examples": ["pX3cZ0yqT4m8u1VgKf2bQA"],
+        },
     )
     window_seconds = fields.Integer(
         strict=True,
@@ -158,7 +162,7 @@ class ConsumeRequest(Request):
     reference = fields.String(
         allow_none=True,
         validate=_REFERENCE,
-        metadata={"description": "As given to create; missing equals missing."},
+        metadata={"description": "As given to create; a missing one equals a missing one."},
     )
     result = fields.String(
         allow_none=True,

@@ -83,10 +83,20 @@ class RedisAuditLog:
             with self._connection.using("audit") as client:
                 page = client.xrange(part, start, end, count=_PAGE)
             for _, fields in page:
-                yield {name.decode(): value.decode() for name, value in fields.items()}
+                if (entry := self._entry(fields)) is not None:
+                    yield entry
             if len(page) < _PAGE:
                 return
             start = f"({page[-1][0].decode()}"
+
+    def _entry(self, fields: Mapping[bytes, bytes]) -> dict[str, str] | None:
+        try:
+            entry = {name.decode(): value.decode() for name, value in fields.items()}
+            _ = [entry[name] for name in ("at", "event", "actor")]
+        except (UnicodeDecodeError, KeyError) as error:
+            self._connection.unreadable("audit", error)
+            return None
+        return entry
 
 
 def _number_hash(keys: Keys, number: str) -> str:

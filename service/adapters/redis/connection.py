@@ -1,8 +1,11 @@
 """From WAITCALL_REDIS_URL to a client whose every command ends in bounded time."""
 
+import logging
+import re
 from collections import deque
 from collections.abc import Callable
 from threading import Condition, Lock
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -30,6 +33,13 @@ CLUSTER_TIMEOUT_SECONDS = 0.5
 TURN_SECONDS = 1.2
 """A step waits so long for a free connection: behind a burst it is still answered, behind a hanging server 503."""
 RETRY_AFTER_SECONDS = 2
+COMPLAIN_SECONDS = 10.0
+"""One kind of failure is logged once in so many seconds by each process."""
+_MOST_WORDS = 16
+_TELLING = re.compile(r"[0-9]{3}|[:{}@/*]")
+"""A word like this may be part of a key, a value, an address or a hash."""
+
+_log = logging.getLogger(__name__)
 
 
 def _options(max_connections: int) -> dict[str, Any]:
@@ -86,6 +96,14 @@ def connector(address: Address, max_connections: int) -> Callable[[], AnyClient]
             return lambda: Client.from_pool(Pool.from_url(address.url, **options))
 
 
+def words_of(error: BaseException) -> str:
+    """The kind of an error and the first words of the server, without keys, values and addresses."""
+    code = getattr(error, "status_code", None)
+    text = f"{code} {error}" if code else str(error)
+    words = ["…" if _TELLING.search(word) else word for word in text.split()[:_MOST_WORDS]]
+    return " ".join((f"{type(error).__name__}:", *words)).strip(": ")
+
+
 class Turns:
     """So many at once. Unlike a semaphore it costs nothing while there are free ones."""
 
@@ -127,11 +145,23 @@ class Connection:
     """The client, made at first use, and the one place where its errors become ours."""
 
     def __init__(
-        self, connect: Callable[[], AnyClient], count_error: Callable[[str], None], max_steps: int = 64
+        self,
+        connect: Callable[[], AnyClient],
+        count_error: Callable[[str], None],
+        max_steps: int = 64,
+        count_unreadable: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``max_steps`` at once; another waits TURN_SECONDS for its turn."""
+        """
+        Args:
+            connect: makes the client.
+            count_error: told the operation of each step that failed.
+            max_steps: at once; another waits TURN_SECONDS for its turn.
+            count_unreadable: told where an entry was found that cannot be read.
+        """
         self._connect = connect
         self.count_error = count_error
+        self._count_unreadable = count_unreadable
+        self._complained: dict[str, float] = {}
         self.turns = Turns(max_steps)
         self._client: AnyClient | None = None
         self._making = Lock()
@@ -162,11 +192,37 @@ class Connection:
         return self._client
 
     def failed(self, operation: str, error: BaseException | None) -> StoreUnavailable:
-        """Count it, and draw the conclusions. Returns what to raise."""
+        """Count it, say why, and draw the conclusions. Returns what to raise."""
         self.count_error(operation)
+        cause = words_of(error) if error else "no connection was free in time"
+        self._complain(operation, cause)
         if isinstance(error, TooFewReplicas):
             self._ask_sentinel_again()
-        return StoreUnavailable(retry_after=RETRY_AFTER_SECONDS)
+        unavailable = StoreUnavailable(retry_after=RETRY_AFTER_SECONDS)
+        unavailable.cause = cause
+        return unavailable
+
+    def unreadable(self, where: str, error: Exception) -> None:
+        """Count an entry that cannot be read, and say where it is; never what it holds."""
+        self._count_unreadable(where)
+        _log.error("unreadable entry", extra={"where": where, "error": type(error).__name__})
+
+    def skip(self, where: str, error: Exception) -> None:
+        """Count a key that holds something of another type.
+
+        Raises:
+            Exception: any other error.
+        """
+        if not str(error).startswith("WRONGTYPE"):
+            raise error
+        self.unreadable(where, error)
+
+    def _complain(self, operation: str, cause: str) -> None:
+        # A failing store fails every request; its words are told now and then.
+        now, kind = monotonic(), cause.partition(" ")[0]
+        if now - self._complained.get(kind, -COMPLAIN_SECONDS) >= COMPLAIN_SECONDS:
+            self._complained[kind] = now
+            _log.error("redis refuses", extra={"operation": operation, "cause": cause})
 
     def _ask_sentinel_again(self) -> None:
         # A master that lost its replicas may have been replaced without knowing it yet; it stays one for us as

@@ -10,7 +10,8 @@ from service.application.chronicle import Tally
 from service.domain.conversion import Bucket, Budget
 
 _MOST_FIELDS = 200
-_FIELD = re.compile(rb"([sc]):([0-9]+)")
+_FIELD = re.compile(rb"([a-z]):([0-9]{1,12})")
+_COUNT = re.compile(rb"[0-9]{1,12}")
 
 
 class RedisConversions:
@@ -34,8 +35,23 @@ class RedisConversions:
 
     def buckets(self, budget: Budget, subject: str) -> list[Bucket]:
         """All that is kept."""
+        key = self.key(budget, subject)
         with self._connection.using("conversion") as client:
-            return buckets_of(client.hgetall(self.key(budget, subject)))
+            counted = client.hgetall(key)
+        return self.read(key, counted)
+
+    def read(self, key: str, counted: Mapping[bytes, bytes]) -> list[Bucket]:
+        """What the hash of a group says. A field that cannot be read is taken out, or each create would meet it."""
+        by_start: dict[int, dict[bytes, int]] = {}
+        for field, count in counted.items():
+            match = _FIELD.fullmatch(field)
+            if match is None or not _COUNT.fullmatch(count):
+                self._connection.unreadable("conversions", ValueError())
+                with self._connection.using("conversion") as client:
+                    client.hdel(key, field)
+                continue
+            by_start.setdefault(int(match[2]), {})[match[1]] = int(count)
+        return [Bucket(start, each.get(b"s", 0), each.get(b"c", 0)) for start, each in by_start.items()]
 
     def clear(self, budget: Budget, subject: str) -> None:
         """Start anew."""
@@ -45,13 +61,3 @@ class RedisConversions:
     def key(self, budget: Budget, subject: str) -> str:
         """Where a group is counted."""
         return self._keys.conversion(budget.group, subject, budget.bucket_seconds)
-
-
-def buckets_of(counted: Mapping[bytes, bytes]) -> list[Bucket]:
-    """What the hash of a group says."""
-    by_start: dict[int, dict[bytes, int]] = {}
-    for field, count in counted.items():
-        match = _FIELD.fullmatch(field)
-        if match:
-            by_start.setdefault(int(match[2]), {})[match[1]] = int(count)
-    return [Bucket(start, each.get(b"s", 0), each.get(b"c", 0)) for start, each in by_start.items()]

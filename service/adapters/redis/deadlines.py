@@ -33,13 +33,29 @@ class Deadlines:
             step.script.run(client, step.keys, step.args)
 
     def due(self, now: datetime) -> list[str]:
-        """The earliest of each part, in one pipeline."""
+        """The earliest of each part, in one pipeline. What is no deadline is taken out."""
+        due: list[str] = []
         with self._connection.using("due") as client:
             pipeline = client.pipeline(transaction=False)
             for key in self._keys.all_due():
                 pipeline.zrange(key, "-inf", _ms(now), byscore=True, offset=0, num=_MOST_DUE)
-            parts: list[list[bytes]] = pipeline.execute()
-        return [member.decode() for part in parts for member in part]
+            parts: list[list[bytes] | Exception] = pipeline.execute(raise_on_error=False)
+            for key, members in zip(self._keys.all_due(), parts, strict=True):
+                if isinstance(members, Exception):
+                    self._connection.skip("deadlines", members)
+                    continue
+                ours = [each for each in members if self._is_ours(each, key)]
+                due += [each.decode() for each in ours]
+                # Each sweep would meet the others again.
+                for member in set(members) - set(ours):
+                    self._connection.unreadable("deadlines", ValueError())
+                    client.zrem(key, member)
+        return due
+
+    def _is_ours(self, member: bytes, key: str) -> bool:
+        """Whether a member is an id of ours, and stands where its deadline is looked for."""
+        verification_id = member.decode(errors="replace")
+        return self._keys.record(verification_id) is not None and self._keys.due(verification_id) == key
 
     def is_busy(self) -> bool:
         """Whether any part of the deadlines holds one."""
@@ -47,7 +63,11 @@ class Deadlines:
             pipeline = client.pipeline(transaction=False)
             for key in self._keys.all_due():
                 pipeline.zcard(key)
-            return any(pipeline.execute())
+            counts = pipeline.execute(raise_on_error=False)
+            for count in counts:
+                if isinstance(count, Exception):
+                    self._connection.skip("deadlines", count)
+            return any(count for count in counts if not isinstance(count, Exception))
 
     def postpone(self, deadlines: Mapping[str, datetime | None], seen_at: datetime) -> None:
         """One script for each part, all in one round trip."""

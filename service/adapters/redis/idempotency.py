@@ -14,6 +14,9 @@ from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused, Sto
 LEASE_SECONDS = 30
 """A key whose request died with its worker is free again after this."""
 
+_Known = tuple[str, Answer | None]
+"""The fingerprint of a request, and its answer once there is one."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -30,17 +33,23 @@ class RedisIdempotencyStore:
         for other in self._keys.others:
             with self._connection.using("begin_answer") as redis:
                 found = redis.get(other.answer(client, route, key))
-            if found is not None:
-                return _answer(found, other.long_hash_of(request))
+            if found is not None and (known := self._read(found)) is not None:
+                return _answer(known, other.long_hash_of(request))
         name = self._keys.answer(client, route, key)
         fingerprint = self._keys.long_hash_of(request)
         mine = orjson.dumps({"request": fingerprint, "token": secrets.token_hex(8)})
         with self._connection.using("begin_answer") as redis:
             # One command, so that a retry after a lost answer finds its own value.
             found = redis.set(name, mine, nx=True, get=True, px=LEASE_SECONDS * 1000)
-        if found is None or found == mine:
-            return Begun(name, mine, fingerprint)
-        return _answer(found, fingerprint)
+            if found is None or found == mine:
+                return Begun(name, mine, fingerprint)
+            known = self._read(found)
+            if known is None:
+                # What the request may do twice, the record itself refuses: it is done again.
+                if not self._swap.run(redis, [name], [found, mine, LEASE_SECONDS * 1000]):
+                    raise IdempotencyInFlight(retry_after=1)
+                return Begun(name, mine, fingerprint)
+        return _answer(known, fingerprint)
 
     def complete(self, begun: Begun, answer: Answer, keep_seconds: int) -> None:
         """Store the answer in place of the lease."""
@@ -61,11 +70,24 @@ class RedisIdempotencyStore:
         except StoreUnavailable:
             _log.warning("idempotency lease not dropped")
 
+    def _read(self, found: bytes) -> _Known | None:
+        try:
+            stored = orjson.loads(found)
+            answer = (
+                None if "token" in stored else Answer(stored["status"], stored["body"], stored["location"])
+            )
+            if answer is not None and (type(answer.status), type(answer.body)) != (int, str):
+                raise TypeError  # noqa: TRY301  as unreadable as the others
+            return str(stored["request"]), answer
+        except Exception as error:  # noqa: BLE001  whatever stands there must not refuse its key for hours
+            self._connection.unreadable("answers", error)
+            return None
 
-def _answer(found: bytes, fingerprint: str) -> Answer:
-    stored = orjson.loads(found)
-    if stored["request"] != fingerprint:
+
+def _answer(known: _Known, fingerprint: str) -> Answer:
+    request, answer = known
+    if request != fingerprint:
         raise IdempotencyKeyReused
-    if "token" in stored:
+    if answer is None:
         raise IdempotencyInFlight(retry_after=1)
-    return Answer(stored["status"], stored["body"], stored["location"])
+    return answer

@@ -9,6 +9,7 @@
 ``waitcall:{HASH}:answer``     an answer stored under an Idempotency-Key
 ``waitcall:{HASH}:conversion:...``  numbers shown and called, of a country or prefix
 ``waitcall:{due-N}:due``       ids by the instant at which time alone changes their records, in eight parts
+``waitcall:{due-N}:ready``     that a write was taken lately: readiness asks
 ``waitcall:{audit-N}:audit``   the audit stream, in eight parts
 ``waitcall:{lists}:lists``     what operators blocked and allowed
 ``waitcall:{audit-N}:deliveries``  events on their way to endpoints; ``…:retries`` and ``…:dead`` beside it
@@ -39,7 +40,9 @@ DUE_PARTS = 8
 """The deadlines are spread over a cluster's nodes."""
 AUDIT_PARTS = 8
 """And so is the audit stream."""
-_DUE = tuple(f"waitcall:{{due-{part}}}:due" for part in range(DUE_PARTS))
+_DUE, _READY = (
+    tuple(f"waitcall:{{due-{part}}}:{name}" for part in range(DUE_PARTS)) for name in ("due", "ready")
+)
 _AUDIT, _DELIVERIES, _RETRIES, _DEAD = (
     tuple(f"waitcall:{{audit-{part}}}:{name}" for part in range(AUDIT_PARTS))
     for name in ("audit", "deliveries", "retries", "dead")
@@ -173,6 +176,10 @@ class Keys:
     def all_due(self) -> Sequence[str]:
         """All parts of the deadlines."""
         return _DUE
+
+    def all_ready(self) -> Sequence[str]:
+        """Where readiness writes, one beside each part of the deadlines."""
+        return _READY
 
     def answer(self, client: str, route: str, key: str) -> str:
         """Where the answer to an Idempotency-Key is stored."""

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from time import time
 from typing import Any
 
 from service.adapters.redis.connection import Connection
@@ -28,9 +29,15 @@ class RedisLeadership:
 
     def take(self, holder: str) -> Term | None:
         """One script: take, renew, or learn that another leads."""
-        args: list[str | bytes | int] = [holder, LEASE_SECONDS * 1000, _FENCE_KEPT_MS]
+        args: list[str | bytes | int] = [
+            *(holder, LEASE_SECONDS * 1000, _FENCE_KEPT_MS),
+            # The clock's seconds are more than any number of terms.
+            int(time()),
+        ]
         with self._connection.using("lease") as client:
-            fence = self._lease.run(client, [LEASE, FENCE], args)
+            fence, unreadable = self._lease.run(client, [LEASE, FENCE], args)
+        if unreadable:
+            self._connection.unreadable("lease", ValueError())
         return Term(int(fence), holder) if fence else None
 
     def resign(self, term: Term) -> None:
@@ -51,14 +58,11 @@ class RedisProgress:
         """The progress, whoever made it."""
         with self._connection.using("inbox") as client:
             document = client.get(INBOX)
-        stored: dict[str, Any] = json.loads(document) if document else {}
-        return Progress(
-            after_id=stored.get("after_id"),
-            asked_at=_time(stored.get("asked_at")),
-            read_at=_time(stored.get("read_at")),
-            busy_at=_time(stored.get("busy_at")),
-            utc_offset=stored.get("utc_offset"),
-        )
+        try:
+            return _progress(document) if document else Progress()
+        except Exception as error:  # noqa: BLE001  the inbox is read as if for the first time
+            self._connection.unreadable("inbox", error)
+            return Progress()
 
     def save(self, term: Term, progress: Progress) -> bool:
         """Keep it while the term lasts."""
@@ -72,6 +76,21 @@ class RedisProgress:
         args: list[str | bytes | int] = [_held(term), json.dumps(document), _PROGRESS_KEPT_MS]
         with self._connection.using("inbox") as client:
             return bool(self._durable.run(client, self._fenced, [LEASE, INBOX], args))
+
+
+def _progress(document: bytes) -> Progress:
+    stored: dict[str, Any] = json.loads(document)
+    return Progress(
+        after_id=_whole(stored.get("after_id")),
+        asked_at=_time(stored.get("asked_at")),
+        read_at=_time(stored.get("read_at")),
+        busy_at=_time(stored.get("busy_at")),
+        utc_offset=_whole(stored.get("utc_offset")),
+    )
+
+
+def _whole(stored: Any) -> int | None:
+    return None if stored is None else int(stored)
 
 
 def _held(term: Term) -> str:

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from math import ceil
+from math import ceil, isfinite
 from typing import Any
 
 from redis import RedisCluster
@@ -35,7 +35,7 @@ class RedisLimits:
             return self._one_by_one(spendings, named, now)
         with self._connection.using("spend") as client:
             step, elsewhere = self.step(client, spendings, named, now)
-            answers = step.script.run(client, step.keys, step.args)
+            answers = self.readable(step.script.run(client, step.keys, step.args))
         return spent(spendings, answers, elsewhere, now)
 
     def step(
@@ -51,6 +51,13 @@ class RedisLimits:
             args += [now_ms - period_ms, period_ms, limit.count - used, int(limit.mode is Mode.ENFORCE)]
         return Step(self._spends, [_key(self._keys, each) for each in spendings], args), elsewhere
 
+    def readable(self, answers: Sequence[Any]) -> list[Any]:
+        """The script's answers without the last part of each, which is told as unreadable entries."""
+        for *_, ahead in answers:
+            for _ in range(ahead):
+                self._connection.unreadable("limits", ValueError())
+        return [each[:3] for each in answers]
+
     def _one_by_one(self, spendings: Sequence[Spending], token: str, now: datetime) -> Spent:
         """On a cluster no script may touch two limits: a refusal gives back what was counted before it."""
         answers: list[Any] = []
@@ -58,7 +65,7 @@ class RedisLimits:
         for index, each in enumerate(spendings):
             with self._connection.using("spend") as client:
                 step, used = self.step(client, [each], token, now)
-                answers += step.script.run(client, step.keys, step.args)
+                answers += self.readable(step.script.run(client, step.keys, step.args))
             elsewhere += used
             if each.limit.mode is Mode.ENFORCE and not answers[-1][0]:
                 self.give_back(spendings[:index], token)
@@ -137,7 +144,7 @@ def _window(client: Any, key: str, spending: Spending, now_ms: int) -> tuple[int
 
 def _state(spending: Spending, used: int, oldest_ms: float | None, now_ms: int) -> LimitState:
     reset = 0
-    if oldest_ms is not None:
+    if oldest_ms is not None and isfinite(oldest_ms):
         period = spending.limit.period_seconds
         # Another process may have counted by a clock that is a moment ahead of ours.
         reset = min(max(ceil((oldest_ms + period * 1000 - now_ms) / 1000), 1), period)

@@ -9,7 +9,7 @@ from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import LISTS
 from service.adapters.redis.script import Script
 from service.domain.errors import ValidationFailed
-from service.domain.lists import Directory, ListAction, ListEntry, ListKind
+from service.domain.lists import Directory, ListAction, ListEntry, ListKind, canonical
 
 MOST_ENTRIES = 10_000
 _PADDING_MS = 10_000
@@ -21,7 +21,7 @@ class RedisLists:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._list = Script("list")
-        self._copy: tuple[bytes | None, Directory] = (None, Directory())
+        self._copy: tuple[bytes | None, Directory] | None = None
 
     def directory(self) -> Directory:
         """One small read where nothing has changed since the last one."""
@@ -31,15 +31,23 @@ class RedisLists:
 
     def directory_at(self, rev: bytes | None) -> Directory:
         """The entries at a ``rev`` that was just read, or later."""
-        known, directory = self._copy
-        if rev == known:
-            return directory
+        known = self._copy
+        if known is not None and known[0] == rev:
+            return known[1]
         with self._connection.using("lists") as client:
             stored: dict[bytes, bytes] = client.hgetall(LISTS)
         rev = stored.pop(b"rev", None)
-        directory = Directory(_decode(document) for document in stored.values())
+        directory = Directory(each for each in map(self._read, stored.values()) if each is not None)
         self._copy = (rev, directory)
         return directory
+
+    def _read(self, document: bytes) -> ListEntry | None:
+        # One that cannot be read may have been a block: it is counted, logged as an error and alerted on.
+        try:
+            return _decode(document)
+        except Exception as error:  # noqa: BLE001  whatever stands there must not close the lists
+            self._connection.unreadable("lists", error)
+            return None
 
     def put(self, entry: ListEntry, now: datetime) -> None:
         """Keep the entry for as long as it says something."""
@@ -84,12 +92,14 @@ def _encode(entry: ListEntry) -> bytes:
 
 def _decode(document: bytes) -> ListEntry:
     stored: dict[str, Any] = json.loads(document)
+    kind, subject = ListKind(stored["kind"]), str(stored["subject"])
     return ListEntry(
         ListAction(stored["action"]),
-        ListKind(stored["kind"]),
-        stored["subject"],
-        reason=stored["reason"],
-        by=stored["by"],
+        kind,
+        # Numbers are many, and were checked when they were put.
+        subject if kind is ListKind.NUMBER else canonical(kind, subject),
+        reason=str(stored["reason"]),
+        by=str(stored["by"]),
         created_at=_time(stored["created_at"]),
         expires_at=_time(stored["expires_at"]),
     )

@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
+from math import ceil
 from typing import Any
 
 from redis.exceptions import NoScriptError
 
 from service.adapters.redis.connection import Connection
-from service.adapters.redis.conversions import RedisConversions, buckets_of
+from service.adapters.redis.conversions import RedisConversions
 from service.adapters.redis.keys import ID_PREFIX_LENGTH, LISTS, Keys
 from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.pool import Client
@@ -16,13 +17,15 @@ from service.adapters.redis.script import Script
 from service.adapters.redis.seen import Seen
 from service.application.ports import Stored, Survey
 from service.domain.conversion import Budget
-from service.domain.status import FINISHED, Status
+from service.domain.errors import RecordUnreadable
+from service.domain.policy import LONGEST_WINDOW_SECONDS
+from service.domain.status import FINISHED
 from service.domain.verification import Verification
 
 Found = tuple[Stored | None, str]
 """The latest record under one pepper, and the id that the number points to there."""
 
-_LIVE = (Status.ORDERING, Status.PENDING, Status.CONTESTED)
+_LONGEST_HELD_MS = LONGEST_WINDOW_SECONDS * 1000
 
 
 class Numbers:
@@ -38,6 +41,7 @@ class Numbers:
         self._lists = lists
         self._latest = Script("latest")
         self._swap = Script("swap")
+        self._shorten = Script("shorten")
 
     def latest_of(self, number: str) -> Stored | None:
         """The latest record, under whichever pepper; a live one before all."""
@@ -48,7 +52,7 @@ class Numbers:
         keys, args = _at(self._keys, tag)
         with self._connection.using("latest_of") as client:
             latest, document = self._latest.run(client, keys, args)
-        return self._seen.stored(latest.decode(), document or None)
+        return self._seen.stored(latest.decode(errors="replace"), document or None)
 
     def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
         """Everything in one round trip; under a second pepper, and where lists have changed, a little more."""
@@ -58,7 +62,9 @@ class Numbers:
             latest, rev, *counted = survey(client, number, buckets)
         found = self._found(self._keys, number, latest)
         return Survey(
-            self._of_all(number, found), self._lists.directory_at(rev), tuple(map(buckets_of, counted))
+            self._of_all(number, found),
+            self._lists.directory_at(rev),
+            tuple(map(self._conversions.read, buckets, counted)),
         )
 
     def _surveyed(self, client: Client, number: str, buckets: Sequence[str]) -> list[Any]:
@@ -89,7 +95,7 @@ class Numbers:
         for keys in self._keys.others:
             stored, _ = self.under(keys, verification.phone_number.value)
             known = over is not None and stored is not None and stored.verification.id == over.verification.id
-            if stored and not known and stored.verification.at(now).status in _LIVE:
+            if stored and not known and stored.verification.at(now).is_live:
                 return True
         return False
 
@@ -108,11 +114,20 @@ class Numbers:
             with self._connection.using("latest_of") as client:
                 self._swap.run(client, [keys.latest(keys.tag(number))], [latest, "", 0])
             return None, ""
-        pointer = latest.decode()
-        stored = self._seen.stored(pointer, document)
+        pointer = latest.decode(errors="replace")
+        try:
+            stored = self._seen.stored(pointer, document)
+        except RecordUnreadable as error:
+            raise self._held(keys.latest(keys.tag(number)), latest) from error
         # Equal tags of two numbers are as good as impossible; a wrong match is worth the comparison.
         known = stored is not None and stored.verification.phone_number.value == number
         return (stored if known else None), pointer
+
+    def _held(self, key: str, pointer: bytes) -> RecordUnreadable:
+        """Let a record that cannot be read hold its number as long as the longest window, and no longer."""
+        with self._connection.using("latest_of") as client:
+            left_ms = self._shorten.run(client, [key], [pointer, _LONGEST_HELD_MS])
+        return RecordUnreadable(retry_after=max(ceil(int(left_ms) / 1000), 1))
 
     def _of_all(self, number: str, own: Found) -> Stored | None:
         stored, pointer = own

@@ -35,16 +35,21 @@ class RedisOrders:
     def verification_of(self, order: ProviderOrder) -> str | None:
         """One read."""
         with self._connection.using("order") as client:
-            found = client.get(order_key(order))
-        return found.decode() if found else None
+            found: bytes | None = client.get(order_key(order))
+        return self._text(found) if found else None
 
     def to_ask(self, provider: str, now: datetime) -> list[ProviderOrder]:
         """The longest due first."""
+        key, orders = orders_to_ask(provider), []
         with self._connection.using("orders") as client:
-            members = client.zrange(
-                orders_to_ask(provider), "-inf", _milliseconds(now), byscore=True, offset=0, num=_MOST
-            )
-        return [ProviderOrder(provider, member.decode()) for member in members]
+            members = client.zrange(key, "-inf", _milliseconds(now), byscore=True, offset=0, num=_MOST)
+            for member in members:
+                if (order_id := self._text(member)) is None:
+                    # Each poll would meet it again.
+                    client.zrem(key, member)
+                else:
+                    orders.append(ProviderOrder(provider, order_id))
+        return orders
 
     def ask_again(self, order: ProviderOrder, at: datetime) -> None:
         """Only one that is still among those to ask."""
@@ -55,6 +60,13 @@ class RedisOrders:
         """It stays known, so that a second report is told from a stranger's."""
         with self._connection.using("orders") as client:
             client.zrem(orders_to_ask(order.provider), order.id)
+
+    def _text(self, stored: bytes) -> str | None:
+        try:
+            return stored.decode()
+        except UnicodeDecodeError as error:
+            self._connection.unreadable("orders", error)
+            return None
 
 
 def _milliseconds(at: datetime) -> int:

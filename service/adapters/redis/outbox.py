@@ -71,24 +71,38 @@ class RedisOutbox:
         found: list[Taken] = []
         for part, claimed in zip(parts, answers[: len(parts)], strict=True):
             if not isinstance(claimed, Exception):
-                found += _taken(part, claimed[1])
+                found += self._taken(part, claimed[1])
         for answer in answers[len(parts) :]:
             if not isinstance(answer, Exception):
                 for part, entries in answer:
-                    found += _taken(part.decode(), entries)
+                    found += self._taken(part.decode(), entries)
+        return found
+
+    def _taken(self, part: str, entries: Sequence[Any]) -> list[Taken]:
+        found: list[Taken] = []
+        for entry, fields in entries:
+            # A trimmed entry leaves its id behind, without fields.
+            if not fields:
+                continue
+            written, receipt = fields.get(b"d", b""), (part, entry.decode())
+            if delivery := self._read(written, "deliveries"):
+                found.append(Taken(delivery, receipt))
+            else:
+                # Among the dead letters it stands in nobody's way, and another version may be able to read it.
+                self._settled(receipt, written, "", f"unreadable {receipt[1]}")
         return found
 
     def arrived(self, taken: Taken) -> None:
         """Out of the stream."""
-        self._settled(taken, "", "", taken.delivery)
+        self._settled(taken.receipt, "", "", _name_of(taken.delivery))
 
     def defer(self, taken: Taken, delivery: Delivery, until: datetime) -> None:
         """Out of the stream, among those to be retried."""
-        self._settled(taken, _written(delivery), str(_ms(until)), delivery)
+        self._settled(taken.receipt, _written(delivery), str(_ms(until)), _name_of(delivery))
 
     def bury(self, taken: Taken, delivery: Delivery) -> None:
         """Out of the stream, among the dead letters."""
-        self._settled(taken, _written(delivery), "", delivery)
+        self._settled(taken.receipt, _written(delivery), "", _name_of(delivery))
 
     def wake(self, now: datetime) -> int:
         """Part by part."""
@@ -123,7 +137,7 @@ class RedisOutbox:
         for key in self._keys.all_dead():
             with self._connection.using("dead") as client:
                 letters = client.hvals(key)
-            yield from (_read(each) for each in letters)
+            yield from (letter for each in letters if (letter := self._read(each, "dead_letters")))
 
     def replay(self, event_id: str, endpoint: str) -> bool:
         """Look for it in every part."""
@@ -133,26 +147,36 @@ class RedisOutbox:
                 letter = client.hget(dead, name)
                 if letter is None:
                     continue
-                fresh = _read(letter)
+                fresh = self._read(letter, "dead_letters")
+                if fresh is None:
+                    return False
                 again = _written(Delivery(fresh.event_id, fresh.endpoint, fresh.body))
                 return bool(self._replay.run(client, [dead, part], [name, again, _KEPT_MS]))
         return False
 
-    def _settled(self, taken: Taken, kept: str, retry_at: str, delivery: Delivery) -> None:
-        part, entry = taken.receipt
+    def _settled(self, receipt: tuple[str, str], kept: str | bytes, retry_at: str, name: str) -> None:
+        part, entry = receipt
         at = self._keys.all_deliveries().index(part)
         keys = [part, self._keys.all_retries()[at], self._keys.all_dead()[at]]
-        name = _name(delivery.event_id, delivery.endpoint)
         args: Args = [GROUP, entry, _KEPT_MS, kept, retry_at, name, _MOST_DEAD // AUDIT_PARTS]
         with self._connection.using("settle") as client:
             self._settle.run(client, keys, args)
+
+    def _read(self, text: bytes, where: str) -> Delivery | None:
+        try:
+            event_id, endpoint, attempt, body = json.loads(text)
+            return Delivery(str(event_id), str(endpoint), str(body), int(attempt))
+        except Exception as error:  # noqa: BLE001  whatever stands there must not stop the others
+            self._connection.unreadable(where, error)
+            return None
 
     def _make_groups(self, client: Any, parts: Sequence[str], answers: Sequence[Any]) -> None:
         for part, answer in zip(parts, answers, strict=True):
             if not isinstance(answer, Exception):
                 continue
             if "NOGROUP" not in str(answer):
-                raise answer
+                self._connection.skip("deliveries", answer)
+                continue
             # A stream that nothing was announced in yet, or that was idle for a week.
             try:
                 client.xgroup_create(part, GROUP, id="0", mkstream=True)
@@ -162,22 +186,16 @@ class RedisOutbox:
             client.pexpire(part, _KEPT_MS)
 
 
-def _taken(part: str, entries: Sequence[Any]) -> list[Taken]:
-    # A trimmed entry leaves its id behind, without fields.
-    return [Taken(_read(fields[b"d"]), (part, entry.decode())) for entry, fields in entries if fields]
-
-
 def _written(delivery: Delivery) -> str:
     return json.dumps([delivery.event_id, delivery.endpoint, delivery.attempt, delivery.body])
 
 
-def _read(text: bytes) -> Delivery:
-    event_id, endpoint, attempt, body = json.loads(text)
-    return Delivery(event_id, endpoint, body, attempt)
-
-
 def _name(event_id: str, endpoint: str) -> str:
     return f"{event_id} {endpoint}"
+
+
+def _name_of(delivery: Delivery) -> str:
+    return _name(delivery.event_id, delivery.endpoint)
 
 
 def _ms(moment: datetime) -> int:

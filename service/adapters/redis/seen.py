@@ -3,56 +3,61 @@
 No two writes are equal (codec), so a document that was seen before need not be decoded again.
 """
 
+from collections.abc import Callable
+
 from service.adapters.redis.codec import decode
 from service.application.ports import Stored
+from service.domain.errors import RecordUnreadable
 
 MOST_REMEMBERED = 4096
+RETRY_UNREADABLE_SECONDS = 60
+"""While versions are mixed, another process may answer sooner."""
 
 
 class Seen:
     """The latest state seen of each record; the longest known are forgotten first."""
 
-    def __init__(self) -> None:
+    def __init__(self, unreadable: Callable[[str, Exception], None]) -> None:
+        """``unreadable``: told where an entry cannot be read, and why."""
+        self._unreadable = unreadable
         self._by_id: dict[str, Stored] = {}
-        self._id_of: dict[str, str] = {}
 
     def remember(self, stored: Stored | None) -> Stored | None:
         """Keep it in mind; it is handed back."""
         if stored is None:
             return None
-        record = stored.verification
-        self._by_id[record.id] = stored
-        self._id_of[record.phone_number.value] = record.id
+        self._by_id[stored.verification.id] = stored
         if len(self._by_id) > MOST_REMEMBERED:
-            self._forget(next(iter(self._by_id)))
+            self._by_id.pop(next(iter(self._by_id)), None)
         return stored
 
-    def _forget(self, verification_id: str) -> None:
-        forgotten = self._by_id.pop(verification_id, None)
-        number = forgotten.verification.phone_number.value if forgotten else ""
-        if self._id_of.get(number) == verification_id:
-            self._id_of.pop(number, None)
-
     def stored(self, verification_id: str, document: bytes | None) -> Stored | None:
-        """The record that was read under an id."""
+        """The record that was read under an id.
+
+        Raises:
+            RecordUnreadable
+        """
         if document is None:
             return None
         known = self._by_id.get(verification_id)
         if known is not None and known.version == document:
             return Stored(known.verification, document)
-        return self.remember(Stored(decode(document), document))
+        try:
+            record = decode(document)
+            if record.id != verification_id:
+                raise ValueError("The record of another id.")  # noqa: TRY301  as unreadable as the others
+        except Exception as error:
+            self._unreadable("record", error)
+            raise RecordUnreadable(retry_after=RETRY_UNREADABLE_SECONDS) from error
+        return self.remember(Stored(record, document))
 
     def stored_or_why_not(self, verification_id: str, document: bytes | None) -> Stored | Exception | None:
-        """The same; a document that cannot be read is an error among the others."""
+        """The record that was read under an id; one that cannot be read is an error among the others."""
         try:
             return self.stored(verification_id, document)
-        except Exception as error:  # noqa: BLE001  handed to whoever asked for all of them
+        except RecordUnreadable as error:
             return error
 
     def of(self, verification_id: str) -> Stored | None:
         """As it was seen last."""
         return self._by_id.get(verification_id)
-
-    def of_number(self, number: str) -> Stored | None:
-        """The record of a number that was remembered last."""
-        return self._by_id.get(self._id_of.get(number, ""))

@@ -11,7 +11,7 @@ from service.adapters.redis.connection import RETRY_AFTER_SECONDS, Connection
 from service.adapters.redis.conversions import RedisConversions
 from service.adapters.redis.deadlines import Deadlines
 from service.adapters.redis.durable import Durable
-from service.adapters.redis.keys import ID_PREFIX_LENGTH, Keys, tag_of
+from service.adapters.redis.keys import ID_PREFIX_LENGTH, LISTS, Keys, tag_of
 from service.adapters.redis.limits import RedisLimits, spent
 from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.marks import Marks
@@ -19,6 +19,7 @@ from service.adapters.redis.numbers import Numbers
 from service.adapters.redis.pool import Client
 from service.adapters.redis.script import Script, Step, read_all
 from service.adapters.redis.seen import Seen
+from service.adapters.redis.sign import write_sign
 from service.adapters.redis.watcher import Watcher
 from service.application.chronicle import NOTHING, Consequences
 from service.application.ports import Claim, Reservation, Stored, Survey
@@ -26,6 +27,7 @@ from service.domain.call import InboundCall
 from service.domain.conversion import Budget
 from service.domain.errors import StoreUnavailable
 from service.domain.limits import Spending
+from service.domain.lists import Directory
 from service.domain.numbers import E164
 from service.domain.status import Status
 from service.domain.verification import Verification
@@ -60,8 +62,8 @@ class RedisVerificationStore:
             audit: written with a change.
             min_replicas: that must have a verified or consumed record before it is acknowledged.
         """
-        self._limits, self._conversions = limits, conversions
-        self._seen = Seen()
+        self._limits, self._conversions, self._lists = limits, conversions, lists
+        self._seen = Seen(connection.unreadable)
         self._numbers = Numbers(connection, keys, self._seen, conversions, lists)
         self._deadlines = Deadlines(connection, keys)
         self._audit, self._chain = audit, Chain(connection)
@@ -78,12 +80,10 @@ class RedisVerificationStore:
 
     def get(self, verification_id: str) -> Stored | None:
         """The record of an id."""
-        key = self._keys.record(verification_id)
-        if key is None:
+        if (key := self._keys.record(verification_id)) is None:
             return None
         with self._connection.using("get") as client:
-            document = client.get(key)
-        return self._seen.stored(verification_id, document)
+            return self._seen.stored(verification_id, client.get(key))
 
     def get_all(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
         """One round trip."""
@@ -96,9 +96,15 @@ class RedisVerificationStore:
         """Some thousands are remembered."""
         return self._seen.of(verification_id)
 
-    def recall_of(self, number: str) -> Stored | None:
-        """The one of them that was remembered last."""
-        return self._seen.of_number(number)
+    def look(self, verification_id: str) -> tuple[Stored | None, Directory]:
+        """One round trip to one server; on a cluster one behind the other, because only that keeps the order."""
+        key = self._keys.record(verification_id)
+        with self._connection.using("get") as client:
+            together = key is not None and isinstance(client, Client)
+            read = client.values([("GET", key), ("HGET", LISTS, "rev")]) if together else ()
+        if not read:
+            return self.get(verification_id), self._lists.directory()
+        return self._seen.stored(verification_id, read[0]), self._lists.directory_at(read[1])
 
     def latest_of(self, number: str) -> Stored | None:
         """The number's latest record, under whichever pepper; a live one before all."""
@@ -143,14 +149,13 @@ class RedisVerificationStore:
             return Reservation(stored, self._limits.spend(spendings, verification.id, now))
         if answers[-1] is None:
             raise StoreUnavailable(retry_after=RETRY_AFTER_SECONDS)
-        return Reservation(stored, spent(spendings, answers[-1], elsewhere, now))
+        counted = self._limits.readable(answers[-1])
+        return Reservation(stored, spent(spendings, counted, elsewhere, now))
 
     def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
         """Give the number back."""
         record = stored.verification
-        before: list[str | bytes | int] = (
-            [over.pointer, _keep_ms(over.verification, now)] if over else ["", 0]
-        )
+        before = (over.pointer, _keep_ms(over.verification, now)) if over else ("", 0)
         keys = [self._keys.latest(tag_of(record.id)), self._record_key(record)]
         with self._connection.using("release") as client:
             self._release.run(client, keys, [record.id, *before])
@@ -226,8 +231,7 @@ class RedisVerificationStore:
             document = encode(after)
             keys = [mark, self._record_key(after), latest]
             use += [stored.version, document, _keep_ms(after, now), after.id]
-        step = Step(self._claim, keys, use)
-        verification_id = change[1].id if change else tag
+        verification_id, step = change[1].id if change else tag, Step(self._claim, keys, use)
         answer = self._happened(self._durable, "claim", step, verification_id, consequences)[0].decode()
         if answer not in {"done", "again"}:
             return Claim(answer)
@@ -268,9 +272,8 @@ class RedisVerificationStore:
         self._deadlines.postpone(deadlines, seen_at)
 
     def ping(self) -> None:
-        """One round trip."""
-        with self._connection.using("ping") as client:
-            client.get(self._keys.latest(self._keys.tag("readiness")))
+        """One script, or one at each node of a cluster."""
+        write_sign(self._connection, self._durable, self._keys)
 
     def _happened(
         self, how: Durable, operation: str, step: Step, verification_id: str, consequences: Consequences

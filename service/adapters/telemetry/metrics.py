@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from service.adapters.telemetry.channel_metrics import ChannelMetrics
 from service.adapters.telemetry.counting import counting, observing
+from service.adapters.telemetry.store_metrics import StoreMetrics
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.conversion import Conversion
 from service.domain.limits import Decision, Scope
@@ -48,6 +49,7 @@ class Metrics:
         self._define_funnel()
         self._define_edges()
         self._define_guards()
+        self.store = StoreMetrics(self._counter)
         self.channels = ChannelMetrics(self._counter, self._whose)
         self._reconciled = self._counter("inbox_calls", "Calls in the provider's inbox", ("outcome",))
         if worker:
@@ -118,7 +120,6 @@ class Metrics:
             _REQUEST,
         )
         self._failures = self._counter("failures", "Answers 5xx: the provider's fault or ours", ("code",))
-        self._redis_errors = self._counter("redis_errors", "Failed steps at Redis", ("operation",))
 
     def _define_guards(self) -> None:
         self._limited = self._counter("rate_limit_decisions", "Limits that were asked", ("scope", "decision"))
@@ -267,10 +268,6 @@ class Metrics:
     def looped(self, loop: str) -> None:
         """A loop of the worker went well."""
         self._looped.labels(loop).set_to_current_time()
-
-    def redis_error(self, operation: str) -> None:
-        """One step at Redis failed."""
-        self._redis_errors(operation).inc()
 
     def _whose(self, verification: Verification) -> tuple[str, str, str]:
         # A record may outlive its client or purpose in the policy; the labels stay a closed set.

@@ -67,12 +67,16 @@ class Waitcall:
         return_url: str | None = None,
         idempotency_key: str | None = None,
     ) -> Verification:
-        """Begin. The same requester's live verification is answered again (``created`` is False then).
+        """Begin. The live verification of the same reference is answered again while nothing was matched and nobody
+        contests it (``created`` is False then).
+
+        On ``VerificationInProgress`` cancel the attempt that your session still holds, or wait for ``retry_after`` seconds.
 
         Args:
             phone_number: E.164, or a national form where the client has a default region.
             purpose: a configured one.
-            reference: your session's or account's id; consume must repeat it.
+            reference: fresh and unguessable for each attempt (``secrets.token_urlsafe(16)``), kept in your server-side
+                session; never the id of an account or a session. Consume must repeat it.
             window_seconds: how long a call may come.
             client_ip: the person's address, for limits.
             locale: BCP 47, for texts and the hosted page.

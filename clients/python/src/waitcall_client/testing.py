@@ -2,9 +2,10 @@
 
 double = Double()
 waitcall = double.client()
-made = waitcall.start("+79991234567", purpose="login", reference="session-1")
+reference = secrets.token_urlsafe(16)  # fresh for each attempt, kept in the server-side session
+made = waitcall.start("+79991234567", purpose="login", reference=reference)
 double.call("+79991234567")
-waitcall.consume(made.id, purpose="login", reference="session-1")
+waitcall.consume(made.id, purpose="login", reference=reference)
 """
 
 import json

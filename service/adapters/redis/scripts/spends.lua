@@ -2,14 +2,18 @@
 -- remembered by its time; a token that is counted already counts once.
 -- KEYS: the uses of each limit, sorted sets of tokens by milliseconds.
 -- ARGV: now, the token; then for each: the instant at which its period began, its length, the limit, '1' if enforced.
--- Returns for each up to the one that refuses: 1 when counted else 0, how many count now, the oldest's instant.
-local full, refusing, states = {}, nil, {}
+-- Returns for each up to the one that refuses: 1 when counted else 0, how many count now, the oldest's instant, and how
+-- many filled it and were taken out because they lie further ahead (31 days) than any clock.
+local full, refusing, states, ahead = {}, nil, {}, {}
 for each = 1, #KEYS do
   redis.call('ZREMRANGEBYSCORE', KEYS[each], '-inf', ARGV[4 * each - 1])
-  local known = redis.call('ZSCORE', KEYS[each], ARGV[2])
-  full[each] = not known and redis.call('ZCARD', KEYS[each]) >= tonumber(ARGV[4 * each + 1])
-  refusing = full[each] and ARGV[4 * each + 2] == '1' and each or nil
-  if refusing then break end
+  local known, most = redis.call('ZSCORE', KEYS[each], ARGV[2]), tonumber(ARGV[4 * each + 1])
+  full[each] = not known and redis.call('ZCARD', KEYS[each]) >= most
+  if full[each] then
+    ahead[each] = redis.call('ZREMRANGEBYSCORE', KEYS[each], ARGV[1] + 2678400000, '+inf')
+    full[each] = redis.call('ZCARD', KEYS[each]) >= most
+  end
+  if full[each] and ARGV[4 * each + 2] == '1' then refusing = each break end
 end
 for each = 1, refusing or #KEYS do
   if not refusing and not full[each] then
@@ -17,6 +21,6 @@ for each = 1, refusing or #KEYS do
     redis.call('PEXPIRE', KEYS[each], ARGV[4 * each])
   end
   local oldest = redis.call('ZRANGE', KEYS[each], 0, 0, 'WITHSCORES')[2] or ''
-  states[each] = {full[each] and 0 or 1, redis.call('ZCARD', KEYS[each]), oldest}
+  states[each] = {full[each] and 0 or 1, redis.call('ZCARD', KEYS[each]), oldest, ahead[each] or 0}
 end
 return states

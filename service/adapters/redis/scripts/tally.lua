@@ -6,7 +6,7 @@ local count = redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[4]) then
   for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-    if tonumber(string.sub(field, 3)) < tonumber(ARGV[2]) then redis.call('HDEL', KEYS[1], field) end
+    if (tonumber(string.sub(field, 3)) or 0) < tonumber(ARGV[2]) then redis.call('HDEL', KEYS[1], field) end
   end
 end
 return count

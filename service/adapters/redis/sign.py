@@ -1,0 +1,25 @@
+"""A sign that writes are taken, for whoever asks whether the store can do its work."""
+
+from redis import RedisCluster
+
+from service.adapters.redis.connection import Connection
+from service.adapters.redis.durable import Durable
+from service.adapters.redis.keys import Keys
+from service.adapters.redis.script import Script
+
+_KEPT_MS = 10_000
+_READY = Script("ready")
+
+
+def write_sign(connection: Connection, durable: Durable, keys: Keys) -> None:
+    """Write the way that a create does: by a script, to as many replicas; on a cluster at each node.
+
+    Raises:
+        StoreUnavailable: with the store's words as its ``cause``.
+    """
+    with connection.using("ping") as client:
+        signs = keys.all_ready()[:1]
+        if isinstance(client, RedisCluster):
+            signs = list({client.get_node_from_key(each).name: each for each in keys.all_ready()}.values())
+        for each in signs:
+            durable.run(client, _READY, [each], [_KEPT_MS])

@@ -1,0 +1,70 @@
+"""A service whose policy uses the second provider alone: nothing of the first is asked for, and nobody asks it."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from service.cli import main
+from simulator.smsru import POOL
+from tests.integration.conftest import KEY, SECRET, Running
+from tests.redis_servers import free_port
+
+POLICY = """
+dial_regions = ["RU"]
+[purposes.login]
+[clients.web]
+purposes = ["login"]
+[routing]
+default = ["smsru"]
+"""
+
+
+@pytest.fixture
+def environ(running: Running) -> dict[str, str]:
+    return {
+        # Whoever asked it would be refused.
+        "WAITCALL_SMSC_URLS": "http://127.0.0.1:9/sys",
+        "WAITCALL_SMSC_APIKEY": "",
+        "WAITCALL_SMSRU_API_ID": running.simulator.callcheck.account.api_id,
+        "WAITCALL_SMSRU_URL": running.simulator.smsru_url,
+    }
+
+
+def test_a_number_is_shown_without_the_other_provider(
+    starting: Callable[..., Running], environ: dict[str, str]
+) -> None:
+    alone = starting(POLICY, **environ, WAITCALL_API_KEYS=f"web={hashlib.sha256(KEY.encode()).hexdigest()}")
+
+    made = alone.create()
+
+    assert made.status_code == 201
+    assert made.get_json()["call"]["number"] in {f"+{number}" for number in POOL}
+    assert alone.ops.test_client().get("/readyz").status_code == 200
+    # Its handler is there all the same: the secret is required.
+    assert alone.call().status_code == 200
+
+
+def test_the_doctor_asks_only_the_provider_that_is_used(
+    running: Running, environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY)
+    told = environ | {
+        "WAITCALL_REDIS_URL": running.redis.url,
+        "WAITCALL_CALLBACK_SECRETS": SECRET,
+        "WAITCALL_API_KEYS": f"web={hashlib.sha256(KEY.encode()).hexdigest()}",
+        "WAITCALL_KEY_PEPPER": "p" * 32,
+        "WAITCALL_POLICY": str(tmp_path / "policy.toml"),
+        "WAITCALL_CALLBACK_BIND": f"127.0.0.1:{free_port()}",
+    }
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+
+    rows = json.loads(CliRunner().invoke(main, ["doctor", "--json"]).stdout)
+
+    states = {each["check"]: each["state"] for each in rows}
+    assert states["smsru"] == "ok"
+    assert states.keys().isdisjoint({"provider", "balance"})
