@@ -21,7 +21,7 @@ class Proof:
         result: what the hosted page gave; None without such a page.
     """
 
-    purpose: str
+    purpose: str = field(repr=False)
     reference: str | None = field(repr=False)
     redeemer: str | None = field(repr=False)
     result: str | None = field(repr=False)
