@@ -83,7 +83,7 @@ class Channels:
             raise NoFallback
         rules = self._policy.purposes.get(record.requester.purpose, record.rules)
         assurance = record.rules.assurance(channel, record.region, self._policy.assurance)
-        rules.check(record.phone_number, assurance)
+        rules.check(record.phone_number, assurance, channel)
         prepared = self._opening.prepare(record)
 
         def move(current: Verification) -> Verification:
@@ -108,6 +108,7 @@ class Channels:
 
         Raises:
             NotFound, WrongChannel, SendsSpent, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
+            PhoneNumberNotAllowed: no code is sent to such a number.
             Blocked
             RateLimited: too soon, or as a create.
             ProviderFailure: another may be sent at once.
@@ -131,10 +132,14 @@ class Channels:
         Raises:
             NotFound, WrongChannel, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
             CodeMismatch: one attempt fewer is left.
+            RateLimited: too many wrong ones were typed for this number, over all of its verifications.
         """
         now = self._clock()
         stored = self._records.found(client, verification_id, now)
         digests = self._seals.seals(verification_id, code)
+        # What the record itself refuses costs nothing.
+        check_code(stored.verification, digests, now)
+        self._admission.may_check(stored.verification.phone_number, now)
         correct = False
 
         def check(current: Verification) -> Verification:
@@ -145,6 +150,8 @@ class Channels:
         checked = self._records.changed(stored, check, now, confirm=True, holding=True)
         self._observer.code_checked(checked, correct=correct)
         if not correct:
+            # Only now: each wrong one has taken one of the record's few attempts, so none waits here for nothing.
+            self._admission.failed_check(checked.phone_number, now)
             spent = checked.code.attempts if checked.code else 0
             raise CodeMismatch(max(checked.rules.max_attempts - spent, 0))
         return checked
@@ -153,8 +160,6 @@ class Channels:
         self, stored: Stored, channel: Channel, token: str, transition: _Transition, now: datetime
     ) -> Verification:
         """Count it, then write it down; what cannot be written is given back."""
-        if channel is Channel.TEXT_IN:
-            return self._records.changed(stored, transition, now, holding=True)
         admitted = self._admission.charge(stored.verification, channel, token, now)
         try:
             return self._records.changed(stored, transition, now, holding=True)

@@ -77,7 +77,7 @@ class Undone:
 def not_allowed(purpose: Purpose, number: E164, assurance: Assurance) -> Iterator[Refusal]:
     """Why the number cannot be verified for the purpose at all."""
     try:
-        purpose.check(number, assurance)
+        purpose.check(number, assurance, purpose.channels[0])
     except PhoneNumberNotAllowed as error:
         yield Refusal(error.code, error.detail)
 

@@ -20,6 +20,7 @@ from service.application.observer import Observer
 from service.application.ports import Clock, Conversions, Limits, Lists, Stored, VerificationStore
 from service.application.records import Records
 from service.domain.assurance import Assurance, of_call
+from service.domain.channel import Channel
 from service.domain.conversion import Conversion, judge
 from service.domain.errors import NotFound, ValidationFailed
 from service.domain.limits import Scope, Spending
@@ -33,6 +34,7 @@ from service.domain.lists import (
 from service.domain.numbers import E164
 from service.domain.policy import Policy, Purpose
 from service.domain.status import Reason, Status
+from service.domain.verification import Verification
 
 LONGEST_EXPIRES_IN = 366 * 86400
 """What should hold for longer belongs into the policy file, under review."""
@@ -79,21 +81,25 @@ class Operator:
         number, subject = self._read(subject)
         asked = self._purpose(purpose)
         self._write(operator, "explain", subject, number, now=now)
-        spendings = self._spendings(number, subject)
+        latest = self._latest(number)
+        spendings = self._spendings(number, subject, latest)
         if number is not None:
             spendings.append(self._admission.provider_spending(number))
         limits = self._limits.look(spendings, now)
         lists = self._admission.matches(number, subject.client_ip, now)
         conversions = self._judged(number, now)
-        latest = self._store.latest_of(number.value) if number else None
-        record = latest.verification.at(now) if latest else None
+        record = latest.at(now) if latest else None
         busy_until = record.busy_until(now) if record else None
         assurance = self._assurance(asked, number) if number else None
+        # A create checks no code, and not every one sends one.
+        spared = [Scope.FAILED_CHECKS]
+        spared += [] if asked and asked.channels[0] is Channel.CODE else [Scope.CODE_NUMBER]
+        asking = [each for each in limits if each.scope not in spared]
         disallowed = not_allowed(asked, number, assurance) if asked and number and assurance else ()
         return Explanation(
             number=number,
             assurance=assurance,
-            refusals=(*disallowed, *refusals(limits, lists, conversions, busy_until, now)),
+            refusals=(*disallowed, *refusals(asking, lists, conversions, busy_until, now)),
             limits=tuple(limits),
             lists=tuple(lists),
             conversions=tuple(conversions),
@@ -133,11 +139,13 @@ class Operator:
         self._write(operator, "unblock", subject, number, now=now, details=details)
         spendings = [
             each
-            for each in self._spendings(number, subject)
+            for each in self._spendings(number, subject, self._latest(number))
             # What a whole country or everybody used up is not one subject's to forget, unless named.
             if (each.scope is scope if scope else each.scope not in (Scope.COUNTRY, Scope.GLOBAL))
         ]
         self._limits.clear(spendings)
+        if number is not None and scope in (None, Scope.NUMBER):
+            self._limits.clear(self._admission.of_clients(number))
         scopes = tuple(dict.fromkeys(each.scope for each in spendings))
         if scope is not None:
             return Undone(scopes, (), 0, verification_canceled=False)
@@ -216,8 +224,14 @@ class Operator:
             raise ValidationFailed.of("purpose", "Not a configured purpose.")
         return self._policy.purposes[name] if name is not None else None
 
-    def _spendings(self, number: E164 | None, subject: Subject) -> list[Spending]:
-        spendings = self._admission.spendings(number, subject.client_ip, subject.client)
+    def _latest(self, number: E164 | None) -> Verification | None:
+        stored = self._store.latest_of(number.value) if number else None
+        return stored.verification if stored else None
+
+    def _spendings(
+        self, number: E164 | None, subject: Subject, latest: Verification | None
+    ) -> list[Spending]:
+        spendings = self._admission.spendings(number, subject.client_ip, subject.client, latest)
         if subject.client is not None:
             spendings += self._admission.client_spendings(subject.client, Scope.READ, Scope.CONSUME)
         return spendings

@@ -90,7 +90,7 @@ class Verifications:
         self._reading = Reading(store, self._records, clock)
         self._pages = pages
         self._admission = admission
-        self._reservations = Reservations(store, self._records, admission)
+        self._reservations = Reservations(store, self._records, admission, policy.purposes)
         self._chronicle = chronicle
         self._opening = opening
         self._observer = observer
@@ -114,7 +114,7 @@ class Verifications:
         number = E164.parse(request.phone_number, client.default_region)
         channel = self._channel(purpose, request.channel)
         assurance = purpose.assurance(channel, number.region, self._policy.assurance)
-        purpose.check(number, assurance)
+        purpose.check(number, assurance, channel)
         now = self._clock()
         survey = self._store.survey(number.value, self._admission.groups(number))
         screened = self._admission.screen(number, request.client_ip, survey.directory, now)
@@ -133,8 +133,10 @@ class Verifications:
             order_seconds=self._order_seconds,
             channel=channel,
         )
-        opened = replace(opened, return_url=return_url)
-        reserved, over = self._reservations.reserve(opened, survey, screened, price, now)
+        paid_by = self._admission.seals(number, request.client_ip, screened)
+        opened = replace(opened, return_url=return_url, paid_by=paid_by)
+        fine = self._admission.fine(request.client_ip, client.name, screened)
+        reserved, over = self._reservations.reserve(opened, survey, screened, price, fine, now)
         if isinstance(reserved, Verification):
             return Started(reserved, created=False)
         try:
