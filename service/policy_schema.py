@@ -120,6 +120,7 @@ class LimitsSchema(ClientLimitsSchema):
     number = fields.List(LimitText())
     number_total = fields.List(LimitText())
     code_number = fields.List(LimitText())
+    code_global = fields.List(LimitText())
     failed_checks = fields.List(LimitText())
     ip = fields.List(LimitText())
     network = fields.List(LimitText())

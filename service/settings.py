@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from service import setting_values
-from service.domain.assurance import Assurance
 from service.domain.policy import LONGEST_WINDOW_SECONDS, Policy, Provider
 from service.policy_file import PolicyMistakes, read_policy
+from service.policy_weaknesses import policy_weaknesses
 from service.redis_url import Address
 from service.setting_values import Secret
 
@@ -18,7 +18,6 @@ PREFIX = "WAITCALL_"
 DEVELOPMENT_PREFIX = "dev-"
 
 HASHES = ("md5", "sha1", "crc32")
-PASSWORD_RESET = "password_reset"  # noqa: S105  # nosec B105  # a purpose, no password
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 NAMES = (
     "REDIS_URL",
@@ -132,10 +131,7 @@ def weaknesses(settings: Settings) -> Iterator[str]:
     """What the settings allow and should not, a sentence each."""
     if settings.callback_hash == "crc32":
         yield "WAITCALL_CALLBACK_HASH=crc32 is forgeable: use sha1 or md5"
-    reset = settings.policy.purposes.get(PASSWORD_RESET)
-    if reset is not None and not reset.min_assurance.reaches(Assurance.NETWORK):
-        level = reset.min_assurance.value
-        yield f"purposes.password_reset.min_assurance is {level}: whoever forges a caller ID resets a password"
+    yield from policy_weaknesses(settings.policy)
 
 
 class _Reader:

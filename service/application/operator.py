@@ -10,6 +10,7 @@ from service.application.explanation import (
     Explanation,
     Subject,
     Undone,
+    asked_by,
     canonical_address,
     canonical_subject,
     check_reason,
@@ -20,7 +21,6 @@ from service.application.observer import Observer
 from service.application.ports import Clock, Conversions, Limits, Lists, Stored, VerificationStore
 from service.application.records import Records
 from service.domain.assurance import Assurance, of_call
-from service.domain.channel import Channel
 from service.domain.conversion import Conversion, judge
 from service.domain.errors import NotFound, ValidationFailed
 from service.domain.limits import Scope, Spending
@@ -38,6 +38,8 @@ from service.domain.verification import Verification
 
 LONGEST_EXPIRES_IN = 366 * 86400
 """What should hold for longer belongs into the policy file, under review."""
+
+_EVERYBODYS = (Scope.COUNTRY, Scope.GLOBAL, Scope.CODE_GLOBAL)
 
 
 class Operator:
@@ -83,23 +85,18 @@ class Operator:
         self._write(operator, "explain", subject, number, now=now)
         latest = self._latest(number)
         spendings = self._spendings(number, subject, latest)
-        if number is not None:
-            spendings.append(self._admission.provider_spending(number))
+        spendings += [self._admission.applicable.of_provider(number)] if number else []
         limits = self._limits.look(spendings, now)
         lists = self._admission.matches(number, subject.client_ip, now)
         conversions = self._judged(number, now)
         record = latest.at(now) if latest else None
         busy_until = record.busy_until(now) if record else None
         assurance = self._assurance(asked, number) if number else None
-        # A create checks no code, and not every one sends one.
-        spared = [Scope.FAILED_CHECKS]
-        spared += [] if asked and asked.channels[0] is Channel.CODE else [Scope.CODE_NUMBER]
-        asking = [each for each in limits if each.scope not in spared]
         disallowed = not_allowed(asked, number, assurance) if asked and number and assurance else ()
         return Explanation(
             number=number,
             assurance=assurance,
-            refusals=(*disallowed, *refusals(asking, lists, conversions, busy_until, now)),
+            refusals=(*disallowed, *refusals(asked_by(asked, limits), lists, conversions, busy_until, now)),
             limits=tuple(limits),
             lists=tuple(lists),
             conversions=tuple(conversions),
@@ -141,11 +138,11 @@ class Operator:
             each
             for each in self._spendings(number, subject, self._latest(number))
             # What a whole country or everybody used up is not one subject's to forget, unless named.
-            if (each.scope is scope if scope else each.scope not in (Scope.COUNTRY, Scope.GLOBAL))
+            if (each.scope is scope if scope else each.scope not in _EVERYBODYS)
         ]
         self._limits.clear(spendings)
         if number is not None and scope in (None, Scope.NUMBER):
-            self._limits.clear(self._admission.of_clients(number))
+            self._limits.clear(self._admission.applicable.of_clients(number))
         scopes = tuple(dict.fromkeys(each.scope for each in spendings))
         if scope is not None:
             return Undone(scopes, (), 0, verification_canceled=False)
@@ -231,10 +228,7 @@ class Operator:
     def _spendings(
         self, number: E164 | None, subject: Subject, latest: Verification | None
     ) -> list[Spending]:
-        spendings = self._admission.spendings(number, subject.client_ip, subject.client, latest)
-        if subject.client is not None:
-            spendings += self._admission.client_spendings(subject.client, Scope.READ, Scope.CONSUME)
-        return spendings
+        return self._admission.applicable.of_subject(number, subject.client_ip, subject.client, latest)
 
     def _assurance(self, asked: Purpose | None, number: E164) -> Assurance:
         # What a create proves that names no channel; without a purpose, what a call does.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from math import ceil
 
 from service.application.admission import Admission, Screened
@@ -36,17 +37,21 @@ class Reservations:
         survey: Survey,
         screened: Screened,
         price: Sequence[Spending],
-        fine: Sequence[Spending],
+        client_ip: str | None,
         now: datetime,
     ) -> tuple[Reservation | Verification, Stored | None]:
         """Take the number, or find the record that answers instead.
 
-        ``price`` is counted with a reservation, ``fine`` where another requester's verification stands in the way.
+        ``price`` is counted with a reservation; where another requester's verification stands in the way, that counts for
+        the address, its network and the client.
 
         Returns:
             The reservation and whose place it took, or the record.
         """
         requester, number, latest = opened.requester, opened.phone_number, survey.latest
+        refused = partial(
+            self._admission.applicable.of_refused_create, client_ip, requester.client, screened.exempt
+        )
         act = opened.id
         for attempt in range(CHANGE_ATTEMPTS):
             if attempt:
@@ -63,8 +68,8 @@ class Reservations:
                 if not latest.verification.may_be_succeeded_by(requester, now):
                     # One that is gone meanwhile refuses nobody: look again.
                     with suppress(NotFound):
-                        self._refuse_second(latest, opened, fine, act, now)
-                    self._admission.forgive(fine, act)
+                        self._refuse_second(latest, opened, refused(), act, now)
+                    self._admission.forgive(refused(), act)
                     continue
                 opened = opened.after(latest.verification, now)
             self._admission.guard(number, screened, survey.buckets, now)
@@ -74,12 +79,12 @@ class Reservations:
         raise StoreUnavailable(retry_after=1)
 
     def _refuse_second(
-        self, latest: Stored, second: Verification, fine: Sequence[Spending], act: str, now: datetime
+        self, latest: Stored, second: Verification, price: Sequence[Spending], act: str, now: datetime
     ) -> None:
         live = latest.verification
         if not live.requester.same_as(second.requester):
             # First, so that whoever may not ask any more contests nothing.
-            self._admission.pay(fine, act, now)
+            self._admission.fine(price, act, now)
             # The record does not keep what its purpose demanded.
             purpose = self._purposes.get(live.requester.purpose, live.rules)
             if second.rules.demand.reaches(purpose.demand):

@@ -135,8 +135,7 @@ class Verifications:
         )
         paid_by = self._admission.seals(number, request.client_ip, screened)
         opened = replace(opened, return_url=return_url, paid_by=paid_by)
-        fine = self._admission.fine(request.client_ip, client.name, screened)
-        reserved, over = self._reservations.reserve(opened, survey, screened, price, fine, now)
+        reserved, over = self._reservations.reserve(opened, survey, screened, price, request.client_ip, now)
         if isinstance(reserved, Verification):
             return Started(reserved, created=False)
         try:

@@ -21,6 +21,8 @@ class Scope(StrEnum):
     """A number alone, whoever asks; what is canceled or expires uncalled is given back."""
     CODE_NUMBER = "code_number"
     """Codes sent to a number, whoever asks."""
+    CODE_GLOBAL = "code_global"
+    """Codes sent in all."""
     FAILED_CHECKS = "failed_checks"
     """Wrong codes typed for a number, over all of its verifications."""
     CLIENT = "client"
