@@ -1,4 +1,4 @@
-"""Which limits an act counts for, and on whose account (docs/limits.md)."""
+"""The limits that an act counts for, each with its subject: who pays (docs/limits.md)."""
 
 from collections.abc import Container, Mapping, Sequence
 from functools import lru_cache
@@ -25,7 +25,7 @@ _HOLDING_THE_ADDRESS = (Scope.NUMBER, *OF_THE_ADDRESS)
 
 
 class ApplicableLimits:
-    """Act → limits with their subjects, under one policy."""
+    """The limits of each act with their subjects, under one policy."""
 
     def __init__(self, policy: Policy, provider_limit: Limit) -> None:
         """``provider_limit``: orders for one number that the provider tolerates, whatever the policy says."""
@@ -137,7 +137,7 @@ def subjects_with_the_address(number: E164, client_ip: str) -> dict[Scope, str]:
 
 
 def _subjects(number: E164 | None, client_ip: str | None, client: str | None) -> dict[Scope, str]:
-    """On whose account an act counts. Where a number is asked for from no address, the client stands for it."""
+    """Name the subject of each limit. Where a number is asked for from no address, the client stands for it."""
     subjects = {Scope.GLOBAL: "", Scope.CODE_GLOBAL: ""}
     who = None
     if client is not None:
