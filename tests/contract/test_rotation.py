@@ -159,6 +159,16 @@ def test_a_rotation_resets_no_limit_and_an_operator_sees_both_sides(replicas, ob
     assert old.verifications.start("web", ASK).created
 
 
+def test_what_nobody_called_is_given_back_whichever_side_ends_it(replicas, observer, clock) -> None:
+    old, new = replicas["old, knows new"], replicas["new, knows old"]
+    operator = operating(new.world, observer, clock, with_limits(number=["5/10m"]))
+    for began, ended in ((old, new), (new, old)):
+        record = began.verifications.start("web", ASK).verification
+        assert operator.explain("ops", Subject(NUMBER.value)).limits[1].used == 1
+        ended.verifications.cancel("web", record.id)
+        assert operator.explain("ops", Subject(NUMBER.value)).limits[1].used == 0
+
+
 def test_what_a_record_keeps_of_an_address_counts_for_it_after_a_rotation_too(replicas, clock) -> None:
     old, new = (replicas[name].world.limits for name in ("old, knows new", "new, knows old"))
     limit = Limit(2, 600)
