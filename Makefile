@@ -113,6 +113,10 @@ docs: docs-tools ## the documentation's site, in site/; every warning is an erro
 attack: develop ## the attacker's script against the running service; writes docs/attacks.md
 	@$(BIN)/python -m pytest -q tests/end_to_end/test_attacks.py --record-attacks
 
+.PHONY: limits-page
+limits-page: install ## the tables of docs/limits.md, from the code and the shipped policy
+	@$(BIN)/python -m pytest -q tests/unit/test_limits_page.py --record-limits
+
 .PHONY: chaos
 chaos: develop ## 5,100 verifications while everything fails, on three kinds of Redis; writes docs/reliability.md (15 minutes)
 	@$(BIN)/python -m tests.chaos

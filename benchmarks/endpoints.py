@@ -10,12 +10,13 @@ from benchmarks.load import Ask, closed_loop, open_loop, percentile
 from benchmarks.subject import (
     CONNECTIONS,
     ONE_WORKER,
+    Measured,
     Subject,
     cpu_seconds,
     start_another,
     start_floors,
 )
-from development.stack import Ports, Stack
+from development.stack import Ports
 
 FLOORS = ("f1", "f2", "f3")
 BARE = ("bare_read", "bare_create", "bare_callback", "bare_consume")
@@ -64,7 +65,7 @@ def _of_a_floor(name: str, requests: int, subject: Subject, floors: Ports) -> Se
 
 def measure(rounds: int, requests: int) -> dict[str, Any]:
     """Of each floor and each endpoint the medians over the rounds; latencies of all rounds together."""
-    with Stack(Ports.free(), ONE_WORKER) as stack:
+    with Measured(Ports.free(), ONE_WORKER) as stack:
         floors, floor_pids = start_floors(stack)
         subject = Subject(stack)
         another = start_another(stack)

@@ -10,8 +10,8 @@ from redis import Redis
 
 from benchmarks.endpoints import ENDPOINTS, asked
 from benchmarks.load import closed_loop
-from benchmarks.subject import CONNECTIONS, ONE_WORKER, Subject
-from development.stack import Ports, Stack, development_settings
+from benchmarks.subject import CONNECTIONS, ONE_WORKER, Measured, Subject
+from development.stack import Ports, development_settings
 from service.adapters.redis.codec import decode, encode
 from service.adapters.redis.keys import Keys, tag_of
 from service.domain.numbers import E164
@@ -55,7 +55,7 @@ def measure(counts: list[int], rounds: int, requests: int) -> dict[str, Any]:
 
 def _side(stacks: ExitStack, count: int) -> tuple[Subject, "_Planted", float]:
     """A stack with so many live verifications, and what one that was made takes there."""
-    stack = stacks.enter_context(Stack(Ports.free(), ONE_WORKER))
+    stack = stacks.enter_context(Measured(Ports.free(), ONE_WORKER))
     subject = Subject(stack)
     redis = Redis(unix_socket_path=str(stack.directory / "valkey.sock"))
     before = _used(redis)

@@ -10,8 +10,8 @@ from typing import Any
 import gevent
 
 from benchmarks.load import Connection, open_loop, percentile
-from benchmarks.subject import ONE_WORKER, Subject
-from development.stack import Ports, Stack
+from benchmarks.subject import ONE_WORKER, Measured, Subject
+from development.stack import Ports
 
 RATE = 100
 CREATES_PER_SECOND = 150
@@ -31,7 +31,7 @@ def measure(rounds: int, creates: int, seconds: int) -> dict[str, Any]:
 
 
 def _round(creates: int, seconds: int) -> dict[str, float]:
-    with Stack(Ports.free(), ENVIRON) as stack:
+    with Measured(Ports.free(), ENVIRON) as stack:
         subject = Subject(stack)
         made = subject.make(2 * RATE * seconds)
         calls = [subject.callback(each) for each in made]

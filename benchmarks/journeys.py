@@ -10,8 +10,8 @@ import gevent
 
 from benchmarks.endpoints import BARE, asked
 from benchmarks.load import Ask, Connection, at_rate, closed_loop, percentile
-from benchmarks.subject import CONNECTIONS, ONE_WORKER, Subject, cpu_seconds, start_floors
-from development.stack import Ports, Stack
+from benchmarks.subject import CONNECTIONS, ONE_WORKER, Measured, Subject, cpu_seconds, start_floors
+from development.stack import Ports
 
 AT_ONCE = 16
 DIALLING_SECONDS = 0.1
@@ -53,7 +53,7 @@ class Journeys:
 
 def measure(rounds: int, journeys: int) -> dict[str, Any]:
     """The most journeys a second, and at half of that: latencies and the service's CPU time."""
-    with Stack(Ports.free(), ONE_WORKER) as stack:
+    with Measured(Ports.free(), ONE_WORKER) as stack:
         floors, floor_pids = start_floors(stack)
         subject = Subject(stack)
         most(subject, journeys)

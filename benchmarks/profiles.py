@@ -10,8 +10,8 @@ from typing import Any
 
 from benchmarks.endpoints import ENDPOINTS, asked
 from benchmarks.load import closed_loop
-from benchmarks.subject import CONNECTIONS, ONE_WORKER, Subject
-from development.stack import Ports, Stack
+from benchmarks.subject import CONNECTIONS, ONE_WORKER, Measured, Subject
+from development.stack import Ports
 
 SAMPLES_PER_SECOND = 250
 STEPS = 14
@@ -46,7 +46,7 @@ def measure(requests: int) -> dict[str, Any]:
     profiler = shutil.which("py-spy", path=str(Path(sys.executable).parent))
     if profiler is None:
         return {"skipped": "Not profiled: py-spy is not there for this platform."}
-    with Stack(Ports.free(), ONE_WORKER) as stack, tempfile.TemporaryDirectory() as directory:
+    with Measured(Ports.free(), ONE_WORKER) as stack, tempfile.TemporaryDirectory() as directory:
         subject = Subject(stack)
         closed_loop(asked("create", requests // 10, subject, subject.ports), CONNECTIONS)
         found = {}

@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import Any
 
 from benchmarks.journeys import most
-from benchmarks.subject import Subject, cpu_seconds
-from development.stack import Ports, Stack
+from benchmarks.subject import Measured, Subject, cpu_seconds
+from development.stack import Ports
 from tests.redis_servers import Cluster
 
 
@@ -30,7 +30,7 @@ def _measured(
     for node in cluster.nodes if cluster else ():
         # Each run begins with the same numbers.
         node.client().flushall()
-    with Stack(Ports.free(), {"WAITCALL_WORKERS": str(count)} | environ) as stack:
+    with Measured(Ports.free(), {"WAITCALL_WORKERS": str(count)} | environ) as stack:
         subject = Subject(stack)
         watched = {
             "service": subject.pids,

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.subject import ONE_WORKER
-from development.stack import Ports, Stack
+from benchmarks.subject import ONE_WORKER, Measured
+from development.stack import Ports
 from service.adapters.redis.keys import tag_of
 from service.adapters.redis.pool import Client
 from service.application.chronicle import Chronicle
@@ -31,7 +31,7 @@ def measure(requests: int) -> dict[str, Any]:
     """Commands a second, each for numbers that nobody had; nothing where the tool is not installed."""
     if shutil.which("redis-benchmark") is None:
         return {"skipped": "redis-benchmark is not installed (apt install redis-tools)"}
-    with Stack(Ports.free(), ONE_WORKER) as stack:
+    with Measured(Ports.free(), ONE_WORKER) as stack:
         socket = stack.directory / "valkey.sock"
         with redis_world(f"unix://{socket}") as world:
             commands = _commands(world, chronicle_of())

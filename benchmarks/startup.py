@@ -7,13 +7,13 @@ import time
 from typing import Any
 
 from benchmarks.load import Ask, Connection
-from benchmarks.subject import ONE_WORKER, resident_kb, workers_of
-from development.stack import Ports, Stack
+from benchmarks.subject import ONE_WORKER, Measured, resident_kb, workers_of
+from development.stack import Ports
 
 
 def measure(rounds: int) -> dict[str, Any]:
     """Seconds from the kill of the only worker until its successor answers, and what that one holds in memory then."""
-    with Stack(Ports.free(), ONE_WORKER) as stack:
+    with Measured(Ports.free(), ONE_WORKER) as stack:
         seconds, resident = [], []
         for _ in range(rounds):
             (pid,) = workers_of(stack, "service")

@@ -6,8 +6,8 @@ from typing import Any
 import gevent
 
 from benchmarks.load import Ask, Connection, open_loop, percentile
-from benchmarks.subject import ONE_WORKER, Subject, cpu_seconds, resident_kb
-from development.stack import Ports, Stack
+from benchmarks.subject import ONE_WORKER, Measured, Subject, cpu_seconds, resident_kb
+from development.stack import Ports
 
 RATE = 100
 SETTLING_SECONDS = 2.0
@@ -27,7 +27,7 @@ def measure(rounds: int, polls: int, seconds: int) -> dict[str, Any]:
 
 def _round(polls: int, seconds: int) -> dict[str, float]:
     environ = ONE_WORKER | {"WAITCALL_MAX_WAITING": str(polls)}
-    with Stack(Ports.free(), environ) as stack:
+    with Measured(Ports.free(), environ) as stack:
         subject = Subject(stack)
         made = subject.make(polls)
         reads = [subject.read(made[0])] * (RATE * seconds)

@@ -6,8 +6,8 @@ from typing import Any
 
 from benchmarks.endpoints import FLOORS, asked
 from benchmarks.load import closed_loop
-from benchmarks.subject import CONNECTIONS, ONE_WORKER, Subject, cpu_seconds, start_floors
-from development.stack import Ports, Stack
+from benchmarks.subject import CONNECTIONS, ONE_WORKER, Measured, Subject, cpu_seconds, start_floors
+from development.stack import Ports
 
 KINDS: dict[str, list[str]] = {
     "sync": ["--worker-class", "sync"],
@@ -21,7 +21,7 @@ KINDS: dict[str, list[str]] = {
 def measure(rounds: int, requests: int) -> dict[str, Any]:
     """Throughput and CPU time of each floor under each kind, one worker process each."""
     with ExitStack() as stacks:
-        stack = stacks.enter_context(Stack(Ports.free(), ONE_WORKER))
+        stack = stacks.enter_context(Measured(Ports.free(), ONE_WORKER))
         subject = Subject(stack)
         started = {kind: start_floors(stack, kind, options) for kind, options in KINDS.items()}
         found: dict[str, dict[str, list[tuple[float, float]]]] = {

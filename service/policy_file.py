@@ -23,7 +23,11 @@ DEFAULT_CODE_TEXTS = {
 CAPTCHA_IMAGE = "https://smsc.ru/sys/imgcode.php"
 """smsc-api.md, section 5; a page adds ``?`` and a number to get another."""
 
-DEFAULT_LIMITS = {Scope.NUMBER: (Limit(5, 600),)}
+DEFAULT_LIMITS = {
+    Scope.NUMBER: (Limit(5, 600),),
+    Scope.CODE_NUMBER: (Limit(5, 3600), Limit(10, 86400)),
+    Scope.FAILED_CHECKS: (Limit(20, 86400),),
+}
 
 
 class PolicyMistakes(Exception):

@@ -118,6 +118,10 @@ class ClientSchema(Schema):
 
 class LimitsSchema(ClientLimitsSchema):
     number = fields.List(LimitText())
+    number_total = fields.List(LimitText())
+    code_number = fields.List(LimitText())
+    code_global = fields.List(LimitText())
+    failed_checks = fields.List(LimitText())
     ip = fields.List(LimitText())
     network = fields.List(LimitText())
     country = fields.List(LimitText())

@@ -11,6 +11,7 @@ from service import setting_values
 from service.domain.assurance import Assurance
 from service.domain.policy import LONGEST_WINDOW_SECONDS, Policy, Provider
 from service.policy_file import PolicyMistakes, read_policy
+from service.policy_weaknesses import policy_weaknesses
 from service.redis_url import Address
 from service.setting_values import Secret
 
@@ -18,7 +19,6 @@ PREFIX = "WAITCALL_"
 DEVELOPMENT_PREFIX = "dev-"
 
 HASHES = ("md5", "sha1", "crc32")
-PASSWORD_RESET = "password_reset"  # noqa: S105  # nosec B105  # a purpose, no password
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 NAMES = (
     "REDIS_URL",
@@ -139,10 +139,7 @@ def weaknesses(settings: Settings) -> Iterator[str]:
             f"WAITCALL_INBOX_ASSURANCE={settings.inbox_assurance.value}: a forged text may prove as much as a call, "
             "unless this account's records were checked (waitcall doctor)"
         )
-    reset = settings.policy.purposes.get(PASSWORD_RESET)
-    if reset is not None and not reset.min_assurance.reaches(Assurance.NETWORK):
-        level = reset.min_assurance.value
-        yield f"purposes.password_reset.min_assurance is {level}: whoever forges a caller ID resets a password"
+    yield from policy_weaknesses(settings.policy)
 
 
 class _Reader:

@@ -90,7 +90,7 @@ PROVIDER_LIMIT = Limit(49, 90)
 
 
 def chronicle_of(policy: Policy = POLICY) -> Chronicle:
-    return Chronicle(Announcer(policy), policy.conversion)
+    return Chronicle(Announcer(policy), policy.conversion, policy.limits_of(Scope.NUMBER_TOTAL, ""))
 
 
 def reserve(

@@ -1,10 +1,16 @@
 """What stands before an order: the lists, the conversion guard, the limits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 
+from service.application.applicable_limits import (
+    OF_THE_ADDRESS,
+    OF_THE_NUMBER,
+    ApplicableLimits,
+    subjects_with_the_address,
+)
 from service.application.observer import Observer
 from service.application.ports import Limits, Lists
 from service.domain.channel import Channel
@@ -18,21 +24,21 @@ from service.domain.limits import (
     Scope,
     Spending,
     Spent,
-    address_of,
-    network_of,
 )
 from service.domain.lists import Directory, ListAction, ListEntry, ListKind, strongest
 from service.domain.numbers import E164
 from service.domain.policy import Policy
 from service.domain.verification import Verification
 
-_OF_THE_NUMBER = (Scope.NUMBER, Scope.COUNTRY)
-_OF_THE_ADDRESS = (Scope.IP, Scope.NETWORK)
-_ORDERED = (Scope.NUMBER, Scope.IP, Scope.NETWORK, Scope.CLIENT, Scope.COUNTRY, Scope.GLOBAL)
-"""The narrowest first, so that what one number or address does too often costs nobody else anything."""
+_UNTOLD = (Scope.PROVIDER, Scope.CAPTCHA, Scope.NUMBER_TOTAL)
+"""How often others asked is nobody's to read, unless it refuses."""
 
 _DETAILS = {
     Scope.NUMBER: "Too many verifications of this number were started.",
+    Scope.NUMBER_TOTAL: "Too many verifications of this number were started.",
+    Scope.CODE_NUMBER: "Too many codes were sent to this number.",
+    Scope.CODE_GLOBAL: "Too many codes were sent.",
+    Scope.FAILED_CHECKS: "Too many wrong codes were typed for this number.",
     Scope.IP: "Too many verifications were started from this address.",
     Scope.NETWORK: "Too many verifications were started from this network.",
     Scope.CLIENT: "This client has started too many verifications.",
@@ -67,8 +73,8 @@ class Screened:
     @property
     def exempt(self) -> tuple[Scope, ...]:
         """Limits that do not count what an operator vouches for."""
-        of_number = _OF_THE_NUMBER if self.number_allowed else ()
-        return of_number + (_OF_THE_ADDRESS if self.address_allowed else ())
+        of_number = OF_THE_NUMBER if self.number_allowed else ()
+        return of_number + (OF_THE_ADDRESS if self.address_allowed else ())
 
     @property
     def blocking(self) -> ListEntry | None:
@@ -119,7 +125,7 @@ class Admission:
         self._observer = observer
         self._policy = policy
         self._of_policy = Directory(policy.lists)
-        self._provider_limit = provider_limit
+        self.applicable = ApplicableLimits(policy, provider_limit)
 
     def matches(self, number: E164 | None, client_ip: str | None, now: datetime) -> list[ListEntry]:
         """Every live entry that names the number or the address."""
@@ -188,18 +194,9 @@ class Admission:
         client: str,
         screened: Screened,
         channel: Channel = Channel.CALL,
-    ) -> tuple[Spending, ...]:
+    ) -> list[Spending]:
         """What one create is counted against, the provider's own ceiling last."""
-        spendings = self.spendings(number, client_ip, client)
-        counted = [each for each in spendings if each.scope not in screened.exempt]
-        match channel:
-            case Channel.CALL:
-                return (*counted, self.provider_spending(number))
-            case Channel.CODE if self._policy.captcha is not None:
-                above = self._policy.captcha.above
-                return (*counted, *(Spending(Scope.CAPTCHA, "", each) for each in above))
-            case _:
-                return tuple(counted)
+        return self.applicable.of_create(number, client_ip, client, channel, screened.exempt)
 
     def charge(self, record: Verification, channel: Channel, token: str, now: datetime) -> Admitted:
         """Count another order or message for a live verification.
@@ -207,14 +204,46 @@ class Admission:
         Raises:
             Blocked, RateLimited
         """
-        number, client = record.phone_number, record.requester.client
-        screened = self.screen(number, None, self._lists.directory(), now)
-        price = [
-            each
-            for each in self.price(number, None, client, screened, channel)
-            if each.scope is not Scope.CAPTCHA
-        ]
+        screened = self.screen(record.phone_number, None, self._lists.directory(), now)
+        price = self.applicable.of_step(record, channel, screened.exempt)
         return self.judge(price, self._limits.spend(price, token, now))
+
+    def seals(self, number: E164, client_ip: str | None, screened: Screened) -> Mapping[str, str] | None:
+        """What a record keeps of the end user's address, for :meth:`charge`; None where there was none."""
+        if client_ip is None:
+            return None
+        return {
+            scope.value: self._limits.seal(scope, subject)
+            for scope, subject in subjects_with_the_address(number, client_ip).items()
+            if scope is Scope.NUMBER or scope not in screened.exempt
+        }
+
+    def fine(self, price: Sequence[Spending], token: str, now: datetime) -> None:
+        """Count a create that another requester's verification stands in the way of.
+
+        Raises:
+            RateLimited
+        """
+        if price:
+            self._judge(self._limits.spend(price, token, now))
+
+    def forgive(self, price: Sequence[Spending], token: str) -> None:
+        """Uncount it: what stood in the way is gone."""
+        self._limits.give_back(price, token)
+
+    def count_check(self, number: E164, token: str, now: datetime) -> None:
+        """Count a check of a code as a wrong one.
+
+        Raises:
+            RateLimited: too many wrong ones were typed for this number.
+        """
+        budget = self.applicable.of_failed_check(number)
+        if budget:
+            self._judge(self._limits.spend(budget, token, now))
+
+    def give_check_back(self, number: E164, token: str) -> None:
+        """Forget a check that was not wrong."""
+        self._limits.give_back(self.applicable.of_failed_check(number), token)
 
     def judge(self, price: Sequence[Spending], spent: Spent) -> Admitted:
         """What became of counting it.
@@ -223,11 +252,10 @@ class Admission:
             RateLimited
         """
         self._judge(spent)
-        hidden = (Scope.PROVIDER, Scope.CAPTCHA)
-        # The provider's own ceiling counts every order, and is nobody's to read.
+        # The provider's own ceiling counts every order, whatever comes of it.
         return Admitted(
             tuple(each for each in price if each.scope is not Scope.PROVIDER),
-            tuple(each for each in spent.states if each.scope not in hidden),
+            tuple(each for each in spent.states if each.scope not in _UNTOLD),
             crowded=any(each.scope is Scope.CAPTCHA for each in spent.exceeded),
         )
 
@@ -241,38 +269,9 @@ class Admission:
         Raises:
             RateLimited
         """
-        spendings = self.client_spendings(client, scope)
+        spendings = self.applicable.of_client(client, scope)
         if spendings:
             self._judge(self._limits.spend(spendings, None, now))
-
-    def client_spendings(self, client: str, *scopes: Scope) -> list[Spending]:
-        """What a client's reads or consumes count against."""
-        return [
-            Spending(scope, client, limit)
-            for scope in scopes
-            for limit in self._policy.limits_of(scope, client)
-        ]
-
-    def spendings(self, number: E164 | None, client_ip: str | None, client: str | None) -> list[Spending]:
-        """What a create of this number, from this address, by this client counts against."""
-        subjects = {
-            Scope.NUMBER: number.value if number else None,
-            Scope.IP: address_of(client_ip) if client_ip else None,
-            Scope.NETWORK: network_of(client_ip) if client_ip else None,
-            Scope.CLIENT: client,
-            Scope.COUNTRY: number.region if number else None,
-            Scope.GLOBAL: "",
-        }
-        return [
-            Spending(scope, subject, limit)
-            for scope in _ORDERED
-            if (subject := subjects[scope]) is not None
-            for limit in self._policy.limits_of(scope, client or "")
-        ]
-
-    def provider_spending(self, number: E164) -> Spending:
-        """The provider's ceiling for one number (smsc-api.md, section 1)."""
-        return Spending(Scope.PROVIDER, number.value, self._provider_limit)
 
     def _judge(self, spent: Spent) -> None:
         for state in spent.states:
@@ -281,7 +280,7 @@ class Admission:
         refusal = spent.refusal
         if refusal is None:
             return
-        told = [refusal] if refusal.scope is Scope.PROVIDER else spent.states
+        told = [refusal] if refusal.scope in _UNTOLD else [e for e in spent.states if e.scope not in _UNTOLD]
         raise RateLimited(
             _DETAILS[refusal.scope],
             retry_after=max(refusal.reset_seconds, 1),

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from secrets import token_hex
 
 from service.application.admission import Admission
 from service.application.chronicle import Chronicle
@@ -84,7 +85,7 @@ class Channels:
             raise NoFallback
         rules = self._policy.purposes.get(record.requester.purpose, record.rules)
         assurance = record.rules.assurance(channel, record.region, self._policy.assurance)
-        rules.check(record.phone_number, assurance)
+        rules.check(record.phone_number, assurance, channel)
         prepared = self._opening.prepare(record)
 
         def move(current: Verification) -> Verification:
@@ -109,6 +110,7 @@ class Channels:
 
         Raises:
             NotFound, WrongChannel, SendsSpent, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
+            PhoneNumberNotAllowed: no code is sent to such a number.
             Blocked
             RateLimited: too soon, or as a create.
             ProviderFailure: another may be sent at once.
@@ -133,6 +135,7 @@ class Channels:
             NotFound, WrongChannel, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
             CodeMismatch: one attempt fewer is left.
             Blocked: an operator has blocked the number; the verification is canceled.
+            RateLimited: too many wrong ones were typed for this number, over all of its verifications.
         """
         now = self._clock()
         stored = self._records.found(client, verification_id, now)
@@ -146,7 +149,18 @@ class Channels:
             blocked = self._admission.blocking(current.phone_number, now) if proves else None
             return current.block(now) if blocked else after
 
-        checked = self._records.changed(stored, check, now, confirm=True, holding=True)
+        # What the record itself refuses costs nothing.
+        check_code(stored.verification, digests, now)
+        # Counted first and given back unless it is wrong, so that simultaneous ones compare no more than the budget allows.
+        number, token = stored.verification.phone_number, token_hex(12)
+        self._admission.count_check(number, token, now)
+        try:
+            checked = self._records.changed(stored, check, now, confirm=True, holding=True)
+        except BaseException:
+            self._admission.give_check_back(number, token)
+            raise
+        if correct:
+            self._admission.give_check_back(number, token)
         if blocked is not None:
             raise blocked
         self._observer.code_checked(checked, correct=correct)
@@ -159,8 +173,6 @@ class Channels:
         self, stored: Stored, channel: Channel, token: str, transition: _Transition, now: datetime
     ) -> Verification:
         """Count it, then write it down; what cannot be written is given back."""
-        if channel is Channel.TEXT_IN:
-            return self._records.changed(stored, transition, now, holding=True)
         admitted = self._admission.charge(stored.verification, channel, token, now)
         try:
             return self._records.changed(stored, transition, now, holding=True)

@@ -16,6 +16,7 @@ from service.application.context import request_id
 from service.domain.channel import Channel
 from service.domain.conversion import Budget
 from service.domain.event import events_of
+from service.domain.limits import Limit, Scope, Spending
 from service.domain.status import FINISHED, Reason, Status
 from service.domain.verification import Verification
 
@@ -41,11 +42,13 @@ class Consequences:
         entries: of the audit stream, each with what it announces.
         tallies: for the conversion guard.
         due: when the sweep is to look at the record; None to leave that as it is.
+        freed: what the record was counted against under its id, and is no longer.
     """
 
     entries: tuple[tuple[AuditEntry, Announcement | None], ...] = ()
     tallies: tuple[Tally, ...] = ()
     due: datetime | None = None
+    freed: tuple[Spending, ...] = ()
 
 
 NOTHING = Consequences()
@@ -57,9 +60,11 @@ LOOKED_AFTER = timedelta(seconds=5)
 class Chronicle:
     """Transition → consequences."""
 
-    def __init__(self, announcer: Announcer, budgets: Sequence[Budget]) -> None:
+    def __init__(self, announcer: Announcer, budgets: Sequence[Budget], totals: Sequence[Limit] = ()) -> None:
+        """``totals``: limits of a number alone, which what nobody called is given back to."""
         self._announcer = announcer
         self._budgets = budgets
+        self._totals = totals
 
     def started(self, record: Verification, now: datetime) -> Consequences:
         """A number was shown."""
@@ -73,7 +78,8 @@ class Chronicle:
     def changed(self, before: Verification, after: Verification, now: datetime) -> Consequences:
         """A record was verified, contested, finished, or moved on its way; anything else has none."""
         if after.status in FINISHED and before.status not in FINISHED:
-            return Consequences((self._entry(after.status, _who_finished(after), after, now),))
+            entry = self._entry(after.status, _who_finished(after), after, now)
+            return Consequences((entry,), freed=self._freed(after))
         if after.verified_at is not None and before.verified_at is None:
             by_code = after.reason is Reason.CODE_MATCHED
             actor = f"client:{after.requester.client}" if by_code else "provider"
@@ -85,6 +91,13 @@ class Chronicle:
         if after.status is Status.CONTESTED and before.status is not Status.CONTESTED:
             return Consequences((self._contested(after, now),))
         return self._on_the_way(before, after, now)
+
+    def _freed(self, record: Verification) -> tuple[Spending, ...]:
+        """The number alone pays only for what its holder did: strangers start, cancel and let expire at will."""
+        if record.verified_at or record.called_at or record.reason in _LATE:
+            return ()
+        number = record.phone_number.value
+        return tuple(Spending(Scope.NUMBER_TOTAL, number, limit) for limit in self._totals)
 
     def _on_the_way(self, before: Verification, after: Verification, now: datetime) -> Consequences:
         entries: list[tuple[AuditEntry, Announcement | None]] = []

@@ -7,6 +7,7 @@ from math import ceil
 
 from service.application.admission import Screened
 from service.domain.assurance import Assurance
+from service.domain.channel import Channel
 from service.domain.conversion import Conversion
 from service.domain.errors import (
     Blocked,
@@ -77,9 +78,17 @@ class Undone:
 def not_allowed(purpose: Purpose, number: E164, assurance: Assurance) -> Iterator[Refusal]:
     """Why the number cannot be verified for the purpose at all."""
     try:
-        purpose.check(number, assurance)
+        purpose.check(number, assurance, purpose.channels[0])
     except PhoneNumberNotAllowed as error:
         yield Refusal(error.code, error.detail)
+
+
+def asked_by(purpose: Purpose | None, limits: Sequence[LimitState]) -> list[LimitState]:
+    """The limits that the next create asks: it checks no code, and sends one only where its purpose begins so."""
+    spared = [Scope.FAILED_CHECKS]
+    if purpose is None or purpose.channels[0] is not Channel.CODE:
+        spared += [Scope.CODE_NUMBER, Scope.CODE_GLOBAL]
+    return [each for each in limits if each.scope not in spared]
 
 
 def refusals(

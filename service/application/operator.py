@@ -10,6 +10,7 @@ from service.application.explanation import (
     Explanation,
     Subject,
     Undone,
+    asked_by,
     canonical_address,
     canonical_subject,
     check_reason,
@@ -33,9 +34,12 @@ from service.domain.lists import (
 from service.domain.numbers import E164
 from service.domain.policy import Policy, Purpose
 from service.domain.status import Reason, Status
+from service.domain.verification import Verification
 
 LONGEST_EXPIRES_IN = 366 * 86400
 """What should hold for longer belongs into the policy file, under review."""
+
+_EVERYBODYS = (Scope.COUNTRY, Scope.GLOBAL, Scope.CODE_GLOBAL)
 
 
 class Operator:
@@ -79,21 +83,20 @@ class Operator:
         number, subject = self._read(subject)
         asked = self._purpose(purpose)
         self._write(operator, "explain", subject, number, now=now)
-        spendings = self._spendings(number, subject)
-        if number is not None:
-            spendings.append(self._admission.provider_spending(number))
+        latest = self._latest(number)
+        spendings = self._spendings(number, subject, latest)
+        spendings += [self._admission.applicable.of_provider(number)] if number else []
         limits = self._limits.look(spendings, now)
         lists = self._admission.matches(number, subject.client_ip, now)
         conversions = self._judged(number, now)
-        latest = self._store.latest_of(number.value) if number else None
-        record = latest.verification.at(now) if latest else None
+        record = latest.at(now) if latest else None
         busy_until = record.busy_until(now) if record else None
         assurance = self._assurance(asked, number) if number else None
         disallowed = not_allowed(asked, number, assurance) if asked and number and assurance else ()
         return Explanation(
             number=number,
             assurance=assurance,
-            refusals=(*disallowed, *refusals(limits, lists, conversions, busy_until, now)),
+            refusals=(*disallowed, *refusals(asked_by(asked, limits), lists, conversions, busy_until, now)),
             limits=tuple(limits),
             lists=tuple(lists),
             conversions=tuple(conversions),
@@ -133,11 +136,13 @@ class Operator:
         self._write(operator, "unblock", subject, number, now=now, details=details)
         spendings = [
             each
-            for each in self._spendings(number, subject)
+            for each in self._spendings(number, subject, self._latest(number))
             # What a whole country or everybody used up is not one subject's to forget, unless named.
-            if (each.scope is scope if scope else each.scope not in (Scope.COUNTRY, Scope.GLOBAL))
+            if (each.scope is scope if scope else each.scope not in _EVERYBODYS)
         ]
         self._limits.clear(spendings)
+        if number is not None and scope in (None, Scope.NUMBER):
+            self._limits.clear(self._admission.applicable.of_clients(number))
         scopes = tuple(dict.fromkeys(each.scope for each in spendings))
         if scope is not None:
             return Undone(scopes, (), 0, verification_canceled=False)
@@ -220,11 +225,14 @@ class Operator:
             raise ValidationFailed.of("purpose", "Not a configured purpose.")
         return self._policy.purposes[name] if name is not None else None
 
-    def _spendings(self, number: E164 | None, subject: Subject) -> list[Spending]:
-        spendings = self._admission.spendings(number, subject.client_ip, subject.client)
-        if subject.client is not None:
-            spendings += self._admission.client_spendings(subject.client, Scope.READ, Scope.CONSUME)
-        return spendings
+    def _latest(self, number: E164 | None) -> Verification | None:
+        stored = self._store.latest_of(number.value) if number else None
+        return stored.verification if stored else None
+
+    def _spendings(
+        self, number: E164 | None, subject: Subject, latest: Verification | None
+    ) -> list[Spending]:
+        return self._admission.applicable.of_subject(number, subject.client_ip, subject.client, latest)
 
     def _assurance(self, asked: Purpose | None, number: E164) -> Assurance:
         # What a create proves that names no channel; without a purpose, what a call does.

@@ -9,7 +9,7 @@ from typing import Protocol
 from service.application.chronicle import NOTHING, Consequences
 from service.domain.call import InboundCall
 from service.domain.conversion import Bucket, Budget
-from service.domain.limits import LimitState, Spending, Spent
+from service.domain.limits import LimitState, Scope, Spending, Spent
 from service.domain.lists import Directory, ListEntry, ListKind
 from service.domain.numbers import E164
 from service.domain.order import ProviderOrder
@@ -203,6 +203,10 @@ class Limits(Protocol):
 
     def give_back(self, spendings: Sequence[Spending], token: str) -> None:
         """Uncount ``token``."""
+        ...
+
+    def seal(self, scope: Scope, subject: str) -> str:
+        """The keyed hash by which a subject is counted; what is kept of an address."""
         ...
 
     def look(self, spendings: Sequence[Spending], now: datetime) -> list[LimitState]:

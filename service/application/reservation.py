@@ -1,8 +1,9 @@
 """One live verification per number: who gets it, who gets the live one again, who is refused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from math import ceil
 
 from service.application.admission import Admission, Screened
@@ -10,29 +11,48 @@ from service.application.ports import Reservation, Stored, Survey, VerificationS
 from service.application.records import CHANGE_ATTEMPTS, Records
 from service.domain.errors import NotFound, StoreUnavailable, VerificationInProgress
 from service.domain.limits import Spending
+from service.domain.policy import Purpose
 from service.domain.replace import replace
-from service.domain.requester import Requester
 from service.domain.verification import Verification
 
 
 class Reservations:
     """The place of a new record. Every method may raise StoreUnavailable."""
 
-    def __init__(self, store: VerificationStore, records: Records, admission: Admission) -> None:
+    def __init__(
+        self,
+        store: VerificationStore,
+        records: Records,
+        admission: Admission,
+        purposes: Mapping[str, Purpose],
+    ) -> None:
         self._store = store
         self._records = records
         self._admission = admission
+        self._purposes = purposes
 
-    def reserve(
+    def reserve(  # noqa: PLR0913, PLR0917  what decides over a reservation
         self,
         opened: Verification,
         survey: Survey,
         screened: Screened,
         price: Sequence[Spending],
+        client_ip: str | None,
         now: datetime,
     ) -> tuple[Reservation | Verification, Stored | None]:
-        """The reservation and whose place it took, or the record that answers instead."""
+        """Take the number, or find the record that answers instead.
+
+        ``price`` is counted with a reservation; where another requester's verification stands in the way, that counts for
+        the address, its network and the client.
+
+        Returns:
+            The reservation and whose place it took, or the record.
+        """
         requester, number, latest = opened.requester, opened.phone_number, survey.latest
+        refused = partial(
+            self._admission.applicable.of_refused_create, client_ip, requester.client, screened.exempt
+        )
+        act = opened.id
         for attempt in range(CHANGE_ATTEMPTS):
             if attempt:
                 # A name of its own for each attempt: whoever saw the last one vanish must not take this for it.
@@ -48,7 +68,8 @@ class Reservations:
                 if not latest.verification.may_be_succeeded_by(requester, now):
                     # One that is gone meanwhile refuses nobody: look again.
                     with suppress(NotFound):
-                        self._refuse_second(latest, requester, now)
+                        self._refuse_second(latest, opened, refused(), act, now)
+                    self._admission.forgive(refused(), act)
                     continue
                 opened = opened.after(latest.verification, now)
             self._admission.guard(number, screened, survey.buckets, now)
@@ -57,9 +78,16 @@ class Reservations:
                 return reserved, latest
         raise StoreUnavailable(retry_after=1)
 
-    def _refuse_second(self, latest: Stored, requester: Requester, now: datetime) -> None:
+    def _refuse_second(
+        self, latest: Stored, second: Verification, price: Sequence[Spending], act: str, now: datetime
+    ) -> None:
         live = latest.verification
-        if not live.requester.same_as(requester):
-            live = self._records.changed(latest, lambda record: record.contest(now), now)
+        if not live.requester.same_as(second.requester):
+            # First, so that whoever may not ask any more contests nothing.
+            self._admission.fine(price, act, now)
+            # The record does not keep what its purpose demanded.
+            purpose = self._purposes.get(live.requester.purpose, live.rules)
+            if second.rules.demand.reaches(purpose.demand):
+                live = self._records.changed(latest, lambda record: record.contest(now), now)
         until = live.busy_until(now) or now
         raise VerificationInProgress(retry_after=max(ceil((until - now).total_seconds()), 1))

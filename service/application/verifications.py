@@ -93,7 +93,7 @@ class Verifications:
         self._reading = Reading(store, self._records, clock)
         self._redemption = Redemption(store, self._records, admission, pages)
         self._admission = admission
-        self._reservations = Reservations(store, self._records, admission)
+        self._reservations = Reservations(store, self._records, admission, policy.purposes)
         self._chronicle = chronicle
         self._opening = opening
         self._observer = observer
@@ -117,7 +117,7 @@ class Verifications:
         number = E164.parse(request.phone_number, client.default_region)
         channel = self._channel(purpose, request.channel)
         assurance = purpose.assurance(channel, number.region, self._policy.assurance)
-        purpose.check(number, assurance)
+        purpose.check(number, assurance, channel)
         now = self._clock()
         survey = self._survey(number)
         screened = self._admission.screen(number, request.client_ip, survey.directory, now)
@@ -136,8 +136,9 @@ class Verifications:
             order_seconds=self._order_seconds,
             channel=channel,
         )
-        opened = replace(opened, return_url=return_url)
-        reserved, over = self._reservations.reserve(opened, survey, screened, price, now)
+        paid_by = self._admission.seals(number, request.client_ip, screened)
+        opened = replace(opened, return_url=return_url, paid_by=paid_by)
+        reserved, over = self._reservations.reserve(opened, survey, screened, price, request.client_ip, now)
         if isinstance(reserved, Verification):
             return Started(reserved, created=False)
         try:

@@ -22,6 +22,7 @@ from service.application.operator import Operator
 from service.application.ports import Clock
 from service.domain.code import CodeSeals
 from service.domain.hosted import PageSeals
+from service.domain.limits import Scope
 from service.settings import Settings
 
 MAX_REDIS_CONNECTIONS = 64
@@ -70,7 +71,9 @@ class Core:
         )
         self.orders = RedisOrders(self.connection, settings.redis_min_replicas)
         self.announcer = Announcer(policy)
-        self.chronicle = Chronicle(self.announcer, policy.conversion)
+        self.chronicle = Chronicle(
+            self.announcer, policy.conversion, policy.limits_of(Scope.NUMBER_TOTAL, "")
+        )
         self.observer = telling
         self.clock, self.policy = clock, policy
         self.admission = Admission(

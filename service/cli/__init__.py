@@ -18,6 +18,7 @@ from service.cli.numbers import numbers
 from service.cli.operate import block, explain, lists, unblock
 from service.cli.reports import reports
 from service.cli.verify import verify
+from service.settings import weaknesses
 
 CONFIGURATION = "config/gunicorn.conf.py"
 """Of gunicorn, from the directory that the service is started in."""
@@ -35,8 +36,9 @@ def main() -> None:
 
 @main.command()
 def check() -> None:
-    """Check the settings in the environment; exit 2 and name every mistake."""
-    sound_settings(os.environ)
+    """Check the settings in the environment; exit 2 and name every mistake. Warn of each loosening."""
+    for weakness in weaknesses(sound_settings(os.environ)):
+        click.echo(f"Warning: {weakness}.", err=True)
     click.echo("The settings are sound.")
 
 

@@ -1,19 +1,30 @@
 """How often something may be done, written as text: ``5/10m`` is five in ten minutes."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _TEXT = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,4})?([smhd])(?: (enforce|record_only))?", re.ASCII)
 _LONGEST_PERIOD = 31 * 86400
+TOTAL_FACTOR = 10
+"""How far the limit of a number alone lies above that of a number and one address."""
 
 
 class Scope(StrEnum):
-    """Whose acts a limit counts: creates, but for ``read`` and ``consume``."""
+    """Who pays for an act (docs/limits.md)."""
 
     NUMBER = "number"
+    """A number, as asked for from one address; by one client, where it names no address."""
+    NUMBER_TOTAL = "number_total"
+    """A number alone, whoever asks; what is canceled or expires uncalled is given back."""
+    CODE_NUMBER = "code_number"
+    """Codes sent to a number, whoever asks."""
+    CODE_GLOBAL = "code_global"
+    """Codes sent in all."""
+    FAILED_CHECKS = "failed_checks"
+    """Wrong codes typed for a number, over all of its verifications."""
     CLIENT = "client"
     IP = "ip"
     NETWORK = "network"
@@ -90,11 +101,13 @@ class Spending:
 
     Attributes:
         subject: what is counted, for instance the number; never leaves the process unhashed.
+        seal: the subject's keyed hash, where only that was kept; then ``subject`` says nothing.
     """
 
     scope: Scope
     subject: str = field(repr=False)
     limit: Limit
+    seal: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +146,11 @@ class Spent:
     def refusal(self) -> LimitState | None:
         """The limit that refuses the act; None where it may go on."""
         return next((state for state in self.exceeded if state.limit.mode is Mode.ENFORCE), None)
+
+
+def total_of(limit: Limit) -> Limit:
+    """The limit of a number alone that follows from that of a number and one address."""
+    return replace(limit, count=limit.count * TOTAL_FACTOR)
 
 
 def address_of(address: str) -> str:

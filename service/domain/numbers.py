@@ -19,6 +19,23 @@ NUMBER_TYPES = {PhoneNumberType.to_string(value).lower(): value for value in Pho
 UNKNOWN_REGION = "ZZ"
 """CLDR's word for a number that belongs to no region, for instance +800."""
 
+_CODE_TYPES = frozenset({"mobile", "fixed_line_or_mobile"})
+_NO_CODES = (
+    "+7954",  # RU: satellite phones of GlobalTel
+    *("+7840", "+7940"),  # Abkhazia, within Russia's plan and at foreign prices
+    *(
+        "+861349",
+        "+8617400",
+        "+8617401",
+        "+8617402",
+        "+8617403",
+        "+8617404",
+        "+8617405",
+    ),  # CN: satellite phones
+    "+62868",  # ID: satellite phones
+)
+"""What libphonenumber calls mobile, and no mobile network of that country serves."""
+
 _DIALLABLE_TYPES = frozenset(
     {"fixed_line", "mobile", "fixed_line_or_mobile", "voip", "toll_free"},
 )
@@ -130,6 +147,16 @@ def mask(number: str) -> str:
 def may_be_dialled(number: E164, dial_regions: Collection[str]) -> bool:
     """Whether a number can be one that the provider gives out to be dialled."""
     return number.region in dial_regions and number.number_type in _DIALLABLE_TYPES
+
+
+def may_get_codes(number: E164) -> bool:
+    """Whether a code may be sent to a number, whatever the policy says (contract, section 5.8).
+
+    A message costs what the recipient's network asks: premium, shared-cost and satellite numbers pay an attacker, and
+    toll-free, pager and fixed ones read none. A number of no country (+800, +881, +979 and the like) gets none either.
+    """
+    ordinary = number.number_type in _CODE_TYPES and number.region != UNKNOWN_REGION
+    return ordinary and not number.value.startswith(_NO_CODES)
 
 
 def may_be_shown(number: E164, subscriber: E164, dial_regions: Collection[str]) -> bool:

@@ -8,9 +8,9 @@ from service.domain.assurance import Assurance, Attested, of_channel
 from service.domain.channel import Channel
 from service.domain.conversion import Budget
 from service.domain.errors import PhoneNumberNotAllowed
-from service.domain.limits import Limit, Scope
+from service.domain.limits import Limit, Scope, total_of
 from service.domain.lists import ListEntry
-from service.domain.numbers import E164
+from service.domain.numbers import E164, may_get_codes
 
 SHORTEST_WINDOW_SECONDS = 60
 LONGEST_WINDOW_SECONDS = 900
@@ -97,12 +97,24 @@ class Purpose:
         """Where a fallback may lead, in order."""
         return self.channels[self.channels.index(channel) + 1 :] if channel in self.channels else ()
 
-    def check(self, number: E164, assurance: Assurance) -> None:
-        """Whether a number, of which ``assurance`` would be proven, may be verified for this purpose.
+    @property
+    def demand(self) -> Assurance:
+        """The least that a verification of this purpose proves in the end."""
+        return self.min_assurance if self.second_step is None else Assurance.ROUNDTRIP
+
+    @property
+    def sends_codes(self) -> bool:
+        """Whether a verification of this purpose may send a code."""
+        return Channel.CODE in (*self.channels, self.second_step)
+
+    def check(self, number: E164, assurance: Assurance, channel: Channel = Channel.CALL) -> None:
+        """Whether a number, of which ``assurance`` would be proven, may be verified for this purpose over ``channel``.
 
         Raises:
             PhoneNumberNotAllowed
         """
+        if Channel.CODE in (channel, self.second_step) and not may_get_codes(number):
+            raise PhoneNumberNotAllowed("Codes are sent to mobile numbers of a country only.")
         if self.regions and number.region not in self.regions:
             raise PhoneNumberNotAllowed
         if self.number_types and number.number_type not in self.number_types:
@@ -209,4 +221,6 @@ class Policy:
     def limits_of(self, scope: Scope, client: str) -> tuple[Limit, ...]:
         """The limits of a scope for one client's requests."""
         own = self.clients[client].limits if client in self.clients else {}
+        if scope is Scope.NUMBER_TOTAL and scope not in self.limits:
+            return tuple(map(total_of, self.limits.get(Scope.NUMBER, ())))
         return own.get(scope, self.limits.get(scope, ()))

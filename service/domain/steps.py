@@ -12,10 +12,12 @@ from service.domain.errors import (
     Expired,
     NoFallback,
     NotPending,
+    PhoneNumberNotAllowed,
     RateLimited,
     SendsSpent,
     WrongChannel,
 )
+from service.domain.numbers import may_get_codes
 from service.domain.order import PlacedOrder
 from service.domain.replace import replace
 from service.domain.status import Reason, Status
@@ -84,6 +86,7 @@ def send_again(record: Verification, digest: str, message_id: int, now: datetime
 
     Raises:
         WrongChannel, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
+        PhoneNumberNotAllowed: no code is sent to such a number.
         RateLimited: too soon.
         SendsSpent
     """
@@ -91,6 +94,8 @@ def send_again(record: Verification, digest: str, message_id: int, now: datetime
     _still_pending(current)
     if current.channel is not Channel.CODE:
         raise WrongChannel
+    if not may_get_codes(current.phone_number):
+        raise PhoneNumberNotAllowed
     now = now.replace(microsecond=0)
     if current.code is None:
         return replace(current, code=Code((digest,), now, message_id))

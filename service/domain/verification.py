@@ -48,6 +48,7 @@ class Verification:
         return_url: where the hosted page leads back to; None without such a page.
         called_at: when the first of two steps was done.
         ordering_until: an order for this live record is under way, at the latest until then.
+        paid_by: keyed hashes of the end user's address, by limit, so that what follows counts for it as the create did.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Verification:
     ordering_until: datetime | None = None
     order: ProviderOrder | None = None
     return_url: str | None = None
+    paid_by: Mapping[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"Verification({self.status}, {self.phone_number!r})"

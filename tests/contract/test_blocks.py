@@ -54,7 +54,7 @@ class Stage(test_channels.Stage):
         return now.status, now.reason
 
     def used(self) -> list[int]:
-        spendings = self.verifications._admission.spendings(NUMBER, None, "web")
+        spendings = self.verifications._admission.applicable.of_subject(NUMBER, None, "web", None)
         return [each.used for each in self.world.limits.look(spendings, self.clock())]
 
 
@@ -123,7 +123,8 @@ def test_an_order_under_way_is_not_shown_and_costs_nothing(stage: Stage, *, fail
     with pytest.raises(Blocked):
         stage.start("every")
 
-    assert stage.used() == before == [0, 0]
+    assert stage.used() == before
+    assert set(before) == {0}
     assert stage.audited() == Counter({"block": 1, "canceled": 1})
     latest = stage.world.store.latest_of(NUMBER.value)
     assert latest is not None
@@ -139,7 +140,7 @@ def test_a_code_under_way_is_not_shown_either(stage: Stage) -> None:
     with pytest.raises(Blocked):
         stage.start("code")
 
-    assert stage.used() == [0, 0]
+    assert set(stage.used()) == {0}
 
 
 def test_a_fallback_whose_order_is_under_way_ends_with_the_block(stage: Stage) -> None:

@@ -52,7 +52,8 @@ def test_a_fresh_number_is_refused_by_nothing(stage) -> None:
 
     assert told.refusals == ()
     assert [(state.scope, state.used) for state in told.limits] == [
-        (Scope.NUMBER, 0), (Scope.IP, 0), (Scope.COUNTRY, 0), (Scope.READ, 0), (Scope.PROVIDER, 0),
+        (Scope.NUMBER, 0), (Scope.NUMBER_TOTAL, 0), (Scope.IP, 0), (Scope.COUNTRY, 0), (Scope.READ, 0),
+        (Scope.PROVIDER, 0),
     ]  # fmt: skip
     assert (told.verification, told.busy_until) == (None, None)
 
@@ -86,7 +87,7 @@ def test_explain_names_everything_that_refuses_and_spends_nothing(stage, clock) 
     assert told.verification is not None
     assert (told.verification.id, told.verification.status) == (live.id, Status.PENDING)
     assert [(state.scope, state.used) for state in told.limits] == [
-        (Scope.NUMBER, 1), (Scope.IP, 1), (Scope.COUNTRY, 1), (Scope.PROVIDER, 0),
+        (Scope.NUMBER, 1), (Scope.NUMBER_TOTAL, 1), (Scope.IP, 1), (Scope.COUNTRY, 1), (Scope.PROVIDER, 0),
     ]  # fmt: skip
 
 
@@ -132,7 +133,7 @@ def test_unblock_lets_the_number_and_the_address_pass_at_once(stage, clock) -> N
 
     undone = operator.unblock("ops", Subject(NUMBER.value, "192.0.2.1"), "ticket 1")
 
-    assert set(undone.limits) == {Scope.NUMBER, Scope.IP}
+    assert set(undone.limits) == {Scope.NUMBER, Scope.NUMBER_TOTAL, Scope.IP}
     assert {entry.kind for entry in undone.lists} == {ListKind.NUMBER, ListKind.NETWORK}
     assert verifications.start("web", ASK).created
 
@@ -172,7 +173,7 @@ def test_nobody_clears_the_providers_ceiling(stage) -> None:
     operator.unblock("ops", Subject(NUMBER.value), "why", verification=True, conversion=True)
 
     used = {state.scope: state.used for state in operator.explain("ops", Subject(NUMBER.value)).limits}
-    assert used == {Scope.NUMBER: 0, Scope.COUNTRY: 1, Scope.PROVIDER: 1}
+    assert used == {Scope.NUMBER: 0, Scope.NUMBER_TOTAL: 0, Scope.COUNTRY: 1, Scope.PROVIDER: 1}
 
 
 def test_an_operator_frees_a_number_that_somebody_squats_on(stage, clock) -> None:

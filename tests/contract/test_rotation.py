@@ -19,6 +19,7 @@ from service.domain.errors import (
     StoreUnavailable,
     VerificationInProgress,
 )
+from service.domain.limits import Limit, Scope, Spending
 from service.domain.status import Status
 from service.domain.verification import Verification
 from tests.fakes.clock import FakeClock
@@ -150,12 +151,35 @@ def test_a_rotation_resets_no_limit_and_an_operator_sees_both_sides(replicas, ob
         assert refused.value.retry_after == 600
 
     operator = operating(new.world, observer, clock, with_limits(number=["5/10m"]))
-    (number, _) = operator.explain("ops", Subject(NUMBER.value)).limits
-    assert (number.used, number.remaining) == (5, 0)
+    (number, total, _) = operator.explain("ops", Subject(NUMBER.value)).limits
+    assert (number.used, number.remaining, total.used) == (5, 0, 0)
     operator.unblock("ops", Subject(NUMBER.value), "why")
-    (number, _) = operator.explain("ops", Subject(NUMBER.value)).limits
+    (number, *_) = operator.explain("ops", Subject(NUMBER.value)).limits
     assert number.used == 0
     assert old.verifications.start("web", ASK).created
+
+
+def test_what_nobody_called_is_given_back_whichever_side_ends_it(replicas, observer, clock) -> None:
+    old, new = replicas["old, knows new"], replicas["new, knows old"]
+    operator = operating(new.world, observer, clock, with_limits(number=["5/10m"]))
+    for began, ended in ((old, new), (new, old)):
+        record = began.verifications.start("web", ASK).verification
+        assert operator.explain("ops", Subject(NUMBER.value)).limits[1].used == 1
+        ended.verifications.cancel("web", record.id)
+        assert operator.explain("ops", Subject(NUMBER.value)).limits[1].used == 0
+
+
+def test_what_a_record_keeps_of_an_address_counts_for_it_after_a_rotation_too(replicas, clock) -> None:
+    old, new = (replicas[name].world.limits for name in ("old, knows new", "new, knows old"))
+    limit = Limit(2, 600)
+    raw = Spending(Scope.IP, "192.0.2.1", limit)
+    sealed = Spending(Scope.IP, "", limit, old.seal(Scope.IP, "192.0.2.1"))
+
+    assert new.spend([sealed], "a fallback", clock()).refusal is None
+
+    assert [side.look([raw], clock())[0].used for side in (old, new)] == [1, 1]
+    assert new.spend([raw], "a create", clock()).refusal is None
+    assert new.spend([raw], "another", clock()).refusal is not None
 
 
 def test_an_idempotency_key_is_one_under_both_peppers(replicas) -> None:

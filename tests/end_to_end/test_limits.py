@@ -13,6 +13,10 @@ from tests.redis_servers import Cluster, Server
 
 pytestmark = pytest.mark.slow
 
+CODES = POLICY.replace("[purposes.login]", '[purposes.login]\nchannels = ["code"]\nmax_attempts = 10')
+CONTESTS = POLICY.replace("[purposes.login]", '[purposes.login]\non_concurrent = "contest"').replace(
+    "number = []", 'number = []\nip = ["5/h"]'
+)
 LIMITED = POLICY.replace("number = []", 'number = []\nclient = ["5/10m"]')
 
 
@@ -45,3 +49,37 @@ def test_two_hundred_simultaneous_creates_place_exactly_five_orders(
     left = re.fullmatch(r'"client-600";r=0;t=(\d+)', refused.headers["RateLimit"])
     assert left is not None
     assert left[1] == refused.headers["Retry-After"]
+
+
+def test_three_hundred_wrong_codes_over_three_verifications_are_compared_exactly_twenty_times(
+    starting: Starting, simulator: Simulator, redis_url: str
+) -> None:
+    service = starting(policy=CODES, WAITCALL_REDIS_URL=redis_url)
+    told: Counter[str] = Counter()
+    for _ in range(3):
+        made = service.create("+79994000001", reference=None).json
+        url = f"{service.api}/v1/verifications/{made['id']}"
+        code = re.sub(r"[^0-9]", "", simulator.office.sent[-1].text)
+        wrong = {"code": f"{(int(code) + 1) % 1000000:06}"}
+        answers = together(100, lambda _, at=url, body=wrong: service.ask("POST", f"{at}/check", body))
+        told += Counter(answer.json["code"] for answer in answers)
+    right = service.ask("POST", f"{url}/check", {"code": code})
+
+    assert told["code_mismatch"] == 20
+    assert told.keys() == {"code_mismatch", "attempts_spent", "rate_limited"}
+    assert (right.status, right.json["code"]) == (429, "rate_limited")
+    assert 86390 <= int(right.headers["Retry-After"]) <= 86400
+
+
+def test_forty_simultaneous_contests_by_one_address_spoil_exactly_five(
+    starting: Starting, redis_url: str
+) -> None:
+    service = starting(policy=CONTESTS, WAITCALL_REDIS_URL=redis_url)
+    numbers = [f"+7999{6000000 + index}" for index in range(40)]
+    owners = [service.create(each, client_ip=f"198.51.{index}.7").json for index, each in enumerate(numbers)]
+
+    attacks = together(40, lambda index: service.create(numbers[index], reference="x", client_ip="192.0.2.1"))
+
+    assert Counter(each.status for each in attacks) == {409: 5, 429: 35}
+    standing = Counter(service.read(each["id"]).json["status"] for each in owners)
+    assert standing == {"contested": 5, "pending": 35}

@@ -18,7 +18,7 @@ from service.domain.call import InboundCall
 from service.domain.conversion import Bucket, Budget, Group
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
 from service.domain.evidence import skeleton
-from service.domain.limits import LimitState, Mode, Spending, Spent
+from service.domain.limits import LimitState, Mode, Scope, Spending, Spent
 from service.domain.lists import Directory, ListEntry, ListKind
 from service.domain.numbers import E164
 from service.domain.order import ProviderOrder
@@ -123,6 +123,8 @@ class MemoryStore:
             self._audit.announced += [announcement] if announcement else []
         for tally in consequences.tallies:
             self._conversions.count(tally)
+        if verification is not None:
+            self._limits.give_back(consequences.freed, verification.id)
         if verification is not None and consequences.due is not None:
             self._due[verification.id] = consequences.due
 
@@ -205,10 +207,18 @@ class MemoryLimits:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._uses: dict[Spending, dict[str, datetime]] = {}
+        """By spendings with a seal."""
         self._tokens = count(1)
+
+    def seal(self, scope: Scope, subject: str) -> str:
+        return hashlib.sha256(f"{scope} {subject}".encode()).hexdigest()[:24]
+
+    def _sealed(self, spendings: Sequence[Spending]) -> list[Spending]:
+        return [replace(e, subject="", seal=e.seal or self.seal(e.scope, e.subject)) for e in spendings]
 
     def spend(self, spendings: Sequence[Spending], token: str | None, now: datetime) -> Spent:
         named = token or f"own-{next(self._tokens)}"
+        spendings = self._sealed(spendings)
         with self._lock:
             full = [each for each in spendings if self._state(each, now).remaining == 0]
             full = [each for each in full if named not in self._uses[each]]
@@ -223,16 +233,16 @@ class MemoryLimits:
 
     def give_back(self, spendings: Sequence[Spending], token: str) -> None:
         with self._lock:
-            for spending in spendings:
+            for spending in self._sealed(spendings):
                 self._uses.get(spending, {}).pop(token, None)
 
     def look(self, spendings: Sequence[Spending], now: datetime) -> list[LimitState]:
         with self._lock:
-            return [self._state(each, now) for each in spendings]
+            return [self._state(each, now) for each in self._sealed(spendings)]
 
     def clear(self, spendings: Sequence[Spending]) -> None:
         with self._lock:
-            for spending in spendings:
+            for spending in self._sealed(spendings):
                 self._uses.pop(spending, None)
 
     def _state(self, spending: Spending, now: datetime) -> LimitState:

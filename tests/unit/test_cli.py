@@ -55,4 +55,8 @@ def test_check_says_when_all_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in sound.items():
         monkeypatch.setenv(f"WAITCALL_{name}", value)
 
-    assert CliRunner().invoke(main, ["check"]).exit_code == 0
+    told = CliRunner().invoke(main, ["check"])
+    assert (told.exit_code, told.stderr) == (0, "")
+    monkeypatch.setenv("WAITCALL_CALLBACK_HASH", "crc32")
+    told = CliRunner().invoke(main, ["check"])
+    assert (told.exit_code, told.stderr.count("Warning:")) == (0, 1)

@@ -279,3 +279,20 @@ def test_a_wrong_webhook_is_named(tmp_path: Path, wrong: str, named: str) -> Non
     assert "clients.web.webhooks.main" in mistake
     assert named in mistake
     assert "secret@" not in mistake
+
+
+def test_limits_that_nobody_named_hold_all_the_same(tmp_path: Path) -> None:
+    policy = read(tmp_path, BASE)
+    assert policy.limits_of(Scope.NUMBER_TOTAL, "web") == (Limit(50, 600),)
+    assert policy.limits_of(Scope.CODE_NUMBER, "web") == (Limit(5, 3600), Limit(10, 86400))
+    assert policy.limits_of(Scope.FAILED_CHECKS, "web") == (Limit(20, 86400),)
+    assert policy.limits_of(Scope.CODE_GLOBAL, "web") == ()
+
+
+def test_the_limit_of_a_number_alone_follows_that_of_a_number_and_an_address(tmp_path: Path) -> None:
+    follows = read(tmp_path, BASE + '[limits]\nnumber = ["3/m", "7/d record_only"]\n')
+    assert follows.limits_of(Scope.NUMBER_TOTAL, "web") == (Limit(30, 60), Limit(70, 86400, Mode.RECORD_ONLY))
+    given = read(tmp_path, BASE + '[limits]\nnumber = ["3/m"]\nnumber_total = ["9/m"]\nfailed_checks = []\n')
+    assert given.limits_of(Scope.NUMBER_TOTAL, "web") == (Limit(9, 60),)
+    assert given.limits_of(Scope.FAILED_CHECKS, "web") == ()
+    assert read(tmp_path, BASE + "[limits]\nnumber = []\n").limits_of(Scope.NUMBER_TOTAL, "web") == ()

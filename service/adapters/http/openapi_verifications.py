@@ -132,12 +132,12 @@ def check() -> dict[str, Any]:
     """Check."""
     return {
         "operationId": "check",
-        "summary": "Compare the code that the person typed",
+        "summary": "Compare the code that the person typed; too many wrong ones for a number and day are 429, the right one's too",
         "security": [{"key": []}],
         "parameters": [_id_parameter()],
         "requestBody": body("Check"),
         "responses": {"200": _verification("The code was right.")}
-        | problems((*_PENDING, "blocked", "wrong_channel", "code_mismatch"), WITH_BODY),
+        | problems((*_PENDING, "blocked", "wrong_channel", "code_mismatch", "rate_limited"), WITH_BODY),
     }
 
 

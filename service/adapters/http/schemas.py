@@ -103,7 +103,9 @@ class CreateRequest(Request):
     client_ip = fields.String(
         allow_none=True,
         validate=_is_address,
-        metadata={"description": "The end user's address, for limits only; never stored raw."},
+        metadata={
+            "description": "The end user's address, for limits only; never stored raw. Send it: without it a stranger can use up what a number may ask for through your client."
+        },
     )
     locale = fields.String(
         allow_none=True,

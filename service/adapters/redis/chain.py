@@ -17,7 +17,7 @@ from service.adapters.redis.pool import Client
 from service.adapters.redis.script import Script, Step
 from service.adapters.redis.scripts import source
 
-_PARTS = ("audit", "claim", "replace", "reserve", "schedule", "spends", "tally")
+_PARTS = ("audit", "claim", "replace", "reserve", "schedule", "spends", "tally", "uncount")
 _HAPPENED = (1, 2, b"done", b"again")
 
 

@@ -69,6 +69,7 @@ def encode(record: Verification) -> bytes:
         "contested_at": _seconds(record.contested_at),
         "consumed_by": record.consumed_by,
         "dialled": record.dialled.value if record.dialled else None,
+        "paid_by": record.paid_by,
     }
     if document["schema"] == SCHEMA:
         document |= _channels(record)
@@ -109,6 +110,7 @@ def decode(document: bytes) -> Verification:
         contested_at=_time(told("contested_at")),
         consumed_by=told("consumed_by"),
         dialled=E164(dialled) if dialled else None,
+        paid_by=told("paid_by"),
         channel=Channel(told("channel", Channel.CALL)),
         since=_time(told("since")),
         text_in=_text_in(told("text_in")),

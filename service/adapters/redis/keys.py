@@ -4,8 +4,7 @@
 ``waitcall:{TAG}:v:RANDOM``    a verification's record
 ``waitcall:{TAG}:call:TS``     a call that was used
 ``waitcall:{TAG}:texted``      that a text which looks like a call came from the number; ``…:texted:HASH`` that this one came
-``waitcall:{TAG}:limit:...``   what was spent on the number
-``waitcall:{HASH}:limit:...``  what was spent by a client, address, country or everybody
+``waitcall:{HASH}:limit:...``  what was spent on a number, or by a client, address, country or everybody
 ``waitcall:{HASH}:answer``     an answer stored under an Idempotency-Key
 ``waitcall:{HASH}:conversion:...``  numbers shown and called, of a country or prefix
 ``waitcall:{due-N}:due``       ids by the instant at which time alone changes their records, in eight parts
@@ -132,9 +131,11 @@ class Keys:
         place = f"waitcall:{{{self.tag(number)}}}:texted"
         return place if text is None else f"{place}:{self.hash_of('text', number, skeleton(text))}"
 
-    def limit(self, scope: str, subject: str, count: int, period_seconds: int) -> str:
-        """Where a limit counts. A number's own limits live with the number."""
-        tag = self.hash_of(scope, subject)
+    def limit(
+        self, scope: str, subject: str, count: int, period_seconds: int, seal: str | None = None
+    ) -> str:
+        """Where a limit counts; ``seal`` is the subject's hash where only that is known."""
+        tag = seal or self.hash_of(scope, subject)
         return f"waitcall:{{{tag}}}:limit:{scope}:{count}:{period_seconds}"
 
     def conversion(self, group: str, subject: str, bucket_seconds: int) -> str:

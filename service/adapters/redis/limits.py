@@ -12,7 +12,7 @@ from redis import RedisCluster
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import Keys
 from service.adapters.redis.script import Script, Step
-from service.domain.limits import LimitState, Mode, Spending, Spent
+from service.domain.limits import LimitState, Mode, Scope, Spending, Spent
 
 Elsewhere = tuple[int, float | None]
 """How many uses count under another pepper, and the instant of the oldest (milliseconds)."""
@@ -25,6 +25,7 @@ class RedisLimits:
         self._connection = connection
         self._keys = keys
         self._spends = Script("spends")
+        self._uncount = Script("uncount")
 
     def spend(self, spendings: Sequence[Spending], token: str | None, now: datetime) -> Spent:
         """Count the token against all limits, or against none."""
@@ -82,6 +83,18 @@ class RedisLimits:
             with self._connection.using("give_back") as client:
                 client.zrem(_key(self._keys, spending), _member(token))
 
+    def uncount(self, spendings: Sequence[Spending], token: str) -> list[Step]:
+        """Steps that give back, under every pepper: one for each limit, for their keys may lie on different servers."""
+        return [
+            Step(self._uncount, [_key(keys, each)], [_member(token)])
+            for each in spendings
+            for keys in (self._keys, *self._keys.others)
+        ]
+
+    def seal(self, scope: Scope, subject: str) -> str:
+        """The hash that names the Redis key, under the current pepper."""
+        return self._keys.hash_of(scope, subject)
+
     def look(self, spendings: Sequence[Spending], now: datetime) -> list[LimitState]:
         """How each limit stands."""
         with self._connection.using("look") as client:
@@ -104,6 +117,9 @@ class RedisLimits:
     def _elsewhere(self, client: Any, spending: Spending, now_ms: int) -> Elsewhere:
         """What still counts under another pepper, so that a rotation resets no limit."""
         used, first = 0, None
+        if spending.seal is not None:
+            # Whatever pepper made it, it names one key.
+            return used, first
         for keys in self._keys.others:
             more, oldest = _window(client, _key(keys, spending), spending, now_ms)
             used += more
@@ -131,8 +147,8 @@ def _member(token: str) -> str:
 
 
 def _key(keys: Keys, spending: Spending) -> str:
-    limit = spending.limit
-    return keys.limit(spending.scope, spending.subject, limit.count, limit.period_seconds)
+    limit, seal = spending.limit, spending.seal
+    return keys.limit(spending.scope, spending.subject, limit.count, limit.period_seconds, seal)
 
 
 def _window(client: Any, key: str, spending: Spending, now_ms: int) -> tuple[int, float | None]:

@@ -281,6 +281,7 @@ class RedisVerificationStore:
         """Run the step that changes a record, and write what comes of it."""
         others = [self._audit.step(*each) for each in consequences.entries]
         others += [self._conversions.step(each) for each in consequences.tallies]
+        others += self._limits.uncount(consequences.freed, verification_id)
         if consequences.due is not None:
             others.append(self._deadlines.step(verification_id, consequences.due))
         answers = self._chain.run(how, operation, step, others)

@@ -53,6 +53,7 @@ RECORDS = MORE | {
     "everything given": replace(
         pending(), locale="ru", metadata={"a": "б"}, assurance=Assurance.NETWORK, purge_at=NOW + seconds(0.25)
     ),
+    "asked for from an address": replace(pending(), paid_by={"number": "a" * 24, "ip": "b" * 24}),
     "verified": VERIFIED,
     "consumed": VERIFIED.consume("login", "flow", NOW + seconds(2.25), "who"),
     "contested": pending(rules=RULES).contest(NOW),

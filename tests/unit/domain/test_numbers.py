@@ -1,7 +1,8 @@
+import phonenumbers
 import pytest
 
 from service.domain.errors import InvalidPhoneNumber
-from service.domain.numbers import E164, may_be_shown
+from service.domain.numbers import E164, NUMBER_TYPES, may_be_shown, may_get_codes
 from tests.making import NUMBER
 
 RU = {"RU"}
@@ -56,3 +57,53 @@ def test_only_ordinary_numbers_of_the_allowed_regions_are_shown(number: str, sho
 def test_a_number_is_masked_wherever_it_is_printed() -> None:
     assert NUMBER.masked == "+79*******67"
     assert str(NUMBER) == repr(NUMBER) == "E164(+79*******67)"
+
+
+@pytest.mark.parametrize(
+    ("number", "gets"),
+    [
+        ("+79991234567", True),
+        ("+77011234567", True),
+        ("+37120000000", True),
+        ("+5491123456789", True),
+        ("+12124567890", True),  # the plan of North America does not tell mobiles from fixed lines
+        ("+74951234567", False),
+        ("+78005553535", False),
+        ("+78091234567", False),
+        ("+78401234567", False),
+        ("+79401234567", False),
+        ("+79541234567", False),
+        ("+8613491234567", False),
+        ("+8617401234567", False),
+        ("+62868123456", False),
+        ("+19002345678", False),
+        ("+15215550006", False),
+        ("+447012345678", False),
+        ("+447640123456", False),
+        ("+448431234567", False),
+        ("+443001234567", False),
+    ],
+)
+def test_codes_go_to_ordinary_mobile_numbers_alone(number: str, gets: bool) -> None:
+    assert may_get_codes(E164.parse(number)) is gets
+
+
+@pytest.mark.parametrize("code", sorted(phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS))
+def test_numbers_of_no_country_get_no_codes(code: int) -> None:
+    """Toll-free, shared cost, satellite, premium and universal numbers of the whole world, whatever their type."""
+    example = phonenumbers.example_number_for_non_geo_entity(code)
+    value = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+    assert not may_get_codes(E164.parse(value))
+
+
+@pytest.mark.parametrize(
+    "kind", sorted(set(NUMBER_TYPES) - {"mobile", "fixed_line_or_mobile", "unknown"}), ids=str
+)
+def test_no_country_has_a_number_of_another_type_that_gets_codes(kind: str) -> None:
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        example = phonenumbers.example_number_for_type(region, NUMBER_TYPES[kind])
+        if example is None:
+            continue
+        number = E164(phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164))
+        # Where one range serves both, libphonenumber says so by a type of its own.
+        assert not may_get_codes(number) or number.number_type == "fixed_line_or_mobile", number.value

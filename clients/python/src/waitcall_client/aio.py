@@ -78,7 +78,7 @@ class AsyncWaitcall:
             reference: fresh and unguessable for each attempt (``secrets.token_urlsafe(16)``), kept in your server-side
                 session; never the id of an account or a session. Consume must repeat it.
             window_seconds: how long a call may come.
-            client_ip: the person's address, for limits.
+            client_ip: the person's address, for limits. Without it strangers share the limits of your client.
             locale: BCP 47, for texts and the hosted page.
             metadata: up to ten pairs, given back.
             channel: ``call``, ``text_in`` or ``code``; the purpose's first by default.
@@ -165,7 +165,7 @@ class AsyncWaitcall:
         return await self._send(requests.act(verification_id, "resend", {}, idempotency_key))
 
     async def check(self, verification_id: str, code: str) -> Verification:
-        """Compare what the person typed. ``CodeMismatch`` costs an attempt."""
+        """Compare what the person typed. ``CodeMismatch`` costs an attempt, ``RateLimited`` ends them for the day."""
         return await self._send(requests.check(verification_id, code))
 
     async def cancel(self, verification_id: str) -> Verification:

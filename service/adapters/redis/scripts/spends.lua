@@ -4,23 +4,23 @@
 -- ARGV: now, the token; then for each: the instant at which its period began, its length, the limit, '1' if enforced.
 -- Returns for each up to the one that refuses: 1 when counted else 0, how many count now, the oldest's instant, and how
 -- many filled it and were taken out because they lie further ahead (31 days) than any clock.
-local full, refusing, states, ahead = {}, nil, {}, {}
+local used, full, refusing, states, ahead = {}, {}, nil, {}, {}
 for each = 1, #KEYS do
   redis.call('ZREMRANGEBYSCORE', KEYS[each], '-inf', ARGV[4 * each - 1])
-  local known, most = redis.call('ZSCORE', KEYS[each], ARGV[2]), tonumber(ARGV[4 * each + 1])
-  full[each] = not known and redis.call('ZCARD', KEYS[each]) >= most
-  if full[each] then
+  local most = tonumber(ARGV[4 * each + 1])
+  used[each] = redis.call('ZCARD', KEYS[each])
+  if used[each] >= most and not redis.call('ZSCORE', KEYS[each], ARGV[2]) then
     ahead[each] = redis.call('ZREMRANGEBYSCORE', KEYS[each], ARGV[1] + 2678400000, '+inf')
-    full[each] = redis.call('ZCARD', KEYS[each]) >= most
+    used[each], full[each] = used[each] - ahead[each], used[each] - ahead[each] >= most
   end
   if full[each] and ARGV[4 * each + 2] == '1' then refusing = each break end
 end
 for each = 1, refusing or #KEYS do
   if not refusing and not full[each] then
-    redis.call('ZADD', KEYS[each], 'NX', ARGV[1], ARGV[2])
+    used[each] = used[each] + redis.call('ZADD', KEYS[each], 'NX', ARGV[1], ARGV[2])
     redis.call('PEXPIRE', KEYS[each], ARGV[4 * each])
   end
   local oldest = redis.call('ZRANGE', KEYS[each], 0, 0, 'WITHSCORES')[2] or ''
-  states[each] = {full[each] and 0 or 1, redis.call('ZCARD', KEYS[each]), oldest, ahead[each] or 0}
+  states[each] = {full[each] and 0 or 1, used[each], oldest, ahead[each] or 0}
 end
 return states

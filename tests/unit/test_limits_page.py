@@ -1,0 +1,352 @@
+"""docs/limits.md: its tables are computed from the code and the shipped policy (`make limits-page` writes them anew)."""
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+
+import pytest
+
+from service.adapters.smsc.client import order_limit
+from service.application.announcement import Announcer
+from service.application.applicable_limits import ApplicableLimits
+from service.application.chronicle import Chronicle
+from service.application.verifications import Start
+from service.domain.channel import Channel
+from service.domain.code import CODE_DIGITS
+from service.domain.errors import RateLimited
+from service.domain.limits import Limit, Mode, Scope
+from service.domain.policy import Policy
+from service.domain.status import Status
+from service.policy_file import DEFAULT_LIMITS, read_policy
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import NOW, NUMBER, PROVIDER_LIMIT, pending, use_cases
+from tests.worlds import memory_world
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs/limits.md"
+DAY, HOUR = 86400, 3600
+CEILING = order_limit(tries=2)
+"""Under the default settings."""
+ADDRESS = "192.0.2.1"
+COLUMNS = {
+    Scope.NUMBER: "number and address",
+    Scope.NUMBER_TOTAL: "number alone",
+    Scope.IP: "address",
+    Scope.NETWORK: "network",
+    Scope.CLIENT: "client",
+    Scope.COUNTRY: "country",
+    Scope.GLOBAL: "everybody",
+    Scope.CODE_NUMBER: "codes to the number",
+    Scope.CODE_GLOBAL: "codes in all",
+    Scope.FAILED_CHECKS: "wrong codes",
+    Scope.PROVIDER: "provider's ceiling",
+}
+KEYS = {
+    Scope.NUMBER: "creates, fallbacks and resends for one number from one address; by one client, where no `client_ip` is given",
+    Scope.NUMBER_TOTAL: "verifications of one number, whoever asks, but for those that end uncalled",
+    Scope.IP: "what comes from one address (IPv6: its /64)",
+    Scope.NETWORK: "what comes from its /24 (IPv6: its /48)",
+    Scope.CLIENT: "what one client asks for; its own table may say otherwise",
+    Scope.COUNTRY: "what is asked for the numbers of one country",
+    Scope.GLOBAL: "everything",
+    Scope.CODE_NUMBER: "codes sent to one number, whoever asks",
+    Scope.CODE_GLOBAL: "all codes sent",
+    Scope.FAILED_CHECKS: "wrong codes typed for one number, over all its verifications",
+    Scope.READ: "reads of one client",
+    Scope.CONSUME: "consumes of one client",
+}
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Policy:
+    return read_policy(str(ROOT / "config/policy.toml"))
+
+
+@dataclass(frozen=True)
+class Attacker:
+    """Addresses, and the networks that they are spread over."""
+
+    name: str
+    addresses: int
+    networks: int
+
+
+ATTACKERS = [
+    Attacker("one address", 1, 1),
+    Attacker("a /24: 256 addresses", 256, 1),
+    Attacker("1,000 addresses in as many networks", 1000, 1000),
+]
+
+
+class Reach:
+    """What an attacker can do under a policy, at most; he knows it, and wastes nothing."""
+
+    def __init__(self, policy: Policy, attacker: Attacker) -> None:
+        self._policy = policy
+        self._attacker = attacker
+
+    def acts(self, seconds: int, *more: tuple[Scope, int], without: Scope | None = None) -> int:
+        """Creates, fallbacks and resends, also those that are refused with 409 or contest.
+
+        ``more``: further limits, and how many accounts of that kind he has; ``without``: a limit that is not asked.
+        """
+        his = [(Scope.IP, self._attacker.addresses), (Scope.NETWORK, self._attacker.networks)]
+        # Numbers of as many countries as he likes: their own limits don't hold him.
+        asked = [each for each in (*his, (Scope.GLOBAL, 1), *more) if each[0] is not without]
+        return min(count * most(self._policy.limits_of(scope, ""), seconds) for scope, count in asked)
+
+    def of_one_number(self, seconds: int) -> int:
+        return self.acts(seconds, (Scope.NUMBER, self._attacker.addresses))
+
+    def codes(self, seconds: int) -> int:
+        return self.acts(seconds, (Scope.CODE_GLOBAL, 1))
+
+    def codes_to_one_number(self, seconds: int) -> int:
+        return min(self.of_one_number(seconds), most(self._policy.limits_of(Scope.CODE_NUMBER, ""), seconds))
+
+    def held_all_day(self, window_seconds: int) -> int:
+        """Numbers that are live from morning to morning."""
+        each = ceil(DAY / window_seconds)
+        return self.acts(DAY) // each if self.of_one_number(DAY) >= each else 0
+
+    def ceiling_filled_for(self) -> int:
+        """Seconds of a day for which the provider's ceiling for one number can be kept full by creates and cancels."""
+        count, period = CEILING.count, CEILING.period_seconds
+        if self.of_one_number(period) < count:
+            return 0
+        return min(self.of_one_number(DAY) // count * period, DAY)
+
+    def one_held_for(self, window_seconds: int) -> int:
+        """Seconds of a day for which one given number can be held."""
+        return min(self.of_one_number(DAY) * window_seconds, DAY)
+
+    def guesses(self) -> int:
+        return most(self._policy.limits_of(Scope.FAILED_CHECKS, ""), DAY)
+
+    def chance_of_a_guess(self) -> float:
+        """Of one number and day: each verification has its attempts, and as many codes that count as were sent for it."""
+        rules = self._policy.purposes["login"]
+        codes, guesses, hits = self.codes_to_one_number(DAY), self.guesses(), 0
+        while codes and guesses:
+            sent, tried = min(codes, rules.max_sends), min(guesses, rules.max_attempts)
+            hits += sent * tried
+            codes, guesses = codes - sent, guesses - tried
+        return hits / 10**CODE_DIGITS
+
+    def shuts_out(self, scope: Scope) -> bool:
+        """Whether he alone can fill a limit that everybody shares."""
+        return any(
+            self.acts(limit.period_seconds, without=scope) >= limit.count
+            for limit in self._policy.limits_of(scope, "")
+        )
+
+
+def most(limits: tuple[Limit, ...], seconds: int) -> int:
+    """How often an act passes all of them within so many seconds, from a fresh start."""
+    enforced = [each for each in limits if each.mode is Mode.ENFORCE]
+    return min((each.count * ceil(seconds / each.period_seconds) for each in enforced), default=10**9)
+
+
+def number(count: float) -> str:
+    return f"{count:,.0f}"
+
+
+def hours(seconds: int) -> str:
+    if seconds in (0, DAY):
+        return "the whole day" if seconds else "never"
+    return f"{seconds / HOUR:.0f} h" if seconds >= HOUR else f"{seconds / 60:.0f} min"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(each)} |" for each in lines)
+
+
+def who_pays() -> str:
+    """Asked of the code that prices each act, under a policy that limits everything."""
+    every = {scope: (Limit(9, DAY),) for scope in COLUMNS if scope is not Scope.PROVIDER}
+    policy = Policy(frozenset({"RU"}), {}, {}, limits=every)
+    applicable = ApplicableLimits(policy, PROVIDER_LIMIT)
+    record = replace(pending(), paid_by={"number": "x", "ip": "y", "network": "z"})
+
+    def created(channel: Channel) -> set[Scope]:
+        return {each.scope for each in applicable.of_create(NUMBER, ADDRESS, "web", channel, ())}
+
+    def went_on(channel: Channel) -> set[Scope]:
+        return {each.scope for each in applicable.of_step(record, channel, ())}
+
+    chronicle = Chronicle(Announcer(policy), (), every[Scope.NUMBER_TOTAL])
+    ended = replace(record, status=Status.CANCELED)
+    freed = {each.scope for each in chronicle.changed(record, ended, NOW).freed}
+    acts = {
+        "create, by call": created(Channel.CALL),
+        "create, by text from the phone": created(Channel.TEXT_IN),
+        "create that sends a code": created(Channel.CODE),
+        "fallback to a call": went_on(Channel.CALL),
+        "fallback to a text": went_on(Channel.TEXT_IN),
+        "fallback to a code; resend": went_on(Channel.CODE),
+        "create refused with 409, or contesting": {
+            each.scope for each in applicable.of_refused_create(ADDRESS, "web", ())
+        },
+        "wrong code": {each.scope for each in applicable.of_failed_check(NUMBER)},
+        "right code; the same requester again; a replayed `Idempotency-Key`; any other refusal": set(),
+    }
+    rows = [[act, *("1" if scope in paid else "" for scope in COLUMNS)] for act, paid in acts.items()]
+    rows.append(
+        ["canceled, expired or failed uncalled", *("−1" if scope in freed else "" for scope in COLUMNS)]
+    )
+    back = created(Channel.CODE) | created(Channel.CALL)
+    kept = {Scope.PROVIDER}
+    rows.append(["the create's order failed", *("−1" if scope in back - kept else "" for scope in COLUMNS)])
+    return table(["act", *COLUMNS.values()], rows)
+
+
+def keys(policy: Policy) -> str:
+    def told(limits: tuple[Limit, ...]) -> str:
+        return ", ".join(f"`{each.text}`" for each in limits) or "none"
+
+    rows = []
+    for scope, meaning in KEYS.items():
+        left_out = told(DEFAULT_LIMITS.get(scope, ()))
+        if scope is Scope.NUMBER_TOTAL:
+            left_out = "ten times each of `number`"
+        rows.append([f"`limits.{scope}`", meaning, told(policy.limits_of(scope, "web")), left_out])
+    return table(["key", "counts", "shipped", "left out"], rows)
+
+
+def reach(policy: Policy) -> str:
+    window = policy.purposes["login"].max_window_seconds
+    reset = policy.purposes["password_reset"].max_window_seconds
+    of = [Reach(policy, each) for each in ATTACKERS]
+
+    def row(what: str, cells: list[str], who: str) -> list[str]:
+        return [what, *cells, who]
+
+    def yes(answers: list[bool], sentence: str) -> list[str]:
+        return [sentence if each else "no" for each in answers]
+
+    rows = [
+        row(
+            "starts verifications, in an hour",
+            [number(each.acts(HOUR)) for each in of],
+            "an order at the provider each; a call costs nothing as far as is known",
+        ),
+        row("… in a day", [number(each.acts(DAY)) for each in of], "the same"),
+        row(
+            "keeps the owner of one number out by the policy's limits",
+            ["never"] * len(of),
+            "none of them counts for the number what a stranger starts and nobody calls",
+        ),
+        row(
+            f"… by the provider's own ceiling ({CEILING.count} orders for one number in {CEILING.period_seconds} s)",
+            [hours(each.ceiling_filled_for()) for each in of],
+            "its owner gets 429 meanwhile",
+        ),
+        row(
+            f"holds one given number by verifications of {window // 60} minutes that nobody calls",
+            [hours(each.one_held_for(window)) for each in of],
+            "its owner gets 409 meanwhile",
+        ),
+        row(
+            "holds so many numbers from morning to morning",
+            [number(each.held_all_day(window)) for each in of],
+            "their owners",
+        ),
+        row(
+            f"spoils resets by a contest ({reset // 60} minutes each), in a day",
+            [number(each.acts(DAY)) for each in of],
+            "their owners begin anew; each costs him one of his creates",
+        ),
+        row(
+            "keeps whoever shares his address, or his /24, out",
+            ["the address", "the /24", "each of the addresses"],
+            "neighbours, until the hour or the day is over",
+        ),
+        row(
+            "keeps everybody out of calls",
+            yes(
+                [each.shuts_out(Scope.GLOBAL) or each.shuts_out(Scope.COUNTRY) for each in of],
+                "yes, by the hour",
+            ),
+            "everybody",
+        ),
+        row("sends codes, in a day¹", [number(each.codes(DAY)) for each in of], "you: so many messages"),
+        row(
+            "… to one number¹",
+            [number(each.codes_to_one_number(DAY)) for each in of],
+            "you, and its owner, who gets no further code that day; calls go on",
+        ),
+        row(
+            "keeps everybody out of codes¹",
+            yes([each.shuts_out(Scope.CODE_GLOBAL) for each in of], "yes, for the day"),
+            "everybody; calls go on",
+        ),
+        row(
+            "guesses codes of one number, in a day¹",
+            [number(each.guesses()) for each in of],
+            "its owner, whose right code is refused too until the next day",
+        ),
+        row(
+            "… and is right²",
+            [f"1 in {number(1 / each.chance_of_a_guess())}" for each in of],
+            "the owner's account",
+        ),
+    ]
+    return table(["he …", *(each.name for each in ATTACKERS), "who pays"], rows)
+
+
+def written(policy: Policy, page: str) -> str:
+    for name, content in (("who pays", who_pays()), ("keys", keys(policy)), ("reach", reach(policy))):
+        pattern = rf"(<!-- {name}: computed -->\n).*?(\n<!-- end -->)"
+        assert re.search(pattern, page, re.DOTALL), name
+        page = re.sub(pattern, lambda m, c=content: f"{m[1]}\n{c}\n{m[2]}", page, flags=re.DOTALL)
+    return page
+
+
+def test_the_tables_of_the_page_are_the_codes_and_the_policys(
+    shipped: Policy, request: pytest.FixtureRequest
+) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    if request.config.getoption("--record-limits"):
+        PAGE.write_text(written(shipped, page), encoding="utf-8")
+        page = PAGE.read_text(encoding="utf-8")
+
+    assert page == written(shipped, page), "make limits-page"
+
+
+def test_every_limit_has_its_line() -> None:
+    internal = {Scope.CAPTCHA, Scope.PAGE, Scope.PROVIDER}
+    assert KEYS.keys() == set(Scope) - internal
+
+
+@pytest.mark.parametrize(("addresses", "tries"), [(1, 200), (256, 800)])
+def test_what_the_table_says_of_a_day_is_what_a_day_gives(
+    shipped: Policy, addresses: int, tries: int
+) -> None:
+    """A day of the service itself, with creates at regular intervals from the addresses in turn."""
+    clock, provider = FakeClock(), FakeProvider()
+    policy = replace(shipped, conversion=())
+    verifications, _ = use_cases(memory_world(), provider, RecordingObserver(), clock, policy)
+    for index in range(tries):
+        ask = Start(f"+7999{3000000 + index}", "login", client_ip=f"192.0.2.{index % addresses}")
+        with suppress(RateLimited):
+            verifications.start("web", ask)
+        clock.advance(DAY / tries)
+
+    attacker = next(each for each in ATTACKERS if each.addresses == addresses)
+    assert len(provider.orders) == Reach(shipped, attacker).acts(DAY)
+
+
+def test_a_thousand_addresses_shut_nobody_out_of_calls(shipped: Policy) -> None:
+    for attacker in ATTACKERS:
+        assert not Reach(shipped, attacker).shuts_out(Scope.GLOBAL)
+        assert not Reach(shipped, attacker).shuts_out(Scope.COUNTRY)
+    army = Attacker("an army", 100_000, 100_000)
+    assert Reach(shipped, army).shuts_out(Scope.GLOBAL)
+
+
+def test_a_guess_is_right_less_often_than_once_in_ten_thousand_days(shipped: Policy) -> None:
+    assert Reach(shipped, ATTACKERS[-1]).chance_of_a_guess() <= 1 / 10_000

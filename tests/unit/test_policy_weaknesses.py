@@ -1,0 +1,91 @@
+"""What a start warns of: every loosening of the policy, and nothing of the one that is shipped."""
+
+from pathlib import Path
+
+import pytest
+
+from service.domain.channel import Channel
+from service.policy_file import read_policy
+from service.policy_weaknesses import policy_weaknesses
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = (ROOT / "config/policy.toml").read_text()
+CODES = """
+dial_regions = ["RU"]
+[purposes.login]
+channels = ["call", "code"]
+regions = ["RU"]
+[clients.web]
+purposes = ["login"]
+[limits]
+ip = ["20/h"]
+global = ["1000/h"]
+"""
+
+
+def told(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    return list(policy_weaknesses(read_policy(str(path))))
+
+
+def test_the_shipped_policy_has_none(tmp_path: Path) -> None:
+    assert told(tmp_path, SHIPPED) == []
+    assert not any(each.sends_codes for each in read_policy(str(tmp_path / "policy.toml")).purposes.values())
+
+
+def test_its_codes_are_safe_as_they_stand_there(tmp_path: Path) -> None:
+    """Whoever takes the lines that are commented out gets no warning, and codes to Russian numbers only."""
+    with_codes = (
+        SHIPPED.replace('channels = ["call"]\n', "")
+        .replace('# channels = ["call", "code"]', 'channels = ["call", "code"]')
+        .replace('# regions = ["RU"]', 'regions = ["RU"]')
+        .replace('# second_step = "code"', 'second_step = "code"')
+    )
+
+    assert told(tmp_path, with_codes) == []
+    purposes = read_policy(str(tmp_path / "policy.toml")).purposes
+    assert purposes["login"].channels == (Channel.CALL, Channel.CODE)
+    assert {each.regions for each in purposes.values()} == {frozenset({"RU"})}
+
+
+def test_the_examples_policy_has_none(tmp_path: Path) -> None:
+    text = (ROOT / "examples/policy.toml").read_text().replace("LOGIN", "http://127.0.0.1:8085")
+    assert told(tmp_path, text) == []
+
+
+def test_what_is_left_out_is_no_loosening(tmp_path: Path) -> None:
+    calls = 'dial_regions = ["RU"]\n[purposes.login]\n[clients.web]\npurposes = ["login"]\n'
+    assert told(tmp_path, CODES) == []
+    assert told(tmp_path, calls) == []
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "named"),
+    [
+        ('regions = ["RU"]\n[clients', "[clients", "purposes.login sends codes and names no regions"),
+        ('ip = ["20/h"]', "", "limits.ip or limits.network"),
+        ('ip = ["20/h"]', 'ip = ["20/h record_only"]', "limits.ip or limits.network"),
+        ('ip = ["20/h"]', 'ip = ["20/h record_only"]', "limits.ip only records 20/h"),
+        ('global = ["1000/h"]', "", "limits.country, limits.global or limits.code_global"),
+        ('global = ["1000/h"]', "global = []", "limits.country, limits.global or limits.code_global"),
+        ("[limits]", "[limits]\nnumber = []", "limits.number is switched off"),
+        ("[limits]", "[limits]\nfailed_checks = []", "limits.failed_checks"),
+        ("[limits]", "[limits]\ncode_number = []", "limits.code_number"),
+        ("[limits]", '[limits]\ncountry = ["9/h record_only"]', "limits.country only records 9/h"),
+        (
+            "[limits]",
+            '[clients.web.limits]\nread = ["9/s record_only"]\n[limits]',
+            "clients.web.limits.read only records 9/s",
+        ),
+        (
+            "[limits]",
+            '[clients.web.webhooks.in]\nurl = "http://login.svc/x"\nallow_private = true\n[limits]',
+            "webhook web/in goes over http://",
+        ),
+        ('channels = ["call", "code"]\nregions = ["RU"]', 'second_step = "code"', "names no regions"),
+    ],
+)
+def test_each_loosening_is_named(tmp_path: Path, was: str, becomes: str, named: str) -> None:
+    assert was in CODES
+    assert [each for each in told(tmp_path, CODES.replace(was, becomes)) if named in each] != []
