@@ -76,6 +76,15 @@ def test_an_operator_blocks_and_unblocks(running: Running, cli: Cli) -> None:
     assert [each["subject"] for each in json.loads(cli("lists").stdout)["lists"]] == [NUMBER]
 
 
+def test_a_block_from_the_terminal_ends_what_is_live(running: Running, cli: Cli) -> None:
+    made = running.create().get_json()
+
+    cli("block", "-", "--for", "1h", "--reason", "stolen", given=NUMBER + "\n")
+
+    ended = running.get(f"/v1/verifications/{made['id']}").get_json()
+    assert (ended["status"], ended["reason"]) == ("canceled", "by_operator")
+
+
 def test_the_audit_stream_is_exported_as_json_lines(running: Running, cli: Cli) -> None:
     running.create(client_ip="192.0.2.1")
     cli("explain", NUMBER, "--operator", "anna")

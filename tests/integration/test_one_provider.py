@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from service.cli import main
-from simulator.smsru import POOL
+from simulator.smsru import CONFIRMED, POOL, batch
 from tests.integration.conftest import KEY, SECRET, Running
 from tests.redis_servers import free_port
 
@@ -68,3 +69,30 @@ def test_the_doctor_asks_only_the_provider_that_is_used(
     states = {each["check"]: each["state"] for each in rows}
     assert states["smsru"] == "ok"
     assert states.keys().isdisjoint({"provider", "balance"})
+
+
+def test_a_record_that_cannot_be_read_keeps_no_other_of_its_batch_from_counting(
+    starting: Callable[..., Running], environ: dict[str, str]
+) -> None:
+    """The provider is asked to send it again, because another version may be able to read it."""
+    alone = starting(POLICY, **environ, WAITCALL_API_KEYS=f"web={hashlib.sha256(KEY.encode()).hexdigest()}")
+    bad, good = (alone.create(phone_number=f"+7999123450{each}").get_json()["id"] for each in (1, 2))
+    checks = {f"+{each.phone}": each for each in alone.simulator.callcheck.checks.values()}
+    with alone.redis.client() as client:
+        (name,) = client.scan_iter(f"waitcall:*:v:{bad[28:]}", count=1000)
+        client.set(name, b"\xff\xfe", px=60_000)
+    at = int(alone.clock().timestamp())
+    entries = [f"callcheck_status\n{checks[f'+7999123450{each}'].id}\n{CONFIRMED}\n{at}" for each in (1, 2)]
+    account = replace(alone.simulator.callcheck.account, handler="http://127.0.0.1/callbacks/smsru")
+    sent = batch(account, entries)
+
+    told = alone.callback.test_client().post(
+        "/callbacks/smsru", data=sent.data, content_type="application/x-www-form-urlencoded"
+    )
+
+    assert (told.status_code, told.get_json()["code"]) == (503, "store_unavailable")
+    assert alone.get(f"/v1/verifications/{good}").get_json()["status"] == "verified"
+    refused = alone.get(f"/v1/verifications/{bad}")
+    assert (refused.status_code, refused.get_json()["code"]) == (503, "store_unavailable")
+    assert alone.create(phone_number="+79991234501").get_json()["code"] == "verification_in_progress"
+    assert alone.metrics()['waitcall_unreadable_entries_total{where="record"}'] >= 2

@@ -208,3 +208,24 @@ def test_an_assurance_below_the_purposes_is_refused_in_words(starting) -> None:
         running.create(phone_number="+77017654321", purpose="reset"), 422, "phone_number_not_allowed"
     )
     assert "prove asserted" in body["detail"]
+
+
+def test_a_block_ends_what_is_live_and_a_proof_is_not_consumed(running: Running) -> None:
+    waiting = running.create().get_json()
+    proven = running.create(phone_number="+79991234568").get_json()
+    running.call("79991234568")
+    for number in (NUMBER, "+79991234568"):
+        blocked = running.operate("lists", action="block", number=number, reason="stolen", expires_in=600)
+        assert blocked.status_code == 201
+
+    ended = running.get(f"/v1/verifications/{waiting['id']}").get_json()
+    assert (ended["status"], ended["reason"]) == ("canceled", "by_operator")
+    assert running.call().status_code == 200
+    refused = running.post(
+        f"/v1/verifications/{proven['id']}/consume", {"purpose": "login", "reference": "flow"}
+    )
+    problem(refused, 403, "blocked")
+    assert 0 < refused.get_json()["retry_after"] <= 600
+    counted = running.metrics()
+    assert counted['waitcall_callbacks_total{kind="call",outcome="unmatched"}'] == 1
+    assert counted['waitcall_refusals_total{client="web",code="blocked"}'] == 1

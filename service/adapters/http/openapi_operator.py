@@ -40,7 +40,11 @@ def paths() -> dict[str, dict[str, Any]]:
         },
         f"{PATH}/lists": {
             "get": _operation("lists", "Every live entry of the lists") | _answers("200", "Lists"),
-            "post": _operation("put", "Block or allow a number, prefix or network", "PutListEntry")
+            "post": _operation(
+                "put",
+                "Block or allow a number, prefix or network; a blocked number's live verification is canceled",
+                "PutListEntry",
+            )
             | _answers("201", "ListEntry", WITH_BODY),
         },
         f"{PATH}/lists/remove": {
