@@ -1,18 +1,29 @@
 """The hosted page: what it may show to whoever holds its token."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from secrets import token_hex
 
 from service.application.ports import Clock, Limits, VerificationStore
 from service.application.reading import Reading
 from service.domain.channel import Channel
-from service.domain.errors import NotFound, RateLimited
+from service.domain.errors import NotFound, StoreUnavailable
 from service.domain.hosted import PageSeals, place_of
 from service.domain.limits import Limit, Scope, Spending, address_of
 from service.domain.status import Status
 from service.domain.verification import Verification
 
-MISSES = Limit(30, 600)
-"""Tokens that fit nothing, from one address; 128 bits are not guessed, but whoever tries is told to stop."""
+LEASE_SECONDS = 35
+"""A waiting poll's place is free again after this time, also where its process died. The longest poll takes 30 s."""
+
+WAITING_OF_A_PAGE = Limit(2, LEASE_SECONDS)
+WAITING_OF_AN_ADDRESS = Limit(20, LEASE_SECONDS)
+"""Polls that may wait at once, over all processes and replicas; the next is answered at once."""
+
+WAITING_OF_A_PROCESS = 600
+"""Well below the connections that the public listener takes (``gunicorn_worker.py``), whatever the number of addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +50,25 @@ class Pages:
         limits: Limits,
         clock: Clock,
         public_url: str,
+        max_waiting: int,
     ) -> None:
-        """``public_url``: of the public surface, as browsers reach it; without a slash behind."""
+        """
+        Args:
+            store: where verifications are.
+            reading: reads them, now or once they have changed.
+            seals: opens tokens.
+            limits: counts the polls that wait.
+            clock: the time.
+            public_url: of the public surface, as browsers reach it; without a slash behind.
+            max_waiting: polls that may wait in this process.
+        """
         self._store = store
         self._reading = reading
         self._seals = seals
         self._limits = limits
         self._clock = clock
         self._public_url = public_url
+        self._places = threading.BoundedSemaphore(max_waiting)
 
     def url_of(self, record: Verification) -> str | None:
         """The page's address; None for a verification that was made without one."""
@@ -57,32 +79,50 @@ class Pages:
     def look(
         self, token: str, address: str | None, wait_seconds: int = 0, seen: Channel | None = None
     ) -> Page:
-        """What the page shows now, or, at the latest after ``wait_seconds``, once it has changed.
+        """Read what the page shows now, or, at the latest after ``wait_seconds``, once it has changed.
 
         Args:
             token: from the page's address.
-            address: of whoever asks; misses are counted for it.
-            wait_seconds: 0 answers at once.
+            address: of whoever asks; polls that wait are counted for it.
+            wait_seconds: 0 answers at once. So does a poll for which there is no place to wait.
             seen: the channel that the page shows; it answers at once where that has changed.
 
         Raises:
             NotFound: no such page: unknown, forgotten, or a later verification took its number.
-            RateLimited: as well, too often.
         """
         place = place_of(token)
         stored = self._store.latest_at(place) if place else None
         record = stored.verification if stored else None
         if record is None or record.return_url is None or not self._seals.opens(token, record.id):
-            self._miss(address)
             raise NotFound("There is no such page.")
-        record = self._reading.read(record.requester.client, record.id, wait_seconds, seen)
+        client = record.requester.client
+        if wait_seconds and record.at(self._clock()).status is Status.PENDING:
+            with self._waiting(record.id, address) as may_wait:
+                record = self._reading.read(client, record.id, wait_seconds if may_wait else 0, seen)
+        else:
+            record = self._reading.read(client, record.id, 0)
         verified = record.status is Status.VERIFIED
         return Page(record, self._seals.result(record.id) if verified else None)
 
-    def _miss(self, address: str | None) -> None:
-        if address is None:
+    @contextmanager
+    def _waiting(self, verification_id: str, address: str | None) -> Iterator[bool]:
+        """Hold a place to wait: one of this process, of the page and of the address. False where one of them is full."""
+        if not self._places.acquire(blocking=False):
+            yield False
             return
-        spending = Spending(Scope.PAGE, address_of(address), MISSES)
-        spent = self._limits.spend([spending], None, self._clock())
-        if spent.refusal is not None:
-            raise RateLimited(retry_after=max(spent.refusal.reset_seconds, 1))
+        spendings = [Spending(Scope.PAGE, verification_id, WAITING_OF_A_PAGE)]
+        if address is not None:
+            spendings.append(Spending(Scope.PAGE, address_of(address), WAITING_OF_AN_ADDRESS))
+        poll = token_hex(12)
+        try:
+            if self._limits.spend(spendings, poll, self._clock()).refusal is not None:
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                # What cannot be given back now is free after the lease.
+                with suppress(StoreUnavailable):
+                    self._limits.give_back(spendings, poll)
+        finally:
+            self._places.release()

@@ -21,7 +21,7 @@ from service.adapters.http.schemas import load_seen, load_wait
 from service.application.pages import Page, Pages
 from service.application.ports import Clock
 from service.domain.channel import Channel
-from service.domain.errors import NotFound, RateLimited, ServiceError
+from service.domain.errors import NotFound, ServiceError
 from service.domain.policy import Brand
 from service.domain.status import Status
 from service.domain.verification import Verification
@@ -117,7 +117,7 @@ class Shown:
     def failure(self, error: ServiceError) -> Response:
         """There is no page, or nothing can be read just now."""
         lang, t = self._language(None)
-        gone = isinstance(error, NotFound | RateLimited)
+        gone = isinstance(error, NotFound)
         name = "gone" if gone else "busy"
         facts = {"text": t[f"{name}_explain"], "refresh": None if gone else REFRESH_SECONDS, "back": None}
         response = self._rendered("over.html", lang, t, t[name], facts)
