@@ -1,7 +1,7 @@
 """The hosted page: what it may show to whoever holds its token."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from secrets import token_hex
@@ -25,6 +25,13 @@ WAITING_OF_AN_ADDRESS = Limit(20, LEASE_SECONDS)
 WAITING_OF_A_PROCESS = 600
 """Well below the connections that the public listener takes (``gunicorn_worker.py``), whatever the number of addresses."""
 
+READS_OF_A_PROCESS = 8
+"""Requests of pages that read at once, or a crowd of them would have every connection to the store."""
+
+QUEUE_OF_A_PROCESS = 300
+PATIENCE_SECONDS = 2.0
+"""For their turn to read; a store that hangs must not hold them for longer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -36,6 +43,14 @@ class Page:
 
     verification: Verification
     result: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Poll:
+    """A place to wait that was taken."""
+
+    name: str
+    spendings: Sequence[Spending]
 
 
 class Pages:
@@ -69,6 +84,8 @@ class Pages:
         self._clock = clock
         self._public_url = public_url
         self._places = threading.BoundedSemaphore(max_waiting)
+        self._reads = threading.BoundedSemaphore(READS_OF_A_PROCESS)
+        self._queue = threading.BoundedSemaphore(QUEUE_OF_A_PROCESS)
 
     def url_of(self, record: Verification) -> str | None:
         """The page's address; None for a verification that was made without one."""
@@ -90,39 +107,64 @@ class Pages:
         Raises:
             NotFound: no such page: unknown, forgotten, or a later verification took its number.
         """
+        with self._reading_turn():
+            record = self._opened(token)
+            poll = self._begun(record, address) if wait_seconds else None
+            if poll is None:
+                return self._page(record, 0, seen)
+        try:
+            return self._page(record, wait_seconds, seen)
+        finally:
+            self._ended(poll)
+
+    @contextmanager
+    def _reading_turn(self) -> Iterator[None]:
+        # The queue is bounded in number too, or it would hold what its visitors have left.
+        if not self._queue.acquire(blocking=False):
+            raise StoreUnavailable(retry_after=1)
+        try:
+            free = self._reads.acquire(timeout=PATIENCE_SECONDS)
+        finally:
+            self._queue.release()
+        if not free:
+            raise StoreUnavailable(retry_after=1)
+        try:
+            yield
+        finally:
+            self._reads.release()
+
+    def _opened(self, token: str) -> Verification:
         place = place_of(token)
         stored = self._store.latest_at(place) if place else None
         record = stored.verification if stored else None
         if record is None or record.return_url is None or not self._seals.opens(token, record.id):
             raise NotFound("There is no such page.")
-        client = record.requester.client
-        if wait_seconds and record.at(self._clock()).status is Status.PENDING:
-            with self._waiting(record.id, address) as may_wait:
-                record = self._reading.read(client, record.id, wait_seconds if may_wait else 0, seen)
-        else:
-            record = self._reading.read(client, record.id, 0)
+        return record
+
+    def _page(self, record: Verification, wait_seconds: int, seen: Channel | None) -> Page:
+        record = self._reading.read(record.requester.client, record.id, wait_seconds, seen)
         verified = record.status is Status.VERIFIED
         return Page(record, self._seals.result(record.id) if verified else None)
 
-    @contextmanager
-    def _waiting(self, verification_id: str, address: str | None) -> Iterator[bool]:
-        """Hold a place to wait: one of this process, of the page and of the address. False where one of them is full."""
-        if not self._places.acquire(blocking=False):
-            yield False
-            return
-        spendings = [Spending(Scope.PAGE, verification_id, WAITING_OF_A_PAGE)]
+    def _begun(self, record: Verification, address: str | None) -> _Poll | None:
+        """Take a place to wait: one of this process, of the page and of the address. None where one is full, or none is needed."""
+        now = self._clock()
+        if record.at(now).status is not Status.PENDING or not self._places.acquire(blocking=False):
+            return None
+        spendings = [Spending(Scope.PAGE, record.id, WAITING_OF_A_PAGE)]
         if address is not None:
             spendings.append(Spending(Scope.PAGE, address_of(address), WAITING_OF_AN_ADDRESS))
-        poll = token_hex(12)
+        poll = _Poll(token_hex(12), spendings)
+        refused = True
         try:
-            if self._limits.spend(spendings, poll, self._clock()).refusal is not None:
-                yield False
-                return
-            try:
-                yield True
-            finally:
-                # What cannot be given back now is free after the lease.
-                with suppress(StoreUnavailable):
-                    self._limits.give_back(spendings, poll)
+            refused = self._limits.spend(spendings, poll.name, now).refusal is not None
         finally:
-            self._places.release()
+            if refused:
+                self._places.release()
+        return None if refused else poll
+
+    def _ended(self, poll: _Poll) -> None:
+        self._places.release()
+        # What cannot be given back now is free after the lease.
+        with suppress(StoreUnavailable):
+            self._limits.give_back(poll.spendings, poll.name)

@@ -15,6 +15,7 @@ from service import __version__
 from service.adapters.http import callbacks, channels, openapi, operations, operator, page, verifications
 from service.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_surface
 from service.adapters.http.auth import ApiKeys
+from service.adapters.http.lane import Lane
 from service.adapters.http.page.catalogue import Catalogues
 from service.adapters.http.verifications import Answers
 from service.adapters.redis.idempotency import RedisIdempotencyStore
@@ -99,17 +100,17 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
             openapi.blueprint(__version__),
         ]
         by_port[_port(settings.api_bind)] = trace.watch(outer("api", api, max_body_bytes=API_BODY_BYTES))
-    public = []
+    public, lane = [], Lane()
     if "callback" in settings.surfaces:
-        public.append(callbacks.blueprint(calls, messages, decoder, core.observer))
+        public.append(callbacks.blueprint(calls, messages, decoder, core.observer, lane))
         if settings.smsru_api_ids:
             orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
-            public.append(callbacks.orders_blueprint(_reports(core), orders, core.observer))
+            public.append(callbacks.orders_blueprint(_reports(core), orders, core.observer, lane))
     if settings.policy.has_pages and settings.surfaces & {"callback", "page"}:
-        public.append(page.blueprint(pages, _catalogues(settings), settings.policy.brand, clock))
+        public.append(page.blueprint(pages, _catalogues(settings), settings.policy.brand, clock, lane))
     if public:
         # A key of the internal API means nothing here, and nobody can try one out.
-        app = outer("callback", public, max_body_bytes=CALLBACK_BODY_BYTES, keys=ApiKeys({}, {}))
+        app = outer("callback", public, max_body_bytes=CALLBACK_BODY_BYTES, keys=ApiKeys({}, {}), lane=lane)
         by_port[_port(settings.callback_bind)] = trace.watch(app)
     return Surfaces(
         by_port,

@@ -13,6 +13,7 @@ from werkzeug.http import parse_options_header
 from service.adapters.http.auth import no_auth
 from service.adapters.http.body import read_raw
 from service.adapters.http.exchange import Exchange, Reply
+from service.adapters.http.lane import Lane
 from service.application.calls import Calls
 from service.application.messages import Messages
 from service.application.observer import Observer
@@ -46,7 +47,9 @@ class ReportDecoder(Protocol):
         ...
 
 
-def blueprint(calls: Calls, messages: Messages, decoder: MessageDecoder, observer: Observer) -> Blueprint:
+def blueprint(
+    calls: Calls, messages: Messages, decoder: MessageDecoder, observer: Observer, lane: Lane
+) -> Blueprint:
     """The handler's route."""
     routes = Blueprint("callbacks", __name__)
     refused = partial(_refused, observer)
@@ -59,7 +62,8 @@ def blueprint(calls: Calls, messages: Messages, decoder: MessageDecoder, observe
             query = exchange.query
             if exchange.method in ("GET", "HEAD") and not body and not query:
                 return _acknowledgement()
-            message = decoder.decode(query, body)
+            with lane.turn_if_long(body):
+                message = decoder.decode(query, body)
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
             refused(exchange, error)
             raise
@@ -79,7 +83,9 @@ def blueprint(calls: Calls, messages: Messages, decoder: MessageDecoder, observe
     return routes
 
 
-def orders_blueprint(reports: OrderReports, decoder: ReportDecoder, observer: Observer) -> Blueprint:
+def orders_blueprint(
+    reports: OrderReports, decoder: ReportDecoder, observer: Observer, lane: Lane
+) -> Blueprint:
     """The route of the provider that reports on orders."""
     routes = Blueprint("order_callbacks", __name__)
     refused = partial(_refused, observer)
@@ -91,7 +97,8 @@ def orders_blueprint(reports: OrderReports, decoder: ReportDecoder, observer: Ob
             body = read_raw(exchange)
             if not body and not exchange.query:
                 return _acknowledgement(_HUNDRED)
-            entries = decoder.decode(_form(exchange, body))
+            with lane.turn_if_long(body):
+                entries = decoder.decode(_form(exchange, body))
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
             refused(exchange, error)
             raise

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from service.adapters.http.auth import no_auth
 from service.adapters.http.exchange import Exchange, Reply
+from service.adapters.http.lane import Lane
 from service.adapters.http.page.assets import Assets
 from service.adapters.http.page.catalogue import Catalogues, Texts
 from service.adapters.http.problems import STATUS_OF
@@ -44,7 +45,7 @@ _TEXTS = {
 }
 
 
-def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock) -> Blueprint:
+def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, lane: Lane) -> Blueprint:
     """The page's routes, open to whoever holds a token."""
     routes = Blueprint("pages", __name__)
     shown = Shown(catalogues, brand)
@@ -59,7 +60,8 @@ def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock) 
             return shown.failure(error)
         if seen.result is not None:
             return shown.back(seen.verification, "result", seen.result)
-        return shown.page(seen, clock())
+        with lane.turn():
+            return shown.page(seen, clock())
 
     @routes.get(f"{PATH}/<token>/status")
     @no_auth
