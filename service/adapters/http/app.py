@@ -5,7 +5,6 @@ from wsgiref.types import StartResponse
 
 from flask import Blueprint, Flask
 from werkzeug.exceptions import NotFound
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.adapters.http.auth import ApiKeys
 from service.adapters.http.context import UNREADABLE, HttpMetrics
@@ -42,12 +41,9 @@ def create_surface(  # noqa: PLR0913  what every surface has
         trusted_hops: proxies of ours in front, whose ``X-Forwarded-For``, ``-Host`` and ``-Proto`` count.
             With 0 these headers are ignored.
     """
-    app = Surface(name, keys, metrics, Problems(observer), max_body_bytes)
+    app = Surface(name, keys, metrics, Problems(observer), max_body_bytes, trusted_hops)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["TRUSTED_HOSTS"] = list(trusted_hosts) or None
-    if trusted_hops:
-        hops = {"x_for": trusted_hops, "x_host": trusted_hops, "x_proto": trusted_hops}
-        app.wsgi_app = ProxyFix(app.wsgi_app, **hops)  # type: ignore[method-assign]  # as Flask's page on proxies
     # A doubled slash is another path, not a redirect.
     app.url_map.merge_slashes = False
     for routes in blueprints:
