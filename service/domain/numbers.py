@@ -118,13 +118,14 @@ def _read(text: str, default_region: str | None) -> str:
 
 def _plain(text: str) -> str:
     """``text`` in ASCII where it can be, without what nobody sees, without spaces around it and ``tel:``."""
-    text = "".join(map(_plain_character, text.translate(_PLAIN_SIGNS))).strip()
+    text = text.translate(_PLAIN_SIGNS)
+    if not text.isascii():
+        text = "".join(map(_plain_character, text))
+    text = text.strip()
     return text[4:].lstrip() if text[:4].lower() == "tel:" else text
 
 
 def _plain_character(character: str) -> str:
-    if character.isascii():
-        return character
     if character.isdecimal():
         return str(unicodedata.decimal(character))
     return _PLAIN_KINDS.get(unicodedata.category(character), character)
