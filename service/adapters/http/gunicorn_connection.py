@@ -23,6 +23,9 @@ STALLED_SECONDS = 5
 REQUEST_SECONDS = 10
 """From the first byte of a request to the last of its body, however steadily they drip."""
 
+MOST_PIECES = 64
+"""Of one request's head: gunicorn looks at all that has come whenever a piece comes."""
+
 OUT_OF_FILES_PAUSE_SECONDS = 0.2
 """Others are closing theirs meanwhile; the connection waits in the kernel's queue."""
 
@@ -118,13 +121,14 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn ships no types
 class Peer:
     """One open connection: its socket, and whether it is silent, sending a request, or being answered."""
 
-    __slots__ = ("answering", "public", "sock", "until")
+    __slots__ = ("answering", "pieces", "public", "sock", "until")
 
     def __init__(self, sock: Any, *, public: bool) -> None:
         self.sock = sock
         self.public = public
         self.answering = False
         self.until: float | None = None
+        self.pieces = 0
 
     def read(self, unreader: SocketUnreader, size_hint: int | None, idle_seconds: float) -> bytes:
         """The next piece of a request, within the pace; of a silent connection its end.
@@ -145,6 +149,10 @@ class Peer:
             raise ConnectionResetError(*_LEFT) from error
         if until is None:
             self.until = monotonic() + REQUEST_SECONDS
+            self.pieces = 0
+        self.pieces += not self.answering
+        if self.pieces > MOST_PIECES:
+            raise ConnectionResetError(errno.ECONNRESET, "The request came in too many pieces.")
         return piece
 
     def end(self) -> None:
