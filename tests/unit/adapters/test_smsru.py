@@ -20,6 +20,7 @@ from service.adapters.smsru.wire import (
     read_status,
 )
 from service.domain.call import Kind, OtherMessage
+from service.domain.call import Outcome as Became
 from service.domain.errors import CallbackMalformed, CallbackRejected
 from service.domain.order import OrderReport, OrderStatus, ProviderOrder
 
@@ -40,12 +41,12 @@ def signed(*entries: str, api_id: str = API_ID, name: str = "data[{}]") -> Pairs
     return [(name.format(at), each) for at, each in enumerate(entries)] + [("hash", digest)]
 
 
-def multipart(fields: Pairs, line_end: str = "\r\n") -> bytes:
+def multipart(fields: Pairs, end: str = "\r\n") -> bytes:
     parts = [
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        f'--{BOUNDARY}{end}Content-Disposition: form-data; name="{name}"{end}{end}{value}{end}'
         for name, value in fields
     ]
-    return "".join([*parts, f"--{BOUNDARY}--\r\n"]).replace("\r\n", line_end).encode()
+    return "".join([*parts, f"--{BOUNDARY}--{end}"]).encode()
 
 
 def read(decoder: SmsruCallbackDecoder, fields: Pairs) -> list[object]:
@@ -189,6 +190,42 @@ def test_entries_cut_elsewhere_prove_nothing_new(decoder: SmsruCallbackDecoder) 
 def test_an_authentic_entry_that_cannot_be_read_is_named(decoder: SmsruCallbackDecoder, entry: str) -> None:
     with pytest.raises(CallbackMalformed):
         read(decoder, signed(entry))
+
+
+def test_a_bad_entry_among_good_ones_does_not_refuse_them(decoder: SmsruCallbackDecoder) -> None:
+    """The batch would come again for days, and the good ones with it."""
+    bad = OtherMessage(Kind.CALL, Became.MALFORMED)
+    fields = signed("callcheck_status\n1\n401\nnow", ENTRY, "callcheck_status")
+    assert read(decoder, fields) == [bad, REPORT, bad]
+    assert read(decoder, signed("sms_status\n1", "callcheck_status")) == [OtherMessage(Kind.STATUS), bad]
+
+
+@pytest.mark.parametrize("signed_with", ["\n", "\r\n"])
+@pytest.mark.parametrize("sent_with", ["\n", "\r\n"])
+@pytest.mark.parametrize("between_parts", ["\n", "\r\n"])
+def test_either_line_end_authenticates(
+    decoder: SmsruCallbackDecoder, signed_with: str, sent_with: str, between_parts: str
+) -> None:
+    """Multipart forms are written with CRLF, and some senders turn each LF of a value into one."""
+    entries = (ENTRY, "sms_status\n1")
+    fields = signed(*(each.replace("\n", signed_with) for each in entries))
+    sent = [(name, value.replace("\r\n", "\n").replace("\n", sent_with)) for name, value in fields]
+    assert decoder.decode(multipart(sent, between_parts), MULTIPART) == [REPORT, OtherMessage(Kind.STATUS)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"--{BOUNDARY}\r\nContent-Disposition: form-data\r\n\r\nx\r\n--{BOUNDARY}--\r\n",
+        f"--{BOUNDARY}\r\nContent-Disposition: form-data; name\r\n\r\nx\r\n--{BOUNDARY}--\r\n",
+        f"--{BOUNDARY}\r\nContent-Disposition: form-data; name=\r\n\r\nx\r\n--{BOUNDARY}--\r\n",
+    ],
+)
+def test_a_part_without_a_name_is_passed_over(decoder: SmsruCallbackDecoder, body: str) -> None:
+    with pytest.raises(CallbackRejected):
+        decoder.decode(body.encode(), MULTIPART)
+    with_it = body.encode()[: -len(f"--{BOUNDARY}--\r\n")] + multipart(signed(ENTRY))
+    assert decoder.decode(with_it, MULTIPART) == [REPORT]
 
 
 def test_a_new_status_is_acknowledged_and_means_nothing(decoder: SmsruCallbackDecoder) -> None:
