@@ -40,7 +40,8 @@ def main() -> None:
         gevent.spawn(poll, port, asked, opened)
     while len(opened) < count:
         gevent.sleep(0.05)
-    print("open", flush=True)
+    sys.stdout.write("open\n")
+    sys.stdout.flush()
     gevent.os.tp_read(0, 1)
 
 

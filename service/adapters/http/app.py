@@ -5,7 +5,6 @@ from wsgiref.types import StartResponse
 
 from flask import Blueprint, Flask
 from werkzeug.exceptions import NotFound
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.adapters.http.auth import ApiKeys
 from service.adapters.http.context import UNREADABLE, HttpMetrics
@@ -45,12 +44,9 @@ def create_surface(  # noqa: PLR0913  what every surface has
             With 0 these headers are ignored.
         lane: what refusals pass, where strangers cause them.
     """
-    app = Surface(name, keys, metrics, Problems(observer), max_body_bytes, lane)
+    app = Surface(name, keys, metrics, Problems(observer), max_body_bytes, trusted_hops, lane)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["TRUSTED_HOSTS"] = list(trusted_hosts) or None
-    if trusted_hops:
-        hops = {"x_for": trusted_hops, "x_host": trusted_hops, "x_proto": trusted_hops}
-        app.wsgi_app = ProxyFix(app.wsgi_app, **hops)  # type: ignore[method-assign]  # as Flask's page on proxies
     # A doubled slash is another path, not a redirect.
     app.url_map.merge_slashes = False
     for routes in blueprints:

@@ -1,14 +1,10 @@
 """/callbacks/smsc and /callbacks/smsru: decode, record, acknowledge. The dialects stay behind the decoders."""
 
-from collections.abc import Iterable
 from functools import partial
-from io import BytesIO
 from typing import Protocol
 
 from flask import Blueprint
 from werkzeug.exceptions import HTTPException
-from werkzeug.formparser import FormDataParser
-from werkzeug.http import parse_options_header
 
 from service.adapters.http.auth import no_auth
 from service.adapters.http.body import read_raw
@@ -26,7 +22,6 @@ from service.domain.order import OrderReport
 
 PATH = "/callbacks/smsc"
 ORDERS_PATH = "/callbacks/smsru"
-_MOST_FIELDS = 256
 _HUNDRED = b"100"
 """What counts as an acknowledgement there (docs/providers/smsru.md)."""
 
@@ -34,7 +29,9 @@ _HUNDRED = b"100"
 class MessageDecoder(Protocol):
     """Turns a request of the provider into what it says."""
 
-    def decode(self, query: bytes, body: bytes) -> InboundCall | InboundText | DeliveryReport | OtherMessage:
+    def decode(
+        self, query: bytes, body: bytes, content_type: str
+    ) -> InboundCall | InboundText | DeliveryReport | OtherMessage:
         """An authentic message. Raises CallbackMalformed or CallbackRejected."""
         ...
 
@@ -42,7 +39,7 @@ class MessageDecoder(Protocol):
 class ReportDecoder(Protocol):
     """Turns a request of a provider that reports on orders into what it says."""
 
-    def decode(self, fields: Iterable[tuple[str, str]]) -> list[OrderReport | OtherMessage]:
+    def decode(self, body: bytes, content_type: str) -> list[OrderReport | OtherMessage]:
         """Authentic entries. Raises CallbackMalformed or CallbackRejected."""
         ...
 
@@ -63,7 +60,7 @@ def blueprint(
             if exchange.method in ("GET", "HEAD") and not body and not query:
                 return _acknowledgement()
             with lane.turn_if_long(body):
-                message = decoder.decode(query, body)
+                message = decoder.decode(query, body, _content_type(exchange))
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
             refused(exchange, error)
             raise
@@ -76,8 +73,8 @@ def blueprint(
                 messages.record_report(message)
                 exchange.brought(Kind.STATUS, Outcome.OTHER)
             case OtherMessage():
-                observer.callback(message.kind, Outcome.OTHER)
-                exchange.brought(message.kind, Outcome.OTHER)
+                observer.callback(message.kind, message.outcome)
+                exchange.brought(message.kind, message.outcome)
         return _acknowledgement()
 
     return routes
@@ -98,7 +95,7 @@ def orders_blueprint(
             if not body and not exchange.query:
                 return _acknowledgement(_HUNDRED)
             with lane.turn_if_long(body):
-                entries = decoder.decode(_form(exchange, body))
+                entries = decoder.decode(body, _content_type(exchange))
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
             refused(exchange, error)
             raise
@@ -106,8 +103,8 @@ def orders_blueprint(
             if isinstance(each, OrderReport):
                 exchange.brought(Kind.CALL, reports.record(each))
             else:
-                observer.callback(each.kind, Outcome.OTHER)
-                exchange.brought(each.kind, Outcome.OTHER)
+                observer.callback(each.kind, each.outcome)
+                exchange.brought(each.kind, each.outcome)
         return _acknowledgement(_HUNDRED)
 
     return routes
@@ -126,11 +123,9 @@ def _refused(observer: Observer, exchange: Exchange, error: Exception) -> None:
     exchange.brought(kind, outcome)
 
 
-def _form(exchange: Exchange, body: bytes) -> Iterable[tuple[str, str]]:
-    parser = FormDataParser(max_form_memory_size=len(body), max_form_parts=_MOST_FIELDS)
-    kind, options = parse_options_header(exchange.environ.get("CONTENT_TYPE"))
-    _, form, _ = parser.parse(BytesIO(body), kind.lower(), len(body), options)
-    return [(name, value) for name, values in form.lists() for value in values]
+def _content_type(exchange: Exchange) -> str:
+    given: str = exchange.environ.get("CONTENT_TYPE", "")
+    return given
 
 
 def _acknowledgement(word: bytes = b"OK") -> Reply:

@@ -23,6 +23,9 @@ STALLED_SECONDS = 5
 REQUEST_SECONDS = 10
 """From the first byte of a request to the last of its body, however steadily they drip."""
 
+MOST_PIECES = 64
+"""Of one request's head: gunicorn looks at all that has come whenever a piece comes."""
+
 OUT_OF_FILES_PAUSE_SECONDS = 0.2
 """Others are closing theirs meanwhile; the connection waits in the kernel's queue."""
 
@@ -118,7 +121,7 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn ships no types
 class Peer:
     """One open connection: its socket, and whether it is silent, sending a request, or being answered."""
 
-    __slots__ = ("answering", "since", "sock", "until", "urgent")
+    __slots__ = ("answering", "pieces", "since", "sock", "until", "urgent")
 
     def __init__(self, sock: Any) -> None:
         self.sock = sock
@@ -126,6 +129,7 @@ class Peer:
         self.urgent = False
         self.until: float | None = None
         self.since = monotonic()
+        self.pieces = 0
 
     def read(self, unreader: SocketUnreader, size_hint: int | None, idle_seconds: float) -> bytes:
         """The next piece of a request, within the pace; of a silent connection its end.
@@ -147,6 +151,10 @@ class Peer:
         if until is None:
             self.since = monotonic()
             self.until = self.since + REQUEST_SECONDS
+            self.pieces = 0
+        self.pieces += not self.answering
+        if self.pieces > MOST_PIECES:
+            raise ConnectionResetError(errno.ECONNRESET, "The request came in too many pieces.")
         return piece
 
     def worth(self) -> tuple[int, float]:

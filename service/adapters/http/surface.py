@@ -15,6 +15,7 @@ from service.adapters.http.context import HEADER, HttpMetrics, begin, end
 from service.adapters.http.exchange import SECURITY_HEADERS, Environ, Exchange, Header, Reply
 from service.adapters.http.lane import Lane
 from service.adapters.http.problems import Problems
+from service.adapters.http.proxies import believe_proxies
 from service.adapters.http.routes import Route, Routes, is_by_flask
 from service.application.context import request_id
 
@@ -45,6 +46,7 @@ class Surface(Flask):
         metrics: HttpMetrics,
         problems: Problems,
         max_body_bytes: int,
+        trusted_hops: int,
         lane: Lane | None,
     ) -> None:
         """
@@ -54,6 +56,7 @@ class Surface(Flask):
             metrics: told of every answer.
             problems: what errors are answered with.
             max_body_bytes: longer bodies are refused.
+            trusted_hops: proxies of ours in front.
             lane: what refusals pass, where strangers cause them.
         """
         super().__init__(name, static_folder=None)
@@ -62,6 +65,7 @@ class Surface(Flask):
         self._problems = problems
         self._max_body_bytes = max_body_bytes
         self._lane = lane
+        self._trusted_hops = trusted_hops
         self._routes: Routes | None = None
         # By class, because Flask would have a traceback logged for what no handler claims.
         self.register_error_handler(HTTPException, self._problem)
@@ -69,6 +73,7 @@ class Surface(Flask):
 
     def wsgi_app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer, under the request's id and with the headers of every answer."""
+        believe_proxies(environ, self._trusted_hops)
         start = partial(_start, start_response)
         found = None
         if not self.before_request_funcs and not self.after_request_funcs:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import segno
-from flask import Blueprint, Response, g, redirect, request
+from flask import Blueprint, Response, g, redirect
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from service.adapters.http.auth import no_auth
 from service.adapters.http.exchange import Exchange, Reply
 from service.adapters.http.lane import Lane
+from service.adapters.http.languages import wishes_in
 from service.adapters.http.page.assets import Assets
 from service.adapters.http.page.catalogue import Catalogues, Texts
 from service.adapters.http.problems import STATUS_OF
@@ -55,7 +56,8 @@ def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, 
     @by_flask
     def page(token: str) -> AnyResponse:
         try:
-            seen = pages.look(token, request.remote_addr)
+            exchange: Exchange = g.exchange
+            seen = pages.look(token, exchange.remote_addr)
         except ServiceError as error:
             return shown.failure(error)
         if seen.result is not None:
@@ -179,7 +181,9 @@ class Shown:
         return response
 
     def _language(self, locale: str | None) -> tuple[str, Texts]:
-        wishes = [request.args.get("lang"), locale, *request.accept_languages.values()]
+        exchange: Exchange = g.exchange
+        asked = exchange.asked("lang")[:1]
+        wishes = [*asked, locale, *wishes_in(exchange.header("ACCEPT_LANGUAGE") or "")]
         return self._catalogues.choose(wishes)
 
 
