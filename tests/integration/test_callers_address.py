@@ -9,6 +9,8 @@ import pytest
 
 from service.adapters.http.proxies import address_in
 from service.adapters.telemetry.logging import MaskingJsonFormatter
+from service.application.pages import Pages
+from service.domain.errors import NotFound
 from tests.integration.conftest import KEY, Running
 from tests.integration.test_page import HOSTED
 from tests.wsgi import ask
@@ -104,14 +106,21 @@ def test_the_log_names_the_address_that_our_proxies_saw(
     assert remotes() == [remote]
 
 
-def test_misses_count_for_that_address_whatever_the_port_is(behind: Callable[[int], Running]) -> None:
+def test_polls_count_for_that_address_whatever_the_port_is(
+    behind: Callable[[int], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses: list[str | None] = []
+
+    def look(_: Pages, __: str, address: str | None, *___: object) -> None:
+        addresses.append(address)
+        raise NotFound
+
+    monkeypatch.setattr(Pages, "look", look)
     app = behind(1).callback
-    missed = [
-        ask(app, *ROUTES["page"], {"X-Forwarded-For": f"198.51.100.7, 203.0.113.9:{port}"}).status
-        for port in range(1024, 1064)
-    ]
-    assert missed == [404] * 30 + [429] * 10
-    assert ask(app, *ROUTES["page"], {"X-Forwarded-For": "203.0.113.10:1024"}).status == 404
+    for port in (1024, 1025):
+        target = f"/p/{'0' * 56}/status?wait=25".encode()
+        ask(app, "GET", target, {"X-Forwarded-For": f"198.51.100.7, 203.0.113.9:{port}"})
+    assert addresses == ["203.0.113.9"] * 2
 
 
 def test_no_header_of_a_proxy_gives_a_5xx(behind: Callable[[int], Running]) -> None:
