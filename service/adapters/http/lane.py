@@ -17,7 +17,6 @@ LONG_BYTES = 8 * 1024
 REST_AFTER_A_BODY = 100
 """Times what reading it took: so long bodies get a hundredth of a process, and the 99th percentile of others is theirs."""
 
-REST_AFTER_A_PAGE = 4
 SHORTEST_REST_SECONDS = 0.001
 LONGEST_REST_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0

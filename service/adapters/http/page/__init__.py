@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from service.adapters.http.auth import no_auth
 from service.adapters.http.exchange import Exchange, Reply
-from service.adapters.http.lane import REST_AFTER_A_PAGE, Lane
+from service.adapters.http.lane import Lane
 from service.adapters.http.languages import wishes_in
 from service.adapters.http.page.assets import Assets
 from service.adapters.http.page.catalogue import Catalogues, Texts
@@ -62,7 +62,7 @@ def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, 
             return shown.failure(error)
         if seen.result is not None:
             return shown.back(seen.verification, "result", seen.result)
-        with lane.turn(REST_AFTER_A_PAGE):
+        with lane.turn():
             return shown.page(seen, clock())
 
     @routes.get(f"{PATH}/<token>/status")
