@@ -374,6 +374,8 @@ REQUESTS = {
     "chunks with extensions": filled(b"1;a=b\r\na\r\n", CHUNKED, b"0\r\n\r\n"),
     "an extension": filled(b"a", CHUNKED + b"1;"),
     "trailers": numbered(b"A#: b\r\n", CHUNKED + b"0\r\n", b"\r\n"),
+}
+HEADS = {
     "headers": numbered(b"A#: b\r\n", HEAD, b"\r\n"),
     "long headers": numbered(b"A#: " + b"b" * 2000 + b"\r\n", HEAD, b"\r\n"),
     "a header": filled(b"a", HEAD + b"A: "),
@@ -423,7 +425,9 @@ ENTRIES = {
         QUERIES,
         _ONE_HEADER,
     ),
-    "gunicorn": Entry("connection", _request, REQUESTS),
+    "chunked body": Entry("connection", _request, REQUESTS),
+    # gunicorn looks at all of a head whenever a piece comes, so this does not grow linearly; it ends at 64 pieces.
+    "head": Entry("connection", _request, HEADS, (64 * 8190, 64 * 8190)),
     "log line": Entry("whatever is logged", _line, LINES),
     "phone_number": Entry(
         "typed by a person, sent by a client",

@@ -77,7 +77,8 @@ class CreateRequest(Request):
     phone_number = fields.String(
         required=True,
         metadata={
-            "description": "E.164, or a national form where the client has a default region.",
+            "description": "E.164, or a national form where the client has a default region. As people write and paste it: "
+            "spaces, hyphens and brackets of every kind, invisible marks and tel: are no mistake.",
             "examples": ["+79991234567"],
         },
     )

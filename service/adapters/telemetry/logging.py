@@ -27,6 +27,9 @@ _PLUS = re.compile(rb"\+[ (]*[0-9](?:[ ().\-/\[\]]|%20)*(?:[0-9](?:[ ().\-/\[\]]
 _SECRET = re.compile(r"(ver_)[0-9a-f]{16,}|[0-9a-f]{32,}", re.IGNORECASE)
 # Hexadecimal digits here name a request and nothing else.
 _NAMES_OF_REQUESTS = frozenset({"request_id", "trace_id"})
+_LONGEST_VALUE = 8000
+"""Characters of a value; a traceback has some thousand."""
+
 _NOT_ADDED = frozenset(RESERVED_ATTRS)
 _OWN_FIELDS = frozenset({"time", "level", "logger", "request_id", "trace_id"})
 
@@ -181,12 +184,12 @@ class MaskingJsonFormatter(JsonFormatter):
         return log_data
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
-        """Mask every text that reaches the line; newlines are escaped by JSON itself.
+        """Mask every text that reaches the line, and cut what is too long; newlines are escaped by JSON itself.
 
         A line in which JSON had nothing to escape, and no number or id is found, holds none.
         """
         line = _written(log_data)
-        if not _may_hold_a_secret(line):
+        if len(line) <= _LONGEST_VALUE and not _may_hold_a_secret(line):
             return line.decode()
         cleaned = {masked(name): _clean(value) for name, value in log_data.items() if name != "time"}
         cleaned |= {
@@ -205,7 +208,7 @@ def _clean(value: Any) -> Any:
         return {masked(str(name)): _clean(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_clean(item) for item in value]
-    return masked(str(value))
+    return masked(str(value)[:_LONGEST_VALUE])
 
 
 def spare_what_no_line_shows() -> None:

@@ -94,6 +94,13 @@ def test_ids_tokens_and_results_are_masked_whoever_wrote_them(
     assert "1b2c3d" in told
 
 
+def test_no_value_makes_a_line_endless(logged: tuple[logging.Logger, Lines]) -> None:
+    logger, lines = logged
+    logger.warning("%s", "x" * 500_000, extra={"more": ["y" * 500_000], "short": "z"})
+    (line,) = lines()
+    assert (line["message"], line["more"], line["short"]) == ("x" * 8000, ["y" * 8000], "z")
+
+
 def test_a_trace_keeps_its_name(logged: tuple[logging.Logger, Lines]) -> None:
     logger, lines = logged
     logger.warning("x", extra={"trace_id": RESULT})

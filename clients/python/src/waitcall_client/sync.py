@@ -68,7 +68,7 @@ class Waitcall:
         """Begin. The same requester's live verification is answered again (``created`` is False then).
 
         Args:
-            phone_number: E.164, or a national form where the client has a default region.
+            phone_number: E.164, or a national form where the client has a default region; as people write and paste it.
             purpose: a configured one.
             reference: your session's or account's id; consume must repeat it.
             window_seconds: how long a call may come.
