@@ -23,7 +23,7 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 def peer() -> Any:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        yield Peer(ours, public=True), SocketUnreader(ours), theirs
+        yield Peer(ours), SocketUnreader(ours), theirs
 
 
 def pieces(peer: Any, most: int) -> int:
