@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks import (
     endpoints,
+    flood,
     growth,
     isolation,
     journeys,
@@ -33,6 +34,7 @@ WHOLE: dict[str, Callable[[], dict[str, Any]]] = {
     "journeys": lambda: journeys.measure(rounds=5, journeys=400),
     "waiting": lambda: waiting.measure(rounds=5, polls=5000, seconds=4),
     "isolation": lambda: isolation.measure(rounds=5, creates=1000, seconds=4),
+    "flood": lambda: flood.measure(rounds=5, seconds=10),
     "growth": lambda: growth.measure([1_000, 10_000, 100_000, 1_000_000], rounds=16, requests=200),
     "startup": lambda: startup.measure(rounds=5),
     "scripts": lambda: scripts.measure(requests=100_000),
@@ -45,6 +47,7 @@ QUICK: dict[str, Callable[[], dict[str, Any]]] = {
     "journeys": lambda: journeys.measure(rounds=1, journeys=150),
     "waiting": lambda: waiting.measure(rounds=1, polls=1000, seconds=2),
     "isolation": lambda: isolation.measure(rounds=1, creates=200, seconds=2),
+    "flood": lambda: flood.measure(rounds=1, seconds=4),
     "growth": lambda: growth.measure([1_000, 20_000], rounds=1, requests=200),
     "startup": lambda: startup.measure(rounds=2),
     "scripts": lambda: scripts.measure(requests=10_000),

@@ -23,7 +23,7 @@ except SettingsMistakes as _error:
     raise SystemExit(2) from None
 hand_over(_settings)
 
-bind = [_settings.api_bind, _settings.callback_bind, _settings.ops_bind]
+bind = _settings.binds
 workers = _settings.workers
 worker_class = "service.adapters.http.gunicorn_worker.Worker"
 logger_class = "service.adapters.http.gunicorn_connection.Logger"

@@ -17,6 +17,7 @@ DEVELOPMENT_API_KEYS_SHA256 = (
     "5e85125f6a34c52bc2bbfb95d845dbae594e84a8f7123972d04b1741a9922671",
 )
 """Of the keys in config/development.env, so that they open nothing anywhere else."""
+SURFACES = ("api", "callback", "page")
 LONGEST_SMSC_TIMEOUT_SECONDS = 25
 """Shorter than an order's lease on its number (service/domain/verification.py)."""
 SHORTEST_INBOX_POLL_SECONDS = 20
@@ -250,6 +251,20 @@ def hosts(text: str) -> tuple[str, ...]:
 def hops(text: str) -> int:
     """How many proxies of ours stand in front."""
     return whole(text, 0, 10)
+
+
+def surfaces(text: str) -> frozenset[str]:
+    """Surfaces that a process tree serves: ``api``, ``callback``, ``page``."""
+    words = frozenset(part.strip().lower() for part in text.split(","))
+    if not words <= set(SURFACES):
+        raise ValueError(f"Must be one or more of {', '.join(SURFACES)}, comma-separated.")
+    return words
+
+
+def of_listeners(surfaces: frozenset[str], api: str, callback: str, ops: str) -> list[str]:
+    """Pick what belongs to the listeners of some surfaces. Callbacks and the page share one; operations are everywhere."""
+    public = [callback] if surfaces & {"callback", "page"} else []
+    return [*([api] if "api" in surfaces else []), *public, ops]
 
 
 def bind(text: str) -> str:

@@ -40,6 +40,7 @@ NAMES = (
     "PUBLIC_URL",
     "PAGE_LOCALES",
     "WINDOW_SECONDS",
+    "SURFACES",
     "API_BIND",
     "CALLBACK_BIND",
     "OPS_BIND",
@@ -98,6 +99,7 @@ class Settings:
     public_url: str
     page_locales: str
     window_seconds: int
+    surfaces: frozenset[str]
     api_bind: str
     callback_bind: str
     ops_bind: str
@@ -114,6 +116,11 @@ class Settings:
     workers: int
     log_level: str
     tracing: str
+
+    @property
+    def binds(self) -> list[str]:
+        """Addresses to listen on: only those of the surfaces that are served."""
+        return setting_values.of_listeners(self.surfaces, self.api_bind, self.callback_bind, self.ops_bind)
 
 
 def load_settings(environ: Mapping[str, str], *, development: bool = False) -> Settings:
@@ -174,6 +181,7 @@ class _Reader:
             "public_url": self._get("PUBLIC_URL", setting_values.public_url, ""),
             "page_locales": self._get("PAGE_LOCALES", setting_values.directory, ""),
             "window_seconds": self._get("WINDOW_SECONDS", setting_values.window, str(LONGEST_WINDOW_SECONDS)),
+            "surfaces": self._get("SURFACES", setting_values.surfaces, "api,callback"),
             "api_bind": self._get("API_BIND", setting_values.bind, "127.0.0.1:8080"),
             "callback_bind": self._get("CALLBACK_BIND", setting_values.bind, "127.0.0.1:8081"),
             "ops_bind": self._get("OPS_BIND", setting_values.bind, "127.0.0.1:9090"),
@@ -265,13 +273,18 @@ class _Reader:
         peppers = [values[name] for name in ("key_pepper", "key_pepper_other") if values[name]]
         if len({pepper.reveal() for pepper in peppers}) != len(peppers):
             self._mistakes.append(f"{PREFIX}KEY_PEPPER_OTHER: the same as {PREFIX}KEY_PEPPER.")
+        self._check_surfaces(policy, values)
+
+    def _check_surfaces(self, policy: Policy | None, values: Mapping[str, Any]) -> None:
+        surfaces = values["surfaces"] or frozenset()
+        if policy is not None and not policy.has_pages and surfaces & {"callback", "page"} == {"page"}:
+            self._mistakes.append(f"{PREFIX}SURFACES: page, but no client of the policy has hosted pages.")
         # The worker's listener has a process of its own.
-        binds = [values[name] for name in ("api_bind", "callback_bind", "ops_bind")]
-        ports = [bind.rpartition(":")[2] for bind in binds if bind]
+        names = setting_values.of_listeners(surfaces, "API_BIND", "CALLBACK_BIND", "OPS_BIND")
+        ports = [bind.rpartition(":")[2] for name in names if (bind := values[name.lower()])]
         if len(set(ports)) != len(ports):
-            self._mistakes.append(
-                f"{PREFIX}API_BIND, {PREFIX}CALLBACK_BIND, {PREFIX}OPS_BIND: each needs a port of its own.",
-            )
+            told = ", ".join(PREFIX + name for name in names)
+            self._mistakes.append(f"{told}: each needs a port of its own.")
 
     def _check_routing(self, policy: Policy, values: Mapping[str, Any]) -> None:
         routed = Provider.SMSRU in policy.routing.providers

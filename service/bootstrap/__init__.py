@@ -15,6 +15,7 @@ from service import __version__
 from service.adapters.http import callbacks, channels, openapi, operations, operator, page, verifications
 from service.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_surface
 from service.adapters.http.auth import ApiKeys
+from service.adapters.http.lane import Lane
 from service.adapters.http.page.catalogue import Catalogues
 from service.adapters.http.verifications import Answers
 from service.adapters.redis.idempotency import RedisIdempotencyStore
@@ -86,32 +87,35 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     answers = RedisIdempotencyStore(core.connection, core.keys)
     surface = partial(create_surface, keys=keys, observer=core.observer, metrics=metrics)
     outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
-    opening = opening_of(settings, core, metrics, trace)
     pages = pages_of(settings, core)
-    replies = Answers(pages.url_of, clock)
-    api = [
-        verifications.blueprint(verifications_of(settings, core, opening), answers, replies),
-        channels.blueprint(channels_of(settings, core, opening), answers, replies),
-        operator.blueprint(core.operator()),
-        openapi.blueprint(__version__),
-    ]
-    handler = [callbacks.blueprint(calls, messages, decoder, core.observer)]
-    if settings.smsru_api_ids:
-        orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
-        handler.append(callbacks.orders_blueprint(_reports(core), orders, core.observer))
-    if settings.policy.has_pages:
-        handler.append(page.blueprint(pages, _catalogues(settings), settings.policy.brand, clock))
-    # A key of the internal API means nothing here, and nobody can try one out.
-    public = outer("callback", handler, max_body_bytes=CALLBACK_BODY_BYTES, keys=ApiKeys({}, {}))
     ready = Readiness(core.store)
     ops = [operations.blueprint(ready, expose, CONTENT_TYPE, __version__)]
+    # Probes and scrapes name the pod, not the service.
+    by_port = {_port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES)}
+    if "api" in settings.surfaces:
+        opening = opening_of(settings, core, metrics, trace)
+        replies = Answers(pages.url_of, clock)
+        api = [
+            verifications.blueprint(verifications_of(settings, core, opening), answers, replies),
+            channels.blueprint(channels_of(settings, core, opening), answers, replies),
+            operator.blueprint(core.operator()),
+            openapi.blueprint(__version__),
+        ]
+        by_port[_port(settings.api_bind)] = trace.watch(outer("api", api, max_body_bytes=API_BODY_BYTES))
+    public, lane = [], Lane()
+    if "callback" in settings.surfaces:
+        public.append(callbacks.blueprint(calls, messages, decoder, core.observer, lane))
+        if settings.smsru_api_ids:
+            orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
+            public.append(callbacks.orders_blueprint(_reports(core), orders, core.observer, lane))
+    if settings.policy.has_pages and settings.surfaces & {"callback", "page"}:
+        public.append(page.blueprint(pages, _catalogues(settings), settings.policy.brand, clock, lane))
+    if public:
+        # A key of the internal API means nothing here, and nobody can try one out.
+        app = outer("callback", public, max_body_bytes=CALLBACK_BODY_BYTES, keys=ApiKeys({}, {}), lane=lane)
+        by_port[_port(settings.callback_bind)] = trace.watch(app)
     return Surfaces(
-        {
-            _port(settings.api_bind): trace.watch(outer("api", api, max_body_bytes=API_BODY_BYTES)),
-            _port(settings.callback_bind): trace.watch(public),
-            # Probes and scrapes name the pod, not the service.
-            _port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES),
-        },
+        by_port,
         start=sweeper.start,
         stop=partial(_stop, core.watcher, sweeper, ready, settings.drain_seconds),
         metrics=metrics,

@@ -12,7 +12,7 @@ from service.adapters.telemetry.metrics import Metrics
 from service.adapters.telemetry.spans import NoSpans, Spans
 from service.application.channels import Channels
 from service.application.opening import Opening
-from service.application.pages import Pages
+from service.application.pages import WAITING_OF_A_PROCESS, Pages
 from service.application.providers import CallProvider
 from service.application.reading import Reading
 from service.application.records import Records
@@ -75,6 +75,8 @@ def pages_of(settings: Settings, core: Core) -> Pages:
         limits=core.limits,
         clock=core.clock,
         public_url=settings.public_url,
+        # Callers of the internal API wait in the same process.
+        max_waiting=min(WAITING_OF_A_PROCESS, settings.max_waiting // 2),
     )
 
 

@@ -18,6 +18,7 @@ from service.cli.numbers import numbers
 from service.cli.operate import block, explain, lists, unblock
 from service.cli.reports import reports
 from service.cli.verify import verify
+from service.setting_values import SURFACES
 from service.settings import weaknesses
 
 CONFIGURATION = "config/gunicorn.conf.py"
@@ -43,10 +44,21 @@ def check() -> None:
 
 
 @main.command()
-def serve() -> None:
+@click.option(
+    "--surface",
+    "surfaces",
+    type=click.Choice(SURFACES),
+    multiple=True,
+    help="Serve this surface, and operations; may be repeated. Takes the place of WAITCALL_SURFACES.",
+)
+def serve(surfaces: tuple[str, ...]) -> None:
     """Run the service: gunicorn with its configuration, in this process, so that signals are its own."""
+    environ = dict(os.environ)
+    if surfaces:
+        environ["WAITCALL_SURFACES"] = ",".join(surfaces)
+        environ.pop("WAITCALL_SURFACES_FILE", None)
     program = str(Path(sys.executable).with_name("gunicorn"))
-    os.execv(program, [program, "-c", CONFIGURATION, "service.wsgi:app"])  # noqa: S606  # nosec B606  # our own two words
+    os.execve(program, [program, "-c", CONFIGURATION, "service.wsgi:app"], environ)  # noqa: S606  # nosec B606  # our own words
 
 
 @main.command()

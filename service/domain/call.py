@@ -64,6 +64,11 @@ class InboundCall:
 
 @dataclass(frozen=True, slots=True)
 class OtherMessage:
-    """An authentic callback that is no call: a delivery status or an incoming SMS."""
+    """An authentic callback that is no call: a delivery status or an incoming SMS.
+
+    Attributes:
+        outcome: ``malformed`` for an entry that cannot be read, beside others of its batch.
+    """
 
     kind: Kind
+    outcome: Outcome = Outcome.OTHER

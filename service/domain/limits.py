@@ -35,7 +35,7 @@ class Scope(StrEnum):
     CAPTCHA = "captcha"
     """Creates that send a code; beyond it a visitor must solve a picture."""
     PAGE = "page"
-    """Page tokens that fit nothing, by address; set by the code, as the next."""
+    """Polls of hosted pages that wait, by page and by address; set by the code, as the next."""
     PROVIDER = "provider"
     """Orders for one number; set by the code, not by the policy, and never given back."""
 

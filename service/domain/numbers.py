@@ -1,6 +1,7 @@
 """Phone numbers: E.164 inside the house, masked wherever a person reads along."""
 
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,9 +40,15 @@ _NO_CODES = (
 _DIALLABLE_TYPES = frozenset(
     {"fixed_line", "mobile", "fixed_line_or_mobile", "voip", "toll_free"},
 )
-# ASCII digits and the punctuation people write; letters, extensions and other alphabets are refused,
-# because libphonenumber would read vanity letters and `;ext=` as part of a number.
-_WRITTEN = re.compile(r"\s*\+?[0-9][0-9 ().\-]{0,40}\s*", re.ASCII)
+LONGEST_WRITTEN = 250
+"""As for libphonenumber."""
+
+# What is left once the other spellings of a character are gone. Letters, extensions and signs that dial something else
+# are refused, because libphonenumber would read vanity letters, `;ext=` and `~` as part of a number.
+_WRITTEN = re.compile(r"[ ().\-/\[\]]*+\+*+[0-9 ().\-/\[\]]++", re.ASCII)
+# By Unicode category: what nobody sees, spaces, hyphens and dashes.
+_PLAIN_KINDS = {"Cf": "", "Zs": " ", "Pd": "-"}
+_PLAIN_SIGNS = str.maketrans("\t＋−ー．／（）［］", " +--./()[]")  # noqa: RUF001  full width among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +97,8 @@ class E164:
         """Read what a caller sent.
 
         Args:
-            text: E.164, or a national form when ``default_region`` is given; spaces, dots, hyphens
-                and brackets are tolerated.
+            text: E.164, or a national form when ``default_region`` is given, with or without ``tel:``; spaces,
+                dots, hyphens, slashes and brackets of every kind are tolerated, and so is what nobody sees.
             default_region: CLDR region of national forms.
 
         Raises:
@@ -111,6 +118,9 @@ def _parsed(value: str) -> phonenumbers.PhoneNumber:
 
 @_remembered
 def _read(text: str, default_region: str | None) -> str:
+    if len(text) > LONGEST_WRITTEN:
+        raise InvalidPhoneNumber
+    text = _plain(text)
     if not _WRITTEN.fullmatch(text):
         raise InvalidPhoneNumber
     try:
@@ -121,6 +131,21 @@ def _read(text: str, default_region: str | None) -> str:
     if not phonenumbers.is_valid_number(number):
         raise InvalidPhoneNumber
     return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+
+
+def _plain(text: str) -> str:
+    """``text`` in ASCII where it can be, without what nobody sees, without spaces around it and ``tel:``."""
+    text = text.translate(_PLAIN_SIGNS)
+    if not text.isascii():
+        text = "".join(map(_plain_character, text))
+    text = text.strip()
+    return text[4:].lstrip() if text[:4].lower() == "tel:" else text
+
+
+def _plain_character(character: str) -> str:
+    if character.isdecimal():
+        return str(unicodedata.decimal(character))
+    return _PLAIN_KINDS.get(unicodedata.category(character), character)
 
 
 @_remembered

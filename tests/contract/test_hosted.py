@@ -1,10 +1,13 @@
 """The hosted page over every store: what its token opens, what its result proves."""
 
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import pytest
 
-from service.application.pages import MISSES, Pages
+from service.application.pages import LEASE_SECONDS, WAITING_OF_A_PAGE, WAITING_OF_AN_ADDRESS, Page, Pages
+from service.application.ports import Stored
 from service.application.reading import Reading
 from service.application.records import Records
 from service.application.verifications import Start
@@ -13,9 +16,9 @@ from service.domain.channel import Channel
 from service.domain.errors import (
     NotFound,
     PurposeMismatch,
-    RateLimited,
     ReferenceMismatch,
     ResultMismatch,
+    StoreUnavailable,
     ValidationFailed,
 )
 from service.domain.hosted import PageSeals, check_return_url
@@ -24,11 +27,13 @@ from service.domain.verification import Verification
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, OTHER_NUMBER, PAGES, POLICY, call_at, chronicle_of, together, use_cases
+from tests.redis_servers import wait_for
 from tests.worlds import World
 
 ORIGIN = "https://login.example.org"
 BACK = f"{ORIGIN}/done?state=1"
 ADDRESS = "192.0.2.7"
+MOST_OF_A_PROCESS = 100
 HOSTING = replace(
     POLICY,
     clients=POLICY.clients | {"web": replace(POLICY.clients["web"], return_origins=frozenset({ORIGIN}))},
@@ -53,6 +58,7 @@ class Stage:
             limits=self.world.limits,
             clock=self.clock,
             public_url="https://verify.example.org",
+            max_waiting=MOST_OF_A_PROCESS,
         )
 
     def start(self, client: str = "web", **more: object) -> Verification:
@@ -67,6 +73,11 @@ class Stage:
     def look(self, record: Verification) -> tuple[Status, str | None]:
         page = self.pages.look(self.token(record), ADDRESS)
         return page.verification.status, page.result
+
+    def tokens(self, count: int) -> list[str]:
+        """Of pages of as many numbers."""
+        asked = (Start(f"+7999{index:07}", "login", "flow", return_url=BACK) for index in range(count))
+        return [self.token(self.verifications.start("web", each).verification) for each in asked]
 
     def call(self) -> None:
         assert self.calls.record(call_at(self.clock())) is Outcome.CONFIRMED
@@ -195,20 +206,137 @@ def test_what_is_no_token_opens_nothing(stage: Stage, token: str) -> None:
         stage.pages.look(token, ADDRESS)
 
 
-def test_guessing_is_stopped_for_the_address_that_guesses(stage: Stage) -> None:
+def test_misses_change_nothing_and_keep_no_token_from_its_page(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record = stage.start()
+    token = stage.token(record)
+    read: list[str] = []
+    latest_at = stage.world.store.latest_at
+    monkeypatch.setattr(stage.world.store, "latest_at", lambda place: read.append(place) or latest_at(place))
 
-    def guess(index: int) -> None:
-        stage.pages.look(f"{index:056x}", ADDRESS)
+    missed = together(40, lambda index: stage.pages.look(f"{token[:24]}{index:032x}", ADDRESS))
 
-    missed = together(MISSES.count + 20, guess)
+    assert all(isinstance(each, NotFound) for each in missed)
+    # Each costs the same: one read, and nothing is counted that could lock out whoever shares the address.
+    assert len(read) == 40
+    monkeypatch.undo()
+    for address in (ADDRESS, "198.51.100.9"):
+        assert stage.pages.look(token, address, 0).verification.status is Status.PENDING
 
-    assert sum(isinstance(each, NotFound) for each in missed) == MISSES.count
-    assert sum(isinstance(each, RateLimited) for each in missed) == 20
-    # Whoever holds a token is not kept from it, from the same address or another.
-    assert stage.look(record) == (Status.PENDING, None)
-    with pytest.raises(NotFound):
-        stage.pages.look("0" * 56, "198.51.100.9")
+
+class Waiting:
+    """Stands in the place of a store's wait: who comes here waits until the test ends it."""
+
+    def __init__(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.over = threading.Event()
+        self._lock = threading.Lock()
+        monkeypatch.setattr(stage.world.store, "wait_for_change", self)
+
+    def __call__(self, _: Stored, __: float) -> bool:
+        with self._lock:
+            self.count += 1
+        self.over.wait()
+        # As if the process were leaving, so that nobody waits for the rest of its time.
+        return False
+
+
+def polls(stage: Stage, asked: list[tuple[str, str]], waiting: Waiting, most: int) -> None:
+    """So many simultaneous polls, by token and address; those that may not wait are answered at once, the others held."""
+    with ThreadPoolExecutor(len(asked)) as visitors:
+        held = {visitors.submit(stage.pages.look, token, address, 25) for token, address in asked}
+        try:
+            answered: set[Future[Page]] = set()
+            while len(answered) < len(asked) - most:
+                done, held = wait(held, return_when=FIRST_COMPLETED)
+                answered |= done
+            wait_for(lambda: waiting.count >= most)
+            assert {each.result().verification.status for each in answered} == {Status.PENDING}
+            assert (waiting.count, len(held)) == (most, most)
+        finally:
+            waiting.over.set()
+
+
+def test_two_polls_of_one_page_wait_and_the_others_are_answered_at_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = stage.token(stage.start())
+    waiting = Waiting(stage, monkeypatch)
+
+    polls(stage, [(token, f"192.0.2.{index}") for index in range(50)], waiting, WAITING_OF_A_PAGE.count)
+
+    # Places of polls that are over are free at once.
+    again = Waiting(stage, monkeypatch)
+    polls(stage, [(token, ADDRESS)] * 5, again, WAITING_OF_A_PAGE.count)
+
+
+def test_twenty_polls_of_one_address_wait_whatever_their_pages(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = stage.tokens(60)
+    waiting = Waiting(stage, monkeypatch)
+
+    polls(stage, [(token, ADDRESS) for token in tokens], waiting, WAITING_OF_AN_ADDRESS.count)
+
+    # An IPv6 subscriber has a /64.
+    sixth = [(token, f"2001:db8::{index:x}") for index, token in enumerate(tokens, start=1)]
+    polls(stage, sixth, Waiting(stage, monkeypatch), WAITING_OF_AN_ADDRESS.count)
+
+
+def test_many_addresses_leave_room_in_the_process(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = stage.tokens(130)
+    asked = [(token, f"192.0.2.{index}") for index, token in enumerate(tokens)]
+    polls(stage, asked, Waiting(stage, monkeypatch), MOST_OF_A_PROCESS)
+
+
+def test_places_of_a_process_that_died_are_free_after_the_lease(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = stage.token(stage.start(window_seconds=900))
+    monkeypatch.setattr(stage.world.limits, "give_back", lambda *_: None)
+    for held in (2, 0):
+        waiting = Waiting(stage, monkeypatch)
+        waiting.over.set()
+        for _ in range(3):
+            stage.pages.look(token, ADDRESS, 25)
+        assert waiting.count == held
+
+    stage.clock.advance(LEASE_SECONDS)
+
+    waiting = Waiting(stage, monkeypatch)
+    waiting.over.set()
+    stage.pages.look(token, ADDRESS, 25)
+    assert waiting.count == 1
+
+
+def test_a_poll_that_cannot_be_counted_does_not_wait(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = stage.token(stage.start())
+
+    def away(*_: object) -> None:
+        raise StoreUnavailable(retry_after=1)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(stage.world.limits, "spend", away)
+        for _ in range(MOST_OF_A_PROCESS + 1):
+            with pytest.raises(StoreUnavailable):
+                stage.pages.look(token, ADDRESS, 25)
+
+    # No place was lost by it, nor is one where the end cannot be told.
+    monkeypatch.setattr(stage.world.limits, "give_back", away)
+    waiting = Waiting(stage, monkeypatch)
+    waiting.over.set()
+    assert stage.pages.look(token, ADDRESS, 25).verification.status is Status.PENDING
+    assert waiting.count == 1
+
+
+def test_what_is_over_takes_no_place(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = stage.start()
+    stage.call()
+    spent: list[object] = []
+    monkeypatch.setattr(stage.world.limits, "spend", lambda *given: spent.append(given))
+    assert stage.pages.look(stage.token(record), ADDRESS, 25).verification.status is Status.VERIFIED
+    assert spent == []
 
 
 def test_tokens_survive_the_peppers_rotation() -> None:

@@ -87,6 +87,7 @@ def test_every_mistake_is_named_at_once(sound: dict[str, str], policy_path: Path
         "WAITCALL_KEY_PEPPER": "short",
         "WAITCALL_WINDOW_SECONDS": "59",
         "WAITCALL_API_BIND": "nowhere",
+        "WAITCALL_SURFACES": "everything",
         "WAITCALL_WORKERS": "0",
         "WAITCALL_LOG_LEVEL": "loud",
     }
@@ -160,6 +161,10 @@ def test_both_forms_at_once_or_no_file_are_mistakes(sound: dict[str, str], tmp_p
         ("WAITCALL_API_KEYS", "web=" + hashlib.sha256(b"dev-web-key-for-make-run-only").hexdigest()),
         ("WAITCALL_API_KEYS", "web=" + hashlib.sha256(b"dev-operator-key-for-make-run-only").hexdigest()),
         ("WAITCALL_API_BIND", "127.0.0.1:9090"),
+        ("WAITCALL_SURFACES", "api,public"),
+        ("WAITCALL_SURFACES", "api,"),
+        ("WAITCALL_SURFACES", "ops"),
+        ("WAITCALL_SURFACES", "page"),
         ("WAITCALL_OPS_BIND", "127.0.0.1:0"),
         ("WAITCALL_REDIS_URL", "redis+sentinel://h1,h2"),
         ("WAITCALL_REDIS_URL", "redis+cluster://"),
@@ -288,6 +293,29 @@ def test_an_order_that_dies_still_frees_its_number_in_time(sound: dict[str, str]
     assert _order_seconds(load_settings(both | {"WAITCALL_SMSC_TIMEOUT_SECONDS": "2.5"})) == 8
     (mistake,) = mistakes_of(both | {"WAITCALL_SMSRU_TIMEOUT_SECONDS": "10.5"})
     assert "at most 25" in mistake
+
+
+@pytest.mark.parametrize(
+    ("given", "binds"),
+    [
+        ("", ["127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:9090"]),
+        ("api", ["127.0.0.1:8080", "127.0.0.1:9090"]),
+        ("callback", ["127.0.0.1:8081", "127.0.0.1:9090"]),
+        ("Callback, api,api", ["127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:9090"]),
+        ("callback,page", ["127.0.0.1:8081", "127.0.0.1:9090"]),
+    ],
+)
+def test_only_the_listeners_of_what_is_served_are_bound(
+    sound: dict[str, str], given: str, binds: list[str]
+) -> None:
+    assert load_settings(sound | {"WAITCALL_SURFACES": given}).binds == binds
+
+
+def test_ports_may_be_the_same_where_one_of_them_is_not_bound(sound: dict[str, str]) -> None:
+    same = sound | {"WAITCALL_OPS_BIND": "127.0.0.1:8081"}
+    assert load_settings(same | {"WAITCALL_SURFACES": "api"}).ops_bind == "127.0.0.1:8081"
+    (mistake,) = mistakes_of(same | {"WAITCALL_SURFACES": "callback"})
+    assert mistake == "WAITCALL_CALLBACK_BIND, WAITCALL_OPS_BIND: each needs a port of its own."
 
 
 def test_development_secrets_are_admitted_by_make_run_alone(sound: dict[str, str]) -> None:

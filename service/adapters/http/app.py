@@ -5,11 +5,11 @@ from wsgiref.types import StartResponse
 
 from flask import Blueprint, Flask
 from werkzeug.exceptions import NotFound
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.adapters.http.auth import ApiKeys
 from service.adapters.http.context import UNREADABLE, HttpMetrics
 from service.adapters.http.exchange import Environ
+from service.adapters.http.lane import Lane
 from service.adapters.http.problems import Problems
 from service.adapters.http.surface import Surface
 from service.application.observer import Observer
@@ -28,6 +28,7 @@ def create_surface(  # noqa: PLR0913  what every surface has
     metrics: HttpMetrics,
     trusted_hosts: Sequence[str] = (),
     trusted_hops: int = 0,
+    lane: Lane | None = None,
 ) -> Flask:
     """One surface: ``api``, ``callback`` or ``ops``. Its routes need a key unless they say otherwise.
 
@@ -41,13 +42,11 @@ def create_surface(  # noqa: PLR0913  what every surface has
         trusted_hosts: names that a Host header may say; empty for any.
         trusted_hops: proxies of ours in front, whose ``X-Forwarded-For``, ``-Host`` and ``-Proto`` count.
             With 0 these headers are ignored.
+        lane: what refusals pass, where strangers cause them.
     """
-    app = Surface(name, keys, metrics, Problems(observer), max_body_bytes)
+    app = Surface(name, keys, metrics, Problems(observer), max_body_bytes, trusted_hops, lane)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["TRUSTED_HOSTS"] = list(trusted_hosts) or None
-    if trusted_hops:
-        hops = {"x_for": trusted_hops, "x_host": trusted_hops, "x_proto": trusted_hops}
-        app.wsgi_app = ProxyFix(app.wsgi_app, **hops)  # type: ignore[method-assign]  # as Flask's page on proxies
     # A doubled slash is another path, not a redirect.
     app.url_map.merge_slashes = False
     for routes in blueprints:

@@ -1,18 +1,15 @@
 """/callbacks/smsc and /callbacks/smsru: decode, record, acknowledge. The dialects stay behind the decoders."""
 
-from collections.abc import Iterable
 from functools import partial
-from io import BytesIO
 from typing import Protocol
 
 from flask import Blueprint
 from werkzeug.exceptions import HTTPException
-from werkzeug.formparser import FormDataParser
-from werkzeug.http import parse_options_header
 
 from service.adapters.http.auth import no_auth
 from service.adapters.http.body import read_raw
 from service.adapters.http.exchange import Exchange, Reply
+from service.adapters.http.lane import Lane
 from service.application.calls import Calls
 from service.application.messages import Messages
 from service.application.observer import Observer
@@ -25,7 +22,6 @@ from service.domain.order import OrderReport
 
 PATH = "/callbacks/smsc"
 ORDERS_PATH = "/callbacks/smsru"
-_MOST_FIELDS = 256
 _HUNDRED = b"100"
 """What counts as an acknowledgement there (docs/providers/smsru.md)."""
 
@@ -33,7 +29,9 @@ _HUNDRED = b"100"
 class MessageDecoder(Protocol):
     """Turns a request of the provider into what it says."""
 
-    def decode(self, query: bytes, body: bytes) -> InboundCall | InboundText | DeliveryReport | OtherMessage:
+    def decode(
+        self, query: bytes, body: bytes, content_type: str
+    ) -> InboundCall | InboundText | DeliveryReport | OtherMessage:
         """An authentic message. Raises CallbackMalformed or CallbackRejected."""
         ...
 
@@ -41,12 +39,14 @@ class MessageDecoder(Protocol):
 class ReportDecoder(Protocol):
     """Turns a request of a provider that reports on orders into what it says."""
 
-    def decode(self, fields: Iterable[tuple[str, str]]) -> list[OrderReport | OtherMessage]:
+    def decode(self, body: bytes, content_type: str) -> list[OrderReport | OtherMessage]:
         """Authentic entries. Raises CallbackMalformed or CallbackRejected."""
         ...
 
 
-def blueprint(calls: Calls, messages: Messages, decoder: MessageDecoder, observer: Observer) -> Blueprint:
+def blueprint(
+    calls: Calls, messages: Messages, decoder: MessageDecoder, observer: Observer, lane: Lane
+) -> Blueprint:
     """The handler's route."""
     routes = Blueprint("callbacks", __name__)
     refused = partial(_refused, observer)
@@ -59,7 +59,8 @@ def blueprint(calls: Calls, messages: Messages, decoder: MessageDecoder, observe
             query = exchange.query
             if exchange.method in ("GET", "HEAD") and not body and not query:
                 return _acknowledgement()
-            message = decoder.decode(query, body)
+            with lane.turn_if_long(body):
+                message = decoder.decode(query, body, _content_type(exchange))
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
             refused(exchange, error)
             raise
@@ -72,14 +73,16 @@ def blueprint(calls: Calls, messages: Messages, decoder: MessageDecoder, observe
                 messages.record_report(message)
                 exchange.brought(Kind.STATUS, Outcome.OTHER)
             case OtherMessage():
-                observer.callback(message.kind, Outcome.OTHER)
-                exchange.brought(message.kind, Outcome.OTHER)
+                observer.callback(message.kind, message.outcome)
+                exchange.brought(message.kind, message.outcome)
         return _acknowledgement()
 
     return routes
 
 
-def orders_blueprint(reports: OrderReports, decoder: ReportDecoder, observer: Observer) -> Blueprint:
+def orders_blueprint(
+    reports: OrderReports, decoder: ReportDecoder, observer: Observer, lane: Lane
+) -> Blueprint:
     """The route of the provider that reports on orders."""
     routes = Blueprint("order_callbacks", __name__)
     refused = partial(_refused, observer)
@@ -91,15 +94,16 @@ def orders_blueprint(reports: OrderReports, decoder: ReportDecoder, observer: Ob
             body = read_raw(exchange)
             if not body and not exchange.query:
                 return _acknowledgement(_HUNDRED)
-            entries = decoder.decode(_form(exchange, body))
+            with lane.turn_if_long(body):
+                entries = decoder.decode(body, _content_type(exchange))
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
             refused(exchange, error)
             raise
         unreadable: RecordUnreadable | None = None
         for each in entries:
             if not isinstance(each, OrderReport):
-                observer.callback(each.kind, Outcome.OTHER)
-                exchange.brought(each.kind, Outcome.OTHER)
+                observer.callback(each.kind, each.outcome)
+                exchange.brought(each.kind, each.outcome)
                 continue
             try:
                 exchange.brought(Kind.CALL, reports.record(each))
@@ -126,11 +130,9 @@ def _refused(observer: Observer, exchange: Exchange, error: Exception) -> None:
     exchange.brought(kind, outcome)
 
 
-def _form(exchange: Exchange, body: bytes) -> Iterable[tuple[str, str]]:
-    parser = FormDataParser(max_form_memory_size=len(body), max_form_parts=_MOST_FIELDS)
-    kind, options = parse_options_header(exchange.environ.get("CONTENT_TYPE"))
-    _, form, _ = parser.parse(BytesIO(body), kind.lower(), len(body), options)
-    return [(name, value) for name, values in form.lists() for value in values]
+def _content_type(exchange: Exchange) -> str:
+    given: str = exchange.environ.get("CONTENT_TYPE", "")
+    return given
 
 
 def _acknowledgement(word: bytes = b"OK") -> Reply:

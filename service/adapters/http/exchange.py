@@ -29,6 +29,7 @@ SECURITY_HEADERS = (
 )
 """For answers that are no pages (OWASP REST security cheat sheet); a page brings a policy of its own."""
 
+_LONGEST_QUERY = 1000
 _STATUS_LINES = {status: f"{status} {reason.upper()}" for status, reason in HTTP_STATUS_CODES.items()}
 
 
@@ -101,8 +102,8 @@ class Exchange:
         return self.environ.get(f"HTTP_{name}")
 
     def asked(self, name: str) -> list[str]:
-        """Every value that the query string has for ``name``."""
-        query: str = self.environ.get("QUERY_STRING", "")
+        """Every value that the query string has for ``name``, in its first thousand characters."""
+        query: str = self.environ.get("QUERY_STRING", "")[:_LONGEST_QUERY]
         if not query:
             return []
         pairs = parse_qsl(query, keep_blank_values=True, encoding="utf-8", errors="replace")

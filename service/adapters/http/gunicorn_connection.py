@@ -23,6 +23,9 @@ STALLED_SECONDS = 5
 REQUEST_SECONDS = 10
 """From the first byte of a request to the last of its body, however steadily they drip."""
 
+MOST_PIECES = 64
+"""Of one request's head: gunicorn looks at all that has come whenever a piece comes."""
+
 OUT_OF_FILES_PAUSE_SECONDS = 0.2
 """Others are closing theirs meanwhile; the connection waits in the kernel's queue."""
 
@@ -118,13 +121,15 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn ships no types
 class Peer:
     """One open connection: its socket, and whether it is silent, sending a request, or being answered."""
 
-    __slots__ = ("answering", "public", "sock", "until")
+    __slots__ = ("answering", "pieces", "since", "sock", "until", "urgent")
 
-    def __init__(self, sock: Any, *, public: bool) -> None:
+    def __init__(self, sock: Any) -> None:
         self.sock = sock
-        self.public = public
         self.answering = False
+        self.urgent = False
         self.until: float | None = None
+        self.since = monotonic()
+        self.pieces = 0
 
     def read(self, unreader: SocketUnreader, size_hint: int | None, idle_seconds: float) -> bytes:
         """The next piece of a request, within the pace; of a silent connection its end.
@@ -144,8 +149,24 @@ class Peer:
                 return b""
             raise ConnectionResetError(*_LEFT) from error
         if until is None:
-            self.until = monotonic() + REQUEST_SECONDS
+            self.since = monotonic()
+            self.until = self.since + REQUEST_SECONDS
+            self.pieces = 0
+        self.pieces += not self.answering
+        if self.pieces > MOST_PIECES:
+            raise ConnectionResetError(errno.ECONNRESET, "The request came in too many pieces.")
         return piece
+
+    def worth(self) -> tuple[int, float]:
+        """How much is lost if it ends: the least makes room for a newcomer.
+
+        The longest silent first, then what has been sending a request for the longest. Then whatever is being answered
+        and is no callback, the latest first, because pages that wait for a call began long ago. A genuine callback is
+        answered in milliseconds, so the last to go is the one that has taken the longest.
+        """
+        if not self.answering:
+            return (0 if self.until is None else 1), self.since
+        return (3, self.since) if self.urgent else (2, -self.since)
 
     def end(self) -> None:
         """As if the other side had closed: whoever reads from it finds nothing more."""

@@ -28,6 +28,12 @@ from service.application.context import request_id
 PUBLIC_CONNECTIONS = 900
 """Of the public listener, in one worker: a flood of it leaves room for callers and probes."""
 
+CALLBACKS = "/callbacks/"
+"""Where requests are answered before any other, and keep their connection the longest."""
+
+PUBLIC_ACCEPTS = 32
+"""Connections that the public listener takes at once."""
+
 LINGER_SECONDS = 2.0
 """After the last answer, for the other side to close (RFC 9112, 9.6); and for idle connections on the way out."""
 
@@ -66,6 +72,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         self._peers: dict[gevent.Greenlet, Peer] = {}
         self._draining = False
         self._app: Any = None
+        self._strangers: set[Peer] = set()
 
     def init_process(self) -> None:
         """Take over the error page, the answers and the pace of reading; gunicorn has no hooks for them."""
@@ -118,35 +125,41 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         while self._peers and monotonic() - began < self.cfg.graceful_timeout:
             self.notify()
             if monotonic() - began >= LINGER_SECONDS:
-                for peer in self._idle():
-                    peer.end()
+                for peer in list(self._peers.values()):
+                    if not peer.answering:
+                        peer.end()
             gevent.sleep(_LEAVING_TICK_SECONDS)
         if self._peers:
             self.log.warning("left with %d connections open", len(self._peers))
 
-    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+    def handle(self, listener: Any, client: Any, addr: Any, *, public: bool = False) -> None:
         """One connection, from its first byte to its end."""
-        public = str(listener.getsockname()[1]) in getattr(self._app, "public_ports", ())
-        if public and sum(each.public for each in self._peers.values()) >= PUBLIC_CONNECTIONS:
-            waiting = next((each for each in self._idle() if each.public), None)
-            if waiting is None:
-                return
-            waiting.end()
-        current = gevent.getcurrent()
-        self._peers[current] = Peer(client, public=public)
+        current, peer = gevent.getcurrent(), Peer(client)
+        self._peers[current] = peer
         try:
+            if public:
+                self._admit(peer)
             super().handle(listener, client, addr)
         finally:
+            self._strangers.discard(peer)
             del self._peers[current]
+
+    def _admit(self, peer: Peer) -> None:
+        """Let a connection in at the public listener, where need be in the place of another."""
+        if len(self._strangers) >= PUBLIC_CONNECTIONS:
+            least = min(self._strangers, key=Peer.worth)
+            self._strangers.discard(least)
+            least.end()
+        self._strangers.add(peer)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         """One request, whose head has been read."""
         peer = self._peers[gevent.getcurrent()]
-        peer.answering = True
+        peer.answering, peer.since, peer.urgent = True, monotonic(), req.path.startswith(CALLBACKS)
         try:
             return super().handle_request(listener_name, req, sock, addr)
         finally:
-            peer.answering, peer.until = False, None
+            peer.answering, peer.until, peer.since = False, None, monotonic()
 
     def timeout_ctx(self) -> Any:
         """None: the pace of reading bounds it."""
@@ -173,16 +186,14 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
 
     def _listen(self, sock: Any) -> Listener:
         sock.setblocking(1)
-        listener = Listener(sock, partial(self.handle, sock), self.worker_connections, self.log)
+        public = str(sock.getsockname()[1]) in getattr(self._app, "public_ports", ())
+        handle = partial(self.handle, sock, public=public)
+        listener = Listener(sock, handle, self.worker_connections, self.log)
         if self.cfg.workers > 1:
-            listener.max_accept = 1
+            # One by one, so that the other workers have their share; but a crowd of strangers must not be a long queue.
+            listener.max_accept = PUBLIC_ACCEPTS if public else 1
         listener.start()
         return listener
-
-    def _idle(self) -> list[Peer]:
-        """Who says nothing, the oldest first; then who has not said all of it."""
-        waiting = [each for each in self._peers.values() if not each.answering]
-        return sorted(waiting, key=lambda each: each.until is not None)
 
     def _close(self, sock: Any) -> None:
         """Close our half, and the rest when the other side has (RFC 9112, 9.6), or the last answer may be lost."""

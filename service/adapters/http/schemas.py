@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from langcodes import tag_is_valid
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
+from service.adapters.http.languages import is_tag
 from service.application.verifications import Risk, Start
 from service.domain.channel import Captcha, Channel
 from service.domain.code import CODE_DIGITS
@@ -15,7 +15,6 @@ from service.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECOND
 
 MAX_WAIT_SECONDS = 30
 MAX_METADATA = 10
-LONGEST_LOCALE = 100
 
 _REFERENCE = validate.Length(min=1, max=128)
 
@@ -34,7 +33,7 @@ def _is_small(pairs: Mapping[str, str]) -> None:
 
 def _is_locale(text: str) -> None:
     # langcodes also takes underscores, which BCP 47 does not.
-    if not text.isascii() or "_" in text or len(text) > LONGEST_LOCALE or not tag_is_valid(text):
+    if "_" in text or not is_tag(text):
         raise ValidationError("Not a BCP 47 language tag.")
 
 
@@ -78,7 +77,8 @@ class CreateRequest(Request):
     phone_number = fields.String(
         required=True,
         metadata={
-            "description": "E.164, or a national form where the client has a default region.",
+            "description": "E.164, or a national form where the client has a default region. As people write and paste it: "
+            "spaces, hyphens and brackets of every kind, invisible marks and tel: are no mistake.",
             "examples": ["+79991234567"],
         },
     )

@@ -13,7 +13,9 @@ from werkzeug.wsgi import get_host
 from service.adapters.http.auth import ApiKeys, require_client
 from service.adapters.http.context import HEADER, HttpMetrics, begin, end
 from service.adapters.http.exchange import SECURITY_HEADERS, Environ, Exchange, Header, Reply
+from service.adapters.http.lane import Lane
 from service.adapters.http.problems import Problems
+from service.adapters.http.proxies import believe_proxies
 from service.adapters.http.routes import Route, Routes, is_by_flask
 from service.application.context import request_id
 
@@ -37,8 +39,15 @@ class Surface(Flask):
     and contexts. Everything else goes Flask's way, and is answered the same.
     """
 
-    def __init__(
-        self, name: str, keys: ApiKeys, metrics: HttpMetrics, problems: Problems, max_body_bytes: int
+    def __init__(  # noqa: PLR0913, PLR0917  what every surface has
+        self,
+        name: str,
+        keys: ApiKeys,
+        metrics: HttpMetrics,
+        problems: Problems,
+        max_body_bytes: int,
+        trusted_hops: int,
+        lane: Lane | None,
     ) -> None:
         """
         Args:
@@ -47,12 +56,16 @@ class Surface(Flask):
             metrics: told of every answer.
             problems: what errors are answered with.
             max_body_bytes: longer bodies are refused.
+            trusted_hops: proxies of ours in front.
+            lane: what refusals pass, where strangers cause them.
         """
         super().__init__(name, static_folder=None)
         self._keys = keys
         self._metrics = metrics
         self._problems = problems
         self._max_body_bytes = max_body_bytes
+        self._lane = lane
+        self._trusted_hops = trusted_hops
         self._routes: Routes | None = None
         # By class, because Flask would have a traceback logged for what no handler claims.
         self.register_error_handler(HTTPException, self._problem)
@@ -60,6 +73,7 @@ class Surface(Flask):
 
     def wsgi_app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer, under the request's id and with the headers of every answer."""
+        believe_proxies(environ, self._trusted_hops)
         start = partial(_start, start_response)
         found = None
         if not self.before_request_funcs and not self.after_request_funcs:
@@ -88,7 +102,7 @@ class Surface(Flask):
             require_client(self._keys, exchange, route.view)
             reply: Reply = route.view(exchange) if value is None else route.view(exchange, value)
         except Exception as error:  # noqa: BLE001  whatever it is, it is answered
-            return self._problems.of(exchange, error)
+            return self._refused(exchange, error)
         return reply
 
     def dispatch_request(self) -> Any:
@@ -125,4 +139,9 @@ class Surface(Flask):
         request_id.set(None)
 
     def _problem(self, error: Exception) -> Reply:
-        return self._problems.of(app_ctx.g.exchange, error)
+        return self._refused(app_ctx.g.exchange, error)
+
+    def _refused(self, exchange: Exchange, error: Exception) -> Reply:
+        if self._lane is not None:
+            self._lane.refuse()
+        return self._problems.of(exchange, error)

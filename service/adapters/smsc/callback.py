@@ -52,12 +52,13 @@ class SmscCallbackDecoder:
         self._hash_name = hash_name
         self._secrets = [secret.encode("ascii") for secret in secrets]
 
-    def decode(self, query: bytes, body: bytes) -> Message:
+    def decode(self, query: bytes, body: bytes, content_type: str = "") -> Message:
         """Read one request of the provider.
 
         Args:
             query: the URL's raw query string.
             body: the raw body, form, XML or JSON; told apart by content.
+            content_type: the header; it matters for a multipart form alone.
 
         Returns:
             The call, the text, the report on a message of ours, or another authentic message.
@@ -67,7 +68,7 @@ class SmscCallbackDecoder:
             CallbackRejected: the hash is wrong or missing.
         """
         try:
-            fields = read_fields(query, body)
+            fields = read_fields(query, body, content_type)
         except FieldsUnreadable as error:
             raise CallbackMalformed(str(error)) from error
         kind = _kind(fields)

@@ -10,13 +10,15 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 
+from service.adapters.incoming.form import FormUnreadable, read_form
 from service.adapters.smsru.client import NAME
 from service.adapters.smsru.wire import ORDER_ID, STATUSES
-from service.domain.call import Kind, OtherMessage
+from service.domain.call import Kind, OtherMessage, Outcome
 from service.domain.errors import CallbackMalformed, CallbackRejected
 from service.domain.order import OrderReport, ProviderOrder
 
 MOST_ENTRIES = 100
+_UNREADABLE = OtherMessage(Kind.CALL, Outcome.MALFORMED)
 _ENTRY = re.compile(r"data(\[\w*\])?", re.ASCII)
 _WHOLE = re.compile(r"[0-9]{1,10}", re.ASCII)
 
@@ -36,32 +38,48 @@ class SmsruCallbackDecoder:
             raise ValueError("An api_id is required.")
         self._api_ids = [each.encode() for each in api_ids]
 
-    def decode(self, fields: Iterable[tuple[str, str]]) -> list[OrderReport | OtherMessage]:
+    def decode(self, body: bytes, content_type: str = "") -> list[OrderReport | OtherMessage]:
         """Read one request of the provider.
 
+        An entry that cannot be read does not refuse the others: they count, and the batch does not come again.
+
         Args:
-            fields: of the form, in the order in which they came.
+            body: the raw body, a form.
+            content_type: the header; it matters for a multipart form alone.
 
         Raises:
-            CallbackMalformed: too many entries, or one about an order that cannot be read.
+            CallbackMalformed: no form, too many entries, or no entry that can be read.
             CallbackRejected: the hash is wrong or missing.
         """
-        given = list(fields)
+        try:
+            given = read_form(body, content_type)
+        except FormUnreadable as error:
+            raise CallbackMalformed(str(error)) from error
         entries = [value for name, value in given if _ENTRY.fullmatch(name)]
         if not self._authentic(entries, [value for name, value in given if name == "hash"]):
             raise CallbackRejected(Kind.UNKNOWN)
         if len(entries) > MOST_ENTRIES:
             raise CallbackMalformed(f"At most {MOST_ENTRIES} entries.")
-        return [_read(entry) for entry in entries]
+        read = [_read(entry) for entry in entries]
+        if read and all(each == _UNREADABLE for each in read):
+            raise CallbackMalformed("An order's id, its status and a time are expected.", Kind.CALL)
+        return read
 
     def _authentic(self, entries: Sequence[str], hashes: Sequence[str]) -> bool:
         if len(hashes) != 1:
             return False
-        message, claimed = "".join(entries).encode(), hashes[0].lower().encode()
+        message, claimed = "".join(entries).encode("latin-1"), hashes[0].lower().encode("latin-1")
         accepted = False
         for api_id in self._api_ids:
-            accepted |= hmac.compare_digest(sha256(api_id + message).hexdigest().encode(), claimed)
+            for spelling in _line_ends(message):
+                accepted |= hmac.compare_digest(sha256(api_id + spelling).hexdigest().encode(), claimed)
         return accepted
+
+
+def _line_ends(message: bytes) -> Iterable[bytes]:
+    """As it came, and with either line end: senders and proxies of multipart forms change them."""
+    plain = message.replace(b"\r\n", b"\n")
+    return dict.fromkeys((message, plain, plain.replace(b"\n", b"\r\n")))
 
 
 def _read(entry: str) -> OrderReport | OtherMessage:
@@ -72,7 +90,7 @@ def _read(entry: str) -> OrderReport | OtherMessage:
         return OtherMessage(Kind.UNKNOWN)
     order_id, status, at = (*lines, "", "", "")[:3]
     if not ORDER_ID.fullmatch(order_id) or not _WHOLE.fullmatch(status) or not _WHOLE.fullmatch(at):
-        raise CallbackMalformed("An order's id, its status and a time are expected.", Kind.CALL)
+        return _UNREADABLE
     known = STATUSES.get(int(status))
     if known is None:
         return OtherMessage(Kind.CALL)

@@ -1,4 +1,4 @@
-"""JSON lines with a request id, in which no line holds a phone number, whoever wrote it."""
+"""JSON lines with a request id, in which no line holds a phone number or a verification's id, whoever wrote it."""
 
 import logging
 import re
@@ -14,20 +14,33 @@ from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
 from service.application.context import request_id, trace_id
 
-# Any run of digits long enough for a number, and any number written with spaces or hyphens. Greedy on
+# Any run of digits long enough for a number, and any number written with spaces or hyphens of any kind. Greedy on
 # purpose: a masked counter costs nothing, an unmasked number cannot be taken back.
-_DIGITS = re.compile(r"[0-9]{7,}")
-_BEHIND_THE_PLUS = r"[0-9](?:[ ().\-]|%20)*(?:[0-9](?:[ ().\-]|%20)*){5,}"
-_WRITTEN = re.compile(r"(?:\+|%2[Bb])" + _BEHIND_THE_PLUS)
-# The same in a line's bytes where the + is not escaped: what begins with one character is found fast.
-_PLUS = re.compile((r"\+" + _BEHIND_THE_PLUS).encode())
+_DIGITS = re.compile(r"\d{7,}")
+_BETWEEN = r"(?:[ ().\-/\[\]\t\xa0\xad\u2000-\u206f\u2212\u3000\ufeff\uff08-\uff0f]|%20)*"
+_BEHIND_THE_PLUS = rf"{_BETWEEN}\d{_BETWEEN}(?:\d{_BETWEEN}){{5,}}"
+_WRITTEN = re.compile(r"(?:[+\uff0b]|%2[Bb])" + _BEHIND_THE_PLUS)
+_NO_DIGITS = re.compile(r"%2[0Bb]|\D")
+# The same in a line's bytes where nothing is escaped: what begins with one character is found fast.
+_PLUS = re.compile(rb"\+[ (]*[0-9](?:[ ().\-/\[\]]|%20)*(?:[0-9](?:[ ().\-/\[\]]|%20)*){5,}")
+# Ids of verifications, tokens of pages, and results.
+_SECRET = re.compile(r"(ver_)[0-9a-f]{16,}|[0-9a-f]{32,}", re.IGNORECASE)
+# Hexadecimal digits here name a request and nothing else.
+_NAMES_OF_REQUESTS = frozenset({"request_id", "trace_id"})
+_LONGEST_VALUE = 8000
+"""Characters of a value; a traceback has some thousand."""
+
 _NOT_ADDED = frozenset(RESERVED_ATTRS)
 _OWN_FIELDS = frozenset({"time", "level", "logger", "request_id", "trace_id"})
 
 
 def masked(text: str) -> str:
-    """``text`` with every phone number hidden but for its last two digits."""
-    text = _WRITTEN.sub(lambda match: f"***{re.sub('[^0-9]', '', match[0])[-2:]}", text)
+    """``text`` with every phone number hidden but for its last two digits, and every id but for its last six."""
+    return _without_numbers(_SECRET.sub(lambda match: f"{match[1] or ''}***{match[0][-6:]}", text))
+
+
+def _without_numbers(text: str) -> str:
+    text = _WRITTEN.sub(lambda match: f"***{_NO_DIGITS.sub('', match[0])[-2:]}", text)
     return _DIGITS.sub(lambda match: f"***{match[0][-2:]}", text)
 
 
@@ -48,11 +61,20 @@ def _written(fields: dict[str, Any]) -> bytes:
 _ZEROS = bytes(ord("0") if byte in b"0123456789" else ord(" ") for byte in range(256))
 
 
-def _may_hold_a_number(line: bytes) -> bool:
+_HEXADECIMAL = bytes(ord("0") if byte in b"0123456789abcdefABCDEF" else ord(" ") for byte in range(256))
+_TOKEN_DIGITS = b"0" * 56
+
+
+def _may_hold_a_secret(line: bytes) -> bool:
     return (
         b"0000000" in line.translate(_ZEROS)
+        or b"ver_" in line
+        or b"result" in line
+        # What JSON escapes is looked at unescaped.
+        or b"\\" in line
         or _PLUS.search(line) is not None
         or (b"%2" in line and _WRITTEN.search(line.decode()) is not None)
+        or _TOKEN_DIGITS in line.translate(_HEXADECIMAL)
     )
 
 
@@ -162,14 +184,18 @@ class MaskingJsonFormatter(JsonFormatter):
         return log_data
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
-        """Mask every text that reaches the line; newlines are escaped by JSON itself.
+        """Mask every text that reaches the line, and cut what is too long; newlines are escaped by JSON itself.
 
-        JSON escapes nothing that a number is written with, so a line in which none is found holds none.
+        A line in which JSON had nothing to escape, and no number or id is found, holds none.
         """
         line = _written(log_data)
-        if not _may_hold_a_number(line):
+        if len(line) <= _LONGEST_VALUE and not _may_hold_a_secret(line):
             return line.decode()
-        cleaned = {name: value if name == "time" else _clean(value) for name, value in log_data.items()}
+        cleaned = {masked(name): _clean(value) for name, value in log_data.items() if name != "time"}
+        cleaned |= {
+            name: _without_numbers(str(log_data[name])) for name in _NAMES_OF_REQUESTS & log_data.keys()
+        }
+        cleaned["time"] = log_data["time"]
         return _written(cleaned).decode()
 
 
@@ -182,7 +208,7 @@ def _clean(value: Any) -> Any:
         return {masked(str(name)): _clean(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_clean(item) for item in value]
-    return masked(str(value))
+    return masked(str(value)[:_LONGEST_VALUE])
 
 
 def spare_what_no_line_shows() -> None:

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
 
+from service.adapters.incoming.form import MOST_FIELDS
 from service.adapters.smsc.callback import SmscCallbackDecoder
-from service.adapters.smsc.fields import MAX_FIELDS, FieldsUnreadable, read_fields
+from service.adapters.smsc.fields import FieldsUnreadable, read_fields
 from service.domain.call import InboundCall, Kind, OtherMessage
 from service.domain.channel import InboundText
 from service.domain.code import CodeDelivery, DeliveryReport
@@ -24,7 +25,8 @@ from service.domain.errors import CallbackMalformed, CallbackRejected
 SECRET = "s3cr3t-key_1"
 PREVIOUS = "an-older-secret_0"
 CODECS = {"windows-1251": "cp1251", "utf-8": "utf-8", "koi8-r": "koi8-r"}
-FORMS = ("form", "xml", "json", "query")
+FORMS = ("form", "xml", "json", "query", "multipart")
+MULTIPART = "multipart/form-data; boundary=a-boundary"
 HASHES = ("md5", "sha1", "crc32")
 CALL = {"waitcall": "1", "phone": "79991234567", "ts": "1700000000"}
 SMS = {"phone": "79991234567", "mes": "Привет", "to": "79037676765"}
@@ -51,8 +53,19 @@ def written(form: str, charset: str, fields: dict[str, str]) -> tuple[bytes, byt
     if form == "xml":
         inner = "".join(f"<{name}>{value}</{name}>" for name, value in fields.items())
         return b"", f'<?xml version="1.0" encoding="{charset}"?><any>{inner}</any>'.encode(codec)
+    if form == "multipart":
+        parts = "".join(
+            f'--a-boundary\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+            for name, value in fields.items()
+        )
+        return b"", f"{parts}--a-boundary--\r\n".encode(codec)
     encoded = "&".join(f"{name}={quote_from_bytes(value.encode(codec))}" for name, value in fields.items())
     return (encoded.encode(), b"") if form == "query" else (b"", encoded.encode())
+
+
+def decoded(form: str, fields: dict[str, str], charset: str = "utf-8", hash_name: str = "sha1") -> object:
+    content_type = MULTIPART if form == "multipart" else ""
+    return decoder(hash_name).decode(*written(form, charset, fields), content_type)
 
 
 def signed(kind: str, charset: str, hash_name: str, secret: str = SECRET) -> dict[str, str]:
@@ -71,9 +84,7 @@ def expected(kind: str) -> object:
 @pytest.mark.parametrize(("form", "charset", "hash_name", "kind"), ALL)
 def test_the_right_message_is_believed(form: str, charset: str, hash_name: str, kind: str) -> None:
     for secret in (SECRET, PREVIOUS):
-        query, body = written(form, charset, signed(kind, charset, hash_name, secret))
-
-        assert expected(kind) == decoder(hash_name).decode(query, body)
+        assert expected(kind) == decoded(form, signed(kind, charset, hash_name, secret), charset, hash_name)
 
 
 @pytest.mark.parametrize(("form", "charset", "hash_name", "kind"), ALL)
@@ -88,7 +99,7 @@ def test_each_single_alteration_is_refused(form: str, charset: str, hash_name: s
     ]
     for altered in alterations:
         with pytest.raises((CallbackRejected, CallbackMalformed)):
-            decoder(hash_name).decode(*written(form, charset, altered))
+            decoded(form, altered, charset, hash_name)
 
 
 @pytest.mark.parametrize("other", HASHES)
@@ -158,11 +169,9 @@ def test_an_sms_whose_digest_equals_a_calls_does_not_verify() -> None:
 
     for form in FORMS:
         with pytest.raises(CallbackMalformed):
-            decoder().decode(*written(form, "utf-8", forged))
+            decoded(form, forged)
         as_sms = sms | {"waitcall": "1", "ts": "1700000000", "sha1": digest_of_sms}
-        assert decoder().decode(*written(form, "utf-8", as_sms)) == InboundText(
-            "+79991234567", "+79037676765", "1700000000"
-        )
+        assert decoded(form, as_sms) == InboundText("+79991234567", "+79037676765", "1700000000")
 
 
 def test_a_status_whose_digest_equals_a_calls_does_not_verify() -> None:
@@ -186,9 +195,9 @@ def test_a_status_whose_digest_equals_a_calls_does_not_verify() -> None:
 def test_a_malformed_call_is_refused_even_when_it_is_signed(phone: str, ts: str) -> None:
     fields = {"waitcall": "1", "phone": phone, "ts": ts, "charset": "utf-8"}
     fields |= {"sha1": digest("sha1", "call", fields, "utf-8")}
-    for form in ("form", "json", "query"):
+    for form in ("form", "json", "query", "multipart"):
         with pytest.raises(CallbackMalformed) as refused:
-            decoder().decode(*written(form, "utf-8", fields))
+            decoded(form, fields)
         assert refused.value.kind == "call"
 
 
@@ -216,11 +225,65 @@ def test_a_call_without_its_fields_is_malformed() -> None:
         (b"charset=utf-16", b"waitcall=1&phone=1&ts=1"),
         (b"charset=utf-8", b'{"mes": "\xff"}'),
         (b"", b"&".join(b"f%d=1" % index for index in range(300))),
+        (b"", b"<a>" + b"<b/>" * 500 + b"</a>"),
+        (b"", b"{" + b",".join(b'"f%d":1' % index for index in range(900)) + b"}"),
+        (b"", b'{"a":[' + b"{}," * 300 + b"1]}"),
+        (b"", b"a=" + b"%" * 1000),
     ],
 )
 def test_what_cannot_be_read_is_malformed(query: bytes, body: bytes) -> None:
     with pytest.raises(CallbackMalformed):
         decoder().decode(query, body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<a>" + b" " * 65000 + b"</a>", b" " * 65000 + b"<a/>", b"<?xml " + b" " * 65000, b"<?xml encoding=" * 4000,
+        b"\n" * 65000 + b"<?xml version='1.0'?><a/>",
+    ],
+)  # fmt: skip
+def test_spaces_cost_no_more_than_other_bytes(body: bytes) -> None:
+    """A regular expression took minutes over them; how it grows is counted in test_linear_time.py."""
+    with pytest.raises((CallbackMalformed, CallbackRejected)):
+        decoder().decode(b"", body)
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("before", ["", " \r\n", "\ufeff"])
+def test_the_charset_of_an_xml_declaration_counts(quote: str, before: str) -> None:
+    fields = signed("sms", "koi8-r", "sha1")
+    del fields["charset"]
+    inner = "".join(f"<{name}>{value}</{name}>" for name, value in fields.items())
+    declaration = (
+        f"<?xml version={quote}1.0{quote}  encoding = {quote}KOI8-R{quote} standalone={quote}yes{quote} ?>"
+    )
+    start = b"\xef\xbb\xbf" if before == "\ufeff" else before.encode()
+
+    assert decoder().decode(
+        b"", start + f"{declaration}<!-- x --><any>{inner}</any>".encode("koi8-r")
+    ) == expected("sms")
+
+
+def test_only_children_that_hold_text_alone_are_fields() -> None:
+    fields = signed("call", "utf-8", "sha1")
+    inner = "".join(f"<{name}>{value}</{name}>" for name, value in fields.items())
+    more = "text<deep><phone>1</phone>2</deep><empty/><x:ns xmlns:x='u' a='b'>1</x:ns><![CDATA[<phone>]]>"
+
+    assert decoder().decode(b"", f"<any xmlns='u'>{more}{inner}</any>".encode()) == expected("call")
+
+
+def test_a_multipart_form_needs_its_boundary() -> None:
+    body = written("multipart", "utf-8", signed("call", "utf-8", "sha1"))[1]
+    for content_type in (
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "multipart/form-data; boundary=\xe9",
+    ):
+        with pytest.raises(CallbackMalformed):
+            decoder().decode(b"", body, content_type)
+    with pytest.raises(CallbackRejected):
+        decoder().decode(b"", body, "multipart/mixed; boundary=a-boundary")
 
 
 def test_an_authentic_text_that_is_not_in_its_charset_is_malformed() -> None:
@@ -377,7 +440,7 @@ def test_an_ordinary_text_is_none(words: str) -> None:
 @given(some.text(alphabet="ab=&+% 1\xe9;", max_size=40))
 @example("waitcall=1&phone=79991234567&ts=1700000000")
 @example("a==b&&c&=&d=")
-@example("&".join("a" * MAX_FIELDS))
+@example("&".join("a" * MOST_FIELDS))
 def test_a_form_in_which_nothing_is_escaped_is_read_as_the_library_reads_it(text: str) -> None:
     query = text.encode("latin-1")
     pairs = parse_qsl(text, keep_blank_values=True, encoding="latin-1")
@@ -391,8 +454,8 @@ def test_a_form_in_which_nothing_is_escaped_is_read_as_the_library_reads_it(text
 
 @pytest.mark.parametrize("written", ["f{}=1", "f{}=%31"])
 def test_so_many_fields_and_no_more(written: str) -> None:
-    fields = [written.format(index) for index in range(MAX_FIELDS + 1)]
+    fields = [written.format(index) for index in range(MOST_FIELDS + 1)]
 
-    assert len(read_fields("&".join(fields[1:]).encode(), b"").raw) == MAX_FIELDS
+    assert len(read_fields("&".join(fields[1:]).encode(), b"").raw) == MOST_FIELDS
     with pytest.raises(FieldsUnreadable):
         read_fields("&".join(fields).encode(), b"")

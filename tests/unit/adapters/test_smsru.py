@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
+from urllib.parse import urlencode
 
 import pytest
 
@@ -19,6 +20,7 @@ from service.adapters.smsru.wire import (
     read_status,
 )
 from service.domain.call import Kind, OtherMessage
+from service.domain.call import Outcome as Became
 from service.domain.errors import CallbackMalformed, CallbackRejected
 from service.domain.order import OrderReport, OrderStatus, ProviderOrder
 
@@ -29,9 +31,36 @@ REPORT = OrderReport(
 )
 
 
-def signed(*entries: str, api_id: str = API_ID, name: str = "data[{}]") -> list[tuple[str, str]]:
+Pairs = list[tuple[str, str]]
+BOUNDARY = "a-boundary"
+MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def signed(*entries: str, api_id: str = API_ID, name: str = "data[{}]") -> Pairs:
     digest = sha256((api_id + "".join(entries)).encode()).hexdigest()
     return [(name.format(at), each) for at, each in enumerate(entries)] + [("hash", digest)]
+
+
+def multipart(fields: Pairs, end: str = "\r\n") -> bytes:
+    parts = [
+        f'--{BOUNDARY}{end}Content-Disposition: form-data; name="{name}"{end}{end}{value}{end}'
+        for name, value in fields
+    ]
+    return "".join([*parts, f"--{BOUNDARY}--{end}"]).encode()
+
+
+def read(decoder: SmsruCallbackDecoder, fields: Pairs) -> list[object]:
+    """Both kinds of form must say the same."""
+    written = [(urlencode(fields).encode(), ""), (multipart(fields), MULTIPART)]
+    try:
+        first, second = (decoder.decode(*each) for each in written)
+    except (CallbackMalformed, CallbackRejected) as error:
+        for each in written:
+            with pytest.raises(type(error)):
+                decoder.decode(*each)
+        raise
+    assert first == second
+    return first
 
 
 @pytest.fixture
@@ -99,12 +128,12 @@ def test_a_balance_is_read_exactly() -> None:
 @pytest.mark.parametrize("name", ["data[{}]", "data[]", "data"])
 def test_a_batch_is_read_entry_by_entry(decoder: SmsruCallbackDecoder, api_id: str, name: str) -> None:
     fields = signed(ENTRY, "sms_status\n2026-1\n103\n1767268800", "test\n1", api_id=api_id, name=name)
-    assert decoder.decode(fields) == [REPORT, OtherMessage(Kind.STATUS), OtherMessage(Kind.UNKNOWN)]
+    assert read(decoder, fields) == [REPORT, OtherMessage(Kind.STATUS), OtherMessage(Kind.UNKNOWN)]
 
 
 def test_one_changed_character_is_refused(decoder: SmsruCallbackDecoder) -> None:
     sound = signed(ENTRY)
-    assert decoder.decode(sound) == [REPORT]
+    assert read(decoder, sound) == [REPORT]
     forged = [
         [("data[0]", ENTRY.replace("542", "543")), sound[1]],
         [("data[0]", ENTRY.replace("401", "400")), sound[1]],
@@ -118,14 +147,14 @@ def test_one_changed_character_is_refused(decoder: SmsruCallbackDecoder) -> None
     ]
     for fields in forged:
         with pytest.raises(CallbackRejected):
-            decoder.decode(fields)
+            read(decoder, fields)
 
 
 def test_the_order_of_entries_is_signed_too(decoder: SmsruCallbackDecoder) -> None:
     other = ENTRY.replace("542", "543")
     fields = signed(ENTRY, other)
     with pytest.raises(CallbackRejected):
-        decoder.decode([("data[0]", other), ("data[1]", ENTRY), fields[2]])
+        read(decoder, [("data[0]", other), ("data[1]", ENTRY), fields[2]])
 
 
 def test_entries_cut_elsewhere_prove_nothing_new(decoder: SmsruCallbackDecoder) -> None:
@@ -136,10 +165,10 @@ def test_entries_cut_elsewhere_prove_nothing_new(decoder: SmsruCallbackDecoder) 
     for cut in range(len(joined)):
         parts = [("data[0]", joined[:cut]), ("data[1]", joined[cut:]), digest]
         try:
-            read = decoder.decode(parts)
+            found = read(decoder, parts)
         except CallbackMalformed:
             continue
-        reports = [each for each in read if isinstance(each, OrderReport)]
+        reports = [each for each in found if isinstance(each, OrderReport)]
         called = [each for each in reports if each.status is OrderStatus.CALLED]
         assert {each.order.id for each in called} <= {"201737-777"}
         assert {each.order.id for each in reports} <= known
@@ -160,17 +189,53 @@ def test_entries_cut_elsewhere_prove_nothing_new(decoder: SmsruCallbackDecoder) 
 )
 def test_an_authentic_entry_that_cannot_be_read_is_named(decoder: SmsruCallbackDecoder, entry: str) -> None:
     with pytest.raises(CallbackMalformed):
-        decoder.decode(signed(entry))
+        read(decoder, signed(entry))
+
+
+def test_a_bad_entry_among_good_ones_does_not_refuse_them(decoder: SmsruCallbackDecoder) -> None:
+    """The batch would come again for days, and the good ones with it."""
+    bad = OtherMessage(Kind.CALL, Became.MALFORMED)
+    fields = signed("callcheck_status\n1\n401\nnow", ENTRY, "callcheck_status")
+    assert read(decoder, fields) == [bad, REPORT, bad]
+    assert read(decoder, signed("sms_status\n1", "callcheck_status")) == [OtherMessage(Kind.STATUS), bad]
+
+
+@pytest.mark.parametrize("signed_with", ["\n", "\r\n"])
+@pytest.mark.parametrize("sent_with", ["\n", "\r\n"])
+@pytest.mark.parametrize("between_parts", ["\n", "\r\n"])
+def test_either_line_end_authenticates(
+    decoder: SmsruCallbackDecoder, signed_with: str, sent_with: str, between_parts: str
+) -> None:
+    """Multipart forms are written with CRLF, and some senders turn each LF of a value into one."""
+    entries = (ENTRY, "sms_status\n1")
+    fields = signed(*(each.replace("\n", signed_with) for each in entries))
+    sent = [(name, value.replace("\r\n", "\n").replace("\n", sent_with)) for name, value in fields]
+    assert decoder.decode(multipart(sent, between_parts), MULTIPART) == [REPORT, OtherMessage(Kind.STATUS)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"--{BOUNDARY}\r\nContent-Disposition: form-data\r\n\r\nx\r\n--{BOUNDARY}--\r\n",
+        f"--{BOUNDARY}\r\nContent-Disposition: form-data; name\r\n\r\nx\r\n--{BOUNDARY}--\r\n",
+        f"--{BOUNDARY}\r\nContent-Disposition: form-data; name=\r\n\r\nx\r\n--{BOUNDARY}--\r\n",
+    ],
+)
+def test_a_part_without_a_name_is_passed_over(decoder: SmsruCallbackDecoder, body: str) -> None:
+    with pytest.raises(CallbackRejected):
+        decoder.decode(body.encode(), MULTIPART)
+    with_it = body.encode()[: -len(f"--{BOUNDARY}--\r\n")] + multipart(signed(ENTRY))
+    assert decoder.decode(with_it, MULTIPART) == [REPORT]
 
 
 def test_a_new_status_is_acknowledged_and_means_nothing(decoder: SmsruCallbackDecoder) -> None:
-    assert decoder.decode(signed("callcheck_status\n1\n499\n1767268800")) == [OtherMessage(Kind.CALL)]
+    assert read(decoder, signed("callcheck_status\n1\n499\n1767268800")) == [OtherMessage(Kind.CALL)]
 
 
 def test_a_batch_is_bounded(decoder: SmsruCallbackDecoder) -> None:
-    assert len(decoder.decode(signed(*[ENTRY] * MOST_ENTRIES))) == MOST_ENTRIES
+    assert len(read(decoder, signed(*[ENTRY] * MOST_ENTRIES))) == MOST_ENTRIES
     with pytest.raises(CallbackMalformed):
-        decoder.decode(signed(*[ENTRY] * (MOST_ENTRIES + 1)))
+        read(decoder, signed(*[ENTRY] * (MOST_ENTRIES + 1)))
 
 
 def test_without_a_key_nothing_could_be_believed() -> None:

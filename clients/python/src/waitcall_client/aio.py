@@ -73,7 +73,7 @@ class AsyncWaitcall:
         On ``VerificationInProgress`` cancel the attempt that your session still holds, or wait for ``retry_after`` seconds.
 
         Args:
-            phone_number: E.164, or a national form where the client has a default region.
+            phone_number: E.164, or a national form where the client has a default region; as people write and paste it.
             purpose: a configured one.
             reference: fresh and unguessable for each attempt (``secrets.token_urlsafe(16)``), kept in your server-side
                 session; never the id of an account or a session. Consume must repeat it.

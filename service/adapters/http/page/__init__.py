@@ -6,13 +6,15 @@ from typing import Any
 from urllib.parse import quote
 
 import segno
-from flask import Blueprint, Response, g, redirect, request
+from flask import Blueprint, Response, g, redirect
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from service.adapters.http.auth import no_auth
 from service.adapters.http.exchange import Exchange, Reply
+from service.adapters.http.lane import Lane
+from service.adapters.http.languages import wishes_in
 from service.adapters.http.page.assets import Assets
 from service.adapters.http.page.catalogue import Catalogues, Texts
 from service.adapters.http.problems import STATUS_OF
@@ -21,7 +23,7 @@ from service.adapters.http.schemas import load_seen, load_wait
 from service.application.pages import Page, Pages
 from service.application.ports import Clock
 from service.domain.channel import Channel
-from service.domain.errors import NotFound, RateLimited, ServiceError
+from service.domain.errors import NotFound, ServiceError
 from service.domain.policy import Brand
 from service.domain.status import Status
 from service.domain.verification import Verification
@@ -44,7 +46,7 @@ _TEXTS = {
 }
 
 
-def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock) -> Blueprint:
+def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, lane: Lane) -> Blueprint:
     """The page's routes, open to whoever holds a token."""
     routes = Blueprint("pages", __name__)
     shown = Shown(catalogues, brand)
@@ -54,12 +56,14 @@ def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock) 
     @by_flask
     def page(token: str) -> AnyResponse:
         try:
-            seen = pages.look(token, request.remote_addr)
+            exchange: Exchange = g.exchange
+            seen = pages.look(token, exchange.remote_addr)
         except ServiceError as error:
             return shown.failure(error)
         if seen.result is not None:
             return shown.back(seen.verification, "result", seen.result)
-        return shown.page(seen, clock())
+        with lane.turn():
+            return shown.page(seen, clock())
 
     @routes.get(f"{PATH}/<token>/status")
     @no_auth
@@ -117,7 +121,7 @@ class Shown:
     def failure(self, error: ServiceError) -> Response:
         """There is no page, or nothing can be read just now."""
         lang, t = self._language(None)
-        gone = isinstance(error, NotFound | RateLimited)
+        gone = isinstance(error, NotFound)
         name = "gone" if gone else "busy"
         facts = {"text": t[f"{name}_explain"], "refresh": None if gone else REFRESH_SECONDS, "back": None}
         response = self._rendered("over.html", lang, t, t[name], facts)
@@ -177,7 +181,9 @@ class Shown:
         return response
 
     def _language(self, locale: str | None) -> tuple[str, Texts]:
-        wishes = [request.args.get("lang"), locale, *request.accept_languages.values()]
+        exchange: Exchange = g.exchange
+        asked = exchange.asked("lang")[:1]
+        wishes = [*asked, locale, *wishes_in(exchange.header("ACCEPT_LANGUAGE") or "")]
         return self._catalogues.choose(wishes)
 
 

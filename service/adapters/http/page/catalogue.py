@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Formatter
 
-from langcodes import closest_match, tag_is_valid
+from service.adapters.http.languages import Nearest, is_tag
 
 FIRST = "en"
-_FARTHEST = 25
-"""As langcodes measures: ``ru-KZ`` finds ``ru``, ``sr`` does not."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +35,7 @@ class Catalogues:
         self._texts = {FIRST: english} | {
             tag: {**english, **_read(path, english)} for tag, path in found.items() if tag != FIRST
         }
+        self._nearest = Nearest(self._texts)
 
     @property
     def languages(self) -> list[tuple[str, str]]:
@@ -46,15 +45,14 @@ class Catalogues:
     def choose(self, wishes: Iterable[str | None]) -> tuple[str, Texts]:
         """The language of the first wish that can be met; English where none can."""
         for wish in wishes:
-            if wish and tag_is_valid(wish):
-                tag, _ = closest_match(wish, list(self._texts), max_distance=_FARTHEST)
-                if tag in self._texts:
-                    return tag, self._texts[tag]
+            tag = self._nearest.to(wish) if wish else None
+            if tag is not None:
+                return tag, self._texts[tag]
         return FIRST, self._texts[FIRST]
 
 
 def _read(path: Path, english: Texts | None) -> dict[str, str]:
-    if not tag_is_valid(path.stem):
+    if not is_tag(path.stem):
         raise CatalogueMistake(f"{path.name}: named by no BCP 47 tag.")
     try:
         texts = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -6,6 +6,8 @@
   const clock = document.getElementById("left");
   const offline = document.getElementById("offline");
   const shortest = 1000, longest = 15000;
+  // Other polls of this page or address wait already: what is answered this fast is asked at most this often.
+  const early = 3000, unheld = 5000;
   let ends = Date.now() + 1000 * Number(left);
   let pause = shortest, timer = 0, asking = false;
 
@@ -18,6 +20,7 @@
     clearTimeout(timer);
     if (asking) return;
     asking = true;
+    const asked = Date.now();
     try {
       const answer = await fetch(`${location.pathname}/status?wait=25&channel=${channel}`, { cache: "no-store" });
       if (answer.status === 404) return reload();
@@ -26,7 +29,7 @@
       if (now.status !== status || now.channel !== channel) return reload();
       ends = Date.now() + 1000 * now.expires_in;
       offline.textContent = "";
-      pause = shortest;
+      pause = Date.now() - asked < early ? Math.min(2 * pause, unheld) : shortest;
     } catch {
       offline.textContent = offline.dataset.text;
       pause = Math.min(2 * pause, longest);

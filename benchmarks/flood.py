@@ -1,0 +1,96 @@
+"""Strangers send the worst body of every parser at once: do reads of the internal API and signed callbacks notice?
+
+Measured with one process tree for all surfaces, as on a laptop, and with two (``WAITCALL_SURFACES``), each with two worker
+processes, at rest and under the flood in turns. The strangers are a process of their own and share the machine's cores.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gevent
+
+from benchmarks.load import Ask, open_loop, percentile
+from benchmarks.subject import Subject
+from development.stack import ROOT, Ports, Stack, answers
+
+CONNECTIONS = 8
+RATE = 40
+"""Of reads and of callbacks, a second each: what is measured is the waiting, so it must not be a load itself."""
+TREES = {"one tree": ("api,callback",), "two trees": ("api", "callback")}
+
+
+def measure(rounds: int, seconds: int) -> dict[str, Any]:
+    """Latencies of reads and callbacks at rest and under the flood; medians of the rounds."""
+    found: dict[str, Any] = {"connections": CONNECTIONS, "seconds": seconds, "load_before": os.getloadavg()}
+    for name, trees in TREES.items():
+        made = [_round(trees, seconds) for _ in range(rounds)]
+        middle: dict[str, Any] = {
+            key: statistics.median(each[key] for each in made) for key in made[0] if key != "strangers"
+        }
+        for what in ("read", "callback"):
+            middle[f"{what}_ratio"] = statistics.median(
+                each[f"{what} p99 flood"] / each[f"{what} p99 idle"] for each in made
+            )
+        found[name] = middle | {"rounds": made}
+    return found | {"load_after": os.getloadavg()}
+
+
+def _round(trees: tuple[str, ...], seconds: int) -> dict[str, Any]:
+    environ = {"WAITCALL_SURFACES": trees[0], "WAITCALL_WORKERS": "2"}
+    stack = Stack(Ports.free(), environ)
+    # With both providers' handlers.
+    policy = stack.directory / "policy.toml"
+    policy.write_text((ROOT / "config/policy.toml").read_text() + '[routing]\ndefault = ["smsc", "smsru"]\n')
+    stack.environ |= {"WAITCALL_POLICY": str(policy), "WAITCALL_SMSRU_API_ID": "dev-smsru-api-id-1"}
+    with stack:
+        for surfaces in trees[1:]:
+            _start_tree(stack, surfaces)
+        subject = Subject(stack)
+        made = subject.make(2 * RATE * seconds + RATE)
+        read, calls = subject.read(made[0]), [subject.callback(each) for each in made[1:]]
+        open_loop([read] * RATE, RATE)
+        idle = _both(read, calls[: RATE * seconds])
+        with _strangers(stack.ports.callback) as told:
+            flood = _both(read, calls[RATE * seconds : 2 * RATE * seconds])
+    return _told(idle, flood) | {"strangers": told[0]}
+
+
+def _told(idle: dict[str, list[float]], flood: dict[str, list[float]]) -> dict[str, Any]:
+    """p50 and p99, in milliseconds."""
+    return {
+        f"{what} p{share} {when}": percentile(latencies[what], share / 100)
+        for when, latencies in (("idle", idle), ("flood", flood))
+        for what in latencies
+        for share in (50, 99)
+    }
+
+
+def _both(read: Ask, calls: list[Ask]) -> dict[str, list[float]]:
+    """Reads and callbacks, side by side."""
+    reads, called = gevent.spawn(open_loop, [read] * len(calls), RATE), gevent.spawn(open_loop, calls, RATE)
+    return {"read": list(reads.get().latencies), "callback": list(called.get().latencies)}
+
+
+@contextmanager
+def _strangers(port: int) -> Iterator[list[str]]:
+    told: list[str] = []
+    command = [sys.executable, "-m", "benchmarks.crowd", str(port), str(CONNECTIONS)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as crowd:
+        yield told
+        told.append(crowd.communicate()[0].strip())
+
+
+def _start_tree(stack: Stack, surfaces: str) -> None:
+    ops = f"127.0.0.1:{Ports.free().ops}"
+    environ = stack.environ_of_service() | {"WAITCALL_SURFACES": surfaces, "WAITCALL_OPS_BIND": ops}
+    gunicorn = os.path.join(os.path.dirname(sys.executable), "gunicorn")  # noqa: PTH118, PTH120
+    command = [gunicorn, "--chdir", str(ROOT), "-c", "development/gunicorn.conf.py", "service.wsgi:app"]
+    stack.processes.start(surfaces, command, environ)
+    stack.processes.wait_until(surfaces, lambda: answers(f"http://{ops}/readyz"))

@@ -1,0 +1,49 @@
+"""What our proxies say of a request in ``X-Forwarded-For``, ``-Host`` and ``-Proto``.
+
+werkzeug's ProxyFix takes the address as it stands, with a port or in brackets, reads the headers whole however long they
+are, and believes none of them where whoever sent the first value left a quote open in it.
+"""
+
+from service.adapters.http.exchange import Environ
+from service.domain.limits import plain_address
+
+_LONGEST = 255
+_SCHEMES = ("http", "https")
+
+
+def believe_proxies(environ: Environ, hops: int) -> None:
+    """Put the caller's address, the host and the scheme into ``environ`` where the headers tell them.
+
+    Args:
+        environ: of the request.
+        hops: proxies of ours in front, each of which adds a value at the end. With 0 nothing is believed.
+    """
+    if not hops:
+        return
+    address = address_in(_told(environ, "FOR", hops))
+    if address is not None:
+        environ["REMOTE_ADDR"] = address
+    host = _told(environ, "HOST", hops)
+    if host:
+        environ["HTTP_HOST"] = host
+    scheme = _told(environ, "PROTO", hops)
+    if scheme in _SCHEMES:
+        environ["wsgi.url_scheme"] = scheme
+
+
+def address_in(text: str) -> str | None:
+    """The IP address in a value of ``X-Forwarded-For``, without a port and brackets; None where there is none."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(plain_address(text))
+    except ValueError:
+        return None
+
+
+def _told(environ: Environ, name: str, hops: int) -> str:
+    values = environ.get(f"HTTP_X_FORWARDED_{name}", "").rsplit(",", hops)[-hops:]
+    value: str = values[0].strip() if len(values) == hops else ""
+    return value if len(value) <= _LONGEST else ""

@@ -1,0 +1,1 @@
+"""How unsigned messages of providers are read: every form alike, in linear time and within bounds (docs/adr/0036)."""

@@ -1,0 +1,90 @@
+"""The fields of a form, urlencoded or multipart, in linear time and within bounds.
+
+Values stay as they came, one Latin-1 character for each byte, because their charset may be one of the fields and a
+signature covers the bytes.
+"""
+
+from collections.abc import Iterator
+from urllib.parse import parse_qsl
+
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import parse_options_header
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+
+MOST_FIELDS = 200
+# RFC 2046 allows a boundary of 70 characters.
+_LONGEST_TYPE = 300
+# The library takes longest over heads of parts that hold thousands of one of these. Two hundred fields have fewer, and so
+# has the longest text message.
+_MARKS = (b"\n", b"\r", b";", b'"', b"\\", b"%")
+_MOST_MARKS = 1200
+
+Pairs = list[tuple[str, str]]
+
+
+class FormUnreadable(Exception):
+    """Not a form; says why."""
+
+
+def read_form(body: bytes, content_type: str = "") -> Pairs:
+    """Read the fields in their order.
+
+    Args:
+        body: whole.
+        content_type: the header. Whatever is not ``multipart/form-data`` is read as urlencoded.
+
+    Raises:
+        FormUnreadable
+    """
+    kind, options = parse_options_header(content_type[:_LONGEST_TYPE])
+    if kind.lower() == "multipart/form-data":
+        return list(_parts(body, options.get("boundary", "")))
+    return read_urlencoded(body)
+
+
+def read_urlencoded(encoded: bytes) -> Pairs:
+    """Read the fields of a form or a query string in their order. FormUnreadable."""
+    if not encoded:
+        return []
+    text = encoded.decode("latin-1")
+    escapes = text.count("%")
+    if not escapes and "+" not in text and text.count("&") < MOST_FIELDS:
+        # Nothing is escaped, as in most calls: what parse_qsl would do, in a fifth of its steps.
+        return [(name, value) for name, _, value in (each.partition("=") for each in text.split("&") if each)]
+    if escapes > MOST_FIELDS and escapes * 3 > len(text):
+        # An escape has three characters, and the library takes longest over what only begins like one.
+        raise FormUnreadable("Not escaped as a form is.")
+    try:
+        return parse_qsl(text, keep_blank_values=True, encoding="latin-1", max_num_fields=MOST_FIELDS)
+    except ValueError as error:
+        raise FormUnreadable("Too many fields.") from error
+
+
+def _parts(body: bytes, boundary: str) -> Iterator[tuple[str, str]]:
+    name, value = "", b""
+    for event in _events(body, boundary):
+        match event:
+            case Field() | File():
+                # The library says None of a part without a name.
+                name, value = event.name or "", b""
+            case Data():
+                value += event.data
+                if not event.more_data:
+                    yield name, value.decode("latin-1")
+            case _:
+                pass
+
+
+def _events(body: bytes, boundary: str) -> Iterator[Event]:
+    if not boundary.isascii() or not boundary:
+        raise FormUnreadable("The boundary is missing.")
+    if any(body.count(mark) > _MOST_MARKS for mark in _MARKS):
+        raise FormUnreadable("Too many lines or marks for a form.")
+    decoder = MultipartDecoder(boundary.encode(), max_parts=MOST_FIELDS)
+    try:
+        for piece in (body, None):
+            decoder.receive_data(piece)
+            while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
+                yield event
+    except (ValueError, HTTPException) as error:
+        raise FormUnreadable("Not a multipart form, or one of too many parts.") from error

@@ -1,0 +1,176 @@
+"""Strangers at the public listener: polls of the hosted page are bounded, and the provider's callback always gets through."""
+
+import hashlib
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from select import select
+from urllib.parse import urlsplit
+
+import pytest
+
+from service.adapters.http.gunicorn_worker import PUBLIC_CONNECTIONS
+from service.application.pages import WAITING_OF_A_PAGE, WAITING_OF_AN_ADDRESS
+from tests.end_to_end.conftest import ROOT, SECRET, Service, Starting
+from tests.end_to_end.test_surfaces import HOSTED, ORIGIN, PAGES
+from tests.redis_servers import Server, free_port, wait_for
+
+pytestmark = pytest.mark.slow
+
+CONNECTIONS = 2600
+CALLBACKS = 12
+PATIENCE_SECONDS = 2
+"""Of a provider that reports a call."""
+PENDING, VERIFIED = (200, "pending"), (200, "verified")
+
+
+@pytest.fixture
+def hosting(starting: Starting) -> Service:
+    return starting(policy=HOSTED, callback_port=str(free_port()), WAITCALL_WORKERS="2", **PAGES)
+
+
+def begin(service: Service, number: str | None = None) -> str:
+    """A pending verification; the path of its page."""
+    made = service.create(f"+{number or next(_NUMBERS)}", hosted={"return_url": f"{ORIGIN}/done"})
+    assert made.status == 201, made.body
+    url: str = made.json["hosted_url"]
+    return url.removeprefix("https://verify.example.org")
+
+
+def call(service: Service, number: str) -> int:
+    """What the provider is answered for a call, within its patience."""
+    ts = int(time.time())
+    digest = hashlib.sha1(f"{number}:{ts}:{SECRET}".encode()).hexdigest()
+    url = f"{service.callback}/callbacks/smsc?waitcall=1&phone={number}&ts={ts}&sha1={digest}"
+    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
+        return int(answer.status)
+
+
+@contextmanager
+def polling(service: Service, paths: list[str]) -> Iterator[list[socket.socket]]:
+    """One poll of each path, all at once, each over a connection of its own."""
+    parts = urlsplit(service.callback)
+    with ExitStack() as opened:
+        connections = [
+            opened.enter_context(socket.create_connection((parts.hostname, parts.port), timeout=40))
+            for _ in paths
+        ]
+        for connection, path in zip(connections, paths, strict=True):
+            asked = f"GET {path}/status?wait=25 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            connection.sendall(asked.encode())
+        yield connections
+
+
+def answered(connections: list[socket.socket]) -> list[socket.socket]:
+    return select(connections, [], [], 0)[0]
+
+
+def said(connection: socket.socket) -> tuple[int, str]:
+    """Status of the answer, and the verification's."""
+    received = b""
+    while piece := connection.recv(65536):
+        received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)["status"]
+
+
+def waiting(redis: Server) -> int:
+    """Polls that hold a place of their address now."""
+    with redis.client() as client:
+        names = client.keys(f"*:limit:page:{WAITING_OF_AN_ADDRESS.count}:*")
+        return sum(client.zcard(name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("pages", "polls", "most"),
+    [(1, 50, WAITING_OF_A_PAGE.count), (60, 60, WAITING_OF_AN_ADDRESS.count)],
+    ids=["of one page", "of one address"],
+)
+def test_so_many_polls_wait_over_all_workers_and_the_others_are_answered_at_once(
+    hosting: Service, pages: int, polls: int, most: int
+) -> None:
+    numbers = [next(_NUMBERS) for _ in range(pages)]
+    paths = [begin(hosting, each) for each in numbers]
+    with polling(hosting, [paths[index % pages] for index in range(polls)]) as connections:
+        wait_for(lambda: len(answered(connections)) == polls - most)
+        at_once = answered(connections)
+        assert {said(each) for each in at_once} == {PENDING}
+        held = [each for each in connections if each not in at_once]
+
+        assert {call(hosting, each) for each in numbers} == {200}
+
+        # They were held until the change.
+        assert [said(each) for each in held] == [VERIFIED] * most
+
+
+def test_a_finished_poll_frees_its_place_at_once(hosting: Service, redis_server: Server) -> None:
+    most = WAITING_OF_AN_ADDRESS.count
+    numbers = [next(_NUMBERS) for _ in range(most + 2)]
+    *paths, late, later = [begin(hosting, each) for each in numbers]
+    with polling(hosting, paths) as held:
+        wait_for(lambda: waiting(redis_server) == most)
+        with polling(hosting, [late]) as (refused,):
+            assert said(refused) == PENDING
+        assert call(hosting, numbers[0]) == 200
+        assert said(held[0]) == VERIFIED
+        assert waiting(redis_server) == most - 1
+        with polling(hosting, [later]) as (poll,):
+            wait_for(lambda: waiting(redis_server) == most)
+            assert call(hosting, numbers[-1]) == 200
+            assert said(poll) == VERIFIED
+
+
+def test_polls_are_answered_when_the_process_leaves(hosting: Service, redis_server: Server) -> None:
+    path = begin(hosting)
+    with polling(hosting, [path, path]) as connections:
+        wait_for(lambda: waiting(redis_server) == 2)
+        hosting.process.terminate()
+        assert [said(each) for each in connections] == [PENDING] * 2
+    assert hosting.process.wait(15) == 0
+    assert waiting(redis_server) == 0
+
+
+def test_without_redis_a_poll_is_refused_and_does_not_hang(hosting: Service, redis_server: Server) -> None:
+    path = begin(hosting)
+    with redis_server.client() as client:
+        client.execute_command("CLIENT", "PAUSE", "6000", "ALL")
+        refused = hosting.ask("GET", f"{hosting.callback}{path}/status?wait=25", timeout=5)
+        client.execute_command("CLIENT", "UNPAUSE")
+    assert (refused.status, refused.json["code"]) == (503, "store_unavailable")
+    wait_for(lambda: hosting.ask("GET", f"{hosting.callback}{path}/status").status == 200)
+
+
+@contextmanager
+def crowd(service: Service, path: str, pause: float) -> Iterator[None]:
+    port = service.callback.rpartition(":")[2]
+    given = [port, f"{path}/status?wait=25", str(CONNECTIONS), str(pause)]
+    command = [sys.executable, "-m", "tests.end_to_end.pollers", *given]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"open\n"
+            yield
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("pause", [5, 0], ids=["as the page does", "without a pause"])
+def test_callbacks_are_answered_while_thousands_poll_one_page(hosting: Service, pause: float) -> None:
+    """Thousands of connections from one address: more than both workers take at the public listener."""
+    assert CONNECTIONS > 2 * PUBLIC_CONNECTIONS
+    number = next(_NUMBERS)
+    path = begin(hosting, number)
+    with crowd(hosting, path, pause):
+        assert [
+            call(hosting, each) for each in (number, *(next(_NUMBERS) for _ in range(CALLBACKS - 1)))
+        ] == [200] * CALLBACKS
+    assert hosting.total("waitcall_callbacks_total", 'outcome="confirmed"') == 1
+
+
+_NUMBERS = (f"7999{each:07}" for each in count(3000000))

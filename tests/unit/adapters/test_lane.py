@@ -1,0 +1,81 @@
+"""The lane: one at a time, short messages past it, and nobody waits in it for ever."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from service.adapters.http import lane as module
+from service.adapters.http.lane import LONG_BYTES, Lane
+from service.domain.errors import RateLimited
+from tests.making import together
+
+LONG, SHORT = b"a" * (LONG_BYTES + 1), b"a" * LONG_BYTES
+
+
+@pytest.fixture
+def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the lane rested, each time; it does not."""
+    rested: list[float] = []
+    monkeypatch.setattr(module, "sleep", rested.append)
+    return rested
+
+
+def test_long_bodies_are_read_one_at_a_time(rests: list[float]) -> None:
+    lane, busy, most = Lane(), threading.Semaphore(1), []
+
+    def read(_: int) -> None:
+        with lane.turn_if_long(LONG):
+            most.append(busy.acquire(blocking=False))
+            busy.release()
+
+    together(20, read)
+
+    assert most == [True] * 20
+    assert len(rests) == 20
+
+
+def test_a_short_message_passes_while_long_ones_wait(rests: list[float]) -> None:
+    lane = Lane()
+    with lane.turn(), ThreadPoolExecutor(1) as others:
+        waiting = others.submit(lambda: lane.turn_if_long(LONG).__enter__())
+        with lane.turn_if_long(SHORT):
+            assert not waiting.done()
+        assert rests == []
+
+
+def test_each_rest_is_as_long_as_the_work_says_and_bounded(
+    rests: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = iter([10.0, 10.002, 20.0, 20.5, 30.0, 30.0])
+    monkeypatch.setattr(module, "thread_time", lambda: next(used))
+    lane = Lane()
+
+    for _ in range(2):
+        with lane.turn_if_long(LONG):
+            pass
+    lane.refuse()
+
+    assert rests == [pytest.approx(0.2), module.LONGEST_REST_SECONDS, module.SHORTEST_REST_SECONDS]
+
+
+def test_a_turn_that_does_not_come_is_refused_and_a_refusal_goes_on(
+    rests: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
+    lane = Lane()
+    with lane.turn():
+        with pytest.raises(RateLimited), lane.turn_if_long(LONG):
+            pass
+        lane.refuse()
+    with lane.turn_if_long(LONG):
+        pass
+
+
+def test_work_that_fails_ends_its_turn(rests: list[float]) -> None:
+    lane = Lane()
+    with pytest.raises(ValueError, match="unreadable"), lane.turn_if_long(LONG):
+        raise ValueError("unreadable")
+    with lane.turn_if_long(LONG):
+        pass
+    assert len(rests) == 2
