@@ -49,7 +49,7 @@ class Page:
 class _Poll:
     """A place to wait that was taken."""
 
-    name: str
+    name: str = field(repr=False)
     spendings: Sequence[Spending]
 
 

@@ -444,11 +444,16 @@ ENTRIES = {
 PATTERNS = {
     "adapters/http/context.py": {r"[A-Za-z0-9._-]{1,128}": "X-Request-ID"},
     "adapters/http/schemas.py": {r"f'[0-9]{{{CODE_DIGITS}}}\\Z'": "JSON at the API"},
-    "adapters/redis/conversions.py": {r"([sc]):([0-9]+)": "no stranger: names that the store made"},
+    "adapters/redis/connection.py": {r"[0-9]{3}|[:{}@/*]": "no stranger: the store's own words"},
+    "adapters/redis/conversions.py": {
+        r"([a-z]):([0-9]{1,12})": "no stranger: names that the store made",
+        r"[0-9]{1,12}": "no stranger: counts that the store made",
+    },
     "adapters/redis/keys.py": {r"ver_([0-9a-f]{24})([0-9a-f]{40})": "no stranger: needs a key"},
     "adapters/smsc/callback.py": {
         r"[0-9]{1,10}": "form at /callbacks/smsc",
         r"[0-9]{1,15}": "form at /callbacks/smsc",
+        r"\+?([0-9]{1,15})": "form at /callbacks/smsc",
     },
     "adapters/smsru/callback.py": {
         r"[0-9]{1,10}": "no stranger: the provider's hash was right",

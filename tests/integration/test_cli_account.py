@@ -189,7 +189,13 @@ def test_a_report_is_held_against_our_audit_stream(running: Running, cli: Cli, t
     assert "no CSV" in cli("reports", "reconcile", str(report), code=1).output
 
 
-def test_the_doctor_finds_everything_sound(running: Running, cli: Cli, listening: str) -> None:
+def test_the_doctor_finds_everything_sound(
+    running: Running, cli: Cli, listening: str, tmp_path: Path
+) -> None:
+    limited = POLICY.replace("number = []", 'ip = ["20/h"]\nglobal = ["1000/h"]')
+    for codes in ('channels = ["call", "text_in", "code"]', 'second_step = "code"'):
+        limited = limited.replace(codes, f'{codes}\nregions = ["RU"]')
+    (tmp_path / "policy.toml").write_text(limited)
     running.simulator.cabinet.rent("79585550000", "0")
     rows = json.loads(cli("doctor", "--url", listening, "--json").stdout)
 
@@ -254,6 +260,13 @@ def test_a_provider_that_is_away_leaves_the_doctor_with_a_finding(
     assert by_check["inbox"]["state"] == "warning"
     assert "provider_unavailable" in by_check["inbox"]["found"]
     assert "address to register" in by_check
+
+
+def test_the_doctor_names_each_loosening(running: Running, cli: Cli, listening: str) -> None:
+    rows = json.loads(cli("doctor", "--url", listening, "--json", code=1).stdout)
+    (settings,) = [each for each in rows if each["check"] == "settings"]
+    assert settings["state"] == "warning"
+    assert "purposes.two_steps sends codes and names no regions" in settings["found"]
 
 
 def test_the_doctor_names_what_is_broken(running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,7 @@ HARMLESS = {
         "Settings.log_level",
         "Settings.ops_bind",
         "Settings.page_locales",
+        "Settings.surfaces",
         "Settings.public_url",
         "Settings.smsc_credentials",
         "Settings.smsc_urls",
