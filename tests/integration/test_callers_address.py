@@ -68,9 +68,11 @@ def test_what_is_no_address_is_none(text: str) -> None:
 
 
 @pytest.fixture
-def remotes(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str | None]]:
+def remotes(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], list[str | None]]:
     caplog.set_level(logging.INFO, "waitcall.access")
-    caplog.handler.setFormatter(MaskingJsonFormatter())
+    monkeypatch.setattr(caplog.handler, "formatter", MaskingJsonFormatter())
 
     def of() -> list[str | None]:
         lines = [json.loads(line) for line in caplog.text.splitlines() if '"waitcall.access"' in line]
