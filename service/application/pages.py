@@ -1,6 +1,5 @@
 """The hosted page: what it may show to whoever holds its token."""
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from secrets import token_hex
 
 from service.application.ports import Clock, Limits, VerificationStore
 from service.application.reading import Reading
+from service.application.slots import Slots
 from service.domain.channel import Channel
 from service.domain.errors import NotFound, StoreUnavailable
 from service.domain.hosted import PageSeals, place_of
@@ -25,10 +25,10 @@ WAITING_OF_AN_ADDRESS = Limit(20, LEASE_SECONDS)
 WAITING_OF_A_PROCESS = 600
 """Well below the connections that the public listener takes (``gunicorn_worker.py``), whatever the number of addresses."""
 
-READS_OF_A_PROCESS = 8
+READS_OF_A_PROCESS = 32
 """Requests of pages that read at once, or a crowd of them would have every connection to the store."""
 
-QUEUE_OF_A_PROCESS = 300
+QUEUE_OF_A_PROCESS = 900
 PATIENCE_SECONDS = 2.0
 """For their turn to read; a store that hangs must not hold them for longer."""
 
@@ -83,9 +83,9 @@ class Pages:
         self._limits = limits
         self._clock = clock
         self._public_url = public_url
-        self._places = threading.BoundedSemaphore(max_waiting)
-        self._reads = threading.BoundedSemaphore(READS_OF_A_PROCESS)
-        self._queue = threading.BoundedSemaphore(QUEUE_OF_A_PROCESS)
+        self._places = Slots(max_waiting)
+        self._reads = Slots(READS_OF_A_PROCESS)
+        self._queue = Slots(QUEUE_OF_A_PROCESS)
 
     def url_of(self, record: Verification) -> str | None:
         """The page's address; None for a verification that was made without one."""
@@ -120,18 +120,18 @@ class Pages:
     @contextmanager
     def _reading_turn(self) -> Iterator[None]:
         # The queue is bounded in number too, or it would hold what its visitors have left.
-        if not self._queue.acquire(blocking=False):
+        if not self._queue.take():
             raise StoreUnavailable(retry_after=1)
         try:
-            free = self._reads.acquire(timeout=PATIENCE_SECONDS)
+            free = self._reads.take(PATIENCE_SECONDS)
         finally:
-            self._queue.release()
+            self._queue.give_back()
         if not free:
             raise StoreUnavailable(retry_after=1)
         try:
             yield
         finally:
-            self._reads.release()
+            self._reads.give_back()
 
     def _opened(self, token: str) -> Verification:
         place = place_of(token)
@@ -149,7 +149,7 @@ class Pages:
     def _begun(self, record: Verification, address: str | None) -> _Poll | None:
         """Take a place to wait: one of this process, of the page and of the address. None where one is full, or none is needed."""
         now = self._clock()
-        if record.at(now).status is not Status.PENDING or not self._places.acquire(blocking=False):
+        if record.at(now).status is not Status.PENDING or not self._places.take():
             return None
         spendings = [Spending(Scope.PAGE, record.id, WAITING_OF_A_PAGE)]
         if address is not None:
@@ -160,11 +160,11 @@ class Pages:
             refused = self._limits.spend(spendings, poll.name, now).refusal is not None
         finally:
             if refused:
-                self._places.release()
+                self._places.give_back()
         return None if refused else poll
 
     def _ended(self, poll: _Poll) -> None:
-        self._places.release()
+        self._places.give_back()
         # What cannot be given back now is free after the lease.
         with suppress(StoreUnavailable):
             self._limits.give_back(poll.spendings, poll.name)

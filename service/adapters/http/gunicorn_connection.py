@@ -56,6 +56,11 @@ def write(sock: Any, data: bytes, chunked: bool = False) -> None:  # noqa: FBT00
             sock.sendall(data[start : start + _PIECE_BYTES])
     except TimeoutError as error:
         raise ConnectionResetError(*_LEFT) from error
+    except OSError as error:
+        # Ended to make room for another, by its own end() below.
+        if error.errno == errno.EBADF:
+            raise ConnectionResetError(*_LEFT) from error
+        raise
 
 
 def _date() -> str:
@@ -121,11 +126,12 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn ships no types
 class Peer:
     """One open connection: its socket, and whether it is silent, sending a request, or being answered."""
 
-    __slots__ = ("answering", "pieces", "since", "sock", "until", "urgent")
+    __slots__ = ("answering", "ended", "pieces", "since", "sock", "until", "urgent")
 
     def __init__(self, sock: Any) -> None:
         self.sock = sock
         self.answering = False
+        self.ended = False
         self.urgent = False
         self.until: float | None = None
         self.since = monotonic()
@@ -148,6 +154,11 @@ class Peer:
             if until is None:
                 return b""
             raise ConnectionResetError(*_LEFT) from error
+        except OSError:
+            # gunicorn would log a traceback for each, under an attack thousands of them.
+            if self.ended:
+                return b""
+            raise
         if until is None:
             self.since = monotonic()
             self.until = self.since + REQUEST_SECONDS
@@ -170,6 +181,7 @@ class Peer:
 
     def end(self) -> None:
         """As if the other side had closed: whoever reads from it finds nothing more."""
+        self.ended = True
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
 
