@@ -23,15 +23,16 @@ _valid: dict[str, bool] = {}
 
 def is_tag(text: str) -> bool:
     """Whether ``text`` is a valid tag; once langcodes was asked about too many, whether it is written like one."""
-    if len(text) > LONGEST_TAG:
+    if not _is_written(text):
         return False
     if text not in _valid and len(_valid) < MOST_TAGS:
         _valid[text] = tag_is_valid(text)
-    known = _valid.get(text)
-    return _is_written(text) if known is None else known
+    return _valid.get(text, True)
 
 
 def _is_written(text: str) -> bool:
+    if len(text) > LONGEST_TAG:
+        return False
     try:
         parse_tag(text)  # type: ignore[no-untyped-call]  # langcodes' own
     except LanguageTagError:
@@ -54,9 +55,10 @@ class Nearest:
 
     def to(self, tag: str) -> str | None:
         """Find it; None where none is near. Once langcodes was asked about too many, the first subtag decides."""
-        if not is_tag(tag):
+        if not _is_written(tag):
             return None
         if tag not in self._found and len(self._found) < MOST_TAGS:
-            self._found[tag], _ = closest_match(tag, self._languages, max_distance=_FARTHEST)
+            valid = tag_is_valid(tag)
+            self._found[tag] = closest_match(tag, self._languages, max_distance=_FARTHEST)[0] if valid else ""
         found = self._found.get(tag, tag.partition("-")[0].lower())
         return found if found in self._languages else None

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
+from traceback import clear_frames
 from typing import Any
 from xml.sax import SAXException
 from xml.sax.handler import ContentHandler
 from xml.sax.xmlreader import InputSource
 
 from defusedxml import DefusedXmlException
-from defusedxml.sax import parse
+from defusedxml.sax import make_parser
 
 from service.adapters.incoming.form import MOST_FIELDS, FormUnreadable, Pairs, read_form, read_urlencoded
 
@@ -205,8 +206,16 @@ def _xml(text: str) -> Pairs:
     source = InputSource()
     # Text already, whatever encoding its declaration names.
     source.setCharacterStream(StringIO(text))
+    parser = make_parser()
+    parser.forbid_dtd = True
+    parser.setContentHandler(children)
     try:
-        parse(source, children, forbid_dtd=True)
+        parser.parse(source)
     except (SAXException, DefusedXmlException, ValueError) as error:
+        # The parser and its error refer to themselves and to the document: a flood would fill the memory before the
+        # collector of cycles comes.
+        clear_frames(error.__traceback__)
+        parser.setContentHandler(ContentHandler())
+        parser.reset()
         raise FieldsUnreadable("The body is not XML.") from error
     return children.pairs

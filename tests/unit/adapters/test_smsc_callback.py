@@ -3,8 +3,10 @@
 The messages are written here by hand from smsc-api.md section 2, not by the simulator.
 """
 
+import gc
 import hashlib
 import json
+import tracemalloc
 import zlib
 from datetime import UTC, datetime
 from itertools import product
@@ -263,6 +265,31 @@ def test_the_charset_of_an_xml_declaration_counts(quote: str, before: str) -> No
     assert decoder().decode(
         b"", start + f"{declaration}<!-- x --><any>{inner}</any>".encode("koi8-r")
     ) == expected("sms")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<a><b>" + b"x" * 65000 + b"</c></a>",
+        b"<a></b>" + b"x" * 65000,
+        b"{" * 65000,
+        b'{"a":"' + b"x" * 65000,
+    ],
+)
+def test_what_cannot_be_read_is_forgotten_at_once(body: bytes) -> None:
+    """The collector of cycles comes seldom, and a flood would fill the memory until then."""
+    gc.disable()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(20):
+            with pytest.raises(CallbackMalformed):
+                decoder().decode(b"", body)
+        left = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert left < 20 * 20_000
 
 
 def test_only_children_that_hold_text_alone_are_fields() -> None:

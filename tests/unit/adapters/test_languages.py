@@ -1,0 +1,71 @@
+"""Language tags of strangers: few are looked at, and few are remembered."""
+
+import pytest
+
+from service.adapters.http import languages
+from service.adapters.http.languages import LONGEST_TAG, MOST_TAGS, MOST_WISHES, Nearest, is_tag, wishes_in
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What langcodes, which never forgets, is asked about."""
+    told: list[str] = []
+
+    def tag_is_valid(tag: str) -> bool:
+        told.append(tag)
+        return True
+
+    monkeypatch.setattr(languages, "tag_is_valid", tag_is_valid)
+    monkeypatch.setattr(languages, "_valid", {})
+    return told
+
+
+def test_the_first_ten_wishes_count_and_the_most_wanted_comes_first() -> None:
+    header = ",".join(["de;q=0.1", "fr;q=0.9", *(f"x-{number};q=0.5" for number in range(20)), "ru"])
+    assert list(wishes_in(header)) == ["fr", *(f"x-{number}" for number in range(MOST_WISHES - 2)), "de"]
+
+
+@pytest.mark.parametrize(
+    "header", ["", ",", ",,,,", "*", ";q=1", "en;q=x", '"', "\xff", "a" * 60_000, "en," * 20_000]
+)
+def test_any_header_has_few_wishes(header: str) -> None:
+    assert len(list(wishes_in(header))) <= MOST_WISHES
+
+
+@pytest.mark.parametrize(
+    "tag", ["en" + "-aaaaa" * 1300, "x-" + "a-" * 5000, "a" * (LONGEST_TAG + 1), "", "-", "én", "en-"]
+)
+def test_what_is_no_tag_is_near_to_nothing(tag: str) -> None:
+    """The longest of them went through more calls than Python allows."""
+    assert Nearest(["en"]).to(tag) is None
+    assert not is_tag(tag)
+
+
+def test_langcodes_is_asked_about_so_many_tags_and_no_more(asked: list[str]) -> None:
+    nearest = Nearest(["en", "ru"])
+    assert nearest.to("ru-KZ") == "ru"
+    for number in range(2 * MOST_TAGS):
+        assert nearest.to(f"de-x-{number}") is None
+    assert len(asked) == MOST_TAGS
+    assert [nearest.to(tag) for tag in ("ru-KZ", "RU-by", "en-GB", "uk", "sr-RS")] == [
+        "ru",
+        "ru",
+        "en",
+        None,
+        None,
+    ]
+
+
+def test_visitors_do_not_use_up_what_clients_may_ask(asked: list[str]) -> None:
+    nearest = Nearest(["en"])
+    for number in range(2 * MOST_TAGS):
+        nearest.to(f"de-x-{number}")
+        assert is_tag(f"fr-x-{number}")
+    assert len(asked) == 2 * MOST_TAGS
+
+
+def test_what_is_written_like_no_tag_is_never_asked_about(asked: list[str]) -> None:
+    for number in range(100):
+        assert not is_tag(f"{number}!")
+        assert Nearest(["en"]).to(f"{number}!") is None
+    assert asked == []
