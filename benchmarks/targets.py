@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 Results = Mapping[str, Mapping[str, Any]]
@@ -54,6 +55,10 @@ def rounds_of(name: str, floor: str) -> Callable[[Mapping[str, Any]], list[float
 
 def _median(ratios: Callable[[Mapping[str, Any]], list[float]]) -> Callable[[Mapping[str, Any]], float]:
     return lambda found: statistics.median(ratios(found))
+
+
+def _of_trees(trees: str, name: str, found: Mapping[str, Any]) -> float:
+    return float(found[trees][name])
 
 
 def _compared(what: str, name: str, floor: str, bound: float) -> "Target":
@@ -110,6 +115,16 @@ TARGETS = (
         "isolation",
         lambda found: float(found["callback_ratio"]),
         1.5,
+    ),
+    *(
+        Target(
+            f"p99 of {what}s under a flood of the worst bodies ÷ idle, {trees}",
+            "flood",
+            partial(_of_trees, trees, f"{what}_ratio"),
+            3,
+        )
+        for trees in ("one tree", "two trees")
+        for what in ("read", "callback")
     ),
     Target(
         "memory in Redis of a live verification",
