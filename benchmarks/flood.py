@@ -20,7 +20,7 @@ from development.stack import ROOT, Ports, Stack, answers
 
 CONNECTIONS = 8
 RATE = 40
-"""Of reads and of callbacks, a second each: what is measured is the waiting, so it must not be a load itself."""
+"""Reads, and callbacks, a second: few, because the waiting is measured and not the load."""
 TREES = {"one tree": ("api,callback",), "two trees": ("api", "callback")}
 
 

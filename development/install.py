@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _is_sound() -> bool:
-    """Whether .venv has this Python and a uv that runs."""
+    """Tell whether .venv has this Python and a uv that runs."""
     if not UV.exists() or not PYTHON.exists():
         return False
     version = _said(str(PYTHON), "-c", "import sys; print(sys.version_info[:2])")

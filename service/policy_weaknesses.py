@@ -1,4 +1,4 @@
-"""What a policy allows and should not; the start names each in a sentence. The shipped policy has none."""
+"""Loosenings of a policy: what it allows and should not. The start names each in a sentence; the shipped policy has none."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit

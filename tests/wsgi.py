@@ -12,7 +12,7 @@ WsgiApp = Callable[..., Iterable[bytes]]
 
 @dataclass(frozen=True)
 class Answer:
-    """What the app said."""
+    """Body that the app answered with."""
 
     status: int
     headers: dict[str, str]
@@ -20,7 +20,7 @@ class Answer:
 
     @property
     def code(self) -> str | None:
-        """Of the problem, where the answer is one."""
+        """Code of the problem, where the answer is one."""
         if self.headers["Content-Type"] != "application/problem+json":
             return None
         found: str = json.loads(self.body)["code"]

@@ -209,7 +209,7 @@ class Admission:
         return self.judge(price, self._limits.spend(price, token, now))
 
     def seals(self, number: E164, client_ip: str | None, screened: Screened) -> Mapping[str, str] | None:
-        """What a record keeps of the end user's address, for :meth:`charge`; None where there was none."""
+        """Seal what a record keeps of the end user's address, for :meth:`charge`; None where there was none."""
         if client_ip is None:
             return None
         return {

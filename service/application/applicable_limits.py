@@ -20,7 +20,7 @@ _CODE = (Scope.CODE_NUMBER, Scope.CODE_GLOBAL)
 _REFUSED = (*OF_THE_ADDRESS, Scope.CLIENT)
 """A create that another requester's verification stands in the way of."""
 _ALL = (*_CREATE, *_CODE, Scope.FAILED_CHECKS)
-"""What an operator sees of a number, an address and a client, beside what the client reads and consumes."""
+"""Scopes that an operator sees of a number, an address and a client, beside what the client reads and consumes."""
 _HOLDING_THE_ADDRESS = (Scope.NUMBER, *OF_THE_ADDRESS)
 
 

@@ -28,7 +28,7 @@ FIRST_ASKED_AFTER = timedelta(seconds=20)
 _LONGEST_MESSAGE_ID = 2147483647
 """Of the provider's message ids (smsc-api.md, section 9)."""
 _FARTHEST_LOCALE = 25
-"""As langcodes measures: ``ru-KZ`` finds ``ru``, ``sr`` does not."""
+"""Distance as langcodes measures it: ``ru-KZ`` finds ``ru``, ``sr`` does not."""
 
 
 @dataclass(frozen=True, slots=True)

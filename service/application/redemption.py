@@ -14,7 +14,7 @@ from service.domain.verification import Verification
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a client redeems a verification with.
+    """A client's claim to a verified result.
 
     Attributes:
         redeemer: who asks again under the same gets the same answer again.

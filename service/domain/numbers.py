@@ -35,13 +35,13 @@ _NO_CODES = (
     ),  # CN: satellite phones
     "+62868",  # ID: satellite phones
 )
-"""What libphonenumber calls mobile, and no mobile network of that country serves."""
+"""Ranges that libphonenumber calls mobile, and that no mobile network of that country serves."""
 
 _DIALLABLE_TYPES = frozenset(
     {"fixed_line", "mobile", "fixed_line_or_mobile", "voip", "toll_free"},
 )
 LONGEST_WRITTEN = 250
-"""As for libphonenumber."""
+"""Digits and signs that libphonenumber reads as such."""
 
 # What is left once the other spellings of a character are gone. Letters, extensions and signs that dial something else
 # are refused, because libphonenumber would read vanity letters, `;ext=` and `~` as part of a number.
@@ -175,7 +175,7 @@ def may_be_dialled(number: E164, dial_regions: Collection[str]) -> bool:
 
 
 def may_get_codes(number: E164) -> bool:
-    """Whether a code may be sent to a number, whatever the policy says (contract, section 5.8).
+    """Tell whether a code may be sent to a number, whatever the policy says (contract, section 5.8).
 
     A message costs what the recipient's network asks: premium, shared-cost and satellite numbers pay an attacker, and
     toll-free, pager and fixed ones read none. A number of no country (+800, +881, +979 and the like) gets none either.

@@ -104,11 +104,11 @@ class Purpose:
 
     @property
     def sends_codes(self) -> bool:
-        """Whether a verification of this purpose may send a code."""
+        """Tell whether a verification of this purpose may send a code."""
         return Channel.CODE in (*self.channels, self.second_step)
 
     def check(self, number: E164, assurance: Assurance, channel: Channel = Channel.CALL) -> None:
-        """Whether a number, of which ``assurance`` would be proven, may be verified for this purpose over ``channel``.
+        """Check whether a number, of which ``assurance`` would be proven, may be verified for this purpose over ``channel``.
 
         Raises:
             PhoneNumberNotAllowed

@@ -147,7 +147,7 @@ class Verification:
 
     @property
     def is_live(self) -> bool:
-        """Whether it holds its number; ask ``at(now).is_live`` for the truth."""
+        """True while it holds its number; ask ``at(now).is_live`` for the truth."""
         return self.status in LIVE
 
     def at(self, now: datetime) -> "Verification":
@@ -176,7 +176,7 @@ class Verification:
         return replace(self, cooling_until=latest.cooling_until) if latest.is_cooling(now) else self
 
     def answers(self, requester: Requester, now: datetime) -> bool:
-        """Whether ``requester`` gets this very record again: nothing matched, no contest, no order under way."""
+        """Tell whether ``requester`` gets this very record again: nothing matched, no contest, no order under way."""
         ordering = self.ordering_until is not None and now < self.ordering_until
         untouched = self.at(now).status is Status.PENDING and self.called_at is None and not ordering
         return untouched and self.requester.same_as(requester)

@@ -75,7 +75,7 @@ class Stage:
         return page.verification.status, page.result
 
     def tokens(self, count: int) -> list[str]:
-        """Of pages of as many numbers."""
+        """Tokens of pages of as many numbers."""
         asked = (Start(f"+7999{index:07}", "login", "flow", return_url=BACK) for index in range(count))
         return [self.token(self.verifications.start("web", each).verification) for each in asked]
 
@@ -243,7 +243,7 @@ class Waiting:
 
 
 def polls(stage: Stage, asked: list[tuple[str, str]], waiting: Waiting, most: int) -> None:
-    """So many simultaneous polls, by token and address; those that may not wait are answered at once, the others held."""
+    """Hold simultaneous polls, by token and address; those that may not wait are answered at once, the others held."""
     with ThreadPoolExecutor(len(asked)) as visitors:
         held = {visitors.submit(stage.pages.look, token, address, 25) for token, address in asked}
         try:

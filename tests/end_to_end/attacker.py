@@ -529,7 +529,7 @@ class Attacker:
             it.won = not self._is_answering(it)
 
     def _is_answering(self, it: Attempt) -> bool:
-        """Whether signed callbacks, reads and probes are still answered, each within PATIENCE_SECONDS."""
+        """Tell whether signed callbacks, reads and probes are still answered, each within PATIENCE_SECONDS."""
         answered = []
         for _ in range(12):
             number, ts = self._number()[1:], int(time.time())

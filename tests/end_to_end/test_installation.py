@@ -10,7 +10,7 @@ from tests.end_to_end.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 AWAY = {"UV_OFFLINE": "1", "UV_NO_CACHE": "1", "PIP_NO_INDEX": "1"}
-"""As where no index can be reached."""
+"""Environment of a machine that reaches no index."""
 UNKNOWN = f"never-heard-of-this==1.0 \\\n    --hash=sha256:{'0' * 64}\n"
 
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 CONNECTIONS = 2600
 CALLBACKS = 12
 PATIENCE_SECONDS = 2
-"""Of a provider that reports a call."""
+"""Seconds that a provider waits for the answer to a call."""
 PENDING, VERIFIED = (200, "pending"), (200, "verified")
 
 
@@ -44,7 +44,7 @@ def begin(service: Service, number: str | None = None) -> str:
 
 
 def call(service: Service, number: str) -> int:
-    """What the provider is answered for a call, within its patience."""
+    """Report a call as the provider does, within its patience."""
     ts = int(time.time())
     digest = hashlib.sha1(f"{number}:{ts}:{SECRET}".encode()).hexdigest()
     url = f"{service.callback}/callbacks/smsc?waitcall=1&phone={number}&ts={ts}&sha1={digest}"

@@ -207,7 +207,7 @@ class MemoryLimits:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._uses: dict[Spending, dict[str, datetime]] = {}
-        """By spendings with a seal."""
+        """Uses of spendings that carry a seal."""
         self._tokens = count(1)
 
     def seal(self, scope: Scope, subject: str) -> str:

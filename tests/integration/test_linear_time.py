@@ -60,7 +60,7 @@ class Count:
 
     @property
     def grows_too_fast(self) -> bool:
-        """Whether it costs more for each byte, whatever costs the same at any size."""
+        """Tell whether it costs more for each byte, whatever costs the same at any size."""
         smaller, larger = ENTRIES[self.entry].sizes
         return self.large > self.small * larger / smaller * SLACK + CONSTANT
 

@@ -82,7 +82,7 @@ ATTACKERS = [
 
 
 class Reach:
-    """What an attacker can do under a policy, at most; he knows it, and wastes nothing."""
+    """The most that an attacker can do under a policy that he knows, if he wastes nothing."""
 
     def __init__(self, policy: Policy, attacker: Attacker) -> None:
         self._policy = policy
@@ -127,7 +127,7 @@ class Reach:
         return most(self._policy.limits_of(Scope.FAILED_CHECKS, ""), DAY)
 
     def chance_of_a_guess(self) -> float:
-        """Of one number and day: each verification has its attempts, and as many codes that count as were sent for it."""
+        """Guesses at one number in a day: each verification has its attempts, and as many codes that count as were sent for it."""
         rules = self._policy.purposes["login"]
         codes, guesses, hits = self.codes_to_one_number(DAY), self.guesses(), 0
         while codes and guesses:
@@ -137,7 +137,7 @@ class Reach:
         return hits / 10**CODE_DIGITS
 
     def shuts_out(self, scope: Scope) -> bool:
-        """Whether he alone can fill a limit that everybody shares."""
+        """Tell whether he alone can fill a limit that everybody shares."""
         return any(
             self.acts(limit.period_seconds, without=scope) >= limit.count
             for limit in self._policy.limits_of(scope, "")

@@ -1,4 +1,4 @@
-"""What a start warns of: every loosening of the policy, and nothing of the one that is shipped."""
+"""A start warns of every loosening of the policy, and nothing of the one that is shipped."""
 
 from pathlib import Path
 

@@ -49,7 +49,7 @@ def read_raw(exchange: Exchange) -> bytes:
 
 
 def _by_and_by(stream: Any, most: int) -> bytes:
-    """What comes in chunks. Everybody else has a turn between two steps."""
+    """Read a chunked body. Everybody else has a turn between two steps."""
     body = bytearray()
     while len(body) < most and (read := stream.read(min(most - len(body), _STEP_BYTES))):
         body += read

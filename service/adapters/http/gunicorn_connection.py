@@ -24,7 +24,7 @@ REQUEST_SECONDS = 10
 """From the first byte of a request to the last of its body, however steadily they drip."""
 
 MOST_PIECES = 64
-"""Of one request's head: gunicorn looks at all that has come whenever a piece comes."""
+"""Most pieces that one request's head may come in, because gunicorn looks at all of it again with each piece."""
 
 OUT_OF_FILES_PAUSE_SECONDS = 0.2
 """Others are closing theirs meanwhile; the connection waits in the kernel's queue."""

@@ -16,13 +16,13 @@ MOST_WISHES = 10
 MOST_TAGS = 2000
 _LONGEST_HEADER = 1000
 _FARTHEST = 25
-"""As langcodes measures: ``ru-KZ`` finds ``ru``, ``sr`` does not."""
+"""Distance as langcodes measures it: ``ru-KZ`` finds ``ru``, ``sr`` does not."""
 
 _valid: dict[str, bool] = {}
 
 
 def is_tag(text: str) -> bool:
-    """Whether ``text`` is a valid tag; once langcodes was asked about too many, whether it is written like one."""
+    """Tell whether ``text`` is a valid tag; once langcodes was asked about too many, whether it is written like one."""
     if not _is_written(text):
         return False
     if text not in _valid and len(_valid) < MOST_TAGS:

@@ -1,4 +1,4 @@
-"""What our proxies say of a request in ``X-Forwarded-For``, ``-Host`` and ``-Proto``.
+"""The caller's address, host and scheme, as our proxies name them in ``X-Forwarded-For``, ``-Host`` and ``-Proto``.
 
 werkzeug's ProxyFix takes the address as it stands, with a port or in brackets, reads the headers whole however long they
 are, and believes none of them where whoever sent the first value left a quote open in it.

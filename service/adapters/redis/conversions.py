@@ -41,7 +41,7 @@ class RedisConversions:
         return self.read(key, counted)
 
     def read(self, key: str, counted: Mapping[bytes, bytes]) -> list[Bucket]:
-        """What the hash of a group says. A field that cannot be read is taken out, or each create would meet it."""
+        """Read the hash of a group. A field that cannot be read is taken out, or each create would meet it."""
         by_start: dict[int, dict[bytes, int]] = {}
         for field, count in counted.items():
             match = _FIELD.fullmatch(field)

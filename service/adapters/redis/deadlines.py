@@ -53,7 +53,7 @@ class Deadlines:
         return due
 
     def _is_ours(self, member: bytes, key: str) -> bool:
-        """Whether a member is an id of ours, and stands where its deadline is looked for."""
+        """Tell whether a member is an id of ours, and stands where its deadline is looked for."""
         verification_id = member.decode(errors="replace")
         return self._keys.record(verification_id) is not None and self._keys.due(verification_id) == key
 

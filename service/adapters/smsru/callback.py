@@ -77,7 +77,7 @@ class SmsruCallbackDecoder:
 
 
 def _line_ends(message: bytes) -> Iterable[bytes]:
-    """As it came, and with either line end: senders and proxies of multipart forms change them."""
+    """Spellings of an entry: as it came, and with either line end, because senders and proxies of multipart forms change them."""
     plain = message.replace(b"\r\n", b"\n")
     return dict.fromkeys((message, plain, plain.replace(b"\n", b"\r\n")))
 

@@ -8,7 +8,7 @@ from service.adapters.http.languages import LONGEST_TAG, MOST_TAGS, MOST_WISHES,
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What langcodes, which never forgets, is asked about."""
+    """Record the tags that langcodes, which never forgets, is asked about."""
     told: list[str] = []
 
     def tag_is_valid(tag: str) -> bool:
