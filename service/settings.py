@@ -223,7 +223,8 @@ class _Reader:
     def _get(self, name: str, read: Callable[[str], T], default: str | None = None) -> T | None:
         text = self._given.get(name, default)
         if text is None:
-            if not any(mistake.startswith(PREFIX + name) for mistake in self._mistakes):
+            told = (f"{PREFIX}{name}:", f"{PREFIX}{name}_FILE:")
+            if not any(mistake.startswith(told) for mistake in self._mistakes):
                 self._mistakes.append(f"{PREFIX}{name}: required.")
             return None
         try:

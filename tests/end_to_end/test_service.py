@@ -359,3 +359,17 @@ def test_the_main_job_on_a_cluster(starting: Starting) -> None:
         assert [name for name, ttl in keys.items() if ttl < 0 or "9991280" in name] == []
     finally:
         cluster.close()
+
+
+def test_the_documentation_and_its_files_arrive_whole(service: Service) -> None:
+    assert service.ask("GET", f"{service.api}/docs").status == 200
+    for name, beginning in {
+        "swagger-ui.css": b".swagger-ui",
+        "swagger-ui-bundle.js": b"/*!",
+        "start.js": b"",
+    }.items():
+        answer = service.ask("GET", f"{service.api}/docs/{name}")
+        assert answer.status == 200
+        assert len(answer.body) == int(answer.headers["Content-Length"]) > 50
+        assert answer.body.startswith(beginning)
+    assert service.ask("GET", f"{service.api}/docs/../policy.toml").status == 404

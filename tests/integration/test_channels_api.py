@@ -10,7 +10,7 @@ from service.domain.event import EventType, events_of
 from service.domain.matching import judge_call
 from service.domain.policy import Purpose
 from service.domain.steps import check_code, fall_back, send_again
-from tests.integration.conftest import OTHER_KEY, POLICY, Running
+from tests.integration.conftest import KEY, OTHER_KEY, POLICY, Running
 from tests.making import NOW, SEALS, call_at, pending, seconds
 
 PATH = "/v1/verifications"
@@ -84,3 +84,13 @@ def test_events_say_what_has_matched() -> None:
         (event,) = events_of(record, NOW)
         assert event.type is EventType.VERIFIED
         assert json.loads(body_of(event))["data"]["reason"] == reason
+
+
+def test_a_fallback_and_a_resend_need_no_body(running: Running) -> None:
+    made = running.create(purpose="any_channel").get_json()["id"]
+    client, key = running.api.test_client(), {"Authorization": f"Bearer {KEY}"}
+
+    fallen = client.post(f"{PATH}/{made}/fallback", headers=key)
+    assert (fallen.status_code, fallen.get_json()["channel"]) == (200, "text_in")
+    assert client.post(f"{PATH}/{made}/resend", headers=key).get_json()["code"] == "wrong_channel"
+    assert client.post(f"{PATH}/{made}/check", headers=key).status_code == 415

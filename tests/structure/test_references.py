@@ -18,7 +18,7 @@ TEXTS = [
         for folder in ("clients/python", "examples", "development", "simulator", "service", "config", "helm")
         for suffix in ("py", "md", "toml", "html", "yaml", "json")
         for path in (ROOT / folder).rglob(f"*.{suffix}")
-        if "node_modules" not in path.parts
+        if "build" not in path.parts
     ),
 ]
 _WHOSE = r"(?:account|session|user|person|customer|login|flow)"

@@ -72,13 +72,19 @@ def _closing(exchange: Exchange, error: HTTPException) -> HTTPException:
     return error
 
 
-def read_json(exchange: Exchange) -> tuple[Any, Callable[[], bytes]]:
+def read_json(exchange: Exchange, *, optional: bool = False) -> tuple[Any, Callable[[], bytes]]:
     """The body's JSON value, and how to get its canonical form, equal for equal values.
+
+    Args:
+        exchange: the request.
+        optional: no body at all is an empty object.
 
     Raises:
         UnsupportedMediaType, BadRequest
     """
     raw = read_raw(exchange)
+    if optional and not raw:
+        return {}, partial(_canonical, {})
     given = exchange.environ.get("CONTENT_TYPE")
     # Said without a charset, as it should be (RFC 8259, 11), nothing need be taken apart.
     if given != JSON and parse_options_header(given)[0].lower() != JSON:

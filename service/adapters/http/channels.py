@@ -22,7 +22,7 @@ def blueprint(channels: Channels, idempotency: IdempotencyStore, answers: Answer
     routes = Blueprint("channels", __name__)
 
     def on_the_way(exchange: Exchange, act: Callable[[Any], Verification]) -> Reply:
-        payload, canonical = read_json(exchange)
+        payload, canonical = read_json(exchange, optional=True)
 
         def run() -> tuple[Answer, int]:
             record = act(payload)

@@ -2,11 +2,13 @@
 
 import json
 from importlib.resources import files
+from mimetypes import guess_type
 from typing import Any
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
-from flask import Blueprint, Response, abort, send_from_directory
+from flask import Blueprint
+from werkzeug.exceptions import NotFound
 
 from service.adapters.http import openapi_operator, openapi_verifications
 from service.adapters.http.answers import (
@@ -18,7 +20,6 @@ from service.adapters.http.answers import (
 )
 from service.adapters.http.auth import no_auth
 from service.adapters.http.exchange import JSON, Exchange, Reply
-from service.adapters.http.routes import by_flask
 from service.adapters.http.schemas import (
     CaptchaRequest,
     CheckRequest,
@@ -109,7 +110,8 @@ def blueprint(version: str) -> Blueprint:
     """``/openapi.json`` and ``/docs``, open to whoever reaches the surface."""
     routes = Blueprint("openapi", __name__)
     document = json.dumps(build_document(version)).encode()
-    dist = str(files("flask_swagger_ui") / "dist")
+    assets = {name: (files("flask_swagger_ui") / "dist" / name).read_bytes() for name in _ASSETS}
+    assets["start.js"] = _START.encode()
 
     @routes.get("/openapi.json")
     @no_auth
@@ -123,12 +125,10 @@ def blueprint(version: str) -> Blueprint:
 
     @routes.get("/docs/<asset>")
     @no_auth
-    @by_flask
-    def docs_asset(asset: str) -> Response:
-        if asset == "start.js":
-            return Response(_START, content_type="text/javascript; charset=utf-8")
-        if asset not in _ASSETS:
-            abort(404)
-        return send_from_directory(dist, asset, max_age=86400)
+    def docs_asset(_: Exchange, asset: str) -> Reply:
+        if asset not in assets:
+            raise NotFound
+        content_type = guess_type(asset)[0] or "application/octet-stream"
+        return Reply(200, assets[asset], content_type, [("Cache-Control", "max-age=86400")])
 
     return routes

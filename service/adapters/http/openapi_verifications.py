@@ -151,7 +151,7 @@ def _on_the_way(
         "summary": summary,
         "security": [{"key": []}],
         "parameters": [_id_parameter(), _key_parameter()],
-        "requestBody": body(schema),
+        "requestBody": body(schema) | {"required": False},
         "responses": {"200": answer} | problems(codes, WITH_BODY, _WITH_KEY),
     }
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
 
 from service.adapters.http.languages import is_tag
 from service.application.verifications import Risk, Start
@@ -38,10 +38,22 @@ def _is_locale(text: str) -> None:
 
 
 class Request(Schema):
-    """What a caller sends: unknown fields are refused."""
+    """Body of a request: unknown fields are refused, and null is the same as absent for every optional one."""
 
     class Meta:
         unknown = RAISE
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:  # noqa: ARG002  the library's names
+        """Let the document say that null is allowed."""
+        if not field_obj.required:
+            field_obj.allow_none = True
+
+    @pre_load
+    def _leave_out_nulls(self, data: Any, **_: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        optional = {name for name, each in self.fields.items() if not each.required}
+        return {name: value for name, value in data.items() if value is not None or name not in optional}
 
 
 class CaptchaRequest(Request):
@@ -55,7 +67,6 @@ class CaptchaRequest(Request):
 
 class ContextRequest(Request):
     risk = fields.String(
-        allow_none=True,
         validate=validate.OneOf([each.value for each in Risk]),
         metadata={
             "description": "Your own verdict, where the policy knows captchas: low spares the visitor, high demands one."
@@ -87,7 +98,6 @@ class CreateRequest(Request):
         metadata={"description": "A configured purpose.", "examples": ["login"]},
     )
     reference = fields.String(
-        allow_none=True,
         validate=_REFERENCE,
         metadata={
             "description": "Fresh and unguessable for each attempt, kept in your server-side session; never the id of an "
@@ -101,14 +111,12 @@ class CreateRequest(Request):
         metadata={"description": "How long a call may come, up to the purpose's cap."},
     )
     client_ip = fields.String(
-        allow_none=True,
         validate=_is_address,
         metadata={
             "description": "The end user's address, for limits only; never stored raw. Send it: without it a stranger can use up what a number may ask for through your client."
         },
     )
     locale = fields.String(
-        allow_none=True,
         validate=_is_locale,
         metadata={"description": "BCP 47, for display texts.", "examples": ["ru-RU"]},
     )
@@ -120,26 +128,22 @@ class CreateRequest(Request):
     )
 
     channel = fields.String(
-        allow_none=True,
         validate=validate.OneOf([each.value for each in Channel]),
         metadata={"description": "One of the purpose's; its first by default."},
     )
     captcha = fields.Nested(
         CaptchaRequest,
-        allow_none=True,
         metadata={"description": "The answer to captcha_required; only for the channel code."},
     )
     context = fields.Nested(ContextRequest, allow_none=True)
     hosted = fields.Nested(
         HostedRequest,
-        allow_none=True,
         metadata={"description": "Also answer hosted_url, a page of ours to send the person to."},
     )
 
 
 class FallbackRequest(Request):
     channel = fields.String(
-        allow_none=True,
         validate=validate.OneOf([each.value for each in Channel]),
         metadata={"description": "A later channel of the purpose; the next by default."},
     )
@@ -162,12 +166,10 @@ class CheckRequest(Request):
 class ConsumeRequest(Request):
     purpose = fields.String(required=True, metadata={"description": "As given to create."})
     reference = fields.String(
-        allow_none=True,
         validate=_REFERENCE,
         metadata={"description": "As given to create; a missing one equals a missing one."},
     )
     result = fields.String(
-        allow_none=True,
         validate=validate.Length(min=1, max=128),
         metadata={"description": "Of a hosted verification: what the browser brought back."},
     )
