@@ -289,7 +289,7 @@ class ProviderUnavailable(ProviderFailure):
 
 class StoreUnavailable(ServiceError):
     code = "store_unavailable"
-    default_detail = "The store cannot be reached; nothing was changed."
+    default_detail = "The store cannot confirm this now; ask again."
     cause = ""  # The store's words, without keys and values: for operators, never for callers.
 
 
