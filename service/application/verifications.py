@@ -143,7 +143,7 @@ class Verifications:
             return Started(reserved, created=False)
         try:
             admitted = self._admission.judge(price, reserved.spent)
-            self._ask_for_captcha(request, opened, admitted)
+            self._ask_for_captcha(request, reserved.stored.verification, admitted)
         except (RateLimited, CaptchaRequired):
             self._store.release(reserved.stored, over, now)
             raise

@@ -174,3 +174,74 @@ def test_callbacks_are_answered_while_thousands_poll_one_page(hosting: Service, 
 
 
 _NUMBERS = (f"7999{each:07}" for each in count(3000000))
+
+
+EXTENSIONS = """
+import socket, sys, time
+host, port, until = sys.argv[1], int(sys.argv[2]), time.monotonic() + 6
+piece = (b"1" + (b";a" * 4000)[:8180] + b"\\r\\nx\\r\\n") * 32
+while time.monotonic() < until:
+    with socket.create_connection((host, port), timeout=5) as connection:
+        try:
+            connection.sendall(b"POST /callbacks/smsc HTTP/1.1\\r\\nHost: a\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n")
+            while time.monotonic() < until:
+                connection.sendall(piece)
+        except OSError:
+            pass
+"""
+UNREAD = """
+import socket, sys, time
+host, port, until = sys.argv[1], int(sys.argv[2]), time.monotonic() + 6
+while time.monotonic() < until:
+    with socket.create_connection((host, port), timeout=5) as connection:
+        try:
+            connection.sendall(b"POST /p/x/status HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 900000000000\\r\\n\\r\\n")
+            while time.monotonic() < until:
+                connection.sendall(b"a" * 262144)
+        except OSError:
+            pass
+"""
+
+
+@pytest.mark.parametrize(
+    "attack", [EXTENSIONS, UNREAD], ids=["extensions of chunks", "a body that nobody reads"]
+)
+def test_who_never_stops_sending_keeps_nobody_waiting(hosting: Service, attack: str) -> None:
+    parts = urlsplit(hosting.callback)
+    command = [sys.executable, "-c", attack, str(parts.hostname), str(parts.port)]
+    senders = [subprocess.Popen(command) for _ in range(2)]
+
+    answers = []
+    while any(each.poll() is None for each in senders):
+        answers.append(
+            (call(hosting, next(_NUMBERS)), hosting.ask("GET", f"{hosting.ops}/livez", timeout=2).status)
+        )
+
+    assert set(answers) == {(200, 200)}
+    assert len(answers) >= CALLBACKS
+    assert [each.wait() for each in senders] == [0, 0]
+
+
+def test_who_has_only_just_come_is_heard_before_half_sent_callbacks(starting: Starting) -> None:
+    service = starting(policy=HOSTED, callback_port=str(free_port()), WAITCALL_WORKERS="1", **PAGES)
+    parts = urlsplit(service.callback)
+    half = b"POST /callbacks/smsc HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\nabc"
+    number, ts = next(_NUMBERS), int(time.time())
+    digest = hashlib.sha1(f"{number}:{ts}:{SECRET}".encode()).hexdigest()
+    with ExitStack() as opened:
+
+        def connect(sent: bytes = b"") -> socket.socket:
+            made = opened.enter_context(socket.create_connection((parts.hostname, parts.port), timeout=20))
+            made.sendall(sent)
+            return made
+
+        for _ in range(PUBLIC_CONNECTIONS):
+            connect(half)
+        provider = connect()
+        for _ in range(100):
+            connect(half)
+        asked = (
+            f"GET /callbacks/smsc?waitcall=1&phone={number}&ts={ts}&sha1={digest} HTTP/1.1\r\nHost: a\r\n\r\n"
+        )
+        provider.sendall(asked.encode())
+        assert provider.recv(100).startswith(b"HTTP/1.1 200 ")

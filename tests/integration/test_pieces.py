@@ -32,7 +32,7 @@ def pieces(peer: Any, most: int) -> int:
     for number in range(most):
         theirs.send(b"a")
         try:
-            peer.read(unreader, None, 1)
+            peer.read(unreader, 1)
         except ConnectionResetError:
             return number
     return most

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -38,7 +39,8 @@ def read_raw(exchange: Exchange) -> bytes:
         most = limit + 1 if announced is None else min(announced, limit + 1)
         body: bytes = stream.read(most) if announced is not None else _by_and_by(stream, most)
         if len(body) > limit:
-            _discard(stream)
+            with suppress(OSError, ParseException):
+                _discard(stream)
             raise _closing(exchange, RequestEntityTooLarge())
     except (OSError, ParseException) as error:
         # gunicorn finds broken chunks, and clients that stopped sending, only while the body is read.

@@ -8,6 +8,7 @@ from functools import lru_cache
 from time import monotonic, time
 from typing import Any
 
+import gevent
 from gevent.pool import Pool
 from gevent.server import StreamServer
 from gunicorn import glogging, util
@@ -26,6 +27,15 @@ REQUEST_SECONDS = 10
 MOST_PIECES = 64
 """Most pieces that one request's head may come in, because gunicorn looks at all of it again with each piece."""
 
+MOST_BYTES = 10 * 1024 * 1024
+"""Most bytes of one request's body: what is over the surface's limit is read away for a while, so that its sender sees the answer."""
+
+MOST_BYTES_AROUND = 80 * 1024
+"""Most bytes of a body in chunks that are not handed over yet, or never: marks and extensions of chunks cost more than what they carry."""
+
+NEWCOMER_SECONDS = 1.0
+"""For so long a connection is given the time to say what it wants."""
+
 OUT_OF_FILES_PAUSE_SECONDS = 0.2
 """Others are closing theirs meanwhile; the connection waits in the kernel's queue."""
 
@@ -39,6 +49,13 @@ class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn ships no types
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """Nothing. gunicorn's own would put its fields together before it finds that nobody wants them."""
+
+    def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Leave out the words of a request that cannot be read: a number or a key may be among them."""
+        text = str(msg)
+        if text.startswith("Invalid request from "):
+            msg = ": ".join(text.partition("'")[0].split(": ")[:2])
+        super().warning(msg, *args, **kwargs)
 
 
 _chunk = SocketUnreader.chunk
@@ -126,18 +143,43 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn ships no types
 class Peer:
     """One open connection: its socket, and whether it is silent, sending a request, or being answered."""
 
-    __slots__ = ("answering", "ended", "pieces", "since", "sock", "until", "urgent")
+    __slots__ = (
+        "answering",
+        "chunked",
+        "ended",
+        "handed_over",
+        "next_turn",
+        "pieces",
+        "reading",
+        "received",
+        "since",
+        "sock",
+        "until",
+        "urgent",
+    )
 
     def __init__(self, sock: Any) -> None:
         self.sock = sock
         self.answering = False
+        self.reading = False
         self.ended = False
         self.urgent = False
         self.until: float | None = None
         self.since = monotonic()
         self.pieces = 0
+        self.received = self.handed_over = 0
+        self.next_turn = _PIECE_BYTES
+        self.chunked = False
 
-    def read(self, unreader: SocketUnreader, size_hint: int | None, idle_seconds: float) -> bytes:
+    def begin(self, req: Any, *, urgent: bool) -> None:
+        """Begin to answer a request whose head has been read."""
+        self.answering, self.urgent, self.since = True, urgent, monotonic()
+        self.received = self.handed_over = 0
+        self.next_turn = _PIECE_BYTES
+        self.chunked = any(name == "TRANSFER-ENCODING" for name, _ in req.headers)
+        req.body = CountedBody(req.body, self)
+
+    def read(self, unreader: SocketUnreader, idle_seconds: float) -> bytes:
         """The next piece of a request, within the pace; of a silent connection its end.
 
         What is too slow ends as a reset, which gunicorn takes for what it is: a client that left. Anything else it
@@ -149,7 +191,8 @@ class Peer:
             raise ConnectionResetError(*_LEFT)
         self.sock.settimeout(patience)
         try:
-            piece = bytes(_chunk(unreader, size_hint))
+            # Not as much as gunicorn would take at once: it copies all of that again for each kilobyte that is thrown away.
+            piece = bytes(_chunk(unreader))
         except TimeoutError as error:
             if until is None:
                 return b""
@@ -163,27 +206,64 @@ class Peer:
             self.since = monotonic()
             self.until = self.since + REQUEST_SECONDS
             self.pieces = 0
+        if self.answering:
+            self._count(len(piece))
         self.pieces += not self.answering
         if self.pieces > MOST_PIECES:
             raise ConnectionResetError(errno.ECONNRESET, "The request came in too many pieces.")
         return piece
 
+    def _count(self, received: int) -> None:
+        """Count bytes of a body. ConnectionResetError where they are too many."""
+        self.received += received
+        around = self.received - self.handed_over if self.chunked else 0
+        if self.received > MOST_BYTES or around > MOST_BYTES_AROUND:
+            raise ConnectionResetError(errno.ECONNRESET, "The body is too long.")
+        if self.received >= self.next_turn:
+            # A sender that is never waited for would keep everybody else waiting.
+            self.next_turn = self.received + _PIECE_BYTES
+            gevent.sleep(0)
+
     def worth(self) -> tuple[int, float]:
         """How much is lost if it ends: the least makes room for a newcomer.
 
-        The longest silent first, then what has been sending a request for the longest. Then whatever is being answered
-        and is no callback, the latest first, because pages that wait for a call began long ago. A genuine callback is
-        answered in milliseconds, so the last to go is the one that has taken the longest.
+        The longest silent first, then what has been sending a request, its body included, for the longest. Then whatever
+        is being answered and is no callback, the latest first, because pages that wait for a call began long ago. Then
+        those that have only just come, and last the callbacks that have arrived whole: each the oldest first, because a
+        genuine one is read and answered in milliseconds.
         """
-        if not self.answering:
-            return (0 if self.until is None else 1), self.since
-        return (3, self.since) if self.urgent else (2, -self.since)
+        if self.answering and not self.reading:
+            return (4, self.since) if self.urgent else (2, -self.since)
+        if monotonic() - self.since < NEWCOMER_SECONDS:
+            return 3, self.since
+        return (0 if self.until is None else 1), self.since
 
     def end(self) -> None:
         """As if the other side had closed: whoever reads from it finds nothing more."""
         self.ended = True
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class CountedBody:
+    """gunicorn's body of a request, which also tells its connection what was handed over."""
+
+    def __init__(self, body: Any, peer: Peer) -> None:
+        self._body = body
+        self._peer = peer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)
+
+    def read(self, size: int | None = None) -> bytes:
+        """Read as gunicorn's does."""
+        self._peer.reading = True
+        try:
+            data: bytes = self._body.read(size)
+        finally:
+            self._peer.reading = False
+        self._peer.handed_over += len(data)
+        return data
 
 
 class Listener(StreamServer):  # type: ignore[misc]  # gevent ships no types for it

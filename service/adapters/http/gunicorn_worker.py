@@ -85,8 +85,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         wsgi.Response = Response
         errors = wsgi.WSGIErrorsWrapper(self.cfg)
         wsgi.WSGIErrorsWrapper = lambda _: errors
-        SocketUnreader.chunk = lambda unreader, size_hint=None: self._peers[gevent.getcurrent()].read(
-            unreader, size_hint, self.cfg.keepalive
+        SocketUnreader.chunk = lambda unreader, size_hint=None: self._peers[gevent.getcurrent()].read(  # noqa: ARG005  gunicorn's
+            unreader, self.cfg.keepalive
         )
         # A worker that is told to leave while gevent is loaded has nothing to finish; gunicorn's handlers come later.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
@@ -157,7 +157,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         """One request, whose head has been read."""
         peer = self._peers[gevent.getcurrent()]
-        peer.answering, peer.since, peer.urgent = True, monotonic(), req.path.startswith(CALLBACKS)
+        peer.begin(req, urgent=req.path.startswith(CALLBACKS))
         try:
             return super().handle_request(listener_name, req, sock, addr)
         finally:

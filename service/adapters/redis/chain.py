@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis import RedisCluster
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.durable import Durable
@@ -80,5 +80,8 @@ class Chain:
             isinstance(answer, bytes) and answer.startswith(b"ERR ")
         ):
             return answer
-        self._connection.count_error(step.script.name)
+        error = (
+            answer if isinstance(answer, Exception) else ResponseError(answer[4:].decode(errors="replace"))
+        )
+        self._connection.failed(step.script.name, error)
         return None

@@ -8,7 +8,7 @@
 ``waitcall:{HASH}:answer``     an answer stored under an Idempotency-Key
 ``waitcall:{HASH}:conversion:...``  numbers shown and called, of a country or prefix
 ``waitcall:{due-N}:due``       ids by the instant at which time alone changes their records, in eight parts
-``waitcall:{due-N}:ready``     that a write was taken lately: readiness asks
+``waitcall:{due-N}:ready``     that a write was taken lately: readiness asks; ``…:set``, ``…:stream``, ``…:hash`` beside it
 ``waitcall:{audit-N}:audit``   the audit stream, in eight parts
 ``waitcall:{lists}:lists``     what operators blocked and allowed
 ``waitcall:{audit-N}:deliveries``  events on their way to endpoints; ``…:retries`` and ``…:dead`` beside it

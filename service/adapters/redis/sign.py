@@ -9,6 +9,7 @@ from service.adapters.redis.script import Script
 
 _KEPT_MS = 10_000
 _READY = Script("ready")
+_KINDS = ("set", "stream", "hash")
 
 
 def write_sign(connection: Connection, durable: Durable, keys: Keys) -> None:
@@ -22,4 +23,4 @@ def write_sign(connection: Connection, durable: Durable, keys: Keys) -> None:
         if isinstance(client, RedisCluster):
             signs = list({client.get_node_from_key(each).name: each for each in keys.all_ready()}.values())
         for each in signs:
-            durable.run(client, _READY, [each], [_KEPT_MS])
+            durable.run(client, _READY, [each, *(f"{each}:{kind}" for kind in _KINDS)], [_KEPT_MS])

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from io import StringIO
 from traceback import clear_frames
 from typing import Any
-from xml.sax import SAXException
-from xml.sax.handler import ContentHandler
-from xml.sax.xmlreader import InputSource
+from xml.sax import SAXException  # nosec B406  # defusedxml parses
+from xml.sax.handler import ContentHandler  # nosec B406  # defusedxml parses
+from xml.sax.xmlreader import InputSource  # nosec B406  # defusedxml parses
 
 from defusedxml import DefusedXmlException
 from defusedxml.sax import make_parser

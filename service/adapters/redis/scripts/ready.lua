@@ -1,5 +1,11 @@
--- Show that a write is taken.
--- KEYS: the sign. ARGV: milliseconds to keep it.
+-- Show that the writes are taken that serving needs, of each type of value.
+-- KEYS: the sign, a sorted set, a stream, a hash. ARGV: milliseconds to keep them.
 -- Returns 1.
 redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
+redis.call('GET', KEYS[1])
+redis.call('ZADD', KEYS[2], '1', '1')
+redis.call('XADD', KEYS[3], 'MAXLEN', '1', '*', 'a', '1')
+redis.call('HSET', KEYS[4], 'a', '1')
+redis.call('HGET', KEYS[4], 'a')
+for each = 2, 4 do redis.call('PEXPIRE', KEYS[each], ARGV[1]) end
 return 1
