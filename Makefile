@@ -40,13 +40,16 @@ demo: install ## one verification from create to consume, against a fresh stack
 simulator: install ## the provider simulator alone
 	@$(BIN)/python -m simulator --calm --deliver-after 1
 
+# A file's tests stay in one process, in the order of the folders: the longest are not the last.
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
 .PHONY: test
-test: develop ## the everyday suite: minutes; without what starts whole stacks, storms, images and charts
-	@$(BIN)/python -m pytest -m "not slow or everyday"
+test: develop ## the everyday suite (3 minutes): without what starts whole stacks, storms, images and charts
+	@$(PYTEST) -m "not slow or everyday" --hypothesis-profile everyday
 
 .PHONY: test-all
-test-all: develop ## every test (half an hour)
-	@$(BIN)/python -m pytest --durations=15
+test-all: develop ## every test, and more examples of the generated ones (20 minutes)
+	@$(PYTEST)
 
 .PHONY: coverage
 coverage: develop ## every test, with branch coverage of the service's in-process part

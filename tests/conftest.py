@@ -6,22 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests import threats
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.redis_servers import Cluster, Sentinel, Server, binary
+from tests.steps import Steps
 from tests.worlds import World, memory_world, redis_world
 
 # What `make browser-tools`, `chart-tools` and `docs-tools` install; tests skip what is not there.
 for _tools in ("browser", "chart", "docs"):
     site.addsitedir(str(Path(__file__).resolve().parent.parent / ".tools" / _tools))
 
-REAL_WORLDS = ("valkey", "valkey-cluster", "redis", "redis-cluster")
+# Two products, each alone and as a cluster. The everyday suite takes two of the four, which meet both products and both
+# kinds of cluster-awareness; `make test-all` takes all.
+EVERYDAY_WORLDS = ("memory", "valkey", "redis-cluster" if binary("redis") else "valkey-cluster")
+REAL_WORLDS = [
+    pytest.param(name, marks=() if name in EVERYDAY_WORLDS else pytest.mark.slow)
+    for name in ("valkey", "valkey-cluster", "redis", "redis-cluster")
+]
 # What differs behind Sentinel is how the master is found, so a part of the suite is enough there.
 SENTINEL = "valkey-sentinel"
 AnyServer = Server | Cluster | Sentinel
 SHAPES = {"": lambda product: Server(product).start(), "cluster": Cluster, "sentinel": Sentinel}
+STEPS = Steps()
+settings.register_profile("everyday", deadline=None)  # fewer examples: tests.making.examples
 
 
 @pytest.fixture(scope="session")
@@ -33,12 +43,13 @@ def servers() -> Iterator[dict[str, AnyServer]]:
 
 
 def running(servers: dict[str, AnyServer], name: str) -> AnyServer:
-    """The server of a world, started at first use."""
+    """Return the server of a world, started at first use."""
     product, _, shape = name.partition("-")
     if binary(product) is None:
         pytest.skip(f"{product}-server is not installed (apt install redis-server)")
     if name not in servers:
-        servers[name] = SHAPES[shape](product)
+        with STEPS.shared():
+            servers[name] = SHAPES[shape](product)
     return servers[name]
 
 
@@ -90,6 +101,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(STEPS)
     # In a parallel run the controller sees every report.
     if threats.holds(config) and not hasattr(config, "workerinput"):
         config.pluginmanager.register(threats.HeldToThePage())

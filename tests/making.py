@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from hypothesis import settings
+
 from service.application.admission import Admission
 from service.application.announcement import Announcer
 from service.application.calls import Calls
@@ -34,6 +36,12 @@ OTHER_NUMBER = E164("+79991234568")
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 LOGIN = Purpose("login")
 T = TypeVar("T")
+
+
+def examples(thorough: int) -> int:
+    """Return how many examples a generated test tries: an eighth under the profile of `make test`."""
+    return thorough // 8 if settings.get_current_profile_name() == "everyday" else thorough
+
 
 POLICY = Policy(
     dial_regions=frozenset({"RU"}),

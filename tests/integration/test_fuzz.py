@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 
 from tests.integration.conftest import KEY, SECRET, Running
 from tests.integration.test_page import HOSTED
+from tests.making import examples
 from tests.wsgi import ask
 
-RELAXED = settings(max_examples=600, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+RELAXED = settings(
+    max_examples=examples(600), deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
 NAMES = st.sampled_from(
     ["waitcall", "phone", "ts", "mes", "to", "id", "status", "charset", "fmt", "sha1", "md5", "x"]
 )

@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.integration.conftest import KEY, OPERATOR_KEY, POLICY, Running
+from tests.making import examples
 
 CHECKS = (
     not_a_server_error,
@@ -59,7 +60,7 @@ def test_no_input_finds_an_undocumented_answer(
 
     @given(case=schema[path][method].as_strategy(generation_mode=mode))
     @settings(
-        max_examples=200,
+        max_examples=examples(200),
         deadline=None,
         derandomize=True,
         database=None,

@@ -81,7 +81,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, authority: trustme.CA) -
         servers += [master, serve("--sentinel", conf=told)]
         address = f"rediss+sentinel://127.0.0.1:{servers[1].port}/mymaster/0"
     else:
-        servers.append(serve(conf="cluster-enabled yes\ntls-cluster yes"))
+        servers.append(serve(conf=f"cluster-enabled yes\ncluster-port {free_port()}\ntls-cluster yes"))
         with servers[0].client() as client:
             client.execute_command("CLUSTER ADDSLOTSRANGE", 0, SLOTS - 1)
             wait_for(lambda: b"cluster_state:ok" in info(client))

@@ -1,0 +1,77 @@
+"""Budget of a file of the everyday suite: how many processes its tests start, and how often they wait for something.
+The end of a run names the files that took longest.
+
+Steps are counted, not seconds, so that the answer is the same on a busy machine. A test that takes its file over the
+budget fails. Servers that the whole run shares are nobody's steps. Tests marked slow have no budget.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+BUDGET = {"processes": 10, "waits": 20}
+MORE = {
+    # Each test breaks a server of its own.
+    "tests/contract/test_redis_only.py": {"processes": 20, "waits": 30},
+    "tests/integration/test_redis_connections.py": {"processes": 40, "waits": 50},
+    "tests/integration/test_refusing_redis.py": {"processes": 45, "waits": 60},
+    # What is tested is a command.
+    "tests/unit/test_audit.py": {"processes": 25},
+}
+# Events that Python and wait_for raise (docs.python.org/3/library/audit_events.html).
+STEPS = {
+    **dict.fromkeys(["subprocess.Popen", "os.fork", "os.posix_spawn"], "processes"),
+    **dict.fromkeys(["waitcall.wait", "time.sleep"], "waits"),
+}
+
+
+class Steps:
+    """A pytest plugin."""
+
+    def __init__(self) -> None:
+        self._file = ""
+        self._spent: Counter[tuple[str, str]] = Counter()
+        sys.addaudithook(self._audit)
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Start something for the whole run, on no file's account."""
+        file, self._file = self._file, ""
+        yield
+        self._file = file
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        slow = item.get_closest_marker("slow") and not item.get_closest_marker("everyday")
+        self._file = "" if slow else item.nodeid.partition("::")[0]
+        try:
+            return (yield)
+        finally:
+            self._file = ""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
+        yield
+        for what, most in (BUDGET | MORE.get(self._file, {})).items():
+            spent = self._spent[self._file, what]
+            if self._file and spent > most:
+                pytest.fail(
+                    f"{self._file}: {spent} {what}, of which its tests may have {most} (tests/steps.py)"
+                )
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        seconds: Counter[str] = Counter()
+        for reports in terminalreporter.stats.values():
+            for report in reports:
+                if isinstance(report, pytest.TestReport):
+                    seconds[report.nodeid.partition("::")[0]] += report.duration
+        terminalreporter.section("slowest files", "=")
+        for file, spent in seconds.most_common(10):
+            terminalreporter.line(f"{spent:7.1f} s  {file}")
+
+    def _audit(self, event: str, _: tuple[object, ...]) -> None:
+        if event in STEPS:
+            self._spent[self._file, STEPS[event]] += 1
