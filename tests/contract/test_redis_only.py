@@ -368,7 +368,7 @@ def test_a_full_watcher_refuses_at_once(valkey: Server) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("product", ["valkey", "redis"])
+@pytest.mark.parametrize("product", ["valkey", pytest.param("redis", marks=pytest.mark.slow)])
 def test_a_hanging_cluster_is_given_up_within_bounds(product: str) -> None:
     if binary(product) is None:
         pytest.skip(f"{product}-server is not installed (apt install redis-server)")

@@ -82,10 +82,10 @@ def address() -> Iterator[str]:
     server.server_close()
 
 
-def walk(address: str) -> list[WaitcallError | str]:
+def walk(address: str, timeout_seconds: float = 0.5) -> list[WaitcallError | str]:
     """Everything that a client can do, and what came of it."""
     came: list[WaitcallError | str] = []
-    with Waitcall(address, "key", timeout_seconds=0.5, attempts=1) as client:
+    with Waitcall(address, "key", timeout_seconds=timeout_seconds, attempts=1) as client:
         acts: list[Callable[[], object]] = [
             lambda: client.start(NUMBER, purpose="login", reference=REFERENCE),
             lambda: client.read(ID),
@@ -104,10 +104,10 @@ def walk(address: str) -> list[WaitcallError | str]:
     return came
 
 
-def walk_async(address: str) -> list[WaitcallError | str]:
+def walk_async(address: str, timeout_seconds: float = 0.5) -> list[WaitcallError | str]:
     async def walked() -> list[WaitcallError | str]:
         came: list[WaitcallError | str] = []
-        async with AsyncWaitcall(address, "key", timeout_seconds=0.5, attempts=1) as client:
+        async with AsyncWaitcall(address, "key", timeout_seconds=timeout_seconds, attempts=1) as client:
             for act in (
                 client.start(NUMBER, purpose="login", reference=REFERENCE),
                 client.read(ID),
@@ -156,7 +156,7 @@ def test_no_line_of_a_failure_holds_an_id(
     nobody = f"http://127.0.0.1:{free_port()}"
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for address in (nobody, f"http://127.0.0.1:{silent.getsockname()[1]}"):
-            errors = walking(address)
+            errors = walking(address, 0.1)
             assert {type(each) for each in errors} == {Unreachable}
             for error in errors:
                 # As a handler of errors writes it, with everything that it came from.
