@@ -41,7 +41,8 @@ simulator: install ## the provider simulator alone
 	@$(BIN)/python -m simulator --calm --deliver-after 1
 
 # A file's tests stay in one process, in the order of the folders: the longest are not the last.
-PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# Compiled files are kept, also where the shell forbids it: pytest rewrites 400 modules, and tests start hundreds of processes.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: develop ## the everyday suite (3 minutes): without what starts whole stacks, storms, images and charts
