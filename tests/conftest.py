@@ -1,5 +1,6 @@
 """Fixtures only. The worlds that a store can live in are real servers, started once per run."""
 
+import os
 import site
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.redis_servers import Cluster, Sentinel, Server, binary
 from tests.worlds import World, memory_world, redis_world
 
+# Tests start hundreds of processes: where no bytecode is kept, each of them compiles every module anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # What `make browser-tools`, `chart-tools` and `docs-tools` install; tests skip what is not there.
 for _tools in ("browser", "chart", "docs"):
     site.addsitedir(str(Path(__file__).resolve().parent.parent / ".tools" / _tools))

@@ -204,8 +204,8 @@ def replicates(server: Server) -> bool:
         return bool(client.info("replication").get("master_link_status") == "up")
 
 
-def wait_for(condition: Any, seconds: float = 20) -> None:
-    """Wait for a real process to reach a state; fails when it does not."""
+def wait_for(condition: Any, seconds: float = 60) -> None:
+    """Wait for a real process to reach a state; fails when it does not. The time only ends what hangs."""
     deadline = time.monotonic() + seconds
     while True:
         try:
