@@ -99,11 +99,7 @@ class Service:
 
     def total(self, name: str, *labels: str) -> float:
         """Sum of a metric over all series that carry the labels."""
-        return sum(
-            value
-            for series, value in self.metrics().items()
-            if series.partition("{")[0] == name and all(label in series for label in labels)
-        )
+        return sum_of(self.metrics(), name, *labels)
 
     def workers(self) -> list[int]:
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
@@ -120,6 +116,14 @@ class Service:
             self.process = subprocess.Popen(
                 production_command(), cwd=ROOT, env=self.environ, stdout=output, stderr=subprocess.STDOUT
             )
+
+
+def sum_of(metrics: dict[str, float], name: str, *labels: str) -> float:
+    return sum(
+        value
+        for series, value in metrics.items()
+        if series.partition("{")[0] == name and all(label in series for label in labels)
+    )
 
 
 Starting = Callable[..., Service]
