@@ -33,7 +33,9 @@ def on_config(config: Any) -> Any:
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """Fill in what is generated; name, but do not link, files that are no pages of the site."""
-    markdown = markdown.replace("<!-- codes -->", codes()).replace("<!-- api -->", api())
+    for mark, written in {"<!-- codes -->": codes, "<!-- api -->": api}.items():
+        if mark in markdown:
+            markdown = markdown.replace(mark, written())
     here = (DOCS / page.file.src_uri).parent
 
     def told(match: re.Match[str]) -> str:

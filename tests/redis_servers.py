@@ -195,8 +195,8 @@ def replicates(server: Server) -> bool:
         return bool(client.info("replication").get("master_link_status") == "up")
 
 
-def wait_for(condition: Any, seconds: float = 20) -> None:
-    """Wait for a real process to reach a state; fails when it does not."""
+def wait_for(condition: Any, seconds: float = 60) -> None:
+    """Wait for a real process to reach a state; fails when it does not. The time only ends what hangs."""
     sys.audit("waitcall.wait")  # tests/steps.py counts it
     deadline = time.monotonic() + seconds
     while True:

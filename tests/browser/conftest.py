@@ -106,7 +106,7 @@ class Visitor:
         self.page.locator("form button").click()
 
     def logged_in(self, page: Any = None) -> None:
-        (page or self.page).get_by_text(self.number).wait_for(timeout=15000)
+        (page or self.page).get_by_text(self.number).wait_for()
 
     def check_accessible(self, page: Any = None) -> None:
         """axe-core finds nothing."""
@@ -133,7 +133,8 @@ def visiting(chromium: Any, stack: Examples) -> Iterator[Any]:
 
     def make(size: str = "desktop", lang: str = "en", **options: Any) -> Visitor:
         context = chromium.new_context(**SIZES[size], locale=lang, **options)
-        context.set_default_timeout(15000)
+        # Only ends what hangs.
+        context.set_default_timeout(60000)
         number = f"+7999777{next(_numbers):04}"
         visitor = Visitor(context, None, stack, number, lang)
         visitor.page = visitor.watch(context.new_page())

@@ -117,7 +117,7 @@ def test_the_time_runs_out_before_ones_eyes(visiting: Visiting) -> None:
     expire(visitor)
 
     # The open long poll ends within 25 s; nobody loads the page anew.
-    visitor.page.get_by_text("The time is over").wait_for(timeout=40000)
+    visitor.page.get_by_text("The time is over").wait_for()
     visitor.check_accessible()
     visitor.page.get_by_role("link", name="Start again").click()
     visitor.page.get_by_role("button", name="Start again").click()
@@ -187,7 +187,7 @@ def test_a_lost_connection_is_told_and_mended(visiting: Visiting) -> None:
     visitor.begin()
     waiting(visitor)
     visitor.context.set_offline(True)
-    visitor.page.get_by_role("alert").filter(has_text="No connection").wait_for(timeout=40000)
+    visitor.page.get_by_role("alert").filter(has_text="No connection").wait_for()
     visitor.call()
     visitor.context.set_offline(False)
     visitor.logged_in()

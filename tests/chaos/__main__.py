@@ -33,7 +33,7 @@ def main() -> int:
         runs = {TOPOLOGIES[asked.only]: replace(base, topology=asked.only)}
     else:
         runs = {title: replace(base, topology=name) for name, title in TOPOLOGIES.items()}
-        runs[WITHOUT] = replace(base, count=asked.count // 4, reconciliation=False, patience_seconds=60)
+        runs[WITHOUT] = replace(base, count=asked.count // 4, reconciliation=False)
     reports = {}
     for title, run in runs.items():
         reports[title] = storm(run)

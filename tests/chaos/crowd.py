@@ -17,6 +17,7 @@ PURPOSE = "login"
 AGAIN_SECONDS = 0.4
 LOOK_SECONDS = 1.2
 TIMEOUT_SECONDS = 8
+VAIN_SECONDS = 12
 OVER = None
 """What a step returns when there is no next one."""
 
@@ -138,6 +139,13 @@ class Journey:
     """Every status that a read was answered with."""
     redemptions: list[Redemption] = field(default_factory=list)
     over: bool = False
+
+    @property
+    def waits_in_vain(self) -> bool:
+        """Whether the last callback is long past, and no read has said anything but pending."""
+        return bool(
+            self.called_at and not self.redemptions and time.monotonic() - self.called_at > VAIN_SECONDS
+        )
 
     @property
     def reference(self) -> str:
@@ -284,12 +292,13 @@ class Square:
             heapq.heappush(self._due, (time.monotonic() + after, next(self._order), walker))
             self._changed.notify()
 
-    def wait(self, seconds: float) -> None:
-        """Until nobody has a next step, or so long."""
+    def wait(self, seconds: float) -> bool:
+        """Until nobody has a next step, or so long. Tell whether nobody has."""
         with self._changed:
             self._changed.wait_for(lambda: self._failure or not (self._due or self._stepping), seconds)
             if self._failure is not None:
                 raise self._failure
+            return not (self._due or self._stepping)
 
     def _next(self) -> Any:
         with self._changed:

@@ -18,7 +18,7 @@ import yaml
 from development.board import BOARD, ROWS, written
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
-from tests.end_to_end.conftest import SECRET, Service, answers, launch, launch_worker
+from tests.end_to_end.conftest import SECRET, Service, answers, launch, launch_worker, poll_inbox, settle
 from tests.redis_servers import Server, free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -228,6 +228,9 @@ def test_every_query_finds_data(
     try:
         day.pass_()
         day.lose_redis()
+        settle()
+        with day.redis.client() as client:
+            poll_inbox(client)
         wait_for(all_found, seconds=150)
     finally:
         prometheus.close()

@@ -73,16 +73,21 @@ def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Links]]:
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     target = tmp_path_factory.mktemp("site")
     built = build(ROOT, target)
     assert built.returncode == 0, built.stdout + built.stderr
     assert "WARNING" not in built.stderr
-    yield {
-        str(path.relative_to(target)): Links(path.read_text(encoding="utf-8"))
-        for path in sorted(target.rglob("*.html"))
-    }
+    yield target
     shutil.rmtree(target)
+
+
+@pytest.fixture(scope="module")
+def site(directory: Path) -> dict[str, Links]:
+    return {
+        str(path.relative_to(directory)): Links(path.read_text(encoding="utf-8"))
+        for path in sorted(directory.rglob("*.html"))
+    }
 
 
 def test_every_link_leads_somewhere(site: dict[str, Links], tmp_path: Path) -> None:
@@ -120,25 +125,18 @@ def test_every_page_of_the_documentation_is_there(site: dict[str, Links]) -> Non
     assert pages - set(site) == set()
 
 
-def test_the_reference_has_every_path_and_the_client_every_code(tmp_path: Path) -> None:
-    assert build(ROOT, tmp_path).returncode == 0
-    reference = re.sub(r"<[^>]+>", "", (tmp_path / "reference/api.html").read_text(encoding="utf-8"))
+def test_the_reference_has_every_path_and_the_client_every_code(directory: Path) -> None:
+    reference = re.sub(r"<[^>]+>", "", (directory / "reference/api.html").read_text(encoding="utf-8"))
     for path in build_document(__version__)["paths"]:
         assert path in reference
-    client = (tmp_path / "client.html").read_text(encoding="utf-8")
+    client = (directory / "client.html").read_text(encoding="utf-8")
     for code in set(STATUS_OF) - {"bad_signature"}:
         assert f"<code>{code}</code>" in client
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("[nowhere](nowhere.md)", "nowhere.md"),
-        ("[no anchor](channels.md#nothing-of-that-name)", "nothing-of-that-name"),
-        ("[outside](../nowhere.txt)", "nowhere"),
-    ],
-)
-def test_a_broken_link_fails_the_build(tmp_path: Path, line: str, said: str) -> None:
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Everything that the site is made from, to be spoiled."""
     for name in ("docs", "development", "service"):
         shutil.copytree(
             ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "adr", "runbooks")
@@ -149,10 +147,31 @@ def test_a_broken_link_fails_the_build(tmp_path: Path, line: str, said: str) -> 
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
     (tmp_path / "clients").symlink_to(ROOT / "clients")
-    page = tmp_path / "docs" / "captcha.md"
-    page.write_text(page.read_text() + f"\n{line}\n")
+    return tmp_path
 
-    built = build(tmp_path, tmp_path / "site")
+
+def append(page: Path, *lines: str) -> None:
+    page.write_text("\n".join([page.read_text(), *lines, ""]))
+
+
+def test_each_broken_link_between_pages_fails_the_build(copy: Path) -> None:
+    append(
+        copy / "docs/captcha.md", "[nowhere](nowhere.md)", "", "[no anchor](channels.md#nothing-of-that-name)"
+    )
+
+    built = build(copy, copy / "site")
 
     assert built.returncode != 0
-    assert said in built.stdout + built.stderr
+    warnings = [line for line in built.stderr.splitlines() if line.startswith("WARNING")]
+    assert ["nowhere.md" in line for line in warnings] == [True, False]
+    assert ["nothing-of-that-name" in line for line in warnings] == [False, True]
+    assert "Aborted with 2 warnings in strict mode" in built.stdout + built.stderr
+
+
+def test_a_link_to_a_file_that_is_nowhere_fails_the_build(copy: Path) -> None:
+    append(copy / "docs/captcha.md", "[outside](../nowhere.txt)")
+
+    built = build(copy, copy / "site")
+
+    assert built.returncode != 0
+    assert "nowhere" in built.stdout + built.stderr

@@ -19,11 +19,11 @@ from urllib.parse import urlencode, urlsplit
 
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
+from redis import Redis
 
 from simulator.server import Simulator
-from tests.end_to_end.conftest import SECRET, Answered, Service
+from tests.end_to_end.conftest import SECRET, Answered, Service, poll_inbox, settle
 from tests.end_to_end.neutral_caller import ANSWER_AFTER_SECONDS, NeutralCaller, Serving
-from tests.redis_servers import wait_for
 
 APP_KEY = "a-key-of-app"
 OPERATOR_KEY = "a-key-of-operator"
@@ -359,7 +359,7 @@ class Attacker:
         texts = {"a dedicated number": "[waitcall] hello", "the number shown": "[waitcall]"}
         ids = {}
         # The first poll looks back on an hour, in which the time of a record can't be told.
-        self._wait_for_polls(1)
+        self._poll_inbox()
         for purpose in ("login", "dialled"):
             for to, words in texts.items():
                 number = self._number()
@@ -367,7 +367,9 @@ class Attacker:
                 ids[f"{purpose}, texted to {to}"] = made.json["id"]
                 did = DEDICATED if to == "a dedicated number" else made.json["call"]["number"][1:]
                 self._control("text", cli=number, to=did, text=words)
-        self._wait_for_polls(2)
+        for _ in range(2):
+            settle()
+            self._poll_inbox()
         for what, verification_id in ids.items():
             read = self.service.read(verification_id)
             it.saw(f"{what}: it reads, after two polls of the inbox", read)
@@ -559,12 +561,9 @@ class Attacker:
         connection.sendall(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
         return connection
 
-    def _wait_for_polls(self, more: int) -> None:
-        def polls() -> int:
-            return sum(each.get("endpoint") == "get_answers" for each in list(self.simulator.exchange.ledger))
-
-        before = polls()
-        wait_for(lambda: polls() >= before + more, seconds=90)
+    def _poll_inbox(self) -> None:
+        with Redis.from_url(self.service.environ["WAITCALL_REDIS_URL"]) as client:
+            poll_inbox(client)
 
     def _messages(self) -> int:
         """How many messages the provider has sent."""

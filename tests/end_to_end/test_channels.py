@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import sys
 import threading
 import urllib.request
 from collections import Counter
@@ -12,14 +11,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simulator.server import Simulator
-from tests.end_to_end.conftest import KEY, ROOT, Answered, Service, Starting
-from tests.end_to_end.transcripts import check, lines_of, run
+from tests.end_to_end.conftest import Answered, Service, answers, launch, sum_of
 from tests.making import together
 from tests.redis_servers import Server, wait_for
 
@@ -49,6 +46,8 @@ number = []
 class Stage:
     service: Service
     simulator: Simulator
+    counted: dict[str, float]
+    """The service's metrics before the test."""
 
     def create(self, number: str = VICTIM, **fields: Any) -> Answered:
         return self.service.create(number, **fields)
@@ -72,17 +71,33 @@ class Stage:
         with urllib.request.urlopen(request, timeout=10) as response:
             return json.load(response)
 
+    def more(self, name: str, *labels: str) -> float:
+        """How much the test has added to a metric."""
+        return self.service.total(name, *labels) - sum_of(self.counted, name, *labels)
+
     def orders(self, endpoint: str) -> list[dict[str, Any]]:
         return [each for each in self.simulator.exchange.ledger if each.get("endpoint") == endpoint]
 
 
+@pytest.fixture(scope="module")
+def service(
+    redis_server: Server, simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    environ = {"WAITCALL_SMSC_TIMEOUT_SECONDS": "2"}
+    running = launch(tmp_path_factory.mktemp("channels"), redis_server, simulator, environ, POLICY)
+    wait_for(lambda: answers(running, "readyz"))
+    yield running
+    running.stop()
+
+
 @pytest.fixture
-def stage(starting: Starting, simulator: Simulator, redis_server: Server) -> Iterator[Stage]:
+def stage(service: Service, simulator: Simulator, redis_server: Server) -> Iterator[Stage]:
+    """The one service, with nothing in its store."""
     with redis_server.client() as client:
         client.flushall()
     simulator.exchange.reset()
     simulator.office.reset()
-    yield Stage(starting(policy=POLICY, WAITCALL_SMSC_TIMEOUT_SECONDS="2"), simulator)
+    yield Stage(service, simulator, service.metrics())
     simulator.faults.load([], None)
 
 
@@ -96,7 +111,7 @@ def test_a_text_from_the_phone(stage: Stage) -> None:
     read = stage.service.read(made["id"]).json
     assert (read["status"], read["reason"]) == ("verified", "text_matched")
     assert stage.consume(made).json["status"] == "consumed"
-    assert stage.service.total("waitcall_callbacks_total", 'kind="sms"', 'outcome="confirmed"') == 1
+    assert stage.more("waitcall_callbacks_total", 'kind="sms"', 'outcome="confirmed"') == 1
 
 
 def test_a_code_to_the_phone(stage: Stage) -> None:
@@ -126,9 +141,9 @@ def test_a_code_to_the_phone(stage: Stage) -> None:
     assert stage.consume(made).json["reason"] == "code_matched"
     # Neither the log nor the store ever held it.
     assert code not in re.sub(r"[0-9a-f-]{32,}|\d{9,}", "", stage.service.log.read_text())
-    assert stage.service.total("waitcall_codes_sent_total") == 1
-    assert stage.service.total("waitcall_code_checks_total", 'outcome="incorrect"') == 1
-    assert stage.service.total("waitcall_code_reports_total") == 2
+    assert stage.more("waitcall_codes_sent_total") == 1
+    assert stage.more("waitcall_code_checks_total", 'outcome="incorrect"') == 1
+    assert stage.more("waitcall_code_reports_total") == 2
 
 
 def test_a_call_and_then_a_code(stage: Stage) -> None:
@@ -287,36 +302,3 @@ def _ignoring(act: Any) -> Any:
             act()
 
     return run
-
-
-@pytest.mark.parametrize(
-    ("page", "more"),
-    [
-        ("channels.md", ""),
-        ("captcha.md", '[captcha]\nabove = ["1/h"]\nimage_url = "{image_url}"\n'),
-        ("account.md", ""),
-    ],
-)
-def test_the_transcripts_of_the_documentation(
-    starting: Starting, simulator: Simulator, redis_server: Server, tmp_path: Path, page: str, more: str
-) -> None:
-    with redis_server.client() as client:
-        client.flushall()
-    simulator.exchange.reset()
-    simulator.exchange.balance = "1000.00"
-    simulator.office.reset()
-    simulator.cabinet.reset()
-    simulator.cabinet.rent("79585550000", "0")
-    policy = POLICY + more.replace("{image_url}", f"{simulator.base_url}/imgcode.php")
-    service = starting(policy=policy)
-    if page == "channels.md":
-        assert POLICY.strip() in (ROOT / "docs" / page).read_text()
-    lines = lines_of(ROOT / "docs" / page)
-    assert len(lines) > 6
-    environ = service.environ | {"API": service.api, "KEY": KEY, "SIMULATOR": simulator.control_url}
-    environ["PATH"] = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-
-    run(lines, environ, tmp_path)
-
-    for line in lines:
-        check(line)

@@ -49,7 +49,7 @@ def test_who_is_told_twice_does_not_wait(starting: Starting) -> None:
 
 def test_a_reload_is_not_the_end_of_a_replica(starting: Starting) -> None:
     """Workers that leave for a reload do not make the replica unready."""
-    service = starting(callback_port=str(free_port()), WAITCALL_DRAIN_SECONDS="20")
+    service = starting(callback_port=str(free_port()), WAITCALL_DRAIN_SECONDS="5")
     old = set(service.workers())
     service.process.send_signal(signal.SIGHUP)
     seen = set()

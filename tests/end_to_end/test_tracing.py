@@ -98,6 +98,8 @@ def test_a_collector_that_is_away_takes_nothing_from_anybody(starting: Starting)
         WAITCALL_TRACING="otlp",
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
         OTEL_BSP_SCHEDULE_DELAY="50",
+        # How long the end waits for the last spans to be taken.
+        OTEL_EXPORTER_OTLP_TIMEOUT="1",
     )
     for index in range(20):
         assert service.create(f"+799912393{index:02d}").status == 201

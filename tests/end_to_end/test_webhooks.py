@@ -4,13 +4,18 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 import pytest
+from redis import Redis
 
+from service.adapters.redis.keys import AUDIT_PARTS
+from service.adapters.redis.outbox import GROUP, TAKEN_OVER_AFTER_MS
 from simulator.server import Simulator
 from tests.end_to_end.conftest import POLICY, Service, Starting, Working, launch_worker
-from tests.end_to_end.receivers import SECRET, receiving
+from tests.end_to_end.receivers import SECRET, Receiver, receiving
 from tests.redis_servers import Server, free_port, wait_for
 
 pytestmark = pytest.mark.slow
@@ -42,19 +47,50 @@ def journey(service: Service, simulator: Simulator, number: str) -> str:
     return str(made["id"])
 
 
+def parts(name: str) -> list[str]:
+    return [f"waitcall:{{audit-{part}}}:{name}" for part in range(AUDIT_PARTS)]
+
+
+def retry_now(redis: Redis) -> None:
+    """Make whatever waits for another attempt due, in the order in which it would have been."""
+    for key in parts("retries"):
+        for delivery in redis.zrange(key, 0, -1):
+            redis.zadd(key, {delivery: -3_600_000}, incr=True, xx=True)
+
+
+def attempts(redis: Redis, endpoint: str) -> list[int]:
+    """How often each delivery to an endpoint was tried that waits for another attempt."""
+    waiting = [json.loads(each) for key in parts("retries") for each in redis.zrange(key, 0, -1)]
+    return [attempt for _, name, attempt, _ in waiting if name == endpoint]
+
+
+def consumers(redis: Redis) -> set[str]:
+    return {
+        each["name"].decode() for key in parts("deliveries") for each in redis.xinfo_consumers(key, GROUP)
+    }
+
+
+def held(redis: Redis, consumer: str) -> list[tuple[str, list[bytes]]]:
+    """What a worker has taken and not settled."""
+    pending = [
+        (key, redis.xpending_range(key, GROUP, "-", "+", 1000, consumer)) for key in parts("deliveries")
+    ]
+    return [(key, [each["message_id"] for each in found]) for key, found in pending if found]
+
+
 def test_receivers_that_fail_hang_or_are_away_get_every_event(
     starting: Starting, workers: list[Working], tmp_path: Path, simulator: Simulator, redis_server: Server
 ) -> None:
-    """One fails five times for each event, one hangs for its first ten requests, one is away for a minute."""
-    with redis_server.client() as client:
-        client.flushall()
+    """One fails five times for each event, one hangs for its first ten requests, one is away for two attempts at each."""
     away_port = free_port()
     with ExitStack() as stack:
+        redis = stack.enter_context(redis_server.client())
+        redis.flushall()
+        let_go = Event()
+        stack.callback(let_go.set)
         sound = stack.enter_context(receiving())
         failing = stack.enter_context(receiving(lambda number: 500 if number <= 100 else 200))
-        hanging = stack.enter_context(
-            receiving(lambda number: (time.sleep(11), 200)[1] if number <= 10 else 200)
-        )
+        hanging = stack.enter_context(receiving(lambda number: (number <= 10 and let_go.wait(60), 200)[1]))
         policy, secrets = listening(
             sound=sound.url,
             failing=failing.url,
@@ -62,16 +98,33 @@ def test_receivers_that_fail_hang_or_are_away_get_every_event(
             away=f"http://127.0.0.1:{away_port}/hook",
         )
         service = starting(policy=policy, WAITCALL_WEBHOOK_SECRETS=secrets)
-        workers += [launch_worker(service, tmp_path) for _ in range(2)]
-        began = time.monotonic()
+        workers.append(launch_worker(service, tmp_path))
+        wait_for(lambda: len(consumers(redis)) == 1)
+        (first,) = consumers(redis)
+        workers.append(launch_worker(service, tmp_path))
         ids = {journey(service, simulator, f"+7999400{index:04d}") for index in range(10)}
-        wait_for(lambda: len(sound.ids) == 20, seconds=15)
-        # One of the workers dies in the middle of it.
+        wait_for(lambda: len(sound.ids) == 20)
+        # One of the workers dies with deliveries in its hands, and what it had is left for long enough to be taken over.
+        wait_for(lambda: held(redis, first))
         workers[0].process.kill()
-        wait_for(lambda: time.monotonic() - began > 60, seconds=70)
+        workers[0].process.wait()
+        for key, entries in held(redis, first):
+            redis.xclaim(key, GROUP, first, 0, entries, idle=TAKEN_OVER_AFTER_MS + 1, justid=True)
+
+        def tried_twice() -> bool:
+            tried = attempts(redis, "web/away")
+            retry_now(redis)
+            return len(tried) == 20 and min(tried) >= 2
+
+        wait_for(tried_twice)
         away = stack.enter_context(receiving(port=away_port))
+
+        def has_everything(receiver: Receiver) -> bool:
+            retry_now(redis)
+            return receiver.ids == sound.ids
+
         for receiver in (failing, hanging, away):
-            wait_for(lambda receiver=receiver: receiver.ids == sound.ids, seconds=150)
+            wait_for(partial(has_everything, receiver))
         for receiver in (sound, failing, hanging, away):
             told = {(event["data"]["id"], event["type"]) for _, event in receiver.accepted}
             assert told == {

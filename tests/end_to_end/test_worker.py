@@ -12,7 +12,7 @@ import pytest
 
 from simulator.exchange import POOL
 from simulator.server import Simulator
-from tests.end_to_end.conftest import Service, Starting, Working, launch_worker
+from tests.end_to_end.conftest import Service, Starting, Working, launch_worker, poll_inbox, settle
 from tests.redis_servers import Server, wait_for
 
 pytestmark = pytest.mark.slow
@@ -54,7 +54,7 @@ def dial(simulator: Simulator, number: str, shown: str, *, lose: bool, **more: A
 
 @pytest.mark.usefixtures("fresh")
 def test_with_three_callbacks_in_ten_lost_every_call_verifies_within_one_poll(
-    starting: Starting, working: Workers, simulator: Simulator
+    starting: Starting, working: Workers, simulator: Simulator, redis_server: Server
 ) -> None:
     service = starting()
     worker = working(service, WAITCALL_INBOX_POLL_SECONDS="20")
@@ -70,7 +70,10 @@ def test_with_three_callbacks_in_ten_lost_every_call_verifies_within_one_poll(
         dial(simulator, number, answer["call"]["number"], lose=lose)
     ids = [answer["id"] for answer in made.values()]
     # A call of the last five seconds waits for the poll after the next.
-    wait_for(lambda: statuses(service, ids) == {"verified"}, seconds=30)
+    settle()
+    with redis_server.client() as client:
+        poll_inbox(client)
+    assert statuses(service, ids) == {"verified"}
     assert all(service.consume(each).status == 200 for each in ids)
     counted = worker.metrics()
     assert lost == 18
@@ -125,7 +128,7 @@ FORGED: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.usefixtures("fresh")
 def test_no_forged_text_passes_for_a_call_and_a_lost_callback_is_still_made_good(
-    starting: Starting, working: Workers, simulator: Simulator
+    starting: Starting, working: Workers, simulator: Simulator, redis_server: Server
 ) -> None:
     service = starting(policy=EVIDENCE)
     worker = working(service, WAITCALL_INBOX_POLL_SECONDS="20")
@@ -143,8 +146,11 @@ def test_no_forged_text_passes_for_a_call_and_a_lost_callback_is_still_made_good
     dial(simulator, "+79992010000", unnamed["call"]["number"], lose=True, to_phone=None)
     dial(simulator, "+79992010001", elsewhere["call"]["number"], lose=True, to_phone=other)
     dial(simulator, "+79992010002", rung["call"]["number"], lose=True)
-    wait_for(lambda: service.read(rung["id"]).json["status"] == "verified", seconds=50)
+    settle()
+    with redis_server.client() as client:
+        poll_inbox(client)
 
+    assert service.read(rung["id"]).json["status"] == "verified"
     assert service.read(rung["id"]).json["assurance"] == "asserted"
     assert service.consume(rung["id"]).status == 200
     victims["a call without a number"] = (unnamed["id"], "login")
@@ -181,9 +187,10 @@ def test_a_paused_leader_is_succeeded_and_can_do_no_harm_when_it_wakes(
     assert second.fence() == 2
     service.create()
     asked = polls(simulator)
-    wait_for(lambda: polls(simulator) > asked, seconds=40)
-    assert (first.fence(), second.fence()) == (0, 2)
     with redis_server.client() as client:
+        poll_inbox(client)
+        assert polls(simulator) > asked
+        assert (first.fence(), second.fence()) == (0, 2)
         assert client.get("waitcall:{worker}:fence") == b"2"
     # Told to end, it resigns: nobody waits for its lease.
     assert second.stop() == 0

@@ -41,7 +41,7 @@ def run(lines: list[Line], environ: dict[str, str], directory: Path) -> None:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     outputs = done.stdout.split(f"\n{_END}\n")

@@ -22,7 +22,8 @@ from tests.redis_servers import Server, free_port, wait_for
 
 TOOLS = ("buildah", "podman", "runc", "debootstrap")
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
-IMAGE, STAND_IN = "localhost/waitcall:image-test", "localhost/waitcall-stand-in:image-test"
+# Of this process alone: images are the whole machine's.
+IMAGE, STAND_IN = (f"localhost/waitcall{name}:image-test-{os.getpid()}" for name in ("", "-stand-in"))
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 pytestmark = [
     pytest.mark.slow,
