@@ -1,6 +1,8 @@
 """Fixtures only. The worlds that a store can live in are real servers, started once per run."""
 
+import os
 import site
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,10 @@ from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.redis_servers import Cluster, Sentinel, Server, binary
 from tests.steps import Steps
 from tests.worlds import World, memory_world, redis_world
+
+# Whatever takes the machine's own time zone for UTC is found on every machine.
+os.environ["TZ"] = "Asia/Kathmandu"
+time.tzset()
 
 # What `make browser-tools`, `chart-tools` and `docs-tools` install; tests skip what is not there.
 for _tools in ("browser", "chart", "docs"):

@@ -89,6 +89,14 @@ def test_it_is_done_by_keyboard_alone(visiting: Visiting) -> None:
     visitor.logged_in()
 
 
+@pytest.mark.everyday
+def test_a_poll_names_the_channel_that_the_page_shows(visiting: Visiting) -> None:
+    """A verification that has moved since is then answered at once."""
+    visitor = visiting()
+    with visitor.page.expect_request(re.compile(r"/status\?wait=25&channel=call$")):
+        visitor.begin()
+
+
 def test_a_screen_reader_is_told(visiting: Visiting) -> None:
     visitor = visiting("desktop")
     visitor.begin()

@@ -246,6 +246,29 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     server.close()
 
 
+def test_what_no_replica_has_is_not_acknowledged(
+    valkey: Server, provider: FakeProvider, observer: RecordingObserver, clock: FakeClock
+) -> None:
+    """This server has no replica. What is answered 503 has happened, and is seen where nobody asks for replicas."""
+    with redis_world(valkey.url) as lax, redis_world(valkey.url, min_replicas=1) as strict:
+        verifications, calls = use_cases(strict, provider, observer, clock)
+        trusting, _ = use_cases(lax, provider, observer, clock)
+        with pytest.raises(StoreUnavailable):
+            verifications.start("web", Start(OTHER_NUMBER.value, "login", "flow"))
+        made = trusting.start("web", Start(NUMBER.value, "login", "flow")).verification
+        assert verifications.get("web", made.id).status is Status.PENDING
+        with pytest.raises(StoreUnavailable):
+            calls.record(call_at(clock()))
+        assert trusting.get("web", made.id).status is Status.VERIFIED
+        with pytest.raises(StoreUnavailable):
+            verifications.get("web", made.id)
+        with pytest.raises(StoreUnavailable):
+            verifications.consume("web", made.id, "login", "flow", "who")
+        assert trusting.consume("web", made.id, "login", "flow", "who").status is Status.CONSUMED
+        with pytest.raises(StoreUnavailable):
+            verifications.consume("web", made.id, "login", "flow", "who")
+
+
 def test_a_restart_heals_by_itself_and_scripts_are_sent_again(own_server: Server) -> None:
     for world in open_world(own_server, "restarted"):
         first = reserve(world.store, opened(world.store.new_id(NUMBER)), None, NOW)
@@ -284,6 +307,18 @@ def test_waiters_are_told_when_the_server_goes_away(own_server: Server) -> None:
 
         with pytest.raises(StoreUnavailable):
             world.store.wait_for_change(stored, 30)
+
+
+def test_where_nobody_may_publish_calls_count_all_the_same(
+    own_server: Server, provider: FakeProvider, observer: RecordingObserver, clock: FakeClock
+) -> None:
+    with own_server.client() as client:
+        client.execute_command("ACL SETUSER", "mute", "on", ">pass", "~*", "resetchannels", "+@all")
+    with redis_world(f"redis://mute:pass@127.0.0.1:{own_server.port}/0") as world:
+        verifications, calls = use_cases(world, provider, observer, clock)
+        record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+        assert calls.record(call_at(clock())) is Outcome.CONFIRMED
+        assert verifications.consume("web", record.id, "login", "flow").status is Status.CONSUMED
 
 
 def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: PLR0915  a whole life

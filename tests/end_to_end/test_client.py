@@ -53,6 +53,7 @@ number = []
 """
 BACK = "https://login.example.org/phone"
 UNKNOWN = f"ver_{'0' * 64}"
+DOUBLES = ("double", "double-async")
 
 
 class Blocking:
@@ -124,16 +125,17 @@ def texted(simulator: Simulator, cli: str) -> str:
     return "".join(filter(str.isdigit, latest))
 
 
-@pytest.fixture(params=["double", "double-async", "real", "real-async"])
-def stage(
-    request: pytest.FixtureRequest, service: Service, simulator: Simulator, numbers: Iterator[str]
-) -> Iterator[Stage]:
-    where, _, how = request.param.partition("-")
-    if where == "double":
+@pytest.fixture(
+    params=[*(pytest.param(each, marks=pytest.mark.everyday) for each in DOUBLES), "real", "real-async"]
+)
+def stage(request: pytest.FixtureRequest, numbers: Iterator[str]) -> Iterator[Stage]:
+    _, _, how = request.param.partition("-")
+    if request.param in DOUBLES:
         double = Double()
         client: Any = Blocking(double.async_client()) if how else double.client()
         stage = Stage(client, double.call, double.code, numbers)
     else:
+        service, simulator = (request.getfixturevalue(name) for name in ("service", "simulator"))
         client = Blocking(AsyncWaitcall(service.api, KEY)) if how else Waitcall(service.api, KEY)
         stage = Stage(client, lambda cli: dial(simulator, cli), lambda cli: texted(simulator, cli), numbers)
     yield stage
@@ -362,6 +364,7 @@ def test_a_wrong_key_and_a_wrong_value_are_said(service: Service) -> None:
 # The double alone
 
 
+@pytest.mark.everyday
 def test_the_double_loses_refuses_and_lets_time_pass() -> None:
     double = Double()
     client = double.client()
@@ -389,6 +392,18 @@ def test_the_double_loses_refuses_and_lets_time_pass() -> None:
         double.code("+79991234567")
 
 
+@pytest.mark.everyday
+def test_a_code_is_sent_for_checking_once() -> None:
+    double = Double()
+    client = double.client()
+    made = client.start("+79991234567", purpose="login", channel="code")
+    double.lose_next()
+    with pytest.raises(Unreachable):
+        client.check(made.id, double.code("+79991234567"))
+    assert len(double.requests) == 2
+
+
+@pytest.mark.everyday
 def test_the_double_answers_with_every_field_of_the_service() -> None:
     double = Double()
     made = double.client().start("+79991234567", purpose="login", channel="code")
@@ -399,6 +414,7 @@ def test_the_double_answers_with_every_field_of_the_service() -> None:
 # What is generated
 
 
+@pytest.mark.everyday
 def test_every_code_has_its_exception() -> None:
     codes = set(STATUS_OF) - {"bad_signature"}
     assert set(Problem.known) == codes
@@ -413,11 +429,13 @@ def test_every_code_has_its_exception() -> None:
     assert (type(raised.value), raised.value.code) == (Problem, "teapot")
 
 
+@pytest.mark.everyday
 def test_generated_files_are_what_would_be_generated() -> None:
     for path, text in written().items():
         assert path.read_text() == text, f"make client: {path.name}"
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>", b'{"id": 1}', b'{"detail": "x"}'])
 @pytest.mark.parametrize("status", [200, 404, 502])
 def test_an_answer_of_somebody_else_is_unreachable(status: int, body: bytes) -> None:
@@ -454,6 +472,7 @@ def signed(body: str, secret: str = SECRET, age: float = 0) -> dict[str, str]:
     }
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize("secret", [SECRET, OTHER])
 def test_an_event_is_read(secret: str) -> None:
     body = json.dumps(EVENT)
@@ -462,6 +481,7 @@ def test_an_event_is_read(secret: str) -> None:
     assert event.at.year == 2026
 
 
+@pytest.mark.everyday
 def test_what_is_forged_old_or_no_event_is_refused() -> None:
     body = json.dumps(EVENT)
     webhooks = Webhooks([SECRET])

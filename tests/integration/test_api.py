@@ -332,6 +332,18 @@ def test_a_consume_is_replayed_too_and_bound_to_its_verification(running: Runnin
     problem(other, 422, "idempotency_key_reused")
 
 
+def test_one_key_serves_once_on_each_route(running: Running) -> None:
+    body = {"phone_number": "+79991234567", "purpose": "login", "reference": "flow"}
+    made = running.post(PATH, body, Idempotency_Key="k").get_json()["id"]
+    running.call()
+    proof = {"purpose": "login", "reference": "flow"}
+
+    consumed = running.post(f"{PATH}/{made}/consume", proof, Idempotency_Key="k")
+
+    assert (consumed.status_code, consumed.get_json()["status"]) == (200, "consumed")
+    assert running.post(PATH, body, Idempotency_Key="k").headers["Idempotency-Replayed"] == "true"
+
+
 def test_after_an_error_the_same_key_tries_again(running: Running) -> None:
     running.simulator.faults.load([{"kind": "error", "value": 3}], None)
     body = {"phone_number": "+79991234567", "purpose": "login"}

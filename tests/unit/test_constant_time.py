@@ -1,0 +1,98 @@
+"""Secrets are compared in constant time, each with every candidate: how long it takes says nothing of which was right."""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import pytest
+
+from service.adapters.http.auth import ApiKeys
+from service.adapters.smsc.callback import SmscCallbackDecoder
+from service.adapters.smsru.callback import SmsruCallbackDecoder
+from service.domain.channel import InboundText, TextIn
+from service.domain.code import Code, CodeSeals
+from service.domain.hosted import PageSeals
+from service.domain.matching import judge_text
+from service.domain.numbers import E164
+from service.domain.replace import replace
+from service.domain.requester import Requester
+from tests.making import NOW, NUMBER, pending
+
+PEPPERS = ("a-pepper-that-is-long-enough-for-it", "another-pepper-that-is-long-enough-too")
+ID = f"ver_{'0' * 64}"
+SECRETS = ("a-secret-of-sixteen", "another-secret-of-it")
+OURS = E164("+79585550000")
+
+
+def key() -> bool:
+    known = {hashlib.sha256(each.encode()).hexdigest(): each for each in ("first", "second", "third")}
+    return ApiKeys(known, {}).client_of("first") == "first"
+
+
+def smsc_callback() -> bool:
+    digest = hashlib.sha1(f"79991234567:1700000000:{SECRETS[0]}".encode()).hexdigest()
+    fields = {"waitcall": "1", "phone": "79991234567", "ts": "1700000000", "sha1": digest}
+    return bool(SmscCallbackDecoder("sha1", SECRETS).decode(b"", urlencode(fields).encode()))
+
+
+def smsru_callback() -> bool:
+    entry = "callcheck_status\n201737-542\n401\n1767268800"
+    digest = hashlib.sha256((SECRETS[0] + entry).encode()).hexdigest()
+    body = urlencode({"data[0]": entry, "hash": digest}).encode()
+    return bool(SmsruCallbackDecoder(SECRETS).decode(body))
+
+
+def code() -> bool:
+    seals = CodeSeals(*PEPPERS)
+    sent = Code((seals.seal(ID, "111111"), seals.seal(ID, "222222")), NOW, 1)
+    return sent.matches(seals.seals(ID, "111111"))
+
+
+def page_token() -> bool:
+    pages = PageSeals(*PEPPERS)
+    return pages.opens(pages.token(ID), ID)
+
+
+def page_result() -> bool:
+    pages = PageSeals(*PEPPERS)
+    return pages.proves(pages.result(ID), ID)
+
+
+def text() -> bool:
+    asked = replace(pending(ID), text_in=TextIn(OURS, "ABC 123"))
+    return judge_text(asked, InboundText(NUMBER.value, OURS.value, "abc123"), NOW)[0].value == "confirmed"
+
+
+def reference() -> bool:
+    Requester("web", "login", "flow").check("login", "flow")
+    return True
+
+
+@pytest.mark.parametrize(
+    ("accepts", "comparisons"),
+    [
+        (key, 3),
+        (smsc_callback, 2),
+        (smsru_callback, 4),
+        (code, 4),
+        (page_token, 2),
+        (page_result, 2),
+        (text, 1),
+        (reference, 2),
+    ],
+)
+def test_the_right_one_is_compared_with_all(
+    monkeypatch: pytest.MonkeyPatch, accepts: Callable[[], bool], comparisons: int
+) -> None:
+    compared: list[bool] = []
+    compare = hmac.compare_digest
+
+    def counted(one: bytes, other: bytes) -> bool:
+        compared.append(compare(one, other))
+        return compared[-1]
+
+    monkeypatch.setattr(hmac, "compare_digest", counted)
+
+    assert accepts()
+    assert len(compared) == comparisons
