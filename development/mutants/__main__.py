@@ -84,6 +84,15 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _codes(each)
 
 
+def _forget_what_was_remembered() -> None:
+    """Empty the caches of functions: an answer that was kept would hide a change."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("service."):
+            for each in vars(module).values():
+                if callable(getattr(each, "cache_clear", None)):
+                    each.cache_clear()
+
+
 class Run:
     """pytest plugin that runs the collected tests once, and then against each mutant.
 
@@ -126,6 +135,7 @@ class Run:
         sys.stdout.flush()
         self._functions = [each for each in gc.get_objects() if isinstance(each, types.FunctionType)]
         gc.freeze()
+        _forget_what_was_remembered()
         self._check_that_a_fork_passes(session.items)
         for at, mutant in enumerate(self.chosen):
             if time.monotonic() > self._until:
