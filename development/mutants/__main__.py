@@ -182,10 +182,9 @@ class Run:
             raise RuntimeError("The tests pass, but not a second time in a fork.")
 
     def _fork(self, mutant: Mutant | None, items: list[pytest.Item]) -> int:
-        """Run tests against a mutant in a fork, which the alarm ends where the mutant hangs. Return its process id."""
+        """Run tests against a mutant in a fork. Return its process id."""
         pid = os.fork()
         if pid == 0:
-            signal.alarm(20 + int(10 * sum(self._seconds[item.nodeid] for item in items)))
             os._exit(self._try(mutant, items))
         return pid
 
@@ -201,6 +200,8 @@ class Run:
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
         for item, following in zip(items, [*items[1:], None], strict=True):
+            # Ends this process where the mutant hangs.
+            signal.alarm(10 + int(5 * self._seconds[item.nodeid]))
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self._failed:
                 return KILLED
