@@ -56,6 +56,11 @@ test-all: develop ## every test, and more examples of the generated ones (20 min
 coverage: develop ## every test, with branch coverage of the service's in-process part
 	@$(BIN)/coverage run -m pytest -m "not slow" && $(BIN)/coverage report
 
+MINUTES ?= 20
+.PHONY: mutants
+mutants: develop ## change one place of the domain and the use cases at a time: does a test notice? (MINUTES=20)
+	@$(BIN)/python -m development.mutants --minutes $(MINUTES)
+
 .PHONY: client
 client: develop ## the generated parts of clients/python: sync.py from aio.py, problems.py from the table of codes
 	@$(BIN)/python -m development.client

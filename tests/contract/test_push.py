@@ -1,4 +1,4 @@
-"""Events: derived from records, announced once, delivered at least once, over real stores."""
+"""Events: derived from records, announced once, delivered at least once, over every store."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,16 @@ from service.application.announcement import Announcer, Delivery
 from service.application.audit import AuditLog
 from service.application.dead_letters import DeadLetters
 from service.application.leadership import Term
-from service.application.push import MOST_ATTEMPTS, SLOTS, Backlog, DeliveryOutcome, Push, Reminder, delay
+from service.application.push import (
+    MOST_ATTEMPTS,
+    SLOTS,
+    Backlog,
+    DeliveryOutcome,
+    Outbox,
+    Push,
+    Reminder,
+    delay,
+)
 from service.application.sweep import Sweep
 from service.application.verifications import Start
 from service.domain.call import Outcome
@@ -26,6 +35,7 @@ from service.domain.event import EventType, events_of
 from service.domain.matching import judge_call
 from service.domain.policy import Client, Endpoint, Policy
 from tests.fakes.clock import FakeClock
+from tests.fakes.memory import MemoryAuditLog
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NOW, NUMBER, POLICY, call_at, chronicle_of, pending, seconds, together, use_cases
 from tests.redis_servers import all_keys
@@ -69,9 +79,9 @@ class RecordingTeller:
 class Post:
     """A store, its outbox, and workers on it."""
 
-    def __init__(self, world: World, clock: FakeClock, observer: RecordingObserver, connection: Any) -> None:
+    def __init__(self, world: World, clock: FakeClock, observer: RecordingObserver, outbox: Outbox) -> None:
         self.world, self.clock, self.observer = world, clock, observer
-        self.outbox = RedisOutbox(connection, Keys(PEPPER))
+        self.outbox = outbox
         self.sender, self.teller = FakeSender(), RecordingTeller()
         self.verifications, self.calls = use_cases(world, FakeProvider(), observer, clock, LISTENING)
         self.reminder = Reminder(self.outbox, Announcer(LISTENING))
@@ -119,9 +129,21 @@ def idle(push: Push) -> None:
 
 
 @pytest.fixture
-def post(real_world: World, clock: FakeClock, observer: RecordingObserver) -> Iterator[Post]:
-    with redis_connection(real_world.url) as connection:
-        post = Post(real_world, clock, observer, connection)
+def post(world: World, clock: FakeClock, observer: RecordingObserver) -> Iterator[Post]:
+    if isinstance(world.audit, MemoryAuditLog):
+        yield Post(world, clock, observer, world.audit.outbox)
+        return
+    yield from over_redis(world, clock, observer)
+
+
+@pytest.fixture
+def real_post(real_world: World, clock: FakeClock, observer: RecordingObserver) -> Iterator[Post]:
+    yield from over_redis(real_world, clock, observer)
+
+
+def over_redis(world: World, clock: FakeClock, observer: RecordingObserver) -> Iterator[Post]:
+    with redis_connection(world.url) as connection:
+        post = Post(world, clock, observer, RedisOutbox(connection, Keys(PEPPER)))
         post.delivered()
         yield post
 
@@ -174,22 +196,22 @@ def broken_audit(post: Post) -> Iterator[None]:
             client.delete(key)
 
 
-def test_what_died_before_it_was_announced_is_announced_by_the_sweep(post: Post) -> None:
+def test_what_died_before_it_was_announced_is_announced_by_the_sweep(real_post: Post) -> None:
     """And a change whose audit entry cannot be written happens all the same."""
-    made = post.verifications.start("web", ASK).verification
+    made = real_post.verifications.start("web", ASK).verification
 
-    with broken_audit(post):
-        assert post.calls.record(call_at(post.clock())) is Outcome.CONFIRMED
-    assert post.delivered() == 0
-    post.clock.advance(5)
-    post.sweep()
-    assert post.delivered() == 1
-    with broken_audit(post):
-        post.verifications.consume("web", made.id, "login", "flow")
-    post.clock.advance(296)
-    post.sweep()
-    assert post.delivered() == 2
-    assert post.sender.types() == ["verification.consumed", "verification.verified"]
+    with broken_audit(real_post):
+        assert real_post.calls.record(call_at(real_post.clock())) is Outcome.CONFIRMED
+    assert real_post.delivered() == 0
+    real_post.clock.advance(5)
+    real_post.sweep()
+    assert real_post.delivered() == 1
+    with broken_audit(real_post):
+        real_post.verifications.consume("web", made.id, "login", "flow")
+    real_post.clock.advance(296)
+    real_post.sweep()
+    assert real_post.delivered() == 2
+    assert real_post.sender.types() == ["verification.consumed", "verification.verified"]
 
 
 def test_expiry_and_a_contest_are_told_though_nobody_asks(post: Post) -> None:
@@ -256,17 +278,17 @@ def test_what_can_never_arrive_is_a_dead_letter_at_once(post: Post, gone: str) -
     assert len(list(post.outbox.dead())) == 1
 
 
-def test_a_killed_workers_deliveries_are_taken_over(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    post.verifications.start("web", ASK)
-    post.calls.record(call_at(post.clock()))
-    (lost,) = post.outbox.take("killed", SLOTS)
-    assert post.delivered() == 0
+def test_a_killed_workers_deliveries_are_taken_over(real_post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_post.verifications.start("web", ASK)
+    real_post.calls.record(call_at(real_post.clock()))
+    (lost,) = real_post.outbox.take("killed", SLOTS)
+    assert real_post.delivered() == 0
     monkeypatch.setattr(outbox_module, "TAKEN_OVER_AFTER_MS", 0)
-    assert post.delivered() == 1
-    assert post.sender.sent[0].event_id == lost.delivery.event_id
+    assert real_post.delivered() == 1
+    assert real_post.sender.sent[0].event_id == lost.delivery.event_id
     # The one that was thought dead settles late: nothing happens a second time.
-    post.outbox.defer(lost, lost.delivery, post.clock())
-    assert post.delivered() == 0
+    real_post.outbox.defer(lost, lost.delivery, real_post.clock())
+    assert real_post.delivered() == 0
 
 
 def test_an_endpoint_that_hangs_leaves_room_for_the_others(post: Post) -> None:
@@ -313,14 +335,14 @@ def test_no_client_without_endpoints_leaves_anything_behind(
     client.close()
 
 
-def test_every_key_of_the_post_has_an_end(post: Post) -> None:
-    post.verifications.start("web", ASK)
-    post.calls.record(call_at(post.clock()))
-    post.sender.outcomes["web/main"] = DeliveryOutcome.REFUSED
-    post.delivered()
-    post.verifications.start("web", replace(ASK, phone_number="+79991234599"))
-    post.calls.record(call_at(post.clock(), NUMBER))
-    client = post.world.client()
+def test_every_key_of_the_post_has_an_end(real_post: Post) -> None:
+    real_post.verifications.start("web", ASK)
+    real_post.calls.record(call_at(real_post.clock()))
+    real_post.sender.outcomes["web/main"] = DeliveryOutcome.REFUSED
+    real_post.delivered()
+    real_post.verifications.start("web", replace(ASK, phone_number="+79991234599"))
+    real_post.calls.record(call_at(real_post.clock(), NUMBER))
+    client = real_post.world.client()
     keys = all_keys(client)
     assert any(":retries" in key for key in keys)
     assert all(ttl > 0 for ttl in keys.values())

@@ -9,11 +9,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 
-from service.application.announcement import Announcement
+from service.application.announcement import Announcement, Delivery
 from service.application.audit import AuditEntry
 from service.application.chronicle import NOTHING, Consequences, Tally
 from service.application.idempotency import Answer, Begun
 from service.application.ports import Claim, Reservation, Stored, Survey
+from service.application.push import Backlog, Taken
 from service.domain.call import InboundCall
 from service.domain.conversion import Bucket, Budget, Group
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
@@ -120,7 +121,8 @@ class MemoryStore:
     def _write(self, verification: Verification | None, consequences: Consequences) -> None:
         for entry, announcement in consequences.entries:
             self._audit.append(entry)
-            self._audit.announced += [announcement] if announcement else []
+            if announcement is not None and entry.phone_number is not None:
+                self._audit.outbox.announce(entry.phone_number, announcement)
         for tally in consequences.tallies:
             self._conversions.count(tally)
         if verification is not None:
@@ -297,7 +299,7 @@ class MemoryLists:
 class MemoryAuditLog:
     def __init__(self) -> None:
         self.entries: list[AuditEntry] = []
-        self.announced: list[Announcement] = []
+        self.outbox = MemoryOutbox()
 
     def append(self, entry: AuditEntry) -> None:
         self.entries.append(entry)
@@ -313,6 +315,64 @@ class MemoryAuditLog:
                     "actor": entry.actor,
                     **(entry.details or {}),
                 }
+
+
+class MemoryOutbox:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._announced: set[str] = set()
+        self._ids = count(1)
+        self._waiting: list[Delivery] = []
+        self._taken: dict[tuple[str, str], Delivery] = {}
+        self._retries: list[tuple[datetime, Delivery]] = []
+        self._dead: dict[tuple[str, str], Delivery] = {}
+
+    def announce(self, number: str, announcement: Announcement) -> None:
+        with self._lock:
+            if announcement.event_id not in self._announced:
+                self._announced.add(announcement.event_id)
+                self._waiting += announcement.deliveries
+
+    def take(self, consumer: str, most: int) -> list[Taken]:
+        with self._lock:
+            chosen, self._waiting = self._waiting[:most], self._waiting[most:]
+            taken = [Taken(each, (consumer, str(next(self._ids)))) for each in chosen]
+            self._taken |= {each.receipt: each.delivery for each in taken}
+            return taken
+
+    def arrived(self, taken: Taken) -> None:
+        with self._lock:
+            self._taken.pop(taken.receipt, None)
+
+    def defer(self, taken: Taken, delivery: Delivery, until: datetime) -> None:
+        with self._lock:
+            if self._taken.pop(taken.receipt, None):
+                self._retries.append((until, delivery))
+
+    def bury(self, taken: Taken, delivery: Delivery) -> None:
+        with self._lock:
+            if self._taken.pop(taken.receipt, None):
+                self._dead[delivery.event_id, delivery.endpoint] = delivery
+
+    def wake(self, now: datetime) -> int:
+        with self._lock:
+            due = [each for until, each in self._retries if until <= now]
+            self._retries = [each for each in self._retries if each[0] > now]
+            self._waiting += due
+            return len(due)
+
+    def backlog(self) -> Backlog:
+        # Nothing here knows when a delivery began to wait.
+        return Backlog(len(self._waiting) + len(self._taken), len(self._retries), len(self._dead), None)
+
+    def dead(self) -> Iterator[Delivery]:
+        yield from list(self._dead.values())
+
+    def replay(self, event_id: str, endpoint: str) -> bool:
+        with self._lock:
+            letter = self._dead.pop((event_id, endpoint), None)
+            self._waiting += [replace(letter, attempt=0)] if letter else []
+            return letter is not None
 
 
 class MemoryIdempotency:

@@ -1,0 +1,167 @@
+"""The provider's account: what is asked is audited first and stays below the provider's ceilings."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from service.application.account import AccountDesk, DedicatedNumber, Download, NumberState
+from service.domain.errors import NotFound, RateLimited
+from service.domain.numbers import E164
+from tests.fakes.clock import FakeClock
+from tests.making import POLICY
+from tests.worlds import World, memory_world
+
+OURS, LOST, FREE = E164("+79585550001"), E164("+79585550002"), E164("+79585550003")
+
+
+class FakeCabinet:
+    """Offers ``LOST`` and ``FREE``, and remembers what it was asked to change."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    def free_numbers(self) -> list[DedicatedNumber]:
+        return [
+            DedicatedNumber(number, NumberState.FREE, "sim", Decimal(300), Decimal("12.50"), "a SIM")
+            for number in (LOST, FREE)
+        ]
+
+    def rent(self, number: E164, *, prolong: bool) -> Decimal:
+        self.asked.append(("rent", number, prolong))
+        return Decimal("12.50")
+
+    def set_prolong(self, number: E164, *, prolong: bool) -> None:
+        self.asked.append(("prolong", number, prolong))
+
+    def tasks(self, after_id: int, count: int) -> list[Any]:
+        self.asked.append(("tasks", after_id, count))
+        return []
+
+    def file(self, task_id: int, offset: int) -> Download:
+        self.asked.append(("file", task_id, offset))
+        return Download(iter([b"id"]), 2)
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.world: World = memory_world()
+        self.cabinet, self.clock = FakeCabinet(), FakeClock()
+        numbers = tuple(each.value for each in (OURS, LOST))
+        self.desk = AccountDesk(
+            cabinet=self.cabinet,
+            audit=self.world.audit,
+            limits=self.world.limits,
+            clock=self.clock,
+            policy=replace(POLICY, text_in_numbers=tuple(E164(each) for each in numbers)),
+        )
+
+    def audited(self) -> list[tuple[str, str, str | None, dict[str, str] | None]]:
+        return [
+            (each.event, each.actor, each.phone_number, each.details) for each in self.world.audit.entries
+        ]
+
+
+@pytest.fixture
+def scene() -> Desk:
+    return Desk()
+
+
+def test_our_numbers_come_first_with_their_state_then_what_is_free(scene: Desk) -> None:
+    listed = scene.desk.numbers("ann")
+    assert [(each.number, each.state) for each in listed] == [
+        (OURS, NumberState.RENTED),
+        (LOST, NumberState.LOST),
+        (FREE, NumberState.FREE),
+    ]
+    assert listed[1].cost == Decimal(300)
+    assert scene.audited() == [("numbers_list", "operator:ann", None, None)]
+
+
+def test_an_offer_is_of_the_number_that_was_asked_for(scene: Desk) -> None:
+    assert scene.desk.offer(FREE).number == FREE
+    with pytest.raises(NotFound):
+        scene.desk.offer(OURS)
+
+
+@pytest.mark.parametrize("prolong", [True, False])
+def test_renting_is_audited_with_its_cost_and_asked_once(scene: Desk, prolong: bool) -> None:
+    offered = scene.desk.offer(FREE)
+    assert scene.desk.rent("ann", offered, prolong=prolong, reason="more texts") == Decimal("12.50")
+    assert scene.cabinet.asked == [("rent", FREE, prolong)]
+    details = {"reason": "more texts", "cost": "12.50", "prolong": "true" if prolong else "false"}
+    assert scene.audited() == [("numbers_rent", "operator:ann", FREE.value, details)]
+
+
+@pytest.mark.parametrize(("prolong", "event"), [(True, "numbers_prolong"), (False, "numbers_stop")])
+def test_prolonging_and_stopping_are_different_acts(scene: Desk, prolong: bool, event: str) -> None:
+    scene.desk.set_prolong("ann", OURS, prolong=prolong, reason="because")
+    assert scene.cabinet.asked == [("prolong", OURS, prolong)]
+    assert scene.audited() == [(event, "operator:ann", OURS.value, {"reason": "because"})]
+
+
+def test_tasks_are_listed_from_the_first_and_a_file_is_read_from_where_it_stopped(scene: Desk) -> None:
+    scene.desk.tasks("ann")
+    scene.desk.tasks("ann", 7, 5)
+    assert scene.desk.download("ann", 9).size == 2
+    scene.desk.download("ann", 9, 4096)
+    assert scene.cabinet.asked == [("tasks", 0, 100), ("tasks", 7, 5), ("file", 9, 0), ("file", 9, 4096)]
+    events = [(event, details) for event, _, _, details in scene.audited()]
+    assert events == [("reports_list", None)] * 2 + [("reports_download", {"task": "9"})] * 2
+
+
+def test_the_provider_is_asked_the_same_no_oftener_than_it_answers(scene: Desk) -> None:
+    scene.desk.offer(FREE)
+    scene.clock.advance(20)
+    scene.desk.offer(FREE)
+    with pytest.raises(RateLimited) as refused:
+        scene.desk.offer(FREE)
+    assert refused.value.retry_after == 40
+    for _ in range(3):
+        scene.desk.tasks("ann")
+    with pytest.raises(RateLimited):
+        scene.desk.tasks("ann")
+    scene.desk.tasks("ann", 1)
+    for _ in range(2):
+        scene.desk.set_prolong("ann", OURS, prolong=True, reason="because")
+    with pytest.raises(RateLimited):
+        scene.desk.set_prolong("ann", OURS, prolong=True, reason="because")
+    scene.desk.set_prolong("ann", OURS, prolong=False, reason="because")
+    scene.clock.advance(60)
+    assert scene.desk.offer(FREE)
+
+
+@pytest.mark.parametrize("act", ["rent", "download"])
+def test_renting_and_downloading_have_a_ceiling_too(scene: Desk, act: str) -> None:
+    offered = scene.desk.offer(FREE)
+    most = {"rent": 2, "download": 3}[act]
+
+    def ask() -> None:
+        if act == "rent":
+            scene.desk.rent("ann", offered, prolong=True, reason="because")
+        else:
+            scene.desk.download("ann", 1)
+
+    for _ in range(most):
+        ask()
+    with pytest.raises(RateLimited):
+        ask()
+    assert len(scene.cabinet.asked) == most
+    # What was refused was audited too: it says who tried.
+    assert len(scene.audited()) == most + 1
+
+
+def test_our_side_of_a_report_holds_the_events_asked_for_in_the_time_asked_for(scene: Desk) -> None:
+    begun = scene.clock()
+    scene.desk.set_prolong("ann", OURS, prolong=True, reason="because")
+    scene.desk.tasks("ann")
+    scene.clock.advance(100)
+    scene.desk.tasks("ann")
+    kept: Iterator[dict[str, str]] = scene.desk.audited(
+        "ben", begun, begun + timedelta(seconds=50), ["reports_list"]
+    )
+    assert [(each["event"], each["actor"]) for each in kept] == [("reports_list", "operator:ann")]
+    assert scene.audited()[-1][:2] == ("reports_reconcile", "operator:ben")

@@ -1,0 +1,166 @@
+"""What is written with a transition: the audit's entries, what is counted, what is given back, and the sweep's next look."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from service.application.announcement import Announcer
+from service.application.chronicle import NOTHING, Chronicle, Consequences
+from service.application.context import request_id
+from service.domain.channel import Channel
+from service.domain.code import Code
+from service.domain.conversion import Budget, Group
+from service.domain.limits import Limit, Mode, Scope
+from service.domain.matching import judge_call
+from service.domain.policy import OnConcurrent, Purpose
+from service.domain.status import Reason, Status
+from service.domain.verification import Verification
+from tests.making import NOW, POLICY, call_at, opened, pending, seconds
+
+BUDGET = Budget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
+TOTALS = (Limit(50, 3600), Limit(100, 86400))
+CHRONICLE = Chronicle(Announcer(POLICY), (BUDGET,), TOTALS)
+CONTESTING = Purpose("login", on_concurrent=OnConcurrent.CONTEST)
+TWO_STEPS = Purpose("login", second_step=Channel.CODE)
+CODE = Code(message_id=7, digests=("one",), sent_at=NOW)
+
+
+def verified(rules: Purpose = Purpose("login"), at: datetime = NOW) -> Verification:  # noqa: B008  frozen
+    return judge_call(pending(rules=rules), call_at(at), at, seconds(5))[1]
+
+
+def acts(consequences: Consequences) -> list[tuple[str, str]]:
+    return [(entry.event, entry.actor) for entry, _ in consequences.entries]
+
+
+def details(consequences: Consequences) -> dict[str, str]:
+    return consequences.entries[0][0].details or {}
+
+
+def test_a_start_is_written_and_counted_as_not_called_yet() -> None:
+    written = CHRONICLE.started(pending(), NOW)
+    assert acts(written) == [("started", "client:web")]
+    assert details(written) == {"client": "web", "purpose": "login", "region": "RU", "assurance": "asserted"}
+    (tally,) = written.tallies
+    assert (tally.budget, tally.called, tally.shown_at) == (BUDGET, False, NOW)
+    (entry, told) = written.entries[0]
+    assert (entry.at, entry.verification_id, told) == (NOW, "ver_1", None)
+
+
+def test_a_start_with_a_code_or_a_contest_says_so() -> None:
+    with_code = replace(pending(), channel=Channel.CODE, code=CODE)
+    assert acts(CHRONICLE.started(with_code, NOW)) == [("started", "client:web"), ("code_sent", "client:web")]
+    assert CHRONICLE.started(with_code, NOW).entries[1][0].details["message_id"] == "7"
+    assert details(CHRONICLE.started(with_code, NOW))["channel"] == "code"
+    contested = pending(rules=CONTESTING).contest(NOW)
+    assert acts(CHRONICLE.started(contested, NOW))[1:] == [("contested", "another requester")]
+
+
+@pytest.mark.parametrize(("result_seconds", "due"), [(300, 5), (5, 5), (4, 4)])
+def test_a_verified_one_is_looked_at_soon_and_never_after_its_result_ends(
+    result_seconds: int, due: int
+) -> None:
+    rules = Purpose("login", result_seconds=result_seconds)
+    written = CHRONICLE.changed(pending(rules=rules), verified(rules), NOW)
+    assert acts(written) == [("verified", "provider")]
+    assert written.due == NOW + timedelta(seconds=due)
+    assert [each.called for each in written.tallies] == [True]
+    assert written.freed == ()
+    assert details(written)["reason"] == "call_matched"
+
+
+def test_what_a_client_proved_by_a_code_was_the_clients_act_and_a_second_step_counts_no_second_call() -> None:
+    before = replace(pending(), channel=Channel.CODE, code=CODE, called_at=NOW)
+    after = before.prove(Reason.CODE_MATCHED, NOW)
+    written = CHRONICLE.changed(before, after, NOW)
+    assert acts(written) == [("verified", "client:web")]
+    assert written.tallies == ()
+
+
+def test_a_contest_is_written_once() -> None:
+    before = pending(rules=CONTESTING)
+    after = before.contest(NOW)
+    assert acts(CHRONICLE.changed(before, after, NOW)) == [("contested", "another requester")]
+    assert CHRONICLE.changed(after, after, NOW) == NOTHING
+
+
+def test_the_first_of_two_steps_counts_as_called() -> None:
+    before = pending(rules=TWO_STEPS)
+    after = before.prove(Reason.CALL_MATCHED, NOW)
+    written = CHRONICLE.changed(before, after, NOW)
+    assert acts(written) == [("first_step", "provider")]
+    assert [each.called for each in written.tallies] == [True]
+    # The next change of such a record is none of the call's.
+    assert CHRONICLE.changed(after, replace(after, code=CODE), NOW).tallies == ()
+
+
+def test_a_fallback_and_each_message_are_written() -> None:
+    before = pending()
+    moved = before.move(Channel.CODE, NOW)
+    assert acts(CHRONICLE.changed(before, moved, NOW)) == [("fallback", "client:web")]
+    sent = replace(moved, code=CODE)
+    assert acts(CHRONICLE.changed(moved, sent, NOW)) == [("code_sent", "client:web")]
+    assert CHRONICLE.changed(sent, sent, NOW) == NOTHING
+    again = replace(sent, code=replace(CODE, digests=("one", "two"), message_id=8))
+    written = CHRONICLE.changed(sent, again, NOW)
+    assert acts(written) == [("code_sent", "client:web")]
+    assert details(written)["message_id"] == "8"
+    refused = replace(again, code=replace(again.code, refused=True))
+    assert acts(CHRONICLE.changed(again, refused, NOW)) == [("code_refused", "client:web")]
+    assert CHRONICLE.changed(refused, refused, NOW) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "actor"),
+    [
+        (verified(), verified().consume("login", "flow", NOW), "client:web"),
+        (verified(), verified().at(NOW + seconds(300)), "time"),
+        (pending(), pending().cancel(NOW), "client:web"),
+        (pending(), pending().block(NOW), "operator"),
+        (pending(), pending().at(NOW + seconds(900)), "time"),
+        (pending(), replace(pending(), status=Status.EXPIRED, reason=Reason.LATE_CALL), "provider"),
+        (pending(), replace(pending(), status=Status.EXPIRED, reason=Reason.LATE_TEXT), "provider"),
+        (pending(), replace(pending(), status=Status.FAILED, reason=Reason.ATTEMPTS_SPENT), "client:web"),
+        (opened("ver_1"), opened("ver_1").fail(Reason.PROVIDER_ERROR, NOW), "provider"),
+    ],
+)
+def test_an_end_is_written_once_with_who_brought_it_about(
+    before: Verification, after: Verification, actor: str
+) -> None:
+    written = CHRONICLE.changed(before, after, NOW)
+    assert acts(written) == [(after.status.value, actor)]
+    assert (written.tallies, written.due) == ((), None)
+    assert CHRONICLE.changed(after, after, NOW) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_freed"),
+    [
+        (pending(), pending().cancel(NOW), True),
+        (pending(), pending().at(NOW + seconds(900)), True),
+        (pending(), replace(pending(), status=Status.EXPIRED, reason=Reason.LATE_CALL), False),
+        (verified(), verified().consume("login", "flow", NOW), False),
+        (replace(pending(), called_at=NOW), replace(pending(), called_at=NOW).cancel(NOW), False),
+    ],
+)
+def test_the_number_is_given_back_only_what_its_holder_did_not_do(
+    before: Verification, after: Verification, is_freed: bool
+) -> None:
+    freed = CHRONICLE.changed(before, after, NOW).freed
+    assert [(each.scope, each.subject, each.limit) for each in freed] == (
+        [(Scope.NUMBER_TOTAL, after.phone_number.value, limit) for limit in TOTALS] if is_freed else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("req-1", True), ("123456-123456", True), ("1234567", False), ("+79991234567", False), ("", False)],
+)
+def test_a_request_is_named_unless_its_id_could_be_a_number(given: str, kept: bool) -> None:
+    token = request_id.set(given)
+    try:
+        found = details(CHRONICLE.started(pending(), NOW)).get("request_id")
+    finally:
+        request_id.reset(token)
+    assert found == (given if kept else None)
