@@ -5,7 +5,6 @@ import site
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -78,11 +77,9 @@ def valkey(servers: dict[str, AnyServer]) -> AnyServer:
 
 
 def open_world(server: AnyServer, name: str) -> Iterator[World]:
-    client: Any = server.client()
-    client.flushall()
+    server.flush()
     with redis_world(server.url, name, server=server) as world:
         yield world
-    client.close()
 
 
 @pytest.fixture

@@ -45,6 +45,10 @@ class Server:
     def client(self) -> Redis:
         return Redis(port=self.port, socket_timeout=5)
 
+    def flush(self) -> None:
+        with self.client() as client:
+            client.flushall()
+
     def start(self) -> Self:
         self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(self._answers)
@@ -96,6 +100,10 @@ class Cluster:
     def client(self) -> RedisCluster:
         return RedisCluster(host="127.0.0.1", port=self.nodes[0].port)
 
+    def flush(self) -> None:
+        for node in self.nodes:
+            node.flush()
+
     def close(self) -> None:
         for node in self.nodes:
             node.close()
@@ -130,6 +138,9 @@ class Sentinel:
 
     def client(self) -> Redis:
         return self.master.client()
+
+    def flush(self) -> None:
+        self.master.flush()
 
     def close(self) -> None:
         self.sentinel.close()
