@@ -34,6 +34,8 @@ class Server:
         self.directory = Path(tempfile.mkdtemp(prefix="waitcall-test-"))
         self.command = [
             *(path, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""),
+            # A master waits five seconds for further replicas before it sends the first one its data.
+            *("--repl-diskless-sync-delay", "0"),
             *("--appendonly", "no", "--dir", str(self.directory), *extra),
         ]
         self.process: subprocess.Popen[bytes] | None = None
@@ -120,8 +122,11 @@ class Cluster:
 class Sentinel:
     """A master, and one sentinel that knows it as ``mymaster``."""
 
-    def __init__(self, product: str, more: str = "") -> None:
+    def __init__(self, product: str) -> None:
         self.master = Server(product).start()
+        self._watch(product)
+
+    def _watch(self, product: str, more: str = "") -> None:
         self.sentinel = Server(product)
         path = self.sentinel.directory / "sentinel.conf"
         path.write_text(
@@ -151,9 +156,11 @@ class ReplicatedSentinel(Sentinel):
     """A master with a replica, and one sentinel that promotes it soon after the master is gone."""
 
     def __init__(self, product: str, down_after_ms: int = 1000) -> None:
-        super().__init__(product, f"sentinel down-after-milliseconds mymaster {down_after_ms}\n")
+        self.master = Server(product).start()
         self.replica = Server(product, "--replicaof", f"127.0.0.1 {self.master.port}").start()
         wait_for(lambda: replicates(self.replica))
+        # Last: a sentinel asks its master for replicas at once, and then every ten seconds.
+        self._watch(product, f"sentinel down-after-milliseconds mymaster {down_after_ms}\n")
         with Redis(port=self.sentinel.port) as sentinel:
             wait_for(lambda: len(sentinel.sentinel_slaves("mymaster")) == 1)
 

@@ -17,9 +17,9 @@ from service.adapters.redis.keys import orders_to_ask
 from simulator.exchange import POOL as SMSC_POOL
 from simulator.server import Simulator
 from simulator.smsru import POOL, SmsruAccount, batch
-from tests.end_to_end.conftest import SECRET, Service, Starting, launch_worker
+from tests.end_to_end.conftest import SECRET, Service, Starting, answers, launch, launch_worker
 from tests.making import together
-from tests.redis_servers import Server, wait_for
+from tests.redis_servers import Server, free_port, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -47,14 +47,29 @@ def fresh(simulator: Simulator, redis_server: Server) -> Iterator[None]:
     post(simulator, "reset")
 
 
+def settings(simulator: Simulator) -> dict[str, str]:
+    return {
+        "WAITCALL_SMSRU_API_ID": API_ID,
+        "WAITCALL_SMSRU_URL": simulator.smsru_url,
+        "WAITCALL_SMSRU_TIMEOUT_SECONDS": "1",
+    }
+
+
+@pytest.fixture(scope="module")
+def service(
+    redis_server: Server, simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    directory = tmp_path_factory.mktemp("smsru")
+    running = launch(directory, redis_server, simulator, settings(simulator), POLICY)
+    wait_for(lambda: answers(running, "readyz"))
+    yield running
+    running.stop()
+
+
 @pytest.fixture
-def service(starting: Starting, simulator: Simulator) -> Service:
-    return starting(
-        policy=POLICY,
-        WAITCALL_SMSRU_API_ID=API_ID,
-        WAITCALL_SMSRU_URL=simulator.smsru_url,
-        WAITCALL_SMSRU_TIMEOUT_SECONDS="1",
-    )
+def failing(starting: Starting, simulator: Simulator) -> Service:
+    """One of the test's own, whose breakers may open. The providers' callbacks reach the other, over the one store."""
+    return starting(policy=POLICY, callback_port=str(free_port()), **settings(simulator))
 
 
 def post(simulator: Simulator, path: str, **order: Any) -> Any:
@@ -91,6 +106,8 @@ def digits(made: Any) -> str:
 
 
 def test_a_call_to_its_number_verifies_and_is_redeemed_once(service: Service, simulator: Simulator) -> None:
+    given = ("waitcall_orders_total", 'provider="smsru"', 'outcome="given"')
+    before = service.total(*given)
     made = service.create().json
     assert digits(made) in POOL
 
@@ -101,7 +118,7 @@ def test_a_call_to_its_number_verifies_and_is_redeemed_once(service: Service, si
     assert (read["status"], read["reason"]) == ("verified", "call_matched")
     assert service.consume(made["id"]).status == 200
     assert service.consume(made["id"]).status == 409
-    assert service.total("waitcall_orders_total", 'provider="smsru"', 'outcome="given"') == 1
+    assert service.total(*given) == before + 1
 
 
 def test_another_country_stays_with_the_first_provider(service: Service, simulator: Simulator) -> None:
@@ -110,11 +127,11 @@ def test_another_country_stays_with_the_first_provider(service: Service, simulat
 
 
 def test_what_fails_is_followed_by_the_other_and_then_left_alone(
-    service: Service, simulator: Simulator
+    service: Service, failing: Service, simulator: Simulator
 ) -> None:
     """One order at each for each create; once the breaker is open the failing one is not asked at all."""
     post(simulator, "faults", always={"kind": "status", "value": 500}, provider="smsru")
-    made = [service.create(f"+7999123{index:04}") for index in range(60)]
+    made = [failing.create(f"+7999123{index:04}") for index in range(60)]
 
     assert {each.status for each in made} == {201}
     assert {digits(each.json) in SMSC_POOL for each in made} == {True}
@@ -122,13 +139,15 @@ def test_what_fails_is_followed_by_the_other_and_then_left_alone(
     assert BREAKER_FAILURES <= orders(simulator)["callcheck_add"] <= 2 * BREAKER_FAILURES
     assert orders(simulator)["wait_call"] == 60
     post(simulator, "dial", cli="+79991230000", did=made[0].json["call"]["number"])
-    assert service.read(made[0].json["id"], wait=5).json["status"] == "verified"
+    assert failing.read(made[0].json["id"], wait=5).json["status"] == "verified"
 
 
-def test_one_that_hangs_costs_its_own_budget_only(service: Service, simulator: Simulator) -> None:
+def test_one_that_hangs_costs_its_own_budget_only(
+    service: Service, failing: Service, simulator: Simulator
+) -> None:
     post(simulator, "faults", always={"kind": "hang"}, provider="smsru")
 
-    made = together(8, lambda index: service.create(f"+7999124{index:04}"))
+    made = together(8, lambda index: failing.create(f"+7999124{index:04}"))
 
     assert Counter(each.status for each in made if not isinstance(each, Exception)) == {201: 8}
     assert orders(simulator) == {"callcheck_add": 8, "wait_call": 8}
@@ -156,6 +175,10 @@ def test_a_lost_report_is_found_by_the_worker(
 
 
 def test_a_forger_gets_nowhere(service: Service, simulator: Simulator) -> None:
+    rejected, unmatched = (
+        ("waitcall_callbacks_total", f'outcome="{outcome}"') for outcome in ("bad_signature", "unmatched")
+    )
+    before = service.total(*rejected), service.total(*unmatched)
     made = service.create().json
     entry = f"callcheck_status\n{next(iter(simulator.callcheck.checks))}\n401\n{int(simulator.clock())}"
     for forged in (
@@ -170,9 +193,7 @@ def test_a_forger_gets_nowhere(service: Service, simulator: Simulator) -> None:
     assert service.call(NUMBER.removeprefix("+"), int(simulator.clock())).status == 200
 
     assert service.read(made["id"]).json["status"] == "pending"
-    rejected = service.total("waitcall_callbacks_total", 'outcome="bad_signature"')
-    assert rejected == 5
-    assert service.total("waitcall_callbacks_total", 'outcome="unmatched"') == 1
+    assert (service.total(*rejected), service.total(*unmatched)) == (before[0] + 5, before[1] + 1)
 
 
 def test_a_captured_batch_proves_nothing_later(service: Service, simulator: Simulator) -> None:
@@ -223,7 +244,7 @@ def test_the_provider_may_look_whether_anybody_is_there(service: Service) -> Non
 
 
 def test_without_the_provider_there_is_no_handler(starting: Starting) -> None:
-    plain = starting()
+    plain = starting(callback_port=str(free_port()))
     assert plain.ask("GET", f"{plain.callback}/callbacks/smsru").status == 404
 
 
