@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from development.board import BOARD, ROWS, written
+from service.adapters.telemetry.metrics import Metrics
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from tests.end_to_end.conftest import SECRET, Service, answers, launch, launch_worker, poll_inbox, settle
@@ -70,6 +71,25 @@ def test_the_board_is_the_written_one_and_has_its_rows() -> None:
     for panel in json.loads(written())["panels"]:
         for link in panel.get("links", []):
             assert (ROOT / link["url"]).is_file()
+
+
+def exported() -> set[str]:
+    """Every series of the service and of its worker, and those that the rules record."""
+    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
+    collected = list(Metrics("1", [], [], worker=True).registry.collect())
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    recorded = {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
+    return recorded | {each.name + suffix for each in collected for suffix in suffixes[each.type]}
+
+
+def test_every_query_is_of_series_that_are_exported() -> None:
+    asked = {
+        name
+        for query in [*board_queries(), *rule_selectors()]
+        for name in re.findall(r"waitcall[\w:]+", query)
+    }
+    assert asked
+    assert asked - exported() == set()
 
 
 class Prometheus:

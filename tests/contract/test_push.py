@@ -37,7 +37,18 @@ from service.domain.policy import Client, Endpoint, Policy
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import MemoryAuditLog
 from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NOW, NUMBER, POLICY, call_at, chronicle_of, pending, seconds, together, use_cases
+from tests.making import (
+    NOW,
+    NUMBER,
+    OTHER_NUMBER,
+    POLICY,
+    call_at,
+    chronicle_of,
+    pending,
+    seconds,
+    together,
+    use_cases,
+)
 from tests.redis_servers import all_keys
 from tests.worlds import PEPPER, World, redis_connection
 
@@ -162,6 +173,18 @@ def test_each_outcome_is_delivered_once_to_who_asked_for_it(post: Post) -> None:
     assert len({each.event_id for each in post.sender.sent}) == 2
     post.push().measure(Term(1, "x"))
     assert post.teller.left == Backlog(0, 0, 0, None)
+
+
+def test_what_was_announced_before_the_first_worker_came_is_delivered(
+    real_world: World, clock: FakeClock, observer: RecordingObserver
+) -> None:
+    with redis_connection(real_world.url) as connection:
+        post = Post(real_world, clock, observer, connection)
+        post.verifications.start("web", ASK)
+        post.calls.record(call_at(clock()))
+        # The worker's first round makes the groups.
+        assert post.delivered() + post.delivered() == 1
+    assert post.sender.types() == ["verification.verified"]
 
 
 def test_the_payload_is_thin_and_without_the_number(post: Post) -> None:
@@ -340,11 +363,13 @@ def test_every_key_of_the_post_has_an_end(real_post: Post) -> None:
     real_post.calls.record(call_at(real_post.clock()))
     real_post.sender.outcomes["web/main"] = DeliveryOutcome.REFUSED
     real_post.delivered()
-    real_post.verifications.start("web", replace(ASK, phone_number="+79991234599"))
-    real_post.calls.record(call_at(real_post.clock(), NUMBER))
+    real_post.sender.outcomes["web/main"] = DeliveryOutcome.GONE
+    real_post.verifications.start("web", replace(ASK, phone_number=OTHER_NUMBER.value))
+    real_post.calls.record(call_at(real_post.clock(), OTHER_NUMBER))
+    real_post.delivered()
     client = real_post.world.client()
     keys = all_keys(client)
-    assert any(":retries" in key for key in keys)
+    assert {"retries", "dead"} <= {key.rpartition(":")[2] for key in keys}
     assert all(ttl > 0 for ttl in keys.values())
     client.close()
 

@@ -91,6 +91,19 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(redis: Any, con
     assert answers == [b"asked"]
 
 
+def test_a_server_that_hangs_is_asked_once() -> None:
+    """Its time is used, and the command may have run."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = connector(Address.parse(f"redis://127.0.0.1:{silent.getsockname()[1]}/0"), 8)()
+        with pytest.raises(RedisTimeoutError):
+            client.get("k")
+        client.close()
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+
+
 def test_a_connection_that_ends_under_a_command_is_opened_again_once(redis: Any, connect: Any) -> None:
 
     answers: list[Any] = []

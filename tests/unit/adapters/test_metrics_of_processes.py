@@ -1,0 +1,36 @@
+"""Metrics of several processes that share a directory, as under gunicorn."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# The library reads the directory's name when it is imported.
+COUNTED = """
+import sys
+from datetime import UTC, datetime
+from service.adapters.telemetry.metrics import Metrics, exposition
+from service.domain.conversion import Budget, Conversion, Group
+from service.domain.limits import Decision, Mode
+met = Conversion(Budget(Group.COUNTRY, Mode.ENFORCE), 100, 1, True, 60)
+at = datetime.fromtimestamp(int(sys.argv[2]), UTC)
+Metrics("1.2.3", ["web"], ["login"]).guarded(met, "RU", Decision.DENY, at)
+print(exposition(None, sys.argv[1]).decode())
+"""
+
+
+def test_a_gauge_is_one_series_whichever_process_set_it(tmp_path: Path) -> None:
+    environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for at in ("200", "100"):
+        ran = subprocess.run(
+            [sys.executable, "-c", COUNTED, str(tmp_path), at],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    lines = ran.stdout.splitlines()
+    exceeded = "waitcall_conversion_guard_exceeded_timestamp_seconds"
+    assert f'{exceeded}{{group="country",region="RU"}} 200.0' in lines
+    assert 'waitcall_build_info{version="1.2.3"} 1.0' in lines
+    assert not [line for line in lines if "pid=" in line]
