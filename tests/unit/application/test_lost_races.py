@@ -151,7 +151,7 @@ def test_a_record_that_is_gone_while_its_time_ran_out_is_told_as_time_has_decide
     race.store.lose("replace", 1, vanishing=True)
     settled = race.operator._records.settled(stored, race.clock())
     assert (settled.verification.status, settled.version) == (Status.EXPIRED, stored.version)
-    assert race.observer.counts["finished", "expired"] == 0
+    assert race.observer.counts["finished", "expired", "no_call"] == 0
 
 
 def test_a_number_that_is_blocked_while_it_is_gone_is_blocked_all_the_same(race: Race) -> None:
