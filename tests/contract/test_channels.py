@@ -661,6 +661,22 @@ def test_whoever_loses_a_race_has_spent_nothing(stage: Stage) -> None:
     assert state.used == 1 + stage.audited()["fallback"]
 
 
+def test_a_fallback_that_the_record_refuses_costs_nothing(stage: Stage) -> None:
+    limited = Stage(
+        stage.world,
+        stage.provider,
+        stage.sender,
+        stage.observer,
+        stage.clock,
+        replace(POLICY, limits={Scope.CLIENT: (Limit(2, 600),)}),
+    )
+    record = limited.start("every", TEXT_IN)
+    for _ in range(3):
+        with pytest.raises(NoFallback):
+            limited.channels.fall_back("web", record.id, CALL)
+    assert limited.channels.fall_back("web", record.id, CODE).channel is CODE
+
+
 def test_a_block_also_stops_what_is_under_way(stage: Stage) -> None:
     record = stage.start("every")
     until = stage.clock() + seconds(600)

@@ -2,9 +2,18 @@
 
 from dataclasses import replace
 
-from service.application.applicable_limits import ApplicableLimits, subjects_with_the_address
+import pytest
+
+from service.application.admission import Screened
+from service.application.applicable_limits import (
+    OF_THE_ADDRESS,
+    OF_THE_NUMBER,
+    ApplicableLimits,
+    subjects_with_the_address,
+)
 from service.domain.channel import Channel
 from service.domain.limits import Limit, Mode, Scope, Spending
+from service.domain.lists import ListAction, ListEntry, ListKind
 from service.domain.policy import CaptchaRule, Policy
 from tests.making import NUMBER, pending, with_limits
 
@@ -153,3 +162,30 @@ def test_a_record_keeps_seals_of_what_holds_the_address_alone() -> None:
         Scope.IP: IP,
         Scope.NETWORK: NETWORK,
     }
+
+
+@pytest.mark.parametrize(
+    ("entry", "exempt"),
+    [
+        (ListEntry(ListAction.ALLOW, ListKind.NUMBER, NUMBER.value, reason="x"), OF_THE_NUMBER),
+        (ListEntry(ListAction.ALLOW, ListKind.PREFIX, "+7999", reason="x"), OF_THE_NUMBER),
+        (ListEntry(ListAction.ALLOW, ListKind.NETWORK, NETWORK, reason="x"), OF_THE_ADDRESS),
+        (ListEntry(ListAction.BLOCK, ListKind.NUMBER, NUMBER.value, reason="x"), ()),
+        (ListEntry(ListAction.BLOCK, ListKind.NETWORK, NETWORK, reason="x"), ()),
+    ],
+)
+def test_what_an_operator_vouches_for_is_exempt_from_its_own_limits(
+    entry: ListEntry, exempt: tuple[Scope, ...]
+) -> None:
+    screened = Screened.of([entry])
+    assert screened.exempt == exempt
+    assert screened.blocking == (None if exempt else entry)
+    assert Screened.of([]).exempt == ()
+
+
+def test_whoever_vouches_for_both_exempts_from_both() -> None:
+    both = [
+        ListEntry(ListAction.ALLOW, ListKind.NETWORK, NETWORK, reason="x"),
+        ListEntry(ListAction.ALLOW, ListKind.NUMBER, NUMBER.value, reason="x"),
+    ]
+    assert Screened.of(both).exempt == OF_THE_NUMBER + OF_THE_ADDRESS
