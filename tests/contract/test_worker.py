@@ -233,7 +233,7 @@ def test_the_inbox_is_asked_within_the_ceiling_and_only_while_a_call_could_be_mi
     for _ in range(100):
         net.poll()
     asked = len(net.inbox.asked)
-    net.poll()
+    assert net.poll() == 0
     assert len(net.inbox.asked) == asked
 
 
