@@ -149,6 +149,7 @@ def test_a_text_from_the_phone_verifies(stage: Stage) -> None:
     assert stage.text(record) is Outcome.REPEATED
     assert stage.verifications.consume("web", record.id, "text_in", "flow").status is Status.CONSUMED
     assert stage.observer.counts["verified",] == 1
+    assert stage.audited()["verified"] == 1
     assert not stage.provider.orders
 
 
@@ -661,6 +662,50 @@ def test_whoever_loses_a_race_has_spent_nothing(stage: Stage) -> None:
     assert state.used == 1 + stage.audited()["fallback"]
 
 
+def test_a_report_on_a_message_to_a_number_that_nobody_asked_for_is_taken(stage: Stage) -> None:
+    report = DeliveryReport(7, NUMBER.value, CodeDelivery.DELIVERED)
+    stage.messages.record_report(report)
+    assert stage.observer.counts["callback", "status", "other"] == 1
+
+
+def test_right_codes_cost_none_of_what_wrong_ones_may(stage: Stage) -> None:
+    policy = replace(POLICY, limits={Scope.FAILED_CHECKS: (Limit(1, 600),)})
+    limited = Stage(stage.world, stage.provider, stage.sender, stage.observer, stage.clock, policy)
+    for _ in range(3):
+        record = limited.start("code")
+        assert limited.check(record).status is Status.VERIFIED
+        limited.verifications.consume("web", record.id, "code", "flow")
+        limited.clock.advance(60)
+    record = limited.start("code")
+    with pytest.raises(CodeMismatch):
+        limited.check(record, limited.wrong())
+    with pytest.raises(RateLimited):
+        limited.check(record)
+
+
+def test_each_message_is_counted_once_it_was_taken(stage: Stage) -> None:
+    record = stage.start("code")
+    stage.clock.advance(30)
+    stage.channels.resend("web", record.id)
+    assert stage.observer.counts["code_sent",] == 2
+
+
+def test_a_fallback_that_the_record_refuses_costs_nothing(stage: Stage) -> None:
+    limited = Stage(
+        stage.world,
+        stage.provider,
+        stage.sender,
+        stage.observer,
+        stage.clock,
+        replace(POLICY, limits={Scope.CLIENT: (Limit(2, 600),)}),
+    )
+    record = limited.start("every", TEXT_IN)
+    for _ in range(3):
+        with pytest.raises(NoFallback):
+            limited.channels.fall_back("web", record.id, CALL)
+    assert limited.channels.fall_back("web", record.id, CODE).channel is CODE
+
+
 def test_a_block_also_stops_what_is_under_way(stage: Stage) -> None:
     record = stage.start("every")
     until = stage.clock() + seconds(600)
@@ -695,5 +740,5 @@ def test_beyond_a_rate_codes_cost_a_captcha(stage: Stage) -> None:
     busy.clock.advance(600)
     with pytest.raises(CaptchaRequired):
         busy.start("code", risk=Risk.HIGH)
-    assert busy.start("every").status is Status.PENDING
+    assert busy.start("every", risk=Risk.HIGH).status is Status.PENDING
     assert len(busy.sender.sent) == 3

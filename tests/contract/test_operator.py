@@ -166,6 +166,24 @@ def test_one_limit_can_be_cleared_alone(stage, world, clock) -> None:
     assert (used[Scope.NUMBER], used[Scope.COUNTRY]) == (1, 0)
 
 
+@pytest.mark.parametrize(("scope", "is_freed"), [(None, True), (Scope.NUMBER, True), (Scope.COUNTRY, False)])
+def test_a_number_is_freed_for_every_client_that_asked_for_it_from_no_address(
+    stage, clock, scope: Scope | None, is_freed: bool
+) -> None:
+    verifications, _, operator = stage
+    for client in ("web", "app"):
+        made = verifications.start(client, replace(ASK, client_ip=None)).verification
+        verifications.cancel(client, made.id)
+    operator.unblock("ops", Subject(NUMBER.value), "why", scope=scope)
+    for client in ("web", "app"):
+        if is_freed:
+            made = verifications.start(client, replace(ASK, client_ip=None)).verification
+            verifications.cancel(client, made.id)
+        else:
+            with pytest.raises(RateLimited):
+                verifications.start(client, replace(ASK, client_ip=None))
+
+
 def test_nobody_clears_the_providers_ceiling(stage) -> None:
     verifications, _, operator = stage
     verifications.start("web", ASK)

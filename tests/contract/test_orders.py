@@ -11,7 +11,7 @@ from service.application.leadership import Term
 from service.application.orders import OrderPoll, OrderReports
 from service.application.routing import Routing
 from service.application.verifications import Start
-from service.domain.call import Outcome
+from service.domain.call import InboundCall, Outcome
 from service.domain.channel import Channel
 from service.domain.errors import (
     NumberRefused,
@@ -131,6 +131,14 @@ def test_a_report_verifies_the_order_it_names_and_says_which_number_rang(stage: 
     assert (verified.status, verified.reason) == (Status.VERIFIED, Reason.CALL_MATCHED)
     assert verified.dialled == TOLL_FREE
     assert stage.observer.counts["callback", "call", "confirmed"] == 1
+
+
+def test_a_report_is_told_as_a_call_at_the_time_that_it_says(stage: Stage) -> None:
+    stage.start()
+    stage.clock.advance(20)
+    rang = stage.clock().replace(microsecond=0) - seconds(7)
+    assert stage.report(at=rang) is Outcome.CONFIRMED
+    assert stage.observer.matched == [InboundCall(NUMBER.value, rang)]
 
 
 def test_the_window_ends_when_the_provider_stops_listening(stage: Stage) -> None:

@@ -89,3 +89,17 @@ def test_where_another_process_has_moved_it_the_new_channel_is_answered_at_once(
     found = verifications.get("web", record.id, wait_seconds=30)
 
     assert (found.status, found.channel) == (Status.PENDING, Channel.CODE)
+
+
+def test_one_that_nobody_remembers_is_read_once_too_where_there_is_no_room_to_wait(
+    world, service, record, monkeypatch
+) -> None:
+    verifications, _ = service
+    read: list[str] = []
+    get = world.store.get
+    monkeypatch.setattr(world.store, "recall", lambda _: None)
+    monkeypatch.setattr(world.store, "get", lambda each: read.append(each) or get(each))
+    monkeypatch.setattr(world.store, "wait_for_change", lambda *_: False)
+
+    assert verifications.get("web", record.id, wait_seconds=30).status is Status.PENDING
+    assert read == [record.id]

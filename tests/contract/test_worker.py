@@ -233,7 +233,7 @@ def test_the_inbox_is_asked_within_the_ceiling_and_only_while_a_call_could_be_mi
     for _ in range(100):
         net.poll()
     asked = len(net.inbox.asked)
-    net.poll()
+    assert net.poll() == 0
     assert len(net.inbox.asked) == asked
 
 
@@ -252,6 +252,18 @@ def test_more_records_than_a_page_holds_are_all_read(net: Net) -> None:
     assert net.status(verification) is Status.VERIFIED
     assert net.inbox.asked == [None, None, PAGE]
     assert net.progress.progress.after_id == PAGE + 1
+
+
+def test_a_leader_whose_term_ends_between_two_pages_asks_for_no_more(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net.reconciliation.run(TERM)
+    net.start()
+    net.inbox.records = [InboxRecord(each + 1, None, None, None) for each in range(2 * PAGE)]
+    kept = iter([True, False])
+    monkeypatch.setattr(net.progress, "save", lambda *_: next(kept))
+    assert net.poll() == 0
+    assert net.inbox.asked == [None, None]
 
 
 def test_a_record_that_breaks_does_not_hold_up_the_others(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,7 +161,8 @@ class MemoryStore:
         return None
 
     def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
-        self._texts.add((number, skeleton(text)))
+        if until > now:
+            self._texts.add((number, skeleton(text)))
 
     def was_texted_by(self, number: str, text: str | None = None) -> bool:
         if text is not None:

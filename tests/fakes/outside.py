@@ -70,6 +70,10 @@ class RecordingObserver:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.counts: Counter[tuple[str, ...]] = Counter()
+        self.lags: list[float | None] = []
+        """Of each callback."""
+        self.matched: list[InboundCall | None] = []
+        """What verified, each time."""
 
     def _count(self, *words: str) -> None:
         with self._lock:
@@ -82,12 +86,14 @@ class RecordingObserver:
         self._count("contested")
 
     def verified(self, verification: Verification, call: InboundCall | None) -> None:
+        self.matched.append(call)
         self._count("verified")
 
     def finished(self, verification: Verification) -> None:
         self._count("finished", str(verification.status), str(verification.reason or "none"))
 
     def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
+        self.lags.append(lag_seconds)
         self._count("callback", str(kind), str(outcome))
 
     def reconciled(self, outcome: Outcome | None) -> None:

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from service.application.announcement import REMEMBERED_SECONDS, Announcer, body_of
+from service.application.push import Reminder
 from service.domain.event import Event, EventType, events_of
 from service.domain.matching import judge_call
 from service.domain.policy import Endpoint
 from service.domain.verification import Verification
+from tests.fakes.memory import MemoryOutbox
 from tests.making import NOW, POLICY, call_at, opened, pending, seconds
 
 BOTH = frozenset({"verification.verified", "verification.expired"})
@@ -81,3 +83,13 @@ def test_times_are_told_in_utc_and_a_missing_reason_as_null() -> None:
     told = json.loads(body_of(replace(event, at=elsewhere, verification=opened("ver_1"))))
     assert told["timestamp"] == "2026-01-01T12:15:00Z"
     assert told["data"]["reason"] is None
+
+
+def test_a_reminder_announces_what_somebody_wants_to_know_and_nothing_else() -> None:
+    record = verified().consume("login", "flow", NOW)
+    outbox = MemoryOutbox()
+    Reminder(outbox, ANNOUNCER).remind(record, NOW)
+    # Nobody asked for the consume.
+    assert [each.delivery.endpoint for each in outbox.take("one", 9)] == ["web/main"]
+    Reminder(outbox, ANNOUNCER).remind(record, NOW)
+    assert outbox.take("one", 9) == []

@@ -74,6 +74,10 @@ def test_the_most_exact_entry_decides_and_a_block_breaks_a_tie() -> None:
     assert strongest([replace(exact, action=ListAction.ALLOW), exact]) is exact
     assert strongest([exact, replace(exact, action=ListAction.ALLOW)]) is exact
     assert strongest([]) is None
+    networks = [entry(ListKind.NETWORK, each) for each in ("192.0.2.0/24", "192.0.2.7/32", "10.100.0.0/16")]
+    assert strongest(networks) is networks[1]
+    # A number weighs more than the longest prefix.
+    assert strongest([entry(ListKind.PREFIX, "+79991234567890"), exact]) is exact
 
 
 @pytest.mark.parametrize(

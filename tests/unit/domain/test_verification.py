@@ -198,3 +198,11 @@ def test_instants_are_whole_seconds_so_that_what_is_said_is_what_is_decided() ->
 def test_a_record_never_shows_its_number_by_accident() -> None:
     assert "1234567" not in repr(pending())
     assert "1234567" not in repr(call_at(NOW))
+
+
+@pytest.mark.parametrize(("cooldown", "kept"), [(1000, 1000), (10, 65), (0, 65)])
+def test_a_redeemed_one_is_kept_as_long_as_it_cools(cooldown: int, kept: int) -> None:
+    rules = Purpose("login", cooldown_seconds=cooldown, retention_seconds=60)
+    record = pending(rules=rules).prove(Reason.CALL_MATCHED, NOW)
+    assert record.consume("login", "flow", NOW + seconds(5)).purge_at == NOW + seconds(kept)
+    assert record.purge_at == NOW + seconds(max(cooldown, 360))

@@ -1,0 +1,191 @@
+"""Who pays for an act: each limit of the policy with its subject, in order."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.application.admission import Screened
+from service.application.applicable_limits import (
+    OF_THE_ADDRESS,
+    OF_THE_NUMBER,
+    ApplicableLimits,
+    subjects_with_the_address,
+)
+from service.domain.channel import Channel
+from service.domain.limits import Limit, Mode, Scope, Spending
+from service.domain.lists import ListAction, ListEntry, ListKind
+from service.domain.policy import CaptchaRule, Policy
+from tests.making import NUMBER, pending, with_limits
+
+CEILING = Limit(2, 60)
+ABOVE = Limit(9, 600, Mode.RECORD_ONLY)
+POLICY: Policy = replace(
+    with_limits(
+        number=["1/10m"],
+        number_total=["5/d"],
+        code_number=["3/d"],
+        code_global=["900/d"],
+        failed_checks=["10/d"],
+        client=["100/m"],
+        ip=["4/h"],
+        network=["40/h"],
+        country=["200/h"],
+        read=["60/m"],
+        consume=["30/m"],
+    ),
+    captcha=CaptchaRule((ABOVE,), "https://captcha.example.org/"),
+)
+APPLICABLE = ApplicableLimits(POLICY, CEILING)
+IP, NETWORK = "192.0.2.7", "192.0.2.0/24"
+
+
+def told(spendings: list[Spending]) -> list[tuple[str, str | None]]:
+    """Scope and subject; a sealed subject by its seal."""
+    return [(each.scope.value, each.seal or each.subject) for each in spendings]
+
+
+CALL_FROM_AN_ADDRESS = [
+    ("number", f"{NUMBER.value} {IP}"),
+    ("number_total", NUMBER.value),
+    ("ip", IP),
+    ("network", NETWORK),
+    ("client", "web"),
+    ("country", "RU"),
+]
+CODES = [("code_number", NUMBER.value), ("code_global", "")]
+
+
+def test_a_create_counts_for_everything_it_names_and_a_call_for_the_providers_ceiling() -> None:
+    spendings = APPLICABLE.of_create(NUMBER, IP, "web", Channel.CALL, ())
+    assert told(spendings) == [*CALL_FROM_AN_ADDRESS, ("provider", NUMBER.value)]
+    assert spendings[-1] == APPLICABLE.of_provider(NUMBER) == Spending(Scope.PROVIDER, NUMBER.value, CEILING)
+
+
+def test_a_code_counts_as_one_and_towards_the_captcha_instead() -> None:
+    spendings = APPLICABLE.of_create(NUMBER, IP, "web", Channel.CODE, ())
+    assert told(spendings) == [*CALL_FROM_AN_ADDRESS, *CODES, ("captcha", "")]
+    assert spendings[-1].limit == ABOVE
+    without = ApplicableLimits(replace(POLICY, captcha=None), CEILING)
+    assert told(without.of_create(NUMBER, IP, "web", Channel.CODE, ())) == [*CALL_FROM_AN_ADDRESS, *CODES]
+    text_in = APPLICABLE.of_create(NUMBER, IP, "web", Channel.TEXT_IN, ())
+    assert told(text_in) == CALL_FROM_AN_ADDRESS
+
+
+def test_where_no_address_is_named_the_client_stands_for_it() -> None:
+    spendings = APPLICABLE.of_create(NUMBER, None, "web", Channel.TEXT_IN, ())
+    assert told(spendings) == [
+        ("number", f"{NUMBER.value} client web"),
+        ("number_total", NUMBER.value),
+        ("client", "web"),
+        ("country", "RU"),
+    ]
+
+
+def test_what_is_exempt_does_not_count() -> None:
+    spendings = APPLICABLE.of_create(NUMBER, IP, "web", Channel.CODE, {Scope.IP, Scope.CODE_NUMBER})
+    kept = [each for each in CALL_FROM_AN_ADDRESS if each[0] != "ip"]
+    assert told(spendings) == [*kept, ("code_global", ""), ("captcha", "")]
+
+
+def test_a_step_counts_for_the_address_that_the_create_named_but_not_for_the_number_alone() -> None:
+    record = replace(pending(), paid_by={"number": "sealed", "ip": "sealed ip", "network": "sealed net"})
+    assert told(APPLICABLE.of_step(record, Channel.CODE, ())) == [
+        ("number", "sealed"),
+        ("ip", "sealed ip"),
+        ("network", "sealed net"),
+        ("client", "web"),
+        ("country", "RU"),
+        *CODES,
+    ]
+    assert {each.subject for each in APPLICABLE.of_step(record, Channel.CODE, ())[:3]} == {""}
+    assert told(APPLICABLE.of_step(pending(), Channel.CALL, {Scope.COUNTRY})) == [
+        ("number", f"{NUMBER.value} client web"),
+        ("client", "web"),
+        ("provider", NUMBER.value),
+    ]
+
+
+def test_a_refused_create_counts_for_who_asked_and_never_for_the_number() -> None:
+    assert told(APPLICABLE.of_refused_create(IP, "web", ())) == [
+        ("ip", IP),
+        ("network", NETWORK),
+        ("client", "web"),
+    ]
+    assert told(APPLICABLE.of_refused_create(IP, "web", {Scope.NETWORK})) == [("ip", IP), ("client", "web")]
+    assert told(APPLICABLE.of_refused_create(None, "web", ())) == [("client", "web")]
+
+
+def test_wrong_codes_reads_and_consumes_count_for_themselves() -> None:
+    assert told(APPLICABLE.of_failed_check(NUMBER)) == [("failed_checks", NUMBER.value)]
+    assert told(APPLICABLE.of_client("web", Scope.READ, Scope.CONSUME)) == [
+        ("read", "web"),
+        ("consume", "web"),
+    ]
+    assert told(APPLICABLE.of_clients(NUMBER)) == [
+        ("number", f"{NUMBER.value} client web"),
+        ("number", f"{NUMBER.value} client app"),
+    ]
+
+
+def test_an_operator_sees_what_the_subject_counts_for() -> None:
+    whole = [
+        *CALL_FROM_AN_ADDRESS,
+        *CODES,
+        ("failed_checks", NUMBER.value),
+        ("read", "web"),
+        ("consume", "web"),
+    ]
+    assert told(APPLICABLE.of_subject(NUMBER, IP, "web", None)) == whole
+    assert told(APPLICABLE.of_subject(None, IP, None, None)) == [
+        ("ip", IP),
+        ("network", NETWORK),
+        ("code_global", ""),
+    ]
+
+
+def test_the_latest_verification_says_who_asked_where_the_operator_does_not() -> None:
+    record = replace(pending(), paid_by={"number": "sealed", "ip": "sealed ip"})
+    assert told(APPLICABLE.of_subject(NUMBER, None, None, record))[:3] == [
+        ("number", "sealed"),
+        ("number_total", NUMBER.value),
+        ("country", "RU"),
+    ]
+    named = told(APPLICABLE.of_subject(NUMBER, None, None, pending()))
+    assert named[0] == ("number", f"{NUMBER.value} client web")
+    # The operator's own word goes first.
+    assert told(APPLICABLE.of_subject(NUMBER, IP, None, record))[0] == ("number", f"{NUMBER.value} {IP}")
+
+
+def test_a_record_keeps_seals_of_what_holds_the_address_alone() -> None:
+    assert subjects_with_the_address(NUMBER, IP) == {
+        Scope.NUMBER: f"{NUMBER.value} {IP}",
+        Scope.IP: IP,
+        Scope.NETWORK: NETWORK,
+    }
+
+
+@pytest.mark.parametrize(
+    ("entry", "exempt"),
+    [
+        (ListEntry(ListAction.ALLOW, ListKind.NUMBER, NUMBER.value, reason="x"), OF_THE_NUMBER),
+        (ListEntry(ListAction.ALLOW, ListKind.PREFIX, "+7999", reason="x"), OF_THE_NUMBER),
+        (ListEntry(ListAction.ALLOW, ListKind.NETWORK, NETWORK, reason="x"), OF_THE_ADDRESS),
+        (ListEntry(ListAction.BLOCK, ListKind.NUMBER, NUMBER.value, reason="x"), ()),
+        (ListEntry(ListAction.BLOCK, ListKind.NETWORK, NETWORK, reason="x"), ()),
+    ],
+)
+def test_what_an_operator_vouches_for_is_exempt_from_its_own_limits(
+    entry: ListEntry, exempt: tuple[Scope, ...]
+) -> None:
+    screened = Screened.of([entry])
+    assert screened.exempt == exempt
+    assert screened.blocking == (None if exempt else entry)
+    assert Screened.of([]).exempt == ()
+
+
+def test_whoever_vouches_for_both_exempts_from_both() -> None:
+    both = [
+        ListEntry(ListAction.ALLOW, ListKind.NETWORK, NETWORK, reason="x"),
+        ListEntry(ListAction.ALLOW, ListKind.NUMBER, NUMBER.value, reason="x"),
+    ]
+    assert Screened.of(both).exempt == OF_THE_NUMBER + OF_THE_ADDRESS

@@ -1,0 +1,185 @@
+"""Every use case against a store in which others are always, or once, quicker."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from service.application.ports import Claim, Reservation, Stored
+from service.application.records import CHANGE_ATTEMPTS
+from service.application.verifications import Start
+from service.domain.errors import NotFound, ProviderUnavailable, StoreUnavailable
+from service.domain.lists import ListAction, ListKind
+from service.domain.status import Reason, Status
+from service.domain.verification import Verification
+from tests.fakes.clock import FakeClock
+from tests.fakes.memory import MemoryStore
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import NUMBER, call_at, operating, use_cases
+from tests.worlds import World, memory_world
+
+ASK = Start(NUMBER.value, "login", "flow", locale="ru", metadata={"order": "7"})
+
+
+class Contended(MemoryStore):
+    """Loses as many races as ``losses`` says, of the kind that ``losing`` names. ``asked`` keeps the ids of reservations."""
+
+    losses = 0
+    losing = ""
+    vanishing = False
+    during: Callable[[], None] = staticmethod(lambda: None)
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.asked: list[str] = []
+
+    def lose(self, losing: str, losses: int, *, vanishing: bool = False) -> None:
+        self.losing, self.losses, self.vanishing = losing, losses, vanishing
+
+    def _is_lost(self, kind: str) -> bool:
+        lost = kind == self.losing and self.losses > 0
+        self.losses -= lost
+        return lost
+
+    def get(self, verification_id: str) -> Stored | None:
+        return None if self.vanishing else super().get(verification_id)
+
+    def reserve(self, verification: Verification, *rest: Any) -> Reservation | None:
+        self.asked.append(verification.id)
+        return None if self._is_lost("reserve") else super().reserve(verification, *rest)
+
+    def replace(self, *given: Any, **named: Any) -> Stored | None:
+        return None if self._is_lost("replace") else super().replace(*given, **named)
+
+    def claim(self, *given: Any) -> Claim:
+        return Claim.CONFLICT if self._is_lost("claim") else super().claim(*given)
+
+    def confirm(self, stored: Stored, now: datetime) -> bool:
+        return not self._is_lost("confirm") and super().confirm(stored, now)
+
+
+class Race:
+    def __init__(self, clock: FakeClock) -> None:
+        world: World = memory_world()
+        self.store = Contended(world.limits, world.conversions, world.lists, world.audit)
+        self.world = replace(world, store=self.store)
+        self.clock, self.observer, self.provider = clock, RecordingObserver(), FakeProvider()
+        self.verifications, self.calls = use_cases(self.world, self.provider, self.observer, clock)
+        self.operator = operating(self.world, self.observer, clock)
+
+    def start(self) -> Verification:
+        return self.verifications.start("web", ASK).verification
+
+    def rings(self) -> Any:
+        return self.calls.record(call_at(self.clock()))
+
+
+@pytest.fixture
+def race(clock: FakeClock) -> Race:
+    return Race(clock)
+
+
+def started(race: Race) -> Verification:
+    return race.start()
+
+
+def verified(race: Race) -> Verification:
+    made = race.start()
+    race.rings()
+    return made
+
+
+ACTS: dict[str, tuple[str, Callable[[Race], Verification | None], Callable[[Race, Any], Any]]] = {
+    "create": ("reserve", lambda _: None, lambda race, _: race.start()),
+    "create again": ("confirm", started, lambda race, _: race.start()),
+    "call": ("claim", started, lambda race, _: race.rings()),
+    "cancel": ("replace", started, lambda race, made: race.verifications.cancel("web", made.id)),
+    "read": ("confirm", verified, lambda race, made: race.verifications.get("web", made.id)),
+    "consume": (
+        "replace",
+        verified,
+        lambda race, made: race.verifications.consume("web", made.id, "login", "flow"),
+    ),
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_a_race_that_is_lost_once_or_nearly_always_is_run_again(race: Race, act: str) -> None:
+    kind, prepare, do = ACTS[act]
+    made = prepare(race)
+    race.store.lose(kind, CHANGE_ATTEMPTS - 1)
+    assert do(race, made)
+    assert race.store.losses == 0
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_a_race_that_is_always_lost_ends_in_a_refusal_that_says_when_to_ask_again(
+    race: Race, act: str
+) -> None:
+    kind, prepare, do = ACTS[act]
+    made = prepare(race)
+    race.store.lose(kind, CHANGE_ATTEMPTS)
+    with pytest.raises(StoreUnavailable) as refused:
+        do(race, made)
+    assert refused.value.retry_after == 1
+    assert race.store.losses == 0
+
+
+def test_each_attempt_to_take_a_number_has_an_id_of_its_own(race: Race) -> None:
+    race.store.lose("reserve", 2)
+    made = race.start()
+    assert len(set(race.store.asked)) == 3
+    assert race.store.asked[-1] == made.id
+
+
+def test_a_record_that_is_gone_meanwhile_is_not_found(race: Race) -> None:
+    made = race.start()
+    stored = race.store.get(made.id)
+    assert stored is not None
+    race.store.lose("replace", 1, vanishing=True)
+    with pytest.raises(NotFound):
+        race.operator._records.changed(stored, lambda record: record.cancel(race.clock()), race.clock())
+
+
+def test_a_record_that_is_gone_while_its_time_ran_out_is_told_as_time_has_decided(race: Race) -> None:
+    made = race.start()
+    stored = race.store.get(made.id)
+    assert stored is not None
+    race.clock.advance(900)
+    race.store.lose("replace", 1, vanishing=True)
+    settled = race.operator._records.settled(stored, race.clock())
+    assert (settled.verification.status, settled.version) == (Status.EXPIRED, stored.version)
+    assert race.observer.counts["finished", "expired", "no_call"] == 0
+
+
+def test_a_number_that_is_blocked_while_it_is_gone_is_blocked_all_the_same(race: Race) -> None:
+    race.start()
+    race.store.lose("replace", 1, vanishing=True)
+    race.operator.put(
+        "ann", action=ListAction.BLOCK, kind=ListKind.NUMBER, subject=NUMBER.value, reason="x", expires_in=60
+    )
+    assert len(race.operator.lists("ann")) == 1
+
+
+def test_an_order_that_somebody_else_ended_meanwhile_is_given_to_nobody(race: Race) -> None:
+    def overtaken() -> None:
+        (stored,) = race.store._records.values()
+        race.operator._records.changed(
+            stored, lambda record: record.fail(Reason.PROVIDER_ERROR, race.clock()), race.clock()
+        )
+
+    race.provider.during = overtaken
+    with pytest.raises(ProviderUnavailable) as refused:
+        race.start()
+    assert refused.value.retry_after == 1
+    (stored,) = race.store._records.values()
+    assert refused.value.verification_id == stored.verification.id
+    assert stored.verification.call_number is None
+
+
+def test_a_record_keeps_what_the_client_gave_it(race: Race) -> None:
+    made = race.start()
+    assert (made.locale, made.metadata, made.window_seconds) == ("ru", {"order": "7"}, 900)
+    assert race.verifications.get("web", made.id) == made

@@ -1,0 +1,129 @@
+"""One pass over what is due, with records that are gone, cannot be read, or cannot be settled."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from service.application.ports import Stored
+from service.application.sweep import BROKEN_AGAIN, Sweep
+from service.domain.errors import RecordUnreadable, StoreUnavailable
+from service.domain.numbers import E164
+from service.domain.status import Status
+from service.domain.verification import Verification
+from tests.fakes.clock import FakeClock
+from tests.fakes.memory import MemoryStore
+from tests.fakes.outside import RecordingObserver
+from tests.making import chronicle_of, pending, reserve, seconds
+from tests.worlds import World, memory_world
+
+
+class Garbled(MemoryStore):
+    """Answers what ``instead`` holds for an id; gives one id of those that are due at a time."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.instead: dict[str, Exception | None] = {}
+
+    def get_all(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
+        return [self.instead.get(each) or self.get(each) for each in verification_ids]
+
+    def due(self, now: datetime) -> list[str]:
+        return super().due(now)[:1]
+
+
+class Garden:
+    def __init__(self, clock: FakeClock) -> None:
+        world: World = memory_world()
+        self.store = Garbled(world.limits, world.conversions, world.lists, world.audit)
+        self.clock, self.observer = clock, RecordingObserver()
+        self.reminded: list[str] = []
+        self._numbers = 0
+
+    def kept(self, verification_id: str, due_in: float = 0) -> None:
+        self._numbers += 1
+        number = E164(f"+7999123{self._numbers:04}")
+        record = pending(verification_id, number=number, now=self.clock())
+        stored = reserve(self.store, record, None, self.clock())
+        assert stored is not None
+        self.store.schedule(verification_id, self.clock() + seconds(due_in))
+
+    def sweep(self, patience: float = 0) -> int:
+        return Sweep(self.store, self.observer, self.clock, chronicle_of(), self._remind).run(
+            seconds(patience)
+        )
+
+    def _remind(self, record: Verification, now: datetime) -> None:
+        assert now == self.clock()
+        self.reminded.append(record.id)
+
+
+@pytest.fixture
+def garden(clock: FakeClock) -> Garden:
+    return Garden(clock)
+
+
+def test_what_is_due_is_settled_until_nothing_is_and_put_off_to_its_next_deadline(garden: Garden) -> None:
+    for number in range(3):
+        garden.kept(f"ver_{number}")
+    garden.kept("later", due_in=1)
+    assert garden.sweep() == 3
+    assert garden.reminded == ["ver_0", "ver_1", "ver_2"]
+    garden.clock.advance(899)
+    assert garden.sweep() == 1
+    garden.clock.advance(1)
+    assert garden.sweep() == 4
+    assert garden.observer.counts["finished", "expired", "no_call"] == 4
+    assert garden.sweep() == 0
+
+
+def test_what_is_due_for_less_than_the_patience_is_left_to_others(garden: Garden) -> None:
+    garden.kept("ver_1")
+    garden.clock.advance(9)
+    assert garden.sweep(patience=10) == 0
+    garden.clock.advance(1)
+    assert garden.sweep(patience=10) == 1
+
+
+def test_one_that_is_gone_is_forgotten(garden: Garden) -> None:
+    garden.store.schedule("ver_gone", garden.clock())
+    assert (garden.sweep(), garden.sweep()) == (1, 0)
+
+
+@pytest.mark.parametrize("trouble", [RecordUnreadable(), ValueError("broken")])
+def test_one_that_cannot_be_dealt_with_is_tried_again_later_and_holds_up_no_other(
+    garden: Garden, trouble: Exception
+) -> None:
+    garden.kept("ver_1")
+    garden.kept("ver_2")
+    garden.store.instead["ver_1"] = trouble
+    if isinstance(trouble, RecordUnreadable):
+        assert garden.sweep() == 2
+    else:
+        with pytest.raises(ValueError, match="broken"):
+            garden.sweep()
+    assert garden.reminded == ["ver_2"]
+    garden.store.instead.clear()
+    garden.clock.advance(BROKEN_AGAIN.total_seconds() - 1)
+    assert garden.sweep() == 0
+    garden.clock.advance(1)
+    assert garden.sweep() == 1
+    assert garden.reminded == ["ver_2", "ver_1"]
+
+
+def test_a_store_that_is_away_ends_the_pass_and_leaves_everything_due(garden: Garden) -> None:
+    garden.kept("ver_1")
+    garden.store.instead["ver_1"] = StoreUnavailable()
+    with pytest.raises(StoreUnavailable):
+        garden.sweep()
+    garden.store.instead.clear()
+    assert garden.sweep() == 1
+
+
+def test_without_anybody_to_remind_the_sweep_settles_all_the_same(garden: Garden) -> None:
+    garden.kept("ver_1")
+    garden.clock.advance(900)
+    assert Sweep(garden.store, garden.observer, garden.clock, chronicle_of()).run() == 1
+    (stored,) = garden.store._records.values()
+    assert stored.verification.status is Status.EXPIRED

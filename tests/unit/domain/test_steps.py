@@ -1,0 +1,71 @@
+"""A client's steps on a record that is not on the way that the step needs."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.domain.channel import Channel
+from service.domain.code import Code
+from service.domain.errors import AlreadyVerified, PhoneNumberNotAllowed, SendsSpent, WrongChannel
+from service.domain.numbers import E164
+from service.domain.order import PlacedOrder
+from service.domain.policy import Purpose
+from service.domain.status import Reason, Status
+from service.domain.steps import check_code, send_again, shown
+from service.domain.verification import Verification
+from tests.making import NOW, opened, pending, seconds
+
+SHOWN = E164("+79585551234")
+CODE = Code(("one",), NOW, 7)
+
+
+def on_code(**changes: object) -> Verification:
+    return replace(pending(), **{"channel": Channel.CODE, "code": CODE, **changes})
+
+
+def test_a_code_of_one_that_a_call_has_verified_already_is_none() -> None:
+    with pytest.raises(AlreadyVerified):
+        check_code(pending().prove(Reason.CALL_MATCHED, NOW), ["one"], NOW)
+
+
+def test_the_right_code_is_right_again_once_it_has_proven_the_number_and_a_wrong_one_is_too_late() -> None:
+    proven = on_code().prove(Reason.CODE_MATCHED, NOW)
+    assert check_code(proven, ["one"], NOW) == (True, proven)
+    with pytest.raises(AlreadyVerified):
+        check_code(proven, ["two"], NOW)
+
+
+def test_a_code_is_no_answer_on_another_channel_or_before_one_was_sent() -> None:
+    for record in (pending(), on_code(channel=Channel.CALL), on_code(code=None)):
+        with pytest.raises(WrongChannel):
+            check_code(record, ["one"], NOW)
+
+
+def test_the_last_attempt_may_still_be_right_and_a_wrong_one_ends_it() -> None:
+    last = on_code(code=replace(CODE, attempts=4))
+    assert check_code(last, ["one"], NOW)[1].status is Status.VERIFIED
+    correct, after = check_code(last, ["two"], NOW)
+    assert (correct, after.status, after.reason) == (False, Status.FAILED, Reason.ATTEMPTS_SPENT)
+    correct, after = check_code(on_code(code=replace(CODE, attempts=3)), ["two"], NOW)
+    assert (correct, after.status) == (False, Status.PENDING)
+
+
+def test_no_more_is_sent_than_the_purpose_sends_and_nothing_where_no_code_may_go() -> None:
+    rules = Purpose("login", max_sends=2)
+    second = send_again(on_code(rules=rules), "two", 8, NOW + seconds(30))
+    assert second.code is not None
+    assert second.code.digests == ("one", "two")
+    with pytest.raises(SendsSpent):
+        send_again(second, "three", 9, NOW + seconds(800))
+    landline = replace(on_code(), phone_number=E164("+74951234567"))
+    with pytest.raises(PhoneNumberNotAllowed):
+        send_again(landline, "two", 8, NOW + seconds(30))
+
+
+@pytest.mark.parametrize(("listens", "ends"), [(None, 900), (600, 600), (900, 900), (1200, 900)])
+def test_the_window_ends_when_the_provider_stops_listening(listens: int | None, ends: int) -> None:
+    window = opened("ver_1").open_window(NOW)
+    record = shown(window, PlacedOrder(SHOWN, window_seconds=listens))
+    assert record.expires_at == NOW + seconds(ends)
+    assert window.purge_at - record.purge_at == window.expires_at - record.expires_at
+    assert record.call_number == SHOWN
