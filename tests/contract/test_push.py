@@ -179,7 +179,7 @@ def test_what_was_announced_before_the_first_worker_came_is_delivered(
     real_world: World, clock: FakeClock, observer: RecordingObserver
 ) -> None:
     with redis_connection(real_world.url) as connection:
-        post = Post(real_world, clock, observer, connection)
+        post = Post(real_world, clock, observer, RedisOutbox(connection, Keys(PEPPER)))
         post.verifications.start("web", ASK)
         post.calls.record(call_at(clock()))
         # The worker's first round makes the groups.
