@@ -13,7 +13,7 @@ from flask import Flask
 
 from service import __version__
 from service.adapters.http import callbacks, channels, openapi, operations, operator, page, verifications
-from service.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_surface
+from service.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_app
 from service.adapters.http.auth import ApiKeys
 from service.adapters.http.lane import Lane
 from service.adapters.http.page.catalogue import Catalogues
@@ -54,7 +54,7 @@ from service.bootstrap.use_cases import (
 from service.domain.evidence import InboxTrust
 from service.domain.numbers import may_be_dialled
 from service.domain.policy import Provider
-from service.handover import is_ending
+from service.handover import reloads
 from service.setting_values import Secret
 from service.settings import Settings, weaknesses
 from service.sweeper import Sweeper
@@ -85,7 +85,7 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     scopes = {name: client.scopes for name, client in settings.policy.clients.items()}
     keys = ApiKeys(settings.api_keys, scopes)
     answers = RedisIdempotencyStore(core.connection, core.keys)
-    surface = partial(create_surface, keys=keys, observer=core.observer, metrics=metrics)
+    surface = partial(create_app, keys=keys, observer=core.observer, metrics=metrics)
     outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
     pages = pages_of(settings, core)
     ready = Readiness(core.store)
@@ -117,9 +117,8 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     return Surfaces(
         by_port,
         start=sweeper.start,
-        stop=partial(_stop, core.watcher, sweeper, ready, settings.drain_seconds),
+        stop=partial(_stop, core.watcher, sweeper, ready, settings.drain_seconds, reloads()),
         metrics=metrics,
-        public_ports=frozenset({_port(settings.callback_bind)}),
     )
 
 
@@ -226,7 +225,7 @@ def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: Worker
         Readiness(core.store), expose, CONTENT_TYPE, __version__, is_alive=worker.is_alive
     )
     keys = ApiKeys(settings.api_keys, {})
-    return create_surface(
+    return create_app(
         "ops", [ops], max_body_bytes=API_BODY_BYTES, keys=keys, observer=core.observer, metrics=metrics
     )
 
@@ -238,10 +237,13 @@ def _close(inbox: SmscInbox, core: Core, push: Push, sender: WebhookSender) -> N
     core.connection.close()
 
 
-def _stop(watcher: Watcher, sweeper: Sweeper, readiness: Readiness, drain_seconds: float) -> float:
+def _stop(
+    watcher: Watcher, sweeper: Sweeper, readiness: Readiness, drain_seconds: float, began_after: int
+) -> float:
     sweeper.stop()
     watcher.close()
-    if not is_ending():
+    if reloads() != began_after:
+        # Another worker takes this one's place, and the replica stays ready.
         return 0
     readiness.leave()
     return drain_seconds
