@@ -13,7 +13,7 @@ from flask import Flask
 
 from service import __version__
 from service.adapters.http import callbacks, channels, openapi, operations, operator, page, verifications
-from service.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_surface
+from service.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_app
 from service.adapters.http.auth import ApiKeys
 from service.adapters.http.lane import Lane
 from service.adapters.http.page.catalogue import Catalogues
@@ -85,7 +85,7 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     scopes = {name: client.scopes for name, client in settings.policy.clients.items()}
     keys = ApiKeys(settings.api_keys, scopes)
     answers = RedisIdempotencyStore(core.connection, core.keys)
-    surface = partial(create_surface, keys=keys, observer=core.observer, metrics=metrics)
+    surface = partial(create_app, keys=keys, observer=core.observer, metrics=metrics)
     outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
     pages = pages_of(settings, core)
     ready = Readiness(core.store)
@@ -226,7 +226,7 @@ def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: Worker
         Readiness(core.store), expose, CONTENT_TYPE, __version__, is_alive=worker.is_alive
     )
     keys = ApiKeys(settings.api_keys, {})
-    return create_surface(
+    return create_app(
         "ops", [ops], max_body_bytes=API_BODY_BYTES, keys=keys, observer=core.observer, metrics=metrics
     )
 

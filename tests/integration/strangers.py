@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,9 @@ from gunicorn.config import Config
 from gunicorn.http import RequestParser
 
 from service.adapters.http import callbacks, page
-from service.adapters.http.app import CALLBACK_BODY_BYTES, create_surface
+from service.adapters.http.app import CALLBACK_BODY_BYTES, create_app
 from service.adapters.http.auth import ApiKeys
-from service.adapters.http.body import read_json, read_raw
-from service.adapters.http.exchange import Exchange
+from service.adapters.http.body import read_body, read_json
 from service.adapters.http.lane import Lane
 from service.adapters.http.page.catalogue import Catalogues
 from service.adapters.http.schemas import load_start
@@ -314,7 +312,7 @@ class Empty(Pages):
 _smsc = SmscCallbackDecoder("sha1", ["s3cr3t-key_1", "an-older-secret_0"])
 _smsru = SmsruCallbackDecoder(["sim-smsru-api-id-0001", "sim-smsru-api-id-0002"])
 _nobody: Any = Nobody()
-_public = create_surface(
+_public = create_app(
     "callback",
     [
         callbacks.blueprint(_nobody, _nobody, _smsc, _nobody, Lane()),
@@ -347,12 +345,8 @@ def _line(value: bytes) -> str:
 
 
 def _json_body(body: bytes) -> object:
-    environ = {
-        "CONTENT_LENGTH": str(len(body)),
-        "CONTENT_TYPE": "application/json",
-        "wsgi.input": BytesIO(body),
-    }
-    return load_start(read_json(Exchange({**environ, "REQUEST_METHOD": "POST"}, None, 65_536, 0.0))[0])
+    with _public.test_request_context(method="POST", data=body, content_type="application/json"):
+        return load_start(read_json()[0])
 
 
 def _create(field: str, value: bytes) -> object:
@@ -363,8 +357,9 @@ def _request(raw: bytes) -> object:
     """gunicorn's own reading, in pieces as large as those that it asks the socket for."""
     pieces = (raw[at : at + 8192] for at in range(0, len(raw), 8192))
     request = next(RequestParser(_limits, pieces, ("192.0.2.1", 1)))
-    environ = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": request.body, "REQUEST_METHOD": "POST"}
-    return read_raw(Exchange(environ, None, CALLBACK_BODY_BYTES, 0.0))
+    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    with _public.test_request_context(method="POST", input_stream=request.body, environ_overrides=chunked):
+        return read_body()
 
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -1,24 +1,35 @@
 """One Flask app per surface, and the WSGI callable that tells them apart by listener."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from wsgiref.types import StartResponse
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, Response
 from werkzeug.exceptions import NotFound
 
-from service.adapters.http.auth import ApiKeys
-from service.adapters.http.context import UNREADABLE, HttpMetrics
-from service.adapters.http.exchange import Environ
+from service.adapters.http.auth import ApiKeys, require_client
+from service.adapters.http.context import UNREADABLE, HttpMetrics, begin_request, end_request, forget_request
 from service.adapters.http.lane import Lane
 from service.adapters.http.problems import Problems
-from service.adapters.http.surface import Surface
+from service.adapters.http.proxies import BehindProxies, Environ
 from service.application.observer import Observer
 
 API_BODY_BYTES = 16 * 1024
 CALLBACK_BODY_BYTES = 64 * 1024
 
+# Strict-Transport-Security is the ingress's to send: it knows whether the connection was one.
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Headers of every answer that sets none of its own (OWASP REST security cheat sheet); a page brings its own policy."""
 
-def create_surface(  # noqa: PLR0913  what every surface has
+
+def create_app(  # noqa: PLR0913  what every surface has
     name: str,
     blueprints: Iterable[Blueprint],
     *,
@@ -30,10 +41,10 @@ def create_surface(  # noqa: PLR0913  what every surface has
     trusted_hops: int = 0,
     lane: Lane | None = None,
 ) -> Flask:
-    """One surface: ``api``, ``callback`` or ``ops``. Its routes need a key unless they say otherwise.
+    """Make the app of one surface: ``api``, ``callback`` or ``ops``. Its routes need a key unless they say otherwise.
 
     Args:
-        name: of the surface.
+        name: name of the surface.
         blueprints: its routes.
         max_body_bytes: longer bodies are refused.
         keys: who may call.
@@ -42,16 +53,33 @@ def create_surface(  # noqa: PLR0913  what every surface has
         trusted_hosts: names that a Host header may say; empty for any.
         trusted_hops: proxies of ours in front, whose ``X-Forwarded-For``, ``-Host`` and ``-Proto`` count.
             With 0 these headers are ignored.
-        lane: what refusals pass, where strangers cause them.
+        lane: queue that refusals pass, where strangers cause them.
     """
-    app = Surface(name, keys, metrics, Problems(observer), max_body_bytes, trusted_hops, lane)
+    app = Flask(name, static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["TRUSTED_HOSTS"] = list(trusted_hosts) or None
+    app.config["MAX_BODY_BYTES"] = max_body_bytes
+    # One more: werkzeug cuts a chunked body at its limit without a word, and body.py must see that there was more.
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes + 1
     # A doubled slash is another path, not a redirect.
     app.url_map.merge_slashes = False
+    app.before_request(begin_request)
+    app.before_request(partial(require_client, app, keys))
+    # The functions after a request run in reverse order.
+    app.after_request(partial(end_request, name, metrics))
+    app.after_request(_secured)
+    app.teardown_request(forget_request)
+    app.register_error_handler(Exception, Problems(observer, lane).answer)
     for routes in blueprints:
         app.register_blueprint(routes)
+    app.wsgi_app = BehindProxies(app.wsgi_app, trusted_hops)  # type: ignore[method-assign]  # Flask's way to add middleware
     return app
+
+
+def _secured(response: Response) -> Response:
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
 
 
 class Surfaces:
@@ -72,7 +100,7 @@ class Surfaces:
             stop: called when the process is told to leave; must not block. Returns for how many seconds it is to
                 go on answering all the same.
             metrics: where what reaches no surface is counted.
-            public_ports: of listeners that the open network reaches; the worker bounds what they may take.
+            public_ports: ports of listeners that the open network reaches; the worker bounds what they may take.
         """
         self.by_port = by_port
         self.start = start
@@ -89,4 +117,4 @@ class Surfaces:
         app = self.by_port.get(str(environ["SERVER_PORT"]))
         if app is None:
             return NotFound()(environ, start_response)
-        return app.wsgi_app(environ, start_response)
+        return app(environ, start_response)

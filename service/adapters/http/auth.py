@@ -5,9 +5,9 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from flask import Flask, g, request
 from werkzeug.exceptions import Unauthorized
 
-from service.adapters.http.exchange import Exchange
 from service.domain.errors import ScopeNotAllowed
 from service.domain.policy import Permission
 
@@ -53,16 +53,17 @@ class ApiKeys:
         return found
 
 
-def require_client(keys: ApiKeys, exchange: Exchange, view: Callable[..., object] | None) -> None:
-    """Know who asks, and refuse who has no key for the view, but for one marked with ``no_auth``.
+def require_client(app: Flask, keys: ApiKeys) -> None:
+    """Find out who asks, and refuse who has no key for the view, unless it is marked with ``no_auth``.
 
     Raises:
         Unauthorized, ScopeNotAllowed
     """
-    scheme, _, key = exchange.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     client = keys.client_of(key.strip()) if scheme.lower() == "bearer" and key else None
-    exchange.client = client or ""
+    g.client = client or ""
     # A path that nothing answers is 404 to everybody.
+    view = app.view_functions[request.endpoint] if request.endpoint else None
     if view is None or getattr(view, "no_auth", False):
         return
     if client is None:

@@ -3,12 +3,12 @@
 from functools import partial
 from typing import Protocol
 
-from flask import Blueprint
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
 from service.adapters.http.auth import no_auth
-from service.adapters.http.body import read_raw
-from service.adapters.http.exchange import Exchange, Reply
+from service.adapters.http.body import read_body
+from service.adapters.http.context import note_callback
 from service.adapters.http.lane import Lane
 from service.application.calls import Calls
 from service.application.messages import Messages
@@ -22,7 +22,7 @@ from service.domain.order import OrderReport
 
 PATH = "/callbacks/smsc"
 ORDERS_PATH = "/callbacks/smsru"
-_HUNDRED = b"100"
+_HUNDRED = "100"
 """What counts as an acknowledgement there (docs/providers/smsru.md)."""
 
 
@@ -53,28 +53,28 @@ def blueprint(
 
     @routes.route(PATH, methods=["GET", "POST"])
     @no_auth
-    def receive(exchange: Exchange) -> Reply:
+    def receive() -> Response:
         try:
-            body = read_raw(exchange)
-            query = exchange.query
-            if exchange.method in ("GET", "HEAD") and not body and not query:
+            body = read_body()
+            query = request.query_string
+            if request.method in ("GET", "HEAD") and not body and not query:
                 return _acknowledgement()
             with lane.turn_if_long(body):
-                message = decoder.decode(query, body, _content_type(exchange))
+                message = decoder.decode(query, body, request.headers.get("Content-Type", ""))
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
-            refused(exchange, error)
+            refused(error)
             raise
         match message:
             case InboundCall():
-                exchange.brought(Kind.CALL, calls.record(message))
+                note_callback(Kind.CALL, calls.record(message))
             case InboundText():
-                exchange.brought(Kind.SMS, messages.record_text(message))
+                note_callback(Kind.SMS, messages.record_text(message))
             case DeliveryReport():
                 messages.record_report(message)
-                exchange.brought(Kind.STATUS, Outcome.OTHER)
+                note_callback(Kind.STATUS, Outcome.OTHER)
             case OtherMessage():
                 observer.callback(message.kind, message.outcome)
-                exchange.brought(message.kind, message.outcome)
+                note_callback(message.kind, message.outcome)
         return _acknowledgement()
 
     return routes
@@ -89,24 +89,24 @@ def orders_blueprint(
 
     @routes.route(ORDERS_PATH, methods=["GET", "POST"])
     @no_auth
-    def receive(exchange: Exchange) -> Reply:
+    def receive() -> Response:
         try:
-            body = read_raw(exchange)
-            if not body and not exchange.query:
+            body = read_body()
+            if not body and not request.query_string:
                 return _acknowledgement(_HUNDRED)
             with lane.turn_if_long(body):
-                entries = decoder.decode(body, _content_type(exchange))
+                entries = decoder.decode(body, request.headers.get("Content-Type", ""))
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
-            refused(exchange, error)
+            refused(error)
             raise
         unreadable: RecordUnreadable | None = None
         for each in entries:
             if not isinstance(each, OrderReport):
                 observer.callback(each.kind, each.outcome)
-                exchange.brought(each.kind, each.outcome)
+                note_callback(each.kind, each.outcome)
                 continue
             try:
-                exchange.brought(Kind.CALL, reports.record(each))
+                note_callback(Kind.CALL, reports.record(each))
             except RecordUnreadable as error:
                 # The others count all the same.
                 unreadable = error
@@ -117,7 +117,7 @@ def orders_blueprint(
     return routes
 
 
-def _refused(observer: Observer, exchange: Exchange, error: Exception) -> None:
+def _refused(observer: Observer, error: Exception) -> None:
     """Count and note what was not believed."""
     match error:
         case CallbackMalformed():
@@ -127,13 +127,8 @@ def _refused(observer: Observer, exchange: Exchange, error: Exception) -> None:
         case _:
             kind, outcome = Kind.UNKNOWN, Outcome.MALFORMED
     observer.callback(kind, outcome)
-    exchange.brought(kind, outcome)
+    note_callback(kind, outcome)
 
 
-def _content_type(exchange: Exchange) -> str:
-    given: str = exchange.environ.get("CONTENT_TYPE", "")
-    return given
-
-
-def _acknowledgement(word: bytes = b"OK") -> Reply:
-    return Reply(200, word, "text/plain; charset=utf-8")
+def _acknowledgement(word: str = "OK") -> Response:
+    return Response(word, content_type="text/plain; charset=utf-8")

@@ -7,11 +7,12 @@ import string
 from time import monotonic
 from typing import Protocol
 
-from service.adapters.http.exchange import Environ, Exchange
+from flask import Response, g, request
+
 from service.application.context import request_id
+from service.domain.call import Kind, Outcome
 
 HEADER = "X-Request-ID"
-_GIVEN = "HTTP_X_REQUEST_ID"
 UNMATCHED = "unmatched"
 """The route label of a path that no route has."""
 
@@ -43,36 +44,57 @@ def new_request_id() -> str:
     return random.randbytes(20).translate(_LETTERS).decode()  # noqa: S311  # nosec B311  # a name, no secret
 
 
-def begin(environ: Environ, route: str | None, max_body_bytes: int) -> Exchange:
-    """A request that has just arrived, with its id."""
-    given = environ.get(_GIVEN)
+def begin_request() -> None:
+    """Give the request its id, and prepare what its log line will say.
+
+    The views and error handlers fill in ``flask.g``: ``client`` (whose key it came with; empty without one),
+    ``verification`` (end of the id that it is about), ``problem`` (code that it is answered with) and ``callbacks``
+    (kind and outcome of each message of a provider).
+    """
+    given = request.headers.get(HEADER)
     request_id.set(given if given is not None and _ACCEPTED.fullmatch(given) else new_request_id())
-    return Exchange(environ, route, max_body_bytes, monotonic())
+    g.began = monotonic()
+    g.client = ""
+    g.verification = None
+    g.problem = None
+    g.callbacks = []
 
 
-def end(surface: str, metrics: HttpMetrics, exchange: Exchange, status: int) -> None:
-    """Count it, and tell of it."""
-    seconds = monotonic() - exchange.began
+def note_callback(kind: Kind, outcome: Outcome) -> None:
+    """Note for the log line what became of a provider's message."""
+    g.callbacks.append(f"{kind} {outcome}")
+
+
+def end_request(surface: str, metrics: HttpMetrics, response: Response) -> Response:
+    """Count the request, write its log line, and echo its id."""
+    seconds = monotonic() - g.began
     # The route, never the path: a caller may have put anything into the path.
-    route = exchange.route or UNMATCHED
-    method = exchange.method if exchange.method in _METHODS else "other"
-    code = exchange.code
+    route = request.url_rule.rule if request.url_rule else UNMATCHED
+    method = request.method if request.method in _METHODS else "other"
+    status, code = response.status_code, g.problem
     metrics.http_request(route, method, status, seconds)
     # A probe that says no is no answer to a caller.
     if status >= _FAILURE and surface != "ops" and code:
         metrics.failed(code)
-    told = {
+    line = {
         "surface": surface,
         "route": route,
         "method": method,
         "status": status,
         "duration_ms": round(seconds * 1000, 2),
-        "client": exchange.client or None,
+        "client": g.client or None,
         # Where the provider calls from; not where people are.
-        "remote": exchange.remote_addr if surface == "callback" and not route.startswith("/p/") else None,
+        "remote": request.remote_addr if surface == "callback" and not route.startswith("/p/") else None,
         "code": code,
-        "verification": exchange.verification,
+        "verification": g.verification,
     }
-    if exchange.callbacks:
-        told["callbacks"] = exchange.callbacks
-    _log.log(logging.DEBUG if surface == "ops" else logging.INFO, "request", extra=told)
+    if g.callbacks:
+        line["callbacks"] = g.callbacks
+    _log.log(logging.DEBUG if surface == "ops" else logging.INFO, "request", extra=line)
+    response.headers[HEADER] = request_id.get()
+    return response
+
+
+def forget_request(_: BaseException | None) -> None:
+    """Forget the request's id: its connection may bring another."""
+    request_id.set(None)

@@ -15,8 +15,9 @@ from gunicorn import glogging, util
 from gunicorn.http import wsgi
 from gunicorn.http.unreader import SocketUnreader
 
+from service.adapters.http.app import SECURITY_HEADERS
+from service.adapters.http.body import JSON
 from service.adapters.http.context import HEADER as REQUEST_ID_HEADER
-from service.adapters.http.exchange import JSON, SECURITY_HEADERS, Header
 
 STALLED_SECONDS = 5
 """Between two pieces of one request, or of one answer."""
@@ -40,7 +41,7 @@ OUT_OF_FILES_PAUSE_SECONDS = 0.2
 """Others are closing theirs meanwhile; the connection waits in the kernel's queue."""
 
 _PIECE_BYTES = 65536
-_SOUND = frozenset({("Content-Type", JSON), *SECURITY_HEADERS})
+_SOUND = frozenset({("Content-Type", JSON), *SECURITY_HEADERS.items()})
 _LEFT = (errno.ECONNRESET, "The request took too long.")
 
 
@@ -96,7 +97,7 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn ships no types
     headers_sent: bool
     response_length: int | None
 
-    def process_headers(self, headers: list[Header]) -> None:
+    def process_headers(self, headers: list[tuple[str, str]]) -> None:
         """Check them, but for those that are always the same, and those whose values were checked or are ours."""
         given = []
         for header in headers:

@@ -4,42 +4,41 @@ import hashlib
 import logging
 from collections.abc import Callable
 
-from service.adapters.http.exchange import Exchange, Reply
+from flask import Response, g, request
+
+from service.adapters.http.body import JSON
 from service.application.idempotency import Answer, IdempotencyStore
 from service.domain.errors import StoreUnavailable, ValidationFailed
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 IDEMPOTENCY_REPLAYED = "Idempotency-Replayed"
-_KEY = "IDEMPOTENCY_KEY"
 _LONGEST_KEY = 255
 
 _log = logging.getLogger(__name__)
 
 
 def answer_once(
-    exchange: Exchange,
     store: IdempotencyStore,
     canonical: Callable[[], bytes],
     produce: Callable[[], tuple[Answer, int]],
-) -> Reply:
+) -> Response:
     """Answer, or answer again what was answered under this Idempotency-Key.
 
     Args:
-        exchange: the request.
         store: where answers are kept, by client and route.
         canonical: makes what must be equal for a request to be the same; the path belongs to it.
         produce: makes the answer, and says for how many seconds to keep it.
     """
-    key = exchange.header(_KEY)
+    key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
-        return reply_of(produce()[0])
+        return response_of(produce()[0])
     if not 1 <= len(key) <= _LONGEST_KEY:
         raise ValidationFailed.of(IDEMPOTENCY_KEY, f"Must be 1 to {_LONGEST_KEY} characters.")
-    route = f"{exchange.method} {exchange.route}"
-    begun = store.begin(exchange.client, route, key, exchange.path + b"\n" + canonical())
+    route = f"{request.method} {request.url_rule}"
+    begun = store.begin(g.client, route, key, request.path.encode() + b"\n" + canonical())
     if isinstance(begun, Answer):
-        replayed = reply_of(begun)
-        replayed.headers.append((IDEMPOTENCY_REPLAYED, "true"))
+        replayed = response_of(begun)
+        replayed.headers[IDEMPOTENCY_REPLAYED] = "true"
         return replayed
     try:
         answer, keep_seconds = produce()
@@ -51,18 +50,20 @@ def answer_once(
     except StoreUnavailable:
         # It has happened; to say otherwise would hide the id of a live verification.
         _log.warning("answer not stored under its Idempotency-Key")
-    return reply_of(answer)
+    return response_of(answer)
 
 
-def redeemer_of(exchange: Exchange, canonical: Callable[[], bytes]) -> str | None:
-    """Who asks, and asks again after an answer that was lost: client, Idempotency-Key and body, hashed."""
-    key = exchange.header(_KEY)
+def redeemer_of(canonical: Callable[[], bytes]) -> str | None:
+    """Identify who asks, and asks again after an answer that was lost: client, Idempotency-Key and body, hashed."""
+    key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
         return None
-    return hashlib.sha256(f"{exchange.client}\n{key}\n".encode() + canonical()).hexdigest()
+    return hashlib.sha256(f"{g.client}\n{key}\n".encode() + canonical()).hexdigest()
 
 
-def reply_of(answer: Answer) -> Reply:
-    """An answer as it leaves."""
-    headers = [("Location", answer.location)] if answer.location else []
-    return Reply(answer.status, answer.body.encode(), headers=headers)
+def response_of(answer: Answer) -> Response:
+    """Make the HTTP response that carries the answer."""
+    response = Response(answer.body, answer.status, content_type=JSON)
+    if answer.location:
+        response.headers["Location"] = answer.location
+    return response

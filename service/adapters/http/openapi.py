@@ -7,7 +7,7 @@ from typing import Any
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
-from flask import Blueprint
+from flask import Blueprint, Response
 from werkzeug.exceptions import NotFound
 
 from service.adapters.http import openapi_operator, openapi_verifications
@@ -19,7 +19,7 @@ from service.adapters.http.answers import (
     VerificationResponse,
 )
 from service.adapters.http.auth import no_auth
-from service.adapters.http.exchange import JSON, Exchange, Reply
+from service.adapters.http.body import JSON
 from service.adapters.http.schemas import (
     CaptchaRequest,
     CheckRequest,
@@ -115,20 +115,22 @@ def blueprint(version: str) -> Blueprint:
 
     @routes.get("/openapi.json")
     @no_auth
-    def openapi(_: Exchange) -> Reply:
-        return Reply(200, document, JSON)
+    def openapi() -> Response:
+        return Response(document, content_type=JSON)
 
     @routes.get("/docs")
     @no_auth
-    def docs(_: Exchange) -> Reply:
-        return Reply(200, _PAGE.encode(), "text/html; charset=utf-8", [("Content-Security-Policy", _CSP)])
+    def docs() -> Response:
+        return Response(
+            _PAGE, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _CSP}
+        )
 
     @routes.get("/docs/<asset>")
     @no_auth
-    def docs_asset(_: Exchange, asset: str) -> Reply:
+    def docs_asset(asset: str) -> Response:
         if asset not in assets:
             raise NotFound
         content_type = guess_type(asset)[0] or "application/octet-stream"
-        return Reply(200, assets[asset], content_type, [("Cache-Control", "max-age=86400")])
+        return Response(assets[asset], content_type=content_type, headers={"Cache-Control": "max-age=86400"})
 
     return routes

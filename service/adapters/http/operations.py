@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from flask import Blueprint
+from flask import Blueprint, Response
+from flask.typing import ResponseReturnValue
 
 from service.adapters.http.auth import no_auth
-from service.adapters.http.exchange import Exchange, Reply
 from service.application.readiness import Readiness
 
 
@@ -29,28 +29,28 @@ def blueprint(
 
     @routes.get("/livez")
     @no_auth
-    def livez(_: Exchange) -> Reply:
+    def livez() -> ResponseReturnValue:
         # A process that answers is alive; the worker also has threads that must go on.
         if not is_alive():
-            return Reply.of_json({"status": "stuck"}, 503)
-        return Reply.of_json({"status": "alive"})
+            return {"status": "stuck"}, 503
+        return {"status": "alive"}
 
     @routes.get("/readyz")
     @no_auth
-    def readyz(_: Exchange) -> Reply:
+    def readyz() -> ResponseReturnValue:
         if readiness.is_leaving:
-            return Reply.of_json({"status": "leaving"}, 503)
+            return {"status": "leaving"}, 503
         readiness.check()
-        return Reply.of_json({"status": "ready"})
+        return {"status": "ready"}
 
     @routes.get("/version")
     @no_auth
-    def version_(_: Exchange) -> Reply:
-        return Reply.of_json({"name": "waitcall", "version": version})
+    def version_() -> ResponseReturnValue:
+        return {"name": "waitcall", "version": version}
 
     @routes.get("/metrics")
     @no_auth
-    def metrics(_: Exchange) -> Reply:
-        return Reply(200, exposition(), exposition_type)
+    def metrics() -> ResponseReturnValue:
+        return Response(exposition(), content_type=exposition_type)
 
     return routes

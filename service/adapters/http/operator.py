@@ -1,10 +1,10 @@
 """/v1/operator: why is this refused, and let it pass. Subjects travel in bodies, never in URLs."""
 
-from flask import Blueprint
+from flask import Blueprint, g
+from flask.typing import ResponseReturnValue
 
 from service.adapters.http.auth import requires
 from service.adapters.http.body import read_json
-from service.adapters.http.exchange import Exchange, Reply
 from service.adapters.http.operator_schemas import (
     dump_entry,
     dump_explanation,
@@ -26,33 +26,33 @@ def blueprint(operator: Operator) -> Blueprint:
 
     @routes.post(f"{PATH}/explain")
     @requires(Permission.OPERATE)
-    def explain(exchange: Exchange) -> Reply:
-        payload, _ = read_json(exchange)
-        return Reply.of_json(dump_explanation(operator.explain(exchange.client, *load_explain(payload))))
+    def explain() -> ResponseReturnValue:
+        payload, _ = read_json()
+        return dump_explanation(operator.explain(g.client, *load_explain(payload)))
 
     @routes.post(f"{PATH}/unblock")
     @requires(Permission.OPERATE)
-    def unblock(exchange: Exchange) -> Reply:
-        payload, _ = read_json(exchange)
+    def unblock() -> ResponseReturnValue:
+        payload, _ = read_json()
         subject, what = load_unblock(payload)
-        return Reply.of_json(dump_undone(operator.unblock(exchange.client, subject, **what)))
+        return dump_undone(operator.unblock(g.client, subject, **what))
 
     @routes.get(f"{PATH}/lists")
     @requires(Permission.OPERATE)
-    def lists(exchange: Exchange) -> Reply:
-        return Reply.of_json({"lists": [dump_entry(entry) for entry in operator.lists(exchange.client)]})
+    def lists() -> ResponseReturnValue:
+        return {"lists": [dump_entry(entry) for entry in operator.lists(g.client)]}
 
     @routes.post(f"{PATH}/lists")
     @requires(Permission.OPERATE)
-    def put(exchange: Exchange) -> Reply:
-        payload, _ = read_json(exchange)
-        return Reply.of_json(dump_entry(operator.put(exchange.client, **load_entry(payload))), 201)
+    def put() -> ResponseReturnValue:
+        payload, _ = read_json()
+        return dump_entry(operator.put(g.client, **load_entry(payload))), 201
 
     @routes.post(f"{PATH}/lists/remove")
     @requires(Permission.OPERATE)
-    def remove(exchange: Exchange) -> Reply:
-        payload, _ = read_json(exchange)
-        operator.remove(exchange.client, **load_remove(payload))
-        return Reply(204, b"")
+    def remove() -> ResponseReturnValue:
+        payload, _ = read_json()
+        operator.remove(g.client, **load_remove(payload))
+        return "", 204
 
     return routes

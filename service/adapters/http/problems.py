@@ -5,9 +5,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flask import Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from service.adapters.http.exchange import Exchange, Reply
+from service.adapters.http.lane import Lane
 from service.adapters.http.ratelimit import limit_headers
 from service.application.context import request_id
 from service.application.observer import Observer
@@ -108,27 +109,31 @@ def document(  # noqa: PLR0913  the members of a problem
 
 
 class Problems:
-    """Any error → the problem that it is answered with. Counts each refusal of a known client."""
+    """Flask's error handler: answers any error with a problem, and counts each refusal of a known client."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, lane: Lane | None = None) -> None:
+        """``lane``: queue that refusals pass, where strangers cause them."""
         self._observer = observer
+        self._lane = lane
 
-    def of(self, exchange: Exchange, error: Exception) -> Reply:
-        """The answer. What is no refusal of ours is told to the log alone."""
+    def answer(self, error: Exception) -> Response:
+        """Answer the error. What is no refusal of ours is told to the log alone."""
+        if self._lane is not None:
+            self._lane.refuse()
         match error:
             case ServiceError():
-                return self._of_service(exchange, error)
+                return self._service_error(error)
             case HTTPException():
                 code = _CODE_OF_HTTP.get(error.code or 500, "invalid_request")
-                reply = self._rendered(exchange, document(code, _DETAIL_OF_HTTP[code]))
+                response = self._rendered(document(code, _DETAIL_OF_HTTP[code]))
                 if isinstance(error, MethodNotAllowed) and error.valid_methods:
-                    reply.headers.append(("Allow", ", ".join(sorted(error.valid_methods))))
-                return reply
+                    response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+                return response
             case _:
                 _log.error("unexpected error", exc_info=error)
-                return self._rendered(exchange, document("internal_error", _DETAIL_OF_HTTP["internal_error"]))
+                return self._rendered(document("internal_error", _DETAIL_OF_HTTP["internal_error"]))
 
-    def _of_service(self, exchange: Exchange, error: ServiceError) -> Reply:
+    def _service_error(self, error: ServiceError) -> Response:
         failed = error.verification_id
         problem = document(
             error.code,
@@ -138,18 +143,18 @@ class Problems:
             instance=f"/v1/verifications/{failed}" if failed else None,
             image_url=error.image_url if isinstance(error, CaptchaRequired) else None,
         )
-        reply = self._rendered(exchange, problem)
+        response = self._rendered(problem)
         if isinstance(error, RateLimited):
-            reply.headers += limit_headers(error.limits)
-        return reply
+            response.headers.update(limit_headers(error.limits))
+        return response
 
-    def _rendered(self, exchange: Exchange, problem: dict[str, Any]) -> Reply:
-        reply = Reply(problem["status"], json.dumps(problem).encode(), CONTENT_TYPE)
+    def _rendered(self, problem: dict[str, Any]) -> Response:
+        response = Response(json.dumps(problem), problem["status"], content_type=CONTENT_TYPE)
         if "retry_after" in problem:
-            reply.headers.append(("Retry-After", str(problem["retry_after"])))
-        exchange.code = problem["code"]
-        if exchange.code == "unauthenticated":
-            reply.headers.append(("WWW-Authenticate", 'Bearer realm="waitcall"'))
-        if exchange.client and reply.status < 500:  # noqa: PLR2004  the class of our own errors
-            self._observer.refused(exchange.client, problem["code"])
-        return reply
+            response.headers["Retry-After"] = str(problem["retry_after"])
+        g.problem = problem["code"]
+        if g.problem == "unauthenticated":
+            response.headers["WWW-Authenticate"] = 'Bearer realm="waitcall"'
+        if g.client and response.status_code < 500:  # noqa: PLR2004  the class of our own errors
+            self._observer.refused(g.client, g.problem)
+        return response

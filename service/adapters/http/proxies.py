@@ -4,31 +4,42 @@ werkzeug's ProxyFix takes the address as it stands, with a port or in brackets, 
 are, and believes none of them where whoever sent the first value left a quote open in it.
 """
 
-from service.adapters.http.exchange import Environ
+from collections.abc import Callable, Iterable
+from typing import Any
+from wsgiref.types import StartResponse
+
 from service.domain.limits import plain_address
+
+Environ = dict[str, Any]
+"""WSGI environment of a request (PEP 3333)."""
 
 _LONGEST = 255
 _SCHEMES = ("http", "https")
 
 
-def believe_proxies(environ: Environ, hops: int) -> None:
-    """Put the caller's address, the host and the scheme into ``environ`` where the headers tell them.
+class BehindProxies:
+    """WSGI middleware that puts the caller's address, the host and the scheme into the environment where the headers tell them."""
 
-    Args:
-        environ: of the request.
-        hops: proxies of ours in front, each of which adds a value at the end. With 0 nothing is believed.
-    """
-    if not hops:
-        return
-    address = address_in(_told(environ, "FOR", hops))
-    if address is not None:
-        environ["REMOTE_ADDR"] = address
-    host = _told(environ, "HOST", hops)
-    if host:
-        environ["HTTP_HOST"] = host
-    scheme = _told(environ, "PROTO", hops)
-    if scheme in _SCHEMES:
-        environ["wsgi.url_scheme"] = scheme
+    def __init__(self, app: Callable[[Environ, StartResponse], Iterable[bytes]], hops: int) -> None:
+        """``hops``: proxies of ours in front, each of which adds a value at the end. With 0 nothing is believed."""
+        self._app = app
+        self._hops = hops
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if self._hops:
+            self._believe(environ)
+        return self._app(environ, start_response)
+
+    def _believe(self, environ: Environ) -> None:
+        address = address_in(_told(environ, "FOR", self._hops))
+        if address is not None:
+            environ["REMOTE_ADDR"] = address
+        host = _told(environ, "HOST", self._hops)
+        if host:
+            environ["HTTP_HOST"] = host
+        scheme = _told(environ, "PROTO", self._hops)
+        if scheme in _SCHEMES:
+            environ["wsgi.url_scheme"] = scheme
 
 
 def address_in(text: str) -> str | None:

@@ -2,22 +2,21 @@
 
 from collections.abc import Sequence
 
-from service.adapters.http.exchange import Header
 from service.domain.limits import LimitState, Mode
 
 POLICY_HEADER, HEADER = "RateLimit-Policy", "RateLimit"
 
 
-def limit_headers(states: Sequence[LimitState]) -> list[Header]:
+def limit_headers(states: Sequence[LimitState]) -> dict[str, str]:
     """Each enforced limit with its quota and window, and what is left of it until when (seconds)."""
     enforced = [state for state in states if state.limit.mode is Mode.ENFORCE]
     if not enforced:
-        return []
+        return {}
     policy = ", ".join(
         f'"{_name(each)}";q={each.limit.count};w={each.limit.period_seconds}' for each in enforced
     )
     left = ", ".join(f'"{_name(each)}";r={each.remaining};t={each.reset_seconds}' for each in enforced)
-    return [(POLICY_HEADER, policy), (HEADER, left)]
+    return {POLICY_HEADER: policy, HEADER: left}
 
 
 def _name(state: LimitState) -> str:

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 import orjson
-from flask import Blueprint
+from flask import Blueprint, Response, g, request
 
 from service.adapters.http.answers import dump_verification
 from service.adapters.http.auth import requires
 from service.adapters.http.body import read_json
-from service.adapters.http.exchange import Exchange, Reply
-from service.adapters.http.once import answer_once, redeemer_of, reply_of
+from service.adapters.http.once import answer_once, redeemer_of, response_of
 from service.adapters.http.ratelimit import limit_headers
 from service.adapters.http.schemas import (
     load_consume,
@@ -20,6 +19,7 @@ from service.adapters.http.schemas import (
 from service.application.idempotency import Answer, IdempotencyStore
 from service.application.ports import Clock
 from service.application.verifications import Verifications
+from service.domain.limits import LimitState
 from service.domain.policy import Permission
 from service.domain.verification import Verification
 
@@ -30,16 +30,16 @@ HOUR = 3600
 
 
 class Answers:
-    """Record → answer."""
+    """Makes the answer that shows a verification."""
 
     def __init__(self, page_url: Callable[[Verification], str | None], clock: Clock) -> None:
-        """``page_url``: of a verification that has a hosted page."""
+        """``page_url``: gives the URL of a verification that has a hosted page."""
         self._page_url = page_url
         self._clock = clock
 
-    def of(self, exchange: Exchange, status: int, record: Verification) -> Answer:
-        """The object, to be given now and, where a key says so, again."""
-        exchange.verification = record.id[-6:]
+    def of(self, status: int, record: Verification) -> Answer:
+        """Dump the object, to be given now and, where an Idempotency-Key says so, again."""
+        g.verification = record.id[-6:]
         location = f"{PATH}/{record.id}" if status == CREATED else None
         dumped = dump_verification(record, self._clock(), self._page_url(record))
         return Answer(status, orjson.dumps(dumped).decode(), location)
@@ -51,47 +51,49 @@ def blueprint(verifications: Verifications, idempotency: IdempotencyStore, answe
 
     @routes.post(PATH)
     @requires(Permission.CREATE)
-    def create(exchange: Exchange) -> Reply:
-        payload, canonical = read_json(exchange)
+    def create() -> Response:
+        payload, canonical = read_json()
+        # An answer that is given again says nothing of limits: what it cost is over.
+        limits: list[LimitState] = []
 
         def start() -> tuple[Answer, int]:
-            started = verifications.start(exchange.client, load_start(payload))
-            exchange.limits = started.limits
+            started = verifications.start(g.client, load_start(payload))
+            limits.extend(started.limits)
             status = CREATED if started.created else OK
-            answer = answers.of(exchange, status, started.verification)
+            answer = answers.of(status, started.verification)
             return answer, started.verification.window_seconds + HOUR
 
-        reply = answer_once(exchange, idempotency, canonical, start)
-        # What an answer that is given again once cost is over.
-        reply.headers += limit_headers(exchange.limits)
-        return reply
+        response = answer_once(idempotency, canonical, start)
+        response.headers.update(limit_headers(limits))
+        return response
 
     @routes.get(f"{PATH}/<verification_id>")
     @requires(Permission.READ)
-    def read(exchange: Exchange, verification_id: str) -> Reply:
-        wait_seconds, seen = load_wait(exchange.asked("wait")), load_seen(exchange.asked("channel"))
-        record = verifications.get(exchange.client, verification_id, wait_seconds, seen)
-        return reply_of(answers.of(exchange, OK, record))
+    def read(verification_id: str) -> Response:
+        wait_seconds, seen = (
+            load_wait(request.args.getlist("wait")),
+            load_seen(request.args.getlist("channel")),
+        )
+        record = verifications.get(g.client, verification_id, wait_seconds, seen)
+        return response_of(answers.of(OK, record))
 
     @routes.post(f"{PATH}/<verification_id>/consume")
     @requires(Permission.CONSUME)
-    def consume(exchange: Exchange, verification_id: str) -> Reply:
-        payload, canonical = read_json(exchange)
+    def consume(verification_id: str) -> Response:
+        payload, canonical = read_json()
 
         def redeem() -> tuple[Answer, int]:
             purpose, reference, result = load_consume(payload)
-            redeemer = redeemer_of(exchange, canonical)
-            consumed = verifications.consume(
-                exchange.client, verification_id, purpose, reference, redeemer, result
-            )
-            return answers.of(exchange, OK, consumed), consumed.window_seconds + HOUR
+            redeemer = redeemer_of(canonical)
+            consumed = verifications.consume(g.client, verification_id, purpose, reference, redeemer, result)
+            return answers.of(OK, consumed), consumed.window_seconds + HOUR
 
-        return answer_once(exchange, idempotency, canonical, redeem)
+        return answer_once(idempotency, canonical, redeem)
 
     @routes.delete(f"{PATH}/<verification_id>")
     @requires(Permission.CREATE)
-    def cancel(exchange: Exchange, verification_id: str) -> Reply:
-        canceled = verifications.cancel(exchange.client, verification_id)
-        return reply_of(answers.of(exchange, OK, canceled))
+    def cancel(verification_id: str) -> Response:
+        canceled = verifications.cancel(g.client, verification_id)
+        return response_of(answers.of(OK, canceled))
 
     return routes

@@ -6,7 +6,7 @@ No span holds a path, a query or a body: an id, a number or a signature may be i
 from contextvars import Token
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, request, request_started
 from opentelemetry import context as spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -41,8 +41,8 @@ class Tracing:
         self._tracer = self._provider.get_tracer("waitcall", version)
 
     def watch(self, app: Flask) -> Flask:
-        """The app, with a span for each request that finds a route, from before anything else until the answer is made."""
-        app.before_request_funcs.setdefault(None, []).insert(0, self._begin)
+        """Make a span for each request that finds a route, from before anything else until the answer is made."""
+        request_started.connect(self._begin, app, weak=False)
         app.after_request(self._answered)
         app.teardown_request(self._end)
         return app
@@ -55,7 +55,7 @@ class Tracing:
         """Send what is left."""
         self._provider.shutdown()
 
-    def _begin(self) -> None:
+    def _begin(self, _: Flask, **_more: Any) -> None:
         route = request.url_rule.rule if request.url_rule else None
         if route is None:
             return
@@ -75,8 +75,8 @@ class Tracing:
         span = g.get("span")
         if span is not None:
             span.set_attribute("http.response.status_code", response.status_code)
-            if g.exchange.code:
-                span.set_attribute("waitcall.code", g.exchange.code)
+            if g.problem:
+                span.set_attribute("waitcall.code", g.problem)
             if response.status_code >= _FAILURE:
                 span.set_status(StatusCode.ERROR)
         return response

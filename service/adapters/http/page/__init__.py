@@ -6,19 +6,18 @@ from typing import Any
 from urllib.parse import quote
 
 import segno
-from flask import Blueprint, Response, g, redirect
+from flask import Blueprint, Response, g, redirect, request
+from flask.typing import ResponseReturnValue
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from service.adapters.http.auth import no_auth
-from service.adapters.http.exchange import Exchange, Reply
 from service.adapters.http.lane import Lane
 from service.adapters.http.languages import wishes_in
 from service.adapters.http.page.assets import Assets
 from service.adapters.http.page.catalogue import Catalogues, Texts
 from service.adapters.http.problems import STATUS_OF
-from service.adapters.http.routes import by_flask
 from service.adapters.http.schemas import load_seen, load_wait
 from service.application.pages import Page, Pages
 from service.application.ports import Clock
@@ -53,11 +52,9 @@ def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, 
 
     @routes.get(f"{PATH}/<token>")
     @no_auth
-    @by_flask
     def page(token: str) -> AnyResponse:
         try:
-            exchange: Exchange = g.exchange
-            seen = pages.look(token, exchange.remote_addr)
+            seen = pages.look(token, request.remote_addr)
         except ServiceError as error:
             return shown.failure(error)
         if seen.result is not None:
@@ -67,20 +64,20 @@ def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, 
 
     @routes.get(f"{PATH}/<token>/status")
     @no_auth
-    def status(exchange: Exchange, token: str) -> Reply:
-        wait_seconds, seen = load_wait(exchange.asked("wait")), load_seen(exchange.asked("channel"))
-        record = pages.look(token, exchange.remote_addr, wait_seconds, seen).verification
+    def status(token: str) -> ResponseReturnValue:
+        wait_seconds = load_wait(request.args.getlist("wait"))
+        seen = load_seen(request.args.getlist("channel"))
+        record = pages.look(token, request.remote_addr, wait_seconds, seen).verification
         left = max(ceil((record.expires_at - clock()).total_seconds()), 0)
-        stands = {"status": record.status.value, "channel": record.channel.value, "expires_in": left}
-        return Reply.of_json(stands)
+        return {"status": record.status.value, "channel": record.channel.value, "expires_in": left}
 
     @routes.get(f"{PATH}/assets/<name>")
     @no_auth
-    def asset(_: Exchange, name: str) -> Reply:
+    def asset(name: str) -> Response:
         found = shown.assets.by_name.get(name)
         if found is None:
             raise NotFound
-        return Reply(200, found.content, found.content_type, [("Cache-Control", _FOREVER)])
+        return Response(found.content, content_type=found.content_type, headers={"Cache-Control": _FOREVER})
 
     return routes
 
@@ -126,7 +123,7 @@ class Shown:
         facts = {"text": t[f"{name}_explain"], "refresh": None if gone else REFRESH_SECONDS, "back": None}
         response = self._rendered("over.html", lang, t, t[name], facts)
         # Counted and logged like any other refusal.
-        g.exchange.code = error.code
+        g.problem = error.code
         response.status_code = STATUS_OF[error.code]
         if error.retry_after:
             response.headers["Retry-After"] = str(error.retry_after)
@@ -181,9 +178,7 @@ class Shown:
         return response
 
     def _language(self, locale: str | None) -> tuple[str, Texts]:
-        exchange: Exchange = g.exchange
-        asked = exchange.asked("lang")[:1]
-        wishes = [*asked, locale, *wishes_in(exchange.header("ACCEPT_LANGUAGE") or "")]
+        wishes = [request.args.get("lang"), locale, *wishes_in(request.headers.get("Accept-Language", ""))]
         return self._catalogues.choose(wishes)
 
 
