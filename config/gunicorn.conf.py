@@ -9,24 +9,30 @@ import tempfile
 from pathlib import Path
 
 from service.adapters.telemetry.logging import logging_config
-from service.handover import announce_end, hand_over, offer, offered
+from service.handover import announce_reload, hand_over, handed_over
 from service.settings import SettingsMistakes, load_settings
 
 # The launcher of `make run` sets this name before it runs this file; nothing in the environment can.
 _development = bool(globals().get("development_stack", False))
 
+# gunicorn runs this file again on SIGHUP: the settings, the policy and every secret's file are read anew, new workers
+# start with them, and the old ones finish what they have. Broken settings must not end a running service.
+_mistakes: list[str] = []
 try:
-    _settings = offered() or load_settings(os.environ, development=_development)
+    _settings = load_settings(os.environ, development=_development)
 except SettingsMistakes as _error:
-    for _mistake in _error.mistakes:
+    _mistakes = list(_error.mistakes)
+    _settings = handed_over()
+if _settings is None:
+    for _mistake in _mistakes:
         print(_mistake, file=sys.stderr)  # noqa: T201  there is no logger yet, and this is for a person
-    raise SystemExit(2) from None
+    raise SystemExit(2)
 hand_over(_settings)
 
 bind = _settings.binds
 workers = _settings.workers
 worker_class = "service.adapters.http.gunicorn_worker.Worker"
-logger_class = "service.adapters.http.gunicorn_connection.Logger"
+logger_class = "service.adapters.http.gunicorn_worker.Logger"
 # Of each listener, in each worker: everybody who may wait, and a thousand more.
 worker_connections = _settings.max_waiting + _settings.max_orders + 1000
 # Each of them is a file, and so is each connection to Redis and each one that lingers: more than the 1024 that
@@ -55,6 +61,8 @@ logconfig_dict = logging_config(_settings.log_level)
 # Memory-backed where there is one: a slow disk must not look like a hung worker.
 _shared_memory = "/dev/shm"  # noqa: S108  # nosec B108  # gunicorn's own advice; it opens unlinked files there
 worker_tmp_dir = _shared_memory if os.access(_shared_memory, os.W_OK) else None
+# gevent remembers who spawned whom for debuggers, at a kilobyte or two a connection.
+os.environ.setdefault("GEVENT_TRACK_GREENLET_TREE", "false")
 # No control socket: nothing of ours talks to it, and a read-only root has no place for it.
 control_socket_disable = True
 
@@ -78,30 +86,13 @@ def on_starting(server):  # noqa: ANN001, ANN201, ARG001  gunicorn's hook
         atexit.register(lambda: os.getpid() == master and shutil.rmtree(_metrics, ignore_errors=True))
 
 
-def when_ready(server):  # noqa: ANN001, ANN201  gunicorn's hook
-    # SIGHUP reads the settings, the policy and every secret's file again: new workers start with them, the
-    # old ones finish what they have. Broken settings must not end a running service, so they are looked at
-    # before gunicorn takes down anything, and are read once.
-    def handle_hup():  # noqa: ANN202  gunicorn's method, replaced on its own object
-        try:
-            offer(load_settings(os.environ, development=_development))
-        except SettingsMistakes as error:
-            for mistake in error.mistakes:
-                server.log.error("SIGHUP refused, all stays as it was: %s", mistake)  # noqa: TRY400  no traceback needed
-            return
+def on_reload(server):  # noqa: ANN001, ANN201  gunicorn's hook
+    # The old workers are told to leave after this. Only those of a replica that ends say so at /readyz first.
+    announce_reload()
+    for mistake in _mistakes:
+        server.log.error("SIGHUP: the last good settings stay: %s", mistake)
+    if not _mistakes:
         server.log.info("SIGHUP: the settings were read again")
-        server.reload()
-
-    server.handle_hup = handle_hup
-
-    # SIGTERM to the master ends this replica: its workers first say so at /readyz and go on for a while.
-    terminate = server.handle_term
-
-    def handle_term():  # noqa: ANN202  gunicorn's method, replaced on its own object
-        announce_end()
-        terminate()
-
-    server.handle_term = handle_term
 
 
 def child_exit(server, worker):  # noqa: ANN001, ANN201, ARG001  gunicorn's hook

@@ -23,7 +23,7 @@ WAITING_OF_AN_ADDRESS = Limit(20, LEASE_SECONDS)
 """Polls that may wait at once, over all processes and replicas; the next is answered at once."""
 
 WAITING_OF_A_PROCESS = 600
-"""Well below the connections that the public listener takes (``gunicorn_worker.py``), whatever the number of addresses."""
+"""Well below the connections that a listener takes (``worker_connections``), whatever the number of addresses."""
 
 READS_OF_A_PROCESS = 32
 """Requests of pages that read at once, or a crowd of them would have every connection to the store."""

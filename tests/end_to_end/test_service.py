@@ -207,32 +207,38 @@ def test_sigterm_answers_who_waits_and_ends_cleanly(starting: Starting) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent",
+    ("sent", "status"),
     [
-        b"NONSENSE\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n",
-        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: " + b"b" * 20000 + b"\r\n\r\n",
-        b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nContent-Length: nine\r\n\r\n",
-        b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: weird\r\n\r\n",
-        (
-            b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-key-of-web\r\n"
-            b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nxx\r\n"
-        ),
+        (b"NONSENSE\r\n\r\n", b"400"),
+        (b"GET / HTTP/9.9\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n", b"400"),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"414"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: " + b"b" * 20000 + b"\r\n\r\n", b"431"),
+        (b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nContent-Length: nine\r\n\r\n", b"400"),
+        (b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: weird\r\n\r\n", b"501"),
     ],
 )
-def test_what_is_not_http_is_a_problem_too(service: Service, sent: bytes) -> None:
-    before = service.total("waitcall_http_requests_total", 'status="400"')
+def test_what_is_not_http_gets_gunicorns_answer_and_is_counted(
+    service: Service, sent: bytes, status: bytes
+) -> None:
+    labels = ('route="unreadable"', 'status="400"')
+    before = service.total("waitcall_http_requests_total", *labels)
     for base in (service.api, service.callback, service.ops):
-        if b"chunked" in sent and base != service.api:
-            continue
-        head, _, body = _raw(base, sent).partition(b"\r\n\r\n")
-        assert b" 400 " in head.splitlines()[0]
-        assert b"application/problem+json" in head
-        assert json.loads(body)["code"] == "invalid_request"
-    sent_to = 1 if b"chunked" in sent else 3
-    assert service.total("waitcall_http_requests_total", 'status="400"') == before + sent_to
+        answer = _raw(base, sent)
+        assert answer.split()[1] == status
+        assert b"\r\nConnection: close\r\n" in answer
+    assert service.total("waitcall_http_requests_total", *labels) == before + 3
+
+
+def test_chunks_that_cannot_be_read_are_a_problem(service: Service) -> None:
+    sent = (
+        b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-key-of-web\r\n"
+        b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nxx\r\n"
+    )
+    head, _, body = _raw(service.api, sent).partition(b"\r\n\r\n")
+    assert b" 400 " in head.splitlines()[0]
+    assert b"application/problem+json" in head
+    assert json.loads(body)["code"] == "invalid_request"
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

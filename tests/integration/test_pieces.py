@@ -1,41 +1,117 @@
-"""Requests cut into pieces, and bodies cut into chunks: neither makes the server look at the same bytes again and again."""
+"""Requests that come slowly, in many pieces, or without an end: none of them keeps a worker or other connections busy."""
 
 import socket
+from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
+import gevent
 import pytest
-from gunicorn.http.unreader import SocketUnreader
+from gevent.event import Event
+from gunicorn.config import Config
+from gunicorn.http import RequestParser
 
-from service.adapters.http.gunicorn_connection import MOST_PIECES, Peer
+from service.adapters.http import gunicorn_worker
+from service.adapters.http.gunicorn_worker import (
+    MOST_PIECES,
+    MOST_UNREAD_BYTES,
+    TURN_BYTES,
+    Connection,
+    is_read_to_its_end,
+)
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture
-def peer() -> Any:
+def ends() -> Iterator[tuple[Connection, socket.socket]]:
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        yield Peer(ours), SocketUnreader(ours), theirs
+    connection = Connection(ours)
+    with theirs:
+        yield connection, theirs
+    connection.close()
 
 
-def pieces(peer: Any, most: int) -> int:
+def pieces(connection: Connection, theirs: socket.socket, most: int) -> int:
     """How many single bytes of a request are read."""
-    peer, unreader, theirs = peer
     for number in range(most):
         theirs.send(b"a")
-        try:
-            peer.read(unreader, 1)
-        except ConnectionResetError:
+        if connection.recv(10) == b"":
             return number
     return most
 
 
-def test_a_head_in_too_many_pieces_is_not_waited_for(peer: Any) -> None:
-    assert pieces(peer, 1000) == MOST_PIECES
+def test_a_head_in_too_many_pieces_is_not_waited_for(ends: Any) -> None:
+    assert pieces(*ends, 1000) == MOST_PIECES
 
 
-def test_each_request_has_its_own_pieces_and_a_body_has_any(peer: Any) -> None:
-    connection = peer[0]
+def test_each_request_has_its_own_pieces_and_a_body_has_any(ends: Any) -> None:
     for _ in range(3):
-        assert pieces(peer, MOST_PIECES) == MOST_PIECES
-        connection.answering = True
-        assert pieces(peer, 200) == 200
-        connection.answering, connection.until = False, None
+        assert pieces(*ends, MOST_PIECES) == MOST_PIECES
+        ends[0].begin_answer()
+        assert pieces(*ends, 200) == 200
+        ends[0].await_request()
+
+
+def test_the_rest_of_a_head_is_waited_for_within_a_bound(ends: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gunicorn_worker, "HEAD_SECONDS", 0.05)
+    assert pieces(*ends, 1) == 1
+    assert ends[0].recv(10) == b""
+
+
+def test_a_fast_sender_leaves_everybody_else_a_turn(ends: Any) -> None:
+    connection, theirs = ends
+    turns: list[int] = []
+    connection.begin_answer()
+    theirs.sendall(b"a" * 4 * TURN_BYTES)
+    for piece in range(4):
+        gevent.spawn(turns.append, piece)
+        connection.recv(TURN_BYTES)
+    assert turns == [0, 1, 2, 3]
+
+
+def test_who_reads_nothing_of_a_long_answer_is_left(ends: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gunicorn_worker, "STALLED_SECONDS", 0.05)
+    ends[0].begin_answer()
+    with pytest.raises(TimeoutError):
+        ends[0].sendall(b"a" * 8 * 1024 * 1024)
+
+
+def test_a_connection_closes_when_the_other_side_has_or_after_a_while(
+    ends: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gunicorn_worker, "LINGER_SECONDS", 0.05)
+    connection, theirs = ends
+    theirs.sendall(b"more than anybody asked for")
+    connection.sendall(b"answer")
+    connection.close()
+    assert (theirs.recv(100), theirs.recv(100)) == (b"answer", b"")
+
+
+def body_of(raw: bytes) -> Any:
+    at = BytesIO(raw)
+    return next(RequestParser(Config(), iter(lambda: at.read(8192), b""), ("192.0.2.1", 1))).body
+
+
+@pytest.mark.parametrize(
+    ("chunks", "is_read"),
+    [
+        (b"0\r\n\r\n", True),
+        (b"%x\r\n%s\r\n0\r\n\r\n" % (MOST_UNREAD_BYTES, b"a" * MOST_UNREAD_BYTES), True),
+        (b"1\r\na\r\n" * (MOST_UNREAD_BYTES + 1) + b"0\r\n\r\n", False),
+        (b"nonsense\r\n", False),
+    ],
+    ids=["nothing", "as much as is read", "more", "broken"],
+)
+def test_what_an_app_leaves_of_a_body_is_read_within_a_bound(chunks: bytes, is_read: bool) -> None:
+    assert is_read_to_its_end(body_of(CHUNKED + chunks)) is is_read
+
+
+def test_a_rest_that_never_comes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        def read(self, _: int) -> bytes:
+            Event().wait()
+            return b""
+
+    monkeypatch.setattr(gunicorn_worker, "LINGER_SECONDS", 0.05)
+    assert not is_read_to_its_end(Silent())

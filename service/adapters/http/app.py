@@ -77,8 +77,8 @@ def create_app(  # noqa: PLR0913  what every surface has
 
 
 def _secured(response: Response) -> Response:
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
+    own = {name for name, _ in response.headers}
+    response.headers.extend([header for header in SECURITY_HEADERS.items() if header[0] not in own])
     return response
 
 
@@ -91,7 +91,6 @@ class Surfaces:
         start: Callable[[], None],
         stop: Callable[[], float],
         metrics: HttpMetrics,
-        public_ports: frozenset[str] = frozenset(),
     ) -> None:
         """
         Args:
@@ -100,12 +99,10 @@ class Surfaces:
             stop: called when the process is told to leave; must not block. Returns for how many seconds it is to
                 go on answering all the same.
             metrics: where what reaches no surface is counted.
-            public_ports: ports of listeners that the open network reaches; the worker bounds what they may take.
         """
         self.by_port = by_port
         self.start = start
         self.stop = stop
-        self.public_ports = public_ports
         self._metrics = metrics
 
     def unreadable(self, status: int) -> None:

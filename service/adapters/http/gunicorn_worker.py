@@ -1,110 +1,155 @@
-"""gunicorn's gevent worker, with problem details for what never reaches the app, and a kinder end.
+"""gunicorn's gevent worker, with bounds on slow and endless requests, and long polls that end when the worker is told to leave.
 
 Each connection is a greenlet: it costs memory while it waits, and no thread.
 """
 
 import gc
-import json
-import os
 import signal
-from contextlib import nullcontext
-from functools import partial
-from heapq import nsmallest
+import socket
+from contextlib import suppress
+from math import inf
 from time import monotonic
 from typing import Any
 
 import gevent
-from gevent.event import Event
-from gunicorn import util
-from gunicorn.http import wsgi
-from gunicorn.http.message import HeaderPolicy
-from gunicorn.http.unreader import SocketUnreader
+from gevent import Timeout
+from gevent.socket import socket as GeventSocket  # noqa: N812  gevent's own spelling is the standard library's
+from gunicorn import glogging
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
-from service.adapters.http.context import new_request_id
-from service.adapters.http.gunicorn_connection import Listener, Peer, Response, write
-from service.adapters.http.problems import CONTENT_TYPE, STATUS_OF, document
-from service.application.context import request_id
+HEAD_SECONDS = 10
+"""Seconds from the first byte of a request's head to its last, however steadily they drip."""
 
-PUBLIC_CONNECTIONS = 900
-"""Of the public listener, in one worker: a flood of it leaves room for callers and probes."""
+MOST_PIECES = 64
+"""Most pieces that one request's head may come in, because gunicorn looks at all of it again with each piece."""
 
-CALLBACKS = "/callbacks/"
-"""Where requests are answered before any other, and keep their connection the longest."""
+STALLED_SECONDS = 30
+"""Seconds that one answer, or one piece of a body, may take to pass the socket."""
 
-PUBLIC_ACCEPTS = 32
-"""Connections that the public listener takes at once."""
+TURN_BYTES = 16 * 1024
+"""Bytes of one body after which every other connection has a turn."""
+
+MOST_UNREAD_BYTES = 64 * 1024
+"""Longest rest of a body that is read so that its connection can go on; behind a longer one it ends."""
+
+MOST_LINGERING_BYTES = 8 * 1024 * 1024
+"""Most bytes that are thrown away before a connection closes. Many clients look for an answer only after they have sent everything."""
 
 LINGER_SECONDS = 2.0
-"""After the last answer, for the other side to close (RFC 9112, 9.6); and for idle connections on the way out."""
+"""Seconds after the last answer for the other side to close (RFC 9112, 9.6), and for idle connections on the way out."""
 
 COLLECTED_AFTER = 20_000
-"""Objects: those of a hundred requests, if nothing of them had gone by itself."""
-
-_LEAVING_TICK_SECONDS = 0.05
-_REASONS = {400: "Bad Request", 500: "Internal Server Error"}
+"""Objects after which the garbage collector looks: those of a hundred requests, if nothing of them had gone by itself."""
 
 
-def problem_response(status: int) -> bytes:
-    """A whole HTTP response that is one problem, for a connection that ends with it."""
-    code = "internal_error" if status >= 500 else "invalid_request"  # noqa: PLR2004  the class of our own errors
-    request_id.set(new_request_id())
-    body = json.dumps(document(code, "The request cannot be read as HTTP.")).encode()
-    head = (
-        f"HTTP/1.1 {STATUS_OF[code]} {_REASONS[STATUS_OF[code]]}\r\n"
-        "Connection: close\r\n"
-        f"Content-Type: {CONTENT_TYPE}\r\n"
-        "Cache-Control: no-store\r\n"
-        "X-Content-Type-Options: nosniff\r\n"
-        f"X-Request-ID: {request_id.get()}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    request_id.set(None)
-    return head.encode() + body
+class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn ships no types
+    """gunicorn's logger without its access log: ours is one line a request, with the route and not the path."""
+
+    def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
+        """Log nothing."""
+
+    def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Leave out the words of a request that cannot be read: a number or a key may be among them."""
+        text = str(msg)
+        if text.startswith("Invalid request from "):
+            msg = ": ".join(text.partition("'")[0].split(": ")[:2])
+        super().warning(msg, *args, **kwargs)
+
+
+class Connection(GeventSocket):  # type: ignore[misc]  # gevent ships no types for it
+    """Socket of one client that bounds how slowly a request may come, and lets the last answer arrive before it closes."""
+
+    def __init__(self, accepted: Any) -> None:
+        """``accepted``: the socket to take over."""
+        super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+        self.await_request()
+
+    def await_request(self) -> None:
+        """Whatever comes next is the head of a request."""
+        self._is_in_head, self._pieces, self._head_ends = True, 0, inf
+        self.settimeout(None)
+
+    def begin_answer(self) -> None:
+        """The head has been read."""
+        self._is_in_head, self._received = False, 0
+        self.settimeout(STALLED_SECONDS)
+
+    def recv(self, *args: Any) -> bytes:
+        """Receive a piece of a request.
+
+        gevent turns to another connection only where there is nothing to read, so a sender that is faster than we are
+        would keep everybody else waiting.
+        """
+        if self._is_in_head:
+            return self._recv_head(*args)
+        data: bytes = super().recv(*args)
+        self._received += len(data)
+        if self._received >= TURN_BYTES:
+            self._received = 0
+            gevent.sleep(0)
+        return data
+
+    def _recv_head(self, *args: Any) -> bytes:
+        """Receive a piece of a head, or nothing, as if the client had left, where it takes too long."""
+        left = self._head_ends - monotonic()
+        if left <= 0 or self._pieces == MOST_PIECES:
+            return b""
+        data: bytes = b""
+        with Timeout(None if left == inf else left, False):
+            data = super().recv(*args)
+        if not self._pieces:
+            self._head_ends = monotonic() + HEAD_SECONDS
+        self._pieces += 1
+        return data
+
+    def close(self) -> None:
+        """Close our half, wait a while until the other side closes its own (RFC 9112, 9.6), and close.
+
+        A socket that is closed with bytes unread resets the connection, and the client may lose the answer.
+        """
+        with suppress(OSError), Timeout(LINGER_SECONDS, False):
+            self.settimeout(None)
+            self.shutdown(socket.SHUT_WR)
+            left = MOST_LINGERING_BYTES
+            while left > 0 and (data := super().recv(TURN_BYTES)):
+                left -= len(data)
+                gevent.sleep(0)
+        super().close()
+
+    def end(self) -> None:
+        """Let whoever reads from it find that the client has left."""
+        with suppress(OSError):
+            self.shutdown(socket.SHUT_RD)
+
+
+def is_read_to_its_end(body: Any) -> bool:
+    """Read what an app has left of a body. False where that is too much, takes too long or cannot be read."""
+    try:
+        with Timeout(LINGER_SECONDS):
+            return len(body.read(MOST_UNREAD_BYTES + 1)) <= MOST_UNREAD_BYTES
+    except (Timeout, OSError, ParseException):
+        return False
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
     """The worker class of config/gunicorn.conf.py."""
 
-    wsgi: Any
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._peers: dict[gevent.Greenlet, Peer] = {}
+        self.wsgi: Any = None
+        self._idle: set[Connection] = set()
         self._draining = False
-        self._app: Any = None
-        self._strangers: set[Peer] = set()
 
     def init_process(self) -> None:
-        """Take over the error page, the answers and the pace of reading; gunicorn has no hooks for them."""
-        # Who spawned whom is remembered for debuggers, at a kilobyte or two a connection.
-        gevent.config.track_greenlet_tree = False
-        util.write_error = self._write_error
-        util.write = write
-        util.close = self._close
-        wsgi.Response = Response
-        errors = wsgi.WSGIErrorsWrapper(self.cfg)
-        wsgi.WSGIErrorsWrapper = lambda _: errors
-        SocketUnreader.chunk = lambda unreader, size_hint=None: self._peers[gevent.getcurrent()].read(  # noqa: ARG005  gunicorn's
-            unreader, self.cfg.keepalive
-        )
-        # A worker that is told to leave while gevent is loaded has nothing to finish; gunicorn's handlers come later.
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-        # Each request asks for a score of settings, which nothing changes any more.
-        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
-        if not self.cfg.forwarded_allow_ips:
-            # Nobody is trusted; gunicorn would take each peer's address apart before it finds that.
-            HeaderPolicy._peer_is_trusted_proxy = lambda _: False  # noqa: SLF001  there is no setting for it
+        """Start the process. A worker that is told to leave before it has loaded the app has nothing to finish."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         super().init_process()
 
     def load_wsgi(self) -> None:
         """Load the app, then start what runs beside its requests."""
-        gevent.get_hub().print_exception = self._log_exception
         super().load_wsgi()
-        self._app = self.wsgi
-        # Calling an object takes a turn through C, whose stack each waiting request keeps: half a kilobyte.
-        self.wsgi = self._app.__call__
-        start = getattr(self._app, "start", None)
+        start = getattr(self.wsgi, "start", None)
         if start is not None:
             start()
         # What is there now stays: the collector need not walk over it again and again. And what requests make goes without
@@ -113,102 +158,55 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         gc.freeze()
         gc.set_threshold(COLLECTED_AFTER)
 
-    def run(self) -> None:
-        """Accept until told to leave; then answer what is under way, and be patient with nobody else."""
-        self._told = Event()
-        listeners = [self._listen(each) for each in self.sockets]
-        while self.alive:
-            self.notify()
-            self._told.wait(1.0)
-        for listener in listeners:
-            listener.close()
-        began = monotonic()
-        while self._peers and monotonic() - began < self.cfg.graceful_timeout:
-            self.notify()
-            if monotonic() - began >= LINGER_SECONDS:
-                for peer in list(self._peers.values()):
-                    if not peer.answering:
-                        peer.end()
-            gevent.sleep(_LEAVING_TICK_SECONDS)
-        if self._peers:
-            self.log.warning("left with %d connections open", len(self._peers))
-
-    def handle(self, listener: Any, client: Any, addr: Any, *, public: bool = False) -> None:
-        """One connection, from its first byte to its end."""
-        current, peer = gevent.getcurrent(), Peer(client)
-        self._peers[current] = peer
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve one connection, from its first byte to its end."""
+        connection = Connection(client)
+        self._idle.add(connection)
         try:
-            if public:
-                self._admit(peer)
-            super().handle(listener, client, addr)
+            super().handle(listener, connection, addr)
         finally:
-            self._strangers.discard(peer)
-            del self._peers[current]
-
-    def _admit(self, peer: Peer) -> None:
-        """Let a connection in at the public listener, where need be in the place of others."""
-        if len(self._strangers) >= PUBLIC_CONNECTIONS:
-            # Some at once, because finding them costs as much as finding one.
-            for least in nsmallest(PUBLIC_ACCEPTS, self._strangers, key=Peer.worth):
-                self._strangers.discard(least)
-                least.end()
-        self._strangers.add(peer)
+            self._idle.discard(connection)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
-        """One request, whose head has been read."""
-        peer = self._peers[gevent.getcurrent()]
-        peer.begin(req, urgent=req.path.startswith(CALLBACKS))
+        """Answer one request, whose head has been read. StopIteration ends its connection."""
+        self._idle.discard(sock)
+        sock.begin_answer()
         try:
-            return super().handle_request(listener_name, req, sock, addr)
-        finally:
-            peer.answering, peer.until, peer.since = False, None, monotonic()
+            goes_on = super().handle_request(listener_name, req, sock, addr)
+        except TimeoutError as error:
+            # gunicorn would log a traceback for each client that does not take its answer.
+            raise StopIteration from error
+        # What was not read must not be taken for the next request.
+        if not is_read_to_its_end(req.body):
+            raise StopIteration
+        sock.await_request()
+        self._idle.add(sock)
+        return goes_on
 
-    def timeout_ctx(self) -> Any:
-        """None: the pace of reading bounds it."""
-        return nullcontext()
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer what reached no app, and count it."""
+        unreadable = getattr(self.wsgi, "unreadable", None)
+        if unreadable is not None:
+            unreadable(400 if isinstance(exc, ParseException) else 500)
+        super().handle_error(req, client, addr, exc)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002  gunicorn's
-        """SIGTERM. A signal's handler may not wait for anything."""
+        """Leave, on SIGTERM. A signal's handler may not wait for anything."""
         gevent.spawn(self._leave)
 
     def _leave(self) -> None:
-        """Requests that wait for a change are answered with the current state, not cut off.
+        """Answer requests that wait for a change with the current state, and end idle connections.
 
         Where the whole replica goes, ``/readyz`` says so and the listeners stay open for a while, so that a
-        balancer can look elsewhere before a connection is refused. Who is told twice leaves at once.
+        balancer can look elsewhere before a connection is refused. A worker that is told twice leaves at once.
         """
-        # A worker may be told to leave before it has loaded the app.
-        stop = getattr(self._app, "stop", None)
+        stop = getattr(self.wsgi, "stop", None)
         seconds = stop() if stop is not None else 0
         if seconds and not self._draining:
             self._draining = True
             gevent.sleep(seconds)
         self.alive = False
-        self._told.set()
-
-    def _listen(self, sock: Any) -> Listener:
-        sock.setblocking(1)
-        public = str(sock.getsockname()[1]) in getattr(self._app, "public_ports", ())
-        handle = partial(self.handle, sock, public=public)
-        listener = Listener(sock, handle, self.worker_connections, self.log)
-        if self.cfg.workers > 1:
-            # One by one, so that the other workers have their share; but a crowd of strangers must not be a long queue.
-            listener.max_accept = PUBLIC_ACCEPTS if public else 1
-        listener.start()
-        return listener
-
-    def _close(self, sock: Any) -> None:
-        """Close our half, and the rest when the other side has (RFC 9112, 9.6), or the last answer may be lost."""
-        util.close_graceful(sock, LINGER_SECONDS)
-
-    def _log_exception(self, _context: Any, kind: Any, value: Any, traceback: Any) -> None:
-        self.log.error("unexpected error", exc_info=(kind, value, traceback))
-
-    def _write_error(self, sock: Any, status_int: int, _reason: str, _message: str) -> None:
-        # gunicorn's message echoes the request, so it is dropped. Its 501 for an unknown transfer coding is
-        # the request's fault like the others.
-        status = 500 if status_int == 500 else 400  # noqa: PLR2004  ours or theirs
-        unreadable = getattr(self._app, "unreadable", None)
-        if unreadable is not None:
-            unreadable(status)
-        util.write_nonblock(sock, problem_response(status))
+        while True:
+            gevent.sleep(LINGER_SECONDS)
+            for connection in list(self._idle):
+                connection.end()
