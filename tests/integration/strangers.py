@@ -19,6 +19,7 @@ from typing import Any
 
 from gunicorn.config import Config
 from gunicorn.http import RequestParser
+from werkzeug.test import create_environ
 
 from service.adapters.http import callbacks, page
 from service.adapters.http.app import CALLBACK_BODY_BYTES, create_app
@@ -357,8 +358,8 @@ def _request(raw: bytes) -> object:
     """gunicorn's own reading, in pieces as large as those that it asks the socket for."""
     pieces = (raw[at : at + 8192] for at in range(0, len(raw), 8192))
     request = next(RequestParser(_limits, pieces, ("192.0.2.1", 1)))
-    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
-    with _public.test_request_context(method="POST", input_stream=request.body, environ_overrides=chunked):
+    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": request.body, "wsgi.input_terminated": True}
+    with _public.request_context(create_environ(method="POST") | chunked):
         return read_body()
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.strangers import CASES, ENTRIES, PATTERNS
+from tests.integration.strangers import CASES, CHUNKED, ENTRIES, PATTERNS
 
 MOST_INSTRUCTIONS = 60_000_000
 """Some 3 ms, where 50 ms are the limit."""
@@ -110,6 +110,12 @@ def test_four_times_the_bytes_cost_four_times_as_much(counts: list[Count]) -> No
 def test_nothing_is_expensive_at_its_limit(counts: list[Count]) -> None:
     dear = [each for each in counts if each.large > MOST_BEFORE_US.get(each.entry, MOST_INSTRUCTIONS)]
     assert dear == []
+
+
+def test_chunks_are_read_to_their_end() -> None:
+    """An entry that failed early would be cheap."""
+    body = CHUNKED + b"1\r\na\r\n" * 10 + b"0\r\n\r\n"
+    assert ENTRIES["chunked body"].read(body) == b"a" * 10
 
 
 def patterns_in(source: str) -> set[str]:

@@ -66,12 +66,12 @@ class Connection(GeventSocket):  # type: ignore[misc]  # gevent ships no types f
         self.await_request()
 
     def await_request(self) -> None:
-        """Whatever comes next is the head of a request."""
+        """Expect the head of a request next."""
         self._is_in_head, self._pieces, self._head_ends = True, 0, inf
         self.settimeout(None)
 
     def begin_answer(self) -> None:
-        """The head has been read."""
+        """Expect a body, and an answer to be taken."""
         self._is_in_head, self._received = False, 0
         self.settimeout(STALLED_SECONDS)
 
@@ -118,7 +118,7 @@ class Connection(GeventSocket):  # type: ignore[misc]  # gevent ships no types f
         super().close()
 
     def end(self) -> None:
-        """Let whoever reads from it find that the client has left."""
+        """Make whoever reads from it believe that the client has left."""
         with suppress(OSError):
             self.shutdown(socket.SHUT_RD)
 

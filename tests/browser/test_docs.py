@@ -1,0 +1,20 @@
+"""The API's documentation page in Chromium, as the real server gives it."""
+
+import json
+import urllib.request
+from typing import Any
+
+
+def test_every_operation_of_the_document_is_shown(visiting: Any) -> None:
+    visitor = visiting()
+    api = visitor.stack.api
+    with urllib.request.urlopen(f"{api}/openapi.json", timeout=10) as response:
+        paths = json.load(response)["paths"]
+    operations = [summary["summary"] for path in paths.values() for summary in path.values()]
+
+    visitor.page.goto(f"{api}/docs")
+
+    visitor.page.locator(".opblock").nth(len(operations) - 1).wait_for()
+    shown = visitor.page.locator(".opblock-summary-description").all_inner_texts()
+    assert sorted(shown) == sorted(operations)
+    assert visitor.complaints == []
