@@ -25,12 +25,8 @@ WAITING_OF_AN_ADDRESS = Limit(20, LEASE_SECONDS)
 WAITING_OF_A_PROCESS = 600
 """Well below the connections that a listener takes (``worker_connections``), whatever the number of addresses."""
 
-READS_OF_A_PROCESS = 32
-"""Requests of pages that read at once, or a crowd of them would have every connection to the store."""
-
-QUEUE_OF_A_PROCESS = 900
-PATIENCE_SECONDS = 2.0
-"""For their turn to read; a store that hangs must not hold them for longer."""
+PATIENCE_SECONDS = 10.0
+"""Seconds that a request of a page waits for its turn to read, where thousands came at once or the store hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +80,8 @@ class Pages:
         self._clock = clock
         self._public_url = public_url
         self._places = Slots(max_waiting)
-        self._reads = Slots(READS_OF_A_PROCESS)
-        self._queue = Slots(QUEUE_OF_A_PROCESS)
+        # One request of a page reads at a time: a crowd of them waits in line, and everybody else passes it.
+        self._reads = Slots(1)
 
     def url_of(self, record: Verification) -> str | None:
         """The page's address; None for a verification that was made without one."""
@@ -119,14 +115,7 @@ class Pages:
 
     @contextmanager
     def _reading_turn(self) -> Iterator[None]:
-        # The queue is bounded in number too, or it would hold what its visitors have left.
-        if not self._queue.take():
-            raise StoreUnavailable(retry_after=1)
-        try:
-            free = self._reads.take(PATIENCE_SECONDS)
-        finally:
-            self._queue.give_back()
-        if not free:
+        if not self._reads.take(PATIENCE_SECONDS):
             raise StoreUnavailable(retry_after=1)
         try:
             yield

@@ -17,6 +17,7 @@ import pytest
 
 from service.application.pages import WAITING_OF_A_PAGE, WAITING_OF_AN_ADDRESS
 from tests.end_to_end.conftest import ROOT, SECRET, Service, Starting
+from tests.end_to_end.test_edges import accept_queue
 from tests.end_to_end.test_surfaces import HOSTED, ORIGIN, PAGES
 from tests.redis_servers import Server, free_port, wait_for
 
@@ -161,14 +162,19 @@ def crowd(service: Service, path: str, pause: float) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("pause", [5, 0], ids=["as the page does", "without a pause"])
+@pytest.mark.parametrize("apart", [True, False], ids=["pages in a tree of their own", "one tree"])
 def test_callbacks_are_answered_while_thousands_poll_one_page(
-    hosting: Service, starting: Starting, pause: float
+    hosting: Service, starting: Starting, apart: bool, pause: float
 ) -> None:
-    """Thousands of connections from one address at a tree that serves pages alone."""
-    pages = starting(policy=HOSTED, callback_port=str(free_port()), WAITCALL_SURFACES="page", **PAGES)
+    """Thousands of connections from one address."""
+    pages = hosting
+    if apart:
+        pages = starting(policy=HOSTED, callback_port=str(free_port()), WAITCALL_SURFACES="page", **PAGES)
     number = next(_NUMBERS)
     path = begin(hosting, number)
     with crowd(pages, path, pause):
+        if not apart:
+            wait_for(lambda: accept_queue(hosting.callback) == 0)
         assert [
             call(hosting, each) for each in (number, *(next(_NUMBERS) for _ in range(CALLBACKS - 1)))
         ] == [200] * CALLBACKS
