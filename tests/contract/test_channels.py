@@ -548,6 +548,26 @@ def test_an_order_that_died_with_its_process_can_be_placed_again(stage: Stage) -
     assert stage.channels.fall_back("web", record.id, CALL).call_number == SHOWN
 
 
+def test_an_order_that_somebody_else_has_placed_again_meanwhile_is_not_placed_twice(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = stage.start("code_then_call")
+    stage.provider.failures = [ProviderUnavailable()]
+    with pytest.raises(ProviderUnavailable):
+        stage.channels.fall_back("web", record.id)
+    quick = stage.world.store.replace
+
+    def overtaken(*_: object, **__: object) -> None:
+        monkeypatch.setattr(stage.world.store, "replace", quick)
+        assert stage.channels.fall_back("web", record.id, CALL).call_number == SHOWN
+
+    monkeypatch.setattr(stage.world.store, "replace", overtaken)
+    with pytest.raises(ProviderUnavailable) as refused:
+        stage.channels.fall_back("web", record.id, CALL)
+    assert refused.value.retry_after == 1
+    assert len(stage.provider.orders) == 2
+
+
 def test_a_channel_that_proves_too_little_is_no_fallback(stage: Stage) -> None:
     record = stage.start("strict")
     with pytest.raises(PhoneNumberNotAllowed):
@@ -697,12 +717,16 @@ def test_a_fallback_that_the_record_refuses_costs_nothing(stage: Stage) -> None:
         stage.sender,
         stage.observer,
         stage.clock,
-        replace(POLICY, limits={Scope.CLIENT: (Limit(2, 600),)}),
+        replace(POLICY, limits={Scope.CLIENT: (Limit(1, 600),)}),
     )
     record = limited.start("every", TEXT_IN)
+    # Nor does a spent limit hide what the record says.
     for _ in range(3):
         with pytest.raises(NoFallback):
             limited.channels.fall_back("web", record.id, CALL)
+    with pytest.raises(RateLimited):
+        limited.channels.fall_back("web", record.id, CODE)
+    limited.clock.advance(600)
     assert limited.channels.fall_back("web", record.id, CODE).channel is CODE
 
 
