@@ -1,6 +1,7 @@
 """The chart, rendered by Helm itself: sound for Kubernetes, hardened, and deaf to misspelt values."""
 
 import json
+import re
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -131,6 +132,22 @@ def test_what_the_pods_are_told_are_settings_of_the_service(path: Path) -> None:
             told = {name["name"].removesuffix("_FILE") for name in main["env"]}
             assert {name for name in told if name.startswith(PREFIX)} - known == set()
             assert {"WAITCALL_REDIS_URL", "WAITCALL_CALLBACK_SECRETS", "WAITCALL_POLICY"} <= told
+
+
+def test_every_value_of_the_settings_reaches_every_pod() -> None:
+    values = values_of(CHART / "ci/everything-values.yaml")
+    settings = values_of(CHART / "values.yaml")["settings"] | values["settings"]
+    told = {
+        PREFIX + re.sub(r"([A-Z])", r"_\1", name).upper(): ",".join(value)
+        if isinstance(value, list)
+        else str(value)
+        for name, value in settings.items()
+    }
+    deployments = [each for each in render(values) if each["kind"] == "Deployment"]
+    assert len(deployments) == 2
+    for pod in pods(deployments):
+        environment = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+        assert told.items() <= environment.items()
 
 
 @example

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from werkzeug.serving import make_server
 
+from service.adapters.redis import examination
 from service.cli import main
 from simulator.cabinet import DONE, FAILED, RUNNING
 from tests.fakes.clock import FakeClock
@@ -280,6 +283,18 @@ def test_the_doctor_names_what_is_broken(running: Running, cli: Cli, monkeypatch
     monkeypatch.setenv("WAITCALL_REDIS_URL", "redis://127.0.0.1:1/0")
     states = {each["check"]: each["state"] for each in json.loads(cli("doctor", "--json", code=1).stdout)}
     assert states["redis"] == "failure"
+
+
+@pytest.mark.parametrize(("ours", "told"), [(60, "behind"), (-60, "ahead of")])
+def test_the_doctor_names_a_clock_that_is_not_ours(
+    running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch, ours: int, told: str
+) -> None:
+    monkeypatch.setattr(examination, "time", lambda: time.time() + ours)
+    rows = json.loads(cli("doctor", "--json", code=1).stdout)
+    (clock,) = (each for each in rows if each["check"] == "clock")
+    assert clock["state"] == "failure"
+    # A busy machine answers a little late.
+    assert re.fullmatch(rf"Redis' is (59|60)\.\d s {told} ours", clock["found"])
 
 
 def test_the_doctor_looks_at_the_second_provider(
