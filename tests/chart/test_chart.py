@@ -19,7 +19,7 @@ kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="make ch
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm/waitcall"
 EXAMPLES = sorted((CHART / "ci").glob("*.yaml"))
-KUBERNETES = ("1.29", "1.33", "1.36")
+KUBERNETES = (*(pytest.param(older, marks=pytest.mark.slow) for older in ("1.29", "1.33")), "1.36")
 WITHOUT_SCHEMA = {"ServiceMonitor", "PrometheusRule", "ExternalSecret", "HTTPRoute"}
 """Of custom resources: not in Kubernetes's own schemas. Their shape is asserted below."""
 WORKLOADS = ("Deployment", "Pod")
