@@ -1,4 +1,4 @@
-"""What gunicorn's master tells the workers that it forks: the last good settings, and how often it was reloaded.
+"""Last good settings and number of reloads, which gunicorn's master shares with the workers that it forks.
 
 No worker reads the environment, a secret's file or the policy by itself: one that replaces a dead one, at any time, runs
 under the settings of its siblings, whatever the files say meanwhile.

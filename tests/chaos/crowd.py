@@ -142,7 +142,7 @@ class Journey:
 
     @property
     def waits_in_vain(self) -> bool:
-        """Whether the last callback is long past, and no read has said anything but pending."""
+        """Tell whether the last callback is long past, and no read has said anything but pending."""
         return bool(
             self.called_at and not self.redemptions and time.monotonic() - self.called_at > VAIN_SECONDS
         )

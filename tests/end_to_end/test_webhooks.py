@@ -71,7 +71,7 @@ def consumers(redis: Redis) -> set[str]:
 
 
 def held(redis: Redis, consumer: str) -> list[tuple[str, list[bytes]]]:
-    """What a worker has taken and not settled."""
+    """Deliveries that a worker has taken and not settled."""
     pending = [
         (key, redis.xpending_range(key, GROUP, "-", "+", 1000, consumer)) for key in parts("deliveries")
     ]

@@ -71,9 +71,9 @@ class RecordingObserver:
         self._lock = threading.Lock()
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.lags: list[float | None] = []
-        """Of each callback."""
+        """Delay of each callback in seconds; None where it is unknown."""
         self.matched: list[InboundCall | None] = []
-        """What verified, each time."""
+        """Call that verified, each time; None for a text."""
 
     def _count(self, *words: str) -> None:
         with self._lock:

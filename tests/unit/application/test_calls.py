@@ -1,4 +1,4 @@
-"""What the observer is told of a call: how late it came, and which one it was."""
+"""Facts of a call that the observer is told: how late it came, and which one it was."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is written with a transition: the audit's entries, what is counted, what is given back, and the sweep's next look."""
+"""Effects of a transition: entries of the audit, counters, limits that are given back, and the sweep's next look."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

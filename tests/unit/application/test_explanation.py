@@ -1,4 +1,4 @@
-"""What an operator is told would refuse the next create: each refusal in order, and until when."""
+"""Explanation for an operator: what would refuse the next create, in order, and until when."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a record has to tell: each outcome once, with its own instant and reason."""
+"""Events of a record: each outcome once, with its own instant and reason."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What follows from a policy as a whole."""
+"""Properties of a policy as a whole."""
 
 from dataclasses import replace
 
