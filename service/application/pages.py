@@ -1,6 +1,6 @@
 """The hosted page: what it may show to whoever holds its token."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from secrets import token_hex
@@ -62,6 +62,7 @@ class Pages:
         clock: Clock,
         public_url: str,
         max_waiting: int,
+        rest: Callable[[], None],
     ) -> None:
         """
         Args:
@@ -72,6 +73,7 @@ class Pages:
             clock: the time.
             public_url: of the public surface, as browsers reach it; without a slash behind.
             max_waiting: polls that may wait in this process.
+            rest: called after each read, before the next may begin; leaves the process to everybody else for a moment.
         """
         self._store = store
         self._reading = reading
@@ -82,6 +84,7 @@ class Pages:
         self._places = Slots(max_waiting)
         # One request of a page reads at a time: a crowd of them waits in line, and everybody else passes it.
         self._reads = Slots(1)
+        self._rest = rest
 
     def url_of(self, record: Verification) -> str | None:
         """The page's address; None for a verification that was made without one."""
@@ -120,6 +123,7 @@ class Pages:
         try:
             yield
         finally:
+            self._rest()
             self._reads.give_back()
 
     def _opened(self, token: str) -> Verification:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from math import ceil
+from time import sleep
 
 from service.adapters.outgoing.transport import Account
 from service.adapters.smsc.client import SmscProvider
@@ -22,6 +23,9 @@ from service.bootstrap.core import Core
 from service.domain.numbers import E164, may_be_shown
 from service.domain.policy import Provider
 from service.settings import Settings
+
+PAGE_REST_SECONDS = 0.005
+"""Seconds between two reads of pages in a process, so that a crowd of visitors takes a part of it and not the whole."""
 
 
 def opening_of(settings: Settings, core: Core, metrics: Metrics, trace: Spans | None = None) -> Opening:
@@ -77,6 +81,7 @@ def pages_of(settings: Settings, core: Core) -> Pages:
         public_url=settings.public_url,
         # Callers of the internal API wait in the same process.
         max_waiting=min(WAITING_OF_A_PROCESS, settings.max_waiting // 2),
+        rest=partial(sleep, PAGE_REST_SECONDS),
     )
 
 

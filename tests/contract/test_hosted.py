@@ -59,6 +59,7 @@ class Stage:
             clock=self.clock,
             public_url="https://verify.example.org",
             max_waiting=MOST_OF_A_PROCESS,
+            rest=lambda: None,
         )
 
     def start(self, client: str = "web", **more: object) -> Verification:
