@@ -1,7 +1,7 @@
 """Explain, block, unblock and the audit stream, over every store."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -282,6 +282,27 @@ def test_the_lists_are_told_whole(stage, clock) -> None:
     assert [entry.subject for entry in operator.lists("ops")] == ["+7801"]
 
 
+def test_an_entry_is_told_as_it_stands_and_only_a_numbers_is_audited_without_its_subject(
+    stage, world
+) -> None:
+    ages = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+    for kind, subject in ((ListKind.NUMBER, NUMBER.value), (ListKind.PREFIX, "+7800")):
+        put = stage[2].put(
+            "ops", action=ListAction.BLOCK, kind=kind, subject=subject, reason="w", expires_in=1
+        )
+        assert (put.kind, put.subject, put.expires_at - put.created_at) == (
+            kind,
+            subject,
+            timedelta(seconds=1),
+        )
+    assert [(e["event"], e.get("subject")) for e in world.audit.read(*ages, NUMBER.value)] == [
+        ("block", None)
+    ]
+    assert [(e["event"], e["subject"]) for e in world.audit.read(*ages) if "subject" in e] == [
+        ("block", "+7800")
+    ]
+
+
 @pytest.mark.parametrize(
     "act",
     [
@@ -295,6 +316,9 @@ def test_the_lists_are_told_whole(stage, clock) -> None:
         lambda operator: operator.unblock("ops", Subject(NUMBER.value), "x" * 201),
         lambda operator: operator.put(
             "ops", action=ListAction.BLOCK, kind=ListKind.PREFIX, subject="x", reason="w", expires_in=1
+        ),
+        lambda operator: operator.put(
+            "ops", action=ListAction.BLOCK, kind=ListKind.PREFIX, subject="+7", reason="w", expires_in=0
         ),
         lambda operator: operator.put(
             "ops",

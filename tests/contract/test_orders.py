@@ -121,6 +121,12 @@ def stage(world: World, observer: RecordingObserver, clock: FakeClock) -> Stage:
     return Stage(world, observer, clock)
 
 
+def test_a_report_without_a_time_counts_from_when_it_came(stage: Stage) -> None:
+    stage.start()
+    assert stage.reports.record(OrderReport(ORDER, OrderStatus.CALLED, None)) is Outcome.CONFIRMED
+    assert stage.observer.matched == [InboundCall(NUMBER.value, stage.clock())]
+
+
 def test_a_report_verifies_the_order_it_names_and_says_which_number_rang(stage: Stage) -> None:
     record = stage.start()
     assert (record.call_number, record.order) == (TOLL_FREE, ORDER)

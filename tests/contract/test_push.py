@@ -282,13 +282,15 @@ def test_what_never_arrives_is_a_dead_letter_that_an_operator_sends_again(post: 
     assert letters.replay("ann", "fixed", "evt_none") == 0
     assert letters.replay("ann", "fixed", letter.event_id) == 1
     assert letters.replay("ann", "fixed", letter.event_id) == 0
+    assert letters.replay("ann", "fixed") == 0
     del post.sender.outcomes["web/main"]
     assert post.delivered() == 1
     assert (post.sender.sent[-1].event_id, post.sender.sent[-1].attempt) == (letter.event_id, 1)
     # Redis names entries by its own clock.
     kept = audit.read(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
-    acts = [each["event"] for each in kept if each["actor"] == "operator:ann"]
-    assert acts == ["dead_letters", "replay", "replay", "replay"]
+    acts = [(each["event"], each.get("event_id")) for each in kept if each["actor"] == "operator:ann"]
+    one = ("replay", letter.event_id)
+    assert acts == [("dead_letters", None), ("replay", "evt_none"), one, one, ("replay", None)]
 
 
 @pytest.mark.parametrize("gone", ["answers 410", "left the policy"])

@@ -1,5 +1,6 @@
 """Use cases of few lines: showing, finding, readiness, the balance, and a look at the inbox."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -13,7 +14,8 @@ from service.application.treasury import Treasury
 from service.domain.errors import NotFound, StoreUnavailable
 from service.domain.numbers import E164, mask
 from tests.fakes.clock import FakeClock
-from tests.making import NUMBER, OTHER_NUMBER, opened, reserve
+from tests.fakes.outside import FakeProvider, FakeSender
+from tests.making import NUMBER, OTHER_NUMBER, POLICY, opened, opening_of, reserve
 from tests.worlds import World, memory_world
 
 DIALLED, TEXTED, ABROAD = E164("+79585551234"), E164("+79585550001"), E164("+77015550001")
@@ -114,3 +116,12 @@ def test_a_look_at_the_inbox_masks_the_numbers_of_what_looks_like_a_call() -> No
     ]
     assert [each.may_be_shown for each in found] == [True, False, False, False, False]
     assert [each.is_text for each in found] == [False, True, False, False, False]
+
+
+def test_a_text_goes_to_another_number_than_the_persons_where_there_is_one() -> None:
+    def shown(*numbers: E164) -> set[E164]:
+        opening = opening_of(FakeProvider(), FakeSender(), replace(POLICY, text_in_numbers=numbers))
+        return {opening.ask_for_text(opened("ver_1")).number for _ in range(20)}
+
+    assert shown(NUMBER, TEXTED) == {TEXTED}
+    assert shown(NUMBER) == {NUMBER}

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from service.domain.call import InboundCall, Outcome
+from service.domain.channel import Channel
 from service.domain.errors import (
     AlreadyConsumed,
     AlreadyVerified,
+    CodeMismatch,
     Contested,
     Expired,
     NotVerified,
@@ -20,7 +22,7 @@ from service.domain.policy import OnConcurrent, Purpose
 from service.domain.requester import Requester
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
-from tests.making import NOW, OTHER_NUMBER, call_at, opened, pending, seconds
+from tests.making import LOGIN, NOW, OTHER_NUMBER, call_at, opened, pending, seconds
 
 SKEW = seconds(5)
 CONTESTING = Purpose("login", on_concurrent=OnConcurrent.CONTEST)
@@ -206,3 +208,15 @@ def test_a_redeemed_one_is_kept_as_long_as_it_cools(cooldown: int, kept: int) ->
     record = pending(rules=rules).prove(Reason.CALL_MATCHED, NOW)
     assert record.consume("login", "flow", NOW + seconds(5)).purge_at == NOW + seconds(kept)
     assert record.purge_at == NOW + seconds(max(cooldown, 360))
+
+
+def test_a_record_is_kept_for_its_retention_beyond_whatever_it_waits_for() -> None:
+    kept = seconds(LOGIN.retention_seconds)
+    ordering = opened("ver_1")
+    assert ordering.purge_at == ordering.expires_at + kept
+    moved = pending().move(Channel.CODE, NOW + seconds(60))
+    assert (moved.expires_at, moved.purge_at) == (NOW + seconds(960), NOW + seconds(960) + kept)
+
+
+def test_a_wrong_code_says_how_many_more_may_be_wrong() -> None:
+    assert CodeMismatch(3).errors == {"code": ["Wrong. Attempts left: 3."]}
