@@ -34,7 +34,12 @@ REAL_WORLDS = [
 # What differs behind Sentinel is how the master is found, so a part of the suite is enough there.
 SENTINEL = "valkey-sentinel"
 AnyServer = Server | Cluster | Sentinel
-SHAPES = {"": lambda product: Server(product).start(), "cluster": Cluster, "sentinel": Sentinel}
+SHAPES = {
+    "": lambda product: Server(product).start(),
+    # On a busy machine nodes may not hear of each other for seconds, and nobody tests here what happens then.
+    "cluster": lambda product: Cluster(product, node_timeout_ms=30_000),
+    "sentinel": Sentinel,
+}
 STEPS = Steps()
 settings.register_profile("everyday", deadline=None)  # fewer examples: tests.making.examples
 

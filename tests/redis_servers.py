@@ -85,8 +85,8 @@ class ClusterNode(Server):
 class Cluster:
     """Three masters, no replicas."""
 
-    def __init__(self, product: str) -> None:
-        self.nodes = [ClusterNode(product, 2000).start() for _ in range(3)]
+    def __init__(self, product: str, node_timeout_ms: int = 2000) -> None:
+        self.nodes = [ClusterNode(product, node_timeout_ms).start() for _ in range(3)]
         bounds = [SLOTS * part // 3 for part in range(4)]
         for node, first, end in zip(self.nodes, bounds, bounds[1:], strict=False):
             with node.client() as client:
