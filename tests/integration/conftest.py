@@ -120,7 +120,7 @@ def starting(
                 "WAITCALL_REDIS_URL": valkey.url,
                 "WAITCALL_SMSC_URLS": simulator.base_url,
                 "WAITCALL_SMSC_APIKEY": "sim-apikey",
-                "WAITCALL_SMSC_TIMEOUT_SECONDS": "1",
+                "WAITCALL_SMSC_TIMEOUT_SECONDS": "10",
                 "WAITCALL_CALLBACK_SECRETS": SECRET,
                 "WAITCALL_API_KEYS": f"web={_sha(KEY)},app={_sha(OTHER_KEY)},ops={_sha(OPERATOR_KEY)}",
                 "WAITCALL_KEY_PEPPER": "p" * 32,

@@ -28,7 +28,7 @@ def simulator() -> Iterator[Simulator]:
 def inbox_of(
     simulator: Simulator, metrics: RecordingObserver, *before: str, key: str = "sim-apikey"
 ) -> SmscInbox:
-    return SmscInbox(Account((*before, simulator.base_url), {"apikey": key}, 1), metrics)
+    return SmscInbox(Account((*before, simulator.base_url), {"apikey": key}, 20), metrics)
 
 
 def test_calls_are_read_after_the_last_one_known(simulator: Simulator) -> None:
