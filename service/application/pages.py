@@ -25,8 +25,8 @@ WAITING_OF_AN_ADDRESS = Limit(20, LEASE_SECONDS)
 WAITING_OF_A_PROCESS = 600
 """Well below the connections that a listener takes (``worker_connections``), whatever the number of addresses."""
 
-PATIENCE_SECONDS = 10.0
-"""Seconds that a request of a page waits for its turn to read, where thousands came at once or the store hangs."""
+PATIENCE_SECONDS = 2.0
+"""Seconds that a request of a page waits for its turn to read. With its own read it is answered within 5 s where the store hangs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from service.application.pages import WAITING_OF_A_PAGE, WAITING_OF_AN_ADDRESS
-from tests.end_to_end.conftest import ROOT, SECRET, Service, Starting
+from tests.end_to_end.conftest import ROOT, SECRET, Answered, Service, Starting
 from tests.end_to_end.test_edges import accept_queue
 from tests.end_to_end.test_surfaces import HOSTED, ORIGIN, PAGES
+from tests.making import together
 from tests.redis_servers import Server, free_port, wait_for
 
 pytestmark = pytest.mark.slow
@@ -141,9 +142,12 @@ def test_without_redis_a_poll_is_refused_and_does_not_hang(hosting: Service, red
     path = begin(hosting)
     with redis_server.client() as client:
         client.execute_command("CLIENT", "PAUSE", "6000", "ALL")
-        refused = hosting.ask("GET", f"{hosting.callback}{path}/status?wait=25", timeout=5)
+        asked = f"{hosting.callback}{path}/status?wait=25"
+        # Together: who waits for another's turn to read must not be answered later.
+        refused = together(12, lambda _: hosting.ask("GET", asked, timeout=5))
         client.execute_command("CLIENT", "UNPAUSE")
-    assert (refused.status, refused.json["code"]) == (503, "store_unavailable")
+    told = [(each.status, each.json["code"]) if isinstance(each, Answered) else each for each in refused]
+    assert told == [(503, "store_unavailable")] * 12
     wait_for(lambda: hosting.ask("GET", f"{hosting.callback}{path}/status").status == 200)
 
 
