@@ -8,8 +8,10 @@ from mmap import mmap
 
 from service.settings import Settings
 
-# Shared with every process that is forked from here.
+# The first is shared with every process that is forked from here; of the second each has the value of its fork, so a
+# worker that is still loading while the master reloads counts as replaced too.
 _reloads = mmap(-1, 1)
+_own = [0]
 _checked: list[Settings] = []
 
 
@@ -25,9 +27,9 @@ def handed_over() -> Settings | None:
 
 def announce_reload() -> None:
     """Tell the workers that others take their place."""
-    _reloads[0] = (_reloads[0] + 1) % 256
+    _own[0] = _reloads[0] = (_reloads[0] + 1) % 256
 
 
-def reloads() -> int:
-    """Count the reloads, modulo 256. A worker that leaves with the count that it began with is not replaced: its replica ends."""
-    return _reloads[0]
+def is_replaced() -> bool:
+    """Tell whether the master has reloaded since this worker was forked. A worker that leaves without it ends with its replica."""
+    return _own[0] != _reloads[0]

@@ -54,7 +54,7 @@ from service.bootstrap.use_cases import (
 from service.domain.evidence import InboxTrust
 from service.domain.numbers import may_be_dialled
 from service.domain.policy import Provider
-from service.handover import reloads
+from service.handover import is_replaced
 from service.setting_values import Secret
 from service.settings import Settings, weaknesses
 from service.sweeper import Sweeper
@@ -117,7 +117,7 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     return Surfaces(
         by_port,
         start=sweeper.start,
-        stop=partial(_stop, core.watcher, sweeper, ready, settings.drain_seconds, reloads()),
+        stop=partial(_stop, core.watcher, sweeper, ready, settings.drain_seconds),
         metrics=metrics,
     )
 
@@ -237,12 +237,10 @@ def _close(inbox: SmscInbox, core: Core, push: Push, sender: WebhookSender) -> N
     core.connection.close()
 
 
-def _stop(
-    watcher: Watcher, sweeper: Sweeper, readiness: Readiness, drain_seconds: float, began_after: int
-) -> float:
+def _stop(watcher: Watcher, sweeper: Sweeper, readiness: Readiness, drain_seconds: float) -> float:
     sweeper.stop()
     watcher.close()
-    if reloads() != began_after:
+    if is_replaced():
         # Another worker takes this one's place, and the replica stays ready.
         return 0
     readiness.leave()

@@ -113,6 +113,8 @@ def test_a_number_that_is_being_reset_by_another_looks_like_any(visiting: Visiti
 
 
 def masked(visitor: Visitor) -> str:
+    """Text of the page as it is laid out, so not before its stylesheet is there."""
+    visitor.page.wait_for_load_state("load")
     text = visitor.page.locator("main").inner_text()
     return "".join("0" if letter.isdigit() else letter for letter in text)
 

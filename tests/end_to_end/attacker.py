@@ -537,7 +537,8 @@ class Attacker:
             number, ts = self._number()[1:], int(time.time())
             fields = {"waitcall": 1, "phone": number, "ts": ts, "sha1": self._sha1(f"{number}:{ts}:{SECRET}")}
             try:
-                answer = self._ask_public("POST", "/callbacks/smsc", urlencode(fields).encode())
+                body = urlencode(fields).encode()
+                answer = self._ask_public("POST", "/callbacks/smsc", body, timeout=PATIENCE_SECONDS)
                 probe = self.service.ask("GET", f"{self.service.ops}/livez", timeout=PATIENCE_SECONDS)
                 read = self.service.ask(
                     "GET", f"{self.service.api}/v1/verifications/ver_x", timeout=PATIENCE_SECONDS
@@ -597,10 +598,15 @@ class Attacker:
         return self._ask_public("POST", "/callbacks/smsc", body, {"Content-Type": content_type})
 
     def _ask_public(
-        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        timeout: float = 40,
     ) -> Answered:
         parts = urlsplit(self.service.callback)
-        connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=PATIENCE_SECONDS)
+        connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=timeout)
         with closing(connection):
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()

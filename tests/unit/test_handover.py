@@ -1,0 +1,36 @@
+"""A worker is replaced by a reload after its fork, and by none before it."""
+
+import os
+import sys
+
+import pytest
+
+from service import handover
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn forks its workers")
+def test_a_worker_knows_a_reload_from_the_moment_of_its_fork() -> None:
+    """A worker may still be importing when the master reloads: it has not looked at the count yet."""
+    before, tell = forked()
+    handover.announce_reload()
+    after, tell_after = forked()
+    assert (asked(before, tell), asked(after, tell_after)) == (True, False)
+    handover.announce_reload()
+    assert handover.is_replaced() is False
+
+
+def forked() -> tuple[int, int]:
+    """Fork a child that answers with its exit status as soon as something is written to the pipe."""
+    read, write = os.pipe()
+    sys.stdout.flush()
+    if pid := os.fork():
+        os.close(read)
+        return pid, write
+    os.read(read, 1)
+    os._exit(int(handover.is_replaced()))
+
+
+def asked(pid: int, pipe: int) -> bool:
+    os.write(pipe, b"?")
+    os.close(pipe)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
