@@ -1,0 +1,481 @@
+"""Edges of the use cases over the store in memory: who is let past what, how long it is kept, what is told."""
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.application.admission import Screened
+from service.application.announcement import Delivery
+from service.application.applicable_limits import subjects_with_the_address
+from service.application.calls import SKEW
+from service.application.dead_letters import DeadLetters
+from service.application.opening import text_for
+from service.application.pages import PATIENCE_SECONDS, Pages
+from service.application.push import MOST_ATTEMPTS, DeliveryOutcome, Push, Taken
+from service.application.reading import Reading
+from service.application.records import Records, announce
+from service.application.redemption import Proof, Redemption
+from service.application.slots import Slots
+from service.application.verifications import Risk, Start
+from service.domain.call import Outcome
+from service.domain.channel import Channel
+from service.domain.conversion import Bucket, Budget, Group
+from service.domain.errors import (
+    Blocked,
+    NotFound,
+    RateLimited,
+    RecordUnreadable,
+    StoreUnavailable,
+    ValidationFailed,
+    VerificationInProgress,
+)
+from service.domain.limits import Mode, Scope
+from service.domain.lists import ListAction, ListEntry, ListKind
+from service.domain.policy import (
+    LONGEST_WINDOW_SECONDS,
+    SHORTEST_WINDOW_SECONDS,
+    Client,
+    Endpoint,
+    OnConcurrent,
+    Purpose,
+)
+from service.domain.status import Status
+from service.domain.verification import Verification
+from tests.fakes.clock import FakeClock
+from tests.fakes.memory import MemoryStore
+from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
+from tests.making import (
+    NOW,
+    NUMBER,
+    PAGES,
+    POLICY,
+    admission,
+    call_at,
+    chronicle_of,
+    pending,
+    seconds,
+    together,
+    use_cases,
+)
+from tests.worlds import World, memory_world
+
+BUDGET = Budget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
+GUARDED = replace(POLICY, conversion=(BUDGET,))
+ADDRESS = "192.0.2.1"
+
+
+@pytest.fixture
+def world() -> World:
+    return memory_world()
+
+
+def entry(action: ListAction, kind: ListKind, subject: str) -> ListEntry:
+    return ListEntry(action, kind, subject, "why", "ann", NOW, NOW + seconds(60))
+
+
+ALLOWED_NUMBER = entry(ListAction.ALLOW, ListKind.NUMBER, NUMBER.value)
+ALLOWED_ADDRESS = entry(ListAction.ALLOW, ListKind.NETWORK, ADDRESS)
+
+
+# Admission
+
+
+def test_the_guard_lets_a_number_pass_that_an_operator_vouches_for_and_no_other(
+    world: World, observer: RecordingObserver
+) -> None:
+    guarding = admission(world, observer, GUARDED)
+    uncalled = [[Bucket(BUDGET.bucket_of(NOW - seconds(60)), 9, 0)]]
+    guarding.guard(NUMBER, Screened.of([ALLOWED_NUMBER]), uncalled, NOW)
+    assert observer.counts == {}
+    with pytest.raises(RateLimited):
+        guarding.guard(NUMBER, Screened.of([ALLOWED_ADDRESS]), uncalled, NOW)
+    with pytest.raises(ValueError, match="zip"):
+        guarding.guard(NUMBER, Screened.of([]), [], NOW)
+
+
+def test_a_record_keeps_no_seal_of_an_address_that_is_not_counted(
+    world: World, observer: RecordingObserver
+) -> None:
+    admitting = admission(world, observer)
+    subjects = {scope.value for scope in subjects_with_the_address(NUMBER, ADDRESS)}
+    counted = admitting.seals(NUMBER, ADDRESS, Screened.of([]))
+    assert counted is not None
+    assert set(counted) == subjects
+    vouched = admitting.seals(NUMBER, ADDRESS, Screened.of([ALLOWED_ADDRESS, ALLOWED_NUMBER]))
+    assert set(vouched or {}) == {Scope.NUMBER.value}
+
+
+@pytest.mark.parametrize(("left", "told"), [(60, 60), (0.4, 1), (1.2, 2)])
+def test_a_block_says_in_whole_seconds_when_it_ends(
+    world: World, observer: RecordingObserver, left: float, told: int
+) -> None:
+    ends = replace(entry(ListAction.BLOCK, ListKind.NUMBER, NUMBER.value), expires_at=NOW + seconds(left))
+    world.lists.put(ends, NOW)
+    blocked = admission(world, observer).blocking(NUMBER, NOW)
+    assert blocked is not None
+    assert blocked.retry_after == told
+
+
+# Calls
+
+
+class Claiming(MemoryStore):
+    """Keeps until when each claim is to be kept, and what it changes."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.claims: list[tuple[Any, Any]] = []
+
+    def claim(self, call: Any, keep_until: Any, change: Any, *rest: Any) -> Any:
+        self.claims.append((keep_until, change))
+        return super().claim(call, keep_until, change, *rest)
+
+
+def claiming(world: World) -> Claiming:
+    return Claiming(world.limits, world.conversions, world.lists, world.audit)
+
+
+@pytest.mark.parametrize("rang", [-30, 0, 3])
+def test_a_used_call_is_kept_for_as_long_as_any_window_could_still_take_it(
+    world: World, clock: FakeClock, rang: int
+) -> None:
+    store = claiming(world)
+    calls = use_cases(replace(world, store=store), FakeProvider(), RecordingObserver(), clock)[1]
+    call = call_at(clock() + seconds(rang))
+    calls.record(call)
+    longest = timedelta(seconds=LONGEST_WINDOW_SECONDS) + 2 * SKEW
+    assert store.claims == [(max(call.at, clock()) + longest, None)]
+
+
+def test_a_call_that_changes_nothing_is_used_up_without_writing_the_record(
+    world: World, clock: FakeClock
+) -> None:
+    store = claiming(world)
+    verifications, calls = use_cases(
+        replace(world, store=store), FakeProvider(), RecordingObserver(), clock, CONTESTABLE
+    )
+    verifications.start("web", Start(NUMBER.value, "contested", "flow"))
+    with pytest.raises(VerificationInProgress):
+        verifications.start("app", Start(NUMBER.value, "contested", "other"))
+    assert calls.record(call_at(clock())) is Outcome.CONTESTED
+    assert [change for _, change in store.claims] == [None]
+
+
+CONTESTABLE = replace(
+    POLICY,
+    purposes={"contested": Purpose("contested", on_concurrent=OnConcurrent.CONTEST)},
+    clients={name: Client(name, frozenset({"contested"})) for name in ("web", "app")},
+)
+
+
+def test_a_blocked_number_is_verified_by_no_call_though_its_record_still_waits(
+    world: World, clock: FakeClock
+) -> None:
+    verifications, calls = use_cases(world, FakeProvider(), RecordingObserver(), clock)
+    made = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    world.lists.put(
+        replace(entry(ListAction.BLOCK, ListKind.NUMBER, NUMBER.value), expires_at=clock() + seconds(60)),
+        clock(),
+    )
+    assert calls.record(call_at(clock())) is Outcome.UNMATCHED
+    assert verifications.get("web", made.id).status is Status.CANCELED
+
+
+# Records
+
+
+@pytest.mark.parametrize("client", ["app", "nobody"])
+def test_another_clients_record_is_not_found(world: World, clock: FakeClock, client: str) -> None:
+    verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock)
+    made = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    records = Records(world.store, RecordingObserver(), chronicle_of())
+    with pytest.raises(NotFound):
+        records.found(client, made.id, clock())
+    assert records.found("web", made.id, clock()).verification == made
+
+
+def test_a_record_that_is_still_being_ordered_is_not_shown(world: World, clock: FakeClock) -> None:
+    provider = FakeProvider()
+    verifications, _ = use_cases(world, provider, RecordingObserver(), clock)
+    seen: list[Exception] = []
+
+    def look() -> None:
+        stored = world.store.latest_of(NUMBER.value)
+        assert stored is not None
+        try:
+            verifications.get("web", stored.verification.id)
+        except NotFound as error:
+            seen.append(error)
+
+    provider.during = look
+    verifications.start("web", Start(NUMBER.value, "login", "flow"))
+    assert len(seen) == 1
+
+
+def test_what_a_transition_leaves_as_it_is_is_not_written(world: World, clock: FakeClock) -> None:
+    verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock)
+    made = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    records = Records(world.store, RecordingObserver(), chronicle_of())
+    stored = world.store.get(made.id)
+    assert stored is not None
+    assert records.changed(stored, lambda record: record, clock()) == made
+    assert world.store.get(made.id) == stored
+    records.changed(stored, lambda record: record, clock(), confirm=True)
+    assert world.store.get(made.id) != stored
+
+
+def test_each_change_is_told_as_what_it_is_and_once() -> None:
+    contesting = Purpose("login", on_concurrent=OnConcurrent.CONTEST)
+    waiting = pending(rules=contesting)
+    contested = waiting.contest(NOW)
+    told = RecordingObserver()
+    for before, after in ((waiting, contested), (contested, contested), (waiting, waiting)):
+        announce(told, before, after)
+    assert told.counts == {("contested",): 1}
+
+
+# Consume
+
+
+class Looking(MemoryStore):
+    """Blocks the number just after a record and the lists were looked at."""
+
+    def look(self, verification_id: str) -> Any:
+        stored, directory = super().look(verification_id)
+        assert stored is not None
+        after = replace(stored.verification, metadata={"changed": "meanwhile"})
+        self.replace(stored, after, NOW)
+        self._lists.put(replace(entry(ListAction.BLOCK, ListKind.NUMBER, NUMBER.value), expires_at=None), NOW)
+        return stored, directory
+
+
+def test_a_consume_that_is_run_again_reads_the_lists_again(world: World, clock: FakeClock) -> None:
+    verifications, calls = use_cases(world, FakeProvider(), RecordingObserver(), clock)
+    made = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    calls.record(call_at(clock()))
+    store = Looking(world.limits, world.conversions, world.lists, world.audit)
+    store._records, store._latest = world.store._records, world.store._latest
+    records = Records(store, RecordingObserver(), chronicle_of())
+    redemption = Redemption(store, records, admission(world, RecordingObserver()), PAGES)
+    with pytest.raises(Blocked):
+        redemption.redeem("web", made.id, Proof("login", "flow", None, None), clock())
+
+
+# Create
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_allowed"),
+    [(SHORTEST_WINDOW_SECONDS - 1, False), (SHORTEST_WINDOW_SECONDS, True), (900, True), (901, False)],
+)
+def test_a_window_is_between_the_shortest_and_the_purposes(
+    world: World, clock: FakeClock, asked: int, is_allowed: bool
+) -> None:
+    verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock)
+    ask = Start(NUMBER.value, "login", "flow", window_seconds=asked)
+    if is_allowed:
+        assert verifications.start("web", ask).verification.window_seconds == asked
+        return
+    with pytest.raises(ValidationFailed):
+        verifications.start("web", ask)
+
+
+def test_a_number_whose_record_cannot_be_read_is_taken(
+    world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock)
+
+    def unreadable(*_: Any) -> Any:
+        raise RecordUnreadable(retry_after=7)
+
+    monkeypatch.setattr(world.store, "survey", unreadable)
+    with pytest.raises(VerificationInProgress) as taken:
+        verifications.start("web", Start(NUMBER.value, "login", "flow"))
+    assert taken.value.retry_after == 7
+
+
+def test_without_a_rule_nobody_is_asked_for_a_picture(world: World, clock: FakeClock) -> None:
+    coded = replace(
+        POLICY,
+        purposes={"code": Purpose("code", channels=(Channel.CODE, Channel.CALL))},
+        clients={"web": Client("web", frozenset({"code"}))},
+        code_texts={"en": "{code}"},
+    )
+    verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock, coded, FakeSender())
+    ask = Start(NUMBER.value, "code", "flow", risk=Risk.HIGH)
+    assert verifications.start("web", ask).verification.channel is Channel.CODE
+
+
+def test_a_person_without_a_language_gets_the_first_text() -> None:
+    texts = {"ru": "Код {code}", "en": "{code} is your code."}
+    assert text_for(None, texts) == texts["ru"]
+    assert text_for("en-GB", texts) == texts["en"]
+    assert text_for("sr", texts) == texts["ru"]
+
+
+# Dead letters
+
+
+class Letters:
+    def __init__(self) -> None:
+        self.replayed: list[tuple[str, str]] = []
+
+    def dead(self) -> Any:
+        return iter([delivery("evt_1", "web/main"), delivery("evt_2", "web/other")])
+
+    def replay(self, event_id: str, endpoint: str) -> bool:
+        self.replayed.append((event_id, endpoint))
+        return True
+
+
+def delivery(event_id: str, endpoint: str, attempt: int = MOST_ATTEMPTS) -> Delivery:
+    return Delivery(event_id, endpoint, "{}", attempt)
+
+
+@pytest.mark.parametrize(
+    ("asked", "details"),
+    [
+        ({}, {"endpoint": "every"}),
+        ({"endpoint": "web/main"}, {"endpoint": "web/main"}),
+        ({"event_id": "evt_2"}, {"endpoint": "every", "event_id": "evt_2"}),
+    ],
+)
+def test_a_replay_is_audited_with_what_it_replays(
+    world: World, clock: FakeClock, asked: dict[str, str], details: dict[str, str]
+) -> None:
+    DeadLetters(Letters(), world.audit, clock).replay("ann", "why", **asked)
+    assert world.audit.entries[-1].details == {"reason": "why"} | details
+
+
+# Pages
+
+
+def pages(world: World, clock: FakeClock, rest: Any = lambda: None) -> Pages:
+    records = Records(world.store, RecordingObserver(), chronicle_of())
+    return Pages(
+        store=world.store,
+        reading=Reading(world.store, records, clock),
+        seals=PAGES,
+        limits=world.limits,
+        clock=clock,
+        public_url="https://verify.example.org",
+        max_waiting=1,
+        rest=rest,
+    )
+
+
+def test_who_finds_no_turn_to_read_a_page_is_told_when_to_ask_again(
+    world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def take(_: Slots, patience: float = 0) -> bool:
+        asked.append(patience)
+        return False
+
+    hosted = pages(world, clock)
+    monkeypatch.setattr(Slots, "take", take)
+    with pytest.raises(StoreUnavailable) as busy:
+        hosted.look("token", ADDRESS)
+    assert (busy.value.retry_after, asked) == (1, [PATIENCE_SECONDS])
+
+
+def test_each_read_of_a_page_rests_before_the_next_begins(world: World, clock: FakeClock) -> None:
+    rests, reading = [], threading.Lock()
+
+    def rest() -> None:
+        rests.append(reading.acquire(blocking=False))
+        reading.release()
+
+    hosted = pages(world, clock, rest)
+    for result in together(5, lambda _: hosted.look("nothing", ADDRESS)):
+        assert isinstance(result, NotFound)
+    assert rests == [True] * 5
+
+
+def test_a_poll_gives_its_place_back(world: World, clock: FakeClock) -> None:
+    verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock, HOSTING)
+    made = verifications.start(
+        "web", Start(NUMBER.value, "login", "flow", return_url="https://login.example.org/done")
+    ).verification
+    hosted = pages(world, clock)
+    token = str(hosted.url_of(made)).rpartition("/")[2]
+    waits: list[int] = []
+
+    def read(client: str, verification_id: str, wait_seconds: int, seen: Any) -> Verification:
+        waits.append(wait_seconds)
+        return made
+
+    hosted._reading = type("Reads", (), {"read": staticmethod(read)})()
+    for address in (ADDRESS, None, ADDRESS):
+        hosted.look(token, address, 25)
+    assert waits == [25, 25, 25]
+
+
+HOSTING = replace(
+    POLICY,
+    clients={
+        "web": Client("web", frozenset({"login"}), return_origins=frozenset({"https://login.example.org"}))
+    },
+)
+
+
+# Webhooks
+
+
+class Outbox:
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def wake(self, _: Any) -> int:
+        return 0
+
+    def take(self, *_: Any) -> list[Taken]:
+        return []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: self.ended.append(name)
+
+
+class Sends:
+    def __init__(self, outcome: DeliveryOutcome) -> None:
+        self.outcome = outcome
+
+    def send(self, *_: Any) -> DeliveryOutcome:
+        return self.outcome
+
+
+class Told:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, bool]] = []
+
+    def delivered(self, _: Delivery, outcome: DeliveryOutcome, *, dead: bool) -> None:
+        self.told.append((outcome.value, dead))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "attempt", "ended", "dead"),
+    [
+        (DeliveryOutcome.ACCEPTED, MOST_ATTEMPTS - 1, "arrived", False),
+        (DeliveryOutcome.REFUSED, MOST_ATTEMPTS - 1, "bury", True),
+        (DeliveryOutcome.REFUSED, MOST_ATTEMPTS - 2, "defer", False),
+        (DeliveryOutcome.GONE, 0, "bury", True),
+    ],
+)
+def test_the_last_attempt_is_dead_unless_it_arrived(
+    clock: FakeClock, outcome: DeliveryOutcome, attempt: int, ended: str, dead: bool
+) -> None:
+    outbox, teller = Outbox(), Told()
+    endpoint = Endpoint("web/main", "https://web.example.org/hook", frozenset())
+    policy = replace(POLICY, clients={"web": replace(POLICY.clients["web"], webhooks=(endpoint,))})
+    push = Push(
+        outbox=outbox, sender=Sends(outcome), teller=teller, clock=clock, policy=policy, consumer="one"
+    )
+    push.deliver(Taken(delivery("evt_1", "web/main", attempt), ("1", "1")))
+    push.close()
+    assert (outbox.ended, teller.told) == ([ended], [(outcome.value, dead)])
+    with pytest.raises(RuntimeError):
+        push._threads.submit(print)
