@@ -61,6 +61,10 @@ MINUTES ?= 20
 mutants: develop ## change one place of the domain and the use cases at a time: does a test notice? (MINUTES=20)
 	@$(BIN)/python -m development.mutants --minutes $(MINUTES)
 
+.PHONY: walks
+walks: develop ## count our modules and functions that a create and a callback walk through, and their trips to Redis
+	@$(BIN)/python -m development.walk
+
 .PHONY: client
 client: develop ## the generated parts of clients/python: sync.py from aio.py, problems.py from the table of codes
 	@$(BIN)/python -m development.client
