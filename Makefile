@@ -194,12 +194,21 @@ security: develop ## bandit over the code; pip-audit over the locked dependencie
 check: lint types imports security chart-tools browser-tools docs-tools test-all ## everything that CI runs
 	@cat build/audit.txt
 
+BENCH_STAMP := .tools/bench/.installed
+$(BENCH_STAMP): $(DEV_STAMP) requirements-bench.txt
+	@echo "Installing requests and Flask-Limiter into .tools ..."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .tools/bench --require-hashes -r requirements-bench.txt
+	@touch $@
+
+.PHONY: bench-tools
+bench-tools: $(BENCH_STAMP) ## requests and Flask-Limiter, for the hand-written service that make bench compares with
+
 .PHONY: bench
-bench: develop ## all measurements, kept as JSON, and docs/performance.md made from them (25 minutes)
+bench: bench-tools ## all measurements, kept as JSON, and docs/performance.md made from them (25 minutes)
 	@$(BIN)/python -m benchmarks
 
 .PHONY: bench-quick
-bench-quick: develop ## all of them in short, printed alone (under 3 minutes)
+bench-quick: bench-tools ## all of them in short, printed alone (under 3 minutes)
 	@$(BIN)/python -m benchmarks --quick
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
@@ -215,6 +224,7 @@ lock: develop ## resolve the dependencies anew, with hashes and without addresse
 	@echo "setuptools>=80" | $(LOCK) -c requirements-dev.txt - -o requirements-build.txt
 	@printf 'helm-python-sdk\nkubernetes-validate\n' | $(LOCK) -c requirements-dev.txt - -o requirements-chart.txt
 	@printf 'playwright\naxe-playwright-python\n' | $(LOCK) -c requirements-dev.txt - -o requirements-browser.txt
+	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
 	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
 
 .PHONY: clean

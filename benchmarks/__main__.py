@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import (
+    against,
     endpoints,
     flood,
     growth,
@@ -31,6 +32,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 WHOLE: dict[str, Callable[[], dict[str, Any]]] = {
     "endpoints": lambda: endpoints.measure(rounds=15, requests=400),
+    "against": lambda: against.measure(rounds=20, journeys=200),
     "journeys": lambda: journeys.measure(rounds=5, journeys=400),
     "waiting": lambda: waiting.measure(rounds=5, polls=5000, seconds=4),
     "isolation": lambda: isolation.measure(rounds=5, creates=1000, seconds=4),
@@ -44,6 +46,7 @@ WHOLE: dict[str, Callable[[], dict[str, Any]]] = {
 }
 QUICK: dict[str, Callable[[], dict[str, Any]]] = {
     "endpoints": lambda: endpoints.measure(rounds=2, requests=300),
+    "against": lambda: against.measure(rounds=2, journeys=100),
     "journeys": lambda: journeys.measure(rounds=1, journeys=150),
     "waiting": lambda: waiting.measure(rounds=1, polls=1000, seconds=2),
     "isolation": lambda: isolation.measure(rounds=1, creates=200, seconds=2),

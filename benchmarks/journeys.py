@@ -58,7 +58,7 @@ def measure(rounds: int, journeys: int) -> dict[str, Any]:
         subject = Subject(stack)
         most(subject, journeys)
         rates, cpu_ms = [], []
-        floor_ms: dict[str, list[float]] = {name: [] for name in ("f3", *BARE)}
+        floor_ms: dict[str, list[float]] = {name: [] for name in BARE}
         told: list[list[float]] = []
         whole: list[list[float]] = []
         for _ in range(rounds):
@@ -74,17 +74,12 @@ def measure(rounds: int, journeys: int) -> dict[str, Any]:
                 spent.append((cpu_seconds(floor_pids) - before) / journeys * 1000)
             told.append(walked.told_ms)
             whole.append([each - DIALLING_SECONDS * 1000 for each in load.latencies])
-    ratios = [ours / floor for ours, floor in zip(cpu_ms, floor_ms["f3"], strict=True)]
-    f3, *bare = (statistics.median(spent) for spent in floor_ms.values())
+    bare = [statistics.median(spent) for spent in floor_ms.values()]
     return {
         "most_per_second": statistics.median(rates),
         "half_per_second": statistics.median(rates) / 2,
         "cpu_ms": statistics.median(cpu_ms),
-        "cpu_ms_of_f3": f3,
-        "cpu_ratio": statistics.median(ratios),
-        "cpu_ratios": ratios,
         "cpu_ms_of_a_bare_one": sum(bare),
-        "cpu_ratio_of_a_bare_one": sum(bare) / f3,
         "told_ms": _medians(told),
         "told_p99_of_each_round": [percentile(each, 0.99) for each in told],
         "whole_ms": _medians(whole),

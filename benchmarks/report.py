@@ -24,6 +24,7 @@ def write(results: Path, docs: Path) -> None:
     parts = {"targets": _targets(kept), "machine": _machine(kept)}
     for name, told in (
         ("endpoints", _endpoints),
+        ("against", _against),
         ("journeys", _journeys),
         ("growth", _growth),
         ("scripts", _scripts),
@@ -86,6 +87,11 @@ def _endpoints(found: Mapping[str, Any], plots: Path) -> str:
     return "\n".join([*lines, "", "![Requests a second](performance/endpoints.svg)"])
 
 
+def _against(found: Mapping[str, Any], _: Path) -> str:
+    lines = (f"| {name} | {cpu:.2f} | {found['ms'][name]:.2f} |" for name, cpu in found["cpu_ms"].items())
+    return "\n".join(["| | CPU of its processes, ms | time, ms |", "|---|---:|---:|", *lines])
+
+
 def _journeys(found: Mapping[str, Any], _: Path) -> str:
     return "\n".join(
         [
@@ -101,8 +107,7 @@ def _journeys(found: Mapping[str, Any], _: Path) -> str:
                 )
             ),
             "",
-            f"CPU of the service for one: {found['cpu_ms']:.2f} ms, {found['cpu_ratio']:.1f} times that of f3.",
-            f"With nothing in it: {found['cpu_ms_of_a_bare_one']:.2f} ms, {found['cpu_ratio_of_a_bare_one']:.1f} times.",
+            f"CPU of the service for one: {found['cpu_ms']:.2f} ms; with nothing in it: {found['cpu_ms_of_a_bare_one']:.2f} ms.",
         ]
     )
 

@@ -1,0 +1,88 @@
+"""Journeys of four requests, ours against those of a hand-written service (handwritten.py), in alternating rounds."""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.load import Ask, closed_loop
+from benchmarks.subject import CONNECTIONS, Measured, Subject, cpu_seconds, workers_of
+from development.ports import free_port
+from development.stack import ROOT, Ports, Stack, answers
+
+TOOLS = ROOT / ".tools" / "bench"
+TWO_WORKERS = {"WAITCALL_WORKERS": "2"}
+KINDS = {"gevent": ["-k", "gevent"], "gthread": ["-k", "gthread", "--threads", "8", "--keep-alive", "75"]}
+"""Worker classes of gunicorn that the hand-written service is tried under; the better one is compared with."""
+
+
+@dataclass(frozen=True)
+class Walker:
+    """One service: its worker processes, and where it takes requests (None: where the subject does)."""
+
+    pids: Sequence[int]
+    port: int | None = None
+
+    def at(self, ask: Ask) -> Ask:
+        """The same request to this service."""
+        return ask if self.port is None else replace(ask, port=self.port)
+
+    def walk(self, subject: Subject, journeys: int) -> tuple[float, float]:
+        """Milliseconds of CPU and of time that a journey takes: create, read, callback, consume."""
+        before, began = cpu_seconds(self.pids), time.perf_counter()
+        creates = [self.at(subject.create()) for _ in range(journeys)]
+        made = [json.loads(body) for body in closed_loop(creates, CONNECTIONS).bodies]
+        steps: tuple[Callable[[Any], Ask], ...] = (subject.read, subject.callback, subject.consume)
+        for step in steps:
+            closed_loop([self.at(step(each)) for each in made], CONNECTIONS)
+        spent, seconds = cpu_seconds(self.pids) - before, time.perf_counter() - began
+        return spent / journeys * 1000, seconds / journeys * 1000
+
+
+def measure(rounds: int, journeys: int) -> dict[str, Any]:
+    """CPU and time of a journey, medians over the rounds; and our CPU ÷ that of the better hand-written one."""
+    with Measured(Ports.free(), TWO_WORKERS) as stack:
+        subject = Subject(stack)
+        walkers = {"ours": Walker(subject.pids)} | {
+            kind: _start(stack, kind, options) for kind, options in KINDS.items()
+        }
+        cpu: dict[str, list[float]] = {name: [] for name in walkers}
+        took: dict[str, list[float]] = {name: [] for name in walkers}
+        for round_ in range(rounds + 1):
+            for name, walker in walkers.items():
+                spent, time_ = walker.walk(subject, journeys)
+                # The first round warms.
+                if round_:
+                    cpu[name].append(spent)
+                    took[name].append(time_)
+    better = min(KINDS, key=lambda kind: statistics.median(cpu[kind]))
+    ratios = [ours / theirs for ours, theirs in zip(cpu["ours"], cpu[better], strict=True)]
+    return {
+        "worker_class": better,
+        "cpu_ms": {name: statistics.median(each) for name, each in cpu.items()},
+        "ms": {name: statistics.median(each) for name, each in took.items()},
+        "cpu_ratios": ratios,
+        "cpu_ratio": statistics.median(ratios),
+    }
+
+
+def _start(stack: Stack, kind: str, options: Sequence[str]) -> Walker:
+    """Start the hand-written service beside ours, over the same Redis and the same provider."""
+    if not TOOLS.exists():
+        raise RuntimeError("Its libraries are not installed: make bench-tools")
+    port, name = free_port(), f"handwritten-{kind}"
+    metrics = stack.directory / f"{name}-metrics"
+    metrics.mkdir()
+    command = [
+        *(str(Path(sys.executable).with_name("gunicorn")), "--workers", "2", "--bind", f"127.0.0.1:{port}"),
+        # Not as a part of the package, which patches gevent into whatever imports it.
+        *("--pythonpath", f"{ROOT / 'benchmarks'},{TOOLS}", *options, "handwritten:app"),
+    ]
+    environ = stack.environ_of_service() | {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    stack.processes.start(name, command, environ)
+    stack.processes.wait_until(name, lambda: answers(f"http://127.0.0.1:{port}/healthz"))
+    return Walker(workers_of(stack, name), port)
