@@ -43,10 +43,11 @@ simulator: install ## the provider simulator alone
 # A file's tests stay in one process, in the order of the folders: the longest are not the last.
 # Compiled files are kept, also where the shell forbids it: pytest rewrites 400 modules, and tests start hundreds of processes.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+EVERYDAY = -m "not slow or everyday" --hypothesis-profile everyday
 
 .PHONY: test
 test: develop ## the everyday suite (3 minutes): without what starts whole stacks, storms, images and charts
-	@$(PYTEST) -m "not slow or everyday" --hypothesis-profile everyday
+	@$(PYTEST) $(EVERYDAY)
 
 .PHONY: test-all
 test-all: develop ## every test, and more examples of the generated ones (20 minutes)
@@ -64,6 +65,16 @@ mutants: develop ## change one place of the domain and the use cases at a time: 
 .PHONY: walks
 walks: develop ## count our modules and functions that a create and a callback walk through, and their trips to Redis
 	@$(BIN)/python -m development.walk
+
+LIBRARIES := flask redis gunicorn marshmallow prometheus-client gevent
+.PHONY: prereleases
+prereleases: develop ## the everyday suite against the newest pre-releases of the libraries, in an environment of its own: what breaks?
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .tools/prereleases
+	@$(BIN)/uv pip install --quiet --python .tools/prereleases/bin/python -r requirements-dev.txt
+	@$(BIN)/uv pip install --quiet --python .tools/prereleases/bin/python --no-deps -e . -e clients/python
+	@$(BIN)/uv pip install --quiet --python .tools/prereleases/bin/python --prerelease allow --upgrade $(LIBRARIES)
+	@$(BIN)/uv pip freeze --quiet --python .tools/prereleases/bin/python | grep -E "^($(subst $() ,|,$(LIBRARIES)))=="
+	@$(subst $(BIN)/,.tools/prereleases/bin/,$(PYTEST)) $(EVERYDAY)
 
 .PHONY: client
 client: develop ## the generated parts of clients/python: sync.py from aio.py, problems.py from the table of codes
