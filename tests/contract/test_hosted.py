@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from service.application import pages
 from service.application.pages import LEASE_SECONDS, WAITING_OF_A_PAGE, WAITING_OF_AN_ADDRESS, Page, Pages
 from service.application.ports import Stored
 from service.application.reading import Reading
@@ -88,7 +89,11 @@ class Stage:
 
 
 @pytest.fixture
-def stage(world: World, observer: RecordingObserver, clock: FakeClock) -> Stage:
+def stage(
+    world: World, observer: RecordingObserver, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> Stage:
+    # Places are counted here, whatever the machine has to do beside it; end_to_end/test_public_room.py holds the shipped time.
+    monkeypatch.setattr(pages, "PATIENCE_SECONDS", 60)
     return Stage(world, observer, clock)
 
 
