@@ -25,7 +25,7 @@ from service.adapters.redis.watcher import Watcher
 from service.adapters.smsc.callback import SmscCallbackDecoder
 from service.adapters.smsc.inbox import SmscInbox
 from service.adapters.smsru.callback import SmsruCallbackDecoder
-from service.adapters.telemetry.logging import logging_config, spare_what_no_line_shows
+from service.adapters.telemetry.logging import logging_config
 from service.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
 from service.adapters.telemetry.observer import BalanceTeller, DeliveryTeller, LoggingObserver
 from service.adapters.telemetry.spans import spans
@@ -188,7 +188,6 @@ def build_dead_letters(settings: Settings, *, clock: Clock = utc_now) -> DeadLet
 
 def configure_logging(settings: Settings) -> None:
     """JSON lines for the whole process, and what an operator should know at start."""
-    spare_what_no_line_shows()
     logging.config.dictConfig(logging_config(settings.log_level))
     for weakness in weaknesses(settings):
         _log.warning(weakness)

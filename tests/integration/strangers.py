@@ -460,7 +460,6 @@ PATTERNS = {
         r"'(?:[+\\uff0b]|%2[Bb])' + _BEHIND_THE_PLUS": "log line",
         r"(ver_)[0-9a-f]{16,}|[0-9a-f]{32,}": "log line",
         r"\d{7,}": "log line",
-        r"\+[ (]*[0-9](?:[ ().\-/\[\]]|%20)*(?:[0-9](?:[ ().\-/\[\]]|%20)*){5,}": "log line",
     },
     "application/chronicle.py": {r"[0-9]{7}": "no stranger: 128 characters that were checked"},
     "domain/hosted.py": {

@@ -11,7 +11,6 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service.adapters.telemetry.channel_metrics import ChannelMetrics
-from service.adapters.telemetry.counting import counting, observing
 from service.adapters.telemetry.store_metrics import StoreMetrics
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.conversion import Conversion
@@ -168,9 +167,9 @@ class Metrics:
             self._reconciled(outcome)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Callable[..., Counter]:
-        """Of label values the counter; looked up once, because that costs as much as counting."""
+        """Define a counter. Returns its child for label values, looked up once: that costs as much as counting."""
         made = Counter(name, text + ".", labels, namespace=PREFIX, registry=self.registry)
-        return cache(lambda *values: counting(made.labels(*values)))
+        return cache(made.labels)
 
     def _histogram(
         self,
@@ -180,10 +179,7 @@ class Metrics:
         buckets: tuple[float, ...],
     ) -> Callable[..., Histogram]:
         made = Histogram(name, text + ".", labels, namespace=PREFIX, registry=self.registry, buckets=buckets)
-        if not labels:
-            one = observing(made)
-            return lambda: one
-        return cache(lambda *values: observing(made.labels(*values)))
+        return cache(made.labels) if labels else lambda: made
 
     def started(self, verification: Verification) -> None:
         """A number was shown."""
