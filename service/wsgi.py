@@ -8,4 +8,4 @@ from service.settings import load_settings
 
 _settings = handed_over() or load_settings(os.environ)
 configure_logging(_settings)
-app = build(_settings, multiprocess_dir=os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
+app = build(_settings, multiprocess_dir=os.environ.get("PROMETHEUS_MULTIPROC_DIR"), greenlets=True)

@@ -71,8 +71,10 @@ PUSH_SECONDS = 0.2
 _log = logging.getLogger(__name__)
 
 
-def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = utc_now) -> Surfaces:
-    """The whole service as one WSGI callable. Connects to nothing yet."""
+def build(
+    settings: Settings, *, multiprocess_dir: str | None, clock: Clock = utc_now, greenlets: bool = False
+) -> Surfaces:
+    """Put the whole service together as one WSGI callable. Connects to nothing yet. ``greenlets``: gevent runs the process."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
     trace = spans(settings.tracing, __version__)
@@ -82,8 +84,7 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     sweep = Sweep(core.store, core.observer, clock, core.chronicle)
     sweeper = Sweeper(partial(sweep.run, LEFT_TO_THE_WORKER))
     expose = partial(exposition, metrics.registry, multiprocess_dir)
-    scopes = {name: client.scopes for name, client in settings.policy.clients.items()}
-    keys = ApiKeys(settings.api_keys, scopes)
+    keys = ApiKeys(settings.api_keys, {name: each.scopes for name, each in settings.policy.clients.items()})
     answers = RedisIdempotencyStore(core.connection, core.keys)
     surface = partial(create_app, keys=keys, observer=core.observer, metrics=metrics)
     outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
@@ -93,7 +94,7 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     # Probes and scrapes name the pod, not the service.
     by_port = {_port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES)}
     if "api" in settings.surfaces:
-        opening = opening_of(settings, core, metrics, trace)
+        opening = opening_of(settings, core, metrics, trace, greenlets=greenlets)
         replies = Answers(pages.url_of, clock)
         api = [
             verifications.blueprint(verifications_of(settings, core, opening), answers, replies),

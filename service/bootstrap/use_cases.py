@@ -5,6 +5,7 @@ from functools import partial
 from math import ceil
 from time import sleep
 
+from service.adapters.outgoing.time_limit import TimeLimit, within_greenlet, within_thread
 from service.adapters.outgoing.transport import Account
 from service.adapters.smsc.client import SmscProvider
 from service.adapters.smsc.sender import SmscSender
@@ -28,17 +29,27 @@ PAGE_REST_SECONDS = 0.005
 """Seconds between two reads of pages in a process, so that a crowd of visitors takes a part of it and not the whole."""
 
 
-def opening_of(settings: Settings, core: Core, metrics: Metrics, trace: Spans | None = None) -> Opening:
-    """The providers' calls and messages."""
+def opening_of(
+    settings: Settings,
+    core: Core,
+    metrics: Metrics,
+    trace: Spans | None = None,
+    *,
+    greenlets: bool = False,
+) -> Opening:
+    """The providers' calls and messages. ``greenlets``: gevent runs the process."""
+    time_limit = within_greenlet if greenlets else within_thread
     routes = settings.policy.routing
-    makers: dict[Provider, Callable[[Settings, Metrics], CallProvider]] = {
+    makers: dict[Provider, Callable[[Settings, Metrics, TimeLimit], CallProvider]] = {
         Provider.SMSC: _smsc,
         Provider.SMSRU: smsru_of,
     }
-    providers = [make(settings, metrics) for name, make in makers.items() if name in routes.providers]
+    providers = [
+        make(settings, metrics, time_limit) for name, make in makers.items() if name in routes.providers
+    ]
     routing = Routing(providers, routes.default, routes.regions, core.observer)
     provider = (trace or NoSpans()).traced(routing)
-    return Opening(provider, _sender(settings, metrics), core.seals, settings.policy, core.orders)
+    return Opening(provider, _sender(settings, metrics, time_limit), core.seals, settings.policy, core.orders)
 
 
 def verifications_of(settings: Settings, core: Core, opening: Opening) -> Verifications:
@@ -85,14 +96,14 @@ def pages_of(settings: Settings, core: Core) -> Pages:
     )
 
 
-def smsru_of(settings: Settings, metrics: Metrics) -> SmsruProvider:
+def smsru_of(settings: Settings, metrics: Metrics, time_limit: TimeLimit = within_thread) -> SmsruProvider:
     credentials = {"api_id": settings.smsru_api_ids[0].reveal()}
-    account = Account((settings.smsru_url,), credentials, settings.smsru_timeout_seconds)
-    return SmsruProvider(account, _shown(settings), metrics, settings.max_orders)
+    account = Account((settings.smsru_url,), credentials, settings.smsru_timeout_seconds, settings.max_orders)
+    return SmsruProvider(account, _shown(settings), metrics, time_limit)
 
 
-def _smsc(settings: Settings, metrics: Metrics) -> SmscProvider:
-    return SmscProvider(account_of(settings), _shown(settings), metrics, settings.max_orders)
+def _smsc(settings: Settings, metrics: Metrics, time_limit: TimeLimit) -> SmscProvider:
+    return SmscProvider(account_of(settings), _shown(settings), metrics, time_limit)
 
 
 def _shown(settings: Settings) -> Callable[[E164, E164], bool]:
@@ -108,10 +119,10 @@ def _order_seconds(settings: Settings) -> int:
     return ceil(sum(seconds[each] for each in settings.policy.routing.providers))
 
 
-def _sender(settings: Settings, metrics: Metrics) -> SmscSender:
-    return SmscSender(account_of(settings), metrics, settings.max_orders, settings.policy.code_sender)
+def _sender(settings: Settings, metrics: Metrics, time_limit: TimeLimit) -> SmscSender:
+    return SmscSender(account_of(settings), metrics, time_limit, settings.policy.code_sender)
 
 
 def account_of(settings: Settings) -> Account:
     credentials = {name: secret.reveal() for name, secret in settings.smsc_credentials.items()}
-    return Account(settings.smsc_urls, credentials, settings.smsc_timeout_seconds)
+    return Account(settings.smsc_urls, credentials, settings.smsc_timeout_seconds, settings.max_orders)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from service.adapters.outgoing.errands import BREAKER_FAILURES
+from service.adapters.outgoing.guarded_calls import BREAKER_FAILURES
 from service.adapters.redis.keys import orders_to_ask
 from simulator.exchange import POOL as SMSC_POOL
 from simulator.server import Simulator

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 
-from service.adapters.outgoing.errands import BREAKER_FAILURES
+from service.adapters.outgoing.guarded_calls import BREAKER_FAILURES
+from service.adapters.outgoing.time_limit import within_thread
 from service.adapters.outgoing.transport import Account
 from service.adapters.smsc.client import SmscProvider
 from service.application.context import request_id
@@ -51,9 +52,9 @@ def ordering(observer: RecordingObserver) -> Iterator[Callable[..., SmscProvider
         max_in_flight: int = 50,
         budget: float = PATIENCE,
     ) -> SmscProvider:
-        account = Account(base_urls, credentials or {"apikey": "sim-apikey"}, budget)
+        account = Account(base_urls, credentials or {"apikey": "sim-apikey"}, budget, max_in_flight)
         shown = partial(may_be_shown, dial_regions={"RU"})
-        made.append(SmscProvider(account, shown, observer, max_in_flight))
+        made.append(SmscProvider(account, shown, observer, within_thread))
         return made[-1]
 
     yield make
@@ -68,6 +69,16 @@ def plan(simulator: Simulator, *steps: tuple[str, Any], always: tuple[str, Any] 
 
 def outcomes(observer: RecordingObserver) -> dict[str, int]:
     return {words[2]: count for words, count in observer.counts.items() if words[0] == "provider"}
+
+
+def read_request(connection: socket.socket) -> str:
+    """Read one whole request, in however many pieces it comes."""
+    with connection.makefile("rb") as stream:
+        head = list(iter(stream.readline, b"\r\n"))
+        length = next(
+            int(line.split(b":")[1]) for line in head if line.lower().startswith(b"content-length:")
+        )
+        return (b"".join(head) + stream.read(length)).decode()
 
 
 @pytest.mark.parametrize("credentials", [{"apikey": "sim-apikey"}, {"login": "sim", "psw": "sim-password"}])
@@ -324,23 +335,60 @@ def test_connections_are_kept_and_used_again(simulator, ordering) -> None:
     assert len(simulator.open) == 1
 
 
-def test_an_order_leaves_in_one_piece(simulator, ordering, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Head and body apart would be two system calls, and two packets."""
-    provider = ordering([simulator.base_url])
-    provider.order(NUMBER)
-    port, pieces = urlsplit(simulator.base_url).port, []
-    send = socket.socket.sendall
+def test_a_provider_that_ends_each_connection_after_its_answer_is_asked_once_for_each_order(
+    ordering: Callable[..., SmscProvider], observer: RecordingObserver
+) -> None:
+    """It does not say so beforehand: the kept connection looks open until the next order."""
+    body = b'{"phone": "%s"}' % next(iter(POOL)).encode()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    numbers = [E164(f"+7999123456{last}") for last in range(5)]
+    asked: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
 
-    def counted(sock: socket.socket, data: bytes, *flags: int) -> None:
-        if sock.getpeername()[1] == port:
-            pieces.append(data)
-        send(sock, data, *flags)
+        def serve() -> None:
+            for _ in numbers:
+                connection, _address = server.accept()
+                with connection:
+                    asked.append(read_request(connection))
+                    connection.sendall(answer)
+                ended.release()
 
-    monkeypatch.setattr(socket.socket, "sendall", counted)
-    provider.order(OTHER_NUMBER)
+        ended = threading.Semaphore(0)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        provider = ordering([f"http://127.0.0.1:{server.getsockname()[1]}/sys"])
+        for number in numbers:
+            provider.order(number)
+            # The end has arrived before the next order leaves.
+            assert ended.acquire(timeout=PATIENCE)
+        thread.join()
 
-    assert len(pieces) == 1
-    assert OTHER_NUMBER.digits.encode() in pieces[0]
+    assert [number.digits in request for number, request in zip(numbers, asked, strict=True)] == [True] * 5
+    assert outcomes(observer) == {"ok": 5}
+
+
+def test_an_order_whose_connection_ends_before_its_answer_is_not_sent_again(
+    ordering: Callable[..., SmscProvider], observer: RecordingObserver
+) -> None:
+    asked: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                asked.append(read_request(connection))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(ProviderUnavailable):
+            ordering([f"http://127.0.0.1:{server.getsockname()[1]}/sys"]).order(NUMBER)
+        thread.join()
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+    assert len(asked) == 1
+    assert outcomes(observer) == {"unreachable": 1}
 
 
 def test_a_kept_connection_that_the_provider_has_ended_costs_no_order(simulator, ordering) -> None:
@@ -388,7 +436,7 @@ def test_a_certificate_that_nobody_vouches_for_ends_the_order(
     assert outcomes(observer) == {"unreachable": 1}
 
 
-def test_over_tls_an_order_is_one_record_and_its_connection_is_kept(
+def test_over_tls_a_connection_is_kept(
     ordering: Callable[..., SmscProvider], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = trustme.CA()
@@ -398,15 +446,15 @@ def test_over_tls_an_order_is_one_record_and_its_connection_is_kept(
     authority.issue_cert("localhost").configure_cert(context)
     body = b'{"phone": "%s"}' % next(iter(POOL)).encode()
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-    records: list[bytes] = []
+    asked: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             plain, _ = listener.accept()
             with suppress(OSError), context.wrap_socket(plain, server_side=True) as secure:
-                # One connection alone: an order on another would find nobody. Each read gives one record.
-                while len(records) < 2 and (record := secure.recv(65536)):
-                    records.append(record)
+                # One connection alone: an order on another would find nobody.
+                for _ in range(2):
+                    asked.append(read_request(secure))
                     secure.sendall(answer)
 
         serving = threading.Thread(target=serve)
@@ -418,6 +466,6 @@ def test_over_tls_an_order_is_one_record_and_its_connection_is_kept(
         serving.join(10)
 
     assert [
-        f"phone={number.digits}".encode() in record
-        for number, record in zip((NUMBER, OTHER_NUMBER), records, strict=True)
+        f"phone={number.digits}" in request
+        for number, request in zip((NUMBER, OTHER_NUMBER), asked, strict=True)
     ] == [True, True]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from service.adapters.outgoing.time_limit import within_thread
 from service.adapters.outgoing.transport import Account
 from service.adapters.smsc.sender import SmscSender
 from service.domain.channel import Captcha
@@ -36,8 +37,8 @@ def sending(observer: RecordingObserver) -> Iterator[Callable[..., SmscSender]]:
     made: list[SmscSender] = []
 
     def make(base_urls: Sequence[str], sender_name: str | None = None, budget: float = 20.0) -> SmscSender:
-        account = Account(base_urls, {"apikey": "sim-apikey"}, budget)
-        made.append(SmscSender(account, observer, 20, sender_name))
+        account = Account(base_urls, {"apikey": "sim-apikey"}, budget, 20)
+        made.append(SmscSender(account, observer, within_thread, sender_name))
         return made[-1]
 
     yield make

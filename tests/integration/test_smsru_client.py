@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.adapters.outgoing.errands import BREAKER_FAILURES
+from service.adapters.outgoing.guarded_calls import BREAKER_FAILURES
+from service.adapters.outgoing.time_limit import within_thread
 from service.adapters.outgoing.transport import Account
 from service.adapters.smsru.client import SmsruProvider
 from service.domain.errors import NumberRefused, ProviderError, ProviderFailure, ProviderUnavailable
@@ -34,8 +35,10 @@ def at(observer: RecordingObserver) -> Iterator[Callable[..., SmsruProvider]]:
     made: list[SmsruProvider] = []
 
     def make(url: str, api_id: str = API_ID, budget: float = 20.0) -> SmsruProvider:
-        account = Account([url], {"api_id": api_id}, budget)
-        made.append(SmsruProvider(account, partial(may_be_shown, dial_regions={"RU"}), observer, 50))
+        account = Account([url], {"api_id": api_id}, budget, 50)
+        made.append(
+            SmsruProvider(account, partial(may_be_shown, dial_regions={"RU"}), observer, within_thread)
+        )
         return made[-1]
 
     yield make

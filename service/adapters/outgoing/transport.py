@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-from urllib.parse import quote_plus, urlencode, urlsplit
+from typing import Protocol
 
 import urllib3
 
-from service.adapters.outgoing.connection import pools
 from service.adapters.outgoing.outcome import Outcome
 
 
@@ -27,33 +25,26 @@ class Account:
         base_urls: tried in order, for instance ``https://smsc.ru/sys``.
         credentials: ``login`` and ``psw``, or ``apikey``; sent in the body only.
         budget_seconds: for one operation, over all tries.
+        max_in_flight: requests at once, and connections that are kept.
     """
 
     base_urls: Sequence[str]
     credentials: Mapping[str, str] = field(repr=False)
     budget_seconds: float
-
-
-_NO_RETRIES = urllib3.Retry.from_int(False)
-
-
-def _quoted(text: Any, safe: Any, encoding: str | None = None, errors: str | None = None) -> str:
-    # Most values are digits and words, which need no quoting.
-    return text if text.isalnum() and text.isascii() else quote_plus(text, safe, encoding, errors)
+    max_in_flight: int = 1
 
 
 class Transport:
     """One pool of connections to the provider."""
 
-    def __init__(self, account: Account, max_in_flight: int) -> None:
+    def __init__(self, account: Account) -> None:
         self._credentials = dict(account.credentials)
-        self._http = pools(
+        self._http = urllib3.PoolManager(
             num_pools=len(account.base_urls),
-            maxsize=max_in_flight,
+            maxsize=account.max_in_flight,
             retries=False,
             cert_reqs="CERT_REQUIRED",
         )
-        self._pools: dict[str, tuple[urllib3.HTTPConnectionPool, str]] = {}
 
     def post(
         self, url: str, fields: Mapping[str, str], timeout_seconds: float, max_bytes: int
@@ -63,28 +54,13 @@ class Transport:
         Raises:
             urllib3.exceptions.HTTPError
         """
-        pool, path = self._pool_of(url)
-        response = pool.urlopen(
-            "POST",
-            path,
-            body=urlencode(dict(fields) | self._credentials, quote_via=_quoted),
-            headers={"Content-Type": "application/x-www-form-urlencoded"},
-            timeout=urllib3.Timeout(total=timeout_seconds),
-            retries=_NO_RETRIES,
-            redirect=False,
-            preload_content=False,
-        )
-        try:
+        timeout = urllib3.Timeout(total=timeout_seconds)
+        with self._request(url, fields, timeout) as response:
             body = response.read(max_bytes + 1)
-            status = response.status
-        except BaseException:
-            response.close()
-            raise
-        if len(body) > max_bytes:
-            response.close()
-            return status, b""
-        response.release_conn()
-        return status, body
+            if len(body) > max_bytes:
+                return response.status, b""
+            response.release_conn()
+            return response.status, body
 
     def open(
         self, url: str, fields: Mapping[str, str], timeout_seconds: float, offset: int
@@ -94,26 +70,31 @@ class Transport:
         Raises:
             urllib3.exceptions.HTTPError
         """
-        return self._http.request(
-            "POST",
-            url,
-            fields=dict(fields) | self._credentials,
-            headers={"Range": f"bytes={offset}-"} if offset else {},
-            encode_multipart=False,
-            timeout=urllib3.Timeout(connect=timeout_seconds, read=timeout_seconds),
-            redirect=False,
-            preload_content=False,
-        )
+        timeout = urllib3.Timeout(connect=timeout_seconds, read=timeout_seconds)
+        return self._request(url, fields, timeout, {"Range": f"bytes={offset}-"} if offset else {})
 
     def close(self) -> None:
         """Give the sockets back."""
         self._http.clear()
 
-    def _pool_of(self, url: str) -> tuple[urllib3.HTTPConnectionPool, str]:
-        # A handful of addresses, each taken apart once.
-        if url not in self._pools:
-            self._pools[url] = self._http.connection_from_url(url), urlsplit(url).path
-        return self._pools[url]
+    def _request(
+        self,
+        url: str,
+        fields: Mapping[str, str],
+        timeout: urllib3.Timeout,
+        headers: Mapping[str, str] | None = None,
+    ) -> urllib3.BaseHTTPResponse:
+        # A redirect would take the credentials along.
+        return self._http.request(
+            "POST",
+            url,
+            fields=dict(fields) | self._credentials,
+            headers=headers,
+            encode_multipart=False,
+            timeout=timeout,
+            redirect=False,
+            preload_content=False,
+        )
 
 
 def transport_outcome(error: urllib3.exceptions.HTTPError) -> Outcome:

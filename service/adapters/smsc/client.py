@@ -6,8 +6,9 @@ from time import monotonic
 
 import urllib3
 
-from service.adapters.outgoing.errands import RETRY_AFTER_SECONDS, Errands
+from service.adapters.outgoing.guarded_calls import RETRY_AFTER_SECONDS, GuardedCalls
 from service.adapters.outgoing.outcome import Outcome
+from service.adapters.outgoing.time_limit import TimeLimit
 from service.adapters.outgoing.transport import Account, ProviderMetrics, Transport, transport_outcome
 from service.adapters.smsc.wire import (
     MAX_ANSWER_BYTES,
@@ -65,13 +66,13 @@ class SmscProvider:
         account: Account,
         may_be_shown: Callable[[E164, E164], bool],
         metrics: ProviderMetrics,
-        max_in_flight: int,
+        time_limit: TimeLimit,
     ) -> None:
         self._account = account
         self._may_be_shown = may_be_shown
         self._metrics = metrics
-        self._http = Transport(account, max_in_flight)
-        self._errands = Errands(OPERATION, account.budget_seconds, metrics, max_in_flight)
+        self._http = Transport(account)
+        self._calls = GuardedCalls(OPERATION, account, metrics, time_limit)
 
     def order(self, subscriber: E164) -> PlacedOrder:
         """Ask for a number that ``subscriber`` may dial.
@@ -81,11 +82,10 @@ class SmscProvider:
             ProviderError: any other code but 9, an unreadable answer, or a number that must not be shown.
             ProviderUnavailable: unreachable, timed out, 5xx, code 9, or not asked at all for now.
         """
-        return PlacedOrder(self._errands.run(lambda deadline: self._over_base_urls(subscriber, deadline)))
+        return PlacedOrder(self._calls.run(lambda deadline: self._over_base_urls(subscriber, deadline)))
 
     def close(self) -> None:
-        """Give threads and sockets back."""
-        self._errands.close()
+        """Give the sockets back."""
         self._http.close()
 
     def _over_base_urls(self, subscriber: E164, deadline: float) -> E164:
@@ -155,6 +155,6 @@ class SmscProvider:
             case Outcome.BAD_NUMBER:
                 return ProviderError("The provider gave a number that must not be shown.")
             case Outcome.CREDENTIALS:
-                return self._errands.pause()
+                return self._calls.pause()
             case _:
                 return ProviderError()

@@ -31,7 +31,7 @@ class Enquiry:
     def __init__(self, account: Account, metrics: ProviderMetrics) -> None:
         self._account = account
         self._metrics = metrics
-        self._http = Transport(account, 1)
+        self._http = Transport(account)
 
     def ask(
         self,

@@ -13,8 +13,9 @@ from typing import Any
 
 import urllib3
 
-from service.adapters.outgoing.errands import RETRY_AFTER_SECONDS, Errands
+from service.adapters.outgoing.guarded_calls import RETRY_AFTER_SECONDS, GuardedCalls
 from service.adapters.outgoing.outcome import Outcome
+from service.adapters.outgoing.time_limit import TimeLimit
 from service.adapters.outgoing.transport import Account, ProviderMetrics, Transport, transport_outcome
 from service.adapters.smsc.wire import ERROR_CODES, MAX_ANSWER_BYTES
 from service.domain.channel import Captcha
@@ -39,14 +40,18 @@ class SmscSender:
     """CodeSender over SMSC."""
 
     def __init__(
-        self, account: Account, metrics: ProviderMetrics, max_in_flight: int, sender_name: str | None = None
+        self,
+        account: Account,
+        metrics: ProviderMetrics,
+        time_limit: TimeLimit,
+        sender_name: str | None = None,
     ) -> None:
         """``sender_name``: approved in the account, up to 11 Latin characters; None for the account's default."""
         self._account = account
         self._metrics = metrics
         self._sender_name = sender_name
-        self._http = Transport(account, max_in_flight)
-        self._errands = Errands(OPERATION, account.budget_seconds, metrics, max_in_flight)
+        self._http = Transport(account)
+        self._calls = GuardedCalls(OPERATION, account, metrics, time_limit)
 
     def send(self, subscriber: E164, text: str, message_id: int, captcha: Captcha | None = None) -> None:
         """Hand a text over, once.
@@ -68,11 +73,10 @@ class SmscSender:
             fields["sender"] = self._sender_name
         if captcha is not None:
             fields |= {"imgcode": captcha.code, "userip": captcha.user_ip}
-        self._errands.run(lambda deadline: self._over_base_urls(fields, deadline))
+        self._calls.run(lambda deadline: self._over_base_urls(fields, deadline))
 
     def close(self) -> None:
-        """Give threads and sockets back."""
-        self._errands.close()
+        """Give the sockets back."""
         self._http.close()
 
     def _over_base_urls(self, fields: Mapping[str, str], deadline: float) -> None:
@@ -147,7 +151,7 @@ class SmscSender:
             case Outcome.NUMBER_REFUSED:
                 return NumberRefused()
             case Outcome.CREDENTIALS:
-                return self._errands.pause()
+                return self._calls.pause()
             case _ if with_captcha and (code in _CAPTCHA_CODES or code not in ERROR_CODES):
                 return CaptchaRejected()
             case _:

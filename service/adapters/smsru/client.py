@@ -8,8 +8,9 @@ from typing import TypeVar
 
 import urllib3
 
-from service.adapters.outgoing.errands import RETRY_AFTER_SECONDS, Errands
+from service.adapters.outgoing.guarded_calls import RETRY_AFTER_SECONDS, GuardedCalls
 from service.adapters.outgoing.outcome import Outcome
+from service.adapters.outgoing.time_limit import TimeLimit
 from service.adapters.outgoing.transport import Account, ProviderMetrics, Transport, transport_outcome
 from service.adapters.smsru.wire import (
     MAX_ANSWER_BYTES,
@@ -44,14 +45,14 @@ class SmsruProvider:
         account: Account,
         may_be_shown: Callable[[E164, E164], bool],
         metrics: ProviderMetrics,
-        max_in_flight: int,
+        time_limit: TimeLimit,
     ) -> None:
         """``account``: one base URL, for instance ``https://sms.ru``, and ``api_id``."""
         self._account = account
         self._may_be_shown = may_be_shown
         self._metrics = metrics
-        self._http = Transport(account, max_in_flight)
-        self._errands = Errands(OPERATION, account.budget_seconds, metrics, max_in_flight)
+        self._http = Transport(account)
+        self._calls = GuardedCalls(OPERATION, account, metrics, time_limit)
 
     def order(self, subscriber: E164) -> PlacedOrder:
         """Ask for a number that ``subscriber`` may dial.
@@ -62,12 +63,12 @@ class SmsruProvider:
             ProviderUnavailable: unreachable, timed out, 5xx, a daily limit, or not asked at all for now.
         """
 
-        def errand(deadline: float) -> PlacedOrder:
+        def call(deadline: float) -> PlacedOrder:
             left = max(deadline - monotonic(), 0.05)
             added = self._ask(OPERATION, {"phone": subscriber.digits}, read_added, left)
             return self._checked(added, subscriber)
 
-        return self._errands.run(errand)
+        return self._calls.run(call)
 
     def status(self, order: ProviderOrder) -> OrderStatus:
         """Where an order stands.
@@ -88,8 +89,7 @@ class SmsruProvider:
         return self._ask("smsru_balance", {}, read_balance, self._account.budget_seconds)
 
     def close(self) -> None:
-        """Give threads and sockets back."""
-        self._errands.close()
+        """Give the sockets back."""
         self._http.close()
 
     def _checked(self, added: Added, subscriber: E164) -> PlacedOrder:
@@ -157,6 +157,6 @@ class SmsruProvider:
             case Outcome.NUMBER_REFUSED:
                 return NumberRefused()
             case Outcome.CREDENTIALS:
-                return self._errands.pause()
+                return self._calls.pause()
             case _:
                 return ProviderError()

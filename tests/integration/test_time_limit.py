@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.outgoing.budget import ThreadBudget, budget
+from service.adapters.outgoing.time_limit import within_thread
+from service.application.context import request_id
+from tests.redis_servers import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,44 +24,48 @@ def in_greenlets(program: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_process_with_threads_has_one_for_each_act() -> None:
-    kept = budget("test", 2)
-    assert isinstance(kept, ThreadBudget)
+def test_a_call_in_a_thread_carries_the_context_of_its_caller() -> None:
     ended: list[str] = []
-    name = kept.within(5, lambda: threading.current_thread().name, lambda: ended.append("ended"))
-    assert name.startswith("test")
+    token = request_id.set("the-request")
+    seen = within_thread(
+        5, lambda: (request_id.get(), threading.current_thread().name), lambda: ended.append("ended")
+    )
+    request_id.reset(token)
+    assert seen[0] == "the-request"
+    assert seen[1].startswith("limited")
     assert ended == ["ended"]
-    kept.close()
 
 
-def test_an_act_that_is_left_alone_has_ended_only_when_it_has() -> None:
-    kept = budget("test", 2)
+def test_a_call_that_is_left_alone_has_ended_only_when_it_has() -> None:
     going, ended = threading.Event(), threading.Event()
     with pytest.raises(TimeoutError):
-        kept.within(0.05, lambda: going.wait(20), ended.set)
+        within_thread(0.05, lambda: going.wait(20), ended.set)
     assert not ended.is_set()
     going.set()
     assert ended.wait(20)
-    kept.close()
 
 
-def test_an_error_of_the_act_is_its_callers() -> None:
-    kept = budget("test", 2)
+def test_no_thread_is_left_of_calls_that_ended() -> None:
+    before = threading.active_count()
+    for _ in range(20):
+        within_thread(5, lambda: None, lambda: None)
+    wait_for(lambda: threading.active_count() <= before)
+
+
+def test_an_error_of_the_call_is_its_callers() -> None:
     with pytest.raises(ZeroDivisionError):
-        kept.within(5, lambda: 1 // 0, lambda: None)
-    kept.close()
+        within_thread(5, lambda: 1 // 0, lambda: None)
 
 
 def test_a_greenlet_is_interrupted_where_it_waits() -> None:
     in_greenlets(
         """
         import time, gevent
-        from service.adapters.outgoing.budget import GreenletBudget, budget
+        from service.adapters.outgoing.time_limit import within_greenlet
 
-        kept, said = budget("test", 2), []
-        assert isinstance(kept, GreenletBudget)
+        said = []
 
-        def act():
+        def call():
             try:
                 time.sleep(30)
             finally:
@@ -67,25 +73,24 @@ def test_a_greenlet_is_interrupted_where_it_waits() -> None:
 
         began = time.monotonic()
         try:
-            kept.within(0.1, act, lambda: said.append("ended"))
+            within_greenlet(0.1, call, lambda: said.append("ended"))
         except TimeoutError:
             said.append("over")
         assert said == ["interrupted", "ended", "over"], said
         assert time.monotonic() - began < 15
 
-        assert kept.within(5, lambda: 7, lambda: None) == 7
+        assert within_greenlet(5, lambda: 7, lambda: None) == 7
         try:
-            kept.within(5, lambda: 1 // 0, lambda: said.append("ended"))
+            within_greenlet(5, lambda: 1 // 0, lambda: said.append("ended"))
         except ZeroDivisionError:
             said.append("error")
         assert said[3:] == ["ended", "error"], said
 
         # Somebody else's clock around it is not taken for its own, and none is left behind.
         with gevent.Timeout(0.1, False):
-            kept.within(20, act, lambda: None)
+            within_greenlet(20, call, lambda: None)
             raise AssertionError
         gevent.sleep(0.2)
-        kept.close()
         """
     )
 
@@ -95,6 +100,7 @@ def test_an_order_that_drips_or_hangs_is_over_in_time_and_the_next_one_is_sound(
     in_greenlets(
         """
         import time
+        from service.adapters.outgoing.time_limit import within_greenlet
         from service.adapters.outgoing.transport import Account
         from service.adapters.smsc.client import SmscProvider
         from service.domain.errors import ProviderUnavailable
@@ -108,8 +114,8 @@ def test_an_order_that_drips_or_hangs_is_over_in_time_and_the_next_one_is_sound(
                 self.seen.append(str(outcome))
 
         with Simulator(Options(Handler("http://127.0.0.1:9/x", "callback-secret-1"), calm=True)) as simulator:
-            account = Account((simulator.base_url,), {"apikey": "sim-apikey"}, 0.5)
-            provider = SmscProvider(account, lambda number, subscriber: True, Counted(), 1)
+            account = Account((simulator.base_url,), {"apikey": "sim-apikey"}, 0.5, 1)
+            provider = SmscProvider(account, lambda number, subscriber: True, Counted(), within_greenlet)
             for fault in ("drip", "hang", "drip"):
                 simulator.faults.load([{"kind": fault, "value": None}], None)
                 began = time.monotonic()
