@@ -21,13 +21,13 @@ from service.domain.policy import (
 from service.policy_values import (
     NAME,
     REGION,
-    LimitText,
-    Number,
-    Time,
     each_once,
     is_a_code_text,
     is_a_picture,
     is_an_origin,
+    limit_text,
+    phone_number,
+    time_with_offset,
 )
 
 _DAY = 86400
@@ -91,9 +91,9 @@ class WebhookSchema(Schema):
 
 
 class ClientLimitsSchema(Schema):
-    client = fields.List(LimitText())
-    read = fields.List(LimitText())
-    consume = fields.List(LimitText())
+    client = fields.List(limit_text())
+    read = fields.List(limit_text())
+    consume = fields.List(limit_text())
 
 
 class ClientHostedSchema(Schema):
@@ -117,16 +117,16 @@ class ClientSchema(Schema):
 
 
 class LimitsSchema(ClientLimitsSchema):
-    number = fields.List(LimitText())
-    number_total = fields.List(LimitText())
-    code_number = fields.List(LimitText())
-    code_global = fields.List(LimitText())
-    failed_checks = fields.List(LimitText())
-    ip = fields.List(LimitText())
-    network = fields.List(LimitText())
-    country = fields.List(LimitText())
+    number = fields.List(limit_text())
+    number_total = fields.List(limit_text())
+    code_number = fields.List(limit_text())
+    code_global = fields.List(limit_text())
+    failed_checks = fields.List(limit_text())
+    ip = fields.List(limit_text())
+    network = fields.List(limit_text())
+    country = fields.List(limit_text())
     # `global` is a Python keyword.
-    everybody = fields.List(LimitText(), data_key="global")
+    everybody = fields.List(limit_text(), data_key="global")
 
 
 class BudgetSchema(Schema):
@@ -157,7 +157,7 @@ class ListEntrySchema(Schema):
     prefix = fields.String()
     network = fields.String()
     reason = fields.String(required=True, validate=validate.Length(1, LONGEST_REASON))
-    expires_at = Time()
+    expires_at = time_with_offset()
 
     @validates_schema
     def _names_one_thing(self, data: dict[str, Any], **_: Any) -> None:
@@ -185,7 +185,7 @@ class AuditSchema(Schema):
 
 
 class TextInSchema(Schema):
-    numbers = fields.List(Number(), required=True, validate=validate.Length(min=1))
+    numbers = fields.List(phone_number(), required=True, validate=validate.Length(min=1))
 
 
 class CodeSchema(Schema):
@@ -200,7 +200,7 @@ class CodeSchema(Schema):
 
 
 class CaptchaSchema(Schema):
-    above = fields.List(LimitText(), required=True, validate=validate.Length(min=1))
+    above = fields.List(limit_text(), required=True, validate=validate.Length(min=1))
     image_url = fields.String(validate=is_a_picture)
 
 

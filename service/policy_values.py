@@ -24,34 +24,40 @@ NAME = fields.String(
 REGION = validate.OneOf(REGIONS, error="{input} is no region, for instance RU.")
 
 
-class LimitText(fields.String):
-    """``5/10m`` → Limit."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        text = super()._deserialize(value, *args, **kwargs)
-        try:
-            return Limit.parse(text or "")
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
+def _limit(text: str) -> Limit:
+    try:
+        return Limit.parse(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
 
 
-class Number(fields.String):
-    """A number in E.164 form → E164."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return E164.parse(super()._deserialize(value, *args, **kwargs) or "")
-        except InvalidPhoneNumber as error:
-            raise ValidationError("Not a phone number in E.164 form.") from error
+def _number(text: str) -> E164:
+    try:
+        return E164.parse(text)
+    except InvalidPhoneNumber as error:
+        raise ValidationError("Not a phone number in E.164 form.") from error
 
 
-class Time(fields.Field[datetime]):
-    """TOML has times of its own; one without an offset could mean anything."""
+def _time(value: Any) -> datetime:
+    # TOML has times of its own; one without an offset could mean anything.
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise ValidationError("Must be a time with an offset, unquoted: 2027-01-01T00:00:00Z.")
+    return value
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
-        if not isinstance(value, datetime) or value.tzinfo is None:
-            raise ValidationError("Must be a time with an offset, unquoted: 2027-01-01T00:00:00Z.")
-        return value
+
+def limit_text() -> fields.String:
+    """``5/10m``, loaded as Limit."""
+    return fields.String(post_load=_limit)
+
+
+def phone_number() -> fields.String:
+    """Phone number in E.164 form, loaded as E164."""
+    return fields.String(post_load=_number)
+
+
+def time_with_offset() -> fields.Raw:
+    """Time of TOML, loaded as datetime."""
+    return fields.Raw(post_load=_time)
 
 
 def is_an_origin(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from secrets import token_hex
 
@@ -23,7 +24,6 @@ from service.domain.errors import (
     ProviderUnavailable,
 )
 from service.domain.policy import Policy
-from service.domain.replace import replace
 from service.domain.status import Reason, Status
 from service.domain.steps import check_code, fall_back, send_again, shown
 from service.domain.verification import Verification

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from langcodes import closest_match
@@ -13,7 +13,6 @@ from service.domain.channel import Captcha, Channel, TextIn
 from service.domain.code import CODE_DIGITS, Code, CodeSeals
 from service.domain.order import PlacedOrder
 from service.domain.policy import Policy
-from service.domain.replace import replace
 from service.domain.steps import shown
 from service.domain.verification import Verification
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from math import ceil
@@ -12,7 +13,6 @@ from service.application.records import CHANGE_ATTEMPTS, Records
 from service.domain.errors import NotFound, StoreUnavailable, VerificationInProgress
 from service.domain.limits import Spending
 from service.domain.policy import Purpose
-from service.domain.replace import replace
 from service.domain.verification import Verification
 
 

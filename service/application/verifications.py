@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -32,7 +32,6 @@ from service.domain.hosted import PageSeals, check_return_url
 from service.domain.limits import LimitState, Scope
 from service.domain.numbers import E164
 from service.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy, Purpose
-from service.domain.replace import replace
 from service.domain.requester import Requester
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification

@@ -2,13 +2,13 @@
 
 import hmac
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from service.domain.call import InboundCall, Outcome, Witness
 from service.domain.channel import Channel, InboundText
 from service.domain.evidence import InboxTrust, proven_by
 from service.domain.order import OrderReport
-from service.domain.replace import replace
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
 

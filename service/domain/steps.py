@@ -1,5 +1,6 @@
 """What a client asks of a pending verification on its way: another channel, another code, a check."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from service.domain.assurance import Assurance
@@ -19,7 +20,6 @@ from service.domain.errors import (
 )
 from service.domain.numbers import may_get_codes
 from service.domain.order import PlacedOrder
-from service.domain.replace import replace
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
 

@@ -6,7 +6,7 @@ contested → expired | canceled. Before pending stands ``ordering``, which no c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from service.domain.assurance import Assurance
@@ -16,7 +16,6 @@ from service.domain.errors import AlreadyConsumed, AlreadyVerified, Contested, E
 from service.domain.numbers import E164
 from service.domain.order import ProviderOrder
 from service.domain.policy import OnConcurrent, Purpose
-from service.domain.replace import replace
 from service.domain.requester import Requester
 from service.domain.status import LIVE, Reason, Status
 
@@ -26,8 +25,7 @@ ORDER_SLACK_SECONDS = 3
 """An order under way for so much longer than it may take has died with its worker (30 s are promised)."""
 
 
-# Without slots: every change copies it.
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verification:
     """One client, one number, one proof. Times are UTC and whole seconds.
 

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
@@ -15,7 +16,6 @@ from service.domain.code import Code, CodeSeals
 from service.domain.hosted import PageSeals
 from service.domain.matching import judge_text
 from service.domain.numbers import E164
-from service.domain.replace import replace
 from service.domain.requester import Requester
 from tests.making import NOW, NUMBER, pending
 
