@@ -511,13 +511,20 @@ def test_a_key_means_nothing_at_the_public_listener(running: Running, caplog) ->
     assert not [name for name in running.metrics() if name.startswith("waitcall_refusals_total{")]
 
 
-def test_an_event_line_tells_what_happened_without_the_number(running: Running, caplog) -> None:
-    with caplog.at_level(logging.INFO, "waitcall.events"):
-        running.create()
+def test_a_journey_is_one_line_a_request_which_tells_what_happened_without_the_number(
+    running: Running, caplog
+) -> None:
+    with caplog.at_level(logging.INFO):
+        made = running.create().get_json()
         running.call()
+        running.get(f"{PATH}/{made['id']}")
+        running.post(f"{PATH}/{made['id']}/consume", {"purpose": "login", "reference": "flow"})
 
-    told = [(record.message, record.__dict__.get("phone_number")) for record in caplog.records]
-    assert told == [("started", "+79*******67"), ("verified", "+79*******67")]
+    lines = [record.__dict__ for record in caplog.records if record.name.startswith("waitcall")]
+    assert [line["message"] for line in lines] == ["request"] * 4
+    told = [[(each["event"], each["status"]) for each in line.get("events", [])] for line in lines]
+    assert told == [[("started", "pending")], [("verified", "verified")], [], [("finished", "consumed")]]
+    assert {each["phone_number"] for line in lines for each in line.get("events", [])} == {"+79*******67"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from flask import Response, g, request
 
-from service.application.context import request_id
+from service.application.context import events, request_id
 from service.domain.call import Kind, Outcome
 
 HEADER = "X-Request-ID"
@@ -53,6 +53,7 @@ def begin_request() -> None:
     """
     given = request.headers.get(HEADER)
     request_id.set(given if given is not None and _ACCEPTED.fullmatch(given) else new_request_id())
+    events.set([])
     g.began = monotonic()
     g.client = ""
     g.verification = None
@@ -90,11 +91,14 @@ def end_request(surface: str, metrics: HttpMetrics, response: Response) -> Respo
     }
     if g.callbacks:
         line["callbacks"] = g.callbacks
+    if happened := events.get():
+        line["events"] = happened
     _log.log(logging.DEBUG if surface == "ops" else logging.INFO, "request", extra=line)
     response.headers[HEADER] = request_id.get()
     return response
 
 
 def forget_request(_: BaseException | None) -> None:
-    """Forget the request's id: its connection may bring another."""
+    """Forget the request's id and events: its connection may bring another."""
     request_id.set(None)
+    events.set(None)

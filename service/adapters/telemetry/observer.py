@@ -1,4 +1,4 @@
-"""Observer → counters, and one line in the log for each thing that happened to a verification."""
+"""Observer → counters and the log: what happened to a verification stands in the line of its request."""
 
 import logging
 from collections.abc import Collection
@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from service.adapters.telemetry.metrics import UNPLACED, Metrics
 from service.application.announcement import Delivery
+from service.application.context import events
 from service.application.push import Backlog, DeliveryOutcome
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.conversion import Conversion
@@ -154,16 +155,18 @@ class LoggingObserver:
             )
 
     def _tell(self, event: str, verification: Verification) -> None:
-        _log.info(
-            event,
-            extra={
-                "verification": verification.id[-6:],
-                "client": verification.requester.client,
-                "purpose": verification.requester.purpose,
-                "phone_number": verification.phone_number.masked,
-                "region": verification.region,
-                "status": verification.status.value,
-                "reason": verification.reason.value if verification.reason else None,
-                "channel": verification.channel.value,
-            },
-        )
+        happened = {
+            "verification": verification.id[-6:],
+            "client": verification.requester.client,
+            "purpose": verification.requester.purpose,
+            "phone_number": verification.phone_number.masked,
+            "region": verification.region,
+            "status": verification.status.value,
+            "reason": verification.reason.value if verification.reason else None,
+            "channel": verification.channel.value,
+        }
+        of_the_request = events.get()
+        if of_the_request is None:
+            _log.info(event, extra=happened)
+        else:
+            of_the_request.append({"event": event, **happened})
