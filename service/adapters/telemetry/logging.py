@@ -42,6 +42,8 @@ def _without_numbers(text: str) -> str:
 def _clean(value: Any) -> Any:
     """Mask every text in a value, and cut what is too long."""
     match value:
+        case str():
+            return masked(value[:_LONGEST_VALUE])
         case None | bool():
             return value
         case float():
