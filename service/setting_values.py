@@ -1,5 +1,6 @@
 """What a setting's text may be: each reader returns the value, or raises ValueError without repeating it."""
 
+import os
 import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
@@ -9,12 +10,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from service.domain.assurance import Assurance
-from service.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS
 from service.redis_url import Address
 
-DEVELOPMENT_API_KEYS_SHA256 = (
-    "5ea555e22bdc26dce63bbadae0d85e348360692e82052a19fa8b92add83565a6",
-    "5e85125f6a34c52bc2bbfb95d845dbae594e84a8f7123972d04b1741a9922671",
+DEVELOPMENT_API_KEYS_SHA256 = frozenset(
+    {
+        "5ea555e22bdc26dce63bbadae0d85e348360692e82052a19fa8b92add83565a6",
+        "5e85125f6a34c52bc2bbfb95d845dbae594e84a8f7123972d04b1741a9922671",
+    }
 )
 """Of the keys in config/development.env, so that they open nothing anywhere else."""
 SURFACES = ("api", "callback", "page")
@@ -47,7 +49,7 @@ class Secret:
     __str__ = __repr__
 
 
-def one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+def one_of(*words: str) -> Callable[[str], str]:
     """One of some words, in any case."""
 
     def read(text: str) -> str:
@@ -60,32 +62,31 @@ def one_of(words: tuple[str, ...]) -> Callable[[str], str]:
 
 def inbox_assurance(text: str) -> Assurance:
     """The most that a record of the provider's inbox may prove."""
-    return Assurance(one_of((Assurance.ASSERTED, Assurance.NETWORK))(text))
+    return Assurance(one_of(Assurance.ASSERTED, Assurance.NETWORK)(text))
 
 
 def tracing(text: str) -> str:
     """``off``, or ``otlp`` where its packages are installed."""
-    word = one_of(("off", "otlp"))(text)
+    word = one_of("off", "otlp")(text)
     if word == "otlp" and find_spec("opentelemetry") is None:
         raise ValueError("Needs the packages of waitcall[tracing].")
     return word
 
 
-def whole(text: str, lowest: int, highest: int) -> int:
+def whole(lowest: int, highest: int) -> Callable[[str], int]:
     """A whole number between two bounds."""
-    if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) or not lowest <= int(text) <= highest:
-        raise ValueError(f"Must be a whole number between {lowest} and {highest}.")
-    return int(text)
 
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) or not lowest <= int(text) <= highest:
+            raise ValueError(f"Must be a whole number between {lowest} and {highest}.")
+        return int(text)
 
-def window(text: str) -> int:
-    """Seconds of a window."""
-    return whole(text, SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS)
+    return read
 
 
 def workers(text: str) -> int:
-    """How many worker processes."""
-    return whole(text, 1, 256)
+    """How many worker processes; one for each core where nothing is said."""
+    return whole(1, 256)(text or str(len(os.sched_getaffinity(0))))
 
 
 def timeout(text: str) -> float:
@@ -97,24 +98,9 @@ def timeout(text: str) -> float:
     return float(text)
 
 
-def bulkhead(text: str) -> int:
-    """How many requests of one worker process may wait for the same thing."""
-    return whole(text, 1, 20_000)
-
-
-def drain(text: str) -> int:
-    """Seconds between SIGTERM and the first refused connection."""
-    return whole(text, 0, 20)
-
-
-def replicas(text: str) -> int:
-    """How many replicas must have a proof."""
-    return whole(text, 0, 5)
-
-
 def inbox_poll(text: str) -> int:
     """Seconds between two polls of the inbox; 0 for none."""
-    seconds = whole(text, 0, 300)
+    seconds = whole(0, 300)(text)
     if 0 < seconds < SHORTEST_INBOX_POLL_SECONDS:
         raise ValueError(f"Must be 0 for never, or at least {SHORTEST_INBOX_POLL_SECONDS} seconds.")
     return seconds
@@ -209,7 +195,7 @@ def callback_secrets(text: str) -> tuple[Secret, ...]:
     return tuple(Secret(part) for part in parts)
 
 
-def api_keys(text: str, *, development: bool) -> Mapping[str, str]:
+def api_keys(text: str) -> Mapping[str, str]:
     """Hash of a key to its client."""
     keys: dict[str, str] = {}
     for pair in text.split(","):
@@ -218,8 +204,6 @@ def api_keys(text: str, *, development: bool) -> Mapping[str, str]:
             raise ValueError("Must be client=sha256hex pairs; `waitcall keys new CLIENT` prints one.")
         if digest in keys:
             raise ValueError("One key stands twice.")
-        if digest in DEVELOPMENT_API_KEYS_SHA256 and not development:
-            raise ValueError("A development key, refused outside make run.")
         keys[digest] = client
     clients = list(keys.values())
     if any(clients.count(client) > _MOST_KEYS_OF_A_CLIENT for client in clients):
@@ -248,11 +232,6 @@ def hosts(text: str) -> tuple[str, ...]:
     return names
 
 
-def hops(text: str) -> int:
-    """How many proxies of ours stand in front."""
-    return whole(text, 0, 10)
-
-
 def surfaces(text: str) -> frozenset[str]:
     """Surfaces that a process tree serves: ``api``, ``callback``, ``page``."""
     words = frozenset(part.strip().lower() for part in text.split(","))
@@ -272,5 +251,5 @@ def bind(text: str) -> str:
     host, separator, port = text.rpartition(":")
     if not separator or not host:
         raise ValueError("Must be host:port.")
-    whole(port, 1, 65535)
+    whole(1, 65535)(port)
     return text

@@ -1,15 +1,14 @@
 """The environment as frozen settings; every mistake is reported at once, by name, and without the value."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from service import setting_values
+from service import setting_values as values
 from service.domain.assurance import Assurance
-from service.domain.policy import LONGEST_WINDOW_SECONDS, Policy, Provider
+from service.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Policy, Provider
 from service.policy_file import PolicyMistakes, read_policy
 from service.policy_weaknesses import policy_weaknesses
 from service.redis_url import Address
@@ -18,56 +17,7 @@ from service.setting_values import Secret
 PREFIX = "WAITCALL_"
 DEVELOPMENT_PREFIX = "dev-"
 
-HASHES = ("md5", "sha1", "crc32")
-LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
-NAMES = (
-    "REDIS_URL",
-    "REDIS_MIN_REPLICAS",
-    "SMSC_URLS",
-    "SMSC_LOGIN",
-    "SMSC_PASSWORD",
-    "SMSC_APIKEY",
-    "SMSC_TIMEOUT_SECONDS",
-    "SMSRU_API_ID",
-    "SMSRU_URL",
-    "SMSRU_TIMEOUT_SECONDS",
-    "CALLBACK_SECRETS",
-    "CALLBACK_HASH",
-    "API_KEYS",
-    "KEY_PEPPER",
-    "KEY_PEPPER_OTHER",
-    "POLICY",
-    "PUBLIC_URL",
-    "PAGE_LOCALES",
-    "WINDOW_SECONDS",
-    "SURFACES",
-    "API_BIND",
-    "CALLBACK_BIND",
-    "OPS_BIND",
-    "WORKER_OPS_BIND",
-    "DRAIN_SECONDS",
-    "MAX_ORDERS",
-    "MAX_WAITING",
-    "INBOX_POLL_SECONDS",
-    "INBOX_ASSURANCE",
-    "LOW_BALANCE",
-    "WEBHOOK_SECRETS",
-    "TRUSTED_HOSTS",
-    "TRUSTED_HOPS",
-    "WORKERS",
-    "LOG_LEVEL",
-    "TRACING",
-)
-_SECRETS = (
-    "SMSC_PASSWORD",
-    "SMSC_APIKEY",
-    "SMSRU_API_ID",
-    "CALLBACK_SECRETS",
-    "KEY_PEPPER",
-    "KEY_PEPPER_OTHER",
-)
-
-T = TypeVar("T")
+_CREDENTIALS = ("SMSC_LOGIN", "SMSC_PASSWORD", "SMSC_APIKEY")
 
 
 class SettingsMistakes(Exception):
@@ -78,49 +28,94 @@ class SettingsMistakes(Exception):
         super().__init__("\n".join(mistakes))
 
 
+def _read(
+    read: Callable[[str], object],
+    default: str | None = None,
+    *,
+    name: str | None = None,
+    is_secret: bool = False,
+) -> dict[str, Any]:
+    """Declare how a setting is read.
+
+    Args:
+        read: from the text to the value; ValueError says what is wrong, without the text.
+        default: text where nothing is set; None where something must be.
+        name: in the environment, where it is not the field's.
+        is_secret: whether its development value is refused elsewhere.
+    """
+    return {"read": read, "default": default, "name": name, "is_secret": is_secret}
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the operator set. Durations in seconds, binds as ``host:port``."""
+    """What the operator set. Durations in seconds, binds as ``host:port``.
 
-    redis_url: Address
-    redis_min_replicas: int
-    smsc_urls: tuple[str, ...]
+    A field with ``metadata`` is read from the variable of its own name, the other two by the reader.
+    """
+
+    redis_url: Address = field(metadata=_read(values.redis_url))
+    redis_min_replicas: int = field(metadata=_read(values.whole(0, 5), "0"))
+    smsc_urls: tuple[str, ...] = field(
+        metadata=_read(values.smsc_urls, "https://smsc.ru/sys,https://www2.smsc.ru/sys")
+    )
     smsc_credentials: Mapping[str, Secret]
-    smsc_timeout_seconds: float
-    smsru_api_ids: tuple[Secret, ...]
-    smsru_url: str
-    smsru_timeout_seconds: float
-    callback_secrets: tuple[Secret, ...]
-    callback_hash: str
-    api_keys: Mapping[str, str] = field(repr=False)
-    key_pepper: Secret
-    key_pepper_other: Secret | None
+    smsc_timeout_seconds: float = field(metadata=_read(values.timeout, "5"))
+    smsru_api_ids: tuple[Secret, ...] = field(
+        metadata=_read(values.api_ids, "", name="SMSRU_API_ID", is_secret=True)
+    )
+    smsru_url: str = field(metadata=_read(values.smsc_url, "https://sms.ru"))
+    smsru_timeout_seconds: float = field(metadata=_read(values.timeout, "5"))
+    callback_secrets: tuple[Secret, ...] = field(metadata=_read(values.callback_secrets, is_secret=True))
+    callback_hash: str = field(metadata=_read(values.one_of("md5", "sha1", "crc32"), "sha1"))
+    api_keys: Mapping[str, str] = field(repr=False, metadata=_read(values.api_keys))
+    key_pepper: Secret = field(metadata=_read(values.pepper, is_secret=True))
+    key_pepper_other: Secret | None = field(metadata=_read(values.optional_pepper, "", is_secret=True))
     policy: Policy
-    public_url: str
-    page_locales: str
-    window_seconds: int
-    surfaces: frozenset[str]
-    api_bind: str
-    callback_bind: str
-    ops_bind: str
-    worker_ops_bind: str
-    drain_seconds: int
-    max_orders: int
-    max_waiting: int
-    inbox_poll_seconds: int
-    inbox_assurance: Assurance
-    low_balance: Decimal
-    webhook_secrets: Mapping[str, tuple[Secret, ...]]
-    trusted_hosts: tuple[str, ...]
-    trusted_hops: int
-    workers: int
-    log_level: str
-    tracing: str
+    public_url: str = field(metadata=_read(values.public_url, ""))
+    page_locales: str = field(metadata=_read(values.directory, ""))
+    window_seconds: int = field(
+        metadata=_read(
+            values.whole(SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS), str(LONGEST_WINDOW_SECONDS)
+        )
+    )
+    surfaces: frozenset[str] = field(metadata=_read(values.surfaces, "api,callback"))
+    api_bind: str = field(metadata=_read(values.bind, "127.0.0.1:8080"))
+    callback_bind: str = field(metadata=_read(values.bind, "127.0.0.1:8081"))
+    ops_bind: str = field(metadata=_read(values.bind, "127.0.0.1:9090"))
+    worker_ops_bind: str = field(metadata=_read(values.bind, "127.0.0.1:9091"))
+    drain_seconds: int = field(metadata=_read(values.whole(0, 20), "3"))
+    max_orders: int = field(metadata=_read(values.whole(1, 20_000), "1000"))
+    max_waiting: int = field(metadata=_read(values.whole(1, 20_000), "5000"))
+    inbox_poll_seconds: int = field(metadata=_read(values.inbox_poll, "25"))
+    inbox_assurance: Assurance = field(metadata=_read(values.inbox_assurance, "asserted"))
+    low_balance: Decimal = field(metadata=_read(values.money, "100"))
+    webhook_secrets: Mapping[str, tuple[Secret, ...]] = field(metadata=_read(values.webhook_secrets, ""))
+    trusted_hosts: tuple[str, ...] = field(metadata=_read(values.hosts, ""))
+    trusted_hops: int = field(metadata=_read(values.whole(0, 10), "0"))
+    workers: int = field(metadata=_read(values.workers, ""))
+    log_level: str = field(
+        metadata=_read(values.one_of("debug", "info", "warning", "error", "critical"), "info")
+    )
+    tracing: str = field(metadata=_read(values.tracing, "off"))
 
     @property
     def binds(self) -> list[str]:
         """Addresses to listen on: only those of the surfaces that are served."""
-        return setting_values.of_listeners(self.surfaces, self.api_bind, self.callback_bind, self.ops_bind)
+        return values.of_listeners(self.surfaces, self.api_bind, self.callback_bind, self.ops_bind)
+
+
+def _name(declared: Field[Any]) -> str:
+    return declared.metadata["name"] or declared.name.upper()
+
+
+_DECLARED = [each for each in fields(Settings) if each.metadata]
+NAMES = frozenset({*_CREDENTIALS, "POLICY", *map(_name, _DECLARED)})
+"""Names of all variables, without the prefix."""
+_SECRETS = (
+    "SMSC_PASSWORD",
+    "SMSC_APIKEY",
+    *(_name(each) for each in _DECLARED if each.metadata["is_secret"]),
+)
 
 
 def load_settings(environ: Mapping[str, str], *, development: bool = False) -> Settings:
@@ -153,56 +148,18 @@ class _Reader:
     def __init__(self, environ: Mapping[str, str], *, development: bool) -> None:
         self._development = development
         self._mistakes: list[str] = []
-        self._given = {name: value for name in NAMES if (value := self._value(environ, name))}
+        self._given = {name: value for name in sorted(NAMES) if (value := self._value(environ, name))}
 
     def read(self) -> Settings:
         for name in _SECRETS:
             self._refuse_development_secret(name)
         policy = self._policy()
-        values: dict[str, Any] = {
-            "redis_url": self._get("REDIS_URL", setting_values.redis_url),
-            "redis_min_replicas": self._get("REDIS_MIN_REPLICAS", setting_values.replicas, "0"),
-            "smsc_urls": self._get(
-                "SMSC_URLS", setting_values.smsc_urls, "https://smsc.ru/sys,https://www2.smsc.ru/sys"
-            ),
-            "smsc_credentials": self._credentials(policy),
-            "smsc_timeout_seconds": self._get("SMSC_TIMEOUT_SECONDS", setting_values.timeout, "5"),
-            "smsru_api_ids": self._get("SMSRU_API_ID", setting_values.api_ids, ""),
-            "smsru_url": self._get("SMSRU_URL", setting_values.smsc_url, "https://sms.ru"),
-            "smsru_timeout_seconds": self._get("SMSRU_TIMEOUT_SECONDS", setting_values.timeout, "5"),
-            "callback_secrets": self._get("CALLBACK_SECRETS", setting_values.callback_secrets),
-            "callback_hash": self._get("CALLBACK_HASH", setting_values.one_of(HASHES), "sha1"),
-            "api_keys": self._get(
-                "API_KEYS", lambda text: setting_values.api_keys(text, development=self._development)
-            ),
-            "key_pepper": self._get("KEY_PEPPER", setting_values.pepper),
-            "key_pepper_other": self._get("KEY_PEPPER_OTHER", setting_values.optional_pepper, ""),
-            "policy": policy,
-            "public_url": self._get("PUBLIC_URL", setting_values.public_url, ""),
-            "page_locales": self._get("PAGE_LOCALES", setting_values.directory, ""),
-            "window_seconds": self._get("WINDOW_SECONDS", setting_values.window, str(LONGEST_WINDOW_SECONDS)),
-            "surfaces": self._get("SURFACES", setting_values.surfaces, "api,callback"),
-            "api_bind": self._get("API_BIND", setting_values.bind, "127.0.0.1:8080"),
-            "callback_bind": self._get("CALLBACK_BIND", setting_values.bind, "127.0.0.1:8081"),
-            "ops_bind": self._get("OPS_BIND", setting_values.bind, "127.0.0.1:9090"),
-            "worker_ops_bind": self._get("WORKER_OPS_BIND", setting_values.bind, "127.0.0.1:9091"),
-            "drain_seconds": self._get("DRAIN_SECONDS", setting_values.drain, "3"),
-            "max_orders": self._get("MAX_ORDERS", setting_values.bulkhead, "1000"),
-            "max_waiting": self._get("MAX_WAITING", setting_values.bulkhead, "5000"),
-            "inbox_poll_seconds": self._get("INBOX_POLL_SECONDS", setting_values.inbox_poll, "25"),
-            "inbox_assurance": self._get("INBOX_ASSURANCE", setting_values.inbox_assurance, "asserted"),
-            "low_balance": self._get("LOW_BALANCE", setting_values.money, "100"),
-            "webhook_secrets": self._get("WEBHOOK_SECRETS", setting_values.webhook_secrets, ""),
-            "trusted_hosts": self._get("TRUSTED_HOSTS", setting_values.hosts, ""),
-            "trusted_hops": self._get("TRUSTED_HOPS", setting_values.hops, "0"),
-            "workers": self._get("WORKERS", setting_values.workers, str(len(os.sched_getaffinity(0)))),
-            "log_level": self._get("LOG_LEVEL", setting_values.one_of(LOG_LEVELS), "info"),
-            "tracing": self._get("TRACING", setting_values.tracing, "off"),
-        }
-        self._check_together(values)
+        read = {each.name: self._get(each) for each in _DECLARED}
+        read |= {"policy": policy, "smsc_credentials": self._credentials(policy)}
+        self._check_together(read)
         if self._mistakes:
             raise SettingsMistakes(self._mistakes)
-        return Settings(**values)
+        return Settings(**read)
 
     def _value(self, environ: Mapping[str, str], name: str) -> str | None:
         setting, by_file = PREFIX + name, f"{PREFIX}{name}_FILE"
@@ -220,23 +177,21 @@ class _Reader:
             return None
         return text.removesuffix("\n").removesuffix("\r")
 
-    def _get(self, name: str, read: Callable[[str], T], default: str | None = None) -> T | None:
-        text = self._given.get(name, default)
+    def _get(self, declared: Field[Any]) -> Any:
+        name = PREFIX + _name(declared)
+        text = self._given.get(_name(declared), declared.metadata["default"])
         if text is None:
-            told = (f"{PREFIX}{name}:", f"{PREFIX}{name}_FILE:")
-            if not any(mistake.startswith(told) for mistake in self._mistakes):
-                self._mistakes.append(f"{PREFIX}{name}: required.")
+            if not any(mistake.startswith((f"{name}:", f"{name}_FILE:")) for mistake in self._mistakes):
+                self._mistakes.append(f"{name}: required.")
             return None
         try:
-            return read(text)
+            return declared.metadata["read"](text)
         except ValueError as error:
-            self._mistakes.append(f"{PREFIX}{name}: {error}")
+            self._mistakes.append(f"{name}: {error}")
             return None
 
     def _credentials(self, policy: Policy | None) -> Mapping[str, Secret] | None:
-        login, password, apikey = (
-            self._given.get(name) for name in ("SMSC_LOGIN", "SMSC_PASSWORD", "SMSC_APIKEY")
-        )
+        login, password, apikey = (self._given.get(name) for name in _CREDENTIALS)
         if apikey and not login and not password:
             return {"apikey": Secret(apikey)}
         if login and password and not apikey:
@@ -260,43 +215,45 @@ class _Reader:
         if not self._development and any(part.startswith(DEVELOPMENT_PREFIX) for part in parts):
             self._mistakes.append(f"{PREFIX}{name}: a development secret, refused outside make run.")
 
-    def _check_together(self, values: Mapping[str, Any]) -> None:
-        policy, api_keys = values["policy"], values["api_keys"]
+    def _check_together(self, read: Mapping[str, Any]) -> None:
+        policy, api_keys = read["policy"], read["api_keys"]
+        if not self._development and values.DEVELOPMENT_API_KEYS_SHA256 & set(api_keys or ()):
+            self._mistakes.append(f"{PREFIX}API_KEYS: A development key, refused outside make run.")
         if policy is not None and api_keys is not None:
             for client in sorted(set(api_keys.values()) - set(policy.clients)):
                 self._mistakes.append(f"{PREFIX}API_KEYS: client {client!r} is not in the policy.")
-        if policy is not None and values["webhook_secrets"] is not None:
-            self._check_webhooks(policy, values["webhook_secrets"])
-        if policy is not None and values["smsru_api_ids"] is not None:
-            self._check_routing(policy, values)
-        if policy is not None and policy.has_pages and values["public_url"] == "":
+        if policy is not None and read["webhook_secrets"] is not None:
+            self._check_webhooks(policy, read["webhook_secrets"])
+        if policy is not None and read["smsru_api_ids"] is not None:
+            self._check_routing(policy, read)
+        if policy is not None and policy.has_pages and read["public_url"] == "":
             self._mistakes.append(f"{PREFIX}PUBLIC_URL: required, a client of the policy has hosted pages.")
-        peppers = [values[name] for name in ("key_pepper", "key_pepper_other") if values[name]]
+        peppers = [read[name] for name in ("key_pepper", "key_pepper_other") if read[name]]
         if len({pepper.reveal() for pepper in peppers}) != len(peppers):
             self._mistakes.append(f"{PREFIX}KEY_PEPPER_OTHER: the same as {PREFIX}KEY_PEPPER.")
-        self._check_surfaces(policy, values)
+        self._check_surfaces(policy, read)
 
-    def _check_surfaces(self, policy: Policy | None, values: Mapping[str, Any]) -> None:
-        surfaces = values["surfaces"] or frozenset()
+    def _check_surfaces(self, policy: Policy | None, read: Mapping[str, Any]) -> None:
+        surfaces = read["surfaces"] or frozenset()
         if policy is not None and not policy.has_pages and surfaces & {"callback", "page"} == {"page"}:
             self._mistakes.append(f"{PREFIX}SURFACES: page, but no client of the policy has hosted pages.")
         # The worker's listener has a process of its own.
-        names = setting_values.of_listeners(surfaces, "API_BIND", "CALLBACK_BIND", "OPS_BIND")
-        ports = [bind.rpartition(":")[2] for name in names if (bind := values[name.lower()])]
+        names = values.of_listeners(surfaces, "API_BIND", "CALLBACK_BIND", "OPS_BIND")
+        ports = [bind.rpartition(":")[2] for name in names if (bind := read[name.lower()])]
         if len(set(ports)) != len(ports):
             told = ", ".join(PREFIX + name for name in names)
             self._mistakes.append(f"{told}: each needs a port of its own.")
 
-    def _check_routing(self, policy: Policy, values: Mapping[str, Any]) -> None:
+    def _check_routing(self, policy: Policy, read: Mapping[str, Any]) -> None:
         routed = Provider.SMSRU in policy.routing.providers
-        if routed and not values["smsru_api_ids"]:
+        if routed and not read["smsru_api_ids"]:
             self._mistakes.append(f"{PREFIX}SMSRU_API_ID: required, the policy's routing names smsru.")
         timeouts = {Provider.SMSC: "smsc_timeout_seconds", Provider.SMSRU: "smsru_timeout_seconds"}
-        together = [values[timeouts[each]] for each in policy.routing.providers]
-        if None not in together and sum(together) > setting_values.LONGEST_SMSC_TIMEOUT_SECONDS:
+        together = [read[timeouts[each]] for each in policy.routing.providers]
+        if None not in together and sum(together) > values.LONGEST_SMSC_TIMEOUT_SECONDS:
             self._mistakes.append(
                 f"{PREFIX}SMSRU_TIMEOUT_SECONDS: with {PREFIX}SMSC_TIMEOUT_SECONDS at most "
-                f"{setting_values.LONGEST_SMSC_TIMEOUT_SECONDS}: one may follow the other.",
+                f"{values.LONGEST_SMSC_TIMEOUT_SECONDS}: one may follow the other.",
             )
 
     def _check_webhooks(self, policy: Policy, secrets: Mapping[str, tuple[Secret, ...]]) -> None:

@@ -19,7 +19,7 @@ def test_a_new_key_and_its_hash_belong_together() -> None:
     assert told.exit_code == 0
     assert key is not None
     assert pair is not None
-    assert api_keys(pair[1], development=False) == {hashlib.sha256(key[1].encode()).hexdigest(): "web"}
+    assert api_keys(pair[1]) == {hashlib.sha256(key[1].encode()).hexdigest(): "web"}
     assert len(key[1]) > 40
 
 

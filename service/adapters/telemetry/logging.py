@@ -1,7 +1,6 @@
 """JSON lines with a request id, in which no line holds a phone number or a verification's id, whoever wrote it."""
 
 import json
-import math
 import re
 from functools import partial
 from typing import Any
@@ -23,8 +22,8 @@ _SHORTEST = 7
 """Characters of the shortest text that any of these finds: a plus and six digits."""
 _LONGEST_VALUE = 8000
 """Characters of a value; a traceback has some thousand."""
-_LONGEST_INTEGER = 6
-"""Digits of the longest integer that is written as it is."""
+_SHORTEST_NUMBER = 10**6
+"""The least of the numbers that are masked."""
 
 
 def masked(text: str) -> str:
@@ -42,15 +41,11 @@ def _without_numbers(text: str) -> str:
 def _clean(value: Any) -> Any:
     """Mask every text in a value, and cut what is too long."""
     match value:
-        case str():
-            return masked(value[:_LONGEST_VALUE])
         case None | bool():
             return value
-        case float():
-            # JSON has no word for infinity.
-            return value if math.isfinite(value) else str(value)
-        case int():
-            return value if abs(value) < 10**_LONGEST_INTEGER else masked(str(value))
+        # What is longer may be somebody's number, and JSON has no word for infinity.
+        case int() | float() if abs(value) < _SHORTEST_NUMBER:
+            return value
         case dict():
             return {masked(str(name)): _clean(item) for name, item in value.items()}
         case list() | tuple():

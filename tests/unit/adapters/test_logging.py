@@ -182,14 +182,25 @@ def test_what_json_has_no_word_for_is_a_text(logged: tuple[logging.Logger, Lines
 
 def test_numbers_beside_a_masked_one_stay_numbers(logged: tuple[logging.Logger, Lines]) -> None:
     logger, lines = logged
-    logger.info("x", extra={"status": 200, "seconds": 1.5, "sure": True, "nobody": None, "long": 79991234567})
+    logger.info(
+        "x",
+        extra={
+            "status": 200,
+            "seconds": 1.5,
+            "sure": True,
+            "nobody": None,
+            "long": 79991234567,
+            "real": 79991234567.0,
+        },
+    )
     (line,) = lines()
-    assert [line[name] for name in ("status", "seconds", "sure", "nobody", "long")] == [
+    assert [line[name] for name in ("status", "seconds", "sure", "nobody", "long", "real")] == [
         200,
         1.5,
         True,
         None,
         "***67",
+        "***67.0",
     ]
 
 
