@@ -9,7 +9,7 @@ from typing import Any
 
 from development.client import NOT_OF_THE_API, class_of
 from service import __version__
-from service.adapters.http.openapi import build_document
+from service.adapters.http.api import build_document
 from service.adapters.http.problems import STATUS_OF
 
 ROOT = Path(__file__).resolve().parent.parent

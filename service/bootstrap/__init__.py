@@ -12,12 +12,13 @@ from socket import gethostname
 from flask import Flask
 
 from service import __version__
-from service.adapters.http import callbacks, channels, openapi, operations, operator, page, verifications
+from service.adapters.http import callbacks, operations, page
+from service.adapters.http.api import mount
 from service.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_app
 from service.adapters.http.auth import ApiKeys
+from service.adapters.http.blueprint import Services
 from service.adapters.http.lane import Lane
 from service.adapters.http.page.catalogue import Catalogues
-from service.adapters.http.verifications import Answers
 from service.adapters.redis.idempotency import RedisIdempotencyStore
 from service.adapters.redis.leadership import LEASE_SECONDS, RedisLeadership, RedisProgress
 from service.adapters.redis.outbox import RedisOutbox
@@ -84,7 +85,6 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     expose = partial(exposition, metrics.registry, multiprocess_dir)
     scopes = {name: client.scopes for name, client in settings.policy.clients.items()}
     keys = ApiKeys(settings.api_keys, scopes)
-    answers = RedisIdempotencyStore(core.connection, core.keys)
     surface = partial(create_app, keys=keys, observer=core.observer, metrics=metrics)
     outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
     pages = pages_of(settings, core)
@@ -94,14 +94,17 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     by_port = {_port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES)}
     if "api" in settings.surfaces:
         opening = opening_of(settings, core, metrics, trace)
-        replies = Answers(pages.url_of, clock)
-        api = [
-            verifications.blueprint(verifications_of(settings, core, opening), answers, replies),
-            channels.blueprint(channels_of(settings, core, opening), answers, replies),
-            operator.blueprint(core.operator()),
-            openapi.blueprint(__version__),
-        ]
-        by_port[_port(settings.api_bind)] = trace.watch(outer("api", api, max_body_bytes=API_BODY_BYTES))
+        services = Services(
+            verifications_of(settings, core, opening),
+            channels_of(settings, core, opening),
+            core.operator(),
+            RedisIdempotencyStore(core.connection, core.keys),
+            pages.url_of,
+            clock,
+        )
+        api = outer("api", [], max_body_bytes=API_BODY_BYTES)
+        mount(api, services, __version__)
+        by_port[_port(settings.api_bind)] = trace.watch(api)
     public, lane = [], Lane()
     if "callback" in settings.surfaces:
         public.append(callbacks.blueprint(calls, messages, decoder, core.observer, lane))
