@@ -36,8 +36,10 @@ from service.application.calls import Calls
 from service.application.dead_letters import DeadLetters
 from service.application.inbox import Reconciliation
 from service.application.messages import Messages
+from service.application.opening import Opening
 from service.application.operator import Operator
 from service.application.orders import OrderPoll, OrderReports
+from service.application.pages import Pages
 from service.application.ports import Clock
 from service.application.push import Push, Reminder
 from service.application.readiness import Readiness
@@ -94,16 +96,8 @@ def build(settings: Settings, *, multiprocess_dir: str | None, clock: Clock = ut
     by_port = {_port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES)}
     if "api" in settings.surfaces:
         opening = opening_of(settings, core, metrics, trace)
-        services = Services(
-            verifications_of(settings, core, opening),
-            channels_of(settings, core, opening),
-            core.operator(),
-            RedisIdempotencyStore(core.connection, core.keys),
-            pages.url_of,
-            clock,
-        )
         api = outer("api", [], max_body_bytes=API_BODY_BYTES)
-        mount(api, services, __version__)
+        mount(api, _services(settings, core, opening, pages), __version__)
         by_port[_port(settings.api_bind)] = trace.watch(api)
     public, lane = [], Lane()
     if "callback" in settings.surfaces:
@@ -210,6 +204,17 @@ def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconci
         clock=core.clock,
         every=timedelta(seconds=settings.inbox_poll_seconds),
         may_be_dialled=partial(may_be_dialled, dial_regions=core.policy.dial_regions),
+    )
+
+
+def _services(settings: Settings, core: Core, opening: Opening, pages: Pages) -> Services:
+    return Services(
+        verifications_of(settings, core, opening),
+        channels_of(settings, core, opening),
+        core.operator(),
+        RedisIdempotencyStore(core.connection, core.keys),
+        pages.url_of,
+        core.clock,
     )
 
 

@@ -203,9 +203,10 @@ class PollQuery(Schema):
     """How long to hold an answer, and what the caller shows already."""
 
     wait = fields.Integer(
+        load_default=0,
         pre_load=_whole,
         validate=validate.Range(0, MAX_WAIT_SECONDS),
-        metadata={"description": "Seconds to hold the answer while the status is pending.", "default": 0},
+        metadata={"description": "Seconds to hold the answer while the status is pending."},
     )
     channel = fields.Enum(
         Channel,

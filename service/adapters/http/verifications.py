@@ -84,9 +84,7 @@ def create(start: Start) -> tuple[Answer, int]:
 @routes.arguments(PollQuery, location="query")
 def read(query: dict[str, Any], verification_id: str) -> Response:
     """Read a verification, or wait until it changes"""
-    record = services().verifications.get(
-        g.client, verification_id, query.get("wait", 0), query.get("channel")
-    )
+    record = services().verifications.get(g.client, verification_id, query["wait"], query.get("channel"))
     return response_of(answer_of(OK, record))
 
 

@@ -68,7 +68,7 @@ def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, 
     @no_auth
     def status(token: str) -> ResponseReturnValue:
         query = PARSER.parse(_POLL, location="query")
-        seen = pages.look(token, request.remote_addr, query.get("wait", 0), query.get("channel"))
+        seen = pages.look(token, request.remote_addr, query["wait"], query.get("channel"))
         record = seen.verification
         left = max(ceil((record.expires_at - clock()).total_seconds()), 0)
         return {"status": record.status.value, "channel": record.channel.value, "expires_in": left}
