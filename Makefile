@@ -66,7 +66,7 @@ mutants: develop ## change one place of the domain and the use cases at a time: 
 walks: develop ## count our modules and functions that a create and a callback walk through, and their trips to Redis
 	@$(BIN)/python -m development.walk
 
-LIBRARIES := flask redis gunicorn marshmallow prometheus-client gevent
+LIBRARIES := flask flask-smorest redis gunicorn marshmallow prometheus-client gevent
 .PHONY: prereleases
 prereleases: develop ## the everyday suite against the newest pre-releases of the libraries, in an environment of its own: what breaks?
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .tools/prereleases

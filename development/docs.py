@@ -61,8 +61,11 @@ def api() -> str:
     """The API as Markdown, by essentials-openapi."""
     written = ROOT / "site-openapi.json"
     made = ROOT / "site-openapi.md"
+    document = build_document(__version__)
+    # On the site, "/" would be the site.
+    del document["servers"]
     try:
-        written.write_text(json.dumps(build_document(__version__)), encoding="utf-8")
+        written.write_text(json.dumps(document), encoding="utf-8")
         command = [*OAD, "gen-docs", "-s", str(written), "-d", str(made), "--style", "MKDOCS"]
         subprocess.run(command, check=True, capture_output=True)
         text = made.read_text(encoding="utf-8")

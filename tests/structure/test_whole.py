@@ -83,6 +83,18 @@ def test_every_keyed_route_is_in_the_openapi_document(surfaces: dict[str, Flask]
     assert documented == routes
 
 
+def test_the_document_names_the_permission_of_each_route(surfaces: dict[str, Flask]) -> None:
+    api = surfaces["api"]
+    paths = api.test_client().get("/openapi.json").get_json()["paths"]
+    for rule in api.url_map.iter_rules():
+        if rule.rule in OPEN_ROUTES["api"]:
+            continue
+        (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        told = paths[re.sub(r"<(\w+)>", r"{\1}", rule.rule)][method.lower()]
+        assert told["security"] == [{"key": [api.view_functions[rule.endpoint].permission]}]
+        assert {"401", "403"} <= set(told["responses"])
+
+
 def test_every_error_has_a_status_and_a_line_in_the_readme() -> None:
     def leaves(kind: type[ServiceError]) -> list[type[ServiceError]]:
         below = kind.__subclasses__()

@@ -16,7 +16,7 @@ from service.domain.verification import Verification
 PUBLIC_STATUSES = [status.value for status in Status if status is not Status.ORDERING]
 
 
-class Answer(Schema):
+class ResponseSchema(Schema):
     """An object of an answer. It always has all of its fields but those of ``sometimes``, and may grow further ones."""
 
     sometimes: ClassVar[frozenset[str]] = frozenset()
@@ -29,20 +29,20 @@ class Answer(Schema):
         field_obj.required = field_name not in self.sometimes
 
 
-class CallResponse(Answer):
+class CallResponse(ResponseSchema):
     number = fields.String(metadata={"description": "The number to dial, E.164."})
     display = fields.String(metadata={"description": "The same for people."})
     uri = fields.String(metadata={"description": "The same as a tel: link (RFC 3966)."})
 
 
-class TextInResponse(Answer):
+class TextInResponse(ResponseSchema):
     number = fields.String(metadata={"description": "The number to send the text to, E.164."})
     display = fields.String(metadata={"description": "The same for people."})
     text = fields.String(metadata={"description": "What to send: secret, shown once, to this person alone."})
     uri = fields.String(metadata={"description": "The message ready to be sent, as an sms: link (RFC 5724)."})
 
 
-class CodeResponse(Answer):
+class CodeResponse(ResponseSchema):
     digits = fields.Integer()
     attempts_left = fields.Integer(metadata={"description": "Wrong codes that may still be checked."})
     sends_left = fields.Integer(metadata={"description": "Messages that may still be sent."})
@@ -55,7 +55,7 @@ class CodeResponse(Answer):
     delivery_reason = fields.String(allow_none=True, metadata={"description": "Why it failed."})
 
 
-class VerificationResponse(Answer):
+class VerificationResponse(ResponseSchema):
     id = fields.String(metadata={"description": "A secret of your server side."})
     status = fields.String(validate=validate.OneOf(PUBLIC_STATUSES))
     reason = fields.String(allow_none=True, validate=validate.OneOf([*[r.value for r in Reason], None]))
@@ -98,7 +98,7 @@ class VerificationResponse(Answer):
     )
 
 
-class ProblemResponse(Answer):
+class ProblemResponse(ResponseSchema):
     sometimes = frozenset({"retry_after", "errors", "image_url"})
 
     type = fields.String(metadata={"format": "uri"})

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
-from service.adapters.http.answers import Answer, rfc3339
+from service.adapters.http.answers import ResponseSchema, rfc3339
 from service.adapters.http.schemas import Request
 from service.application.explanation import CLEARABLE, Explanation, Subject
 from service.application.operator import LONGEST_EXPIRES_IN
@@ -96,7 +96,7 @@ class RemoveListEntryRequest(_Named):
     pass
 
 
-class LimitResponse(Answer):
+class LimitResponse(ResponseSchema):
     scope = fields.Enum(Scope, by_value=fields.String)
     limit = fields.String(attribute="limit.text", metadata={"description": "count/period, as in the policy."})
     mode = fields.Enum(Mode, by_value=fields.String, attribute="limit.mode")
@@ -105,7 +105,7 @@ class LimitResponse(Answer):
     reset_seconds = fields.Integer(metadata={"description": "Until the oldest use counts no longer."})
 
 
-class ListEntryResponse(Answer):
+class ListEntryResponse(ResponseSchema):
     action = fields.Enum(ListAction, by_value=fields.String)
     kind = fields.Enum(ListKind, by_value=fields.String)
     subject = fields.String()
@@ -115,7 +115,7 @@ class ListEntryResponse(Answer):
     expires_at = Time(allow_none=True)
 
 
-class ConversionResponse(Answer):
+class ConversionResponse(ResponseSchema):
     group = fields.Enum(Group, by_value=fields.String, attribute="budget.group")
     mode = fields.Enum(Mode, by_value=fields.String, attribute="budget.mode")
     started = fields.Integer()
@@ -124,13 +124,13 @@ class ConversionResponse(Answer):
     retry_after = fields.Integer()
 
 
-class RefusalResponse(Answer):
+class RefusalResponse(ResponseSchema):
     code = fields.String(metadata={"description": "What create would answer."})
     detail = fields.String()
     retry_after = fields.Integer(allow_none=True, metadata={"description": "Null: waiting won't help."})
 
 
-class LatestVerificationResponse(Answer):
+class LatestVerificationResponse(ResponseSchema):
     client = fields.String(attribute="verification.requester.client")
     purpose = fields.String(attribute="verification.requester.purpose")
     status = fields.String(attribute="verification.status")
@@ -140,7 +140,7 @@ class LatestVerificationResponse(Answer):
     busy_until = Time(allow_none=True)
 
 
-class ExplanationResponse(Answer):
+class ExplanationResponse(ResponseSchema):
     refused = fields.Boolean()
     refusals = fields.List(fields.Nested(RefusalResponse))
     phone_number = fields.String(attribute="number.value", dump_default=None, allow_none=True)
@@ -167,12 +167,12 @@ class ExplanationResponse(Answer):
                 return super().get_attribute(obj, attr, default)
 
 
-class UndoneResponse(Answer):
+class UndoneResponse(ResponseSchema):
     limits = fields.List(fields.String(), metadata={"description": "Scopes that were cleared."})
     lists = fields.List(fields.Nested(ListEntryResponse))
     conversions = fields.Integer(metadata={"description": "Groups that were cleared."})
     verification_canceled = fields.Boolean()
 
 
-class ListsResponse(Answer):
+class ListsResponse(ResponseSchema):
     lists = fields.List(fields.Nested(ListEntryResponse))
