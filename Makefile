@@ -254,7 +254,7 @@ lock: develop ## resolve the dependencies anew, with hashes and without addresse
 	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
 	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
 	@echo 'openapi-python-client' | $(LOCK) -c requirements-dev.txt - -o requirements-openapi.txt
-	@cd development/openapi && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved
+	@if command -v npm >/dev/null; then cd development/openapi && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved; fi
 
 .PHONY: clean
 clean: ## remove what make made
