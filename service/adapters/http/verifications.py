@@ -26,7 +26,7 @@ _LOCATION = {"Location": {"description": "Path of the record.", "schema": {"type
 routes = Blueprint("verifications", __name__, description="A person proves a number: start, wait, redeem.")
 
 
-def answer_of(status: int, record: Verification) -> Answer:
+def answer_of(record: Verification, status: int = OK) -> Answer:
     """Make the answer that shows a verification, to be given now and, where an Idempotency-Key says so, again."""
     g.verification = record.id[-6:]
     location = f"{PATH}/{record.id}" if status == CREATED else None
@@ -36,7 +36,7 @@ def answer_of(status: int, record: Verification) -> Answer:
 
 def kept_answer(record: Verification, status: int = OK) -> tuple[Answer, int]:
     """Make the same for ``once``, with the seconds that it is kept."""
-    return answer_of(status, record), record.window_seconds + HOUR
+    return answer_of(record, status), record.window_seconds + HOUR
 
 
 @routes.route(PATH, methods=["POST"])
@@ -85,7 +85,7 @@ def create(start: Start) -> tuple[Answer, int]:
 def read(query: dict[str, Any], verification_id: str) -> Response:
     """Read a verification, or wait until it changes"""
     record = services().verifications.get(g.client, verification_id, query["wait"], query.get("channel"))
-    return response_of(answer_of(OK, record))
+    return response_of(answer_of(record))
 
 
 @routes.route(f"{PATH}/<verification_id>/consume", methods=["POST"])
@@ -111,4 +111,4 @@ def consume(proof: dict[str, str], verification_id: str) -> tuple[Answer, int]:
 @routes.response(OK, VerificationResponse, description="Canceled, or finished before.")
 def cancel(verification_id: str) -> Response:
     """Stop waiting"""
-    return response_of(answer_of(OK, services().verifications.cancel(g.client, verification_id)))
+    return response_of(answer_of(services().verifications.cancel(g.client, verification_id)))
