@@ -66,7 +66,7 @@ mutants: develop ## change one place of the domain and the use cases at a time: 
 walks: develop ## count our modules and functions that a create and a callback walk through, and their trips to Redis
 	@$(BIN)/python -m development.walk
 
-LIBRARIES := flask redis gunicorn marshmallow prometheus-client gevent
+LIBRARIES := flask flask-smorest redis gunicorn marshmallow prometheus-client gevent
 .PHONY: prereleases
 prereleases: develop ## the everyday suite against the newest pre-releases of the libraries, in an environment of its own: what breaks?
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .tools/prereleases
@@ -132,6 +132,22 @@ docs-tools: $(DOCS_STAMP) ## MkDocs with Material, for the documentation's site
 docs: docs-tools ## the documentation's site, in site/; every warning is an error
 	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=.:.tools/docs $(BIN)/python -m mkdocs build --quiet
 	@echo "site/index.html"
+
+OPENAPI_STAMP := .tools/openapi/.installed
+$(OPENAPI_STAMP): $(DEV_STAMP) requirements-openapi.txt development/openapi/package-lock.json
+	@echo "Installing openapi-python-client, redocly and openapi-typescript into .tools ..."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .tools/openapi --require-hashes -r requirements-openapi.txt
+	@cp development/openapi/package*.json .tools/openapi
+	@if command -v npm >/dev/null; then npm ci --prefix .tools/openapi --ignore-scripts --no-audit --no-fund --silent; \
+	else echo "No npm here: the tests of the linter and of TypeScript skip."; fi
+	@touch $@
+
+.PHONY: openapi-tools
+openapi-tools: $(OPENAPI_STAMP) ## a linter for the OpenAPI document, and two generators of clients (80 MB)
+
+.PHONY: openapi-test
+openapi-test: openapi-tools ## lint the OpenAPI document; generate clients in Python and TypeScript, compile them, use one
+	@$(BIN)/python -m pytest -q tests/integration/test_generated_clients.py
 
 .PHONY: attack
 attack: develop ## the attacker's script against the running service; writes docs/attacks.md
@@ -202,7 +218,7 @@ security: develop ## bandit over the code; pip-audit over the locked dependencie
 	@$(BIN)/python -m development.audit
 
 .PHONY: check
-check: lint types imports security chart-tools browser-tools docs-tools test-all ## everything that CI runs
+check: lint types imports security chart-tools browser-tools docs-tools openapi-tools test-all ## everything that CI runs
 	@cat build/audit.txt
 
 BENCH_STAMP := .tools/bench/.installed
@@ -237,6 +253,8 @@ lock: develop ## resolve the dependencies anew, with hashes and without addresse
 	@printf 'playwright\naxe-playwright-python\n' | $(LOCK) -c requirements-dev.txt - -o requirements-browser.txt
 	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
 	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
+	@echo 'openapi-python-client' | $(LOCK) -c requirements-dev.txt - -o requirements-openapi.txt
+	@if command -v npm >/dev/null; then cd development/openapi && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved; fi
 
 .PHONY: clean
 clean: ## remove what make made

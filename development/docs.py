@@ -9,7 +9,7 @@ from typing import Any
 
 from development.client import NOT_OF_THE_API, class_of
 from service import __version__
-from service.adapters.http.openapi import build_document
+from service.adapters.http.api import build_document
 from service.adapters.http.problems import STATUS_OF
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,8 +61,11 @@ def api() -> str:
     """The API as Markdown, by essentials-openapi."""
     written = ROOT / "site-openapi.json"
     made = ROOT / "site-openapi.md"
+    document = build_document(__version__)
+    # On the site, "/" would be the site.
+    del document["servers"]
     try:
-        written.write_text(json.dumps(build_document(__version__)), encoding="utf-8")
+        written.write_text(json.dumps(document), encoding="utf-8")
         command = [*OAD, "gen-docs", "-s", str(written), "-d", str(made), "--style", "MKDOCS"]
         subprocess.run(command, check=True, capture_output=True)
         text = made.read_text(encoding="utf-8")

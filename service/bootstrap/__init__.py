@@ -12,12 +12,13 @@ from socket import gethostname
 from flask import Flask
 
 from service import __version__
-from service.adapters.http import callbacks, channels, openapi, operations, operator, page, verifications
+from service.adapters.http import callbacks, operations, page
+from service.adapters.http.api import mount
 from service.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_app
 from service.adapters.http.auth import ApiKeys
+from service.adapters.http.blueprint import Services
 from service.adapters.http.lane import Lane
 from service.adapters.http.page.catalogue import Catalogues
-from service.adapters.http.verifications import Answers
 from service.adapters.redis.idempotency import RedisIdempotencyStore
 from service.adapters.redis.leadership import LEASE_SECONDS, RedisLeadership, RedisProgress
 from service.adapters.redis.outbox import RedisOutbox
@@ -35,8 +36,10 @@ from service.application.calls import Calls
 from service.application.dead_letters import DeadLetters
 from service.application.inbox import Reconciliation
 from service.application.messages import Messages
+from service.application.opening import Opening
 from service.application.operator import Operator
 from service.application.orders import OrderPoll, OrderReports
+from service.application.pages import Pages
 from service.application.ports import Clock
 from service.application.push import Push, Reminder
 from service.application.readiness import Readiness
@@ -84,8 +87,8 @@ def build(
     sweep = Sweep(core.store, core.observer, clock, core.chronicle)
     sweeper = Sweeper(partial(sweep.run, LEFT_TO_THE_WORKER))
     expose = partial(exposition, metrics.registry, multiprocess_dir)
-    keys = ApiKeys(settings.api_keys, {name: each.scopes for name, each in settings.policy.clients.items()})
-    answers = RedisIdempotencyStore(core.connection, core.keys)
+    scopes = {name: client.scopes for name, client in settings.policy.clients.items()}
+    keys = ApiKeys(settings.api_keys, scopes)
     surface = partial(create_app, keys=keys, observer=core.observer, metrics=metrics)
     outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
     pages = pages_of(settings, core)
@@ -95,14 +98,9 @@ def build(
     by_port = {_port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES)}
     if "api" in settings.surfaces:
         opening = opening_of(settings, core, metrics, trace, greenlets=greenlets)
-        replies = Answers(pages.url_of, clock)
-        api = [
-            verifications.blueprint(verifications_of(settings, core, opening), answers, replies),
-            channels.blueprint(channels_of(settings, core, opening), answers, replies),
-            operator.blueprint(core.operator()),
-            openapi.blueprint(__version__),
-        ]
-        by_port[_port(settings.api_bind)] = trace.watch(outer("api", api, max_body_bytes=API_BODY_BYTES))
+        api = outer("api", [], max_body_bytes=API_BODY_BYTES)
+        mount(api, _services(settings, core, opening, pages), __version__)
+        by_port[_port(settings.api_bind)] = trace.watch(api)
     public, lane = [], Lane()
     if "callback" in settings.surfaces:
         public.append(callbacks.blueprint(calls, messages, decoder, core.observer, lane))
@@ -207,6 +205,17 @@ def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconci
         clock=core.clock,
         every=timedelta(seconds=settings.inbox_poll_seconds),
         may_be_dialled=partial(may_be_dialled, dial_regions=core.policy.dial_regions),
+    )
+
+
+def _services(settings: Settings, core: Core, opening: Opening, pages: Pages) -> Services:
+    return Services(
+        verifications_of(settings, core, opening),
+        channels_of(settings, core, opening),
+        core.operator(),
+        RedisIdempotencyStore(core.connection, core.keys),
+        pages.url_of,
+        core.clock,
     )
 
 

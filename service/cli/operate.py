@@ -7,7 +7,12 @@ from typing import Any
 
 import click
 
-from service.adapters.http.operator_schemas import dump_entry, dump_explanation, dump_undone
+from service.adapters.http.operator_schemas import (
+    ExplanationResponse,
+    ListEntryResponse,
+    ListsResponse,
+    UndoneResponse,
+)
 from service.application.explanation import CLEARABLE, Subject
 from service.cli.environment import acting, operating, read_number
 from service.domain.limits import Scope
@@ -31,7 +36,7 @@ def explain(
     """Why is a number (`-`: from standard input), an address or a client refused? Exit 0 either way."""
     with operating() as (use_cases, _):
         subject = Subject(read_number(phone_number), client_ip, client)
-        _show(dump_explanation(use_cases.explain(operator, subject, purpose)))
+        _show(ExplanationResponse().dump(use_cases.explain(operator, subject, purpose)))
 
 
 @click.command()
@@ -59,7 +64,7 @@ def block(  # noqa: PLR0913  the command's options
         entry = use_cases.put(
             operator, action=action, kind=kind, subject=subject, reason=reason, expires_in=_seconds(lasting)
         )
-        _show(dump_entry(entry))
+        _show(ListEntryResponse().dump(entry))
 
 
 @click.command()
@@ -99,7 +104,7 @@ def unblock(  # noqa: PLR0913  the command's options
             verification=verification,
             conversion=conversion,
         )
-        _show(dump_undone(undone))
+        _show(UndoneResponse().dump(undone))
 
 
 @click.command()
@@ -107,7 +112,7 @@ def unblock(  # noqa: PLR0913  the command's options
 def lists(operator: str) -> None:
     """Every live entry of the block and allow lists."""
     with operating() as (use_cases, _):
-        _show({"lists": [dump_entry(entry) for entry in use_cases.lists(operator)]})
+        _show(ListsResponse().dump({"lists": use_cases.lists(operator)}))
 
 
 def _named(number: str | None, prefix: str | None, network: str | None) -> tuple[ListKind, str]:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 import pytest
 
 from service import __version__
-from service.adapters.http.openapi import build_document
+from service.adapters.http.api import build_document
 from service.adapters.http.problems import STATUS_OF
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -24,10 +24,11 @@ from werkzeug.test import create_environ
 from service.adapters.http import callbacks, page
 from service.adapters.http.app import CALLBACK_BODY_BYTES, create_app
 from service.adapters.http.auth import ApiKeys
-from service.adapters.http.body import read_body, read_json
+from service.adapters.http.blueprint import PARSER
+from service.adapters.http.body import read_body
 from service.adapters.http.lane import Lane
 from service.adapters.http.page.catalogue import Catalogues
-from service.adapters.http.schemas import load_start
+from service.adapters.http.schemas import CreateRequest
 from service.adapters.smsc.callback import SmscCallbackDecoder
 from service.adapters.smsru.callback import SmsruCallbackDecoder
 from service.adapters.telemetry.logging import MaskingJsonFormatter
@@ -334,6 +335,7 @@ for _name in ("limit_request_line", "limit_request_field_size"):
     _limits.set(_name, 8190)
 _limits.set("limit_request_fields", 64)
 _formatter = MaskingJsonFormatter()
+_CREATE = CreateRequest()
 
 
 def _with_header(name: str, value: bytes, target: bytes = TOKEN, method: str = "GET") -> object:
@@ -347,11 +349,11 @@ def _line(value: bytes) -> str:
 
 def _json_body(body: bytes) -> object:
     with _public.test_request_context(method="POST", data=body, content_type="application/json"):
-        return load_start(read_json()[0])
+        return PARSER.parse(_CREATE)
 
 
 def _create(field: str, value: bytes) -> object:
-    return load_start({"phone_number": "+79991234567", "purpose": "login", field: value.decode("latin-1")})
+    return _CREATE.load({"phone_number": "+79991234567", "purpose": "login", field: value.decode("latin-1")})
 
 
 def _request(raw: bytes) -> object:

@@ -18,7 +18,7 @@ from simulator.exchange import POOL
 from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY
 
-CALLS = {"create": 1565, "read": 690, "callback": 974, "consume": 949}
+CALLS = {"create": 1770, "read": 752, "callback": 974, "consume": 1021}
 COMMANDS = {"create": 61, "read": 1, "callback": 23, "consume": 11}
 SLACK = 1.1
 FRESH = map(str, count(79991230001))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.http.openapi import build_document
+from service.adapters.http.api import build_document
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = [

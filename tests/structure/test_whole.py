@@ -74,8 +74,25 @@ def test_every_keyed_route_is_in_the_openapi_document(surfaces: dict[str, Flask]
         for method in rule.methods or ()
         if method not in ("HEAD", "OPTIONS")
     }
-    documented = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
+    documented = {
+        (path, method.upper())
+        for path, item in document["paths"].items()
+        for method in item
+        if method != "parameters"
+    }
     assert documented == routes
+
+
+def test_the_document_names_the_permission_of_each_route(surfaces: dict[str, Flask]) -> None:
+    api = surfaces["api"]
+    paths = api.test_client().get("/openapi.json").get_json()["paths"]
+    for rule in api.url_map.iter_rules():
+        if rule.rule in OPEN_ROUTES["api"]:
+            continue
+        (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        told = paths[re.sub(r"<(\w+)>", r"{\1}", rule.rule)][method.lower()]
+        assert told["security"] == [{"key": [api.view_functions[rule.endpoint].permission]}]
+        assert {"401", "403"} <= set(told["responses"])
 
 
 def test_every_error_has_a_status_and_a_line_in_the_readme() -> None:
@@ -211,7 +228,7 @@ def test_functions_stay_small() -> None:
 
 def test_lock_files_hold_hashes_and_no_addresses() -> None:
     names = sorted(ROOT.glob("requirements*.txt"))
-    assert len(names) == 10
+    assert len(names) == 11
     for path in names:
         text = path.read_text()
         assert "://" not in text

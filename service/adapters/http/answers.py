@@ -1,11 +1,11 @@
-"""Verifications as JSON, and the marshmallow schemas that describe them for the OpenAPI document."""
+"""Verifications as JSON, and the marshmallow schemas that describe answers for the OpenAPI document."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import ceil
-from typing import Any
+from typing import Any, ClassVar
 
-from marshmallow import Schema, fields, validate
+from marshmallow import EXCLUDE, Schema, fields, validate
 
 from service.domain.assurance import Assurance
 from service.domain.channel import Channel, TextIn
@@ -16,20 +16,33 @@ from service.domain.verification import Verification
 PUBLIC_STATUSES = [status.value for status in Status if status is not Status.ORDERING]
 
 
-class CallResponse(Schema):
+class ResponseSchema(Schema):
+    """An object of an answer. It always has all of its fields but those of ``sometimes``, and may grow further ones."""
+
+    sometimes: ClassVar[frozenset[str]] = frozenset()
+
+    class Meta:
+        unknown = EXCLUDE
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        """Let the document say which fields are always there."""
+        field_obj.required = field_name not in self.sometimes
+
+
+class CallResponse(ResponseSchema):
     number = fields.String(metadata={"description": "The number to dial, E.164."})
     display = fields.String(metadata={"description": "The same for people."})
     uri = fields.String(metadata={"description": "The same as a tel: link (RFC 3966)."})
 
 
-class TextInResponse(Schema):
+class TextInResponse(ResponseSchema):
     number = fields.String(metadata={"description": "The number to send the text to, E.164."})
     display = fields.String(metadata={"description": "The same for people."})
     text = fields.String(metadata={"description": "What to send: secret, shown once, to this person alone."})
     uri = fields.String(metadata={"description": "The message ready to be sent, as an sms: link (RFC 5724)."})
 
 
-class CodeResponse(Schema):
+class CodeResponse(ResponseSchema):
     digits = fields.Integer()
     attempts_left = fields.Integer(metadata={"description": "Wrong codes that may still be checked."})
     sends_left = fields.Integer(metadata={"description": "Messages that may still be sent."})
@@ -42,7 +55,7 @@ class CodeResponse(Schema):
     delivery_reason = fields.String(allow_none=True, metadata={"description": "Why it failed."})
 
 
-class VerificationResponse(Schema):
+class VerificationResponse(ResponseSchema):
     id = fields.String(metadata={"description": "A secret of your server side."})
     status = fields.String(validate=validate.OneOf(PUBLIC_STATUSES))
     reason = fields.String(allow_none=True, validate=validate.OneOf([*[r.value for r in Reason], None]))
@@ -85,7 +98,9 @@ class VerificationResponse(Schema):
     )
 
 
-class ProblemResponse(Schema):
+class ProblemResponse(ResponseSchema):
+    sometimes = frozenset({"retry_after", "errors", "image_url"})
+
     type = fields.String(metadata={"format": "uri"})
     title = fields.String()
     status = fields.Integer()
@@ -98,6 +113,31 @@ class ProblemResponse(Schema):
         metadata={"format": "uri", "description": "Of captcha_required: what to show the visitor."}
     )
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+
+
+EXAMPLE = {
+    "id": "ver_9b1d0c5ae3f24a7db6f0e81c7a52d3e49b1d0c5ae3f24a7db6f0e81c7a52d3e4",
+    "status": "pending",
+    "reason": None,
+    "purpose": "login",
+    "reference": "pX3cZ0yqT4m8u1VgKf2bQA",
+    "phone_number": "+79991234567",
+    "call": {"number": "+79585551234", "display": "+7 958 555-12-34", "uri": "tel:+79585551234"},
+    "channel": "call",
+    "text_in": None,
+    "code": None,
+    "next_channel": None,
+    "called_at": None,
+    "created_at": "2026-01-01T00:00:00Z",
+    "expires_at": "2026-01-01T00:15:00Z",
+    "expires_in": 900,
+    "verified_at": None,
+    "consumed_at": None,
+    "metadata": {},
+    "assurance": "asserted",
+    "hosted_url": None,
+}
+"""A verification that waits for its call, for the document."""
 
 
 def dump_verification(record: Verification, now: datetime, hosted_url: str | None = None) -> dict[str, Any]:

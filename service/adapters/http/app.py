@@ -69,7 +69,8 @@ def create_app(  # noqa: PLR0913  what every surface has
     app.after_request(partial(end_request, name, metrics))
     app.after_request(_secured)
     app.teardown_request(forget_request)
-    app.register_error_handler(Exception, Problems(observer, lane).answer)
+    app.extensions["problems"] = problems = Problems(observer, lane)
+    app.register_error_handler(Exception, problems.answer)
     for routes in blueprints:
         app.register_blueprint(routes)
     app.wsgi_app = BehindProxies(app.wsgi_app, trusted_hops)  # type: ignore[method-assign]  # Flask's way to add middleware

@@ -30,6 +30,11 @@ def requires(permission: Permission) -> Callable[[_View], _View]:
     return mark
 
 
+def permission_of(view: Callable[..., object]) -> Permission | None:
+    """Get what a view is marked with, if it is."""
+    return getattr(view, "permission", None)
+
+
 class ApiKeys:
     """The keys of all clients, known by their SHA-256 alone, and what each client may do."""
 
@@ -69,5 +74,5 @@ def require_client(app: Flask, keys: ApiKeys) -> None:
     if client is None:
         raise Unauthorized
     # A view that names no permission is open to no key: the structure tests find it.
-    if getattr(view, "permission", None) not in keys.permissions.get(client, frozenset()):
+    if permission_of(view) not in keys.permissions.get(client, frozenset()):
         raise ScopeNotAllowed

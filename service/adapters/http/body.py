@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flask import current_app, request
+from flask import current_app, g, request
 from gevent import Timeout
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
@@ -36,7 +36,7 @@ def read_body() -> bytes:
 
 
 def read_json(*, optional: bool = False) -> tuple[Any, Callable[[], bytes]]:
-    """Read the body's JSON value, and how to get its canonical form, equal for equal values.
+    """Read the body's JSON value, and how to get its canonical form, equal for equal values. A second reading is free.
 
     Args:
         optional: an absent body is an empty object.
@@ -44,6 +44,13 @@ def read_json(*, optional: bool = False) -> tuple[Any, Callable[[], bytes]]:
     Raises:
         UnsupportedMediaType, BadRequest
     """
+    if "json" not in g:
+        g.json = _read_json(optional=optional)
+    read: tuple[Any, Callable[[], bytes]] = g.json
+    return read
+
+
+def _read_json(*, optional: bool) -> tuple[Any, Callable[[], bytes]]:
     raw = read_body()
     if optional and not raw:
         return {}, partial(_canonical, {})

@@ -1,56 +1,69 @@
-"""/v1/verifications/ID/fallback, resend and check."""
+"""/v1/verifications/ID/fallback, resend and check: what happens between create and consume."""
 
-from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, g
+from flask import Response, g
 
+from service.adapters.http.answers import VerificationResponse
 from service.adapters.http.auth import requires
-from service.adapters.http.body import read_json
-from service.adapters.http.once import answer_once, response_of
-from service.adapters.http.schemas import load_check, load_fallback, load_resend
-from service.adapters.http.verifications import HOUR, OK, PATH, Answers
-from service.application.channels import Channels
-from service.application.idempotency import Answer, IdempotencyStore
+from service.adapters.http.blueprint import Blueprint, refuses, services
+from service.adapters.http.once import REPLAYED, once, response_of
+from service.adapters.http.schemas import CheckRequest, FallbackRequest, ResendRequest
+from service.adapters.http.verifications import OK, PATH, answer_of, kept_answer
+from service.application.idempotency import Answer
 from service.domain.policy import Permission
-from service.domain.verification import Verification
+
+_PENDING = (
+    "not_found",
+    "not_pending",
+    "already_verified",
+    "attempts_spent",
+    "contested",
+    "expired",
+    "blocked",
+)
+_PAID = ("rate_limited", "phone_number_not_allowed", "provider_error", "provider_unavailable")
+
+routes = Blueprint("channels", __name__, description="Between start and redeem: another channel, and codes.")
 
 
-def blueprint(channels: Channels, idempotency: IdempotencyStore, answers: Answers) -> Blueprint:
-    """What happens between create and consume."""
-    routes = Blueprint("channels", __name__)
+@routes.route(f"{PATH}/<verification_id>/fallback", methods=["POST"])
+@requires(Permission.CREATE)
+@refuses(*_PENDING, *_PAID, "no_fallback")
+@routes.response(
+    OK,
+    VerificationResponse,
+    description="On the new channel, with a window of its own; on the same one where it was there already.",
+    headers=REPLAYED,
+)
+@once(body_required=False)
+@routes.arguments(FallbackRequest, required=False)
+def fallback(body: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
+    """Move a pending verification to another channel"""
+    return kept_answer(services().channels.fall_back(g.client, verification_id, body.get("channel")))
 
-    def on_the_way(act: Callable[[Any], Verification]) -> Response:
-        payload, canonical = read_json(optional=True)
 
-        def run() -> tuple[Answer, int]:
-            record = act(payload)
-            return answers.of(OK, record), record.window_seconds + HOUR
+@routes.route(f"{PATH}/<verification_id>/resend", methods=["POST"])
+@requires(Permission.CREATE)
+@refuses(*_PENDING, *_PAID, "wrong_channel", "sends_spent")
+@routes.response(
+    OK,
+    VerificationResponse,
+    description="Another code is on its way; earlier ones still count.",
+    headers=REPLAYED,
+)
+@once(body_required=False)
+@routes.arguments(ResendRequest, required=False)
+def resend(_: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
+    """Send a code: the first of a second step, or another"""
+    return kept_answer(services().channels.resend(g.client, verification_id))
 
-        return answer_once(idempotency, canonical, run)
 
-    @routes.post(f"{PATH}/<verification_id>/fallback")
-    @requires(Permission.CREATE)
-    def fallback(verification_id: str) -> Response:
-        def move(payload: Any) -> Verification:
-            return channels.fall_back(g.client, verification_id, load_fallback(payload))
-
-        return on_the_way(move)
-
-    @routes.post(f"{PATH}/<verification_id>/resend")
-    @requires(Permission.CREATE)
-    def resend(verification_id: str) -> Response:
-        def again(payload: Any) -> Verification:
-            load_resend(payload)
-            return channels.resend(g.client, verification_id)
-
-        return on_the_way(again)
-
-    @routes.post(f"{PATH}/<verification_id>/check")
-    @requires(Permission.CREATE)
-    def check(verification_id: str) -> Response:
-        payload, _ = read_json()
-        record = channels.check(g.client, verification_id, load_check(payload))
-        return response_of(answers.of(OK, record))
-
-    return routes
+@routes.route(f"{PATH}/<verification_id>/check", methods=["POST"])
+@requires(Permission.CREATE)
+@refuses(*_PENDING, "wrong_channel", "code_mismatch", "rate_limited")
+@routes.response(OK, VerificationResponse, description="The code was right.")
+@routes.arguments(CheckRequest)
+def check(body: dict[str, str], verification_id: str) -> Response:
+    """Compare the code that the person typed; too many wrong ones for a number and day are 429, the right one's too"""
+    return response_of(answer_of(services().channels.check(g.client, verification_id, body["code"])))

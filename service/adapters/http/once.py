@@ -3,38 +3,66 @@
 import hashlib
 import logging
 from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 from flask import Response, g, request
 
-from service.adapters.http.body import JSON
-from service.application.idempotency import Answer, IdempotencyStore
+from service.adapters.http.blueprint import Blueprint, refuses, services
+from service.adapters.http.body import JSON, read_json
+from service.application.idempotency import Answer
 from service.domain.errors import StoreUnavailable, ValidationFailed
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 IDEMPOTENCY_REPLAYED = "Idempotency-Replayed"
 _LONGEST_KEY = 255
+_PARAMETER = {
+    "name": IDEMPOTENCY_KEY,
+    "in": "header",
+    "description": "The same key and body get the same answer again, without a second order.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": _LONGEST_KEY},
+}
+REPLAYED = {
+    IDEMPOTENCY_REPLAYED: {
+        "description": "`true` on an answer that was stored.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+}
+"""The header as the OpenAPI document describes it."""
 
 _log = logging.getLogger(__name__)
 
 
-def answer_once(
-    store: IdempotencyStore,
-    canonical: Callable[[], bytes],
-    produce: Callable[[], tuple[Answer, int]],
-) -> Response:
-    """Answer, or answer again what was answered under this Idempotency-Key.
+def once(
+    *, body_required: bool = True
+) -> Callable[[Callable[..., tuple[Answer, int]]], Callable[..., Response]]:
+    """Answer a request, or answer again what was answered under its Idempotency-Key.
 
-    Args:
-        store: where answers are kept, by client and route.
-        canonical: makes what must be equal for a request to be the same; the path belongs to it.
-        produce: makes the answer, and says for how many seconds to keep it.
+    Stands above the view's arguments, so that a key is refused for another body before that is validated. The view
+    returns its answer, and for how many seconds to keep it.
     """
+
+    def decorate(view: Callable[..., tuple[Answer, int]]) -> Callable[..., Response]:
+        @wraps(view)
+        def answered(*args: Any, **kwargs: Any) -> Response:
+            _, canonical = read_json(optional=not body_required)
+            return _answer_once(canonical, lambda: view(*args, **kwargs))
+
+        described: Callable[..., Response] = Blueprint.doc(parameters=[_PARAMETER])(answered)
+        return refuses("idempotency_in_flight", "idempotency_key_reused")(described)
+
+    return decorate
+
+
+def _answer_once(canonical: Callable[[], bytes], produce: Callable[[], tuple[Answer, int]]) -> Response:
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
         return response_of(produce()[0])
     if not 1 <= len(key) <= _LONGEST_KEY:
         raise ValidationFailed.of(IDEMPOTENCY_KEY, f"Must be 1 to {_LONGEST_KEY} characters.")
+    store = services().idempotency
     route = f"{request.method} {request.url_rule}"
+    # The path belongs to what must be equal: it names the verification.
     begun = store.begin(g.client, route, key, request.path.encode() + b"\n" + canonical())
     if isinstance(begun, Answer):
         replayed = response_of(begun)
@@ -53,11 +81,12 @@ def answer_once(
     return response_of(answer)
 
 
-def redeemer_of(canonical: Callable[[], bytes]) -> str | None:
+def redeemer() -> str | None:
     """Identify who asks, and asks again after an answer that was lost: client, Idempotency-Key and body, hashed."""
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
         return None
+    _, canonical = read_json()
     return hashlib.sha256(f"{g.client}\n{key}\n".encode() + canonical()).hexdigest()
 
 

@@ -1,58 +1,75 @@
 """/v1/operator: why is this refused, and let it pass. Subjects travel in bodies, never in URLs."""
 
-from flask import Blueprint, g
-from flask.typing import ResponseReturnValue
+from typing import Any
+
+from flask import Response, g
 
 from service.adapters.http.auth import requires
-from service.adapters.http.body import read_json
+from service.adapters.http.blueprint import Blueprint, refuses, services
 from service.adapters.http.operator_schemas import (
-    dump_entry,
-    dump_explanation,
-    dump_undone,
-    load_entry,
-    load_explain,
-    load_remove,
-    load_unblock,
+    ExplainRequest,
+    ExplanationResponse,
+    ListEntryResponse,
+    ListsResponse,
+    PutListEntryRequest,
+    RemoveListEntryRequest,
+    UnblockRequest,
+    UndoneResponse,
 )
-from service.application.operator import Operator
+from service.application.explanation import Explanation, Undone
+from service.domain.lists import ListEntry
 from service.domain.policy import Permission
 
 PATH = "/v1/operator"
+OK, CREATED, NO_CONTENT = 200, 201, 204
+
+# The acting operator is the client of the key.
+routes = Blueprint("operator", __name__, description="Why somebody is refused, and how to let them pass.")
 
 
-def blueprint(operator: Operator) -> Blueprint:
-    """The operator's routes; the acting operator is the client of the key."""
-    routes = Blueprint("operator", __name__)
+@routes.route(f"{PATH}/explain", methods=["POST"])
+@requires(Permission.OPERATE)
+@refuses("invalid_phone_number")
+@routes.response(OK, ExplanationResponse, description="Explanation")
+@routes.arguments(ExplainRequest)
+def explain(asked: dict[str, Any]) -> Explanation:
+    """Explain why a number, an address or a client is refused"""
+    return services().operator.explain(g.client, **asked)
 
-    @routes.post(f"{PATH}/explain")
-    @requires(Permission.OPERATE)
-    def explain() -> ResponseReturnValue:
-        payload, _ = read_json()
-        return dump_explanation(operator.explain(g.client, *load_explain(payload)))
 
-    @routes.post(f"{PATH}/unblock")
-    @requires(Permission.OPERATE)
-    def unblock() -> ResponseReturnValue:
-        payload, _ = read_json()
-        subject, what = load_unblock(payload)
-        return dump_undone(operator.unblock(g.client, subject, **what))
+@routes.route(f"{PATH}/unblock", methods=["POST"])
+@requires(Permission.OPERATE)
+@refuses("invalid_phone_number")
+@routes.response(OK, UndoneResponse, description="Undone")
+@routes.arguments(UnblockRequest)
+def unblock(what: dict[str, Any]) -> Undone:
+    """Forget what was counted, and take out the block"""
+    return services().operator.unblock(g.client, **what)
 
-    @routes.get(f"{PATH}/lists")
-    @requires(Permission.OPERATE)
-    def lists() -> ResponseReturnValue:
-        return {"lists": [dump_entry(entry) for entry in operator.lists(g.client)]}
 
-    @routes.post(f"{PATH}/lists")
-    @requires(Permission.OPERATE)
-    def put() -> ResponseReturnValue:
-        payload, _ = read_json()
-        return dump_entry(operator.put(g.client, **load_entry(payload))), 201
+@routes.route(f"{PATH}/lists", methods=["GET"])
+@requires(Permission.OPERATE)
+@routes.response(OK, ListsResponse, description="Lists")
+def lists() -> dict[str, list[ListEntry]]:
+    """Every live entry of the lists"""
+    return {"lists": services().operator.lists(g.client)}
 
-    @routes.post(f"{PATH}/lists/remove")
-    @requires(Permission.OPERATE)
-    def remove() -> ResponseReturnValue:
-        payload, _ = read_json()
-        operator.remove(g.client, **load_remove(payload))
-        return "", 204
 
-    return routes
+@routes.route(f"{PATH}/lists", methods=["POST"])
+@requires(Permission.OPERATE)
+@routes.response(CREATED, ListEntryResponse, description="ListEntry")
+@routes.arguments(PutListEntryRequest)
+def put(entry: dict[str, Any]) -> ListEntry:
+    """Block or allow a number, prefix or network; a blocked number's live verification is canceled"""
+    return services().operator.put(g.client, **entry)
+
+
+@routes.route(f"{PATH}/lists/remove", methods=["POST"])
+@requires(Permission.OPERATE)
+@refuses("not_found")
+@routes.response(NO_CONTENT, description="Out.")
+@routes.arguments(RemoveListEntryRequest)
+def remove(entry: dict[str, Any]) -> Response:
+    """Take an entry out of the lists"""
+    services().operator.remove(g.client, **entry)
+    return Response(status=NO_CONTENT)

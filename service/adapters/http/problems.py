@@ -2,14 +2,15 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flask import Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from service.adapters.http.answers import ProblemResponse
 from service.adapters.http.lane import Lane
-from service.adapters.http.ratelimit import limit_headers
+from service.adapters.http.ratelimit import LIMIT_HEADERS, limit_headers
 from service.application.context import request_id
 from service.application.observer import Observer
 from service.domain.errors import CaptchaRequired, RateLimited, ServiceError
@@ -106,6 +107,23 @@ def document(  # noqa: PLR0913  the members of a problem
     if image_url:
         members["image_url"] = image_url
     return members
+
+
+def responses(codes: Iterable[str]) -> dict[int, Any]:
+    """Describe the answers with these codes for the OpenAPI document, by status."""
+    by_status: dict[int, list[str]] = {}
+    for code in dict.fromkeys(codes):
+        by_status.setdefault(STATUS_OF[code], []).append(code)
+    described: dict[int, Any] = {
+        status: {
+            "description": ", ".join(f"`{code}`" for code in each),
+            "content": {CONTENT_TYPE: {"schema": ProblemResponse}},
+        }
+        for status, each in sorted(by_status.items())
+    }
+    if STATUS_OF[RateLimited.code] in described:
+        described[STATUS_OF[RateLimited.code]]["headers"] = LIMIT_HEADERS
+    return described
 
 
 class Problems:

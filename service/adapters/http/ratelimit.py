@@ -5,6 +5,17 @@ from collections.abc import Sequence
 from service.domain.limits import LimitState, Mode
 
 POLICY_HEADER, HEADER = "RateLimit-Policy", "RateLimit"
+LIMIT_HEADERS = {
+    POLICY_HEADER: {
+        "description": "Each limit that was asked: quota `q`, window `w` in seconds.",
+        "schema": {"type": "string"},
+    },
+    HEADER: {
+        "description": "What is left of each: `r`, until the next is free in `t` seconds.",
+        "schema": {"type": "string"},
+    },
+}
+"""The headers as the OpenAPI document describes them."""
 
 
 def limit_headers(states: Sequence[LimitState]) -> dict[str, str]:

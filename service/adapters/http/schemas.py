@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validate
 
 from service.adapters.http.languages import is_tag
 from service.application.verifications import Risk, Start
@@ -37,6 +37,13 @@ def _is_locale(text: str) -> None:
         raise ValidationError("Not a BCP 47 language tag.")
 
 
+def _whole(text: Any) -> Any:
+    # int() also takes signs, spaces, underscores and other alphabets' digits.
+    if not (isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= 2):  # noqa: PLR2004  digits of 30
+        raise ValidationError(f"Must be whole seconds, 0 to {MAX_WAIT_SECONDS}.")
+    return text
+
+
 class Request(Schema):
     """Body of a request: unknown fields are refused, and null is the same as absent for every optional one."""
 
@@ -64,10 +71,15 @@ class CaptchaRequest(Request):
         metadata={"description": "The address that the picture was shown to; the provider gets it."},
     )
 
+    @post_load
+    def _captcha(self, data: dict[str, Any], **_: Any) -> Captcha:
+        return Captcha(**data)
+
 
 class ContextRequest(Request):
-    risk = fields.String(
-        validate=validate.OneOf([each.value for each in Risk]),
+    risk = fields.Enum(
+        Risk,
+        by_value=fields.String,
         metadata={
             "description": "Your own verdict, where the policy knows captchas: low spares the visitor, high demands one."
         },
@@ -127,8 +139,9 @@ class CreateRequest(Request):
         metadata={"description": "Returned as given.", "maxProperties": MAX_METADATA},
     )
 
-    channel = fields.String(
-        validate=validate.OneOf([each.value for each in Channel]),
+    channel = fields.Enum(
+        Channel,
+        by_value=fields.String,
         metadata={"description": "One of the purpose's; its first by default."},
     )
     captcha = fields.Nested(
@@ -141,10 +154,16 @@ class CreateRequest(Request):
         metadata={"description": "Also answer hosted_url, a page of ours to send the person to."},
     )
 
+    @post_load
+    def _start(self, data: dict[str, Any], **_: Any) -> Start:
+        context, hosted = data.pop("context", None) or {}, data.pop("hosted", None) or {}
+        return Start(**data, risk=context.get("risk"), return_url=hosted.get("return_url"))
+
 
 class FallbackRequest(Request):
-    channel = fields.String(
-        validate=validate.OneOf([each.value for each in Channel]),
+    channel = fields.Enum(
+        Channel,
+        by_value=fields.String,
         metadata={"description": "A later channel of the purpose; the next by default."},
     )
 
@@ -159,7 +178,12 @@ class CheckRequest(Request):
         validate=validate.Regexp(
             rf"[0-9]{{{CODE_DIGITS}}}\Z", error=f"A code is {CODE_DIGITS} digits, as text."
         ),
-        metadata={"description": "What the person typed.", "examples": ["012345"]},
+        # JavaScript, which other clients' tools follow, has no \\Z.
+        metadata={
+            "description": "What the person typed.",
+            "examples": ["012345"],
+            "pattern": f"^[0-9]{{{CODE_DIGITS}}}$",
+        },
     )
 
 
@@ -175,79 +199,32 @@ class ConsumeRequest(Request):
     )
 
 
-_CREATE = CreateRequest()
-_CONSUME = ConsumeRequest()
-_FALLBACK, _RESEND, _CHECK = FallbackRequest(), ResendRequest(), CheckRequest()
+class PollQuery(Schema):
+    """How long to hold an answer, and what the caller shows already."""
 
-
-def load_start(payload: Any) -> Start:
-    """What create asks for. ValidationFailed names every field at fault."""
-    loaded = load(_CREATE, payload)
-    captcha, context = loaded.pop("captcha", None), loaded.pop("context", None) or {}
-    hosted = loaded.pop("hosted", None)
-    risk = context.get("risk")
-    return Start(
-        **loaded,
-        captcha=Captcha(**captcha) if captcha else None,
-        risk=Risk(risk) if risk else None,
-        return_url=hosted["return_url"] if hosted else None,
+    wait = fields.Integer(
+        load_default=0,
+        pre_load=_whole,
+        validate=validate.Range(0, MAX_WAIT_SECONDS),
+        metadata={"description": "Seconds to hold the answer while the status is pending."},
+    )
+    channel = fields.Enum(
+        Channel,
+        by_value=fields.String,
+        metadata={
+            "description": "The channel that you show: answered at once where the verification stands on another."
+        },
     )
 
 
-def load_fallback(payload: Any) -> Channel | None:
-    """Where to."""
-    channel = load(_FALLBACK, payload).get("channel")
-    return Channel(channel) if channel else None
-
-
-def load_resend(payload: Any) -> None:
-    """Nothing is asked for."""
-    load(_RESEND, payload)
-
-
-def load_check(payload: Any) -> str:
-    """What the person typed."""
-    code: str = load(_CHECK, payload)["code"]
-    return code
-
-
-def load_consume(payload: Any) -> tuple[str, str | None, str | None]:
-    """Purpose, reference and result of a consume."""
-    loaded = load(_CONSUME, payload)
-    return loaded["purpose"], loaded.get("reference"), loaded.get("result")
-
-
-def load_wait(values: list[str]) -> int:
-    """Seconds of ``?wait=``: one whole number, 0 to 30."""
-    if not values:
-        return 0
-    text = values[0]
-    whole = len(values) == 1 and text.isascii() and text.isdecimal() and len(text) <= 2  # noqa: PLR2004  digits of 30
-    if not whole or int(text) > MAX_WAIT_SECONDS:
-        raise ValidationFailed.of("wait", f"Must be whole seconds, 0 to {MAX_WAIT_SECONDS}.")
-    return int(text)
-
-
-def load_seen(values: list[str]) -> Channel | None:
-    """``?channel=``: which one the caller shows."""
-    if not values:
-        return None
-    if len(values) != 1 or values[0] not in set(Channel):
-        raise ValidationFailed.of("channel", f"Must be one of {', '.join(Channel)}.")
-    return Channel(values[0])
-
-
-def load(schema: Schema, payload: Any) -> dict[str, Any]:
-    """The request that a body is. ValidationFailed names every field at fault."""
-    try:
-        loaded: dict[str, Any] = schema.load(payload)
-    except ValidationError as error:
-        found: dict[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]  # marshmallow's
-        messages = {
-            "body" if name == "_schema" else str(name): list(_leaves(texts)) for name, texts in found.items()
+def refusal(messages: Mapping[str, Any]) -> ValidationFailed:
+    """Name every field at fault, from a schema's messages."""
+    return ValidationFailed(
+        errors={
+            "body" if name == "_schema" else str(name): list(_leaves(texts))
+            for name, texts in messages.items()
         }
-        raise ValidationFailed(errors=messages) from error
-    return loaded
+    )
 
 
 def _leaves(messages: Any) -> Iterator[str]:

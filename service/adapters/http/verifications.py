@@ -1,25 +1,18 @@
-"""/v1/verifications: load, call, dump."""
+"""/v1/verifications: create, read, consume, cancel."""
 
-from collections.abc import Callable
+from typing import Any
 
 import orjson
-from flask import Blueprint, Response, g, request
+from flask import Response, after_this_request, g
 
-from service.adapters.http.answers import dump_verification
+from service.adapters.http.answers import EXAMPLE, VerificationResponse, dump_verification
 from service.adapters.http.auth import requires
-from service.adapters.http.body import read_json
-from service.adapters.http.once import answer_once, redeemer_of, response_of
-from service.adapters.http.ratelimit import limit_headers
-from service.adapters.http.schemas import (
-    load_consume,
-    load_seen,
-    load_start,
-    load_wait,
-)
-from service.application.idempotency import Answer, IdempotencyStore
-from service.application.ports import Clock
-from service.application.verifications import Verifications
-from service.domain.limits import LimitState
+from service.adapters.http.blueprint import Blueprint, refuses, services
+from service.adapters.http.once import REPLAYED, once, redeemer, response_of
+from service.adapters.http.ratelimit import LIMIT_HEADERS, limit_headers
+from service.adapters.http.schemas import ConsumeRequest, CreateRequest, PollQuery
+from service.application.idempotency import Answer
+from service.application.verifications import Start
 from service.domain.policy import Permission
 from service.domain.verification import Verification
 
@@ -28,72 +21,94 @@ CREATED, OK = 201, 200
 HOUR = 3600
 """Answers are kept for the window and so much longer."""
 
+_LOCATION = {"Location": {"description": "Path of the record.", "schema": {"type": "string"}}}
 
-class Answers:
-    """Makes the answer that shows a verification."""
-
-    def __init__(self, page_url: Callable[[Verification], str | None], clock: Clock) -> None:
-        """``page_url``: gives the URL of a verification that has a hosted page."""
-        self._page_url = page_url
-        self._clock = clock
-
-    def of(self, status: int, record: Verification) -> Answer:
-        """Dump the object, to be given now and, where an Idempotency-Key says so, again."""
-        g.verification = record.id[-6:]
-        location = f"{PATH}/{record.id}" if status == CREATED else None
-        dumped = dump_verification(record, self._clock(), self._page_url(record))
-        return Answer(status, orjson.dumps(dumped).decode(), location)
+routes = Blueprint("verifications", __name__, description="A person proves a number: start, wait, redeem.")
 
 
-def blueprint(verifications: Verifications, idempotency: IdempotencyStore, answers: Answers) -> Blueprint:
-    """The resource's routes."""
-    routes = Blueprint("verifications", __name__)
+def answer_of(record: Verification, status: int = OK) -> Answer:
+    """Make the answer that shows a verification, to be given now and, where an Idempotency-Key says so, again."""
+    g.verification = record.id[-6:]
+    location = f"{PATH}/{record.id}" if status == CREATED else None
+    dumped = dump_verification(record, services().clock(), services().page_url(record))
+    return Answer(status, orjson.dumps(dumped).decode(), location)
 
-    @routes.post(PATH)
-    @requires(Permission.CREATE)
-    def create() -> Response:
-        payload, canonical = read_json()
-        # An answer that is given again says nothing of limits: what it cost is over.
-        limits: list[LimitState] = []
 
-        def start() -> tuple[Answer, int]:
-            started = verifications.start(g.client, load_start(payload))
-            limits.extend(started.limits)
-            status = CREATED if started.created else OK
-            answer = answers.of(status, started.verification)
-            return answer, started.verification.window_seconds + HOUR
+def kept_answer(record: Verification, status: int = OK) -> tuple[Answer, int]:
+    """Make the same for ``once``, with the seconds that it is kept."""
+    return answer_of(record, status), record.window_seconds + HOUR
 
-        response = answer_once(idempotency, canonical, start)
-        response.headers.update(limit_headers(limits))
+
+@routes.route(PATH, methods=["POST"])
+@requires(Permission.CREATE)
+@refuses("purpose_not_allowed", "blocked", "verification_in_progress", "invalid_phone_number")
+@refuses("phone_number_not_allowed", "rate_limited", "captcha_required", "captcha_rejected")
+@refuses("provider_error", "provider_unavailable")
+@routes.response(
+    CREATED,
+    VerificationResponse,
+    description="The number to dial, and the record that waits for the call.",
+    headers=REPLAYED | LIMIT_HEADERS | _LOCATION,
+    example=EXAMPLE,
+)
+@routes.alt_response(
+    OK,
+    schema=VerificationResponse,
+    description="The live verification of the same client, purpose and reference: nothing was matched, nobody contests it. "
+    "No new order was placed.",
+    headers=REPLAYED,
+)
+@once()
+@routes.arguments(CreateRequest)
+def create(start: Start) -> tuple[Answer, int]:
+    """Start a verification
+
+    A number has one live verification. Another requester gets 409 verification_in_progress: cancel the attempt that your
+    own session still holds, or wait for retry_after seconds and start again.
+    """
+    started = services().verifications.start(g.client, start)
+
+    # An answer that is given again says nothing of limits: what it cost is over.
+    @after_this_request
+    def tell_limits(response: Response) -> Response:
+        response.headers.update(limit_headers(started.limits))
         return response
 
-    @routes.get(f"{PATH}/<verification_id>")
-    @requires(Permission.READ)
-    def read(verification_id: str) -> Response:
-        wait_seconds, seen = (
-            load_wait(request.args.getlist("wait")),
-            load_seen(request.args.getlist("channel")),
-        )
-        record = verifications.get(g.client, verification_id, wait_seconds, seen)
-        return response_of(answers.of(OK, record))
+    return kept_answer(started.verification, CREATED if started.created else OK)
 
-    @routes.post(f"{PATH}/<verification_id>/consume")
-    @requires(Permission.CONSUME)
-    def consume(verification_id: str) -> Response:
-        payload, canonical = read_json()
 
-        def redeem() -> tuple[Answer, int]:
-            purpose, reference, result = load_consume(payload)
-            redeemer = redeemer_of(canonical)
-            consumed = verifications.consume(g.client, verification_id, purpose, reference, redeemer, result)
-            return answers.of(OK, consumed), consumed.window_seconds + HOUR
+@routes.route(f"{PATH}/<verification_id>", methods=["GET"])
+@requires(Permission.READ)
+@refuses("not_found", "rate_limited")
+@routes.response(OK, VerificationResponse, description="As it stands now.", example=EXAMPLE)
+@routes.arguments(PollQuery, location="query")
+def read(query: dict[str, Any], verification_id: str) -> Response:
+    """Read a verification, or wait until it changes"""
+    record = services().verifications.get(g.client, verification_id, query["wait"], query.get("channel"))
+    return response_of(answer_of(record))
 
-        return answer_once(idempotency, canonical, redeem)
 
-    @routes.delete(f"{PATH}/<verification_id>")
-    @requires(Permission.CREATE)
-    def cancel(verification_id: str) -> Response:
-        canceled = verifications.cancel(g.client, verification_id)
-        return response_of(answers.of(OK, canceled))
+@routes.route(f"{PATH}/<verification_id>/consume", methods=["POST"])
+@requires(Permission.CONSUME)
+@refuses("not_found", "purpose_mismatch", "reference_mismatch", "result_mismatch", "blocked", "not_verified")
+@refuses("already_consumed", "contested", "expired", "rate_limited")
+@routes.response(
+    OK, VerificationResponse, description="Redeemed, for the first and only time.", headers=REPLAYED
+)
+@once()
+@routes.arguments(ConsumeRequest)
+def consume(proof: dict[str, str], verification_id: str) -> tuple[Answer, int]:
+    """Redeem the proof, exactly once"""
+    consumed = services().verifications.consume(
+        g.client, verification_id, proof["purpose"], proof.get("reference"), redeemer(), proof.get("result")
+    )
+    return kept_answer(consumed)
 
-    return routes
+
+@routes.route(f"{PATH}/<verification_id>", methods=["DELETE"])
+@requires(Permission.CREATE)
+@refuses("not_found", "already_verified")
+@routes.response(OK, VerificationResponse, description="Canceled, or finished before.")
+def cancel(verification_id: str) -> Response:
+    """Stop waiting"""
+    return response_of(answer_of(services().verifications.cancel(g.client, verification_id)))

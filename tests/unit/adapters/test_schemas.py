@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.adapters.http.answers import VerificationResponse, dump_verification
+from service.adapters.http.answers import EXAMPLE, VerificationResponse, dump_verification
 from service.domain.matching import judge_call
 from service.domain.status import Reason
 from service.domain.verification import Verification
@@ -13,6 +13,11 @@ from tests.making import NOW, NUMBER, call_at, opened, pending, seconds
 
 def verified() -> Verification:
     return judge_call(pending(), call_at(NOW + seconds(5), NUMBER), NOW + seconds(6), seconds(5))[1]
+
+
+def test_the_example_is_an_answer() -> None:
+    assert list(EXAMPLE) == list(VerificationResponse().fields)
+    assert VerificationResponse().validate(EXAMPLE) == {}
 
 
 @pytest.mark.parametrize(

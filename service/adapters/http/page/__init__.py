@@ -13,12 +13,13 @@ from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from service.adapters.http.auth import no_auth
+from service.adapters.http.blueprint import PARSER
 from service.adapters.http.lane import Lane
 from service.adapters.http.languages import wishes_in
 from service.adapters.http.page.assets import Assets
 from service.adapters.http.page.catalogue import Catalogues, Texts
 from service.adapters.http.problems import STATUS_OF
-from service.adapters.http.schemas import load_seen, load_wait
+from service.adapters.http.schemas import PollQuery
 from service.application.pages import Page, Pages
 from service.application.ports import Clock
 from service.domain.channel import Channel
@@ -33,6 +34,7 @@ CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_POLL = PollQuery()
 _FOREVER = "public, max-age=31536000, immutable"
 _OUTCOMES = ("start_again", "fallback", "canceled", "code", "done")
 _WITH_ANOTHER_WAY = (Status.PENDING, Status.EXPIRED)
@@ -65,9 +67,9 @@ def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, 
     @routes.get(f"{PATH}/<token>/status")
     @no_auth
     def status(token: str) -> ResponseReturnValue:
-        wait_seconds = load_wait(request.args.getlist("wait"))
-        seen = load_seen(request.args.getlist("channel"))
-        record = pages.look(token, request.remote_addr, wait_seconds, seen).verification
+        query = PARSER.parse(_POLL, location="query")
+        seen = pages.look(token, request.remote_addr, query["wait"], query.get("channel"))
+        record = seen.verification
         left = max(ceil((record.expires_at - clock()).total_seconds()), 0)
         return {"status": record.status.value, "channel": record.channel.value, "expires_in": left}
 

@@ -1,0 +1,68 @@
+"""The API on its app: the routes of the blueprints, and the OpenAPI 3.1 document that flask-smorest makes of them."""
+
+from typing import Any
+
+import flask_smorest
+from apispec.ext.marshmallow import MarshmallowPlugin
+from flask import Flask, Response, current_app
+from marshmallow import Schema
+
+from service.adapters.http import channels, docs, operator, verifications
+from service.adapters.http.answers import ProblemResponse
+from service.adapters.http.blueprint import Services
+from service.adapters.http.problems import Problems
+
+
+class Api(flask_smorest.Api):  # type: ignore[misc]  # the library has no types
+    """The API's document, and its routes on an app."""
+
+    # Each operation tells the problems that it answers.
+    DEFAULT_ERROR_RESPONSE_NAME = None
+    ERROR_SCHEMA = ProblemResponse
+
+    def __init__(self, app: Flask, version: str) -> None:
+        super().__init__(
+            app,
+            spec_kwargs={
+                "title": "waitcall",
+                "version": version,
+                "openapi_version": "3.1.0",
+                "marshmallow_plugin": MarshmallowPlugin(schema_name_resolver=_name_of),
+                "info": {
+                    "description": "A person proves that a phone number is theirs by calling us.",
+                    "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+                },
+                "servers": [{"url": "/", "description": "The service that gives this document."}],
+            },
+        )
+        self.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
+        for routes in (verifications.routes, channels.routes, operator.routes):
+            self.register_blueprint(routes)
+
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        document: dict[str, Any] = self.spec.to_dict()
+        # flask-smorest describes its way to give pages of a list, which nothing here does.
+        del document["components"]["schemas"]["PaginationMetadataSchema"]
+        return document
+
+    def handle_http_exception(self, error: Exception) -> Response:
+        """Answer with a problem of ours: flask-smorest registers this for every HTTPException."""
+        problems: Problems = current_app.extensions["problems"]
+        return problems.answer(error)
+
+
+def mount(app: Flask, services: Services, version: str) -> None:
+    """Add the API to its app, with ``/openapi.json`` and ``/docs``."""
+    app.extensions["waitcall"] = services
+    app.register_blueprint(docs.blueprint(Api(app, version).document()))
+
+
+def build_document(version: str) -> dict[str, Any]:
+    """The OpenAPI document, without a service."""
+    return Api(Flask(__name__, static_folder=None), version).document()
+
+
+def _name_of(schema: type[Schema] | Schema) -> str:
+    kind = schema if isinstance(schema, type) else type(schema)
+    return kind.__name__.removesuffix("Request").removesuffix("Response")

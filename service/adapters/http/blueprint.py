@@ -1,0 +1,134 @@
+"""Blueprints of the API, by flask-smorest: what a view takes, answers and refuses stands beside it, and makes the document."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+import flask_smorest
+from flask import Request, current_app
+from marshmallow import Schema, ValidationError
+from webargs.flaskparser import FlaskParser
+
+from service.adapters.http.auth import permission_of
+from service.adapters.http.body import JSON, read_json
+from service.adapters.http.problems import responses
+from service.adapters.http.schemas import refusal
+from service.application.channels import Channels
+from service.application.idempotency import IdempotencyStore
+from service.application.operator import Operator
+from service.application.ports import Clock
+from service.application.verifications import Verifications
+from service.domain.verification import Verification
+
+_ANY = ("store_unavailable", "internal_error", "invalid_request")
+_KEYED = ("unauthenticated", "scope_not_allowed")
+_WITH_BODY = ("body_too_large", "unsupported_media_type", "validation_failed")
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases behind the API's views.
+
+    Attributes:
+        page_url: gives the URL of a verification that has a hosted page.
+    """
+
+    verifications: Verifications
+    channels: Channels
+    operator: Operator
+    idempotency: IdempotencyStore
+    page_url: Callable[[Verification], str | None]
+    clock: Clock
+
+
+def services() -> Services:
+    """Get the use cases of the app that answers the current request."""
+    found: Services = current_app.extensions["waitcall"]
+    return found
+
+
+class Parser(FlaskParser):
+    """Reads bodies and queries strictly, and refuses what a schema does not allow with a problem of ours."""
+
+    def load_json(self, req: Request, schema: Schema) -> Any:  # noqa: ARG002  webargs' parameters
+        """Read the body, which must be there."""
+        return read_json()[0]
+
+    def load_querystring(self, req: Request, schema: Schema) -> dict[str, str | list[str]]:  # noqa: ARG002  webargs' parameters
+        """Read the query. A parameter that stands twice becomes a list, which no schema of ours takes."""
+        return {name: all_[0] if len(all_) == 1 else all_ for name, all_ in req.args.lists()}
+
+    def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:
+        """Refuse, and name every field at fault."""
+        # webargs has put the messages under the place that the fields come from.
+        (messages,) = error.normalized_messages().values()  # type: ignore[no-untyped-call]  # marshmallow's
+        raise refusal(messages) from error
+
+
+PARSER = Parser()
+
+
+@PARSER.location_loader("optional_json")
+def _optional_json(_: Request, __: Schema) -> Any:
+    return read_json(optional=True)[0]
+
+
+def refuses(*codes: str) -> Callable[[_View], _View]:
+    """Mark a view with codes of problems that it may answer; the document tells them."""
+
+    def mark(view: _View) -> _View:
+        view.problems = (*getattr(view, "problems", ()), *codes)  # type: ignore[attr-defined]  # as in auth.py
+        return view
+
+    return mark
+
+
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # the library has no types
+    """Blueprint whose views get their arguments checked by ``PARSER``, and are documented with all that they refuse."""
+
+    ARGUMENTS_PARSER = PARSER
+    DEFAULT_LOCATION_CONTENT_TYPE_MAPPING: Mapping[str, str] = {"json": JSON, "optional_json": JSON}
+
+    def route(self, rule: str, **options: Any) -> Callable[[_View], _View]:
+        """Register a view and document it.
+
+        Its name is the operationId, the first paragraph of its docstring the summary, the rest the description.
+        """
+        register = super().route(rule, **options)
+
+        def decorate(view: _View) -> _View:
+            problems = (*getattr(view, "problems", ()), *_KEYED, *_ANY)
+            described = self.doc(
+                operationId=view.__name__,
+                security=[{"key": [str(permission_of(view))]}],
+                responses=responses(problems),
+            )
+            register(described(view))
+            return view
+
+        return decorate
+
+    def arguments(
+        self, schema: type[Schema], *, location: str = "json", **options: Any
+    ) -> Callable[[_View], _View]:
+        """Give the view what the schema loads from the request. ``required=False``: the body may be absent."""
+        codes = _WITH_BODY if location == "json" else ("validation_failed",)
+        if location == "json" and not options.get("required", True):
+            location = "optional_json"
+        # One instance for all requests: to make one takes longer than to load with it.
+        load = super().arguments(schema(), location=location, **options)
+        return lambda view: refuses(*codes)(load(view))
+
+    def response(
+        self, status_code: int, schema: type[Schema] | None = None, **options: Any
+    ) -> Callable[[_View], _View]:
+        """Document the view's answer, and dump it where the view returns no response."""
+        answer: Callable[[_View], _View] = super().response(status_code, schema, **options)
+        return answer
+
+    def alt_response(self, status_code: int, **options: Any) -> Callable[[_View], _View]:
+        """Document another answer of the view."""
+        answer: Callable[[_View], _View] = super().alt_response(status_code, **options)
+        return answer
