@@ -154,6 +154,9 @@ class _Reader:
         self._development = development
         self._mistakes: list[str] = []
         self._given = {name: value for name in NAMES if (value := self._value(environ, name))}
+        self._surfaces = self._get("SURFACES", setting_values.surfaces, "api,callback")
+        # A tree that strangers reach holds no key of a client and no credential that only orders and webhooks need.
+        self._inner = self._surfaces is None or "api" in self._surfaces
 
     def read(self) -> Settings:
         for name in _SECRETS:
@@ -172,16 +175,14 @@ class _Reader:
             "smsru_timeout_seconds": self._get("SMSRU_TIMEOUT_SECONDS", setting_values.timeout, "5"),
             "callback_secrets": self._get("CALLBACK_SECRETS", setting_values.callback_secrets),
             "callback_hash": self._get("CALLBACK_HASH", setting_values.one_of(HASHES), "sha1"),
-            "api_keys": self._get(
-                "API_KEYS", lambda text: setting_values.api_keys(text, development=self._development)
-            ),
+            "api_keys": self._api_keys(),
             "key_pepper": self._get("KEY_PEPPER", setting_values.pepper),
             "key_pepper_other": self._get("KEY_PEPPER_OTHER", setting_values.optional_pepper, ""),
             "policy": policy,
             "public_url": self._get("PUBLIC_URL", setting_values.public_url, ""),
             "page_locales": self._get("PAGE_LOCALES", setting_values.directory, ""),
             "window_seconds": self._get("WINDOW_SECONDS", setting_values.window, str(LONGEST_WINDOW_SECONDS)),
-            "surfaces": self._get("SURFACES", setting_values.surfaces, "api,callback"),
+            "surfaces": self._surfaces,
             "api_bind": self._get("API_BIND", setting_values.bind, "127.0.0.1:8080"),
             "callback_bind": self._get("CALLBACK_BIND", setting_values.bind, "127.0.0.1:8081"),
             "ops_bind": self._get("OPS_BIND", setting_values.bind, "127.0.0.1:9090"),
@@ -233,6 +234,12 @@ class _Reader:
             self._mistakes.append(f"{PREFIX}{name}: {error}")
             return None
 
+    def _api_keys(self) -> Mapping[str, str] | None:
+        def read(text: str) -> Mapping[str, str]:
+            return setting_values.api_keys(text, development=self._development)
+
+        return self._get("API_KEYS", read, None if self._inner else "")
+
     def _credentials(self, policy: Policy | None) -> Mapping[str, Secret] | None:
         login, password, apikey = (
             self._given.get(name) for name in ("SMSC_LOGIN", "SMSC_PASSWORD", "SMSC_APIKEY")
@@ -241,6 +248,8 @@ class _Reader:
             return {"apikey": Secret(apikey)}
         if login and password and not apikey:
             return {"login": Secret(login), "psw": Secret(password)}
+        if not self._inner and not (login or password or apikey):
+            return {}
         if policy is not None and Provider.SMSC not in policy.providers:
             return {}
         self._mistakes.append(
@@ -301,7 +310,7 @@ class _Reader:
 
     def _check_webhooks(self, policy: Policy, secrets: Mapping[str, tuple[Secret, ...]]) -> None:
         configured = {endpoint.name for client in policy.clients.values() for endpoint in client.webhooks}
-        for name in sorted(configured - set(secrets)):
+        for name in sorted(configured - set(secrets) if self._inner else ()):
             self._mistakes.append(f"{PREFIX}WEBHOOK_SECRETS: none for the policy's webhook {name!r}.")
         for name in sorted(set(secrets) - configured):
             self._mistakes.append(f"{PREFIX}WEBHOOK_SECRETS: {name!r} is no webhook of the policy.")
