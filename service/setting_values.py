@@ -198,7 +198,7 @@ def callback_secrets(text: str) -> tuple[Secret, ...]:
 def api_keys(text: str) -> Mapping[str, str]:
     """Hash of a key to its client."""
     keys: dict[str, str] = {}
-    for pair in text.split(","):
+    for pair in text.split(",") if text else ():
         client, _, digest = pair.strip().partition("=")
         if not client or not re.fullmatch(r"[0-9a-f]{64}", digest, re.ASCII):
             raise ValueError("Must be client=sha256hex pairs; `waitcall keys new CLIENT` prints one.")

@@ -149,6 +149,11 @@ class _Reader:
         self._development = development
         self._mistakes: list[str] = []
         self._given = {name: value for name in sorted(NAMES) if (value := self._value(environ, name))}
+        surfaces = self._given.get("SURFACES", "api").lower().split(",")
+        # A tree that strangers reach holds no key of a client and no credential that only orders and webhooks need.
+        self._is_inner = "api" in map(str.strip, surfaces)
+        if not self._is_inner:
+            self._given.setdefault("API_KEYS", "")
 
     def read(self) -> Settings:
         for name in _SECRETS:
@@ -196,6 +201,8 @@ class _Reader:
             return {"apikey": Secret(apikey)}
         if login and password and not apikey:
             return {"login": Secret(login), "psw": Secret(password)}
+        if not self._is_inner and not (login or password or apikey):
+            return {}
         if policy is not None and Provider.SMSC not in policy.providers:
             return {}
         self._mistakes.append(
@@ -258,7 +265,7 @@ class _Reader:
 
     def _check_webhooks(self, policy: Policy, secrets: Mapping[str, tuple[Secret, ...]]) -> None:
         configured = {endpoint.name for client in policy.clients.values() for endpoint in client.webhooks}
-        for name in sorted(configured - set(secrets)):
+        for name in sorted(configured - set(secrets) if self._is_inner else ()):
             self._mistakes.append(f"{PREFIX}WEBHOOK_SECRETS: none for the policy's webhook {name!r}.")
         for name in sorted(set(secrets) - configured):
             self._mistakes.append(f"{PREFIX}WEBHOOK_SECRETS: {name!r} is no webhook of the policy.")

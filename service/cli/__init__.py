@@ -67,7 +67,9 @@ def worker() -> None:
 
     Ends on SIGTERM; probes and metrics on WAITCALL_WORKER_OPS_BIND.
     """
-    settings = sound_settings(os.environ)
+    # A worker needs the provider's account and the webhooks' secrets, whatever a tree beside it serves.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("WAITCALL_SURFACES")}
+    settings = sound_settings(environ)
     configure_logging(settings)
     try:
         working = build_worker(settings)

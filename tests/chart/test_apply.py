@@ -18,7 +18,7 @@ helm = pytest.importorskip("helm_python", reason="Helm is not installed: make ch
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm/waitcall"
-APISERVER = ROOT / ".venv/kube-apiserver"
+APISERVER = ROOT / ".tools/kube-apiserver"
 EXAMPLES = sorted((CHART / "ci").glob("*.yaml"))
 TOKEN = "a-token-of-this-test"
 CUSTOM = {

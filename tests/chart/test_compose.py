@@ -14,8 +14,25 @@ SERVICES = yaml.safe_load(TEXT)["services"]
 
 
 def test_what_it_tells_the_service_are_settings() -> None:
-    for name in ("serve", "worker"):
+    for name in ("api", "public", "worker"):
         assert {each.removeprefix(PREFIX) for each in SERVICES[name]["environment"]} <= {*NAMES}
+
+
+def test_the_public_side_is_a_process_tree_of_its_own_without_keys_and_accounts() -> None:
+    served = {name: SERVICES[name]["command"][1:] for name in ("api", "public")}
+    assert served == {"api": ["--surface", "api"], "public": ["--surface", "callback"]}
+    assert SERVICES["public"]["environment"].items() < SERVICES["api"]["environment"].items()
+    assert {*SERVICES["api"]["environment"]} - {*SERVICES["public"]["environment"]} == {
+        *("WAITCALL_API_KEYS", "WAITCALL_SMSC_APIKEY", "WAITCALL_SMSC_URLS")
+    }
+    assert "--handler=http://public:8081/callbacks/smsc" in SERVICES["simulator"]["command"]
+    assert {name for name, each in SERVICES.items() if each.get("network_mode")} == {"worker", "simulator"}
+
+
+def test_prometheus_scrapes_what_serves_and_the_worker() -> None:
+    scraped = yaml.safe_load((ROOT / "development/compose/prometheus.yaml").read_text())["scrape_configs"]
+    # The worker has the API's network, and so its name.
+    assert scraped[0]["static_configs"] == [{"targets": ["api:9090", "api:9091", "public:9090"]}]
 
 
 def test_every_variable_is_made_by_compose_env_or_has_a_default() -> None:

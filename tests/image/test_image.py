@@ -1,4 +1,4 @@
-"""The image, built from the Dockerfile on a stand-in base and run: as nobody, on a read-only root, in its three roles.
+"""The image, built from the Dockerfile on a stand-in base and run: as nobody, on a read-only root, in the roles that the chart gives it.
 
 The stand-in is a debootstrapped Debian with Python, because no registry of images can be assumed.
 """
@@ -84,13 +84,13 @@ def run(image: str, *words: str, options: tuple[str, ...] = ()) -> list[str]:
 
 
 class Container:
-    """A role of the image, running."""
+    """A role of the image, running: the words of its command."""
 
-    def __init__(self, image: str, role: str, environ: dict[str, str], policy: Path) -> None:
-        self.name = f"waitcall-test-{role}-{os.getpid()}"
+    def __init__(self, image: str, role: tuple[str, ...], environ: dict[str, str], policy: Path) -> None:
+        self.name = f"waitcall-test-{role[-1]}-{os.getpid()}"
         told = [word for name, value in environ.items() for word in ("--env", f"{name}={value}")]
         options = ("--detach", "--name", self.name, "--volume", f"{policy}:/run/policy.toml:ro", *told)
-        said(*run(image, role, options=options))
+        said(*run(image, *role, options=options))
 
     def sh(self, line: str) -> subprocess.CompletedProcess[str]:
         command = ["podman", "--runtime", "runc", "exec", self.name, "sh", "-c", line]
@@ -107,7 +107,7 @@ class Container:
 
 
 class Running:
-    """The service and the worker of one image."""
+    """The internal side, the public side and the worker, of one image."""
 
     def __init__(self, image: str, directory: Path) -> None:
         callback = free_port()
@@ -117,7 +117,7 @@ class Running:
         policy = directory / "policy.toml"
         policy.write_text(POLICY)
         policy.chmod(0o444)
-        api, ops, worker = free_port(), free_port(), free_port()
+        api, ops, public_ops, worker = (free_port() for _ in range(4))
         settings = sound_settings(directory, self.redis.url, self.simulator.base_url) | {
             "WAITCALL_POLICY": "/run/policy.toml",
             "WAITCALL_API_BIND": f"127.0.0.1:{api}",
@@ -127,18 +127,25 @@ class Running:
             "WAITCALL_DRAIN_SECONDS": "3",
         }
         environ = {name: value for name, value in settings.items() if name.startswith("WAITCALL_")}
-        self.serve = Container(image, "serve", environ, policy)
-        self.worker = Container(image, "worker", environ, policy)
+        # What strangers reach holds no key of a client and no account.
+        public = environ | {"WAITCALL_OPS_BIND": f"127.0.0.1:{public_ops}"}
+        del public["WAITCALL_API_KEYS"], public["WAITCALL_SMSC_APIKEY"]
+        self.api = Container(image, ("serve", "--surface", "api"), environ, policy)
+        self.public = Container(image, ("serve", "--surface", "callback"), public, policy)
+        self.worker = Container(image, ("worker",), environ, policy)
+        self.public_ops = f"http://127.0.0.1:{public_ops}"
         urls = [f"http://127.0.0.1:{port}" for port in (api, callback, ops)]
         self.service = Service(None, directory / "none", *urls)  # type: ignore[arg-type]  # podman has the process
         self.worker_ops = f"http://127.0.0.1:{worker}"
         wait_for(self.ready, seconds=60)
 
     def ready(self) -> bool:
-        return self.service.ask("GET", f"{self.service.ops}/readyz", timeout=2).status == 200
+        doors = (self.service.ops, self.public_ops)
+        return all(self.service.ask("GET", f"{door}/readyz", timeout=2).status == 200 for door in doors)
 
     def close(self) -> None:
-        self.serve.remove()
+        self.api.remove()
+        self.public.remove()
         self.worker.remove()
         self.simulator.close()
         self.redis.close()
@@ -174,14 +181,15 @@ def test_it_serves_as_nobody_on_a_read_only_root(running: Running) -> None:
     service.call("79991234567", int(time.time()))
     assert service.read(made.json["id"], wait=5).json["status"] == "verified"
     assert service.consume(made.json["id"]).status == 200
-    assert running.serve.sh("id -u").stdout.strip() == "10001"
-    # podman itself mounts /var/tmp.
-    for path in ("/app", "/opt/waitcall", "/etc", "/run", "/usr", "/var/lib", "/home"):
-        assert running.serve.sh(f"touch {path}/x").returncode != 0, path
-    assert running.serve.sh("touch /tmp/x").returncode == 0
-    assert running.serve.sh("grep CapEff /proc/1/status").stdout.split()[1].strip("0") == ""
+    for serve in (running.api, running.public):
+        assert serve.sh("id -u").stdout.strip() == "10001"
+        # podman itself mounts /var/tmp.
+        for path in ("/app", "/opt/waitcall", "/etc", "/run", "/usr", "/var/lib", "/home"):
+            assert serve.sh(f"touch {path}/x").returncode != 0, path
+        assert serve.sh("touch /tmp/x").returncode == 0
+        assert serve.sh("grep CapEff /proc/1/status").stdout.split()[1].strip("0") == ""
     assert b"waitcall_leader_fence" in service.ask("GET", f"{running.worker_ops}/metrics").body
-    assert running.serve.sh("waitcall check").stdout == "The settings are sound.\n"
+    assert running.api.sh("waitcall check").stdout == "The settings are sound.\n"
     running.worker.terminate()
     assert running.worker.ended() == "0"
 
@@ -215,8 +223,8 @@ def test_sigterm_under_load_drops_no_request(running: Running) -> None:
     for thread in threads:
         thread.start()
     wait_for(lambda: answers["201"] > 50, seconds=60)
-    running.serve.terminate()
-    assert running.serve.ended() == "0"
+    running.api.terminate()
+    assert running.api.ended() == "0"
     ended.set()
     for thread in threads:
         thread.join(30)

@@ -192,3 +192,16 @@ def test_an_operator_lists_and_replays_what_no_receiver_took(
     assert kept.count('"dead_letters"') == 2
     assert kept.count('"replay"') == 3
     assert "receiver fixed" in kept
+
+
+def test_a_worker_needs_its_accounts_whatever_a_tree_beside_it_serves(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAITCALL_SURFACES", "callback")
+    monkeypatch.delenv("WAITCALL_SMSC_APIKEY")
+    monkeypatch.delenv("WAITCALL_API_KEYS")
+
+    assert cli("check").stdout == "The settings are sound.\n"
+    told = cli("worker", code=2).output
+    assert "WAITCALL_SMSC_APIKEY alone: required" in told
+    assert "WAITCALL_API_KEYS: required" in told

@@ -318,6 +318,42 @@ def test_ports_may_be_the_same_where_one_of_them_is_not_bound(sound: dict[str, s
     assert mistake == "WAITCALL_CALLBACK_BIND, WAITCALL_OPS_BIND: each needs a port of its own."
 
 
+ENDPOINT = '[clients.web.webhooks.login]\nurl = "https://login.example.org/events"\n'
+INNER = ("WAITCALL_API_KEYS", "WAITCALL_SMSC_APIKEY", "WAITCALL_WEBHOOK_SECRETS")
+
+
+@pytest.mark.parametrize("served", ["callback", "page", "callback,page"])
+def test_a_public_tree_starts_without_the_keys_and_credentials_of_the_inner_one(
+    sound: dict[str, str], policy_path: Path, served: str
+) -> None:
+    hosted = '\nhosted = {return_origins = ["https://a.example.org"]}\n'
+    policy_path.write_text(POLICY.replace("[clients.web]", f"[clients.web]{hosted}") + ENDPOINT)
+    public = {name: value for name, value in sound.items() if name not in INNER}
+    public |= {"WAITCALL_SURFACES": served, "WAITCALL_PUBLIC_URL": "https://a.example.org"}
+
+    settings = load_settings(public)
+
+    assert (settings.api_keys, settings.smsc_credentials, settings.webhook_secrets) == ({}, {}, {})
+    for named in (served + ",api", "api", ""):
+        text = "\n".join(mistakes_of(public | {"WAITCALL_SURFACES": named}))
+        assert [name in text for name in INNER] == [True] * len(INNER)
+
+
+def test_half_a_credential_is_a_mistake_wherever_it_stands(sound: dict[str, str]) -> None:
+    half = sound | {"WAITCALL_SMSC_LOGIN": "login", "WAITCALL_SURFACES": "callback"}
+    (mistake,) = mistakes_of(half)
+    assert mistake.startswith("WAITCALL_SMSC_LOGIN and WAITCALL_SMSC_PASSWORD")
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "CALLBACK_SECRETS", "KEY_PEPPER"])
+def test_a_public_tree_needs_what_callbacks_are_checked_and_kept_with(
+    sound: dict[str, str], name: str
+) -> None:
+    del sound[f"WAITCALL_{name}"]
+
+    assert mistakes_of(sound | {"WAITCALL_SURFACES": "callback"}) == [f"WAITCALL_{name}: required."]
+
+
 def test_development_secrets_are_admitted_by_make_run_alone(sound: dict[str, str]) -> None:
     secrets = {"WAITCALL_CALLBACK_SECRETS": "dev-callback-secret", "WAITCALL_KEY_PEPPER": "dev-" + "p" * 32}
 

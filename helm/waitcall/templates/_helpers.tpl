@@ -71,34 +71,62 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{/* setting name → key of the Secret */}}
+{{/*
+Deployments that serve, as JSON. Each has the surface that it serves, its listener, the Services that find its pods, and its values:
+those of `serve`, and what `api`, `public` or `page` says differently.
+*/}}
+{{- define "waitcall.serving" -}}
+{{- $ := . -}}
+{{- $public := dict "container" 8081 "name" "callback" -}}
+{{- $all := list
+  (dict "name" "api" "surface" "api" "listener" (dict "container" 8080 "name" "api") "services" (ternary (list "api" "ops" "simulator") (list "api" "ops") $.Values.simulator.enabled) "own" $.Values.api)
+  (dict "name" "public" "surface" "callback" "listener" $public "services" (list "callback" "ops") "own" $.Values.public)
+-}}
+{{- if $.Values.page.enabled -}}
+{{- $all = append $all (dict "name" "page" "surface" "page" "listener" $public "services" (list "page" "ops") "own" (omit $.Values.page "enabled")) -}}
+{{- end -}}
+{{- range $all -}}
+{{- $scaling := dict "autoscaling" (deepCopy $.Values.autoscaling) "podDisruptionBudget" (deepCopy $.Values.podDisruptionBudget) -}}
+{{- $_ := set . "own" (mergeOverwrite (deepCopy $.Values.serve) $scaling .own) -}}
+{{- end -}}
+{{- toJson $all -}}
+{{- end }}
+
+{{/* setting name → key of the Secret, for a component. What strangers reach holds no key of a client, no account of SMSC and no secret of a webhook. */}}
 {{- define "waitcall.secretSettings" -}}
-{{- $keys := .Values.secret.keys -}}
+{{- $ := index . 0 -}}
+{{- $keys := $.Values.secret.keys -}}
 {{- $all := dict "REDIS_URL" $keys.redisUrl "SMSC_APIKEY" $keys.smscApikey "SMSC_LOGIN" $keys.smscLogin "SMSC_PASSWORD" $keys.smscPassword "SMSRU_API_ID" $keys.smsruApiId "CALLBACK_SECRETS" $keys.callbackSecrets "API_KEYS" $keys.apiKeys "KEY_PEPPER" $keys.keyPepper "KEY_PEPPER_OTHER" $keys.keyPepperOther "WEBHOOK_SECRETS" $keys.webhookSecrets -}}
+{{- if has (index . 1) (list "public" "page") -}}
+{{- $all = omit $all "SMSC_APIKEY" "SMSC_LOGIN" "SMSC_PASSWORD" "API_KEYS" "WEBHOOK_SECRETS" -}}
+{{- end -}}
 {{- $named := dict -}}
 {{- range $setting, $key := $all }}{{- if $key }}{{- $_ := set $named $setting $key }}{{- end }}{{- end -}}
 {{- toJson $named -}}
 {{- end }}
 
+{{/* What is public, and which Service has it. */}}
 {{- define "waitcall.publicPaths" -}}
-{{- $paths := list (dict "path" "/callbacks/smsc" "type" "Exact") -}}
-{{- if .Values.secret.keys.smsruApiId }}{{- $paths = append $paths (dict "path" "/callbacks/smsru" "type" "Exact") }}{{- end -}}
-{{- if .Values.settings.publicUrl }}{{- $paths = append $paths (dict "path" "/p" "type" "Prefix") }}{{- end -}}
+{{- $paths := list (dict "path" "/callbacks/smsc" "type" "Exact" "service" "callback") -}}
+{{- if .Values.secret.keys.smsruApiId }}{{- $paths = append $paths (dict "path" "/callbacks/smsru" "type" "Exact" "service" "callback") }}{{- end -}}
+{{- if .Values.settings.publicUrl }}{{- $paths = append $paths (dict "path" "/p" "type" "Prefix" "service" (ternary "page" "callback" .Values.page.enabled)) }}{{- end -}}
 {{- toJson $paths -}}
 {{- end }}
 
+{{/* Environment of a pod: a list of context and component. */}}
 {{- define "waitcall.env" -}}
+{{- $ := index . 0 -}}
 {{- range $setting, $key := fromJson (include "waitcall.secretSettings" .) }}
 - name: WAITCALL_{{ $setting }}_FILE
   value: /run/waitcall/secrets/{{ $key }}
 {{- end }}
-{{- with .Values.secret.keys.certificateAuthorities }}
+{{- with $.Values.secret.keys.certificateAuthorities }}
 - name: SSL_CERT_FILE
   value: /run/waitcall/secrets/{{ . }}
 {{- end }}
-{{- $settings := .Values.settings }}
+{{- $settings := $.Values.settings }}
 {{- $plain := list
-  (list "SMSC_URLS" (ternary "http://127.0.0.1:8082/sys" (join "," $settings.smscUrls) .Values.simulator.enabled))
+  (list "SMSC_URLS" (ternary "http://127.0.0.1:8082/sys" (join "," $settings.smscUrls) $.Values.simulator.enabled))
   (list "SMSC_TIMEOUT_SECONDS" $settings.smscTimeoutSeconds)
   (list "SMSRU_URL" $settings.smsruUrl)
   (list "SMSRU_TIMEOUT_SECONDS" $settings.smsruTimeoutSeconds)
@@ -107,7 +135,7 @@ capabilities:
   (list "PUBLIC_URL" $settings.publicUrl)
   (list "PAGE_LOCALES" $settings.pageLocales)
   (list "WINDOW_SECONDS" $settings.windowSeconds)
-  (list "INBOX_POLL_SECONDS" (ternary 0 $settings.inboxPollSeconds .Values.simulator.enabled))
+  (list "INBOX_POLL_SECONDS" (ternary 0 $settings.inboxPollSeconds $.Values.simulator.enabled))
   (list "INBOX_ASSURANCE" $settings.inboxAssurance)
   (list "LOW_BALANCE" $settings.lowBalance)
   (list "REDIS_MIN_REPLICAS" $settings.redisMinReplicas)
@@ -141,21 +169,23 @@ capabilities:
   mountPath: /tmp
 {{- end }}
 
+{{/* Volumes of a pod: a list of context and component. */}}
 {{- define "waitcall.volumes" -}}
+{{- $ := index . 0 -}}
 - name: secrets
   secret:
-    secretName: {{ include "waitcall.secretName" . }}
+    secretName: {{ include "waitcall.secretName" $ }}
     defaultMode: 0440
     items:
       {{- range $setting, $key := fromJson (include "waitcall.secretSettings" .) }}
       - {key: {{ $key }}, path: {{ $key }}}
       {{- end }}
-      {{- with .Values.secret.keys.certificateAuthorities }}
+      {{- with $.Values.secret.keys.certificateAuthorities }}
       - {key: {{ . }}, path: {{ . }}}
       {{- end }}
 - name: policy
   configMap:
-    name: {{ include "waitcall.policyConfigMap" . }}
+    name: {{ include "waitcall.policyConfigMap" $ }}
 # Metrics of the processes in a pod live here.
 - name: tmp
   emptyDir:
@@ -198,10 +228,14 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
+{{/* Labels and annotations of a pod: a list of context, component, its values, its port of operations, and the Services that find it. */}}
 {{- define "waitcall.podMetadata" -}}
 {{- $ := index . 0 -}}{{- $component := index . 1 -}}{{- $own := index . 2 -}}{{- $port := index . 3 -}}
 labels:
   {{- include "waitcall.labels" (list $ $component) | nindent 2 }}
+  {{- range index . 4 }}
+  waitcall.dev/{{ . }}: "true"
+  {{- end }}
   {{- with $own.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -224,11 +258,3 @@ annotations:
 {{- default (.Files.Get "files/policy.toml") .Values.policy.text -}}
 {{- end }}
 
-{{/* From SIGTERM's grace: what gunicorn gives (30 s and the drain), the pause before, and five to end in. */}}
-{{- define "waitcall.serveGrace" -}}
-{{- add .Values.serve.preStopSeconds .Values.settings.drainSeconds 30 5 -}}
-{{- end }}
-
-{{- define "waitcall.fewestPods" -}}
-{{- ternary .Values.autoscaling.minReplicas .Values.serve.replicas .Values.autoscaling.enabled -}}
-{{- end }}
