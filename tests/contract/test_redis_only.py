@@ -17,12 +17,12 @@ from redis.crc import key_slot
 
 from service.adapters.http.answers import dump_verification
 from service.adapters.redis.codec import UnknownSchema
-from service.adapters.redis.connection import Connection, connector
-from service.adapters.redis.durable import TooFewReplicas
+from service.adapters.redis.connection import Connection, TooFewReplicas
 from service.adapters.redis.keys import Keys
 from service.adapters.redis.leadership import RedisLeadership, RedisProgress
 from service.adapters.redis.outbox import RedisOutbox
 from service.adapters.redis.script import Script
+from service.adapters.redis.topology import topology_of
 from service.adapters.redis.watcher import Watcher
 from service.application.announcement import Announcement, Delivery
 from service.application.audit import AuditEntry
@@ -397,7 +397,7 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: 
 
 
 def test_a_full_watcher_refuses_at_once(valkey: Server) -> None:
-    connection = Connection(connector(Address.parse(valkey.url), 10), lambda _: None)
+    connection = Connection(topology_of(Address.parse(valkey.url), 10), lambda _: None)
 
     assert not Watcher(connection, 0).wait("key", b"version", 30)
     connection.close()

@@ -8,7 +8,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
 
 from service.adapters.redis.announcements import CHANGED, CONFIRMED, Announcements
-from service.adapters.redis.connection import connector
+from service.adapters.redis.topology import topology_of
 from service.redis_url import Address
 from tests.redis_servers import Server
 
@@ -23,7 +23,7 @@ def redis() -> Iterator[Server]:
 
 
 def opened(url: str) -> tuple[Any, Announcements]:
-    client = connector(Address.parse(url), 8)()
+    client = topology_of(Address.parse(url), 8).client()
     return client, Announcements(client)
 
 

@@ -18,7 +18,7 @@ from simulator.exchange import POOL
 from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY
 
-CALLS = {"create": 1405, "read": 690, "callback": 974, "consume": 949}
+CALLS = {"create": 1816, "read": 711, "callback": 1143, "consume": 1091}
 COMMANDS = {"create": 61, "read": 1, "callback": 23, "consume": 11}
 SLACK = 1.1
 FRESH = map(str, count(79991230001))

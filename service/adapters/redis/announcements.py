@@ -19,6 +19,8 @@ class Announcements:
 
     def __init__(self, client: Any) -> None:
         """``client``: of that server."""
+        # Kept, because a client that nobody has closes its pool.
+        self._client = client
         self._pool = client.connection_pool
         self._connection: Any = self._pool.get_connection()
 

@@ -16,7 +16,6 @@ from service.adapters.redis.limits import RedisLimits, spent
 from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.marks import Marks
 from service.adapters.redis.numbers import Numbers
-from service.adapters.redis.pool import Client
 from service.adapters.redis.script import Script, Step, read_all
 from service.adapters.redis.seen import Seen
 from service.adapters.redis.sign import write_sign
@@ -67,9 +66,9 @@ class RedisVerificationStore:
         self._numbers = Numbers(connection, keys, self._seen, conversions, lists)
         self._deadlines = Deadlines(connection, keys)
         self._audit, self._chain = audit, Chain(connection)
-        self._durable = Durable(min_replicas)
+        self._durable = Durable(connection.topology, min_replicas)
         self._marks = Marks(connection, keys, self._durable)
-        self._at_once = Durable(0)
+        self._at_once = Durable(connection.topology, 0)
         self._connection, self._keys, self._watcher = connection, keys, watcher
         self._reserve, self._release = Script("reserve"), Script("release")
         self._replace, self._claim = Script("replace"), Script("claim")
@@ -99,12 +98,11 @@ class RedisVerificationStore:
     def look(self, verification_id: str) -> tuple[Stored | None, Directory]:
         """One round trip to one server; on a cluster one behind the other, because only that keeps the order."""
         key = self._keys.record(verification_id)
-        with self._connection.using("get") as client:
-            together = key is not None and isinstance(client, Client)
-            read = client.values([("GET", key), ("HGET", LISTS, "rev")]) if together else ()
-        if not read:
+        if key is None or not self._connection.topology.one_server:
             return self.get(verification_id), self._lists.directory()
-        return self._seen.stored(verification_id, read[0]), self._lists.directory_at(read[1])
+        with self._connection.using("get") as client:
+            document, rev = client.pipeline(transaction=False).get(key).hget(LISTS, "rev").execute()
+        return self._seen.stored(verification_id, document), self._lists.directory_at(rev)
 
     def latest_of(self, number: str) -> Stored | None:
         """The number's latest record, under whichever pepper; a live one before all."""
@@ -133,7 +131,7 @@ class RedisVerificationStore:
         reserve = Step(self._reserve, keys, args)
         due = self._deadlines.step(verification.id, verification.expires_at)
         with self._connection.using("reserve") as client:
-            together = spendings and not self._keys.others and isinstance(client, Client)
+            together = spendings and not self._keys.others and self._connection.topology.one_server
             counts, elsewhere = self._limits.step(client, spendings if together else (), verification.id, now)
         answers = self._chain.run(self._at_once, "reserve", reserve, [due, counts] if together else [due])
         if not answers[0]:

@@ -11,8 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
-
-from redis import RedisCluster
+from functools import partial
 
 from service.adapters.redis.announcements import Announcements
 from service.adapters.redis.connection import Connection
@@ -105,17 +104,14 @@ class Watcher:
     def _feed_of(self, key: str) -> Feed:
         """The feed of the server that has the record now."""
         with self._connection.using("watch") as client:
-            node = client.get_node_from_key(key) if isinstance(client, RedisCluster) else None
+            name, _ = self._connection.topology.server_of(client, key)
             with self._lock:
-                name = node.name if node else ""
                 if name not in self._feeds:
-
-                    def of_node() -> Announcements:
-                        return Announcements(client.get_redis_connection(node) if node else client)
-
-                    self._feeds[name] = Feed(of_node, told=self._wake, check=self._check)
-                feed = self._feeds[name]
-        return feed
+                    subscriber = partial(self._connection.topology.subscriber, client, key)
+                    self._feeds[name] = Feed(
+                        lambda: Announcements(subscriber()), told=self._wake, check=self._check
+                    )
+                return self._feeds[name]
 
     def _wake(self, key: str) -> None:
         """The record has changed."""
