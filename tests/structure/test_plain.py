@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PLAIN = ["service/adapters/http", "config"]
+PLAIN = ["service/adapters/http", "service/adapters/redis", "config"]
 """Folders that are plain already; the others follow, until this is all of ``service`` and ``config``."""
 
 PLACES = {"g"}

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 
-from service.adapters.redis.announcements import Announcements
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.feed import Feed
 from service.adapters.redis.script import read_all
@@ -103,13 +102,16 @@ class Watcher:
 
     def _feed_of(self, key: str) -> Feed:
         """The feed of the server that has the record now."""
+        topology = self._connection.topology
         with self._connection.using("watch") as client:
-            name, _ = self._connection.topology.server_of(client, key)
+            name, _ = topology.server_of(client, key)
             with self._lock:
                 if name not in self._feeds:
-                    subscriber = partial(self._connection.topology.subscriber, client, key)
                     self._feeds[name] = Feed(
-                        lambda: Announcements(subscriber()), told=self._wake, check=self._check
+                        partial(topology.subscriber, client, key),
+                        told=self._wake,
+                        check=self._check,
+                        one_by_one=not topology.one_server,
                     )
                 return self._feeds[name]
 
