@@ -536,7 +536,7 @@ def test_what_was_seen_long_ago_decides_nothing(
 def test_a_call_is_not_matched_with_what_was_seen_long_ago(
     processes: list[tuple[Verifications, Calls]], clock: FakeClock
 ) -> None:
-    """This process remembers each of them pending; the other has changed it since."""
+    """One process makes each of them; the other has changed it since."""
     (mine, calls), (theirs, other_calls) = processes
 
     def remembered(**asked: str) -> str:
@@ -570,7 +570,7 @@ def test_a_call_is_not_matched_with_what_was_seen_long_ago(
 def test_who_changed_a_record_tells_of_it_as_who_reads_it(
     processes: list[tuple[Verifications, Calls]], clock: FakeClock
 ) -> None:
-    """What was changed here is not decoded again; what was changed elsewhere is."""
+    """Whatever changed it, here or elsewhere."""
     (mine, calls), (theirs, _) = processes
     asked = Start(NUMBER.value, "login", "flow", locale="ru", metadata={"flow": "a"})
     record = mine.start("web", asked).verification

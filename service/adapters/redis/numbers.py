@@ -10,10 +10,10 @@ from redis.exceptions import NoScriptError
 
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.conversions import RedisConversions
+from service.adapters.redis.documents import stored_from
 from service.adapters.redis.keys import ID_PREFIX_LENGTH, LISTS, Keys
 from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.script import Script
-from service.adapters.redis.seen import Seen
 from service.application.ports import Stored, Survey
 from service.domain.conversion import Budget
 from service.domain.errors import RecordUnreadable
@@ -31,11 +31,10 @@ class Numbers:
     """Looks numbers up."""
 
     def __init__(
-        self, connection: Connection, keys: Keys, seen: Seen, conversions: RedisConversions, lists: RedisLists
+        self, connection: Connection, keys: Keys, conversions: RedisConversions, lists: RedisLists
     ) -> None:
         self._connection = connection
         self._keys = keys
-        self._seen = seen
         self._conversions = conversions
         self._lists = lists
         self._latest = Script("latest")
@@ -51,7 +50,7 @@ class Numbers:
         keys, args = _at(self._keys, tag)
         with self._connection.using("latest_of") as client:
             latest, document = self._latest.run(client, keys, args)
-        return self._seen.stored(latest.decode(errors="replace"), document or None)
+        return stored_from(self._connection, latest.decode(errors="replace"), document or None)
 
     def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
         """Everything in one round trip; under a second pepper, and where lists have changed, a little more."""
@@ -110,7 +109,7 @@ class Numbers:
             return None, ""
         pointer = latest.decode(errors="replace")
         try:
-            stored = self._seen.stored(pointer, document)
+            stored = stored_from(self._connection, pointer, document)
         except RecordUnreadable as error:
             raise self._held(keys.latest(keys.tag(number)), latest) from error
         # Equal tags of two numbers are as good as impossible; a wrong match is worth the comparison.
