@@ -159,7 +159,7 @@ class VerificationStore(Protocol):
         ...
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
-        """Hold until the record differs from ``stored`` or the time is over.
+        """Hold until the record, which is pending, differs from ``stored`` or the time is over.
 
         Returns:
             False at once when too many callers wait already.

@@ -19,7 +19,7 @@ from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY
 
 CALLS = {"create": 1816, "read": 711, "callback": 1143, "consume": 1091}
-COMMANDS = {"create": 61, "read": 1, "callback": 23, "consume": 11}
+COMMANDS = {"create": 44, "read": 1, "callback": 17, "consume": 9}
 SLACK = 1.1
 FRESH = map(str, count(79991230001))
 """Each a number that nobody has seen: those that were parsed are remembered."""

@@ -187,6 +187,8 @@ class RedisVerificationStore:
             _keep_ms(verification, now),
             verification.id,
             int(holding),
+            # Nobody waits for the end of anything else (application/reading.py).
+            int(stored.verification.status is Status.PENDING),
         ]
         step = Step(self._replace, keys, args)
         if not self._happened(how, "replace", step, verification.id, consequences)[0]:
