@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
+from redis import Redis
+
 from benchmarks.subject import ONE_WORKER, Measured
 from development.stack import Ports
 from service.adapters.redis.keys import tag_of
-from service.adapters.redis.pool import Client
 from service.application.chronicle import Chronicle
 from service.domain.limits import Limit, Scope, Spending
 from tests.making import NOW, NUMBER, call_at, chronicle_of, opened, pending
@@ -42,16 +43,16 @@ def _commands(world: World, chronicle: Chronicle) -> dict[str, Sequence[str]]:
     """As the store sends them: read a record; reserve and count; show a number; use a call."""
     record = pending(world.store.new_id(NUMBER))
     sent: list[tuple[Any, ...]] = []
-    execute = Client.execute_command
+    execute = Redis.execute_command
 
-    def recorded(client: Client, *args: Any, **options: Any) -> Any:
+    def recorded(client: Redis, *args: Any, **options: Any) -> Any:
         sent.append(args)
-        return execute(client, *args, **options)
+        return execute(client, *args, **options)  # type: ignore[no-untyped-call]  # redis-py types it in part
 
     def last(*_: object) -> Sequence[str]:
         return [_random(each, tag_of(record.id)) for each in sent[-1]]
 
-    with patch.object(Client, "execute_command", recorded):
+    with patch.object(Redis, "execute_command", recorded):
         # Scripts are loaded by the first use, and sent by their hash from then on.
         world.store.reserve(opened(world.store.new_id(NUMBER)), None, NOW, PRICE)
         world.store.claim(call_at(NOW), NOW + KEPT, None, NOW, chronicle.started(record, NOW))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.adapters.redis.audit import RedisAuditLog
-from service.adapters.redis.connection import Connection, connector
+from service.adapters.redis.connection import Connection
 from service.adapters.redis.conversions import RedisConversions
 from service.adapters.redis.idempotency import RedisIdempotencyStore
 from service.adapters.redis.keys import Keys
@@ -14,6 +14,7 @@ from service.adapters.redis.limits import RedisLimits
 from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.orders import RedisOrders
 from service.adapters.redis.store import RedisVerificationStore
+from service.adapters.redis.topology import topology_of
 from service.adapters.redis.watcher import Watcher
 from service.application.audit import AuditLog
 from service.application.idempotency import IdempotencyStore
@@ -62,7 +63,7 @@ def memory_world() -> World:
 
 @contextmanager
 def redis_connection(url: str) -> Iterator[Connection]:
-    connection = Connection(connector(Address.parse(url), 20), lambda _: None)
+    connection = Connection(topology_of(Address.parse(url), 20), lambda _: None)
     yield connection
     connection.close()
 
@@ -79,7 +80,7 @@ def redis_world(
 ) -> Iterator[World]:
     unreadable: list[str] = []
     connection = Connection(
-        connector(Address.parse(url), 300), lambda _: None, count_unreadable=unreadable.append
+        topology_of(Address.parse(url), 300), lambda _: None, count_unreadable=unreadable.append
     )
     keys = Keys(*peppers)
     watcher = Watcher(connection, 200)

@@ -79,11 +79,7 @@ class VerificationStore(Protocol):
         ...
 
     def get_all(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
-        """The same of many; for one that cannot be read the error that it raises."""
-        ...
-
-    def recall(self, verification_id: str) -> Stored | None:
-        """The record as this process saw it last, perhaps long changed; None where it does not remember. Never fails."""
+        """Get many records. An unreadable one is returned as the exception that it raised."""
         ...
 
     def look(self, verification_id: str) -> tuple[Stored | None, Directory]:
@@ -163,7 +159,7 @@ class VerificationStore(Protocol):
         ...
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
-        """Hold until the record differs from ``stored`` or the time is over.
+        """Hold until the record, which is pending, differs from ``stored`` or the time is over.
 
         Returns:
             False at once when too many callers wait already.

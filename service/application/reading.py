@@ -27,29 +27,20 @@ class Reading:
             client: whose verification.
             verification_id: of it.
             wait_seconds: 0 answers at once.
-            seen: the channel that the asker knows; None for the one where this process saw it last, or where it stands.
+            seen: the channel that the asker knows; None for the one where it stands.
 
         Raises:
             NotFound: unknown, forgotten, or another client's.
         """
         now = self._clock()
         deadline = now + timedelta(seconds=wait_seconds)
-        recalled = self._store.recall(verification_id) if wait_seconds else None
-        waits = True
-        if recalled is not None and recalled.verification.requester.client == client:
-            # Good enough to wait for its end: where it is over already, so is the wait, and nothing was read in vain.
-            seen = seen or recalled.verification.channel
-            waits = not _is_waiting(recalled.verification.at(now), seen) or self._wait(
-                recalled, now, deadline
-            )
-            now = self._clock()
         stored = self._records.found(client, verification_id, now)
         channel = seen or stored.verification.channel
-        while waits and _is_waiting(stored.verification, channel) and now < deadline:
-            waits = self._wait(stored, now, deadline)
-            if waits:
-                now = self._clock()
-                stored = self._records.found(client, verification_id, now)
+        while _is_waiting(stored.verification, channel) and now < deadline:
+            if not self._wait(stored, now, deadline):
+                break
+            now = self._clock()
+            stored = self._records.found(client, verification_id, now)
         return self._safe(client, verification_id, stored)
 
     def _wait(self, stored: Stored, now: datetime, deadline: datetime) -> bool:

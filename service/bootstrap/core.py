@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 
 from service.adapters.redis.audit import RedisAuditLog
-from service.adapters.redis.connection import Connection, connector
+from service.adapters.redis.connection import Connection
 from service.adapters.redis.conversions import RedisConversions
 from service.adapters.redis.keys import Keys
 from service.adapters.redis.limits import RedisLimits
 from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.orders import RedisOrders
 from service.adapters.redis.store import RedisVerificationStore
+from service.adapters.redis.topology import topology_of
 from service.adapters.redis.watcher import Watcher
 from service.adapters.smsc.client import order_limit
 from service.adapters.telemetry.audit import tell
@@ -46,7 +47,7 @@ class Core:
     ) -> None:
         policy = settings.policy
         self.connection = Connection(
-            connector(settings.redis_url, MAX_REDIS_CONNECTIONS),
+            topology_of(settings.redis_url, MAX_REDIS_CONNECTIONS),
             metrics.store.redis_error,
             MAX_REDIS_CONNECTIONS,
             metrics.store.unreadable,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.adapters.redis import connection
+from service.adapters.redis import connection, topology
 
 
 @pytest.fixture(autouse=True)
@@ -10,7 +10,6 @@ def patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """Let no step give up only because it is slow. How soon one gives up is for test_redis_only.py to say."""
     if request.path.name == "test_redis_only.py":
         return
-    for name in ("TIMEOUT_SECONDS", "TURN_SECONDS"):
-        monkeypatch.setattr(connection, name, 30.0)
-    for name in ("socket_timeout", "socket_connect_timeout"):
-        monkeypatch.setitem(connection._CLUSTER_OPTIONS, name, 30.0)
+    for name in ("TIMEOUT_SECONDS", "CLUSTER_TIMEOUT_SECONDS", "TURN_SECONDS"):
+        monkeypatch.setattr(topology, name, 30.0)
+    monkeypatch.setattr(connection, "TURN_SECONDS", 30.0)

@@ -1,4 +1,4 @@
-"""A long poll of a record that the process remembers: what it reads, and that it never answers from memory."""
+"""A long poll: what it reads, and when it is answered."""
 
 import pytest
 
@@ -29,17 +29,17 @@ def record(service: tuple[Verifications, Calls]) -> Verification:
     return verifications.get("web", started.id)
 
 
-def remembered(world: World, record: Verification) -> Stored:
-    stored = world.store.recall(record.id)
-    assert stored is not None
-    return stored
-
-
-def test_it_waits_first_and_reads_once(world, service, record, clock, monkeypatch) -> None:
-    verifications, calls = service
-    read, waited = [], []
+def reading(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the records that are read from now on."""
+    read: list[str] = []
     get = world.store.get
     monkeypatch.setattr(world.store, "get", lambda each: read.append(each) or get(each))
+    return read
+
+
+def test_it_reads_waits_and_reads_again(world, service, record, clock, monkeypatch) -> None:
+    verifications, calls = service
+    read, waited = reading(world, monkeypatch), []
 
     def called(*_: object) -> bool:
         waited.append(len(read))
@@ -49,57 +49,53 @@ def test_it_waits_first_and_reads_once(world, service, record, clock, monkeypatc
     monkeypatch.setattr(world.store, "wait_for_change", called)
 
     assert verifications.get("web", record.id, wait_seconds=30).status is Status.VERIFIED
-    assert (waited, read) == ([0], [record.id])
+    assert (waited, read) == ([1], [record.id] * 2)
 
 
-def test_where_there_is_no_room_to_wait_it_asks_once_and_reads(world, service, record, monkeypatch) -> None:
+def test_where_there_is_no_room_to_wait_what_was_read_is_answered(
+    world, service, record, monkeypatch
+) -> None:
     verifications, _ = service
     waited: list[float] = []
     monkeypatch.setattr(world.store, "wait_for_change", lambda _, seconds: bool(waited.append(seconds)))
+    read = reading(world, monkeypatch)
 
     assert verifications.get("web", record.id, wait_seconds=30).status is Status.PENDING
-    assert waited == [30]
+    assert (waited, read) == ([30], [record.id])
 
 
-def test_whatever_is_remembered_what_stands_there_is_answered(
-    world, service, record, clock, monkeypatch
-) -> None:
+def test_where_nothing_is_to_come_nobody_waits(world, service, record, clock, monkeypatch) -> None:
     verifications, calls = service
-    pending = remembered(world, record)
     calls.record(call_at(clock()))
-    verified = remembered(world, record)
-    for memory in (pending, verified, None):
-        monkeypatch.setattr(world.store, "recall", lambda _, memory=memory: memory)
+    monkeypatch.setattr(world.store, "wait_for_change", lambda *_: pytest.fail("waits"))
+    read = reading(world, monkeypatch)
 
-        assert verifications.get("web", record.id, wait_seconds=5).status is Status.VERIFIED
-        with pytest.raises(NotFound):
-            verifications.get("app", record.id, wait_seconds=5)
+    assert verifications.get("web", record.id, wait_seconds=5).status is Status.VERIFIED
+    assert read == [record.id]
+    with pytest.raises(NotFound):
+        verifications.get("app", record.id, wait_seconds=5)
 
 
-def test_where_another_process_has_moved_it_the_new_channel_is_answered_at_once(
+def test_where_another_process_moves_it_the_new_channel_is_answered_at_once(
     world, service, record, clock, monkeypatch
 ) -> None:
-    """Who asked for nothing in particular may not know of it yet."""
+    """Who asked for nothing in particular knows the channel where it stood."""
     verifications, _ = service
-    before = remembered(world, record)
-    moved = record.move(Channel.CODE, clock())
-    assert world.store.replace(before, moved, clock()) is not None
-    monkeypatch.setattr(world.store, "recall", lambda _: before)
+
+    def moved(stored: Stored, _: float) -> bool:
+        return world.store.replace(stored, record.move(Channel.CODE, clock()), clock()) is not None
+
+    monkeypatch.setattr(world.store, "wait_for_change", moved)
 
     found = verifications.get("web", record.id, wait_seconds=30)
 
     assert (found.status, found.channel) == (Status.PENDING, Channel.CODE)
 
 
-def test_one_that_nobody_remembers_is_read_once_too_where_there_is_no_room_to_wait(
-    world, service, record, monkeypatch
-) -> None:
+def test_who_knows_another_channel_is_answered_at_once(world, service, record, monkeypatch) -> None:
     verifications, _ = service
-    read: list[str] = []
-    get = world.store.get
-    monkeypatch.setattr(world.store, "recall", lambda _: None)
-    monkeypatch.setattr(world.store, "get", lambda each: read.append(each) or get(each))
-    monkeypatch.setattr(world.store, "wait_for_change", lambda *_: False)
+    monkeypatch.setattr(world.store, "wait_for_change", lambda *_: pytest.fail("waits"))
 
-    assert verifications.get("web", record.id, wait_seconds=30).status is Status.PENDING
-    assert read == [record.id]
+    found = verifications.get("web", record.id, wait_seconds=30, seen=Channel.CODE)
+
+    assert (found.status, found.channel) == (Status.PENDING, Channel.CALL)

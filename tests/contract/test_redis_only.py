@@ -17,12 +17,13 @@ from redis.crc import key_slot
 
 from service.adapters.http.answers import dump_verification
 from service.adapters.redis.codec import UnknownSchema
-from service.adapters.redis.connection import Connection, connector
-from service.adapters.redis.durable import TooFewReplicas
-from service.adapters.redis.keys import Keys
+from service.adapters.redis.connection import Connection, TooFewReplicas
+from service.adapters.redis.conversions import RedisConversions
+from service.adapters.redis.keys import AUDIT_PARTS, Keys
 from service.adapters.redis.leadership import RedisLeadership, RedisProgress
 from service.adapters.redis.outbox import RedisOutbox
 from service.adapters.redis.script import Script
+from service.adapters.redis.topology import topology_of
 from service.adapters.redis.watcher import Watcher
 from service.application.announcement import Announcement, Delivery
 from service.application.audit import AuditEntry
@@ -34,12 +35,13 @@ from service.application.ports import Claim, Stored
 from service.application.sweep import Sweep
 from service.application.verifications import Start, Verifications
 from service.domain.call import Outcome
-from service.domain.conversion import Budget, Group
+from service.domain.conversion import Bucket, Budget, Group
 from service.domain.errors import AlreadyConsumed, NotFound, ProviderError, RecordUnreadable, StoreUnavailable
 from service.domain.limits import Limit, Mode, Scope, Spending
 from service.domain.lists import ListAction, ListEntry, ListKind
 from service.domain.matching import judge_call
 from service.domain.order import ProviderOrder
+from service.domain.policy import Audit
 from service.domain.status import Status
 from service.redis_url import Address
 from tests.conftest import SENTINEL, AnyServer, open_world, running
@@ -397,7 +399,7 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: 
 
 
 def test_a_full_watcher_refuses_at_once(valkey: Server) -> None:
-    connection = Connection(connector(Address.parse(valkey.url), 10), lambda _: None)
+    connection = Connection(topology_of(Address.parse(valkey.url), 10), lambda _: None)
 
     assert not Watcher(connection, 0).wait("key", b"version", 30)
     connection.close()
@@ -536,7 +538,7 @@ def test_what_was_seen_long_ago_decides_nothing(
 def test_a_call_is_not_matched_with_what_was_seen_long_ago(
     processes: list[tuple[Verifications, Calls]], clock: FakeClock
 ) -> None:
-    """This process remembers each of them pending; the other has changed it since."""
+    """One process makes each of them; the other has changed it since."""
     (mine, calls), (theirs, other_calls) = processes
 
     def remembered(**asked: str) -> str:
@@ -570,7 +572,7 @@ def test_a_call_is_not_matched_with_what_was_seen_long_ago(
 def test_who_changed_a_record_tells_of_it_as_who_reads_it(
     processes: list[tuple[Verifications, Calls]], clock: FakeClock
 ) -> None:
-    """What was changed here is not decoded again; what was changed elsewhere is."""
+    """Whatever changed it, here or elsewhere."""
     (mine, calls), (theirs, _) = processes
     asked = Start(NUMBER.value, "login", "flow", locale="ru", metadata={"flow": "a"})
     record = mine.start("web", asked).verification
@@ -583,3 +585,44 @@ def test_who_changed_a_record_tells_of_it_as_who_reads_it(
         told, read = (dump_verification(each.get("web", record.id), clock()) for each in (mine, theirs))
         assert told == read
     assert told["status"] == "consumed"
+
+
+def test_what_was_counted_in_a_bucket_before_is_kept_for_two_windows_more(valkey: Server) -> None:
+    """Only the first of a bucket keeps the hash; whatever counts in it is looked at for a window."""
+    budget = Budget(Group.COUNTRY, Mode.ENFORCE)
+    with redis_connection(valkey.url) as connection, valkey.client() as client:
+        client.flushall()
+        conversions = RedisConversions(connection, Keys(PEPPER))
+        step = conversions.step(Tally(budget, "RU", NOW, called=False))
+        for _ in range(3):
+            with connection.using("tally") as redis:
+                step.script.run(redis, step.keys, step.args)
+        (kept,) = all_keys(client).values()
+        assert kept > 2 * budget.window_seconds * 1000
+        assert conversions.buckets(budget, "RU") == [Bucket(budget.bucket_of(NOW), 3, 0)]
+
+
+def test_the_audit_stream_stays_about_as_long_as_it_may_be(valkey: Server) -> None:
+    """Its length is looked at now and then, and cut by whole nodes of a hundred."""
+    bounds = Audit(max_entries=100 * AUDIT_PARTS)
+    entry = AuditEntry(datetime.now(UTC), "tested", "operator:a")
+    with redis_world(valkey.url, audit=bounds) as world, valkey.client() as client:
+        client.flushall()
+        for _ in range(600):
+            world.audit.append(entry)
+        (stream,) = all_keys(client)
+        assert 100 <= client.xlen(stream) <= 100 + 100 + 64
+
+
+def test_a_call_in_conflict_leaves_no_mark(valkey: Server) -> None:
+    with redis_world(valkey.url) as world, valkey.client() as client:
+        client.flushall()
+        stored = reserve(world.store, opened(world.store.new_id(NUMBER)), None, NOW)
+        assert stored is not None
+        stale = replace(stored, version=b"another")
+        call = call_at(NOW)
+        claimed = world.store.claim(call, NOW + timedelta(minutes=15), (stale, stored.verification), NOW)
+        assert claimed is Claim.CONFLICT
+        assert not [key for key in all_keys(client) if ":call:" in key]
+        assert world.store.claim(call, NOW + timedelta(minutes=15), None, NOW) is Claim.DONE
+        assert world.store.claim(call, NOW + timedelta(minutes=15), None, NOW) is Claim.REPEATED

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from service.adapters.redis.codec import encode
-from service.adapters.redis.connection import Connection, connector
+from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import FENCE, INBOX, LEASE, LISTS, Keys, order_key, orders_to_ask
 from service.adapters.redis.leadership import RedisLeadership, RedisProgress
 from service.adapters.redis.outbox import GROUP, RedisOutbox
+from service.adapters.redis.topology import topology_of
 from service.adapters.telemetry.store_metrics import WHERE
 from service.application.announcement import Announcement, Delivery
 from service.application.audit import AuditEntry
@@ -364,7 +365,7 @@ def test_an_index_that_points_to_garbage_matches_nothing(stage: test_orders.Stag
 def counted(real_world: World) -> Iterator[tuple[Connection, list[str]]]:
     told: list[str] = []
     connection = Connection(
-        connector(Address.parse(real_world.url), 20), lambda _: None, count_unreadable=told.append
+        topology_of(Address.parse(real_world.url), 20), lambda _: None, count_unreadable=told.append
     )
     yield connection, told
     connection.close()

@@ -37,7 +37,6 @@ class MemoryStore:
         self._limits, self._conversions, self._lists, self._audit = limits, conversions, lists, audit
         self._changed = threading.Condition()
         self._records: dict[str, Stored] = {}
-        self._seen: dict[str, Stored] = {}
         self._latest: dict[str, str] = {}
         self._calls: set[tuple[str, datetime]] = set()
         self._texts: set[tuple[str, str]] = set()
@@ -49,16 +48,10 @@ class MemoryStore:
 
     def get(self, verification_id: str) -> Stored | None:
         with self._changed:
-            found = self._records.get(verification_id)
-            if found is not None:
-                self._seen[verification_id] = found
-            return found
+            return self._records.get(verification_id)
 
     def get_all(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
         return [self.get(each) for each in verification_ids]
-
-    def recall(self, verification_id: str) -> Stored | None:
-        return self._seen.get(verification_id)
 
     def look(self, verification_id: str) -> tuple[Stored | None, Directory]:
         return self.get(verification_id), self._lists.directory()

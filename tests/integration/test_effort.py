@@ -18,8 +18,8 @@ from simulator.exchange import POOL
 from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY
 
-CALLS = {"create": 1770, "read": 752, "callback": 974, "consume": 1021}
-COMMANDS = {"create": 61, "read": 1, "callback": 23, "consume": 11}
+CALLS = {"create": 2181, "read": 773, "callback": 1143, "consume": 1163}
+COMMANDS = {"create": 44, "read": 1, "callback": 17, "consume": 9}
 SLACK = 1.1
 FRESH = map(str, count(79991230001))
 """Each a number that nobody has seen: those that were parsed are remembered."""

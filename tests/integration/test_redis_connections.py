@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisClusterException, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from service.adapters.redis.connection import Connection, Turns, connector
+from service.adapters.redis import connection as connection_module
+from service.adapters.redis.connection import Connection
+from service.adapters.redis.topology import Cluster, Standalone, topology_of
 from service.domain.errors import StoreUnavailable
 from service.redis_url import Address
 from tests.making import together
@@ -30,17 +31,22 @@ def redis(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture
 def connect(redis: Any) -> Iterator[Any]:
     address = Address.parse(redis.url)
-    client = connector(address, 8)()
+    client = topology_of(address, 8).client()
     yield client
     client.close()
 
 
-def test_one_connection_serves_one_command_after_another(redis: Any, connect: Any) -> None:
+def test_one_connection_serves_commands_and_pipelines_one_after_another(redis: Any, connect: Any) -> None:
     for index in range(20):
         connect.set("k", index)
-        assert connect.get("k") == b"%d" % index
-    pool = connect.connection_pool
-    assert (len(pool._available_connections), len(pool._in_use_connections)) == (1, 0)
+        assert connect.pipeline(transaction=False).get("k").get("k").execute() == [b"%d" % index] * 2
+    with redis.client() as client:
+        ours = connect.client_id()
+        others = client.client_id()
+        kept = {int(each["id"]) for each in client.client_list(_type="normal")}
+    # The sentinel has its own.
+    assert ours in kept
+    assert len(kept - {others}) <= (1 if isinstance(redis, Server) else 2)
 
 
 def test_a_connection_that_was_ended_while_idle_is_not_used(redis: Any, connect: Any) -> None:
@@ -50,26 +56,46 @@ def test_a_connection_that_was_ended_while_idle_is_not_used(redis: Any, connect:
     assert connect.get("k") == b"1"
 
 
-def test_an_answer_that_nobody_read_is_not_taken_for_the_next(redis: Any, connect: Any) -> None:
-    connect.mset({"left": "left", "asked": "asked"})
-    pool = connect.connection_pool
-    connection = pool.get_connection()
-    connection.send_command("GET", "left")
-    wait_for(connection.can_read)
-    pool.release(connection)
-    assert connect.get("asked") == b"asked"
+class Stopped(BaseException):
+    """Like gevent's Timeout, or the end of a greenlet."""
 
 
-def test_an_answer_that_came_with_the_one_before_is_not_taken_for_the_next(redis: Any, connect: Any) -> None:
-    connect.mset({"left": "left", "asked": "asked"})
-    pool = connect.connection_pool
-    connection = pool.get_connection()
-    # Both answers come in one piece, of which one is read.
-    connection.send_packed_command(connection.pack_commands([("PING",), ("GET", "left")]))
-    connection.read_response()
-    wait_for(lambda: connection._parser._reader.has_data() or connection.can_read())
-    pool.release(connection)
-    assert connect.get("asked") == b"asked"
+def test_an_answer_that_nobody_read_is_not_taken_for_the_next(redis: Any) -> None:
+    """Whatever the user of a client was stopped by, and whoever caught it in between."""
+    connection = Connection(topology_of(Address.parse(redis.url), 8), lambda _: None)
+    with connection.using("set") as client:
+        client.mset({"left": "left", "asked": "asked"})
+
+    def stopped() -> None:
+        with connection.using("stopped") as client:
+            client.connection_pool.get_connection().send_command("GET", "left")
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        stopped()
+    with connection.using("get") as client:
+        assert client.get("asked") == b"asked"
+    connection.close()
+
+
+def test_a_pipeline_that_stops_at_an_answer_leaves_none_for_the_next(redis: Any) -> None:
+    connection = Connection(topology_of(Address.parse(redis.url), 8), lambda _: None)
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    def stopped() -> None:
+        with connection.using("stopped") as client:
+            pipeline = client.pipeline(transaction=False).set("asked", "asked").get("left")
+            pipeline.set_response_callback("SET", fail)
+            pipeline.execute()
+
+    with pytest.raises(ZeroDivisionError):
+        stopped()
+    with connection.using("get") as client:
+        client.response_callbacks.pop("SET", None)
+        assert client.get("asked") == b"asked"
+    connection.close()
 
 
 def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(redis: Any, connect: Any) -> None:
@@ -94,7 +120,7 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(redis: Any, con
 def test_a_server_that_hangs_is_asked_once() -> None:
     """Its time is used, and the command may have run."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        client = connector(Address.parse(f"redis://127.0.0.1:{silent.getsockname()[1]}/0"), 8)()
+        client = topology_of(Address.parse(f"redis://127.0.0.1:{silent.getsockname()[1]}/0"), 8).client()
         with pytest.raises(RedisTimeoutError):
             client.get("k")
         client.close()
@@ -109,7 +135,6 @@ def test_a_connection_that_ends_under_a_command_is_opened_again_once(redis: Any,
     answers: list[Any] = []
     thread = threading.Thread(target=lambda: answers.append(connect.execute_command("BLPOP", "queue", 0)))
     connect.connection_pool.connection_kwargs["socket_timeout"] = None
-    connect.connection_pool.reset()
     thread.start()
     with redis.client() as client:
         wait_for(lambda: client.info("clients")["blocked_clients"] == 1)
@@ -122,7 +147,7 @@ def test_a_connection_that_ends_under_a_command_is_opened_again_once(redis: Any,
 
 def test_a_server_that_is_gone_is_an_outage_and_the_turn_is_given_back(redis: Any) -> None:
     counted: list[str] = []
-    connection = Connection(connector(Address.parse(redis.url), 1), counted.append, max_steps=1)
+    connection = Connection(topology_of(Address.parse(redis.url), 1), counted.append, max_steps=1)
     with connection.using("first") as client:
         client.set("k", "1")
     redis.close()
@@ -133,6 +158,12 @@ def test_a_server_that_is_gone_is_an_outage_and_the_turn_is_given_back(redis: An
     connection.close()
 
 
+def cluster(make: Any) -> Cluster:
+    made = Cluster(Address.parse("redis+cluster://127.0.0.1:1"), 8)
+    made._make = make
+    return made
+
+
 def test_a_client_that_cannot_be_made_is_an_outage_and_the_turn_is_given_back() -> None:
     """A cluster's client asks the cluster when it is made."""
     counted: list[str] = []
@@ -140,14 +171,14 @@ def test_a_client_that_cannot_be_made_is_an_outage_and_the_turn_is_given_back() 
     def refuse() -> Any:
         raise RedisClusterException("no node answers")
 
-    connection = Connection(refuse, counted.append, max_steps=1)
+    connection = Connection(cluster(refuse), counted.append, max_steps=1)
     for _ in range(2):
         with pytest.raises(StoreUnavailable), connection.using("first"):
             pass
     assert counted == ["first"] * 2
 
 
-def test_a_client_is_made_once_however_many_come_first() -> None:
+def test_a_clusters_client_is_made_once_however_many_come_first() -> None:
     """A new process under load asked a cluster for its slots sixty times at once, and was refused connections."""
     made: list[object] = []
     first = threading.Event()
@@ -158,7 +189,7 @@ def test_a_client_is_made_once_however_many_come_first() -> None:
         first.wait(0.1)
         return made[-1]
 
-    connection = Connection(connect, lambda _: None)
+    connection = Connection(cluster(connect), lambda _: None)
 
     def use(_: int) -> object:
         with connection.using("first") as client:
@@ -171,44 +202,88 @@ def test_a_client_is_made_once_however_many_come_first() -> None:
 
 def test_an_error_of_ours_is_no_outage_and_gives_its_turn_back() -> None:
     counted: list[str] = []
-    connection = Connection(Redis, counted.append, max_steps=1)
+    connection = Connection(Standalone(Address.parse("redis://127.0.0.1:1/0")), counted.append, max_steps=1)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), connection.using("any"):
             raise ZeroDivisionError
     assert counted == []
 
 
-def test_no_more_than_so_many_take_their_turn_at_once_and_none_is_lost() -> None:
-    turns, lock = Turns(4), threading.Lock()
-    inside, most, done = [0], [0], [0]
+def test_no_more_than_so_many_clients_are_used_at_once_and_each_by_one(redis: Any) -> None:
+    connection = Connection(topology_of(Address.parse(redis.url), 4), lambda _: None, max_steps=4)
+    lock = threading.Lock()
+    inside: list[int] = []
+    most, done, clients = [0], [0], set()
 
     def act(_: int) -> None:
-        for _ in range(50):
-            assert turns.take(30)
-            with lock:
-                inside[0] += 1
-                most[0] = max(most[0], inside[0])
-            threading.Event().wait(0)
-            with lock:
-                inside[0] -= 1
-                done[0] += 1
-            turns.give_back()
+        for _ in range(20):
+            with connection.using("any") as client:
+                with lock:
+                    assert id(client) not in inside
+                    inside.append(id(client))
+                    clients.add(id(client))
+                    most[0] = max(most[0], len(inside))
+                client.ping()
+                with lock:
+                    inside.remove(id(client))
+                    done[0] += 1
 
-    assert together(60, act) == [None] * 60
-    assert done == [3000]
+    assert together(40, act) == [None] * 40
+    assert done == [800]
     assert most[0] <= 4
-    assert [turns.take(0) for _ in range(5)] == [True, True, True, True, False]
+    assert len(clients) <= 4
+    used = set()
+    for _ in range(10):
+        with connection.using("any") as client:
+            used.add(id(client))
+    # The one that was used last, so that no more connections are opened than are needed at once.
+    assert len(used) == 1
+    connection.close()
 
 
-def test_who_waits_gets_the_turn_that_is_given_back() -> None:
-    turns, taken = Turns(1), threading.Event()
-    assert turns.take(0)
-    thread = threading.Thread(target=lambda: turns.take(30) and taken.set())
-    thread.start()
-    wait_for(lambda: turns._waiting == 1)
-    turns.give_back()
+def test_who_finds_no_free_client_in_time_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "TURN_SECONDS", 0.01)
+    counted: list[str] = []
+    connection = Connection(Standalone(Address.parse("redis://127.0.0.1:1/0")), counted.append, max_steps=1)
+    with connection.using("first"):
+        with pytest.raises(StoreUnavailable) as refused, connection.using("second"):
+            pass
+        assert refused.value.cause == "no connection was free in time"
+    assert counted == ["second"]
+    with connection.using("third"):
+        pass
+
+
+def test_who_waits_gets_the_client_that_is_given_back() -> None:
+    connection = Connection(Standalone(Address.parse("redis://127.0.0.1:1/0")), lambda _: None, max_steps=1)
+    taken = threading.Event()
+
+    def wait() -> None:
+        with connection.using("second"):
+            taken.set()
+
+    thread = threading.Thread(target=wait)
+    with connection.using("first"):
+        thread.start()
+        assert not taken.is_set()
     assert taken.wait(20)
     thread.join()
+
+
+def test_a_timeout_ends_what_is_idle_too(redis: Any) -> None:
+    """The master may have been replaced: what is opened anew asks the sentinels who it is."""
+    connection = Connection(topology_of(Address.parse(redis.url), 8), lambda _: None)
+    with connection.using("first") as idle, connection.using("second") as client:
+        idle.ping()
+        client.ping()
+    kept = idle.connection_pool.get_connection()
+    assert kept.is_connected
+    with pytest.raises(StoreUnavailable), connection.using("slow"):
+        raise RedisTimeoutError
+    assert not kept.is_connected
+    with connection.using("again") as client:
+        assert client.ping()
+    connection.close()
 
 
 def test_a_command_larger_than_the_kernel_takes_at_once_arrives_whole(redis: Any, connect: Any) -> None:
@@ -217,32 +292,20 @@ def test_a_command_larger_than_the_kernel_takes_at_once_arrives_whole(redis: Any
     assert connect.get("k") == large
 
 
-def test_a_connection_that_was_closed_since_it_was_handed_out_is_opened_again(
-    redis: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    connect.set("k", "1")
-    pool = connect.connection_pool
-    hand_out = pool.get_connection
-
-    def closed_at_once() -> Any:
-        connection = hand_out()
-        pool.disconnect()
-        return connection
-
-    monkeypatch.setattr(pool, "get_connection", closed_at_once)
-    assert connect.get("k") == b"1"
-
-
 def test_several_commands_are_answered_in_their_order_errors_among_them(redis: Any, connect: Any) -> None:
-    set_, wrong, got = connect.at_once([("SET", "k", 1), ("HGET", "k", "f"), ("GET", "k")])
-    assert (set_, got) == (b"OK", b"1")
+    def asked() -> Any:
+        return connect.pipeline(transaction=False).set("k", 1).hget("k", "f").get("k")
+
+    set_, wrong, got = asked().execute(raise_on_error=False)
+    assert (set_, got) == (True, b"1")
     assert isinstance(wrong, ResponseError)
-    assert connect.values([]) == []
+    kept = connect.connection_pool.connection
     with pytest.raises(ResponseError, match="WRONGTYPE"):
-        connect.values([("GET", "k"), ("HGET", "k", "f")])
+        asked().execute()
     # The connection is as good as before.
-    assert connect.values([("GET", "k")]) == [b"1"]
-    assert len(connect.connection_pool._available_connections) == 1
+    assert connect.get("k") == b"1"
+    assert connect.connection_pool.connection is kept
+    assert kept.is_connected
 
 
 def test_who_is_stopped_in_the_middle_leaves_no_answer_for_the_next(
@@ -271,10 +334,7 @@ def test_a_master_that_was_demoted_is_asked_for_anew(redis: Any, connect: Any) -
         client.replicaof("127.0.0.1", 1)
         with pytest.raises(RedisConnectionError if behind_sentinel else ReadOnlyError):
             connect.set("k", "2")
-        kept = len(connect.connection_pool._available_connections)
-        assert [each._sock is None for each in connect.connection_pool._available_connections] == [
-            behind_sentinel
-        ] * kept
+        assert connect.connection_pool.connection.is_connected is not behind_sentinel
         client.replicaof("no", "one")
     connect.set("k", "3")
     assert connect.get("k") == b"3"

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from service.adapters.redis.seen import Seen
 from tests.integration.conftest import Running
 from tests.redis_servers import Server
 
@@ -83,14 +82,3 @@ def test_each_request_makes_so_many_round_trips(
     assert journey(running, sent, "+79991230003") == {
         name: EXPECTED[name] + OF_A_KEY[name] for name in EXPECTED
     }
-
-
-def test_who_does_not_know_the_record_reads_it_first(
-    starting: Callable[..., Running], sent: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another replica, or one that has forgotten it."""
-    running = starting(POLICY)
-    journey(running, sent, "+79991230001")
-    monkeypatch.setattr(Seen, "of", lambda *_: None)
-    counts = journey(running, sent, "+79991230002", keyed=False)
-    assert counts == EXPECTED

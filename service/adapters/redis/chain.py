@@ -8,13 +8,11 @@ two round trips.
 from collections.abc import Sequence
 from typing import Any
 
-from redis import RedisCluster
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from service.adapters.redis.connection import Connection
+from service.adapters.redis.connection import OUTAGES, Connection
 from service.adapters.redis.durable import Durable
-from service.adapters.redis.pool import Client
-from service.adapters.redis.script import Script, Step
+from service.adapters.redis.script import Script, Step, run_all
 from service.adapters.redis.scripts import source
 
 _PARTS = ("audit", "claim", "replace", "reserve", "schedule", "spends", "tally", "uncount")
@@ -46,8 +44,7 @@ class Chain:
         with self._connection.using(operation) as client:
             if not others:
                 return [how.run(client, first.script, first.keys, first.args)]
-            # Asked this way round, because a cluster's class is a protocol, and those take ten calls to tell.
-            if not isinstance(client, Client):
+            if not self._connection.topology.one_server:
                 answer = how.run(client, first.script, first.keys, first.args)
                 return [answer, *self._behind(client, others)] if answer in _HAPPENED else [answer]
             keys: list[str] = []
@@ -65,13 +62,10 @@ class Chain:
             *[each if type(each) is int else self._counted(each, step) for each, step in pairs],
         ]
 
-    def _behind(self, client: RedisCluster, steps: Sequence[Step]) -> list[Any]:
-        pipeline = client.pipeline(transaction=False)
-        for step in steps:
-            step.script.queue(pipeline, step.keys, step.args, known=False)
+    def _behind(self, client: Any, steps: Sequence[Step]) -> list[Any]:
         try:
-            answers = pipeline.execute(raise_on_error=False)
-        except (RedisError, RedisClusterException, OSError) as error:
+            answers = run_all(self._connection, client, steps, raise_on_error=False)
+        except OUTAGES as error:
             answers = [error] * len(steps)
         return list(map(self._counted, answers, steps))
 

@@ -76,7 +76,9 @@ class Deadlines:
             part = parts.setdefault(self._keys.due(verification_id), [_ms(seen_at), _KEPT_MS])
             part += [verification_id, "" if at is None else _ms(at)]
         with self._connection.using("postpone") as client:
-            run_all(client, [Step(self._postpone, [key], args) for key, args in parts.items()])
+            run_all(
+                self._connection, client, [Step(self._postpone, [key], args) for key, args in parts.items()]
+            )
 
 
 def _ms(moment: datetime) -> int:

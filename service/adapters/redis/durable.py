@@ -3,24 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
-from redis import RedisCluster
-from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptError, RedisError
+from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptError
 
+from service.adapters.redis.connection import TooFewReplicas
 from service.adapters.redis.script import Script
+from service.adapters.redis.topology import Topology
 
 WAIT_MS = 300
 """Shorter than a cluster socket's timeout, or an answer would be taken for an outage; replicas nearby answer within a few."""
 _REDIRECTIONS = 3
 
 
-class TooFewReplicas(RedisError):
-    """It happened at the master, and may be lost with it. To be answered like an outage."""
-
-
 class Durable:
     """Runs scripts; where replicas are asked for, script and WAIT go in one round trip on one connection."""
 
-    def __init__(self, min_replicas: int) -> None:
+    def __init__(self, topology: Topology, min_replicas: int) -> None:
+        self._topology = topology
         self._min_replicas = min_replicas
 
     @property
@@ -43,7 +41,7 @@ class Durable:
                 known = False
                 continue
             if isinstance(answer, MovedError | AskError | ClusterDownError):
-                client.nodes_manager.initialize()
+                self._topology.look_again(client)
                 continue
             for each in (answer, replicas):
                 if isinstance(each, Exception):
@@ -62,9 +60,7 @@ class Durable:
         *,
         known: bool,
     ) -> list[Any]:
-        node = client
-        if isinstance(client, RedisCluster):
-            node = client.get_redis_connection(client.get_node_from_key(keys[0]))
+        _, node = self._topology.server_of(client, keys[0])
         pipeline = node.pipeline(transaction=False)
         script.queue(pipeline, keys, args, known=known)
         pipeline.wait(self._min_replicas, WAIT_MS)

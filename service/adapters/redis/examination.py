@@ -3,9 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass
 from time import time
-from typing import Any
 
-from redis import RedisCluster
 from redis.exceptions import RedisError
 
 from service.adapters.redis.connection import Connection
@@ -29,9 +27,7 @@ class Examined:
 def examine(connection: Connection) -> Examined:
     """Ask one server, any of a cluster. StoreUnavailable."""
     with connection.using("examine") as client:
-        where: dict[str, Any] = (
-            {"target_nodes": RedisCluster.RANDOM} if isinstance(client, RedisCluster) else {}
-        )
+        where = connection.topology.any_node
         asked = time()
         seconds, microseconds = client.time(**where)
         ahead = seconds + microseconds / 1e6 - (asked + time()) / 2

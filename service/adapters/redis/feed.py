@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from time import monotonic
 
-from redis.exceptions import RedisClusterException, RedisError
+from redis import Redis
+from redis.client import PubSub
 
-from service.adapters.redis.announcements import CHANGED, CONFIRMED, Announcements
+from service.adapters.redis.connection import OUTAGES
 
 REREAD_SECONDS = 5.0
 """Records are read again after this: an announcement may be lost with its connection."""
@@ -22,7 +23,6 @@ IDLE_SECONDS = 30.0
 _MOST_READ = 500
 
 _log = logging.getLogger(__name__)
-_ERRORS = (RedisError, RedisClusterException, OSError)
 
 
 class Feed:
@@ -33,11 +33,14 @@ class Feed:
 
     def __init__(
         self,
-        announcements: Callable[[], Announcements],
+        connect: Callable[[], Redis],
         told: Callable[[str], None],
         check: Callable[[Iterable[str]], None],
+        *,
+        one_by_one: bool = False,
     ) -> None:
-        self._connect = announcements
+        """``one_by_one``: a cluster's node takes several channels at once only where they share a slot."""
+        self._connect, self._one_by_one = connect, one_by_one
         self._told = told
         self._check = check
         self._lock = threading.Lock()
@@ -51,7 +54,8 @@ class Feed:
         self._read_at = 0.0
         self._blind_until = 0.0
         self._thread: threading.Thread | None = None
-        self._announcements: Announcements | None = None
+        self._client: Redis | None = None
+        self._pubsub: PubSub | None = None
 
     def follow(self, key: str) -> None:
         """From now on, until :meth:`leave`."""
@@ -83,15 +87,15 @@ class Feed:
                 if monotonic() < self._blind_until:
                     self._look()
                 else:
-                    announcements = self._subscribe()
+                    pubsub = self._subscribe()
                     self._reread()
-                    self._listen(announcements)
+                    self._listen(pubsub)
             except Exception as error:  # noqa: BLE001  the last line of defence of a thread that all waiting hangs on
                 if self._is_over():
                     return
                 # Also where this server may not announce to us, or has given the record to another.
                 if not self._blind_until:
-                    unexpected = None if isinstance(error, _ERRORS) else error
+                    unexpected = None if isinstance(error, OUTAGES) else error
                     _log.warning("no announcements of changes: %s", type(error).__name__, exc_info=unexpected)
                 self._blind_until = monotonic() + REREAD_SECONDS
                 self._drop()
@@ -113,33 +117,45 @@ class Feed:
                 return False
         return True
 
-    def _subscribe(self) -> Announcements:
+    def _subscribe(self) -> PubSub:
         with self._lock:
-            if self._announcements is None:
+            if self._pubsub is None:
                 # Whatever was subscribed went with the connection.
                 self._fresh |= self._followed
             fresh, self._fresh = self._fresh, set()
             gone, self._left = (self._left - self._followed) & self._subscribed, set()
-        if self._announcements is None:
-            self._announcements = self._connect()
+        if self._pubsub is None:
+            # Kept too, because a client that nobody has closes its pool.
+            self._client = self._connect()
+            self._pubsub = self._client.pubsub()
         # What changed just before somebody began to wait was announced to nobody; for new ones the confirmation
         # comes later than that.
         if known := fresh & self._subscribed:
             self._check(known)
         added = fresh - known
-        if added or gone:
-            self._announcements.follow(added, gone)
-            self._subscribed = (self._subscribed | added) - gone
-        return self._announcements
+        for keys in self._commands(added):
+            self._pubsub.ssubscribe(*keys)
+        for keys in self._commands(gone):
+            self._pubsub.sunsubscribe(*keys)
+        self._subscribed = (self._subscribed | added) - gone
+        return self._pubsub
 
-    def _listen(self, announcements: Announcements) -> None:
-        """Pass on what was announced, until nothing more comes for a tick."""
+    def _commands(self, keys: set[str]) -> Iterable[Iterable[str]]:
+        if self._one_by_one:
+            return [[key] for key in keys]
+        return [keys] if keys else []
+
+    def _listen(self, pubsub: PubSub) -> None:
+        """Pass on what was announced, until nothing more comes for a tick.
+
+        A connection that ended is opened again by the library, which subscribes anew: that is confirmed like the first.
+        """
         confirmed: list[str] = []
-        while (message := announcements.next(0 if confirmed else TICK_SECONDS)) is not None:
-            kind, key = message
-            if kind == CONFIRMED:
+        while (message := pubsub.get_message(timeout=0 if confirmed else TICK_SECONDS)) is not None:
+            kind, key = message["type"], message["channel"].decode()
+            if kind == "ssubscribe":
                 confirmed.append(key)
-            elif kind == CHANGED:
+            elif kind == "smessage":
                 self._told(key)
             if len(confirmed) == _MOST_READ:
                 break
@@ -167,10 +183,11 @@ class Feed:
         self._round = self._round[few:]
 
     def _drop(self) -> None:
-        announcements, self._announcements, self._subscribed = self._announcements, None, set()
-        if announcements is not None:
-            with suppress(*_ERRORS):
-                announcements.close()
+        pubsub, self._pubsub, self._subscribed = self._pubsub, None, set()
+        if pubsub is not None:
+            with suppress(*OUTAGES):
+                pubsub.close()
+        self._client = None
 
     def _copy(self) -> set[str]:
         with self._lock:

@@ -51,7 +51,7 @@ class RedisProgress:
 
     def __init__(self, connection: Connection, min_replicas: int = 0) -> None:
         self._connection = connection
-        self._durable = Durable(min_replicas)
+        self._durable = Durable(connection.topology, min_replicas)
         self._fenced = Script("fenced")
 
     def load(self) -> Progress:

@@ -7,8 +7,6 @@ from datetime import datetime
 from math import ceil, isfinite
 from typing import Any
 
-from redis import RedisCluster
-
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import Keys
 from service.adapters.redis.script import Script, Step
@@ -30,9 +28,7 @@ class RedisLimits:
     def spend(self, spendings: Sequence[Spending], token: str | None, now: datetime) -> Spent:
         """Count the token against all limits, or against none."""
         named = token or secrets.token_hex(8)
-        with self._connection.using("spend") as client:
-            clustered = isinstance(client, RedisCluster)
-        if clustered:
+        if not self._connection.topology.one_server:
             return self._one_by_one(spendings, named, now)
         with self._connection.using("spend") as client:
             step, elsewhere = self.step(client, spendings, named, now)

@@ -10,11 +10,10 @@ from redis.exceptions import NoScriptError
 
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.conversions import RedisConversions
+from service.adapters.redis.documents import stored_from
 from service.adapters.redis.keys import ID_PREFIX_LENGTH, LISTS, Keys
 from service.adapters.redis.lists import RedisLists
-from service.adapters.redis.pool import Client
 from service.adapters.redis.script import Script
-from service.adapters.redis.seen import Seen
 from service.application.ports import Stored, Survey
 from service.domain.conversion import Budget
 from service.domain.errors import RecordUnreadable
@@ -32,11 +31,10 @@ class Numbers:
     """Looks numbers up."""
 
     def __init__(
-        self, connection: Connection, keys: Keys, seen: Seen, conversions: RedisConversions, lists: RedisLists
+        self, connection: Connection, keys: Keys, conversions: RedisConversions, lists: RedisLists
     ) -> None:
         self._connection = connection
         self._keys = keys
-        self._seen = seen
         self._conversions = conversions
         self._lists = lists
         self._latest = Script("latest")
@@ -52,14 +50,17 @@ class Numbers:
         keys, args = _at(self._keys, tag)
         with self._connection.using("latest_of") as client:
             latest, document = self._latest.run(client, keys, args)
-        return self._seen.stored(latest.decode(errors="replace"), document or None)
+        return stored_from(self._connection, latest.decode(errors="replace"), document or None)
 
     def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
         """Everything in one round trip; under a second pepper, and where lists have changed, a little more."""
         buckets = [self._conversions.key(*group) for group in groups]
         with self._connection.using("survey") as client:
-            survey = self._surveyed if isinstance(client, Client) else self._surveyed_on_a_cluster
-            latest, rev, *counted = survey(client, number, buckets)
+            try:
+                answers = self._surveyed(client, number, buckets, known=True)
+            except NoScriptError:
+                answers = self._surveyed(client, number, buckets, known=False)
+        latest, rev, *counted = answers
         found = self._found(self._keys, number, latest)
         return Survey(
             self._of_all(number, found),
@@ -67,20 +68,12 @@ class Numbers:
             tuple(map(self._conversions.read, buckets, counted)),
         )
 
-    def _surveyed(self, client: Client, number: str, buckets: Sequence[str]) -> list[Any]:
-        asked = _asked(self._keys, number)
-        others = [("HGET", LISTS, "rev"), *(("HGETALL", key) for key in buckets)]
-        try:
-            answers = client.values([self._latest.command(*asked, known=True), *others])
-        except NoScriptError:
-            answers = client.values([self._latest.command(*asked, known=False), *others])
-        latest, rev, *counted = answers
-        return [latest, rev, *(dict(zip(each[::2], each[1::2], strict=True)) for each in counted)]
-
-    def _surveyed_on_a_cluster(self, client: Any, number: str, buckets: Sequence[str]) -> list[Any]:
+    def _surveyed(self, client: Any, number: str, buckets: Sequence[str], *, known: bool) -> list[Any]:
+        keys, args = _asked(self._keys, number)
         pipeline = client.pipeline(transaction=False)
-        # It takes no hashes of scripts.
-        self._latest.queue(pipeline, *_asked(self._keys, number), known=False)
+        self._latest.queue(
+            pipeline, keys, args, known=known, **self._connection.topology.route(client, keys[0])
+        )
         pipeline.hget(LISTS, "rev")
         for key in buckets:
             pipeline.hgetall(key)
@@ -116,7 +109,7 @@ class Numbers:
             return None, ""
         pointer = latest.decode(errors="replace")
         try:
-            stored = self._seen.stored(pointer, document)
+            stored = stored_from(self._connection, pointer, document)
         except RecordUnreadable as error:
             raise self._held(keys.latest(keys.tag(number)), latest) from error
         # Equal tags of two numbers are as good as impossible; a wrong match is worth the comparison.

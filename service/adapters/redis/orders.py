@@ -20,7 +20,7 @@ class RedisOrders:
     def __init__(self, connection: Connection, min_replicas: int = 0) -> None:
         """``min_replicas``: that must have an order before its number is shown."""
         self._connection = connection
-        self._durable = Durable(min_replicas)
+        self._durable = Durable(connection.topology, min_replicas)
         self._order = Script("order")
 
     def remember(self, order: ProviderOrder, verification_id: str, ask_at: datetime, now: datetime) -> None:

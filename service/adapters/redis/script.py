@@ -4,10 +4,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from redis.cluster import ClusterPipeline
 from redis.exceptions import NoScriptError
 
-from service.adapters.redis.pool import Client
+from service.adapters.redis.connection import Connection
 from service.adapters.redis.scripts import source
 
 Args = Sequence[str | bytes | int]
@@ -25,24 +24,18 @@ class Script:
     def run(self, client: Any, keys: Sequence[str], args: Args) -> Any:
         """The script's answer. EVAL both runs and caches it, also on a node that just restarted."""
         try:
-            return client.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
+            return client.evalsha(self._sha, len(keys), *keys, *args)
         except NoScriptError:
             return client.eval(self.text, len(keys), *keys, *args)
 
-    def command(self, keys: Sequence[str], args: Args, *, known: bool) -> tuple[Any, ...]:
-        """As a command among others: by hash, or by text where the server may not have ``known`` it."""
-        named = ("EVALSHA", self._sha) if known else ("EVAL", self.text)
-        return (*named, len(keys), *keys, *args)
+    def queue(self, pipeline: Any, keys: Sequence[str], args: Args, *, known: bool, **route: Any) -> None:
+        """Put it into a pipeline, by hash, or by text where the server may not have ``known`` it.
 
-    def queue(self, pipeline: Any, keys: Sequence[str], args: Args, *, known: bool) -> None:
-        """Into a pipeline: by hash, or by text where a node may not have ``known`` it, or a cluster's is asked."""
-        options: dict[str, Any] = {}
-        if isinstance(pipeline, ClusterPipeline):
-            # Left to itself it asks a node for the script's keys (COMMAND GETKEYS): a round trip for each script, on a
-            # connection beside those that the pipeline holds. Under load these ran out.
-            options["target_nodes"] = pipeline.get_node_from_key(keys[0])
+        ``route``: the topology's, of the first key.
+        """
+        named = ("EVALSHA", self._sha) if known else ("EVAL", self.text)
         # The methods of a cluster's pipeline refuse scripts; the commands go through.
-        pipeline.execute_command(*self.command(keys, args, known=known), **options)
+        pipeline.execute_command(*named, len(keys), *keys, *args, **route)
 
 
 class Step(NamedTuple):
@@ -56,8 +49,12 @@ class Step(NamedTuple):
         return f"Step({len(self.keys)} keys)"
 
 
-def run_all(client: Any, steps: Sequence[Step]) -> list[Any]:
+def run_all(
+    connection: Connection, client: Any, steps: Sequence[Step], *, raise_on_error: bool = True
+) -> list[Any]:
     """The answers of steps that have nothing to do with each other, in one round trip to each server.
+
+    ``raise_on_error``: False puts errors of the server among the answers.
 
     Raises:
         RedisError, RedisClusterException, OSError: of the first that failed; others may have run.
@@ -65,15 +62,14 @@ def run_all(client: Any, steps: Sequence[Step]) -> list[Any]:
     pipeline = client.pipeline(transaction=False)
     for step in steps:
         # Whether a node of a cluster knows a script is known to nobody; elsewhere the text is small beside the rest.
-        step.script.queue(pipeline, step.keys, step.args, known=False)
-    answers: list[Any] = pipeline.execute()
+        route = connection.topology.route(client, step.keys[0])
+        step.script.queue(pipeline, step.keys, step.args, known=False, **route)
+    answers: list[Any] = pipeline.execute(raise_on_error=raise_on_error)
     return answers
 
 
 def read_all(client: Any, keys: Sequence[str]) -> list[bytes | None]:
     """The values of many keys, in one round trip to each server."""
-    if isinstance(client, Client):
-        return client.values([("GET", key) for key in keys])
     pipeline = client.pipeline(transaction=False)
     for key in keys:
         pipeline.get(key)

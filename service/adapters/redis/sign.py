@@ -1,7 +1,5 @@
 """A sign that writes are taken, for whoever asks whether the store can do its work."""
 
-from redis import RedisCluster
-
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.durable import Durable
 from service.adapters.redis.keys import Keys
@@ -19,8 +17,5 @@ def write_sign(connection: Connection, durable: Durable, keys: Keys) -> None:
         StoreUnavailable: with the store's words as its ``cause``.
     """
     with connection.using("ping") as client:
-        signs = keys.all_ready()[:1]
-        if isinstance(client, RedisCluster):
-            signs = list({client.get_node_from_key(each).name: each for each in keys.all_ready()}.values())
-        for each in signs:
+        for each in connection.topology.one_each(client, keys.all_ready()):
             durable.run(client, _READY, [each, *(f"{each}:{kind}" for kind in _KINDS)], [_KEPT_MS])

@@ -10,15 +10,14 @@ from service.adapters.redis.codec import encode, fresh_name
 from service.adapters.redis.connection import RETRY_AFTER_SECONDS, Connection
 from service.adapters.redis.conversions import RedisConversions
 from service.adapters.redis.deadlines import Deadlines
+from service.adapters.redis.documents import stored_from, stored_or_error
 from service.adapters.redis.durable import Durable
 from service.adapters.redis.keys import ID_PREFIX_LENGTH, LISTS, Keys, tag_of
 from service.adapters.redis.limits import RedisLimits, spent
 from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.marks import Marks
 from service.adapters.redis.numbers import Numbers
-from service.adapters.redis.pool import Client
 from service.adapters.redis.script import Script, Step, read_all
-from service.adapters.redis.seen import Seen
 from service.adapters.redis.sign import write_sign
 from service.adapters.redis.watcher import Watcher
 from service.application.chronicle import NOTHING, Consequences
@@ -63,13 +62,12 @@ class RedisVerificationStore:
             min_replicas: that must have a verified or consumed record before it is acknowledged.
         """
         self._limits, self._conversions, self._lists = limits, conversions, lists
-        self._seen = Seen(connection.unreadable)
-        self._numbers = Numbers(connection, keys, self._seen, conversions, lists)
+        self._numbers = Numbers(connection, keys, conversions, lists)
         self._deadlines = Deadlines(connection, keys)
         self._audit, self._chain = audit, Chain(connection)
-        self._durable = Durable(min_replicas)
+        self._durable = Durable(connection.topology, min_replicas)
         self._marks = Marks(connection, keys, self._durable)
-        self._at_once = Durable(0)
+        self._at_once = Durable(connection.topology, 0)
         self._connection, self._keys, self._watcher = connection, keys, watcher
         self._reserve, self._release = Script("reserve"), Script("release")
         self._replace, self._claim = Script("replace"), Script("claim")
@@ -83,28 +81,24 @@ class RedisVerificationStore:
         if (key := self._keys.record(verification_id)) is None:
             return None
         with self._connection.using("get") as client:
-            return self._seen.stored(verification_id, client.get(key))
+            document = client.get(key)
+        return stored_from(self._connection, verification_id, document)
 
     def get_all(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
         """One round trip."""
         known = {each: key for each in verification_ids if (key := self._keys.record(each)) is not None}
         with self._connection.using("get") as client:
             documents = dict(zip(known, read_all(client, list(known.values())), strict=True))
-        return [self._seen.stored_or_why_not(each, documents.get(each)) for each in verification_ids]
-
-    def recall(self, verification_id: str) -> Stored | None:
-        """Some thousands are remembered."""
-        return self._seen.of(verification_id)
+        return [stored_or_error(self._connection, each, documents.get(each)) for each in verification_ids]
 
     def look(self, verification_id: str) -> tuple[Stored | None, Directory]:
         """One round trip to one server; on a cluster one behind the other, because only that keeps the order."""
         key = self._keys.record(verification_id)
-        with self._connection.using("get") as client:
-            together = key is not None and isinstance(client, Client)
-            read = client.values([("GET", key), ("HGET", LISTS, "rev")]) if together else ()
-        if not read:
+        if key is None or not self._connection.topology.one_server:
             return self.get(verification_id), self._lists.directory()
-        return self._seen.stored(verification_id, read[0]), self._lists.directory_at(read[1])
+        with self._connection.using("get") as client:
+            document, rev = client.pipeline(transaction=False).get(key).hget(LISTS, "rev").execute()
+        return stored_from(self._connection, verification_id, document), self._lists.directory_at(rev)
 
     def latest_of(self, number: str) -> Stored | None:
         """The number's latest record, under whichever pepper; a live one before all."""
@@ -133,7 +127,7 @@ class RedisVerificationStore:
         reserve = Step(self._reserve, keys, args)
         due = self._deadlines.step(verification.id, verification.expires_at)
         with self._connection.using("reserve") as client:
-            together = spendings and not self._keys.others and isinstance(client, Client)
+            together = spendings and not self._keys.others and self._connection.topology.one_server
             counts, elsewhere = self._limits.step(client, spendings if together else (), verification.id, now)
         answers = self._chain.run(self._at_once, "reserve", reserve, [due, counts] if together else [due])
         if not answers[0]:
@@ -193,11 +187,13 @@ class RedisVerificationStore:
             _keep_ms(verification, now),
             verification.id,
             int(holding),
+            # Nobody waits for the end of anything else (application/reading.py).
+            int(stored.verification.status is Status.PENDING),
         ]
         step = Step(self._replace, keys, args)
         if not self._happened(how, "replace", step, verification.id, consequences)[0]:
             return None
-        return self._seen.remember(Stored(verification, document, stored.pointer))
+        return Stored(verification, document, stored.pointer)
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
         """Store it once more, so that the WAIT behind it covers this very record."""
@@ -228,16 +224,11 @@ class RedisVerificationStore:
             use += ["", "", 0, ""]
         else:
             stored, after = change
-            document = encode(after)
             keys = [mark, self._record_key(after), latest]
-            use += [stored.version, document, _keep_ms(after, now), after.id]
+            use += [stored.version, encode(after), _keep_ms(after, now), after.id]
         verification_id, step = change[1].id if change else tag, Step(self._claim, keys, use)
         answer = self._happened(self._durable, "claim", step, verification_id, consequences)[0].decode()
-        if answer not in {"done", "again"}:
-            return Claim(answer)
-        if change is not None:
-            self._seen.remember(Stored(after, document, stored.pointer))
-        return Claim.DONE
+        return Claim.DONE if answer == "again" else Claim(answer)
 
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
         """By the marks of every second, under each pepper."""

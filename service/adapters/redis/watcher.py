@@ -11,10 +11,8 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 
-from redis import RedisCluster
-
-from service.adapters.redis.announcements import Announcements
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.feed import Feed
 from service.adapters.redis.script import read_all
@@ -104,18 +102,18 @@ class Watcher:
 
     def _feed_of(self, key: str) -> Feed:
         """The feed of the server that has the record now."""
+        topology = self._connection.topology
         with self._connection.using("watch") as client:
-            node = client.get_node_from_key(key) if isinstance(client, RedisCluster) else None
+            name, _ = topology.server_of(client, key)
             with self._lock:
-                name = node.name if node else ""
                 if name not in self._feeds:
-
-                    def of_node() -> Announcements:
-                        return Announcements(client.get_redis_connection(node) if node else client)
-
-                    self._feeds[name] = Feed(of_node, told=self._wake, check=self._check)
-                feed = self._feeds[name]
-        return feed
+                    self._feeds[name] = Feed(
+                        partial(topology.subscriber, client, key),
+                        told=self._wake,
+                        check=self._check,
+                        one_by_one=not topology.one_server,
+                    )
+                return self._feeds[name]
 
     def _wake(self, key: str) -> None:
         """The record has changed."""

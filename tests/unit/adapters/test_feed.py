@@ -7,30 +7,37 @@ from typing import Any
 import pytest
 from redis.exceptions import NoPermissionError
 
-from service.adapters.redis.announcements import CHANGED, CONFIRMED
 from service.adapters.redis.feed import Feed
 
 PATIENCE = 10
 
 
-class FakeAnnouncements:
+class FakePubSub:
     """What a server would send, said by the test; confirms each subscription."""
 
     def __init__(self) -> None:
-        self.sent: SimpleQueue[tuple[bytes, str]] = SimpleQueue()
+        self.sent: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self.subscribed: SimpleQueue[str] = SimpleQueue()
         self.left: SimpleQueue[str] = SimpleQueue()
 
-    def follow(self, added: Iterable[str], gone: Iterable[str]) -> None:
-        for key in added:
+    def pubsub(self) -> "FakePubSub":
+        return self
+
+    def ssubscribe(self, *keys: str) -> None:
+        for key in keys:
             self.subscribed.put(key)
-            self.sent.put((CONFIRMED, key))
-        for key in gone:
+            self.say("ssubscribe", key)
+
+    def sunsubscribe(self, *keys: str) -> None:
+        for key in keys:
             self.left.put(key)
 
-    def next(self, seconds: float) -> tuple[bytes, str] | None:
+    def say(self, kind: str, key: str) -> None:
+        self.sent.put({"type": kind, "pattern": None, "channel": key.encode(), "data": b""})
+
+    def get_message(self, *, timeout: float) -> dict[str, Any] | None:
         try:
-            return self.sent.get(timeout=max(seconds, 0.001))
+            return self.sent.get(timeout=max(timeout, 0.001))
         except Empty:
             return None
 
@@ -39,29 +46,29 @@ class FakeAnnouncements:
 
 
 class Heard:
-    def __init__(self, announcements: FakeAnnouncements | None) -> None:
-        self._announcements = announcements
+    def __init__(self, server: FakePubSub | None) -> None:
+        self._server = server
         self.told: SimpleQueue[str] = SimpleQueue()
         self.checked: SimpleQueue[list[str]] = SimpleQueue()
         self.feed = Feed(self._connect, self.told.put, self._check)
 
     def _connect(self) -> Any:
-        if self._announcements is None:
+        if self._server is None:
             raise NoPermissionError
-        return self._announcements
+        return self._server
 
     def _check(self, keys: Iterable[str]) -> None:
         self.checked.put(list(keys))
 
 
 @pytest.fixture
-def announcements() -> FakeAnnouncements:
-    return FakeAnnouncements()
+def server() -> FakePubSub:
+    return FakePubSub()
 
 
 @pytest.fixture
-def heard(announcements: FakeAnnouncements) -> Iterator[Heard]:
-    heard = Heard(announcements)
+def heard(server: FakePubSub) -> Iterator[Heard]:
+    heard = Heard(server)
     yield heard
     heard.feed.close()
 
@@ -72,31 +79,29 @@ def test_a_change_before_the_subscription_is_found_once_that_is_confirmed(heard:
     assert heard.checked.get(timeout=PATIENCE) == ["a"]
 
 
-def test_an_announced_change_is_told(heard: Heard, announcements: FakeAnnouncements) -> None:
+def test_an_announced_change_is_told(heard: Heard, server: FakePubSub) -> None:
     heard.feed.follow("a")
-    announcements.sent.put((CHANGED, "a"))
+    server.say("smessage", "a")
 
     assert heard.told.get(timeout=PATIENCE) == "a"
 
 
-def test_who_follows_what_is_followed_already_has_it_read_at_once(
-    heard: Heard, announcements: FakeAnnouncements
-) -> None:
+def test_who_follows_what_is_followed_already_has_it_read_at_once(heard: Heard, server: FakePubSub) -> None:
     heard.feed.follow("a")
     heard.checked.get(timeout=PATIENCE)
     heard.feed.follow("a")
 
     assert heard.checked.get(timeout=PATIENCE) == ["a"]
-    assert announcements.subscribed.qsize() == 1
+    assert server.subscribed.qsize() == 1
 
 
-def test_what_nobody_waits_for_is_left(heard: Heard, announcements: FakeAnnouncements) -> None:
+def test_what_nobody_waits_for_is_left(heard: Heard, server: FakePubSub) -> None:
     heard.feed.follow("a")
     heard.feed.follow("b")
-    assert {announcements.subscribed.get(timeout=PATIENCE) for _ in range(2)} == {"a", "b"}
+    assert {server.subscribed.get(timeout=PATIENCE) for _ in range(2)} == {"a", "b"}
     heard.feed.leave("a")
 
-    assert announcements.left.get(timeout=PATIENCE) == "a"
+    assert server.left.get(timeout=PATIENCE) == "a"
 
 
 def test_without_announcements_records_are_read_again_and_again() -> None:

@@ -1,6 +1,7 @@
 -- Store a changed record, if it is still the document that was read, and wake who waits for it.
 -- KEYS: the record, the number's latest.
--- ARGV: document read, document to store, milliseconds to keep it, id, '1' if the number must still point to it.
+-- ARGV: document read, document to store, milliseconds to keep it, id, '1' if the number must still point to it, '1' if
+--       somebody may wait.
 -- Returns 1 when stored, 0 when somebody else was faster, 2 when this very document was stored before: it is kept anew,
 -- because a WAIT behind it needs a write.
 local stored = redis.call('GET', KEYS[1])
@@ -8,9 +9,10 @@ if stored == ARGV[2] then
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
   return 2
 end
+if stored ~= ARGV[1] then return 0 end
 local holding = redis.call('GET', KEYS[2]) == ARGV[4]
-if stored ~= ARGV[1] or (ARGV[5] == '1' and not holding) then return 0 end
+if ARGV[5] == '1' and not holding then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-redis.pcall('SPUBLISH', KEYS[1], '')
+if ARGV[6] == '1' then redis.pcall('SPUBLISH', KEYS[1], '') end
 if holding then redis.call('PEXPIRE', KEYS[2], ARGV[3]) end
 return 1

@@ -6,9 +6,8 @@
 -- many filled it and were taken out because they lie further ahead (31 days) than any clock.
 local used, full, refusing, states, ahead = {}, {}, nil, {}, {}
 for each = 1, #KEYS do
-  redis.call('ZREMRANGEBYSCORE', KEYS[each], '-inf', ARGV[4 * each - 1])
-  local most = tonumber(ARGV[4 * each + 1])
-  used[each] = redis.call('ZCARD', KEYS[each])
+  local most, known = tonumber(ARGV[4 * each + 1]), redis.call('ZCARD', KEYS[each])
+  used[each] = known > 0 and known - redis.call('ZREMRANGEBYSCORE', KEYS[each], '-inf', ARGV[4 * each - 1]) or 0
   if used[each] >= most and not redis.call('ZSCORE', KEYS[each], ARGV[2]) then
     ahead[each] = redis.call('ZREMRANGEBYSCORE', KEYS[each], ARGV[1] + 2678400000, '+inf')
     used[each], full[each] = used[each] - ahead[each], used[each] - ahead[each] >= most
@@ -16,11 +15,12 @@ for each = 1, #KEYS do
   if full[each] and ARGV[4 * each + 2] == '1' then refusing = each break end
 end
 for each = 1, refusing or #KEYS do
-  if not refusing and not full[each] then
+  local counts, first = not refusing and not full[each], used[each] == 0
+  if counts then
     used[each] = used[each] + redis.call('ZADD', KEYS[each], 'NX', ARGV[1], ARGV[2])
     redis.call('PEXPIRE', KEYS[each], ARGV[4 * each])
   end
-  local oldest = redis.call('ZRANGE', KEYS[each], 0, 0, 'WITHSCORES')[2] or ''
-  states[each] = {full[each] and 0 or 1, used[each], oldest, ahead[each] or 0}
+  local oldest = counts and first and ARGV[1] or redis.call('ZRANGE', KEYS[each], 0, 0, 'WITHSCORES')[2]
+  states[each] = {full[each] and 0 or 1, used[each], oldest or '', ahead[each] or 0}
 end
 return states

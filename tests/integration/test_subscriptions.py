@@ -1,0 +1,129 @@
+"""A feed's subscriptions at a real server: confirmed, told, left, refused, and cut off."""
+
+from collections.abc import Iterable, Iterator
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from service.adapters.redis.feed import Feed
+from service.adapters.redis.topology import topology_of
+from service.redis_url import Address
+from tests.redis_servers import Cluster, Sentinel, Server, wait_for
+
+PATIENCE = 10.0
+
+
+class Heard:
+    """What a feed said of changes, and what it wanted to be read again."""
+
+    def __init__(self, url: str) -> None:
+        topology = topology_of(Address.parse(url), 8)
+        client = topology.client()
+        self.told: SimpleQueue[str] = SimpleQueue()
+        self.checked: SimpleQueue[str] = SimpleQueue()
+        self.feed = Feed(
+            lambda: topology.subscriber(client, "a"),
+            self.told.put,
+            self._check,
+            one_by_one=not topology.one_server,
+        )
+
+    def _check(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.checked.put(key)
+
+    def confirmed(self, count: int) -> set[str]:
+        return {self.checked.get(timeout=PATIENCE) for _ in range(count)}
+
+
+@pytest.fixture(params=["server", "sentinel"], scope="module")
+def redis(request: pytest.FixtureRequest) -> Iterator[Any]:
+    server: Any = Server("valkey").start() if request.param == "server" else Sentinel("valkey")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def heard(redis: Any) -> Iterator[Heard]:
+    made = Heard(redis.url)
+    yield made
+    made.feed.close()
+    wait_for(lambda: not subscribed(redis))
+
+
+def subscribed(redis: Any) -> bool:
+    with redis.client() as client:
+        return any(int(each["ssub"]) for each in client.client_list(_type="pubsub"))
+
+
+def publish(client: Any, *keys: str) -> list[int]:
+    return [client.spublish(key, "") for key in keys]
+
+
+def test_what_is_followed_is_confirmed_and_told_until_it_is_left(redis: Any, heard: Heard) -> None:
+    heard.feed.follow("a")
+    heard.feed.follow("b")
+    assert heard.confirmed(2) == {"a", "b"}
+
+    heard.feed.leave("a")
+    with redis.client() as client:
+        wait_for(lambda: publish(client, "a") == [0])
+        while not heard.told.empty():
+            heard.told.get()
+        assert publish(client, "b") == [1]
+
+    assert heard.told.get(timeout=PATIENCE) == "b"
+
+
+def test_what_was_subscribed_at_a_connection_that_ended_is_subscribed_and_read_again(
+    redis: Any, heard: Heard
+) -> None:
+    heard.feed.follow("a")
+    heard.feed.follow("b")
+    heard.confirmed(2)
+    with redis.client() as client:
+        # A sentinel listens to its master too.
+        assert client.client_kill_filter(_type="pubsub") >= 1
+
+        assert heard.confirmed(2) == {"a", "b"}
+        assert publish(client, "a", "b") == [1, 1]
+
+    assert [heard.told.get(timeout=PATIENCE) for _ in range(2)] == ["a", "b"]
+
+
+def test_where_it_may_not_subscribe_records_are_read_again_and_again(redis: Any) -> None:
+    server = redis.master if isinstance(redis, Sentinel) else redis
+    with redis.client() as client:
+        client.execute_command("ACL SETUSER", "mute", "on", ">pass", "~*", "resetchannels", "+@all")
+    refused = Heard(f"redis://mute:pass@127.0.0.1:{server.port}/0")
+    refused.feed.follow("a")
+
+    assert [refused.checked.get(timeout=PATIENCE) for _ in range(3)] == ["a"] * 3
+    refused.feed.close()
+
+
+def test_a_closed_feed_keeps_no_connection(redis: Any, heard: Heard) -> None:
+    heard.feed.follow("a")
+    heard.confirmed(1)
+    heard.feed.close()
+
+    wait_for(lambda: not subscribed(redis))
+
+
+def test_channels_of_several_slots_are_followed_at_one_node_of_a_cluster() -> None:
+    cluster = Cluster("valkey")
+    try:
+        heard = Heard(cluster.url)
+        with cluster.client() as client:
+            node = client.get_node_from_key("a")
+            keys = [each for each in map(str, range(50)) if client.get_node_from_key(each) == node]
+            for key in keys:
+                heard.feed.follow(key)
+            assert heard.confirmed(len(keys)) == set(keys)
+            with client.get_redis_connection(node).client() as there:
+                assert publish(there, *keys) == [1] * len(keys)
+        assert {heard.told.get(timeout=PATIENCE) for _ in keys} == set(keys)
+        heard.feed.close()
+    finally:
+        cluster.close()
