@@ -146,7 +146,9 @@ def test_a_call_verifies_and_is_redeemed_once(stage: Stage) -> None:
     made = stage.begin(locale="ru", metadata={"a": "b"}, window_seconds=60)
     assert (made.status, made.created, made.is_pending) == ("pending", True, True)
     assert made.call.uri == f"tel:{made.call.number}"
-    assert (made.metadata, made.expires_in, made.next_channel) == ({"a": "b"}, 60, "code")
+    assert (made.metadata, made.next_channel) == ({"a": "b"}, "code")
+    # Some may have passed on the way.
+    assert 50 < made.expires_in <= 60
     assert made.expires_at.tzinfo is not None
 
     stage.call(made.phone_number)
