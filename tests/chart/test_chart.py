@@ -378,7 +378,7 @@ def test_pods_of_the_one_deployment_before_are_found_once_they_have_the_labels()
     """The chart's README says how nobody notices the upgrade from one Deployment."""
     objects = render(values_of(CHART / "ci/minimal-values.yaml"))
     readme = (CHART / "README.md").read_text()
-    (command,) = re.findall(r"kubectl label pods .*", readme)
+    (command,) = re.findall(r"kubectl label pods .*component=serve .*", readme)
     given = dict(re.findall(r"(\S+)=(\S+)", command.partition("component=serve")[2]))
     before = {"app.kubernetes.io/name": "waitcall", "app.kubernetes.io/instance": "rel"} | given
     for surface in ("api", "callback", "ops"):
