@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.adapters.redis.audit import RedisAuditLog
+from service.adapters.redis.change_notifier import ChangeNotifier
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.conversions import RedisConversions
 from service.adapters.redis.idempotency import RedisIdempotencyStore
@@ -15,7 +16,6 @@ from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.orders import RedisOrders
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.topology import topology_of
-from service.adapters.redis.watcher import Watcher
 from service.application.audit import AuditLog
 from service.application.idempotency import IdempotencyStore
 from service.application.ports import Conversions, Limits, Lists, OrderIndex, VerificationStore
@@ -83,13 +83,13 @@ def redis_world(
         topology_of(Address.parse(url), 300), lambda _: None, count_unreadable=unreadable.append
     )
     keys = Keys(*peppers)
-    watcher = Watcher(connection, 200)
+    notifier = ChangeNotifier(connection, 200)
     limits, conversions = RedisLimits(connection, keys), RedisConversions(connection, keys)
     lists, log = RedisLists(connection), RedisAuditLog(connection, keys, audit or Audit())
     store = RedisVerificationStore(
         connection,
         keys,
-        watcher,
+        notifier,
         limits=limits,
         conversions=conversions,
         lists=lists,
@@ -109,5 +109,5 @@ def redis_world(
         url,
         unreadable,
     )
-    watcher.close()
+    notifier.close()
     connection.close()

@@ -19,10 +19,10 @@ from service.adapters.http.auth import ApiKeys
 from service.adapters.http.blueprint import Services
 from service.adapters.http.lane import Lane
 from service.adapters.http.page.catalogue import Catalogues
+from service.adapters.redis.change_notifier import ChangeNotifier
 from service.adapters.redis.idempotency import RedisIdempotencyStore
 from service.adapters.redis.leadership import LEASE_SECONDS, RedisLeadership, RedisProgress
 from service.adapters.redis.outbox import RedisOutbox
-from service.adapters.redis.watcher import Watcher
 from service.adapters.smsc.callback import SmscCallbackDecoder
 from service.adapters.smsc.inbox import SmscInbox
 from service.adapters.smsru.callback import SmsruCallbackDecoder
@@ -116,7 +116,7 @@ def build(
     return Surfaces(
         by_port,
         start=sweeper.start,
-        stop=partial(_stop, core.watcher, sweeper, ready, settings.drain_seconds),
+        stop=partial(_stop, core.notifier, sweeper, ready, settings.drain_seconds),
         metrics=metrics,
     )
 
@@ -246,9 +246,9 @@ def _close(inbox: SmscInbox, core: Core, push: Push, sender: WebhookSender) -> N
     core.connection.close()
 
 
-def _stop(watcher: Watcher, sweeper: Sweeper, readiness: Readiness, drain_seconds: float) -> float:
+def _stop(notifier: ChangeNotifier, sweeper: Sweeper, readiness: Readiness, drain_seconds: float) -> float:
     sweeper.stop()
-    watcher.close()
+    notifier.close()
     if is_replaced():
         # Another worker takes this one's place, and the replica stays ready.
         return 0

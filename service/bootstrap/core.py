@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from service.adapters.redis.audit import RedisAuditLog
+from service.adapters.redis.change_notifier import ChangeNotifier
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.conversions import RedisConversions
 from service.adapters.redis.keys import Keys
@@ -11,7 +12,6 @@ from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.orders import RedisOrders
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.topology import topology_of
-from service.adapters.redis.watcher import Watcher
 from service.adapters.smsc.client import order_limit
 from service.adapters.telemetry.audit import tell
 from service.adapters.telemetry.metrics import Metrics
@@ -56,14 +56,14 @@ class Core:
         self.keys = Keys(*peppers)
         self.seals = CodeSeals(*peppers)
         self.pages = PageSeals(*peppers)
-        self.watcher = Watcher(self.connection, settings.max_waiting)
+        self.notifier = ChangeNotifier(self.connection, settings.max_waiting)
         self.limits = RedisLimits(self.connection, self.keys)
         self.conversions = RedisConversions(self.connection, self.keys)
         self.lists = RedisLists(self.connection)
         told = tell if policy.audit.log else None
         self.audit = RedisAuditLog(self.connection, self.keys, policy.audit, told)
         self.store = RedisVerificationStore(
-            *(self.connection, self.keys, self.watcher),
+            *(self.connection, self.keys, self.notifier),
             limits=self.limits,
             conversions=self.conversions,
             lists=self.lists,

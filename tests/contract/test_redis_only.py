@@ -16,6 +16,7 @@ import pytest
 from redis.crc import key_slot
 
 from service.adapters.http.answers import dump_verification
+from service.adapters.redis.change_notifier import ChangeNotifier
 from service.adapters.redis.codec import UnknownSchema
 from service.adapters.redis.connection import Connection, TooFewReplicas
 from service.adapters.redis.conversions import RedisConversions
@@ -24,7 +25,6 @@ from service.adapters.redis.leadership import RedisLeadership, RedisProgress
 from service.adapters.redis.outbox import RedisOutbox
 from service.adapters.redis.script import Script
 from service.adapters.redis.topology import topology_of
-from service.adapters.redis.watcher import Watcher
 from service.application.announcement import Announcement, Delivery
 from service.application.audit import AuditEntry
 from service.application.calls import Calls
@@ -163,18 +163,18 @@ def test_a_document_of_another_schema_is_refused_in_words(real_world: World) -> 
     assert "schema 4" in str(refused.value.__cause__)
 
 
-def test_a_failed_pass_of_the_watcher_does_not_end_it(valkey: Server, monkeypatch) -> None:
+def test_a_failed_pass_of_the_notifier_does_not_end_it(valkey: Server, monkeypatch) -> None:
     for world in open_world(valkey, "watched"):
         stored = reserve(world.store, opened(world.store.new_id(NUMBER)), None, NOW)
         assert stored is not None
-        real, failures = Watcher._read, [ValueError("a defect of ours")]
+        real, failures = ChangeNotifier._read, [ValueError("a defect of ours")]
 
-        def read(self: Watcher, keys: list[str], real=real, failures=failures) -> list[bytes | None]:
+        def read(self: ChangeNotifier, keys: list[str], real=real, failures=failures) -> list[bytes | None]:
             if failures:
                 raise failures.pop()
             return real(self, keys)
 
-        monkeypatch.setattr(Watcher, "_read", read)
+        monkeypatch.setattr(ChangeNotifier, "_read", read)
         woken: list[bool] = []
         waiter = threading.Thread(target=_wait, args=(world, stored, woken))
         waiter.start()
@@ -398,10 +398,10 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: 
     }
 
 
-def test_a_full_watcher_refuses_at_once(valkey: Server) -> None:
+def test_a_full_notifier_refuses_at_once(valkey: Server) -> None:
     connection = Connection(topology_of(Address.parse(valkey.url), 10), lambda _: None)
 
-    assert not Watcher(connection, 0).wait("key", b"version", 30)
+    assert not ChangeNotifier(connection, 0).wait("key", b"version", 30)
     connection.close()
 
 

@@ -36,10 +36,11 @@ def stopped(ask: Callable[[str], object]) -> object:
         ask("left")
         raise AssertionError("A server that is stopped has answered.")
     killed = gevent.spawn(ask, "left")
-    gevent.sleep(0.1)
+    # Until the command is on its way.
+    killed.join(0.1)
     killed.kill()
     following = gevent.spawn(get, "asked")
-    gevent.sleep(0.1)
+    following.join(0.1)
     os.kill(PROCESS, signal.SIGCONT)
     return following.get()
 

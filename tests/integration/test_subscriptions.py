@@ -1,4 +1,4 @@
-"""A feed's subscriptions at a real server: confirmed, told, left, refused, and cut off."""
+"""A subscription at a real server: confirmed, told, left, refused, and cut off."""
 
 from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.adapters.redis.feed import Feed
+from service.adapters.redis.subscription import Subscription
 from service.adapters.redis.topology import topology_of
 from service.redis_url import Address
 from tests.redis_servers import Cluster, Sentinel, Server, wait_for
@@ -15,14 +15,14 @@ PATIENCE = 10.0
 
 
 class Heard:
-    """What a feed said of changes, and what it wanted to be read again."""
+    """What a subscription said of changes, and what it wanted to be read again."""
 
     def __init__(self, url: str) -> None:
         topology = topology_of(Address.parse(url), 8)
         client = topology.client()
         self.told: SimpleQueue[str] = SimpleQueue()
         self.checked: SimpleQueue[str] = SimpleQueue()
-        self.feed = Feed(
+        self.subscription = Subscription(
             lambda: topology.subscriber(client, "a"),
             self.told.put,
             self._check,
@@ -48,7 +48,7 @@ def redis(request: pytest.FixtureRequest) -> Iterator[Any]:
 def heard(redis: Any) -> Iterator[Heard]:
     made = Heard(redis.url)
     yield made
-    made.feed.close()
+    made.subscription.close()
     wait_for(lambda: not subscribed(redis))
 
 
@@ -62,11 +62,11 @@ def publish(client: Any, *keys: str) -> list[int]:
 
 
 def test_what_is_followed_is_confirmed_and_told_until_it_is_left(redis: Any, heard: Heard) -> None:
-    heard.feed.follow("a")
-    heard.feed.follow("b")
+    heard.subscription.follow("a")
+    heard.subscription.follow("b")
     assert heard.confirmed(2) == {"a", "b"}
 
-    heard.feed.leave("a")
+    heard.subscription.leave("a")
     with redis.client() as client:
         wait_for(lambda: publish(client, "a") == [0])
         while not heard.told.empty():
@@ -79,8 +79,8 @@ def test_what_is_followed_is_confirmed_and_told_until_it_is_left(redis: Any, hea
 def test_what_was_subscribed_at_a_connection_that_ended_is_subscribed_and_read_again(
     redis: Any, heard: Heard
 ) -> None:
-    heard.feed.follow("a")
-    heard.feed.follow("b")
+    heard.subscription.follow("a")
+    heard.subscription.follow("b")
     heard.confirmed(2)
     with redis.client() as client:
         # A sentinel listens to its master too.
@@ -97,16 +97,16 @@ def test_where_it_may_not_subscribe_records_are_read_again_and_again(redis: Any)
     with redis.client() as client:
         client.execute_command("ACL SETUSER", "mute", "on", ">pass", "~*", "resetchannels", "+@all")
     refused = Heard(f"redis://mute:pass@127.0.0.1:{server.port}/0")
-    refused.feed.follow("a")
+    refused.subscription.follow("a")
 
     assert [refused.checked.get(timeout=PATIENCE) for _ in range(3)] == ["a"] * 3
-    refused.feed.close()
+    refused.subscription.close()
 
 
 def test_a_closed_feed_keeps_no_connection(redis: Any, heard: Heard) -> None:
-    heard.feed.follow("a")
+    heard.subscription.follow("a")
     heard.confirmed(1)
-    heard.feed.close()
+    heard.subscription.close()
 
     wait_for(lambda: not subscribed(redis))
 
@@ -119,11 +119,11 @@ def test_channels_of_several_slots_are_followed_at_one_node_of_a_cluster() -> No
             node = client.get_node_from_key("a")
             keys = [each for each in map(str, range(50)) if client.get_node_from_key(each) == node]
             for key in keys:
-                heard.feed.follow(key)
+                heard.subscription.follow(key)
             assert heard.confirmed(len(keys)) == set(keys)
             with client.get_redis_connection(node).client() as there:
                 assert publish(there, *keys) == [1] * len(keys)
         assert {heard.told.get(timeout=PATIENCE) for _ in keys} == set(keys)
-        heard.feed.close()
+        heard.subscription.close()
     finally:
         cluster.close()

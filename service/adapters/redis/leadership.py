@@ -6,8 +6,8 @@ from time import time
 from typing import Any
 
 from service.adapters.redis.connection import Connection
-from service.adapters.redis.durable import Durable
 from service.adapters.redis.keys import FENCE, INBOX, LEASE
+from service.adapters.redis.replicated_write import ReplicatedWrite
 from service.adapters.redis.script import Script
 from service.application.inbox import Progress
 from service.application.leadership import Term
@@ -51,7 +51,7 @@ class RedisProgress:
 
     def __init__(self, connection: Connection, min_replicas: int = 0) -> None:
         self._connection = connection
-        self._durable = Durable(connection.topology, min_replicas)
+        self._replicated = ReplicatedWrite(connection.topology, min_replicas)
         self._fenced = Script("fenced")
 
     def load(self) -> Progress:
@@ -75,7 +75,7 @@ class RedisProgress:
         }
         args: list[str | bytes | int] = [_held(term), json.dumps(document), _PROGRESS_KEPT_MS]
         with self._connection.using("inbox") as client:
-            return bool(self._durable.run(client, self._fenced, [LEASE, INBOX], args))
+            return bool(self._replicated.run(client, self._fenced, [LEASE, INBOX], args))
 
 
 def _progress(document: bytes) -> Progress:

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 
 from service.adapters.redis.connection import Connection
-from service.adapters.redis.durable import Durable
 from service.adapters.redis.keys import order_key, orders_to_ask
+from service.adapters.redis.replicated_write import ReplicatedWrite
 from service.adapters.redis.script import Script
 from service.domain.order import ProviderOrder
 from service.domain.policy import LONGEST_WINDOW_SECONDS
@@ -20,7 +20,7 @@ class RedisOrders:
     def __init__(self, connection: Connection, min_replicas: int = 0) -> None:
         """``min_replicas``: that must have an order before its number is shown."""
         self._connection = connection
-        self._durable = Durable(connection.topology, min_replicas)
+        self._replicated = ReplicatedWrite(connection.topology, min_replicas)
         self._order = Script("order")
 
     def remember(self, order: ProviderOrder, verification_id: str, ask_at: datetime, now: datetime) -> None:
@@ -30,7 +30,7 @@ class RedisOrders:
             *(_milliseconds(ask_at), _milliseconds(now - KEPT)),
         ]
         with self._connection.using("order") as client:
-            self._durable.run(client, self._order, [order_key(order), orders_to_ask(order.provider)], args)
+            self._replicated.run(client, self._order, [order_key(order), orders_to_ask(order.provider)], args)
 
     def verification_of(self, order: ProviderOrder) -> str | None:
         """One read."""

@@ -1,8 +1,8 @@
 """A sign that writes are taken, for whoever asks whether the store can do its work."""
 
 from service.adapters.redis.connection import Connection
-from service.adapters.redis.durable import Durable
 from service.adapters.redis.keys import Keys
+from service.adapters.redis.replicated_write import ReplicatedWrite
 from service.adapters.redis.script import Script
 
 _KEPT_MS = 10_000
@@ -10,7 +10,7 @@ _READY = Script("ready")
 _KINDS = ("set", "stream", "hash")
 
 
-def write_sign(connection: Connection, durable: Durable, keys: Keys) -> None:
+def write_sign(connection: Connection, replicated: ReplicatedWrite, keys: Keys) -> None:
     """Write the way that a create does: by a script, to as many replicas; on a cluster at each node.
 
     Raises:
@@ -18,4 +18,4 @@ def write_sign(connection: Connection, durable: Durable, keys: Keys) -> None:
     """
     with connection.using("ping") as client:
         for each in connection.topology.one_each(client, keys.all_ready()):
-            durable.run(client, _READY, [each, *(f"{each}:{kind}" for kind in _KINDS)], [_KEPT_MS])
+            replicated.run(client, _READY, [each, *(f"{each}:{kind}" for kind in _KINDS)], [_KEPT_MS])

@@ -5,21 +5,21 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from service.adapters.redis.audit import RedisAuditLog
-from service.adapters.redis.chain import Chain
+from service.adapters.redis.change_notifier import ChangeNotifier
 from service.adapters.redis.codec import encode, fresh_name
 from service.adapters.redis.connection import RETRY_AFTER_SECONDS, Connection
 from service.adapters.redis.conversions import RedisConversions
 from service.adapters.redis.deadlines import Deadlines
 from service.adapters.redis.documents import stored_from, stored_or_error
-from service.adapters.redis.durable import Durable
 from service.adapters.redis.keys import ID_PREFIX_LENGTH, LISTS, Keys, tag_of
 from service.adapters.redis.limits import RedisLimits, spent
 from service.adapters.redis.lists import RedisLists
-from service.adapters.redis.marks import Marks
 from service.adapters.redis.numbers import Numbers
+from service.adapters.redis.replicated_write import ReplicatedWrite
 from service.adapters.redis.script import Script, Step, read_all
+from service.adapters.redis.script_batch import ScriptBatch
 from service.adapters.redis.sign import write_sign
-from service.adapters.redis.watcher import Watcher
+from service.adapters.redis.used_calls import UsedCalls
 from service.application.chronicle import NOTHING, Consequences
 from service.application.ports import Claim, Reservation, Stored, Survey
 from service.domain.call import InboundCall
@@ -42,7 +42,7 @@ class RedisVerificationStore:
         self,
         connection: Connection,
         keys: Keys,
-        watcher: Watcher,
+        notifier: ChangeNotifier,
         *,
         limits: RedisLimits,
         conversions: RedisConversions,
@@ -54,7 +54,7 @@ class RedisVerificationStore:
         Args:
             connection: to the server or cluster.
             keys: key names under the current pepper.
-            watcher: where waiting requests wait.
+            notifier: where waiting requests wait.
             limits: counted with a reservation.
             conversions: counted with a change.
             lists: read with a number.
@@ -64,11 +64,10 @@ class RedisVerificationStore:
         self._limits, self._conversions, self._lists = limits, conversions, lists
         self._numbers = Numbers(connection, keys, conversions, lists)
         self._deadlines = Deadlines(connection, keys)
-        self._audit, self._chain = audit, Chain(connection)
-        self._durable = Durable(connection.topology, min_replicas)
-        self._marks = Marks(connection, keys, self._durable)
-        self._at_once = Durable(connection.topology, 0)
-        self._connection, self._keys, self._watcher = connection, keys, watcher
+        self._replicated = ReplicatedWrite(connection.topology, min_replicas)
+        self._used_calls = UsedCalls(connection, keys, self._replicated)
+        self._audit, self._batch = audit, ScriptBatch(connection, self._replicated)
+        self._connection, self._keys, self._notifier = connection, keys, notifier
         self._reserve, self._release = Script("reserve"), Script("release")
         self._replace, self._claim = Script("replace"), Script("claim")
 
@@ -129,7 +128,7 @@ class RedisVerificationStore:
         with self._connection.using("reserve") as client:
             together = spendings and not self._keys.others and self._connection.topology.one_server
             counts, elsewhere = self._limits.step(client, spendings if together else (), verification.id, now)
-        answers = self._chain.run(self._at_once, "reserve", reserve, [due, counts] if together else [due])
+        answers = self._batch.run("reserve", reserve, [due, counts] if together else [due])
         if not answers[0]:
             return None
         stored = Stored(verification, document, verification.id)
@@ -165,17 +164,18 @@ class RedisVerificationStore:
     ) -> Stored | None:
         """Store a changed record."""
         # A number that was shown will be called, and a proof acted upon; whatever else is lost fails closed.
-        promised = holding or verification.status is Status.CONSUMED
-        how = self._durable if promised else self._at_once
-        return self._put(how, stored, verification, now, holding=holding, consequences=consequences)
+        replicated = holding or verification.status is Status.CONSUMED
+        return self._put(
+            stored, verification, now, replicated=replicated, holding=holding, consequences=consequences
+        )
 
     def _put(  # noqa: PLR0913  those of replace, and how
         self,
-        how: Durable,
         stored: Stored,
         verification: Verification,
         now: datetime,
         *,
+        replicated: bool,
         holding: bool = False,
         consequences: Consequences = NOTHING,
     ) -> Stored | None:
@@ -191,15 +191,15 @@ class RedisVerificationStore:
             int(stored.verification.status is Status.PENDING),
         ]
         step = Step(self._replace, keys, args)
-        if not self._happened(how, "replace", step, verification.id, consequences)[0]:
+        if not self._happened("replace", step, verification.id, consequences, replicated=replicated)[0]:
             return None
         return Stored(verification, document, stored.pointer)
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
         """Store it once more, so that the WAIT behind it covers this very record."""
-        if not self._durable.asks:
+        if not self._replicated.asks:
             return True
-        return self._put(self._durable, stored, stored.verification, now) is not None
+        return self._put(stored, stored.verification, now, replicated=True) is not None
 
     def claim(
         self,
@@ -227,24 +227,24 @@ class RedisVerificationStore:
             keys = [mark, self._record_key(after), latest]
             use += [stored.version, encode(after), _keep_ms(after, now), after.id]
         verification_id, step = change[1].id if change else tag, Step(self._claim, keys, use)
-        answer = self._happened(self._durable, "claim", step, verification_id, consequences)[0].decode()
+        answer = self._happened("claim", step, verification_id, consequences, replicated=True)[0].decode()
         return Claim.DONE if answer == "again" else Claim(answer)
 
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
-        """By the marks of every second, under each pepper."""
-        return self._marks.around(call, within)
+        """Look for the marks of every second, under each pepper."""
+        return self._used_calls.around(call, within)
 
     def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
         """Keep it as safely as the mark of a used call."""
-        self._marks.remember_text(number, text, _milliseconds(until, now))
+        self._used_calls.remember_text(number, text, _milliseconds(until, now))
 
     def was_texted_by(self, number: str, text: str | None = None) -> bool:
         """Look under each pepper."""
-        return self._marks.texted(number, text)
+        return self._used_calls.texted(number, text)
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
         """Wait with all other waiting requests of this process, in one place."""
-        return self._watcher.wait(self._record_key(stored.verification), stored.version, seconds)
+        return self._notifier.wait(self._record_key(stored.verification), stored.version, seconds)
 
     def schedule(self, verification_id: str, at: datetime) -> None:
         """Put the deadline among the others."""
@@ -264,10 +264,16 @@ class RedisVerificationStore:
 
     def ping(self) -> None:
         """One script, or one at each node of a cluster."""
-        write_sign(self._connection, self._durable, self._keys)
+        write_sign(self._connection, self._replicated, self._keys)
 
     def _happened(
-        self, how: Durable, operation: str, step: Step, verification_id: str, consequences: Consequences
+        self,
+        operation: str,
+        step: Step,
+        verification_id: str,
+        consequences: Consequences,
+        *,
+        replicated: bool,
     ) -> list[Any]:
         """Run the step that changes a record, and write what comes of it."""
         others = [self._audit.step(*each) for each in consequences.entries]
@@ -275,7 +281,7 @@ class RedisVerificationStore:
         others += self._limits.uncount(consequences.freed, verification_id)
         if consequences.due is not None:
             others.append(self._deadlines.step(verification_id, consequences.due))
-        answers = self._chain.run(how, operation, step, others)
+        answers = self._batch.run(operation, step, others, replicated=replicated)
         for (entry, _), kept in zip(consequences.entries, answers[1:], strict=False):
             if kept is not None:
                 self._audit.tell(entry)

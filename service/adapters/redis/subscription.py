@@ -25,7 +25,7 @@ _MOST_READ = 500
 _log = logging.getLogger(__name__)
 
 
-class Feed:
+class Subscription:
     """Follows keys: ``told`` of each announced one, ``check`` given those that may have changed unannounced.
 
     One thread alone uses the connection; it lives while it has something to follow, and a while longer.
@@ -63,7 +63,7 @@ class Feed:
             self._followed.add(key)
             self._fresh.add(key)
             if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="subscription", daemon=True)
                 self._thread.start()
         self._changed.set()
 

@@ -4,19 +4,19 @@ from dataclasses import replace
 from datetime import timedelta
 
 from service.adapters.redis.connection import Connection
-from service.adapters.redis.durable import Durable
 from service.adapters.redis.keys import Keys
+from service.adapters.redis.replicated_write import ReplicatedWrite
 from service.adapters.redis.script import Script
 from service.domain.call import InboundCall
 
 
-class Marks:
+class UsedCalls:
     """Looks marks up, and sets those of texts; ``claim.lua`` sets those of calls."""
 
-    def __init__(self, connection: Connection, keys: Keys, durable: Durable) -> None:
+    def __init__(self, connection: Connection, keys: Keys, replicated: ReplicatedWrite) -> None:
         self._connection = connection
         self._keys = keys
-        self._durable = durable
+        self._replicated = replicated
         self._texted = Script("texted")
 
     def around(self, call: InboundCall, within: timedelta) -> InboundCall | None:
@@ -39,7 +39,7 @@ class Marks:
         """Remember that a text which looks like a call came from a number."""
         keys = [self._keys.texted(number), self._keys.texted(number, text)]
         with self._connection.using("texted") as client:
-            self._durable.run(client, self._texted, keys, [milliseconds])
+            self._replicated.run(client, self._texted, keys, [milliseconds])
 
     def texted(self, number: str, text: str | None) -> bool:
         """Tell if a text that looks like a call came from a number; with ``text``, if this one did."""

@@ -1,4 +1,4 @@
-"""A feed tells of announced changes, and has read again whatever may have changed unannounced."""
+"""A subscription tells of announced changes, and has read again whatever may have changed unannounced."""
 
 from collections.abc import Iterable, Iterator
 from queue import Empty, SimpleQueue
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis.exceptions import NoPermissionError
 
-from service.adapters.redis.feed import Feed
+from service.adapters.redis.subscription import Subscription
 
 PATIENCE = 10
 
@@ -50,7 +50,7 @@ class Heard:
         self._server = server
         self.told: SimpleQueue[str] = SimpleQueue()
         self.checked: SimpleQueue[list[str]] = SimpleQueue()
-        self.feed = Feed(self._connect, self.told.put, self._check)
+        self.subscription = Subscription(self._connect, self.told.put, self._check)
 
     def _connect(self) -> Any:
         if self._server is None:
@@ -70,55 +70,55 @@ def server() -> FakePubSub:
 def heard(server: FakePubSub) -> Iterator[Heard]:
     heard = Heard(server)
     yield heard
-    heard.feed.close()
+    heard.subscription.close()
 
 
 def test_a_change_before_the_subscription_is_found_once_that_is_confirmed(heard: Heard) -> None:
-    heard.feed.follow("a")
+    heard.subscription.follow("a")
 
     assert heard.checked.get(timeout=PATIENCE) == ["a"]
 
 
 def test_an_announced_change_is_told(heard: Heard, server: FakePubSub) -> None:
-    heard.feed.follow("a")
+    heard.subscription.follow("a")
     server.say("smessage", "a")
 
     assert heard.told.get(timeout=PATIENCE) == "a"
 
 
 def test_who_follows_what_is_followed_already_has_it_read_at_once(heard: Heard, server: FakePubSub) -> None:
-    heard.feed.follow("a")
+    heard.subscription.follow("a")
     heard.checked.get(timeout=PATIENCE)
-    heard.feed.follow("a")
+    heard.subscription.follow("a")
 
     assert heard.checked.get(timeout=PATIENCE) == ["a"]
     assert server.subscribed.qsize() == 1
 
 
 def test_what_nobody_waits_for_is_left(heard: Heard, server: FakePubSub) -> None:
-    heard.feed.follow("a")
-    heard.feed.follow("b")
+    heard.subscription.follow("a")
+    heard.subscription.follow("b")
     assert {server.subscribed.get(timeout=PATIENCE) for _ in range(2)} == {"a", "b"}
-    heard.feed.leave("a")
+    heard.subscription.leave("a")
 
     assert server.left.get(timeout=PATIENCE) == "a"
 
 
 def test_without_announcements_records_are_read_again_and_again() -> None:
     heard = Heard(None)
-    heard.feed.follow("a")
+    heard.subscription.follow("a")
 
     assert [heard.checked.get(timeout=PATIENCE) for _ in range(3)] == [["a"]] * 3
-    heard.feed.close()
+    heard.subscription.close()
 
 
 def test_a_closed_feed_ends_its_thread(heard: Heard) -> None:
-    heard.feed.follow("a")
+    heard.subscription.follow("a")
     heard.checked.get(timeout=PATIENCE)
     # Its own: those of other tests may still be about.
-    thread = heard.feed._thread
+    thread = heard.subscription._thread
     assert thread is not None
-    heard.feed.close()
+    heard.subscription.close()
 
     thread.join(PATIENCE)
     assert not thread.is_alive()

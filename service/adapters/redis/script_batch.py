@@ -11,8 +11,8 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from service.adapters.redis.connection import OUTAGES, Connection
-from service.adapters.redis.durable import Durable
-from service.adapters.redis.script import Script, Step, run_all
+from service.adapters.redis.replicated_write import ReplicatedWrite
+from service.adapters.redis.script import Args, Script, Step, run_all
 from service.adapters.redis.scripts import source
 
 _PARTS = ("audit", "claim", "replace", "reserve", "schedule", "spends", "tally", "uncount")
@@ -21,31 +21,36 @@ _HAPPENED = (1, 2, b"done", b"again")
 
 def _composed() -> str:
     functions = (f"scripts['{name}'] = function(KEYS, ARGV)\n{source(name)}\nend" for name in _PARTS)
-    return "\n".join(["local scripts = {}", *functions, source("chain")])
+    return "\n".join(["local scripts = {}", *functions, source("batch")])
 
 
-_CHAIN = Script("chain", _composed())
+_BATCH = Script("batch", _composed())
 
 
-class Chain:
+class ScriptBatch:
     """Runs a step and, if it did something, the others."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, replicated: ReplicatedWrite) -> None:
+        """``replicated``: runs steps that must survive a fail-over."""
         self._connection = connection
+        self._replicated = replicated
 
-    def run(self, how: Durable, operation: str, first: Step, others: Sequence[Step]) -> list[Any]:
-        """The answers of the first, and of the others where they ran; None for one of these that failed.
+    def run(
+        self, operation: str, first: Step, others: Sequence[Step], *, replicated: bool = False
+    ) -> list[Any]:
+        """Return the answers of the first, and of the others where they ran; None for one of these that failed.
 
         A failure of the others is counted under ``redis_errors_total`` and not raised: the first has happened.
 
         Raises:
             StoreUnavailable: the first may not have happened.
         """
+        run = self._replicated.run if replicated else _run
         with self._connection.using(operation) as client:
             if not others:
-                return [how.run(client, first.script, first.keys, first.args)]
+                return [run(client, *first)]
             if not self._connection.topology.one_server:
-                answer = how.run(client, first.script, first.keys, first.args)
+                answer = run(client, *first)
                 return [answer, *self._behind(client, others)] if answer in _HAPPENED else [answer]
             keys: list[str] = []
             shape: list[str | bytes | int] = [1 + len(others)]
@@ -54,8 +59,8 @@ class Chain:
                 keys += step.keys
                 shape += (step.script.name, len(step.keys), len(step.args))
                 words += step.args
-            answers: list[Any] = how.run(client, _CHAIN, keys, shape + words)
-        # Most are numbers, which no failure is.
+            answers: list[Any] = run(client, _BATCH, keys, shape + words)
+        # An int is never an error, so skip the check.
         pairs = zip(answers[1:], others, strict=False)
         return [
             answers[0],
@@ -79,3 +84,7 @@ class Chain:
         )
         self._connection.failed(step.script.name, error)
         return None
+
+
+def _run(client: Any, script: Script, keys: Sequence[str], args: Args) -> Any:
+    return script.run(client, keys, args)

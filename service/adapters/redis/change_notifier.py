@@ -1,7 +1,7 @@
-"""One place of waiting per process: a change wakes who waits for its record, by sharded publish/subscribe.
+"""The one place of a process where requests wait: a change wakes who waits for its record, by sharded publish/subscribe.
 
 A waiting request costs an entry here, and no connection and no command of its own. Each server that has records
-somebody waits for has one feed: a thread (under gevent a greenlet) with one connection, subscribed to those records. What
+somebody waits for has one subscription: a thread (under gevent a greenlet) with one connection, subscribed to those records. What
 was announced before the subscription, or got lost, is found by reading the records again: once a subscription is
 confirmed, and every few seconds.
 """
@@ -14,8 +14,8 @@ from contextlib import suppress
 from functools import partial
 
 from service.adapters.redis.connection import Connection
-from service.adapters.redis.feed import Feed
 from service.adapters.redis.script import read_all
+from service.adapters.redis.subscription import Subscription
 from service.domain.errors import StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class _Waiter:
             self._asleep.release()
 
 
-class Watcher:
+class ChangeNotifier:
     """Wakes waiting requests when their record changes."""
 
     def __init__(self, connection: Connection, max_waiting: int) -> None:
@@ -51,7 +51,7 @@ class Watcher:
         self._lock = threading.Lock()
         self._waiting: defaultdict[str, set[_Waiter]] = defaultdict(set)
         self._count = 0
-        self._feeds: dict[str, Feed] = {}
+        self._subscriptions: dict[str, Subscription] = {}
         self._closing = False
 
     def wait(self, key: str, version: bytes, seconds: float) -> bool:
@@ -70,7 +70,7 @@ class Watcher:
             self._count += 1
             self._waiting[key].add(waiter)
         try:
-            self._feed_of(key).follow(key)
+            self._subscription_of(key).follow(key)
             waiter.sleep(seconds)
         finally:
             self._remove(key, waiter)
@@ -83,11 +83,11 @@ class Watcher:
         with self._lock:
             self._closing = True
             waiters = [waiter for waiters in self._waiting.values() for waiter in waiters]
-            feeds = list(self._feeds.values())
+            subscriptions = list(self._subscriptions.values())
         for waiter in waiters:
             waiter.wake()
-        for feed in feeds:
-            feed.close()
+        for subscription in subscriptions:
+            subscription.close()
 
     def _remove(self, key: str, waiter: _Waiter) -> None:
         with self._lock:
@@ -96,24 +96,24 @@ class Watcher:
             if self._waiting[key]:
                 return
             del self._waiting[key]
-            feeds = list(self._feeds.values())
-        for feed in feeds:
-            feed.leave(key)
+            subscriptions = list(self._subscriptions.values())
+        for subscription in subscriptions:
+            subscription.leave(key)
 
-    def _feed_of(self, key: str) -> Feed:
-        """The feed of the server that has the record now."""
+    def _subscription_of(self, key: str) -> Subscription:
+        """The subscription of the server that has the record now."""
         topology = self._connection.topology
         with self._connection.using("watch") as client:
             name, _ = topology.server_of(client, key)
             with self._lock:
-                if name not in self._feeds:
-                    self._feeds[name] = Feed(
+                if name not in self._subscriptions:
+                    self._subscriptions[name] = Subscription(
                         partial(topology.subscriber, client, key),
                         told=self._wake,
                         check=self._check,
                         one_by_one=not topology.one_server,
                     )
-                return self._feeds[name]
+                return self._subscriptions[name]
 
     def _wake(self, key: str) -> None:
         """The record has changed."""

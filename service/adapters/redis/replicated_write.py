@@ -6,7 +6,7 @@ from typing import Any
 from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptError
 
 from service.adapters.redis.connection import TooFewReplicas
-from service.adapters.redis.script import Script
+from service.adapters.redis.script import Args, Script
 from service.adapters.redis.topology import Topology
 
 WAIT_MS = 300
@@ -14,8 +14,8 @@ WAIT_MS = 300
 _REDIRECTIONS = 3
 
 
-class Durable:
-    """Runs scripts; where replicas are asked for, script and WAIT go in one round trip on one connection."""
+class ReplicatedWrite:
+    """Runs scripts. Where replicas are asked for, script and WAIT go in one round trip on one connection."""
 
     def __init__(self, topology: Topology, min_replicas: int) -> None:
         self._topology = topology
@@ -23,11 +23,11 @@ class Durable:
 
     @property
     def asks(self) -> bool:
-        """Whether it waits for any replica."""
+        """True where it waits for any replica."""
         return self._min_replicas > 0
 
-    def run(self, client: Any, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
-        """The script's answer. It must write whenever it says what must not be lost.
+    def run(self, client: Any, script: Script, keys: Sequence[str], args: Args) -> Any:
+        """Run a script and return its answer. It must write whenever it says what must not be lost.
 
         Raises:
             TooFewReplicas: it may not survive a fail-over.
@@ -56,7 +56,7 @@ class Durable:
         client: Any,
         script: Script,
         keys: Sequence[str],
-        args: Sequence[str | bytes | int],
+        args: Args,
         *,
         known: bool,
     ) -> list[Any]:
