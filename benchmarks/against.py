@@ -28,7 +28,7 @@ class Walker:
     port: int | None = None
 
     def at(self, ask: Ask) -> Ask:
-        """The same request to this service."""
+        """Send a request to this service."""
         return ask if self.port is None else replace(ask, port=self.port)
 
     def walk(self, subject: Subject, journeys: int) -> tuple[float, float]:

@@ -75,7 +75,7 @@ def _growth(found: Mapping[str, Any]) -> float:
 
 
 def _of_two(found: Mapping[str, Any]) -> float:
-    """Of one server."""
+    """Journeys a second of two processes ÷ of one, on one server."""
     rates = {run["processes"]: run["journeys_per_second"] for run in reversed(found["runs"])}
     return float(rates[2] / rates[1])
 

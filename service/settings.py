@@ -48,7 +48,7 @@ def _read(
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the operator set. Durations in seconds, binds as ``host:port``.
+    """Settings of the operator. Durations in seconds, binds as ``host:port``.
 
     A field with ``metadata`` is read from the variable of its own name, the other two by the reader.
     """

@@ -9,4 +9,4 @@ trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 """Of the trace that this request belongs to, 32 hex digits, where requests are traced."""
 
 events: ContextVar[list[dict[str, object]] | None] = ContextVar("events", default=None)
-"""What has happened to verifications in this request, for its log line; None outside a request."""
+"""Events of this request, for its log line: what happened to verifications. None outside a request."""

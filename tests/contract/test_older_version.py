@@ -1,4 +1,4 @@
-"""What an older version left in Redis is gone on with, and what is written now is what it would have written."""
+"""Records of an older version go on, and what is written now is what that version would have written."""
 
 import json
 import re

@@ -30,7 +30,7 @@ def several(key: str) -> object:
 
 
 def stopped(ask: Callable[[str], object]) -> object:
-    """What is answered to the next, after one greenlet ran out of time and another was killed."""
+    """Print the answer to the next command after one greenlet ran out of time and another was killed."""
     os.kill(PROCESS, signal.SIGSTOP)
     with gevent.Timeout(0.1, False):
         ask("left")

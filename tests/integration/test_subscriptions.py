@@ -15,7 +15,7 @@ PATIENCE = 10.0
 
 
 class Heard:
-    """What a subscription said of changes, and what it wanted to be read again."""
+    """Record of a subscription: changes that it told, and records that it wanted read again."""
 
     def __init__(self, url: str) -> None:
         topology = topology_of(Address.parse(url), 8)

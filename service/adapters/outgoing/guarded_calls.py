@@ -20,7 +20,7 @@ PAUSE_SECONDS = 15
 """After wrong credentials or a blocked address: repeated errors earn a longer block (section 0)."""
 RETRY_AFTER_SECONDS = 5
 _SOCKET_SHARE = 0.95
-"""Of the budget: a plain hang ends, and is counted, on its socket; the rest of the budget is for drips."""
+"""Share of the budget after which sockets give up: a plain hang ends, and is counted, there. The rest is for peers that drip."""
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from service.domain.policy import Audit
 
 _PAGE = 500
 _ENTRIES_BETWEEN_CUTS = 64
-"""So many entries of one process are added between two looks at the length of the stream."""
+"""Entries of one process between two looks at the length of the stream."""
 _CLOCKS_APART = timedelta(minutes=10)
 
 

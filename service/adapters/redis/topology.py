@@ -74,7 +74,7 @@ class Managed(SentinelManagedConnection):
 
 
 class ManagedSSL(Managed, SSLConnection):
-    """The same connection over TLS."""
+    """Managed connection over TLS."""
 
 
 class SentinelOneConnection(OneConnection, SentinelConnectionPool):

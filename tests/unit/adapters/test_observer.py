@@ -1,4 +1,4 @@
-"""What happened to a verification is told once: in the line of its request, or in one of its own."""
+"""An event of a verification is told once: in the line of its request, or in one of its own."""
 
 import logging
 

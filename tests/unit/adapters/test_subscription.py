@@ -13,7 +13,7 @@ PATIENCE = 10
 
 
 class FakePubSub:
-    """What a server would send, said by the test; confirms each subscription."""
+    """Stand-in for a PubSub: the test says its messages; each subscription is confirmed."""
 
     def __init__(self) -> None:
         self.sent: SimpleQueue[dict[str, Any]] = SimpleQueue()
