@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from inspect import iscoroutine
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,8 @@ def test_a_call_verifies_and_is_redeemed_once(stage: Stage) -> None:
     assert (made.status, made.created, made.is_pending) == ("pending", True, True)
     assert made.call.uri == f"tel:{made.call.number}"
     assert (made.metadata, made.next_channel) == ({"a": "b"}, "code")
-    # Some may have passed on the way.
+    # What is left counts down on the way; the window itself does not.
+    assert made.expires_at - made.created_at == timedelta(seconds=60)
     assert 50 < made.expires_in <= 60
     assert made.expires_at.tzinfo is not None
 

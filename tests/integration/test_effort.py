@@ -18,7 +18,7 @@ from simulator.exchange import POOL
 from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY
 
-CALLS = {"create": 2181, "read": 773, "callback": 1143, "consume": 1163}
+CALLS = {"create": 1994, "read": 773, "callback": 1143, "consume": 1163}
 COMMANDS = {"create": 44, "read": 1, "callback": 17, "consume": 9}
 SLACK = 1.1
 FRESH = map(str, count(79991230001))
