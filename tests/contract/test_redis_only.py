@@ -165,7 +165,7 @@ def test_a_document_of_another_schema_is_refused_in_words(real_world: World) -> 
 
 def test_a_failed_pass_of_the_notifier_does_not_end_it(valkey: Server, monkeypatch) -> None:
     for world in open_world(valkey, "watched"):
-        stored = reserve(world.store, opened(world.store.new_id(NUMBER)), None, NOW)
+        stored = reserve(world.store, pending(world.store.new_id(NUMBER)), None, NOW)
         assert stored is not None
         real, failures = ChangeNotifier._read, [ValueError("a defect of ours")]
 
@@ -179,7 +179,7 @@ def test_a_failed_pass_of_the_notifier_does_not_end_it(valkey: Server, monkeypat
         waiter = threading.Thread(target=_wait, args=(world, stored, woken))
         waiter.start()
         wait_for(lambda failures=failures: not failures)
-        world.store.replace(stored, pending(stored.verification.id), NOW)
+        world.store.replace(stored, stored.verification.cancel(NOW), NOW)
         waiter.join(5)
 
         assert woken == [True]
