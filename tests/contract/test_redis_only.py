@@ -321,6 +321,9 @@ def test_where_nobody_may_publish_calls_count_all_the_same(
         record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
         assert calls.record(call_at(clock())) is Outcome.CONFIRMED
         assert verifications.consume("web", record.id, "login", "flow").status is Status.CONSUMED
+        # A change of a pending record is announced by another script than a call's.
+        other = verifications.start("web", Start(OTHER_NUMBER.value, "login", "flow")).verification
+        assert verifications.cancel("web", other.id).status is Status.CANCELED
 
 
 def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: PLR0915  a whole life
