@@ -10,7 +10,7 @@ from typing import Any, Self
 from flask import Flask, jsonify, request
 from werkzeug.serving import make_server
 
-ANSWER_AFTER_SECONDS = 1.0
+ANSWER_AFTER_SECONDS = 2.0
 DECOY = {"number": "+79585550100", "display": "+7 958 555-01-00", "uri": "tel:+79585550100"}
 """A number of the pool that this caller was shown before."""
 
