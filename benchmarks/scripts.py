@@ -13,9 +13,9 @@ from redis import Redis
 from benchmarks.subject import ONE_WORKER, Measured
 from development.stack import Ports
 from service.adapters.redis.keys import tag_of
-from service.application.chronicle import Chronicle
+from service.application.effects import TransitionEffects
 from service.domain.limits import Limit, Scope, Spending
-from tests.making import NOW, NUMBER, call_at, chronicle_of, opened, pending
+from tests.making import NOW, NUMBER, call_at, effects_of, opened, pending
 from tests.worlds import World, redis_world
 
 CLIENTS = 8
@@ -35,11 +35,11 @@ def measure(requests: int) -> dict[str, Any]:
     with Measured(Ports.free(), ONE_WORKER) as stack:
         socket = stack.directory / "valkey.sock"
         with redis_world(f"unix://{socket}") as world:
-            commands = _commands(world, chronicle_of())
+            commands = _commands(world, effects_of())
         return {name: _per_second(str(socket), requests, command) for name, command in commands.items()}
 
 
-def _commands(world: World, chronicle: Chronicle) -> dict[str, Sequence[str]]:
+def _commands(world: World, effects: TransitionEffects) -> dict[str, Sequence[str]]:
     """As the store sends them: read a record; reserve and count; show a number; use a call."""
     record = pending(world.store.new_id(NUMBER))
     sent: list[tuple[Any, ...]] = []
@@ -55,13 +55,13 @@ def _commands(world: World, chronicle: Chronicle) -> dict[str, Sequence[str]]:
     with patch.object(Redis, "execute_command", recorded):
         # Scripts are loaded by the first use, and sent by their hash from then on.
         world.store.reserve(opened(world.store.new_id(NUMBER)), None, NOW, PRICE)
-        world.store.claim(call_at(NOW), NOW + KEPT, None, NOW, chronicle.started(record, NOW))
+        world.store.claim(call_at(NOW), NOW + KEPT, None, NOW, effects.started(record, NOW))
         return {
             "read": last(world.store.get(record.id)),
             "reserve": last(world.store.reserve(opened(record.id), None, NOW, PRICE)),
             "claim": last(
                 world.store.claim(
-                    call_at(NOW + timedelta(seconds=1)), NOW + KEPT, None, NOW, chronicle.started(record, NOW)
+                    call_at(NOW + timedelta(seconds=1)), NOW + KEPT, None, NOW, effects.started(record, NOW)
                 )
             ),
         }

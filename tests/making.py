@@ -11,10 +11,11 @@ from hypothesis import settings
 from service.application.admission import Admission
 from service.application.announcement import Announcer
 from service.application.calls import Calls
-from service.application.chronicle import Chronicle
+from service.application.effects import Effects, TransitionEffects
+from service.application.messages import Messages
 from service.application.opening import Opening
 from service.application.operator import Operator
-from service.application.ports import Clock, OrderIndex, Stored, VerificationStore
+from service.application.ports import Change, Clock, OrderIndex, Stored, VerificationStore
 from service.application.providers import CallProvider
 from service.application.verifications import Verifications
 from service.domain.call import InboundCall
@@ -97,8 +98,8 @@ def call_at(moment: datetime, number: E164 = NUMBER) -> InboundCall:
 PROVIDER_LIMIT = Limit(49, 90)
 
 
-def chronicle_of(policy: Policy = POLICY) -> Chronicle:
-    return Chronicle(Announcer(policy), policy.conversion, policy.limits_of(Scope.NUMBER_TOTAL, ""))
+def effects_of(policy: Policy = POLICY) -> TransitionEffects:
+    return TransitionEffects(Announcer(policy), policy.conversion, policy.limits_of(Scope.NUMBER_TOTAL, ""))
 
 
 def reserve(
@@ -106,6 +107,11 @@ def reserve(
 ) -> Stored | None:
     reservation = store.reserve(verification, over, now)
     return reservation.stored if reservation else None
+
+
+def plan(store: VerificationStore, stored: Stored, due: datetime, now: datetime) -> None:
+    """Set the deadline of a record that stays as it is."""
+    assert store.commit(Change(stored, stored.verification), now, Effects(due=due)) is not None
 
 
 def admission(world: World, observer: RecordingObserver, policy: Policy = POLICY) -> Admission:
@@ -139,11 +145,12 @@ def use_cases(
     policy: Policy = POLICY,
     sender: FakeSender | None = None,
 ) -> tuple[Verifications, Calls]:
-    chronicle = chronicle_of(policy)
+    effects = effects_of(policy)
     verifications = Verifications(
         store=world.store,
+        changes=world.changes,
         admission=admission(world, observer, policy),
-        chronicle=chronicle,
+        effects=effects,
         opening=opening_of(provider, sender or FakeSender(), policy),
         observer=observer,
         clock=clock,
@@ -151,8 +158,18 @@ def use_cases(
         default_window_seconds=900,
         pages=PAGES,
     )
-    calls = Calls(world.store, observer, clock, chronicle, admission=admission(world, observer, policy))
+    calls = Calls(
+        *(world.store, world.used_calls, observer, clock, effects),
+        admission=admission(world, observer, policy),
+    )
     return verifications, calls
+
+
+def messages_of(world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY) -> Messages:
+    return Messages(
+        *(world.store, world.used_calls, observer, clock, effects_of(policy)),
+        admission=admission(world, observer, policy),
+    )
 
 
 def operating(world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY) -> Operator:
@@ -164,7 +181,7 @@ def operating(world: World, observer: RecordingObserver, clock: Clock, policy: P
         lists=world.lists,
         audit=world.audit,
         observer=observer,
-        chronicle=chronicle_of(policy),
+        effects=effects_of(policy),
         clock=clock,
         policy=policy,
     )

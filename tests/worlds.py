@@ -6,19 +6,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.adapters.redis.audit import RedisAuditLog
-from service.adapters.redis.change_notifier import ChangeNotifier
+from service.adapters.redis.change_notifier import RedisChangeNotifier
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.conversions import RedisConversions
+from service.adapters.redis.deadlines import RedisDeadlines
 from service.adapters.redis.idempotency import RedisIdempotencyStore
 from service.adapters.redis.keys import Keys
 from service.adapters.redis.limits import RedisLimits
 from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.orders import RedisOrders
+from service.adapters.redis.probe import RedisProbe
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.topology import topology_of
+from service.adapters.redis.used_calls import RedisUsedCalls
 from service.application.audit import AuditLog
 from service.application.idempotency import IdempotencyStore
-from service.application.ports import Conversions, Limits, Lists, OrderIndex, VerificationStore
+from service.application.ports import (
+    ChangeNotifier,
+    Conversions,
+    Deadlines,
+    Limits,
+    Lists,
+    OrderIndex,
+    StoreProbe,
+    UsedCalls,
+    VerificationStore,
+)
 from service.domain.policy import Audit
 from service.redis_url import Address
 from tests.fakes.memory import (
@@ -28,6 +41,7 @@ from tests.fakes.memory import (
     MemoryLimits,
     MemoryLists,
     MemoryOrders,
+    MemoryProbe,
     MemoryStore,
 )
 
@@ -39,6 +53,10 @@ OTHER_PEPPER = "another-pepper-that-is-long-enough-as-well"
 class World:
     name: str
     store: VerificationStore
+    changes: ChangeNotifier
+    used_calls: UsedCalls
+    deadlines: Deadlines
+    probe: StoreProbe
     limits: Limits
     idempotency: IdempotencyStore
     conversions: Conversions
@@ -55,10 +73,14 @@ class World:
         return self.server.client()
 
 
-def memory_world() -> World:
+def memory_world(kind: type[MemoryStore] = MemoryStore) -> World:
     limits, conversions, lists, audit = MemoryLimits(), MemoryConversions(), MemoryLists(), MemoryAuditLog()
-    store = MemoryStore(limits, conversions, lists, audit)
-    return World("memory", store, limits, MemoryIdempotency(), conversions, lists, audit, MemoryOrders())
+    store = kind(limits, conversions, lists, audit)
+    return World(
+        "memory",
+        *(store, store, store.used_calls, store.deadlines, MemoryProbe()),
+        *(limits, MemoryIdempotency(), conversions, lists, audit, MemoryOrders()),
+    )
 
 
 @contextmanager
@@ -83,22 +105,27 @@ def redis_world(
         topology_of(Address.parse(url), 300), lambda _: None, count_unreadable=unreadable.append
     )
     keys = Keys(*peppers)
-    notifier = ChangeNotifier(connection, 200)
+    changes = RedisChangeNotifier(connection, keys, 200)
+    deadlines = RedisDeadlines(connection, keys)
     limits, conversions = RedisLimits(connection, keys), RedisConversions(connection, keys)
     lists, log = RedisLists(connection), RedisAuditLog(connection, keys, audit or Audit())
     store = RedisVerificationStore(
         connection,
         keys,
-        notifier,
         limits=limits,
         conversions=conversions,
         lists=lists,
         audit=log,
+        deadlines=deadlines,
         min_replicas=min_replicas,
     )
     yield World(
         name,
         store,
+        changes,
+        RedisUsedCalls(connection, keys, min_replicas),
+        deadlines,
+        RedisProbe(connection, keys, min_replicas),
         limits,
         RedisIdempotencyStore(connection, keys),
         conversions,
@@ -109,5 +136,5 @@ def redis_world(
         url,
         unreadable,
     )
-    notifier.close()
+    changes.close()
     connection.close()

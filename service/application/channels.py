@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from secrets import token_hex
 
 from service.application.admission import Admission
-from service.application.chronicle import Chronicle
+from service.application.effects import TransitionEffects
 from service.application.observer import Observer
 from service.application.opening import Opening, Prepared
 from service.application.ports import Clock, Stored, VerificationStore
@@ -43,7 +43,7 @@ class Channels:
         *,
         store: VerificationStore,
         admission: Admission,
-        chronicle: Chronicle,
+        effects: TransitionEffects,
         opening: Opening,
         seals: CodeSeals,
         observer: Observer,
@@ -52,7 +52,7 @@ class Channels:
         order_seconds: int = 25,
     ) -> None:
         self._store = store
-        self._records = Records(store, observer, chronicle)
+        self._records = Records(store, observer, effects)
         self._admission = admission
         self._opening = opening
         self._seals = seals
@@ -155,7 +155,7 @@ class Channels:
         number, token = stored.verification.phone_number, token_hex(12)
         self._admission.count_check(number, token, now)
         try:
-            checked = self._records.changed(stored, check, now, confirm=True, holding=True)
+            checked = self._records.changed(stored, check, now, anew=True, holding=True)
         except BaseException:
             self._admission.give_check_back(number, token)
             raise

@@ -19,7 +19,7 @@ from typing import Protocol
 from service.application.calls import SKEW, Calls
 from service.application.leadership import Term
 from service.application.messages import Messages
-from service.application.ports import Clock, VerificationStore
+from service.application.ports import Clock, Deadlines
 from service.domain.call import InboundCall, Witness
 from service.domain.channel import InboundText
 from service.domain.errors import InvalidPhoneNumber, StoreUnavailable
@@ -122,7 +122,7 @@ class Reconciliation:
         *,
         inbox: Inbox,
         progress: ProgressStore,
-        store: VerificationStore,
+        deadlines: Deadlines,
         calls: Calls,
         messages: Messages,
         clock: Clock,
@@ -133,7 +133,7 @@ class Reconciliation:
         Args:
             inbox: to read.
             progress: how far it was read.
-            store: asked whether anything is pending.
+            deadlines: tell if anything is pending.
             calls: decides, as for a callback.
             messages: the same for texts.
             clock: UTC.
@@ -142,7 +142,7 @@ class Reconciliation:
         """
         self._inbox = inbox
         self._progress = progress
-        self._store = store
+        self._deadlines = deadlines
         self._calls = calls
         self._messages = messages
         self._clock = clock
@@ -164,7 +164,7 @@ class Reconciliation:
         if known.asked_at is not None and now - known.asked_at < self._every:
             return 0
         # On the very first look nobody knows what was pending before.
-        busy_at = now if known.busy_at is None or self._store.is_busy() else known.busy_at
+        busy_at = now if known.busy_at is None or self._deadlines.is_busy() else known.busy_at
         if now - busy_at > IDLE_AFTER:
             return 0
         known = replace(known, asked_at=now, busy_at=busy_at)

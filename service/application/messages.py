@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 
 from service.application.admission import Admission
-from service.application.chronicle import Chronicle
+from service.application.effects import TransitionEffects
 from service.application.observer import Observer
-from service.application.ports import Clock, VerificationStore
+from service.application.ports import Change, Clock, UsedCalls, VerificationStore
 from service.application.records import CHANGE_ATTEMPTS, announce
 from service.domain.call import Kind, Outcome
 from service.domain.channel import InboundText
@@ -22,19 +22,22 @@ TEXT_KEPT = timedelta(hours=2)
 class Messages:
     """The use cases of the callback for everything that is no call."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  its ports
         self,
         store: VerificationStore,
+        used_calls: UsedCalls,
         observer: Observer,
         clock: Clock,
-        chronicle: Chronicle,
+        effects: TransitionEffects,
+        *,
         admission: Admission,
     ) -> None:
         self._store = store
+        self._used_calls = used_calls
         self._admission = admission
         self._observer = observer
         self._clock = clock
-        self._chronicle = chronicle
+        self._effects = effects
 
     def record_text(self, message: InboundText) -> Outcome:
         """Use an authentic text; the same again changes nothing.
@@ -45,7 +48,7 @@ class Messages:
         now = self._clock()
         if message.like_call:
             # First: what is not kept is not acknowledged, so the provider sends it again.
-            self._store.remember_text(message.cli, message.text, now + TEXT_KEPT, now)
+            self._used_calls.remember_text(message.cli, message.text, now + TEXT_KEPT, now)
         outcome = self._text(message, now)
         self._observer.callback(Kind.SMS, outcome)
         return outcome
@@ -74,7 +77,7 @@ class Messages:
             after = with_report(before, report) if before else None
             if stored is None or after is None or after == before:
                 break
-            if self._store.replace(stored, after, now):
+            if self._store.commit(Change(stored, after), now):
                 self._observer.code_reported(after)
                 break
         else:
@@ -83,14 +86,14 @@ class Messages:
 
     def _text(self, message: InboundText, now: datetime) -> Outcome:
         for _ in range(CHANGE_ATTEMPTS):
-            survey = self._store.survey(message.cli, ())
-            stored = survey.latest
+            context = self._store.creation_context(message.cli)
+            stored = context.latest
             if stored is None:
                 return Outcome.OTHER
             before: Verification = stored.verification
             outcome, after = judge_text(before, message, now)
             if outcome is Outcome.CONFIRMED and self._admission.blocking(
-                before.phone_number, now, survey.directory
+                before.phone_number, now, context.directory
             ):
                 outcome, after = Outcome.UNMATCHED, before.block(now)
             if after == before:
@@ -98,8 +101,8 @@ class Messages:
                 if outcome is Outcome.REPEATED and not self._store.confirm(stored, now):
                     continue
                 return outcome
-            consequences = self._chronicle.changed(before, after, now)
-            if self._store.replace(stored, after, now, holding=True, consequences=consequences):
+            effects = self._effects.changed(before, after, now)
+            if self._store.commit(Change(stored, after, holding=True), now, effects):
                 announce(self._observer, before, after)
                 return outcome
         raise StoreUnavailable(retry_after=1)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from service.application.admission import Admission
 from service.application.audit import AuditEntry, AuditLog
-from service.application.chronicle import Chronicle
+from service.application.effects import TransitionEffects
 from service.application.explanation import (
     Explanation,
     Subject,
@@ -59,12 +59,12 @@ class Operator:
         lists: Lists,
         audit: AuditLog,
         observer: Observer,
-        chronicle: Chronicle,
+        effects: TransitionEffects,
         clock: Clock,
         policy: Policy,
     ) -> None:
         self._store = store
-        self._records = Records(store, observer, chronicle)
+        self._records = Records(store, observer, effects)
         self._admission = admission
         self._limits = limits
         self._conversions = conversions

@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from service.application.admission import Admission
-from service.application.chronicle import Chronicle
+from service.application.effects import TransitionEffects
 from service.application.leadership import Term
 from service.application.observer import Observer
-from service.application.ports import Clock, OrderIndex, Stored, VerificationStore
+from service.application.ports import Change, Clock, OrderIndex, Stored, VerificationStore
 from service.application.records import CHANGE_ATTEMPTS, announce
 from service.domain.call import InboundCall, Kind, Outcome
 from service.domain.channel import Channel
@@ -36,7 +36,7 @@ class OrderReports:
         index: OrderIndex,
         observer: Observer,
         clock: Clock,
-        chronicle: Chronicle,
+        effects: TransitionEffects,
         admission: Admission,
     ) -> None:
         self._store = store
@@ -44,7 +44,7 @@ class OrderReports:
         self._admission = admission
         self._observer = observer
         self._clock = clock
-        self._chronicle = chronicle
+        self._effects = effects
 
     def record(self, report: OrderReport) -> Outcome:
         """Use an authentic report; the same again changes nothing.
@@ -82,7 +82,7 @@ class OrderReports:
         for _ in range(CHANGE_ATTEMPTS):
             if verification_id is None:
                 return Outcome.UNMATCHED
-            stored, directory = self._store.look(verification_id)
+            stored, directory = self._store.get_with_lists(verification_id)
             if stored is None:
                 return Outcome.UNMATCHED
             before = stored.verification
@@ -94,9 +94,9 @@ class OrderReports:
                 if outcome is Outcome.REPEATED and not self._store.confirm(stored, now):
                     continue
                 return outcome
-            consequences = self._chronicle.changed(before, after, now)
+            effects = self._effects.changed(before, after, now)
             holding = outcome is Outcome.CONFIRMED
-            if self._store.replace(stored, after, now, holding=holding, consequences=consequences):
+            if self._store.commit(Change(stored, after, holding), now, effects):
                 announce(self._observer, before, after, _as_a_call(before.phone_number.value, report, now))
                 return outcome
         raise StoreUnavailable(retry_after=1)

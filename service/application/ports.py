@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
-from service.application.chronicle import NOTHING, Consequences
+from service.application.effects import NO_EFFECTS, Effects
 from service.domain.call import InboundCall
 from service.domain.conversion import Bucket, Budget
 from service.domain.limits import LimitState, Scope, Spending, Spent
@@ -21,10 +21,12 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A record as read, with the version that a change must find unchanged.
+    """A record as it was read.
 
     Attributes:
-        pointer: the store's own: what the number pointed to when the record was read as its latest.
+        verification: the record.
+        version: must be unchanged when a change is stored.
+        pointer: for the store: what the number pointed to when this was read as its latest record.
     """
 
     verification: Verification
@@ -33,13 +35,26 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
-    """What decides about a create, read at once.
+class Change:
+    """A record as it was read, and the record of the same id that takes its place.
+
+    Attributes:
+        holding: True to store it only while the number still points to this record.
+    """
+
+    before: Stored
+    after: Verification
+    holding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreationContext:
+    """Everything that a create decides by, read at once.
 
     Attributes:
         latest: the number's latest record, live or not.
-        directory: what operators blocked and allowed.
-        buckets: of each group that was asked for, in order.
+        directory: entries that operators blocked and allowed.
+        buckets: counts of the conversion guard for each group that was asked for, in order.
     """
 
     latest: Stored | None
@@ -49,14 +64,14 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A new record that holds its number, and what it was counted against; a refusal counts nothing."""
+    """A new record that holds its number, and how its limits stand. A refused limit counts nothing."""
 
     stored: Stored
     spent: Spent = field(default_factory=Spent)
 
 
 class Claim(Enum):
-    """What became of an attempt to use a call."""
+    """Result of an attempt to use a call."""
 
     DONE = "done"
     REPEATED = "repeated"
@@ -64,38 +79,38 @@ class Claim(Enum):
 
 
 class VerificationStore(Protocol):
-    """Records, the number that each holds, and the calls that were used.
+    """Repository of the records, and of the number that each holds.
 
     Every method is one atomic step and raises StoreUnavailable when it may not have happened.
-    ``now`` only computes how long a record is kept.
+    ``now`` (UTC) only computes how long a record is kept.
     """
 
     def new_id(self, number: E164) -> str:
-        """A fresh id with 128 random bits, which also says where the record lives."""
+        """Return a fresh id with 128 random bits, which also says where the record lives."""
         ...
 
     def get(self, verification_id: str) -> Stored | None:
-        """The record, or None for an id that is unknown, forgotten or malformed."""
+        """Return the record, or None for an id that is unknown, forgotten or malformed."""
         ...
 
-    def get_all(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
+    def get_many(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
         """Get many records. An unreadable one is returned as the exception that it raised."""
         ...
 
-    def look(self, verification_id: str) -> tuple[Stored | None, Directory]:
-        """The record, and then the lists: no entry is missing that was made before the record became as it is."""
+    def get_with_lists(self, verification_id: str) -> tuple[Stored | None, Directory]:
+        """Return the record and the operators' lists, read after it: an entry older than the record's state is in them."""
         ...
 
     def latest_of(self, number: str) -> Stored | None:
-        """The latest record of a number (``+`` and digits), live or not."""
+        """Return the latest record of a number (E.164), live or not."""
         ...
 
     def latest_at(self, place: str) -> Stored | None:
-        """The latest record of the number whose ids begin with this, after ``ver_``; live or not."""
+        """Return the latest record of the number whose ids begin with ``ver_`` and this, live or not."""
         ...
 
-    def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
-        """What is known about a number (``+`` and digits), the lists, and the conversion of some groups."""
+    def creation_context(self, number: str, groups: Sequence[tuple[Budget, str]] = ()) -> CreationContext:
+        """Return what is known about a number (E.164), the lists, and the conversion counts of some groups."""
         ...
 
     def reserve(
@@ -105,85 +120,100 @@ class VerificationStore(Protocol):
         now: datetime,
         spendings: Sequence[Spending] = (),
     ) -> Reservation | None:
-        """Keep a new record and point the number to it, if it still points to ``over``; else None.
+        """Store a new record and point its number to it, if the number still points to ``over``; else return None.
 
-        It is counted against ``spendings`` under its id, and due when its order must have ended. Where a limit refuses
-        it, it stands all the same, for the caller to release.
+        The record is counted against ``spendings`` under its id, and due when its order must have ended. Where a limit
+        refuses it, the record stands all the same: the caller releases it.
         """
         ...
 
     def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
-        """Undo a reservation that came to nothing: the number points to ``over`` again."""
+        """Undo a reservation that came to nothing. The number points to ``over`` again."""
         ...
 
-    def replace(
-        self,
-        stored: Stored,
-        verification: Verification,
-        now: datetime,
-        *,
-        holding: bool = False,
-        consequences: Consequences = NOTHING,
-    ) -> Stored | None:
-        """Store the change, and what comes of it, if nobody changed the record since; else None.
+    def commit(self, change: Change, now: datetime, effects: Effects = NO_EFFECTS) -> Stored | None:
+        """Store a change with its effects, if the record is still the one that was read; else return None.
 
-        ``holding``: only while the number still points to this record, and as safe as a proof.
+        A record that holds its number, or is consumed, is kept through a fail-over. The new version differs from the old
+        one also where both records are equal.
         """
         ...
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
-        """Whether the record is still this. Raises StoreUnavailable unless a fail-over keeps it."""
+        """Make sure that a fail-over keeps the record as it was read. False where it has changed since."""
         ...
 
     def claim(
         self,
         call: InboundCall,
         keep_until: datetime,
-        change: tuple[Stored, Verification] | None,
+        change: Change | None,
         now: datetime,
-        consequences: Consequences = NOTHING,
+        effects: Effects = NO_EFFECTS,
     ) -> Claim:
-        """Use the call, once, and store the change that it makes, both or neither, and what comes of it."""
+        """Use a call, once, and store the change that it makes: both or neither. ``keep_until``: of the used call, UTC."""
         ...
 
+
+class UsedCalls(Protocol):
+    """Calls that were used, and texts that look like calls. Every method may raise StoreUnavailable."""
+
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
-        """This call as it was used before: of the same caller, at most ``within`` apart; None if it was not."""
+        """Return the used call of the same caller that is nearest to this one, at most ``within`` away; None without one."""
         ...
 
     def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
-        """Remember that a text which looks like a call came from a number (``+`` and digits)."""
+        """Remember that a number (E.164) sent a text that looks like a call."""
         ...
 
     def was_texted_by(self, number: str, text: str | None = None) -> bool:
-        """Tell if any such text of this number is remembered; with ``text``, if this one is."""
+        """Tell if a number (E.164) sent such a text; with ``text``, if it sent this one."""
         ...
 
-    def wait_for_change(self, stored: Stored, seconds: float) -> bool:
-        """Hold until the record, which is pending, differs from ``stored`` or the time is over.
 
-        Returns:
-            False at once when too many callers wait already.
-        """
-        ...
-
-    def schedule(self, verification_id: str, at: datetime) -> None:
-        """Remember when time alone will change the record; a later call replaces the earlier."""
-        ...
+class Deadlines(Protocol):
+    """When time alone changes each record (UTC). Every method may raise StoreUnavailable."""
 
     def due(self, now: datetime) -> list[str]:
-        """Ids whose scheduled time has come; some of them, where there are many."""
+        """Return ids whose time has come; some of them, where there are many."""
         ...
 
     def is_busy(self) -> bool:
-        """Whether time alone will change any record: whether anything is pending, or verified and not settled."""
+        """Tell if any record has a deadline: one is pending, or verified and not yet settled."""
         ...
 
     def postpone(self, deadlines: Mapping[str, datetime | None], seen_at: datetime) -> None:
-        """Put off what was due at ``seen_at``, and forget what has no deadline left; but for what was scheduled anew."""
+        """Set new deadlines for records that were due at ``seen_at``; None for no further one.
+
+        A record that got a later deadline in the meantime keeps it.
+        """
         ...
 
+
+class ChangeNotifier(Protocol):
+    """Wakes requests that wait for a record."""
+
+    def wait_for_change(self, stored: Stored, seconds: float) -> bool:
+        """Wait until a pending record differs from ``stored``, or the time is over.
+
+        Returns:
+            False at once when too many requests wait already, or the process leaves.
+
+        Raises:
+            StoreUnavailable
+        """
+        ...
+
+
+class StoreProbe(Protocol):
+    """Tells if the store does its work."""
+
     def ping(self) -> None:
-        """Write something short-lived the way that all work does. StoreUnavailable where the store refuses."""
+        """Write something short-lived in the way that all work does.
+
+        Raises:
+            StoreUnavailable
+        """
         ...
 
 

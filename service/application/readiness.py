@@ -1,12 +1,12 @@
 """Whether this replica should be given work."""
 
-from service.application.ports import VerificationStore
+from service.application.ports import StoreProbe
 
 
 class Readiness:
     """Asks the store. Not the provider: its outage must not empty the Service."""
 
-    def __init__(self, store: VerificationStore) -> None:
+    def __init__(self, store: StoreProbe) -> None:
         self._store = store
         self.is_leaving = False
         """Set by ``leave``."""

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from service.application.ports import Clock, Stored, VerificationStore
+from service.application.ports import ChangeNotifier, Clock, Stored, VerificationStore
 from service.application.records import CHANGE_ATTEMPTS, Records
 from service.domain.channel import Channel
 from service.domain.errors import StoreUnavailable
@@ -11,23 +11,26 @@ from service.domain.verification import Verification
 
 
 class Reading:
-    """What the API and the page share. Every method may raise StoreUnavailable."""
+    """Reads a verification for the API and the hosted page. Every method may raise StoreUnavailable."""
 
-    def __init__(self, store: VerificationStore, records: Records, clock: Clock) -> None:
+    def __init__(
+        self, store: VerificationStore, records: Records, changes: ChangeNotifier, clock: Clock
+    ) -> None:
         self._store = store
         self._records = records
+        self._changes = changes
         self._clock = clock
 
     def read(
         self, client: str, verification_id: str, wait_seconds: int, seen: Channel | None = None
     ) -> Verification:
-        """The record as it stands, at the latest after ``wait_seconds`` of being pending on the same channel.
+        """Return the record as it stands. While it is pending on the same channel, wait up to ``wait_seconds``.
 
         Args:
-            client: whose verification.
-            verification_id: of it.
+            client: the owner.
+            verification_id: the verification.
             wait_seconds: 0 answers at once.
-            seen: the channel that the asker knows; None for the one where it stands.
+            seen: the channel that the caller knows. None means the record's channel.
 
         Raises:
             NotFound: unknown, forgotten, or another client's.
@@ -44,13 +47,13 @@ class Reading:
         return self._safe(client, verification_id, stored)
 
     def _wait(self, stored: Stored, now: datetime, deadline: datetime) -> bool:
-        """For a change. False where it was not waited for: too many wait, or the process leaves."""
+        """Wait for a change. False at once when too many requests wait, or the process leaves."""
         until = min(deadline, stored.verification.expires_at)
-        return self._store.wait_for_change(stored, (until - now).total_seconds())
+        return self._changes.wait_for_change(stored, (until - now).total_seconds())
 
     def _safe(self, client: str, verification_id: str, stored: Stored) -> Verification:
         for _ in range(CHANGE_ATTEMPTS):
-            # Who reads `verified` acts upon it: it must not be taken back.
+            # The client acts upon `verified`, so a fail-over must not take it back.
             now = self._clock()
             if stored.verification.status is not Status.VERIFIED or self._store.confirm(stored, now):
                 return stored.verification
@@ -59,5 +62,5 @@ class Reading:
 
 
 def _is_waiting(record: Verification, channel: Channel) -> bool:
-    # On another channel there is something else to show.
+    # Another channel has something else to show, so it counts as a change.
     return record.status is Status.PENDING and record.channel is channel

@@ -5,9 +5,9 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
-from service.application.chronicle import Chronicle
+from service.application.effects import TransitionEffects
 from service.application.observer import Observer
-from service.application.ports import Stored, VerificationStore
+from service.application.ports import Change, Stored, VerificationStore
 from service.domain.call import InboundCall
 from service.domain.errors import NotFound, RecordUnreadable, StoreUnavailable
 from service.domain.status import FINISHED, Status
@@ -20,10 +20,10 @@ CHANGE_ATTEMPTS = 50
 class Records:
     """Compare-and-set over the store. Every method may raise StoreUnavailable."""
 
-    def __init__(self, store: VerificationStore, observer: Observer, chronicle: Chronicle) -> None:
+    def __init__(self, store: VerificationStore, observer: Observer, effects: TransitionEffects) -> None:
         self._store = store
         self._observer = observer
-        self._chronicle = chronicle
+        self._effects = effects
 
     def found(self, client: str, verification_id: str, now: datetime) -> Stored:
         """A client's record as it stands.
@@ -52,11 +52,11 @@ class Records:
             current = stored.verification.at(now)
             if current is stored.verification:
                 return stored
-            consequences = self._chronicle.changed(stored.verification, current, now)
-            replaced = self._store.replace(stored, current, now, consequences=consequences)
-            if replaced is not None:
+            effects = self._effects.changed(stored.verification, current, now)
+            committed = self._store.commit(Change(stored, current), now, effects)
+            if committed is not None:
                 self._observer.finished(current)
-                return replaced
+                return committed
             again = self._store.get(current.id)
             if again is None:
                 return Stored(current, stored.version)
@@ -69,24 +69,30 @@ class Records:
         transition: Callable[[Verification], Verification],
         now: datetime,
         *,
-        confirm: bool = False,
+        anew: bool = False,
         holding: bool = False,
     ) -> Verification:
-        """Apply a transition to what is stored, again and again until nobody came in between.
+        """Apply a transition to the record, again if another change came in between, and return the record.
 
-        ``confirm``: also store what stays as it is, so that it is as safe as if it were new. ``holding``: as safe as a
-        proof, and only while the number still points to this record.
+        Args:
+            stored: the record as read.
+            transition: may be called several times.
+            now: UTC.
+            anew: True to store the record also where the transition leaves it as it is. Whoever read it before must then
+                read it again.
+            holding: True to store it only while its number still points to it.
+
+        Raises:
+            NotFound: the record is gone.
+            StoreUnavailable: too many other changes came in between.
         """
         for _ in range(CHANGE_ATTEMPTS):
             before = stored.verification
             after = transition(before)
-            if after == before and not confirm:
+            if after == before and not anew:
                 return after
-            consequences = self._chronicle.changed(before, after, now)
-            if (
-                self._store.replace(stored, after, now, holding=holding, consequences=consequences)
-                is not None
-            ):
+            effects = self._effects.changed(before, after, now)
+            if self._store.commit(Change(stored, after, holding), now, effects) is not None:
                 announce(self._observer, before, after)
                 return after
             again = self._store.get(before.id)
@@ -101,8 +107,8 @@ class Records:
         with suppress(RecordUnreadable, NotFound):
             stored = self._store.latest_of(number)
             if stored is not None:
-                # Stored anew even where it stays verified: a consume under way must look at the lists again.
-                self.changed(stored, lambda record: record.block(now), now, confirm=True)
+                # A verified record stays as it is, but a consume that has read it must look at the lists again.
+                self.changed(stored, lambda record: record.block(now), now, anew=True)
 
 
 def announce(

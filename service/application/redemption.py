@@ -45,7 +45,7 @@ class Redemption:
             NotFound, PurposeMismatch, ReferenceMismatch, ResultMismatch, NotVerified, Contested, AlreadyConsumed, Expired
             Blocked
         """
-        looked, read = self._store.look(verification_id)
+        looked, read = self._store.get_with_lists(verification_id)
         stored = self._records.owned(client, looked, now)
         # The lists must have been read after the record.
         directory: Directory | None = read if stored is looked else None
@@ -63,7 +63,7 @@ class Redemption:
                 directory = None
             return consumed
 
-        return self._records.changed(stored, consume, now, confirm=True)
+        return self._records.changed(stored, consume, now, anew=True)
 
     def _check_result(self, record: Verification, result: str | None) -> None:
         # The browser that saw the page brings it: a proof is not redeemed for anybody else's session.

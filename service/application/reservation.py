@@ -8,7 +8,7 @@ from functools import partial
 from math import ceil
 
 from service.application.admission import Admission, Screened
-from service.application.ports import Reservation, Stored, Survey, VerificationStore
+from service.application.ports import CreationContext, Reservation, Stored, VerificationStore
 from service.application.records import CHANGE_ATTEMPTS, Records
 from service.domain.errors import NotFound, StoreUnavailable, VerificationInProgress
 from service.domain.limits import Spending
@@ -34,7 +34,7 @@ class Reservations:
     def reserve(  # noqa: PLR0913, PLR0917  what decides over a reservation
         self,
         opened: Verification,
-        survey: Survey,
+        context: CreationContext,
         screened: Screened,
         price: Sequence[Spending],
         client_ip: str | None,
@@ -48,7 +48,7 @@ class Reservations:
         Returns:
             The reservation and whose place it took, or the record.
         """
-        requester, number, latest = opened.requester, opened.phone_number, survey.latest
+        requester, number, latest = opened.requester, opened.phone_number, context.latest
         refused = partial(
             self._admission.applicable.of_refused_create, client_ip, requester.client, screened.exempt
         )
@@ -72,7 +72,7 @@ class Reservations:
                     self._admission.forgive(refused(), act)
                     continue
                 opened = opened.after(latest.verification, now)
-            self._admission.guard(number, screened, survey.buckets, now)
+            self._admission.guard(number, screened, context.buckets, now)
             reserved = self._store.reserve(opened, latest, now, price)
             if reserved is not None:
                 return reserved, latest

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from service.application.chronicle import Chronicle
+from service.application.effects import TransitionEffects
 from service.application.observer import Observer
-from service.application.ports import Clock, Stored, VerificationStore
+from service.application.ports import Clock, Deadlines, Stored, VerificationStore
 from service.application.records import Records
 from service.domain.errors import RecordUnreadable, StoreUnavailable
 from service.domain.verification import Verification
@@ -22,24 +22,28 @@ BROKEN_AGAIN = timedelta(seconds=60)
 class Sweep:
     """One pass over what is due. Any number of processes may sweep: each change is stored, and told, once."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  its ports
         self,
         store: VerificationStore,
+        deadlines: Deadlines,
         observer: Observer,
         clock: Clock,
-        chronicle: Chronicle,
+        effects: TransitionEffects,
+        *,
         remind: Remind | None = None,
     ) -> None:
         """
         Args:
-            store: where deadlines are.
+            store: has the records.
+            deadlines: says which are due.
             observer: told of what is finished.
             clock: UTC.
-            chronicle: what is written with it.
+            effects: what is written with it.
             remind: given each record, to announce what it has to tell and was not announced.
         """
         self._store = store
-        self._records = Records(store, observer, chronicle)
+        self._deadlines = deadlines
+        self._records = Records(store, observer, effects)
         self._remind = remind
         self._clock = clock
 
@@ -57,7 +61,7 @@ class Sweep:
         broken: Exception | None = None
         for _ in range(_MOST_PASSES):
             now = self._clock()
-            due = self._store.due(now - patience)
+            due = self._deadlines.due(now - patience)
             if not due:
                 break
             looked_at += len(due)
@@ -70,7 +74,7 @@ class Sweep:
         """Why one of them could not be settled."""
         broken: Exception | None = None
         deadlines: dict[str, datetime | None] = {}
-        for verification_id, stored in zip(due, self._store.get_all(due), strict=True):
+        for verification_id, stored in zip(due, self._store.get_many(due), strict=True):
             try:
                 deadlines[verification_id] = self._settle(stored, now)
             except StoreUnavailable:
@@ -78,7 +82,7 @@ class Sweep:
             except Exception as error:  # noqa: BLE001  raised below, when the others have had their turn
                 deadlines[verification_id] = now + BROKEN_AGAIN
                 broken = error
-        self._store.postpone(deadlines, now)
+        self._deadlines.postpone(deadlines, now)
         return broken
 
     def _settle(self, stored: Stored | Exception | None, now: datetime) -> datetime | None:

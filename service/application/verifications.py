@@ -7,10 +7,17 @@ from datetime import datetime
 from enum import StrEnum
 
 from service.application.admission import Admission, Admitted
-from service.application.chronicle import Chronicle
+from service.application.effects import TransitionEffects
 from service.application.observer import Observer
 from service.application.opening import Opened, Opening
-from service.application.ports import Clock, Stored, Survey, VerificationStore
+from service.application.ports import (
+    Change,
+    ChangeNotifier,
+    Clock,
+    CreationContext,
+    Stored,
+    VerificationStore,
+)
 from service.application.reading import Reading
 from service.application.records import CHANGE_ATTEMPTS, Records
 from service.application.redemption import Proof, Redemption
@@ -77,8 +84,9 @@ class Verifications:
         self,
         *,
         store: VerificationStore,
+        changes: ChangeNotifier,
         admission: Admission,
-        chronicle: Chronicle,
+        effects: TransitionEffects,
         opening: Opening,
         observer: Observer,
         clock: Clock,
@@ -88,12 +96,12 @@ class Verifications:
         order_seconds: int = 25,
     ) -> None:
         self._store = store
-        self._records = Records(store, observer, chronicle)
-        self._reading = Reading(store, self._records, clock)
+        self._records = Records(store, observer, effects)
+        self._reading = Reading(store, self._records, changes, clock)
         self._redemption = Redemption(store, self._records, admission, pages)
         self._admission = admission
         self._reservations = Reservations(store, self._records, admission, policy.purposes)
-        self._chronicle = chronicle
+        self._effects = effects
         self._opening = opening
         self._observer = observer
         self._clock = clock
@@ -118,8 +126,8 @@ class Verifications:
         assurance = purpose.assurance(channel, number.region, self._policy.assurance)
         purpose.check(number, assurance, channel)
         now = self._clock()
-        survey = self._survey(number)
-        screened = self._admission.screen(number, request.client_ip, survey.directory, now)
+        context = self._context(number)
+        screened = self._admission.screen(number, request.client_ip, context.directory, now)
         price = self._admission.price(number, request.client_ip, client.name, screened, channel)
         return_url = self._return_url(client, request)
         opened = Verification.open(
@@ -137,7 +145,7 @@ class Verifications:
         )
         paid_by = self._admission.seals(number, request.client_ip, screened)
         opened = replace(opened, return_url=return_url, paid_by=paid_by)
-        reserved, over = self._reservations.reserve(opened, survey, screened, price, request.client_ip, now)
+        reserved, over = self._reservations.reserve(opened, context, screened, price, request.client_ip, now)
         if isinstance(reserved, Verification):
             return Started(reserved, created=False)
         try:
@@ -192,9 +200,9 @@ class Verifications:
         stored = self._records.found(client_name, verification_id, now)
         return self._records.changed(stored, lambda record: record.cancel(now), now)
 
-    def _survey(self, number: E164) -> Survey:
+    def _context(self, number: E164) -> CreationContext:
         try:
-            return self._store.survey(number.value, self._admission.groups(number))
+            return self._store.creation_context(number.value, self._admission.groups(number))
         except RecordUnreadable as error:
             # It may be live, and be somebody else's.
             raise VerificationInProgress(retry_after=error.retry_after) from error
@@ -246,7 +254,7 @@ class Verifications:
         try:
             if opened is not reserved.verification:
                 # What is sent may be reported before the answer to it is here.
-                begun = self._store.replace(reserved, opened, self._clock(), holding=True)
+                begun = self._store.commit(Change(reserved, opened, holding=True), self._clock())
             if begun is None:
                 raise ProviderUnavailable("Another request came in between.", retry_after=1)
             transition = act()
@@ -275,8 +283,8 @@ class Verifications:
             if stored is None or stored.verification.at(now).status is not Status.ORDERING:
                 break
             pending = transition(stored.verification, now)
-            consequences = self._chronicle.started(pending, now)
-            if self._store.replace(stored, pending, now, holding=True, consequences=consequences):
+            effects = self._effects.started(pending, now)
+            if self._store.commit(Change(stored, pending, holding=True), now, effects):
                 return pending
             stored = self._store.get(reserved.verification.id)
         raise ProviderUnavailable("The provider's answer came too late.", retry_after=1)

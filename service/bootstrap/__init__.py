@@ -19,7 +19,7 @@ from service.adapters.http.auth import ApiKeys
 from service.adapters.http.blueprint import Services
 from service.adapters.http.lane import Lane
 from service.adapters.http.page.catalogue import Catalogues
-from service.adapters.redis.change_notifier import ChangeNotifier
+from service.adapters.redis.change_notifier import RedisChangeNotifier
 from service.adapters.redis.idempotency import RedisIdempotencyStore
 from service.adapters.redis.leadership import LEASE_SECONDS, RedisLeadership, RedisProgress
 from service.adapters.redis.outbox import RedisOutbox
@@ -32,10 +32,8 @@ from service.adapters.telemetry.observer import BalanceTeller, DeliveryTeller, L
 from service.adapters.telemetry.spans import spans
 from service.adapters.webhook.sender import WebhookSender
 from service.application.audit import AuditLog
-from service.application.calls import Calls
 from service.application.dead_letters import DeadLetters
 from service.application.inbox import Reconciliation
-from service.application.messages import Messages
 from service.application.opening import Opening
 from service.application.operator import Operator
 from service.application.orders import OrderPoll, OrderReports
@@ -48,7 +46,9 @@ from service.application.treasury import Treasury
 from service.bootstrap.core import Core, utc_now
 from service.bootstrap.use_cases import (
     account_of,
+    calls_of,
     channels_of,
+    messages_of,
     opening_of,
     pages_of,
     smsru_of,
@@ -81,10 +81,8 @@ def build(
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
     trace = spans(settings.tracing, __version__)
-    calls = Calls(core.store, core.observer, clock, core.chronicle, admission=core.admission)
-    messages = Messages(core.store, core.observer, clock, core.chronicle, core.admission)
     decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
-    sweep = Sweep(core.store, core.observer, clock, core.chronicle)
+    sweep = Sweep(core.store, core.deadlines, core.observer, clock, core.effects)
     sweeper = Sweeper(partial(sweep.run, LEFT_TO_THE_WORKER))
     expose = partial(exposition, metrics.registry, multiprocess_dir)
     scopes = {name: client.scopes for name, client in settings.policy.clients.items()}
@@ -92,7 +90,7 @@ def build(
     surface = partial(create_app, keys=keys, observer=core.observer, metrics=metrics)
     outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
     pages = pages_of(settings, core)
-    ready = Readiness(core.store)
+    ready = Readiness(core.probe)
     ops = [operations.blueprint(ready, expose, CONTENT_TYPE, __version__)]
     # Probes and scrapes name the pod, not the service.
     by_port = {_port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES)}
@@ -103,7 +101,7 @@ def build(
         by_port[_port(settings.api_bind)] = trace.watch(api)
     public, lane = [], Lane()
     if "callback" in settings.surfaces:
-        public.append(callbacks.blueprint(calls, messages, decoder, core.observer, lane))
+        public.append(callbacks.blueprint(calls_of(core), messages_of(core), decoder, core.observer, lane))
         if settings.smsru_api_ids:
             orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
             public.append(callbacks.orders_blueprint(_reports(core), orders, core.observer, lane))
@@ -116,7 +114,7 @@ def build(
     return Surfaces(
         by_port,
         start=sweeper.start,
-        stop=partial(_stop, core.notifier, sweeper, ready, settings.drain_seconds),
+        stop=partial(_stop, core.changes, sweeper, ready, settings.drain_seconds),
         metrics=metrics,
     )
 
@@ -158,7 +156,7 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
     loops = [
         Loop(
             "sweep",
-            Sweep(core.store, core.observer, clock, core.chronicle, reminder.remind).run,
+            Sweep(core.store, core.deadlines, core.observer, clock, core.effects, remind=reminder.remind).run,
             SWEEP_SECONDS,
         )
     ]
@@ -197,11 +195,9 @@ def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconci
     return Reconciliation(
         inbox=inbox,
         progress=RedisProgress(core.connection, settings.redis_min_replicas),
-        store=core.store,
-        calls=Calls(
-            core.store, core.observer, core.clock, core.chronicle, admission=core.admission, trust=trust
-        ),
-        messages=Messages(core.store, core.observer, core.clock, core.chronicle, core.admission),
+        deadlines=core.deadlines,
+        calls=calls_of(core, trust),
+        messages=messages_of(core),
         clock=core.clock,
         every=timedelta(seconds=settings.inbox_poll_seconds),
         may_be_dialled=partial(may_be_dialled, dial_regions=core.policy.dial_regions),
@@ -225,13 +221,13 @@ def _catalogues(settings: Settings) -> Catalogues:
 
 
 def _reports(core: Core) -> OrderReports:
-    return OrderReports(core.store, core.orders, core.observer, core.clock, core.chronicle, core.admission)
+    return OrderReports(core.store, core.orders, core.observer, core.clock, core.effects, core.admission)
 
 
 def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: Worker) -> Flask:
     expose = partial(exposition, metrics.registry, None)
     ops = operations.blueprint(
-        Readiness(core.store), expose, CONTENT_TYPE, __version__, is_alive=worker.is_alive
+        Readiness(core.probe), expose, CONTENT_TYPE, __version__, is_alive=worker.is_alive
     )
     keys = ApiKeys(settings.api_keys, {})
     return create_app(
@@ -246,7 +242,9 @@ def _close(inbox: SmscInbox, core: Core, push: Push, sender: WebhookSender) -> N
     core.connection.close()
 
 
-def _stop(notifier: ChangeNotifier, sweeper: Sweeper, readiness: Readiness, drain_seconds: float) -> float:
+def _stop(
+    notifier: RedisChangeNotifier, sweeper: Sweeper, readiness: Readiness, drain_seconds: float
+) -> float:
     sweeper.stop()
     notifier.close()
     if is_replaced():

@@ -3,21 +3,24 @@
 from datetime import UTC, datetime
 
 from service.adapters.redis.audit import RedisAuditLog
-from service.adapters.redis.change_notifier import ChangeNotifier
+from service.adapters.redis.change_notifier import RedisChangeNotifier
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.conversions import RedisConversions
+from service.adapters.redis.deadlines import RedisDeadlines
 from service.adapters.redis.keys import Keys
 from service.adapters.redis.limits import RedisLimits
 from service.adapters.redis.lists import RedisLists
 from service.adapters.redis.orders import RedisOrders
+from service.adapters.redis.probe import RedisProbe
 from service.adapters.redis.store import RedisVerificationStore
 from service.adapters.redis.topology import topology_of
+from service.adapters.redis.used_calls import RedisUsedCalls
 from service.adapters.smsc.client import order_limit
 from service.adapters.telemetry.audit import tell
 from service.adapters.telemetry.metrics import Metrics
 from service.application.admission import Admission
 from service.application.announcement import Announcer
-from service.application.chronicle import Chronicle
+from service.application.effects import TransitionEffects
 from service.application.observer import Observer
 from service.application.operator import Operator
 from service.application.ports import Clock
@@ -56,23 +59,27 @@ class Core:
         self.keys = Keys(*peppers)
         self.seals = CodeSeals(*peppers)
         self.pages = PageSeals(*peppers)
-        self.notifier = ChangeNotifier(self.connection, settings.max_waiting)
+        self.changes = RedisChangeNotifier(self.connection, self.keys, settings.max_waiting)
         self.limits = RedisLimits(self.connection, self.keys)
         self.conversions = RedisConversions(self.connection, self.keys)
         self.lists = RedisLists(self.connection)
         told = tell if policy.audit.log else None
         self.audit = RedisAuditLog(self.connection, self.keys, policy.audit, told)
+        parts, replicas = (self.connection, self.keys), settings.redis_min_replicas
+        self.deadlines = RedisDeadlines(*parts)
+        self.used_calls, self.probe = RedisUsedCalls(*parts, replicas), RedisProbe(*parts, replicas)
         self.store = RedisVerificationStore(
-            *(self.connection, self.keys, self.notifier),
+            *parts,
             limits=self.limits,
             conversions=self.conversions,
             lists=self.lists,
             audit=self.audit,
-            min_replicas=settings.redis_min_replicas,
+            deadlines=self.deadlines,
+            min_replicas=replicas,
         )
-        self.orders = RedisOrders(self.connection, settings.redis_min_replicas)
+        self.orders = RedisOrders(self.connection, replicas)
         self.announcer = Announcer(policy)
-        self.chronicle = Chronicle(
+        self.effects = TransitionEffects(
             self.announcer, policy.conversion, policy.limits_of(Scope.NUMBER_TOTAL, "")
         )
         self.observer = telling
@@ -95,7 +102,7 @@ class Core:
             lists=self.lists,
             audit=self.audit,
             observer=self.observer,
-            chronicle=self.chronicle,
+            effects=self.effects,
             clock=self.clock,
             policy=self.policy,
         )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from service import __version__
-from service.adapters.redis.examination import Examined, examine
+from service.adapters.redis.probe import Examined
 from service.adapters.smsc.cabinet import SmscCabinet
 from service.adapters.smsc.inbox import SmscInbox
 from service.adapters.smsru.client import SmsruProvider
@@ -35,7 +35,7 @@ class Desk:
 
     def examine(self) -> Examined:
         """Redis, as it tells of itself. StoreUnavailable."""
-        return examine(self.core.connection)
+        return self.core.probe.examine()
 
 
 def build_desk(settings: Settings) -> Desk:

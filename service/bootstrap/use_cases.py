@@ -12,7 +12,9 @@ from service.adapters.smsc.sender import SmscSender
 from service.adapters.smsru.client import SmsruProvider
 from service.adapters.telemetry.metrics import Metrics
 from service.adapters.telemetry.spans import NoSpans, Spans
+from service.application.calls import Calls
 from service.application.channels import Channels
+from service.application.messages import Messages
 from service.application.opening import Opening
 from service.application.pages import WAITING_OF_A_PROCESS, Pages
 from service.application.providers import CallProvider
@@ -21,6 +23,7 @@ from service.application.records import Records
 from service.application.routing import Routing
 from service.application.verifications import Verifications
 from service.bootstrap.core import Core
+from service.domain.evidence import InboxTrust
 from service.domain.numbers import E164, may_be_shown
 from service.domain.policy import Provider
 from service.settings import Settings
@@ -55,8 +58,9 @@ def opening_of(
 def verifications_of(settings: Settings, core: Core, opening: Opening) -> Verifications:
     return Verifications(
         store=core.store,
+        changes=core.changes,
         admission=core.admission,
-        chronicle=core.chronicle,
+        effects=core.effects,
         opening=opening,
         observer=core.observer,
         clock=core.clock,
@@ -71,7 +75,7 @@ def channels_of(settings: Settings, core: Core, opening: Opening) -> Channels:
     return Channels(
         store=core.store,
         admission=core.admission,
-        chronicle=core.chronicle,
+        effects=core.effects,
         opening=opening,
         seals=core.seals,
         observer=core.observer,
@@ -81,8 +85,23 @@ def channels_of(settings: Settings, core: Core, opening: Opening) -> Channels:
     )
 
 
+def calls_of(core: Core, trust: InboxTrust | None = None) -> Calls:
+    return Calls(
+        *(core.store, core.used_calls, core.observer, core.clock, core.effects),
+        admission=core.admission,
+        trust=trust,
+    )
+
+
+def messages_of(core: Core) -> Messages:
+    return Messages(
+        *(core.store, core.used_calls, core.observer, core.clock, core.effects), admission=core.admission
+    )
+
+
 def pages_of(settings: Settings, core: Core) -> Pages:
-    reading = Reading(core.store, Records(core.store, core.observer, core.chronicle), core.clock)
+    records = Records(core.store, core.observer, core.effects)
+    reading = Reading(core.store, records, core.changes, core.clock)
     return Pages(
         store=core.store,
         reading=reading,

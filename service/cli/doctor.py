@@ -89,7 +89,7 @@ def _redis(desk: Desk) -> Iterator[Finding]:
     examined = desk.examine()
     version = examined.version or "not told to us"
     try:
-        desk.core.store.ping()
+        desk.core.probe.ping()
     except StoreUnavailable as error:
         yield Finding("redis", "failure", f"reached, version {version}, takes no write: {error.cause}")
     else:
@@ -128,7 +128,7 @@ def _inbox(desk: Desk) -> Iterator[Finding]:
         records,
         partial(may_be_dialled, dial_regions=policy.dial_regions),
         policy.text_in_numbers,
-        desk.core.store.was_texted_by,
+        desk.core.used_calls.was_texted_by,
     )
     named = sum(each.may_be_shown for each in calls)
     texts = sum(each.is_text for each in calls)

@@ -10,7 +10,6 @@ import pytest
 from redis import Redis
 
 from service.adapters.redis.keys import Keys
-from service.application.messages import Messages
 from service.application.verifications import Start
 from service.domain.call import Outcome
 from service.domain.channel import Channel, InboundText
@@ -19,7 +18,7 @@ from service.domain.policy import Policy, Purpose
 from service.domain.status import Status
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NUMBER, OTHER_NUMBER, POLICY, admission, call_at, chronicle_of, use_cases
+from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, messages_of, use_cases
 from tests.redis_servers import ReplicatedCluster, ReplicatedSentinel, Server, replicates, wait_for
 from tests.worlds import PEPPER, World, redis_world
 
@@ -147,10 +146,7 @@ def test_a_text_that_no_replica_has_is_not_acknowledged_so_that_it_is_sent_again
         asked = stage.verifications.get("web", stage.id).text_in
         assert asked is not None
         message = InboundText(NUMBER.value, asked.number.value, asked.text)
-        messages = Messages(
-            *(world.store, stage.observer, stage.clock, chronicle_of(policy)),
-            admission(world, stage.observer, policy),
-        )
+        messages = messages_of(world, stage.observer, stage.clock, policy)
         stage.cut_off()
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
@@ -158,10 +154,7 @@ def test_a_text_that_no_replica_has_is_not_acknowledged_so_that_it_is_sent_again
         stage.fail_over()
         assert stage.status() is Status.PENDING
         with redis_world(replicated.url, min_replicas=0) as alone:
-            again = Messages(
-                *(alone.store, stage.observer, stage.clock, chronicle_of(policy)),
-                admission(alone, stage.observer, policy),
-            )
+            again = messages_of(alone, stage.observer, stage.clock, policy)
             wait_for(lambda: knows(alone, stage.id))
             assert again.record_text(message) is Outcome.CONFIRMED
 

@@ -313,7 +313,7 @@ def test_a_guard_that_cannot_be_asked_refuses(world, provider, observer, clock, 
 
     policy = replace(POLICY, conversion=(guarded(Mode.RECORD_ONLY),))
     verifications, _ = use_cases(world, provider, observer, clock, policy)
-    monkeypatch.setattr(world.store, "survey", away)
+    monkeypatch.setattr(world.store, "creation_context", away)
 
     with pytest.raises(StoreUnavailable):
         verifications.start("web", ASK)

@@ -296,14 +296,14 @@ def test_a_consume_that_read_the_lists_before_the_block_is_refused_after_it(
     """The record is stored anew by the block, so the consume has to look at it, and at the lists, again."""
     record = stage.start("every")
     stage.call()
-    look = stage.world.store.look
+    look = stage.world.store.get_with_lists
 
     def looked(verification_id: str) -> object:
         found = look(verification_id)
         stage.put()
         return found
 
-    monkeypatch.setattr(stage.world.store, "look", looked)
+    monkeypatch.setattr(stage.world.store, "get_with_lists", looked)
 
     with pytest.raises(Blocked):
         stage.consume(record)
@@ -315,16 +315,16 @@ def test_a_call_that_read_the_lists_before_the_block_proves_nothing_after_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = stage.start("every")
-    survey = stage.world.store.survey
+    read = stage.world.store.creation_context
     blocks = [stage.put]
 
-    def surveyed(*asked: object) -> object:
-        found = survey(*asked)
+    def read_then_blocked(*asked: object) -> object:
+        found = read(*asked)
         if blocks:
             blocks.pop()()
         return found
 
-    monkeypatch.setattr(stage.world.store, "survey", surveyed)
+    monkeypatch.setattr(stage.world.store, "creation_context", read_then_blocked)
 
     assert stage.call() is Outcome.UNMATCHED
     assert stage.stands(record) == ENDED

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import pytest
 
 from service.application.channels import Channels
-from service.application.messages import Messages
 from service.application.sweep import Sweep
 from service.application.verifications import Risk, Start
 from service.domain.assurance import Assurance, Attested
@@ -44,7 +43,17 @@ from service.domain.status import Reason, Status
 from service.domain.verification import Verification
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, FakeProvider, FakeSender, RecordingObserver
-from tests.making import NUMBER, SEALS, admission, call_at, chronicle_of, seconds, together, use_cases
+from tests.making import (
+    NUMBER,
+    SEALS,
+    admission,
+    call_at,
+    effects_of,
+    messages_of,
+    seconds,
+    together,
+    use_cases,
+)
 from tests.worlds import World
 
 OURS = E164("+79585550000")
@@ -85,17 +94,14 @@ class Stage:
         self.channels = Channels(
             store=self.world.store,
             admission=admission(self.world, self.observer, self.policy),
-            chronicle=chronicle_of(self.policy),
+            effects=effects_of(self.policy),
             opening=self.verifications._opening,
             seals=SEALS,
             observer=self.observer,
             clock=self.clock,
             policy=self.policy,
         )
-        self.messages = Messages(
-            *(self.world.store, self.observer, self.clock, chronicle_of(self.policy)),
-            admission(self.world, self.observer, self.policy),
-        )
+        self.messages = messages_of(self.world, self.observer, self.clock, self.policy)
 
     def start(self, purpose: str, channel: Channel | None = None, **more: object) -> Verification:
         ask = Start(NUMBER.value, purpose, "flow", channel=channel, **more)
@@ -555,13 +561,13 @@ def test_an_order_that_somebody_else_has_placed_again_meanwhile_is_not_placed_tw
     stage.provider.failures = [ProviderUnavailable()]
     with pytest.raises(ProviderUnavailable):
         stage.channels.fall_back("web", record.id)
-    quick = stage.world.store.replace
+    quick = stage.world.store.commit
 
     def overtaken(*_: object, **__: object) -> None:
-        monkeypatch.setattr(stage.world.store, "replace", quick)
+        monkeypatch.setattr(stage.world.store, "commit", quick)
         assert stage.channels.fall_back("web", record.id, CALL).call_number == SHOWN
 
-    monkeypatch.setattr(stage.world.store, "replace", overtaken)
+    monkeypatch.setattr(stage.world.store, "commit", overtaken)
     with pytest.raises(ProviderUnavailable) as refused:
         stage.channels.fall_back("web", record.id, CALL)
     assert refused.value.retry_after == 1
@@ -631,7 +637,7 @@ def test_a_sweep_knows_the_window_of_the_channel(stage: Stage) -> None:
     record = stage.start("every")
     stage.clock.advance(600)
     stage.channels.fall_back("web", record.id)
-    sweep = Sweep(stage.world.store, stage.observer, stage.clock, chronicle_of(POLICY))
+    sweep = Sweep(stage.world.store, stage.world.deadlines, stage.observer, stage.clock, effects_of(POLICY))
     stage.clock.advance(400)
     sweep.run()
     assert stage.now(record).status is Status.PENDING

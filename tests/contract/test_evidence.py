@@ -6,7 +6,7 @@ import pytest
 
 from service.application.calls import Calls
 from service.application.inbox import PAGE, InboxRecord
-from service.application.messages import TEXT_KEPT, Messages
+from service.application.messages import TEXT_KEPT
 from service.domain.assurance import Assurance, Attested
 from service.domain.call import Outcome
 from service.domain.channel import InboundText
@@ -17,7 +17,7 @@ from service.domain.status import Reason, Status
 from tests.contract.test_worker import OFFSET, OTHER_OF_THE_POOL, TERM, Net
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, RecordingObserver
-from tests.making import NUMBER, OTHER_NUMBER, POLICY, admission, call_at, chronicle_of, seconds
+from tests.making import NUMBER, OTHER_NUMBER, POLICY, admission, call_at, effects_of, messages_of, seconds
 from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
 
 DEDICATED = E164("+79585550000")
@@ -48,16 +48,11 @@ class Scene(Net):
         super().__init__(world, clock, observer, policy=ATTESTING)
         trust = InboxTrust(frozenset(ATTESTING.text_in_numbers), limit)
         self.reconciliation._calls = Calls(
-            world.store,
-            observer,
-            clock,
-            chronicle_of(ATTESTING),
+            *(world.store, world.used_calls, observer, clock, effects_of(ATTESTING)),
             admission=admission(world, observer),
             trust=trust,
         )
-        self.messages = Messages(
-            world.store, observer, clock, chronicle_of(ATTESTING), admission(world, observer)
-        )
+        self.messages = messages_of(world, observer, clock, ATTESTING)
         self.reconciliation.run(TERM)
 
     def handler_gets(self, text: str = FORGED, number: E164 = NUMBER, to: E164 = SHOWN) -> Outcome:
@@ -262,9 +257,9 @@ def test_a_text_is_remembered_longer_than_the_inbox_is_read_back_and_not_for_eve
 def test_a_text_is_remembered_across_a_rotation_of_the_pepper(real_world: World) -> None:
     now = FakeClock()()
     with redis_world(real_world.url, peppers=(PEPPER,)) as before:
-        before.store.remember_text(NUMBER.value, FORGED, now + TEXT_KEPT, now)
+        before.used_calls.remember_text(NUMBER.value, FORGED, now + TEXT_KEPT, now)
     with redis_world(real_world.url, peppers=(OTHER_PEPPER, PEPPER)) as after:
-        assert after.store.was_texted_by(NUMBER.value)
-        assert after.store.was_texted_by(NUMBER.value, " [WAITCALL] HELLO ")
-        assert not after.store.was_texted_by(NUMBER.value, "[waitcall]")
-        assert not after.store.was_texted_by(OTHER_NUMBER.value)
+        assert after.used_calls.was_texted_by(NUMBER.value)
+        assert after.used_calls.was_texted_by(NUMBER.value, " [WAITCALL] HELLO ")
+        assert not after.used_calls.was_texted_by(NUMBER.value, "[waitcall]")
+        assert not after.used_calls.was_texted_by(OTHER_NUMBER.value)

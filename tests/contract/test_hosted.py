@@ -27,7 +27,7 @@ from service.domain.status import Status
 from service.domain.verification import Verification
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NUMBER, OTHER_NUMBER, PAGES, POLICY, call_at, chronicle_of, together, use_cases
+from tests.making import NUMBER, OTHER_NUMBER, PAGES, POLICY, call_at, effects_of, together, use_cases
 from tests.redis_servers import wait_for
 from tests.worlds import World
 
@@ -51,10 +51,10 @@ class Stage:
         self.verifications, self.calls = use_cases(
             self.world, FakeProvider(), self.observer, self.clock, HOSTING
         )
-        records = Records(self.world.store, self.observer, chronicle_of())
+        records = Records(self.world.store, self.observer, effects_of())
         self.pages = Pages(
             store=self.world.store,
-            reading=Reading(self.world.store, records, self.clock),
+            reading=Reading(self.world.store, records, self.world.changes, self.clock),
             seals=PAGES,
             limits=self.world.limits,
             clock=self.clock,
@@ -127,7 +127,9 @@ def test_a_page_that_shows_an_older_channel_does_not_wait(
 ) -> None:
     record = stage.start()
     waited: list[float] = []
-    monkeypatch.setattr(stage.world.store, "wait_for_change", lambda _, seconds: bool(waited.append(seconds)))
+    monkeypatch.setattr(
+        stage.world.changes, "wait_for_change", lambda _, seconds: bool(waited.append(seconds))
+    )
 
     stage.pages.look(stage.token(record), ADDRESS, 25, Channel.CODE)
     stage.verifications.get("web", record.id, 25, Channel.CODE)
@@ -238,7 +240,7 @@ class Waiting:
         self.count = 0
         self.over = threading.Event()
         self._lock = threading.Lock()
-        monkeypatch.setattr(stage.world.store, "wait_for_change", self)
+        monkeypatch.setattr(stage.world.changes, "wait_for_change", self)
 
     def __call__(self, _: Stored, __: float) -> bool:
         with self._lock:

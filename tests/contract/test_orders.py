@@ -32,7 +32,7 @@ from tests.making import (
     SEALS,
     admission,
     call_at,
-    chronicle_of,
+    effects_of,
     opening_of,
     seconds,
     together,
@@ -91,7 +91,7 @@ class Stage:
         self.channels = Channels(
             store=self.world.store,
             admission=admission(self.world, self.observer, POLICY),
-            chronicle=chronicle_of(POLICY),
+            effects=effects_of(POLICY),
             opening=opening,
             seals=SEALS,
             observer=self.observer,
@@ -99,7 +99,7 @@ class Stage:
             policy=POLICY,
         )
         self.reports = OrderReports(
-            *(self.world.store, self.world.orders, self.observer, self.clock, chronicle_of(POLICY)),
+            *(self.world.store, self.world.orders, self.observer, self.clock, effects_of(POLICY)),
             admission(self.world, self.observer, POLICY),
         )
         self.inquiry = FakeInquiry()

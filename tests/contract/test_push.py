@@ -43,7 +43,7 @@ from tests.making import (
     OTHER_NUMBER,
     POLICY,
     call_at,
-    chronicle_of,
+    effects_of,
     pending,
     seconds,
     together,
@@ -116,7 +116,8 @@ class Post:
 
     def sweep(self) -> int:
         return Sweep(
-            self.world.store, self.observer, self.clock, chronicle_of(LISTENING), self.reminder.remind
+            *(self.world.store, self.world.deadlines, self.observer, self.clock, effects_of(LISTENING)),
+            remind=self.reminder.remind,
         ).run()
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from service.application.calls import Calls
-from service.application.ports import Stored
+from service.application.ports import Change, Stored
 from service.application.verifications import Start, Verifications
 from service.domain.channel import Channel
 from service.domain.errors import NotFound
@@ -46,7 +46,7 @@ def test_it_reads_waits_and_reads_again(world, service, record, clock, monkeypat
         calls.record(call_at(clock()))
         return True
 
-    monkeypatch.setattr(world.store, "wait_for_change", called)
+    monkeypatch.setattr(world.changes, "wait_for_change", called)
 
     assert verifications.get("web", record.id, wait_seconds=30).status is Status.VERIFIED
     assert (waited, read) == ([1], [record.id] * 2)
@@ -57,7 +57,7 @@ def test_where_there_is_no_room_to_wait_what_was_read_is_answered(
 ) -> None:
     verifications, _ = service
     waited: list[float] = []
-    monkeypatch.setattr(world.store, "wait_for_change", lambda _, seconds: bool(waited.append(seconds)))
+    monkeypatch.setattr(world.changes, "wait_for_change", lambda _, seconds: bool(waited.append(seconds)))
     read = reading(world, monkeypatch)
 
     assert verifications.get("web", record.id, wait_seconds=30).status is Status.PENDING
@@ -67,7 +67,7 @@ def test_where_there_is_no_room_to_wait_what_was_read_is_answered(
 def test_where_nothing_is_to_come_nobody_waits(world, service, record, clock, monkeypatch) -> None:
     verifications, calls = service
     calls.record(call_at(clock()))
-    monkeypatch.setattr(world.store, "wait_for_change", lambda *_: pytest.fail("waits"))
+    monkeypatch.setattr(world.changes, "wait_for_change", lambda *_: pytest.fail("waits"))
     read = reading(world, monkeypatch)
 
     assert verifications.get("web", record.id, wait_seconds=5).status is Status.VERIFIED
@@ -83,9 +83,9 @@ def test_where_another_process_moves_it_the_new_channel_is_answered_at_once(
     verifications, _ = service
 
     def moved(stored: Stored, _: float) -> bool:
-        return world.store.replace(stored, record.move(Channel.CODE, clock()), clock()) is not None
+        return world.store.commit(Change(stored, record.move(Channel.CODE, clock())), clock()) is not None
 
-    monkeypatch.setattr(world.store, "wait_for_change", moved)
+    monkeypatch.setattr(world.changes, "wait_for_change", moved)
 
     found = verifications.get("web", record.id, wait_seconds=30)
 
@@ -94,7 +94,7 @@ def test_where_another_process_moves_it_the_new_channel_is_answered_at_once(
 
 def test_who_knows_another_channel_is_answered_at_once(world, service, record, monkeypatch) -> None:
     verifications, _ = service
-    monkeypatch.setattr(world.store, "wait_for_change", lambda *_: pytest.fail("waits"))
+    monkeypatch.setattr(world.changes, "wait_for_change", lambda *_: pytest.fail("waits"))
 
     found = verifications.get("web", record.id, wait_seconds=30, seen=Channel.CODE)
 

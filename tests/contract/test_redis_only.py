@@ -16,7 +16,7 @@ import pytest
 from redis.crc import key_slot
 
 from service.adapters.http.answers import dump_verification
-from service.adapters.redis.change_notifier import ChangeNotifier
+from service.adapters.redis.change_notifier import RedisChangeNotifier
 from service.adapters.redis.codec import UnknownSchema
 from service.adapters.redis.connection import Connection, TooFewReplicas
 from service.adapters.redis.conversions import RedisConversions
@@ -28,10 +28,10 @@ from service.adapters.redis.topology import topology_of
 from service.application.announcement import Announcement, Delivery
 from service.application.audit import AuditEntry
 from service.application.calls import Calls
-from service.application.chronicle import Consequences, Tally
+from service.application.effects import ConversionCount, Effects
 from service.application.explanation import Subject
 from service.application.idempotency import Answer, Begun
-from service.application.ports import Claim, Stored
+from service.application.ports import Change, Claim, Stored
 from service.application.sweep import Sweep
 from service.application.verifications import Start, Verifications
 from service.domain.call import Outcome
@@ -52,7 +52,7 @@ from tests.making import (
     NUMBER,
     OTHER_NUMBER,
     call_at,
-    chronicle_of,
+    effects_of,
     opened,
     operating,
     pending,
@@ -95,17 +95,17 @@ def test_no_key_is_immortal_or_names_the_number(real_world: World) -> None:
     reserved = reserve(store, opened(store.new_id(NUMBER)), None, NOW)
     assert reserved is not None
     check()
-    assigned = store.replace(reserved, pending(reserved.verification.id), NOW, holding=True)
+    assigned = store.commit(Change(reserved, pending(reserved.verification.id), holding=True), NOW)
     assert assigned is not None
     check()
     _, verified = judge_call(assigned.verification, call_at(NOW), NOW, seconds(5))
-    store.claim(call_at(NOW), NOW + seconds(900), (assigned, verified), NOW)
+    store.claim(call_at(NOW), NOW + seconds(900), Change(assigned, verified), NOW)
     check()
     store.claim(call_at(NOW - seconds(60)), NOW + seconds(900), None, NOW)
     real_world.limits.spend([Spending(Scope.IP, "192.0.2.1", Limit(5, 600))], "token", NOW)
     check()
-    tally = Tally(Budget(Group.COUNTRY, Mode.ENFORCE), "RU", NOW, called=False)
-    store.claim(call_at(NOW - seconds(61)), NOW + seconds(900), None, NOW, Consequences(tallies=(tally,)))
+    counted = ConversionCount(Budget(Group.COUNTRY, Mode.ENFORCE), "RU", NOW, called=False)
+    store.claim(call_at(NOW - seconds(61)), NOW + seconds(900), None, NOW, Effects(conversions=(counted,)))
     check()
     entry = ListEntry(ListAction.BLOCK, ListKind.NUMBER, NUMBER.value, "x", "ops", NOW, NOW + seconds(60))
     real_world.lists.put(entry, NOW)
@@ -125,7 +125,7 @@ def test_a_record_is_kept_until_it_may_be_forgotten(real_world: World) -> None:
     store = real_world.store
     reserved = reserve(store, opened(store.new_id(NUMBER)), None, NOW)
     assert reserved is not None
-    store.replace(reserved, pending(reserved.verification.id), NOW, holding=True)
+    store.commit(Change(reserved, pending(reserved.verification.id), holding=True), NOW)
 
     with real_world.client() as client:
         ttls = [ttl for key, ttl in all_keys(client).items() if not key.endswith(":due")]
@@ -167,19 +167,21 @@ def test_a_failed_pass_of_the_notifier_does_not_end_it(valkey: Server, monkeypat
     for world in open_world(valkey, "watched"):
         stored = reserve(world.store, pending(world.store.new_id(NUMBER)), None, NOW)
         assert stored is not None
-        real, failures = ChangeNotifier._read, [ValueError("a defect of ours")]
+        real, failures = RedisChangeNotifier._read, [ValueError("a defect of ours")]
 
-        def read(self: ChangeNotifier, keys: list[str], real=real, failures=failures) -> list[bytes | None]:
+        def read(
+            self: RedisChangeNotifier, keys: list[str], real=real, failures=failures
+        ) -> list[bytes | None]:
             if failures:
                 raise failures.pop()
             return real(self, keys)
 
-        monkeypatch.setattr(ChangeNotifier, "_read", read)
+        monkeypatch.setattr(RedisChangeNotifier, "_read", read)
         woken: list[bool] = []
         waiter = threading.Thread(target=_wait, args=(world, stored, woken))
         waiter.start()
         wait_for(lambda failures=failures: not failures)
-        world.store.replace(stored, stored.verification.cancel(NOW), NOW)
+        world.store.commit(Change(stored, stored.verification.cancel(NOW)), NOW)
         waiter.join(5)
 
         assert woken == [True]
@@ -288,12 +290,12 @@ def test_a_restart_heals_by_itself_and_scripts_are_sent_again(own_server: Server
 
 def test_a_hanging_server_is_given_up_within_bounds(own_server: Server) -> None:
     for world in open_world(own_server, "hanging"):
-        world.store.ping()
+        world.probe.ping()
         assert own_server.process is not None
         own_server.process.send_signal(signal.SIGSTOP)
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            world.store.ping()
+            world.probe.ping()
         assert time.monotonic() - began < 15
 
         own_server.process.send_signal(signal.SIGCONT)
@@ -308,7 +310,7 @@ def test_waiters_are_told_when_the_server_goes_away(own_server: Server) -> None:
         own_server.stop()
 
         with pytest.raises(StoreUnavailable):
-            world.store.wait_for_change(stored, 30)
+            world.changes.wait_for_change(stored, 30)
 
 
 def test_where_nobody_may_publish_calls_count_all_the_same(
@@ -348,16 +350,16 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: 
         with pytest.raises(ProviderError):
             verifications.start("web", ask)
         record = verifications.start("web", ask).verification
-        assert world.store.wait_for_change(Stored(record, b"an older version"), 5)
+        assert world.changes.wait_for_change(Stored(record, b"an older version"), 5)
         assert calls.record(call_at(clock())) is Outcome.CONFIRMED
-        world.store.remember_text(NUMBER.value, "[waitcall]", clock() + timedelta(hours=1), clock())
-        assert world.store.was_texted_by(NUMBER.value, "[waitcall]")
+        world.used_calls.remember_text(NUMBER.value, "[waitcall]", clock() + timedelta(hours=1), clock())
+        assert world.used_calls.was_texted_by(NUMBER.value, "[waitcall]")
         verifications.consume("web", record.id, "login", "flow")
         clock.advance(900)
         # One failed, one consumed.
-        assert Sweep(world.store, observer, clock, chronicle_of()).run() == 2
-        assert not world.store.is_busy()
-        assert world.store.use_of(call_at(clock() - timedelta(seconds=900)), timedelta(seconds=5))
+        assert Sweep(world.store, world.deadlines, observer, clock, effects_of()).run() == 2
+        assert not world.deadlines.is_busy()
+        assert world.used_calls.use_of(call_at(clock() - timedelta(seconds=900)), timedelta(seconds=5))
         order = ProviderOrder("smsru", "1")
         world.orders.remember(order, record.id, clock(), clock())
         world.orders.ask_again(order, clock())
@@ -404,7 +406,10 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: 
 def test_a_full_notifier_refuses_at_once(valkey: Server) -> None:
     connection = Connection(topology_of(Address.parse(valkey.url), 10), lambda _: None)
 
-    assert not ChangeNotifier(connection, 0).wait("key", b"version", 30)
+    keys = Keys(PEPPER)
+    stored = Stored(pending(keys.new_id(NUMBER.value)), b"version")
+
+    assert not RedisChangeNotifier(connection, keys, 0).wait_for_change(stored, 30)
     connection.close()
 
 
@@ -432,12 +437,12 @@ def test_a_hanging_cluster_is_given_up_within_bounds(product: str) -> None:
 
 
 def _wait(world: World, stored: Stored, woken: list[bool]) -> None:
-    woken.append(world.store.wait_for_change(stored, 20))
+    woken.append(world.changes.wait_for_change(stored, 20))
 
 
 def _answers(world: World) -> bool:
     try:
-        world.store.ping()
+        world.probe.ping()
     except StoreUnavailable:
         return False
     return True
@@ -464,13 +469,13 @@ def test_a_rival_that_a_fail_over_forgot_refuses_nobody(
 ) -> None:
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), FakeClock())
     verifications.start("web", Start(NUMBER.value, "contested_login", "flow"))
-    replace_record = real_world.store.replace
+    commit = real_world.store.commit
 
     def forgotten(*_: object, **__: object) -> None:
         flush(real_world)
-        monkeypatch.setattr(real_world.store, "replace", replace_record)
+        monkeypatch.setattr(real_world.store, "commit", commit)
 
-    monkeypatch.setattr(real_world.store, "replace", forgotten)
+    monkeypatch.setattr(real_world.store, "commit", forgotten)
     assert verifications.start("web", Start(NUMBER.value, "contested_login", "another")).created
 
 
@@ -596,9 +601,9 @@ def test_what_was_counted_in_a_bucket_before_is_kept_for_two_windows_more(valkey
     with redis_connection(valkey.url) as connection, valkey.client() as client:
         client.flushall()
         conversions = RedisConversions(connection, Keys(PEPPER))
-        step = conversions.step(Tally(budget, "RU", NOW, called=False))
+        step = conversions.step(ConversionCount(budget, "RU", NOW, called=False))
         for _ in range(3):
-            with connection.using("tally") as redis:
+            with connection.using("count_conversion") as redis:
                 step.script.run(redis, step.keys, step.args)
         (kept,) = all_keys(client).values()
         assert kept > 2 * budget.window_seconds * 1000
@@ -624,7 +629,9 @@ def test_a_call_in_conflict_leaves_no_mark(valkey: Server) -> None:
         assert stored is not None
         stale = replace(stored, version=b"another")
         call = call_at(NOW)
-        claimed = world.store.claim(call, NOW + timedelta(minutes=15), (stale, stored.verification), NOW)
+        claimed = world.store.claim(
+            call, NOW + timedelta(minutes=15), Change(stale, stored.verification), NOW
+        )
         assert claimed is Claim.CONFLICT
         assert not [key for key in all_keys(client) if ":call:" in key]
         assert world.store.claim(call, NOW + timedelta(minutes=15), None, NOW) is Claim.DONE

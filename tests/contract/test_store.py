@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from service.application.audit import AuditEntry
-from service.application.chronicle import Consequences, Tally
+from service.application.effects import ConversionCount, Effects
 from service.application.idempotency import Answer, Begun
-from service.application.ports import Claim, Stored
+from service.application.ports import Change, Claim, Stored
 from service.domain.conversion import Bucket, Budget, Group
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
 from service.domain.limits import Limit, LimitState, Mode, Scope, Spending, Spent
@@ -18,7 +18,7 @@ from service.domain.lists import ListAction, ListEntry, ListKind
 from service.domain.matching import judge_call
 from service.domain.numbers import E164
 from service.domain.status import Status
-from tests.making import NOW, NUMBER, OTHER_NUMBER, call_at, opened, pending, reserve, seconds, together
+from tests.making import NOW, NUMBER, OTHER_NUMBER, call_at, opened, pending, plan, reserve, seconds, together
 from tests.worlds import World
 
 KEEP_UNTIL = NOW + seconds(1000)
@@ -54,32 +54,42 @@ def test_many_are_read_at_once_each_under_its_own_id(world: World) -> None:
         second.verification.id,
     ]
 
-    found = world.store.get_all(asked)
+    found = world.store.get_many(asked)
 
     ids = [each.verification.id if isinstance(each, Stored) else each for each in found]
     assert ids == [second.verification.id, None, first.verification.id, None, second.verification.id]
-    assert world.store.get_all([]) == []
+    assert world.store.get_many([]) == []
 
 
 def test_a_deadline_is_put_off_unless_it_was_scheduled_anew_since_it_was_seen(world: World) -> None:
-    store = world.store
-    ids = [store.new_id(NUMBER) for _ in range(40)]
+    deadlines, kept = world.deadlines, {}
+    for index in range(40):
+        number = E164(f"+7999123{index:04}")
+        made = opened(world.store.new_id(number), number=number)
+        kept[made.id] = reserve(world.store, made, None, NOW)
+    ids = list(kept)
     put_off, over, anew, not_due = ids[:10], ids[10:20], ids[20:30], ids[30:]
+
+    def schedule(verification_id: str, due: datetime) -> None:
+        stored = world.store.get(verification_id)
+        assert stored is not None
+        plan(world.store, stored, due, NOW)
+
     for each in (*put_off, *over, *anew):
-        store.schedule(each, NOW)
+        schedule(each, NOW)
     for each in not_due:
-        store.schedule(each, NOW + seconds(60))
-    assert sorted(store.due(NOW)) == sorted(put_off + over + anew)
+        schedule(each, NOW + seconds(60))
+    assert sorted(deadlines.due(NOW)) == sorted(put_off + over + anew)
 
     for each in anew:
-        store.schedule(each, NOW + seconds(5))
+        schedule(each, NOW + seconds(5))
     late = NOW + seconds(900)
-    store.postpone(dict.fromkeys(put_off + anew + not_due, late) | dict.fromkeys(over), NOW)
+    deadlines.postpone(dict.fromkeys(put_off + anew + not_due, late) | dict.fromkeys(over), NOW)
 
-    assert store.due(NOW) == []
-    assert sorted(store.due(NOW + seconds(5))) == sorted(anew)
-    assert sorted(store.due(NOW + seconds(60))) == sorted(anew + not_due)
-    assert sorted(store.due(late)) == sorted(anew + not_due + put_off)
+    assert deadlines.due(NOW) == []
+    assert sorted(deadlines.due(NOW + seconds(5))) == sorted(anew)
+    assert sorted(deadlines.due(NOW + seconds(60))) == sorted(anew + not_due)
+    assert sorted(deadlines.due(late)) == sorted(anew + not_due + put_off)
 
 
 def test_a_number_is_taken_by_one_of_fifty(world: World) -> None:
@@ -116,8 +126,8 @@ def test_a_change_needs_the_version_that_was_read(world: World) -> None:
     stored = _kept(world)
     canceled = stored.verification.cancel(NOW)
 
-    assert world.store.replace(stored, canceled, NOW) is not None
-    assert world.store.replace(stored, canceled, NOW) is None
+    assert world.store.commit(Change(stored, canceled), NOW) is not None
+    assert world.store.commit(Change(stored, canceled), NOW) is None
 
 
 def test_the_same_change_by_a_hundred_happens_once(world: World) -> None:
@@ -125,7 +135,7 @@ def test_the_same_change_by_a_hundred_happens_once(world: World) -> None:
     stored = _kept(world)
     canceled = stored.verification.cancel(NOW)
 
-    results = together(100, lambda _: world.store.replace(stored, canceled, NOW))
+    results = together(100, lambda _: world.store.commit(Change(stored, canceled), NOW))
 
     assert len([result for result in results if result is not None]) == 1
 
@@ -134,8 +144,8 @@ def test_a_holding_change_is_refused_once_the_number_is_anothers(world: World) -
     first = _kept(world)
     assert reserve(world.store, opened(world.store.new_id(NUMBER)), first, NOW) is not None
 
-    assert world.store.replace(first, first.verification.cancel(NOW), NOW, holding=True) is None
-    assert world.store.replace(first, first.verification.cancel(NOW), NOW) is not None
+    assert world.store.commit(Change(first, first.verification.cancel(NOW), holding=True), NOW) is None
+    assert world.store.commit(Change(first, first.verification.cancel(NOW)), NOW) is not None
 
 
 def test_a_call_is_used_by_one_of_a_hundred(world: World) -> None:
@@ -143,7 +153,7 @@ def test_a_call_is_used_by_one_of_a_hundred(world: World) -> None:
     call = call_at(NOW)
     _, verified = judge_call(stored.verification, call, NOW, seconds(5))
 
-    results = together(100, lambda _: world.store.claim(call, KEEP_UNTIL, (stored, verified), NOW))
+    results = together(100, lambda _: world.store.claim(call, KEEP_UNTIL, Change(stored, verified), NOW))
 
     assert Counter({Claim.DONE: 1, Claim.REPEATED: 99}) == Counter(results)
     after = world.store.get(stored.verification.id)
@@ -154,9 +164,9 @@ def test_a_call_is_used_by_one_of_a_hundred(world: World) -> None:
 def test_a_call_that_met_a_change_is_not_used_up(world: World) -> None:
     stored = _kept(world)
     _, verified = judge_call(stored.verification, call_at(NOW), NOW, seconds(5))
-    changed = world.store.replace(stored, stored.verification.cancel(NOW), NOW)
+    changed = world.store.commit(Change(stored, stored.verification.cancel(NOW)), NOW)
 
-    assert world.store.claim(call_at(NOW), KEEP_UNTIL, (stored, verified), NOW) is Claim.CONFLICT
+    assert world.store.claim(call_at(NOW), KEEP_UNTIL, Change(stored, verified), NOW) is Claim.CONFLICT
     assert world.store.get(stored.verification.id) == changed
     assert world.store.claim(call_at(NOW), KEEP_UNTIL, None, NOW) is Claim.DONE
 
@@ -171,10 +181,10 @@ def test_calls_of_other_numbers_and_times_are_other_calls(world: World) -> None:
 def test_a_waiter_is_woken_by_the_change(world: World) -> None:
     stored = _kept(world)
     woken = threading.Event()
-    waiter = threading.Thread(target=lambda: world.store.wait_for_change(stored, 30) and woken.set())
+    waiter = threading.Thread(target=lambda: world.changes.wait_for_change(stored, 30) and woken.set())
     waiter.start()
 
-    world.store.replace(stored, stored.verification.cancel(NOW), NOW)
+    world.store.commit(Change(stored, stored.verification.cancel(NOW)), NOW)
 
     assert woken.wait(5)
     waiter.join()
@@ -190,20 +200,20 @@ def test_many_waiters_are_woken_each_by_its_own_change(
 
     def wait(index: int) -> bool:
         asleep.release()
-        return world.store.wait_for_change(kept[index], 30)
+        return world.changes.wait_for_change(kept[index], 30)
 
     with ThreadPoolExecutor(40) as threads:
         waiting = [threads.submit(wait, index) for index in range(40)]
         for _ in range(40):
             asleep.acquire()
         for stored in kept:
-            assert world.store.replace(stored, stored.verification.cancel(NOW), NOW)
+            assert world.store.commit(Change(stored, stored.verification.cancel(NOW)), NOW)
         assert all(each.result(10) for each in waiting)
     assert "no announcements" not in caplog.text
 
 
 def test_a_wait_ends_without_a_change(world: World) -> None:
-    assert world.store.wait_for_change(_kept(world), 0.05)
+    assert world.changes.wait_for_change(_kept(world), 0.05)
 
 
 def test_a_limit_lets_exactly_its_count_through(world: World) -> None:
@@ -292,11 +302,11 @@ BUDGET = Budget(Group.PREFIX, Mode.ENFORCE, window_seconds=3600, digits=5)
 
 def test_conversions_are_counted_exactly_and_by_the_time_of_showing(world: World) -> None:
     def count(index: int, subject: str = "+79991", shown_at: datetime = NOW, *, called: bool = False) -> None:
-        consequences = Consequences(tallies=(Tally(BUDGET, subject, shown_at, called),))
+        effects = Effects(conversions=(ConversionCount(BUDGET, subject, shown_at, called),))
         use = call_at(NOW - seconds(index))
-        assert world.store.claim(use, KEEP_UNTIL, None, NOW, consequences) is Claim.DONE
+        assert world.store.claim(use, KEEP_UNTIL, None, NOW, effects) is Claim.DONE
         # Used before: nothing comes of it.
-        assert world.store.claim(use, KEEP_UNTIL, None, NOW, consequences) is Claim.REPEATED
+        assert world.store.claim(use, KEEP_UNTIL, None, NOW, effects) is Claim.REPEATED
 
     together(40, count)
     together(30, lambda index: count(100 + index, called=True))

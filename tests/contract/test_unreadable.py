@@ -39,7 +39,7 @@ from tests.making import (
     OTHER_NUMBER,
     POLICY,
     call_at,
-    chronicle_of,
+    effects_of,
     operating,
     pending,
     use_cases,
@@ -167,13 +167,13 @@ def test_a_bad_member_of_the_deadlines_stops_no_sweep_and_is_taken_out(
     record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
     clock.advance(900)
 
-    sweep = Sweep(real_world.store, RecordingObserver(), clock, chronicle_of())
+    sweep = Sweep(real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of())
     assert sweep.run() == 1
 
     assert verifications.get("web", record.id).status is Status.EXPIRED
     assert real_world.unreadable == ["deadlines"] * 7
     assert sweep.run() == 0
-    assert not real_world.store.is_busy()
+    assert not real_world.deadlines.is_busy()
     assert len(real_world.unreadable) == 7
 
 
@@ -184,13 +184,13 @@ def test_many_bad_deadlines_hide_no_good_one(real_world: World, redis: Any, cloc
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
     clock.advance(900)
-    sweep = Sweep(real_world.store, RecordingObserver(), clock, chronicle_of())
+    sweep = Sweep(real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of())
 
     for _ in range(5):
         sweep.run()
 
     assert verifications.get("web", record.id).status is Status.EXPIRED
-    assert not real_world.store.is_busy()
+    assert not real_world.deadlines.is_busy()
 
 
 def test_a_part_of_the_deadlines_that_is_no_set_stops_no_other(
@@ -202,9 +202,9 @@ def test_a_part_of_the_deadlines_that_is_no_set_stops_no_other(
     redis.set(other, SECRET, px=60_000)
     clock.advance(900)
 
-    assert Sweep(real_world.store, RecordingObserver(), clock, chronicle_of()).run() == 1
+    assert Sweep(real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of()).run() == 1
 
-    assert real_world.store.is_busy() is False
+    assert real_world.deadlines.is_busy() is False
     assert set(real_world.unreadable) == {"deadlines"}
     journey(real_world, clock)
 
@@ -225,7 +225,7 @@ def test_a_record_that_cannot_be_read_is_due_again_later_and_stops_no_sweep(
     spoil(redis, bad.id, make)
     clock.advance(900)
 
-    sweep = Sweep(real_world.store, RecordingObserver(), clock, chronicle_of())
+    sweep = Sweep(real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of())
     assert sweep.run() == 2
 
     assert verifications.get("web", good.id).status is Status.EXPIRED

@@ -22,11 +22,23 @@ from service.domain.errors import (
     ValidationFailed,
     VerificationInProgress,
 )
+from service.domain.numbers import E164
 from service.domain.status import Reason, Status
 from service.domain.verification import Verification
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, FakeProvider, RecordingObserver
-from tests.making import NUMBER, call_at, chronicle_of, seconds, together, use_cases, with_limits
+from tests.making import (
+    NUMBER,
+    call_at,
+    effects_of,
+    opened,
+    plan,
+    reserve,
+    seconds,
+    together,
+    use_cases,
+    with_limits,
+)
 from tests.worlds import World
 
 ASK = Start(NUMBER.value, "login", "flow")
@@ -439,7 +451,7 @@ def test_what_nobody_asks_about_is_settled_once_by_many_sweepers(
     with pytest.raises(ProviderError):
         verifications.start("web", Start("+79991234569", "login", "flow"))
     calls.record(call_at(clock()))
-    sweep = Sweep(world.store, observer, clock, chronicle_of())
+    sweep = Sweep(world.store, world.deadlines, observer, clock, effects_of())
     assert sweep.run() == 0
     clock.advance(900)
 
@@ -453,17 +465,18 @@ def test_what_nobody_asks_about_is_settled_once_by_many_sweepers(
 
 def test_a_sweep_goes_on_until_nothing_is_due(world, service, clock, observer) -> None:
     """The store gives a hundred of each part at a time; a busy service has more."""
-    ids = [world.store.new_id(NUMBER) for _ in range(1200)]
-    for each in ids:
-        world.store.schedule(each, clock())
-    sweep = Sweep(world.store, observer, clock, chronicle_of())
+    for index in range(1200):
+        number = E164(f"+7999123{index:04}")
+        reserve(world.store, opened(world.store.new_id(number), number=number, now=clock()), None, clock())
+    clock.advance(60)
+    sweep = Sweep(world.store, world.deadlines, observer, clock, effects_of())
     assert [sweep.run(), sweep.run()] == [1200, 0]
 
 
 def test_a_patient_sweep_leaves_what_has_just_become_due_to_others(world, service, clock, observer) -> None:
     verifications, _ = service
     verifications.start("web", ASK)
-    sweep = Sweep(world.store, observer, clock, chronicle_of())
+    sweep = Sweep(world.store, world.deadlines, observer, clock, effects_of())
     # At the end of the order's lease it is put off to the end of the window.
     clock.advance(60)
     assert sweep.run() == 1
@@ -479,8 +492,10 @@ def test_a_sweep_comes_back_for_a_result_that_may_still_be_consumed(world, servi
     verifications, calls = service
     record = verifications.start("web", ASK).verification
     calls.record(call_at(clock()))
-    world.store.schedule(record.id, clock())
-    sweep = Sweep(world.store, observer, clock, chronicle_of())
+    stored = world.store.get(record.id)
+    assert stored is not None
+    plan(world.store, stored, clock(), clock())
+    sweep = Sweep(world.store, world.deadlines, observer, clock, effects_of())
     assert [sweep.run(), sweep.run()] == [1, 0]
     assert observer.counts["finished", "lapsed", "not_consumed"] == 0
     clock.advance(300)
@@ -494,7 +509,7 @@ def test_a_lapse_is_counted_when_it_happens(world, service, clock, observer) -> 
     verifications, calls = service
     verifications.start("web", ASK)
     calls.record(call_at(clock()))
-    sweep = Sweep(world.store, observer, clock, chronicle_of())
+    sweep = Sweep(world.store, world.deadlines, observer, clock, effects_of())
     clock.advance(300)
 
     assert [sweep.run(), sweep.run()] == [1, 0]
@@ -508,22 +523,22 @@ def test_a_broken_record_does_not_keep_the_sweep_from_the_others(
     broken = verifications.start("web", ASK).verification.id
     clock.advance(1)
     verifications.start("web", Start("+79991234568", "login", "flow"))
-    read = world.store.get_all
+    read = world.store.get_many
 
     def read_unless_broken(verification_ids):
         found = zip(verification_ids, read(verification_ids), strict=True)
         return [ValueError("cannot be read") if each == broken else stored for each, stored in found]
 
-    monkeypatch.setattr(world.store, "get_all", read_unless_broken)
+    monkeypatch.setattr(world.store, "get_many", read_unless_broken)
     clock.advance(900)
-    sweep = Sweep(world.store, observer, clock, chronicle_of())
+    sweep = Sweep(world.store, world.deadlines, observer, clock, effects_of())
 
     with pytest.raises(ValueError, match="cannot be read"):
         sweep.run()
     assert observer.counts["finished", "expired", "no_call"] == 1
     assert sweep.run() == 0
     clock.advance(60)
-    monkeypatch.setattr(world.store, "get_all", read)
+    monkeypatch.setattr(world.store, "get_many", read)
     assert sweep.run() == 1
     assert observer.counts["finished", "expired", "no_call"] == 2
 
@@ -534,7 +549,7 @@ def test_a_consumed_one_is_forgotten_by_the_sweep(world, service, clock, observe
     calls.record(call_at(clock()))
     verifications.consume("web", record.id, "login", "flow")
     clock.advance(900)
-    sweep = Sweep(world.store, observer, clock, chronicle_of())
+    sweep = Sweep(world.store, world.deadlines, observer, clock, effects_of())
 
     assert [sweep.run(), sweep.run()] == [1, 0]
     assert observer.counts["finished", "consumed", "call_matched"] == 1

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from service.application.explanation import Subject
+from service.application.ports import Change
 from service.application.sweep import Sweep
 from service.application.verifications import Start
 from service.domain.assurance import Assurance, Attested
@@ -26,7 +27,7 @@ from service.domain.status import Status
 from service.domain.verification import Verification
 from tests.contract.test_channels import OURS, Stage
 from tests.fakes.outside import FakeSender
-from tests.making import NUMBER, call_at, chronicle_of, operating, together
+from tests.making import NUMBER, call_at, effects_of, operating, together
 
 CALL, TEXT_IN, CODE = Channel.CALL, Channel.TEXT_IN, Channel.CODE
 PURPOSES = {
@@ -241,7 +242,9 @@ def test_what_nobody_called_is_given_back_to_the_number_alone_and_to_nothing_els
     if ends == "expired":
         stage.now(record)
     if ends == "swept":
-        Sweep(stage.world.store, stage.observer, stage.clock, chronicle_of(stage.policy)).run()
+        Sweep(
+            stage.world.store, stage.world.deadlines, stage.observer, stage.clock, effects_of(stage.policy)
+        ).run()
     if ends == "failed":
         stage.now(record)
         stage.provider.failures = [ProviderError()]
@@ -417,7 +420,7 @@ def test_a_code_is_not_sent_again_to_a_number_that_may_have_none(staged) -> None
     record = start(stage, channel=CODE)
     stored = stage.world.store.get(record.id)
     made_before = replace(stored.verification, phone_number=E164("+79541234567"))
-    assert stage.world.store.replace(stored, made_before, stage.clock()) is not None
+    assert stage.world.store.commit(Change(stored, made_before), stage.clock()) is not None
     stage.clock.advance(60)
 
     with pytest.raises(PhoneNumberNotAllowed):

@@ -8,7 +8,6 @@ import pytest
 from service.adapters.redis.leadership import RedisLeadership, RedisProgress
 from service.application.inbox import PAGE, InboxRecord, Progress, Reconciliation
 from service.application.leadership import Term
-from service.application.messages import Messages
 from service.application.ports import Claim
 from service.application.sweep import Sweep
 from service.application.verifications import Start
@@ -24,9 +23,9 @@ from tests.making import (
     NUMBER,
     OTHER_NUMBER,
     POLICY,
-    admission,
     call_at,
-    chronicle_of,
+    effects_of,
+    messages_of,
     opened,
     seconds,
     use_cases,
@@ -98,9 +97,9 @@ class Net:
         self.reconciliation = Reconciliation(
             inbox=self.inbox,
             progress=self.progress,
-            store=world.store,
+            deadlines=world.deadlines,
             calls=self.calls,
-            messages=Messages(world.store, observer, clock, chronicle_of(), admission(world, observer)),
+            messages=messages_of(world, observer, clock),
             clock=clock,
             every=seconds(25),
             may_be_dialled=lambda number: may_be_dialled(number, {"RU"}),
@@ -227,9 +226,9 @@ def test_the_inbox_is_asked_within_the_ceiling_and_only_while_a_call_could_be_mi
     net.start()
     net.poll(25)
     assert len(net.inbox.asked) == asked + 1
-    while net.world.store.is_busy():
+    while net.world.deadlines.is_busy():
         net.clock.advance(900)
-        Sweep(net.world.store, net.observer, net.clock, chronicle_of()).run()
+        Sweep(net.world.store, net.world.deadlines, net.observer, net.clock, effects_of()).run()
     for _ in range(100):
         net.poll()
     asked = len(net.inbox.asked)
@@ -350,9 +349,9 @@ def test_an_order_that_died_with_its_process_is_written_down_as_failed(
     with pytest.raises(SystemExit):
         verifications.start("web", Start(phone_number=NUMBER.value, purpose="login"))
     clock.advance(29)
-    Sweep(world.store, observer, clock, chronicle_of()).run()
+    Sweep(world.store, world.deadlines, observer, clock, effects_of()).run()
     assert observer.counts["finished", "failed", str(Reason.PROVIDER_UNAVAILABLE)] == 1
-    assert not world.store.is_busy()
+    assert not world.deadlines.is_busy()
     assert world.store.latest_of(record.phone_number.value).verification.status is Status.FAILED
 
 
@@ -361,13 +360,13 @@ def test_the_window_of_a_shown_number_is_swept_at_its_end_and_counted_once(
 ) -> None:
     verifications, _ = use_cases(world, FakeProvider(), observer, clock)
     verifications.start("web", Start(phone_number=NUMBER.value, purpose="login"))
-    sweeps = [Sweep(world.store, observer, clock, chronicle_of()) for _ in range(2)]
+    sweeps = [Sweep(world.store, world.deadlines, observer, clock, effects_of()) for _ in range(2)]
     for moment in (29, 871.5, 1.5):
         clock.advance(moment)
         for sweep in sweeps:
             sweep.run()
     assert observer.counts["finished", "expired", "no_call"] == 1
-    assert not world.store.is_busy()
+    assert not world.deadlines.is_busy()
     assert observer.counts["callback", str(Kind.CALL), "confirmed"] == 0
 
 

@@ -11,9 +11,9 @@ from itertools import count
 
 from service.application.announcement import Announcement, Delivery
 from service.application.audit import AuditEntry
-from service.application.chronicle import NOTHING, Consequences, Tally
+from service.application.effects import NO_EFFECTS, ConversionCount, Effects
 from service.application.idempotency import Answer, Begun
-from service.application.ports import Claim, Reservation, Stored, Survey
+from service.application.ports import Change, Claim, CreationContext, Reservation, Stored
 from service.application.push import Backlog, Taken
 from service.domain.call import InboundCall
 from service.domain.conversion import Bucket, Budget, Group
@@ -27,6 +27,8 @@ from service.domain.verification import Verification
 
 
 class MemoryStore:
+    """VerificationStore and ChangeNotifier."""
+
     def __init__(
         self,
         limits: "MemoryLimits",
@@ -35,12 +37,10 @@ class MemoryStore:
         audit: "MemoryAuditLog",
     ) -> None:
         self._limits, self._conversions, self._lists, self._audit = limits, conversions, lists, audit
+        self.deadlines, self.used_calls = MemoryDeadlines(), MemoryUsedCalls()
         self._changed = threading.Condition()
         self._records: dict[str, Stored] = {}
         self._latest: dict[str, str] = {}
-        self._calls: set[tuple[str, datetime]] = set()
-        self._texts: set[tuple[str, str]] = set()
-        self._due: dict[str, datetime] = {}
         self._versions = count(1)
 
     def new_id(self, number: E164) -> str:
@@ -50,10 +50,10 @@ class MemoryStore:
         with self._changed:
             return self._records.get(verification_id)
 
-    def get_all(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
+    def get_many(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
         return [self.get(each) for each in verification_ids]
 
-    def look(self, verification_id: str) -> tuple[Stored | None, Directory]:
+    def get_with_lists(self, verification_id: str) -> tuple[Stored | None, Directory]:
         return self.get(verification_id), self._lists.directory()
 
     def latest_of(self, number: str) -> Stored | None:
@@ -65,9 +65,9 @@ class MemoryStore:
             found = [each for each in self._latest.values() if each.removeprefix("ver_").startswith(place)]
             return self._records.get(found[0]) if found else None
 
-    def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
+    def creation_context(self, number: str, groups: Sequence[tuple[Budget, str]] = ()) -> CreationContext:
         buckets = tuple(self._conversions.buckets(*each) for each in groups)
-        return Survey(self.latest_of(number), self._lists.directory(), buckets)
+        return CreationContext(self.latest_of(number), self._lists.directory(), buckets)
 
     def reserve(
         self,
@@ -81,7 +81,7 @@ class MemoryStore:
             if self._latest.get(number) != (over.verification.id if over else None):
                 return None
             self._latest[number] = verification.id
-            self._due[verification.id] = verification.expires_at
+            self.deadlines.schedule(verification.id, verification.expires_at)
             stored = self._store(verification)
         return Reservation(stored, self._limits.spend(spendings, verification.id, now))
 
@@ -94,34 +94,27 @@ class MemoryStore:
                 if over is not None:
                     self._latest[record.phone_number.value] = over.verification.id
 
-    def replace(
-        self,
-        stored: Stored,
-        verification: Verification,
-        now: datetime,
-        *,
-        holding: bool = False,
-        consequences: Consequences = NOTHING,
-    ) -> Stored | None:
+    def commit(self, change: Change, now: datetime, effects: Effects = NO_EFFECTS) -> Stored | None:
         with self._changed:
-            if self._records.get(verification.id) != stored:
+            after = change.after
+            if self._records.get(after.id) != change.before:
                 return None
-            if holding and self._latest.get(verification.phone_number.value) != verification.id:
+            if change.holding and self._latest.get(after.phone_number.value) != after.id:
                 return None
-            self._write(verification, consequences)
-            return self._store(verification)
+            self._write(after, effects)
+            return self._store(after)
 
-    def _write(self, verification: Verification | None, consequences: Consequences) -> None:
-        for entry, announcement in consequences.entries:
+    def _write(self, verification: Verification | None, effects: Effects) -> None:
+        for entry, announcement in effects.entries:
             self._audit.append(entry)
             if announcement is not None and entry.phone_number is not None:
                 self._audit.outbox.announce(entry.phone_number, announcement)
-        for tally in consequences.tallies:
-            self._conversions.count(tally)
+        for each in effects.conversions:
+            self._conversions.count(each)
         if verification is not None:
-            self._limits.give_back(consequences.freed, verification.id)
-        if verification is not None and consequences.due is not None:
-            self._due[verification.id] = consequences.due
+            self._limits.give_back(effects.freed, verification.id)
+        if verification is not None and effects.due is not None:
+            self.deadlines.schedule(verification.id, effects.due)
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
         return self._records.get(stored.verification.id) == stored
@@ -130,27 +123,44 @@ class MemoryStore:
         self,
         call: InboundCall,
         keep_until: datetime,
-        change: tuple[Stored, Verification] | None,
+        change: Change | None,
         now: datetime,
-        consequences: Consequences = NOTHING,
+        effects: Effects = NO_EFFECTS,
     ) -> Claim:
         with self._changed:
-            if (call.cli, call.at) in self._calls:
+            if (call.cli, call.at) in self.used_calls.calls:
                 return Claim.REPEATED
             if change is not None:
-                stored, after = change
-                if self._records.get(after.id) != stored:
+                if self._records.get(change.after.id) != change.before:
                     return Claim.CONFLICT
-                self._store(after)
-            self._write(change[1] if change else None, consequences)
-            self._calls.add((call.cli, call.at))
+                self._store(change.after)
+            self._write(change.after if change else None, effects)
+            self.used_calls.calls.add((call.cli, call.at))
             return Claim.DONE
 
-    def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
+    def wait_for_change(self, stored: Stored, seconds: float) -> bool:
         with self._changed:
-            for cli, at in self._calls:
-                if cli == call.cli and abs(at - call.at) <= within:
-                    return replace(call, at=at)
+            self._changed.wait_for(
+                lambda: self._records.get(stored.verification.id) != stored, timeout=seconds
+            )
+        return True
+
+    def _store(self, verification: Verification) -> Stored:
+        stored = Stored(verification, str(next(self._versions)).encode())
+        self._records[verification.id] = stored
+        self._changed.notify_all()
+        return stored
+
+
+class MemoryUsedCalls:
+    def __init__(self) -> None:
+        self.calls: set[tuple[str, datetime]] = set()
+        self._texts: set[tuple[str, str]] = set()
+
+    def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
+        for cli, at in list(self.calls):
+            if cli == call.cli and abs(at - call.at) <= within:
+                return replace(call, at=at)
         return None
 
     def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
@@ -162,26 +172,25 @@ class MemoryStore:
             return (number, skeleton(text)) in self._texts
         return any(each == number for each, _ in self._texts)
 
-    def wait_for_change(self, stored: Stored, seconds: float) -> bool:
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._records.get(stored.verification.id) != stored, timeout=seconds
-            )
-        return True
+
+class MemoryDeadlines:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._due: dict[str, datetime] = {}
 
     def schedule(self, verification_id: str, at: datetime) -> None:
-        with self._changed:
+        with self._lock:
             self._due[verification_id] = at
 
     def due(self, now: datetime) -> list[str]:
-        with self._changed:
+        with self._lock:
             return [each for each, at in self._due.items() if at <= now]
 
     def is_busy(self) -> bool:
         return bool(self._due)
 
     def postpone(self, deadlines: Mapping[str, datetime | None], seen_at: datetime) -> None:
-        with self._changed:
+        with self._lock:
             for verification_id, at in deadlines.items():
                 if self._due.get(verification_id, seen_at) > seen_at:
                     continue
@@ -189,14 +198,10 @@ class MemoryStore:
                 if at is not None:
                     self._due[verification_id] = at
 
+
+class MemoryProbe:
     def ping(self) -> None:
         pass
-
-    def _store(self, verification: Verification) -> Stored:
-        stored = Stored(verification, str(next(self._versions)).encode())
-        self._records[verification.id] = stored
-        self._changed.notify_all()
-        return stored
 
 
 class MemoryLimits:
@@ -256,7 +261,7 @@ class MemoryConversions:
     def __init__(self) -> None:
         self._counts: Counter[tuple[Group, str, int, str]] = Counter()
 
-    def count(self, tally: Tally) -> None:
+    def count(self, tally: ConversionCount) -> None:
         what = "called" if tally.called else "started"
         self._counts[tally.budget.group, tally.subject, tally.budget.bucket_of(tally.shown_at), what] += 1
 

@@ -463,7 +463,7 @@ PATTERNS = {
         r"(ver_)[0-9a-f]{16,}|[0-9a-f]{32,}": "log line",
         r"\d{7,}": "log line",
     },
-    "application/chronicle.py": {r"[0-9]{7}": "no stranger: 128 characters that were checked"},
+    "application/effects.py": {r"[0-9]{7}": "no stranger: 128 characters that were checked"},
     "domain/hosted.py": {
         r"[A-Za-z0-9\-._~:/?@!$&'()*+,;=%]+": "no stranger: needs a key, and has 1000 characters",
         r"[0-9a-f]{56}": "path",

@@ -629,14 +629,14 @@ def test_a_consume_whose_answer_was_lost_is_answered_again_under_its_key(
     made = running.create().get_json()
     running.call()
     path, proof = f"/v1/verifications/{made['id']}/consume", {"purpose": "login", "reference": "flow"}
-    replaced = RedisVerificationStore.replace
+    committed = RedisVerificationStore.commit
 
     def and_gone(*given, **named):
-        replaced(*given, **named)
+        committed(*given, **named)
         raise StoreUnavailable(retry_after=1)
 
     with monkeypatch.context() as broken:
-        broken.setattr(RedisVerificationStore, "replace", and_gone)
+        broken.setattr(RedisVerificationStore, "commit", and_gone)
         assert running.post(path, proof, **{"Idempotency-Key": "once"}).status_code == 503
     assert running.post(path, proof).get_json()["code"] == "already_consumed"
     assert running.post(path, proof, **{"Idempotency-Key": "other"}).get_json()["code"] == "already_consumed"

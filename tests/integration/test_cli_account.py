@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from werkzeug.serving import make_server
 
-from service.adapters.redis import examination
+from service.adapters.redis import probe
 from service.cli import main
 from simulator.cabinet import DONE, FAILED, RUNNING
 from tests.fakes.clock import FakeClock
@@ -289,7 +289,7 @@ def test_the_doctor_names_what_is_broken(running: Running, cli: Cli, monkeypatch
 def test_the_doctor_names_a_clock_that_is_not_ours(
     running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch, ours: int, told: str
 ) -> None:
-    monkeypatch.setattr(examination, "time", lambda: time.time() + ours)
+    monkeypatch.setattr(probe, "time", lambda: time.time() + ours)
     rows = json.loads(cli("doctor", "--json", code=1).stdout)
     (clock,) = (each for each in rows if each["check"] == "clock")
     assert clock["state"] == "failure"

@@ -101,12 +101,12 @@ def info(client: Any) -> bytes:
 @pytest.mark.usefixtures("trusted")
 def test_a_certificate_of_a_trusted_authority_is_spoken_to(url: str) -> None:
     with redis_world(url) as world:
-        world.store.ping()
+        world.probe.ping()
 
 
 def test_an_authority_that_nobody_named_is_refused(url: str) -> None:
     with redis_world(url) as world, pytest.raises(StoreUnavailable) as refused:
-        world.store.ping()
+        world.probe.ping()
     # The library says no more of a sentinel than that it cannot be asked.
     told = "No master found" if "sentinel" in url else "CERTIFICATE_VERIFY_FAILED"
     assert told in "".join(causes(refused.value))
@@ -119,7 +119,7 @@ def test_a_certificate_for_another_host_is_refused(tmp_path: Path, authority: tr
         redis_world(f"rediss://127.0.0.1:{server.port}/0") as world,
         pytest.raises(StoreUnavailable) as refused,
     ):
-        world.store.ping()
+        world.probe.ping()
     server.close()
     assert "IP address mismatch" in "".join(causes(refused.value))
 

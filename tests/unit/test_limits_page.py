@@ -11,7 +11,7 @@ import pytest
 from service.adapters.smsc.client import order_limit
 from service.application.announcement import Announcer
 from service.application.applicable_limits import ApplicableLimits
-from service.application.chronicle import Chronicle
+from service.application.effects import TransitionEffects
 from service.application.verifications import Start
 from service.domain.channel import Channel
 from service.domain.code import CODE_DIGITS
@@ -178,9 +178,9 @@ def who_pays() -> str:
     def went_on(channel: Channel) -> set[Scope]:
         return {each.scope for each in applicable.of_step(record, channel, ())}
 
-    chronicle = Chronicle(Announcer(policy), (), every[Scope.NUMBER_TOTAL])
+    effects = TransitionEffects(Announcer(policy), (), every[Scope.NUMBER_TOTAL])
     ended = replace(record, status=Status.CANCELED)
-    freed = {each.scope for each in chronicle.changed(record, ended, NOW).freed}
+    freed = {each.scope for each in effects.changed(record, ended, NOW).freed}
     acts = {
         "create, by call": created(Channel.CALL),
         "create, by text from the phone": created(Channel.TEXT_IN),

@@ -1,9 +1,9 @@
-"""The one place of a process where requests wait: a change wakes who waits for its record, by sharded publish/subscribe.
+"""Wakes waiting requests when their record changes, by sharded publish/subscribe.
 
-A waiting request costs an entry here, and no connection and no command of its own. Each server that has records
-somebody waits for has one subscription: a thread (under gevent a greenlet) with one connection, subscribed to those records. What
-was announced before the subscription, or got lost, is found by reading the records again: once a subscription is
-confirmed, and every few seconds.
+A waiting request costs an entry here, and no connection or command of its own. Each server has one subscription to the
+records that requests wait for: a thread (under gevent a greenlet) with one connection. A change that was announced before
+the subscription, or got lost, is found by reading the records again: once a subscription is confirmed, and every few
+seconds.
 """
 
 import logging
@@ -14,15 +14,17 @@ from contextlib import suppress
 from functools import partial
 
 from service.adapters.redis.connection import Connection
+from service.adapters.redis.keys import Keys
 from service.adapters.redis.script import read_all
 from service.adapters.redis.subscription import Subscription
+from service.application.ports import Stored
 from service.domain.errors import StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
 
 class _Waiter:
-    """Somebody who waits. A bare lock, because an Event is eight objects, and thousands may wait."""
+    """One waiting request. A bare lock, because an Event is eight objects, and thousands may wait."""
 
     __slots__ = ("_asleep", "failure", "version")
 
@@ -33,19 +35,21 @@ class _Waiter:
         self._asleep.acquire()
 
     def sleep(self, seconds: float) -> None:
-        """Until woken, or so long."""
+        """Sleep until woken, or for so long."""
         self._asleep.acquire(timeout=max(seconds, 0))
 
     def wake(self) -> None:
-        """Once is enough; more often does no harm."""
+        """Wake the request. A second call does nothing."""
         with suppress(RuntimeError):
             self._asleep.release()
 
 
-class ChangeNotifier:
-    """Wakes waiting requests when their record changes."""
+class RedisChangeNotifier:
+    """ChangeNotifier over Redis."""
 
-    def __init__(self, connection: Connection, max_waiting: int) -> None:
+    def __init__(self, connection: Connection, keys: Keys, max_waiting: int) -> None:
+        """``max_waiting``: requests of this process that may wait at once."""
+        self._keys = keys
         self._connection = connection
         self._max_waiting = max_waiting
         self._lock = threading.Lock()
@@ -54,8 +58,8 @@ class ChangeNotifier:
         self._subscriptions: dict[str, Subscription] = {}
         self._closing = False
 
-    def wait(self, key: str, version: bytes, seconds: float) -> bool:
-        """Hold until the document at ``key`` is not ``version``, or ``seconds`` pass.
+    def wait_for_change(self, stored: Stored, seconds: float) -> bool:
+        """Wait until the document differs from the one that was read, or ``seconds`` pass.
 
         Returns:
             False at once when ``max_waiting`` requests of this process wait already, or it is closing.
@@ -63,7 +67,10 @@ class ChangeNotifier:
         Raises:
             StoreUnavailable: Redis went away meanwhile.
         """
-        waiter = _Waiter(version)
+        key = self._keys.record(stored.verification.id)
+        if key is None:
+            return False
+        waiter = _Waiter(stored.version)
         with self._lock:
             if self._count >= self._max_waiting or self._closing:
                 return False
@@ -79,7 +86,7 @@ class ChangeNotifier:
         return not self._closing
 
     def close(self) -> None:
-        """Wake everybody: the process is leaving, and each is answered with what is known."""
+        """Wake all requests, because the process leaves. Each is answered with what is known."""
         with self._lock:
             self._closing = True
             waiters = [waiter for waiters in self._waiting.values() for waiter in waiters]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import Keys
 from service.adapters.redis.script import Script, Step
-from service.application.chronicle import Tally
+from service.application.effects import ConversionCount
 from service.domain.conversion import Bucket, Budget
 
 _MOST_FIELDS = 200
@@ -20,16 +20,16 @@ class RedisConversions:
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
-        self._tally = Script("tally")
+        self._count = Script("count_conversion")
 
-    def step(self, tally: Tally) -> Step:
+    def step(self, count: ConversionCount) -> Step:
         """Counts one more."""
-        budget, bucket = tally.budget, tally.budget.bucket_of(tally.shown_at)
+        budget, bucket = count.budget, count.budget.bucket_of(count.shown_at)
         keep = 2 * budget.window_seconds + budget.bucket_seconds
-        field = f"{'c' if tally.called else 's'}:{bucket}"
+        field = f"{'c' if count.called else 's'}:{bucket}"
         return Step(
-            self._tally,
-            [self.key(budget, tally.subject)],
+            self._count,
+            [self.key(budget, count.subject)],
             [field, bucket - keep, keep * 1000, _MOST_FIELDS],
         )
 

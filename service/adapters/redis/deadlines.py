@@ -1,4 +1,4 @@
-"""When time alone will change a record: sorted sets of ids by instant, spread over a cluster's nodes."""
+"""Deadlines of records: sorted sets of ids by time, spread over a cluster's nodes."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,12 +8,12 @@ from service.adapters.redis.keys import Keys
 from service.adapters.redis.script import Script, Step, run_all
 
 _KEPT_MS = 3 * 86_400_000
-"""Longer than any deadline is away: a result may wait a day."""
+"""Longer than any deadline is away (at most a day, for a result)."""
 _MOST_DUE = 100
 
 
-class Deadlines:
-    """Ids by the instant at which they are to be looked at."""
+class RedisDeadlines:
+    """Deadlines over Redis."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
@@ -22,18 +22,12 @@ class Deadlines:
         self._postpone = Script("postpone")
 
     def step(self, verification_id: str, at: datetime) -> Step:
-        """Puts a deadline among the others, or in the place of its own."""
+        """Return the step that sets the deadline of a record."""
         args: list[str | bytes | int] = [_ms(at), verification_id, _KEPT_MS]
         return Step(self._schedule, [self._keys.due(verification_id)], args)
 
-    def schedule(self, verification_id: str, at: datetime) -> None:
-        """Put a deadline among the others."""
-        step = self.step(verification_id, at)
-        with self._connection.using("schedule") as client:
-            step.script.run(client, step.keys, step.args)
-
     def due(self, now: datetime) -> list[str]:
-        """The earliest of each part, in one pipeline. What is no deadline is taken out."""
+        """Read the earliest of each part, in one pipeline. Remove what is no deadline."""
         due: list[str] = []
         with self._connection.using("due") as client:
             pipeline = client.pipeline(transaction=False)
@@ -46,19 +40,19 @@ class Deadlines:
                     continue
                 ours = [each for each in members if self._is_ours(each, key)]
                 due += [each.decode() for each in ours]
-                # Each sweep would meet the others again.
+                # Remove the others, or each sweep would meet them again.
                 for member in set(members) - set(ours):
                     self._connection.unreadable("deadlines", ValueError())
                     client.zrem(key, member)
         return due
 
     def _is_ours(self, member: bytes, key: str) -> bool:
-        """Tell whether a member is an id of ours, and stands where its deadline is looked for."""
+        """Tell if a member is an id, in the part where its deadline belongs."""
         verification_id = member.decode(errors="replace")
         return self._keys.record(verification_id) is not None and self._keys.due(verification_id) == key
 
     def is_busy(self) -> bool:
-        """Whether any part of the deadlines holds one."""
+        """Ask every part."""
         with self._connection.using("due") as client:
             pipeline = client.pipeline(transaction=False)
             for key in self._keys.all_due():
@@ -70,7 +64,7 @@ class Deadlines:
             return any(count for count in counts if not isinstance(count, Exception))
 
     def postpone(self, deadlines: Mapping[str, datetime | None], seen_at: datetime) -> None:
-        """One script for each part, all in one round trip."""
+        """Run one script for each part, all in one round trip."""
         parts: dict[str, list[str | bytes | int]] = {}
         for verification_id, at in deadlines.items():
             part = parts.setdefault(self._keys.due(verification_id), [_ms(seen_at), _KEPT_MS])

@@ -1,4 +1,4 @@
-"""Every key name. What belongs to one number shares one hash tag, and so one cluster slot.
+"""Every key name, and how long keys are kept. What belongs to one number shares one hash tag, and so one cluster slot.
 
 ``waitcall:{TAG}:latest``      id of the number's latest verification
 ``waitcall:{TAG}:v:RANDOM``    a verification's record
@@ -29,7 +29,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from service.domain.evidence import skeleton
@@ -50,6 +50,15 @@ LISTS = "waitcall:{lists}:lists"
 LEASE = "waitcall:{worker}:lease"
 FENCE = "waitcall:{worker}:fence"
 INBOX = "waitcall:{worker}:inbox"
+
+
+_PADDING = timedelta(seconds=10)
+"""Redis deletes a little later than the rules forget, so that its clock decides nothing."""
+
+
+def keep_ms(until: datetime, now: datetime) -> int:
+    """Return how long Redis keeps a key that counts until then, in milliseconds."""
+    return int((max(until - now, timedelta()) + _PADDING).total_seconds() * 1000)
 
 
 def order_key(order: ProviderOrder) -> str:

@@ -7,8 +7,7 @@ from typing import Any
 
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import FENCE, INBOX, LEASE
-from service.adapters.redis.replicated_write import ReplicatedWrite
-from service.adapters.redis.script import Script
+from service.adapters.redis.script import Script, ScriptRunner, Step
 from service.application.inbox import Progress
 from service.application.leadership import Term
 
@@ -51,7 +50,7 @@ class RedisProgress:
 
     def __init__(self, connection: Connection, min_replicas: int = 0) -> None:
         self._connection = connection
-        self._replicated = ReplicatedWrite(connection.topology, min_replicas)
+        self._runner = ScriptRunner(connection, min_replicas)
         self._fenced = Script("fenced")
 
     def load(self) -> Progress:
@@ -74,8 +73,7 @@ class RedisProgress:
             "utc_offset": progress.utc_offset,
         }
         args: list[str | bytes | int] = [_held(term), json.dumps(document), _PROGRESS_KEPT_MS]
-        with self._connection.using("inbox") as client:
-            return bool(self._replicated.run(client, self._fenced, [LEASE, INBOX], args))
+        return bool(self._runner.run("inbox", Step(self._fenced, [LEASE, INBOX], args), replicated=True))
 
 
 def _progress(document: bytes) -> Progress:

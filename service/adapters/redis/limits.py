@@ -13,7 +13,7 @@ from service.adapters.redis.script import Script, Step
 from service.domain.limits import LimitState, Mode, Scope, Spending, Spent
 
 Elsewhere = tuple[int, float | None]
-"""How many uses count under another pepper, and the instant of the oldest (milliseconds)."""
+"""Number of uses that count under another pepper, and the time of the oldest (milliseconds since 1970)."""
 
 
 class RedisLimits:
@@ -27,51 +27,71 @@ class RedisLimits:
 
     def spend(self, spendings: Sequence[Spending], token: str | None, now: datetime) -> Spent:
         """Count the token against all limits, or against none."""
+        if not spendings:
+            return Spent()
         named = token or secrets.token_hex(8)
         if not self._connection.topology.one_server:
             return self._one_by_one(spendings, named, now)
-        with self._connection.using("spend") as client:
-            step, elsewhere = self.step(client, spendings, named, now)
-            answers = self.readable(step.script.run(client, step.keys, step.args))
-        return spent(spendings, answers, elsewhere, now)
+        answers, elsewhere = self._counted(spendings, named, now)
+        return self.result(spendings, answers, now, elsewhere)
 
     def step(
-        self, client: Any, spendings: Sequence[Spending], token: str, now: datetime
-    ) -> tuple[Step, Sequence[Elsewhere]]:
-        """Counts them all on one server, with what counts under another pepper, for :func:`spent`."""
+        self, spendings: Sequence[Spending], token: str, now: datetime, elsewhere: Sequence[Elsewhere] = ()
+    ) -> Step:
+        """Return the step that counts them all on one server. ``elsewhere``: counts under another pepper."""
         now_ms = _ms(now)
-        elsewhere = [self._elsewhere(client, each, now_ms) for each in spendings]
         args: list[str | bytes | int] = [now_ms, _member(token)]
-        for each, (used, _) in zip(spendings, elsewhere, strict=True):
+        for index, each in enumerate(spendings):
+            used = elsewhere[index][0] if elsewhere else 0
             limit = each.limit
             period_ms = limit.period_seconds * 1000
             args += [now_ms - period_ms, period_ms, limit.count - used, int(limit.mode is Mode.ENFORCE)]
-        return Step(self._spends, [_key(self._keys, each) for each in spendings], args), elsewhere
+        return Step(self._spends, [_key(self._keys, each) for each in spendings], args)
 
-    def readable(self, answers: Sequence[Any]) -> list[Any]:
-        """The script's answers without the last part of each, which is told as unreadable entries."""
-        for *_, ahead in answers:
+    def result(
+        self,
+        spendings: Sequence[Spending],
+        answers: Sequence[Any],
+        now: datetime,
+        elsewhere: Sequence[Elsewhere] = (),
+    ) -> Spent:
+        """Read the answers of a step, limit by limit. The one that refuses is the last."""
+        states, exceeded = [], []
+        for index, (counted, used, oldest, ahead) in enumerate(answers):
+            more, first = elsewhere[index] if elsewhere else (0, None)
             for _ in range(ahead):
                 self._connection.unreadable("limits", ValueError())
-        return [each[:3] for each in answers]
+            oldest_ms = min((float(moment) for moment in (oldest, first) if moment), default=None)
+            state = _state(spendings[index], int(used) + more, oldest_ms, _ms(now))
+            states.append(state)
+            if not counted:
+                exceeded.append(state)
+        return Spent(tuple(states), tuple(exceeded))
+
+    def _counted(
+        self, spendings: Sequence[Spending], token: str, now: datetime
+    ) -> tuple[list[Any], list[Elsewhere]]:
+        with self._connection.using("spend") as client:
+            elsewhere = [self._elsewhere(client, each, _ms(now)) for each in spendings]
+            step = self.step(spendings, token, now, elsewhere)
+            return step.script.run(client, step.keys, step.args), elsewhere
 
     def _one_by_one(self, spendings: Sequence[Spending], token: str, now: datetime) -> Spent:
         """On a cluster no script may touch two limits: a refusal gives back what was counted before it."""
         answers: list[Any] = []
         elsewhere: list[Elsewhere] = []
         for index, each in enumerate(spendings):
-            with self._connection.using("spend") as client:
-                step, used = self.step(client, [each], token, now)
-                answers += self.readable(step.script.run(client, step.keys, step.args))
+            counted, used = self._counted([each], token, now)
+            answers += counted
             elsewhere += used
             if each.limit.mode is Mode.ENFORCE and not answers[-1][0]:
                 self.give_back(spendings[:index], token)
-                counts = spent(spendings, answers, elsewhere, now)
+                counts = self.result(spendings, answers, now, elsewhere)
                 states = (
                     state if state in counts.exceeded else _without_one(state) for state in counts.states
                 )
                 return Spent(tuple(states), counts.exceeded)
-        return spent(spendings, answers, elsewhere, now)
+        return self.result(spendings, answers, now, elsewhere)
 
     def give_back(self, spendings: Sequence[Spending], token: str) -> None:
         """Uncount the token."""
@@ -121,20 +141,6 @@ class RedisLimits:
             used += more
             first = min((each for each in (first, oldest) if each), default=None)
         return used, first
-
-
-def spent(
-    spendings: Sequence[Spending], answers: Sequence[Any], elsewhere: Sequence[Elsewhere], now: datetime
-) -> Spent:
-    """What the script said, limit by limit; one that refuses is the last."""
-    states, exceeded = [], []
-    for each, (counted, used, oldest), (more, first) in zip(spendings, answers, elsewhere, strict=False):
-        oldest_ms = min((float(moment) for moment in (oldest, first) if moment), default=None)
-        state = _state(each, int(used) + more, oldest_ms, _ms(now))
-        states.append(state)
-        if not counted:
-            exceeded.append(state)
-    return Spent(tuple(states), tuple(exceeded))
 
 
 def _member(token: str) -> str:

@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from service.adapters.redis.connection import Connection
-from service.adapters.redis.keys import LISTS
+from service.adapters.redis.keys import LISTS, keep_ms
 from service.adapters.redis.script import Script
 from service.domain.errors import ValidationFailed
 from service.domain.lists import Directory, ListAction, ListEntry, ListKind, canonical
 
 MOST_ENTRIES = 10_000
-_PADDING_MS = 10_000
 
 
 class RedisLists:
@@ -54,8 +53,8 @@ class RedisLists:
         if entry.expires_at is None:
             raise ValueError("Every key has a TTL, and so every entry an end.")
         self._sweep(now)
-        keep = max(int((entry.expires_at - now).total_seconds() * 1000), 0) + _PADDING_MS
-        if self._change(_field(entry.kind, entry.subject), _encode(entry), keep) < 0:
+        field, keep = _field(entry.kind, entry.subject), keep_ms(entry.expires_at, now)
+        if self._change(field, _encode(entry), keep) < 0:
             raise ValidationFailed.of("lists", f"Full: {MOST_ENTRIES} entries.")
 
     def remove(self, kind: ListKind, subject: str) -> bool:

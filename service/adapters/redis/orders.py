@@ -4,8 +4,7 @@ from datetime import datetime, timedelta
 
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.keys import order_key, orders_to_ask
-from service.adapters.redis.replicated_write import ReplicatedWrite
-from service.adapters.redis.script import Script
+from service.adapters.redis.script import Script, ScriptRunner, Step
 from service.domain.order import ProviderOrder
 from service.domain.policy import LONGEST_WINDOW_SECONDS
 
@@ -20,7 +19,7 @@ class RedisOrders:
     def __init__(self, connection: Connection, min_replicas: int = 0) -> None:
         """``min_replicas``: that must have an order before its number is shown."""
         self._connection = connection
-        self._replicated = ReplicatedWrite(connection.topology, min_replicas)
+        self._runner = ScriptRunner(connection, min_replicas)
         self._order = Script("order")
 
     def remember(self, order: ProviderOrder, verification_id: str, ask_at: datetime, now: datetime) -> None:
@@ -29,8 +28,8 @@ class RedisOrders:
             *(verification_id, _KEPT_MS, order.id),
             *(_milliseconds(ask_at), _milliseconds(now - KEPT)),
         ]
-        with self._connection.using("order") as client:
-            self._replicated.run(client, self._order, [order_key(order), orders_to_ask(order.provider)], args)
+        step = Step(self._order, [order_key(order), orders_to_ask(order.provider)], args)
+        self._runner.run("order", step, replicated=True)
 
     def verification_of(self, order: ProviderOrder) -> str | None:
         """One read."""

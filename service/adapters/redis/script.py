@@ -1,37 +1,44 @@
-"""Run a script by its hash, and send its text where a server does not know it yet."""
+"""Lua scripts: run alone, several as one, or so that a fail-over keeps what they wrote."""
 
 import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptError, ResponseError
 
-from service.adapters.redis.connection import Connection
+from service.adapters.redis.connection import OUTAGES, Connection, TooFewReplicas
 from service.adapters.redis.scripts import source
 
 Args = Sequence[str | bytes | int]
+
+WAIT_MS = 300
+"""Longest wait for replicas. Shorter than a cluster's socket timeout, which would be taken for an outage."""
+_REDIRECTIONS = 3
+_PARTS = ("audit", "claim", "count_conversion", "replace", "reserve", "schedule", "spends", "uncount")
+"""Scripts that may run as parts of one."""
+_HAPPENED = (1, 2, b"done", b"again")
 
 
 class Script:
     """One Lua script. On a cluster, all of its keys share one slot."""
 
     def __init__(self, name: str, text: str | None = None) -> None:
-        """``text``: of a script that is no file."""
+        """``text``: None reads the file ``name.lua``."""
         self.name = name
         self.text = source(name) if text is None else text
         self._sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     def run(self, client: Any, keys: Sequence[str], args: Args) -> Any:
-        """The script's answer. EVAL both runs and caches it, also on a node that just restarted."""
+        """Run the script and return its answer. EVAL also caches it, on a node that has just restarted too."""
         try:
             return client.evalsha(self._sha, len(keys), *keys, *args)
         except NoScriptError:
             return client.eval(self.text, len(keys), *keys, *args)
 
     def queue(self, pipeline: Any, keys: Sequence[str], args: Args, *, known: bool, **route: Any) -> None:
-        """Put it into a pipeline, by hash, or by text where the server may not have ``known`` it.
+        """Add the script to a pipeline, by hash, or by text where the server may not have ``known`` it.
 
-        ``route``: the topology's, of the first key.
+        ``route``: where a cluster's pipeline must send it (``Topology.route``).
         """
         named = ("EVALSHA", self._sha) if known else ("EVAL", self.text)
         # The methods of a cluster's pipeline refuse scripts; the commands go through.
@@ -39,7 +46,7 @@ class Script:
 
 
 class Step(NamedTuple):
-    """One script with what it is given."""
+    """One script with its keys and arguments."""
 
     script: Script
     keys: Sequence[str]
@@ -49,19 +56,143 @@ class Step(NamedTuple):
         return f"Step({len(self.keys)} keys)"
 
 
+def _composed() -> str:
+    functions = (f"scripts['{name}'] = function(KEYS, ARGV)\n{source(name)}\nend" for name in _PARTS)
+    return "\n".join(["local scripts = {}", *functions, source("batch")])
+
+
+_BATCH = Script("batch", _composed())
+
+
+class ScriptRunner:
+    """Runs steps on a borrowed client."""
+
+    def __init__(self, connection: Connection, min_replicas: int = 0) -> None:
+        """``min_replicas``: that must confirm a replicated step before it is acknowledged."""
+        self._connection = connection
+        self._min_replicas = min_replicas
+
+    @property
+    def waits(self) -> bool:
+        """True where replicated steps wait for replicas."""
+        return self._min_replicas > 0
+
+    def run(self, operation: str, step: Step, *, replicated: bool = False) -> Any:
+        """Run a step and return its answer.
+
+        Args:
+            operation: named in metrics and logs where it fails.
+            step: must write whenever its answer tells of something that must not be lost.
+            replicated: True to acknowledge it only once ``min_replicas`` have it.
+
+        Raises:
+            StoreUnavailable: it may not have happened, or may not survive a fail-over.
+        """
+        with self._connection.using(operation) as client:
+            return (
+                self._replicated(client, step)
+                if replicated and self.waits
+                else step.script.run(client, *step[1:])
+            )
+
+    def run_with(
+        self, operation: str, first: Step, others: Sequence[Step], *, replicated: bool = False
+    ) -> list[Any]:
+        """Run a step and, if it did something, the others.
+
+        On one server (also behind Sentinel) all of them are one script: they happen together and once, or not at all. On
+        a cluster their keys lie in different slots, which no script may touch together: the others follow in a second
+        round trip, and are lost if the process dies in between.
+
+        Returns:
+            The answer of the first, and of the others where they ran. None stands for one of the others that failed: that
+            is counted under ``redis_errors_total`` and not raised, because the first has happened.
+
+        Raises:
+            StoreUnavailable: the first may not have happened.
+        """
+        one_server = self._connection.topology.one_server
+        step = _batch(first, others) if others and one_server else first
+        with self._connection.using(operation) as client:
+            answer = (
+                self._replicated(client, step)
+                if replicated and self.waits
+                else step.script.run(client, *step[1:])
+            )
+            if step is first:
+                follow = others and answer in _HAPPENED
+                return [answer, *(self._behind(client, others) if follow else ())]
+        pairs = zip(answer[1:], others, strict=False)
+        # An int is never an error, so skip the check.
+        return [
+            answer[0],
+            *[each if type(each) is int else self._counted(each, step) for each, step in pairs],
+        ]
+
+    def _replicated(self, client: Any, step: Step) -> Any:
+        """Run a step and WAIT on one connection, in one round trip."""
+        topology, known = self._connection.topology, True
+        for _ in range(_REDIRECTIONS):
+            _, node = topology.server_of(client, step.keys[0])
+            pipeline = node.pipeline(transaction=False)
+            step.script.queue(pipeline, step.keys, step.args, known=known)
+            pipeline.wait(self._min_replicas, WAIT_MS)
+            answer, replicas = pipeline.execute(raise_on_error=False)
+            if isinstance(answer, NoScriptError):
+                known = False
+                continue
+            if isinstance(answer, MovedError | AskError | ClusterDownError):
+                topology.look_again(client)
+                continue
+            for each in (answer, replicas):
+                if isinstance(each, Exception):
+                    raise each
+            if replicas < self._min_replicas:
+                raise TooFewReplicas(f"{replicas} of {self._min_replicas}")
+            return answer
+        raise TooFewReplicas("The slot is on the move.")
+
+    def _behind(self, client: Any, steps: Sequence[Step]) -> list[Any]:
+        try:
+            answers = run_all(self._connection, client, steps, raise_on_error=False)
+        except OUTAGES as error:
+            answers = [error] * len(steps)
+        return list(map(self._counted, answers, steps))
+
+    def _counted(self, answer: Any, step: Step) -> Any:
+        if isinstance(answer, bytes) and answer.startswith(b"ERR "):
+            answer = ResponseError(answer[4:].decode(errors="replace"))
+        if not isinstance(answer, Exception):
+            return answer
+        self._connection.failed(step.script.name, answer)
+        return None
+
+
+def _batch(first: Step, others: Sequence[Step]) -> Step:
+    """Return several steps as one."""
+    keys: list[str] = []
+    shape: list[str | bytes | int] = [1 + len(others)]
+    args: list[str | bytes | int] = []
+    for step in (first, *others):
+        keys += step.keys
+        shape += (step.script.name, len(step.keys), len(step.args))
+        args += step.args
+    return Step(_BATCH, keys, shape + args)
+
+
 def run_all(
     connection: Connection, client: Any, steps: Sequence[Step], *, raise_on_error: bool = True
 ) -> list[Any]:
-    """The answers of steps that have nothing to do with each other, in one round trip to each server.
+    """Run independent steps in one round trip to each server, and return their answers.
 
     ``raise_on_error``: False puts errors of the server among the answers.
 
     Raises:
-        RedisError, RedisClusterException, OSError: of the first that failed; others may have run.
+        RedisError, RedisClusterException, OSError: the first failure; other steps may have run.
     """
     pipeline = client.pipeline(transaction=False)
     for step in steps:
-        # Whether a node of a cluster knows a script is known to nobody; elsewhere the text is small beside the rest.
+        # Nobody knows whether a node of a cluster has a script. On one server its text is small beside the rest.
         route = connection.topology.route(client, step.keys[0])
         step.script.queue(pipeline, step.keys, step.args, known=False, **route)
     answers: list[Any] = pipeline.execute(raise_on_error=raise_on_error)
@@ -69,7 +200,7 @@ def run_all(
 
 
 def read_all(client: Any, keys: Sequence[str]) -> list[bytes | None]:
-    """The values of many keys, in one round trip to each server."""
+    """Return the values of many keys, in one round trip to each server."""
     pipeline = client.pipeline(transaction=False)
     for key in keys:
         pipeline.get(key)

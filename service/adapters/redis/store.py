@@ -1,97 +1,83 @@
-"""The records in Redis. Every change is compare-and-set on the whole document."""
+"""Repository of the records. Every change is compare-and-set on the whole document."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from math import ceil
 from typing import Any
 
+from redis.exceptions import NoScriptError
+
 from service.adapters.redis.audit import RedisAuditLog
-from service.adapters.redis.change_notifier import ChangeNotifier
 from service.adapters.redis.codec import encode, fresh_name
 from service.adapters.redis.connection import RETRY_AFTER_SECONDS, Connection
 from service.adapters.redis.conversions import RedisConversions
-from service.adapters.redis.deadlines import Deadlines
+from service.adapters.redis.deadlines import RedisDeadlines
 from service.adapters.redis.documents import stored_from, stored_or_error
-from service.adapters.redis.keys import ID_PREFIX_LENGTH, LISTS, Keys, tag_of
-from service.adapters.redis.limits import RedisLimits, spent
+from service.adapters.redis.keys import ID_PREFIX_LENGTH, LISTS, Keys, keep_ms, tag_of
+from service.adapters.redis.limits import RedisLimits
 from service.adapters.redis.lists import RedisLists
-from service.adapters.redis.numbers import Numbers
-from service.adapters.redis.replicated_write import ReplicatedWrite
-from service.adapters.redis.script import Script, Step, read_all
-from service.adapters.redis.script_batch import ScriptBatch
-from service.adapters.redis.sign import write_sign
-from service.adapters.redis.used_calls import UsedCalls
-from service.application.chronicle import NOTHING, Consequences
-from service.application.ports import Claim, Reservation, Stored, Survey
+from service.adapters.redis.script import Args, Script, ScriptRunner, Step, read_all
+from service.application.effects import NO_EFFECTS, Effects
+from service.application.ports import Change, Claim, CreationContext, Reservation, Stored
 from service.domain.call import InboundCall
 from service.domain.conversion import Budget
-from service.domain.errors import StoreUnavailable
+from service.domain.errors import RecordUnreadable, StoreUnavailable
 from service.domain.limits import Spending
 from service.domain.lists import Directory
 from service.domain.numbers import E164
-from service.domain.status import Status
+from service.domain.policy import LONGEST_WINDOW_SECONDS
+from service.domain.status import FINISHED, Status
 from service.domain.verification import Verification
 
-_PADDING_MS = 10_000
-"""Redis deletes a little later than the rules forget, so that its clock decides nothing."""
+_LONGEST_HELD_MS = LONGEST_WINDOW_SECONDS * 1000
 
 
 class RedisVerificationStore:
-    """VerificationStore over Redis, standalone or cluster."""
+    """VerificationStore over Redis."""
 
-    def __init__(  # noqa: PLR0913  what is written together with a record
+    def __init__(  # noqa: PLR0913  what is read or written together with a record
         self,
         connection: Connection,
         keys: Keys,
-        notifier: ChangeNotifier,
         *,
         limits: RedisLimits,
         conversions: RedisConversions,
         lists: RedisLists,
         audit: RedisAuditLog,
+        deadlines: RedisDeadlines,
         min_replicas: int = 0,
     ) -> None:
-        """
-        Args:
-            connection: to the server or cluster.
-            keys: key names under the current pepper.
-            notifier: where waiting requests wait.
-            limits: counted with a reservation.
-            conversions: counted with a change.
-            lists: read with a number.
-            audit: written with a change.
-            min_replicas: that must have a verified or consumed record before it is acknowledged.
-        """
+        """``min_replicas``: that must have a record before it is acknowledged, where a fail-over must not lose it."""
+        self._connection, self._keys = connection, keys
         self._limits, self._conversions, self._lists = limits, conversions, lists
-        self._numbers = Numbers(connection, keys, conversions, lists)
-        self._deadlines = Deadlines(connection, keys)
-        self._replicated = ReplicatedWrite(connection.topology, min_replicas)
-        self._used_calls = UsedCalls(connection, keys, self._replicated)
-        self._audit, self._batch = audit, ScriptBatch(connection, self._replicated)
-        self._connection, self._keys, self._notifier = connection, keys, notifier
+        self._audit, self._deadlines = audit, deadlines
+        self._runner = ScriptRunner(connection, min_replicas)
+        self._latest, self._swap, self._shorten = Script("latest"), Script("swap"), Script("shorten")
         self._reserve, self._release = Script("reserve"), Script("release")
         self._replace, self._claim = Script("replace"), Script("claim")
 
     def new_id(self, number: E164) -> str:
-        """A fresh id that begins with the number's tag."""
+        """The id begins with the number's tag."""
         return self._keys.new_id(number.value)
 
     def get(self, verification_id: str) -> Stored | None:
-        """The record of an id."""
+        """One command."""
         if (key := self._keys.record(verification_id)) is None:
             return None
         with self._connection.using("get") as client:
             document = client.get(key)
         return stored_from(self._connection, verification_id, document)
 
-    def get_all(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
+    def get_many(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
         """One round trip."""
         known = {each: key for each in verification_ids if (key := self._keys.record(each)) is not None}
         with self._connection.using("get") as client:
             documents = dict(zip(known, read_all(client, list(known.values())), strict=True))
         return [stored_or_error(self._connection, each, documents.get(each)) for each in verification_ids]
 
-    def look(self, verification_id: str) -> tuple[Stored | None, Directory]:
-        """One round trip to one server; on a cluster one behind the other, because only that keeps the order."""
+    def get_with_lists(self, verification_id: str) -> tuple[Stored | None, Directory]:
+        """One round trip to one server. On a cluster two, because only that keeps the order."""
         key = self._keys.record(verification_id)
         if key is None or not self._connection.topology.one_server:
             return self.get(verification_id), self._lists.directory()
@@ -100,16 +86,29 @@ class RedisVerificationStore:
         return stored_from(self._connection, verification_id, document), self._lists.directory_at(rev)
 
     def latest_of(self, number: str) -> Stored | None:
-        """The number's latest record, under whichever pepper; a live one before all."""
-        return self._numbers.latest_of(number)
+        """Look under every pepper. A live record comes before all others."""
+        return self._of_all_peppers(number, *self._under(self._keys, number))
 
     def latest_at(self, place: str) -> Stored | None:
-        """The place is the hash tag."""
-        return self._numbers.latest_at(place)
+        """The place is the hash tag, whichever pepper made it."""
+        with self._connection.using("latest_of") as client:
+            latest, document = self._latest.run(client, *_asked(self._keys, place))
+        return stored_from(self._connection, latest.decode(errors="replace"), document or None)
 
-    def survey(self, number: str, groups: Sequence[tuple[Budget, str]]) -> Survey:
-        """What decides about a create, in one pipeline."""
-        return self._numbers.survey(number, groups)
+    def creation_context(self, number: str, groups: Sequence[tuple[Budget, str]] = ()) -> CreationContext:
+        """One round trip; more under a second pepper, and where the lists have changed."""
+        buckets = [self._conversions.key(*group) for group in groups]
+        with self._connection.using("survey") as client:
+            try:
+                answers = self._read_context(client, number, buckets, known=True)
+            except NoScriptError:
+                answers = self._read_context(client, number, buckets, known=False)
+        latest, rev, *counted = answers
+        return CreationContext(
+            self._of_all_peppers(number, *self._found(self._keys, number, latest)),
+            self._lists.directory_at(rev),
+            tuple(map(self._conversions.read, buckets, counted)),
+        )
 
     def reserve(
         self,
@@ -118,182 +117,176 @@ class RedisVerificationStore:
         now: datetime,
         spendings: Sequence[Spending] = (),
     ) -> Reservation | None:
-        """Take the number for a new record, and count it."""
-        document, tag = encode(verification), tag_of(verification.id)
-        keys = [self._keys.latest(tag), self._record_key(verification)]
-        pointer = over.pointer if over else ""
-        args: list[str | bytes | int] = [pointer, verification.id, document, _keep_ms(verification, now)]
-        reserve = Step(self._reserve, keys, args)
-        due = self._deadlines.step(verification.id, verification.expires_at)
-        with self._connection.using("reserve") as client:
-            together = spendings and not self._keys.others and self._connection.topology.one_server
-            counts, elsewhere = self._limits.step(client, spendings if together else (), verification.id, now)
-        answers = self._batch.run("reserve", reserve, [due, counts] if together else [due])
+        """One script on one server with one pepper. Otherwise the limits are counted after it."""
+        document, keys = encode(verification), [*reversed(self._places(verification))]
+        args: Args = [over.pointer if over else "", verification.id, document, _kept(verification, now)]
+        steps = [self._deadlines.step(verification.id, verification.expires_at)]
+        together = spendings and not self._keys.others and self._connection.topology.one_server
+        if together:
+            steps.append(self._limits.step(spendings, verification.id, now))
+        answers = self._runner.run_with("reserve", Step(self._reserve, keys, args), steps)
         if not answers[0]:
             return None
         stored = Stored(verification, document, verification.id)
-        if self._numbers.taken_elsewhere(verification, over, now):
+        if self._is_taken_elsewhere(verification, over, now):
             self.release(stored, over, now)
             return None
-        if not spendings:
-            return Reservation(stored)
         if not together or len(answers) == 1:
-            # The second where an answer was lost: what this id was counted for counts once.
+            # A lone answer says that an earlier answer was lost. An id that was counted already counts once.
             return Reservation(stored, self._limits.spend(spendings, verification.id, now))
         if answers[-1] is None:
             raise StoreUnavailable(retry_after=RETRY_AFTER_SECONDS)
-        counted = self._limits.readable(answers[-1])
-        return Reservation(stored, spent(spendings, counted, elsewhere, now))
+        return Reservation(stored, self._limits.result(spendings, answers[-1], now))
 
     def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
-        """Give the number back."""
-        record = stored.verification
-        before = (over.pointer, _keep_ms(over.verification, now)) if over else ("", 0)
-        keys = [self._keys.latest(tag_of(record.id)), self._record_key(record)]
-        with self._connection.using("release") as client:
-            self._release.run(client, keys, [record.id, *before])
+        """One script."""
+        before = (over.pointer, _kept(over.verification, now)) if over else ("", 0)
+        keys = [*reversed(self._places(stored.verification))]
+        self._runner.run("release", Step(self._release, keys, [stored.verification.id, *before]))
 
-    def replace(
-        self,
-        stored: Stored,
-        verification: Verification,
-        now: datetime,
-        *,
-        holding: bool = False,
-        consequences: Consequences = NOTHING,
-    ) -> Stored | None:
-        """Store a changed record."""
-        # A number that was shown will be called, and a proof acted upon; whatever else is lost fails closed.
-        replicated = holding or verification.status is Status.CONSUMED
-        return self._put(
-            stored, verification, now, replicated=replicated, holding=holding, consequences=consequences
-        )
-
-    def _put(  # noqa: PLR0913  those of replace, and how
-        self,
-        stored: Stored,
-        verification: Verification,
-        now: datetime,
-        *,
-        replicated: bool,
-        holding: bool = False,
-        consequences: Consequences = NOTHING,
-    ) -> Stored | None:
-        document = encode(verification)
-        keys = [self._record_key(verification), self._keys.latest(tag_of(verification.id))]
-        args: list[str | bytes | int] = [
-            stored.version,
-            document,
-            _keep_ms(verification, now),
-            verification.id,
-            int(holding),
-            # Nobody waits for the end of anything else (application/reading.py).
-            int(stored.verification.status is Status.PENDING),
-        ]
-        step = Step(self._replace, keys, args)
-        if not self._happened("replace", step, verification.id, consequences, replicated=replicated)[0]:
-            return None
-        return Stored(verification, document, stored.pointer)
+    def commit(self, change: Change, now: datetime, effects: Effects = NO_EFFECTS) -> Stored | None:
+        """One script on one server."""
+        # A number that was shown will be called, and a client acts upon a consumed proof. Any other loss fails closed.
+        replicated = change.holding or change.after.status is Status.CONSUMED
+        return self._put(change, now, effects, replicated=replicated)
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
         """Store it once more, so that the WAIT behind it covers this very record."""
-        if not self._replicated.asks:
+        if not self._runner.waits:
             return True
-        return self._put(stored, stored.verification, now, replicated=True) is not None
+        return self._put(Change(stored, stored.verification), now, NO_EFFECTS, replicated=True) is not None
 
     def claim(
         self,
         call: InboundCall,
         keep_until: datetime,
-        change: tuple[Stored, Verification] | None,
+        change: Change | None,
         now: datetime,
-        consequences: Consequences = NOTHING,
+        effects: Effects = NO_EFFECTS,
     ) -> Claim:
-        """Use a call and store what it changes."""
+        """One script on one server. The mark of the call lies beside the record, under the record's pepper."""
         tags = [keys.tag(call.cli) for keys in (self._keys, *self._keys.others)]
-        # The mark lies with the record, so that both change together or neither does.
-        tag = tag_of(change[0].verification.id) if change else tags[0]
+        tag = tag_of(change.after.id) if change else tags[0]
         for other in set(tags) - {tag}:
             with self._connection.using("claim") as client:
                 if client.exists(self._keys.call(other, call.at)):
                     return Claim.REPEATED
-        latest, mark = self._keys.latest(tag), self._keys.call(tag, call.at)
-        use: list[str | bytes | int] = [fresh_name(), _milliseconds(keep_until, now)]
+        use: list[str | bytes | int] = [fresh_name(), keep_ms(keep_until, now)]
+        latest = self._keys.latest(tag)
         if change is None:
-            keys = [mark, latest, latest]
-            use += ["", "", 0, ""]
+            record, use = latest, [*use, "", "", 0, ""]
         else:
-            stored, after = change
-            keys = [mark, self._record_key(after), latest]
-            use += [stored.version, encode(after), _keep_ms(after, now), after.id]
-        verification_id, step = change[1].id if change else tag, Step(self._claim, keys, use)
-        answer = self._happened("claim", step, verification_id, consequences, replicated=True)[0].decode()
+            record, after = self._places(change.after)[0], change.after
+            use += [change.before.version, encode(after), _kept(after, now), after.id]
+        step = Step(self._claim, [self._keys.call(tag, call.at), record, latest], use)
+        steps = self._steps_of(effects, change.after.id if change else tag)
+        answers = self._runner.run_with("claim", step, steps, replicated=True)
+        self._tell(effects, answers)
+        answer = answers[0].decode()
         return Claim.DONE if answer == "again" else Claim(answer)
 
-    def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
-        """Look for the marks of every second, under each pepper."""
-        return self._used_calls.around(call, within)
+    def _put(self, change: Change, now: datetime, effects: Effects, *, replicated: bool) -> Stored | None:
+        before, after = change.before, change.after
+        document = encode(after)
+        args: Args = [
+            *(before.version, document, _kept(after, now), after.id, int(change.holding)),
+            # Requests wait for changes of pending records alone (application/reading.py).
+            int(before.verification.status is Status.PENDING),
+        ]
+        step = Step(self._replace, self._places(after), args)
+        steps = self._steps_of(effects, after.id)
+        answers = self._runner.run_with("replace", step, steps, replicated=replicated)
+        self._tell(effects, answers)
+        return Stored(after, document, before.pointer) if answers[0] else None
 
-    def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
-        """Keep it as safely as the mark of a used call."""
-        self._used_calls.remember_text(number, text, _milliseconds(until, now))
+    def _steps_of(self, effects: Effects, verification_id: str) -> list[Step]:
+        """Return the steps that write the effects; those of the audit entries come first."""
+        steps = [self._audit.step(*each) for each in effects.entries]
+        steps += [self._conversions.step(each) for each in effects.conversions]
+        steps += self._limits.uncount(effects.freed, verification_id)
+        if effects.due is not None:
+            steps.append(self._deadlines.step(verification_id, effects.due))
+        return steps
 
-    def was_texted_by(self, number: str, text: str | None = None) -> bool:
-        """Look under each pepper."""
-        return self._used_calls.texted(number, text)
-
-    def wait_for_change(self, stored: Stored, seconds: float) -> bool:
-        """Wait with all other waiting requests of this process, in one place."""
-        return self._notifier.wait(self._record_key(stored.verification), stored.version, seconds)
-
-    def schedule(self, verification_id: str, at: datetime) -> None:
-        """Put the deadline among the others."""
-        self._deadlines.schedule(verification_id, at)
-
-    def due(self, now: datetime) -> list[str]:
-        """The earliest of each part, in one pipeline."""
-        return self._deadlines.due(now)
-
-    def is_busy(self) -> bool:
-        """Whether any part of the deadlines holds one."""
-        return self._deadlines.is_busy()
-
-    def postpone(self, deadlines: Mapping[str, datetime | None], seen_at: datetime) -> None:
-        """One round trip."""
-        self._deadlines.postpone(deadlines, seen_at)
-
-    def ping(self) -> None:
-        """One script, or one at each node of a cluster."""
-        write_sign(self._connection, self._replicated, self._keys)
-
-    def _happened(
-        self,
-        operation: str,
-        step: Step,
-        verification_id: str,
-        consequences: Consequences,
-        *,
-        replicated: bool,
-    ) -> list[Any]:
-        """Run the step that changes a record, and write what comes of it."""
-        others = [self._audit.step(*each) for each in consequences.entries]
-        others += [self._conversions.step(each) for each in consequences.tallies]
-        others += self._limits.uncount(consequences.freed, verification_id)
-        if consequences.due is not None:
-            others.append(self._deadlines.step(verification_id, consequences.due))
-        answers = self._batch.run(operation, step, others, replicated=replicated)
-        for (entry, _), kept in zip(consequences.entries, answers[1:], strict=False):
-            if kept is not None:
+    def _tell(self, effects: Effects, answers: Iterable[Any]) -> None:
+        """Log the audit entries that were written."""
+        _, *written = answers
+        for (entry, _), answer in zip(effects.entries, written, strict=False):
+            if answer is not None:
                 self._audit.tell(entry)
+
+    def _places(self, record: Verification) -> list[str]:
+        """Return the keys of a record and of its number's pointer."""
+        tag = tag_of(record.id)
+        return [self._keys.records(tag) + record.id[ID_PREFIX_LENGTH:], self._keys.latest(tag)]
+
+    def _read_context(self, client: Any, number: str, buckets: Sequence[str], *, known: bool) -> list[Any]:
+        keys, args = _asked(self._keys, self._keys.tag(number))
+        pipeline = client.pipeline(transaction=False)
+        route = self._connection.topology.route(client, keys[0])
+        self._latest.queue(pipeline, keys, args, known=known, **route)
+        pipeline.hget(LISTS, "rev")
+        for key in buckets:
+            pipeline.hgetall(key)
+        answers: list[Any] = pipeline.execute()
         return answers
 
-    def _record_key(self, verification: Verification) -> str:
-        return self._keys.records(tag_of(verification.id)) + verification.id[ID_PREFIX_LENGTH:]
+    def _is_taken_elsewhere(self, verification: Verification, over: Stored | None, now: datetime) -> bool:
+        """Tell if another process reserved the number under another pepper at the same time.
+
+        Each writes its own reservation before it looks for the other's, so at least one of two sees it.
+        """
+        for keys in self._keys.others:
+            stored, _ = self._under(keys, verification.phone_number.value)
+            known = over is not None and stored is not None and stored.verification.id == over.verification.id
+            if stored and not known and stored.verification.at(now).is_live:
+                return True
+        return False
+
+    def _of_all_peppers(self, number: str, own: Stored | None, pointer: str) -> Stored | None:
+        found = [own] + [self._under(keys, number)[0] for keys in self._keys.others]
+        latest = max(
+            (each for each in found if each is not None),
+            key=lambda each: (each.verification.status not in FINISHED, each.verification.created_at),
+            default=None,
+        )
+        return replace(latest, pointer=pointer) if latest else None
+
+    def _under(self, keys: Keys, number: str) -> tuple[Stored | None, str]:
+        """Return the latest record under one pepper, and the id that the number points to there."""
+        with self._connection.using("latest_of") as client:
+            answer = self._latest.run(client, *_asked(keys, keys.tag(number)))
+        return self._found(keys, number, answer)
+
+    def _found(self, keys: Keys, number: str, answer: Sequence[bytes]) -> tuple[Stored | None, str]:
+        latest, document = answer
+        if not latest:
+            return None, ""
+        if not document:
+            # Redis lost the record but not its pointer. Without it the number is free again.
+            with self._connection.using("latest_of") as client:
+                self._swap.run(client, [keys.latest(keys.tag(number))], [latest, "", 0])
+            return None, ""
+        pointer = latest.decode(errors="replace")
+        try:
+            stored = stored_from(self._connection, pointer, document)
+        except RecordUnreadable as error:
+            raise self._held(keys.latest(keys.tag(number)), latest) from error
+        # Two numbers with one tag are next to impossible, but a wrong match would be worse than this comparison.
+        known = stored is not None and stored.verification.phone_number.value == number
+        return (stored if known else None), pointer
+
+    def _held(self, key: str, pointer: bytes) -> RecordUnreadable:
+        """Let an unreadable record hold its number as long as the longest window, and no longer."""
+        with self._connection.using("latest_of") as client:
+            left_ms = self._shorten.run(client, [key], [pointer, _LONGEST_HELD_MS])
+        return RecordUnreadable(retry_after=max(ceil(int(left_ms) / 1000), 1))
 
 
-def _keep_ms(verification: Verification, now: datetime) -> int:
-    return _milliseconds(verification.purge_at, now)
+def _asked(keys: Keys, tag: str) -> tuple[list[str], Args]:
+    """Return keys and arguments of ``latest.lua``."""
+    return [keys.latest(tag)], [keys.records(tag), ID_PREFIX_LENGTH]
 
 
-def _milliseconds(until: datetime, now: datetime) -> int:
-    return max(int((until - now).total_seconds() * 1000), 0) + _PADDING_MS
+def _kept(record: Verification, now: datetime) -> int:
+    return keep_ms(record.purge_at, now)

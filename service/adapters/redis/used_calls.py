@@ -1,26 +1,26 @@
-"""The marks that used calls leave, and texts that look like calls."""
+"""Marks of used calls, and of texts that look like calls."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from service.adapters.redis.connection import Connection
-from service.adapters.redis.keys import Keys
-from service.adapters.redis.replicated_write import ReplicatedWrite
-from service.adapters.redis.script import Script
+from service.adapters.redis.keys import Keys, keep_ms
+from service.adapters.redis.script import Script, ScriptRunner, Step
 from service.domain.call import InboundCall
 
 
-class UsedCalls:
-    """Looks marks up, and sets those of texts; ``claim.lua`` sets those of calls."""
+class RedisUsedCalls:
+    """UsedCalls over Redis. ``claim.lua`` sets the marks of calls."""
 
-    def __init__(self, connection: Connection, keys: Keys, replicated: ReplicatedWrite) -> None:
+    def __init__(self, connection: Connection, keys: Keys, min_replicas: int = 0) -> None:
+        """``min_replicas``: that must have the mark of a text before it is acknowledged."""
         self._connection = connection
         self._keys = keys
-        self._replicated = replicated
+        self._runner = ScriptRunner(connection, min_replicas)
         self._texted = Script("texted")
 
-    def around(self, call: InboundCall, within: timedelta) -> InboundCall | None:
-        """The used call of the same caller that is nearest in time."""
+    def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
+        """Look for the mark of every second, under each pepper."""
         most = int(within.total_seconds())
         seconds = sorted(range(-most, most + 1), key=abs)
         around = [replace(call, at=call.at + timedelta(seconds=each)) for each in seconds]
@@ -35,13 +35,12 @@ class UsedCalls:
                     return each
         return None
 
-    def remember_text(self, number: str, text: str, milliseconds: int) -> None:
-        """Remember that a text which looks like a call came from a number."""
+    def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
+        """Keep it as safely as the mark of a used call."""
         keys = [self._keys.texted(number), self._keys.texted(number, text)]
-        with self._connection.using("texted") as client:
-            self._replicated.run(client, self._texted, keys, [milliseconds])
+        self._runner.run("texted", Step(self._texted, keys, [keep_ms(until, now)]), replicated=True)
 
-    def texted(self, number: str, text: str | None) -> bool:
-        """Tell if a text that looks like a call came from a number; with ``text``, if this one did."""
+    def was_texted_by(self, number: str, text: str | None = None) -> bool:
+        """Look under each pepper."""
         with self._connection.using("texted") as client:
             return any(client.exists(keys.texted(number, text)) for keys in (self._keys, *self._keys.others))

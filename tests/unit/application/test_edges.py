@@ -14,6 +14,7 @@ from service.application.calls import SKEW
 from service.application.dead_letters import DeadLetters
 from service.application.opening import text_for
 from service.application.pages import PATIENCE_SECONDS, Pages
+from service.application.ports import Change
 from service.application.push import MOST_ATTEMPTS, DeliveryOutcome, Push, Taken
 from service.application.reading import Reading
 from service.application.records import Records, announce
@@ -54,7 +55,7 @@ from tests.making import (
     POLICY,
     admission,
     call_at,
-    chronicle_of,
+    effects_of,
     pending,
     seconds,
     together,
@@ -134,34 +135,26 @@ class Claiming(MemoryStore):
         return super().claim(call, keep_until, change, *rest)
 
 
-def claiming(world: World) -> Claiming:
-    return Claiming(world.limits, world.conversions, world.lists, world.audit)
-
-
 @pytest.mark.parametrize("rang", [-30, 0, 3])
 def test_a_used_call_is_kept_for_as_long_as_any_window_could_still_take_it(
-    world: World, clock: FakeClock, rang: int
+    clock: FakeClock, rang: int
 ) -> None:
-    store = claiming(world)
-    calls = use_cases(replace(world, store=store), FakeProvider(), RecordingObserver(), clock)[1]
+    world = memory_world(Claiming)
+    calls = use_cases(world, FakeProvider(), RecordingObserver(), clock)[1]
     call = call_at(clock() + seconds(rang))
     calls.record(call)
     longest = timedelta(seconds=LONGEST_WINDOW_SECONDS) + 2 * SKEW
-    assert store.claims == [(max(call.at, clock()) + longest, None)]
+    assert world.store.claims == [(max(call.at, clock()) + longest, None)]
 
 
-def test_a_call_that_changes_nothing_is_used_up_without_writing_the_record(
-    world: World, clock: FakeClock
-) -> None:
-    store = claiming(world)
-    verifications, calls = use_cases(
-        replace(world, store=store), FakeProvider(), RecordingObserver(), clock, CONTESTABLE
-    )
+def test_a_call_that_changes_nothing_is_used_up_without_writing_the_record(clock: FakeClock) -> None:
+    world = memory_world(Claiming)
+    verifications, calls = use_cases(world, FakeProvider(), RecordingObserver(), clock, CONTESTABLE)
     verifications.start("web", Start(NUMBER.value, "contested", "flow"))
     with pytest.raises(VerificationInProgress):
         verifications.start("app", Start(NUMBER.value, "contested", "other"))
     assert calls.record(call_at(clock())) is Outcome.CONTESTED
-    assert [change for _, change in store.claims] == [None]
+    assert [change for _, change in world.store.claims] == [None]
 
 
 CONTESTABLE = replace(
@@ -191,7 +184,7 @@ def test_a_blocked_number_is_verified_by_no_call_though_its_record_still_waits(
 def test_another_clients_record_is_not_found(world: World, clock: FakeClock, client: str) -> None:
     verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock)
     made = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
-    records = Records(world.store, RecordingObserver(), chronicle_of())
+    records = Records(world.store, RecordingObserver(), effects_of())
     with pytest.raises(NotFound):
         records.found(client, made.id, clock())
     assert records.found("web", made.id, clock()).verification == made
@@ -218,12 +211,12 @@ def test_a_record_that_is_still_being_ordered_is_not_shown(world: World, clock: 
 def test_what_a_transition_leaves_as_it_is_is_not_written(world: World, clock: FakeClock) -> None:
     verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock)
     made = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
-    records = Records(world.store, RecordingObserver(), chronicle_of())
+    records = Records(world.store, RecordingObserver(), effects_of())
     stored = world.store.get(made.id)
     assert stored is not None
     assert records.changed(stored, lambda record: record, clock()) == made
     assert world.store.get(made.id) == stored
-    records.changed(stored, lambda record: record, clock(), confirm=True)
+    records.changed(stored, lambda record: record, clock(), anew=True)
     assert world.store.get(made.id) != stored
 
 
@@ -243,11 +236,11 @@ def test_each_change_is_told_as_what_it_is_and_once() -> None:
 class Looking(MemoryStore):
     """Blocks the number just after a record and the lists were looked at."""
 
-    def look(self, verification_id: str) -> Any:
-        stored, directory = super().look(verification_id)
+    def get_with_lists(self, verification_id: str) -> Any:
+        stored, directory = super().get_with_lists(verification_id)
         assert stored is not None
         after = replace(stored.verification, metadata={"changed": "meanwhile"})
-        self.replace(stored, after, NOW)
+        self.commit(Change(stored, after), NOW)
         self._lists.put(replace(entry(ListAction.BLOCK, ListKind.NUMBER, NUMBER.value), expires_at=None), NOW)
         return stored, directory
 
@@ -258,7 +251,7 @@ def test_a_consume_that_is_run_again_reads_the_lists_again(world: World, clock: 
     calls.record(call_at(clock()))
     store = Looking(world.limits, world.conversions, world.lists, world.audit)
     store._records, store._latest = world.store._records, world.store._latest
-    records = Records(store, RecordingObserver(), chronicle_of())
+    records = Records(store, RecordingObserver(), effects_of())
     redemption = Redemption(store, records, admission(world, RecordingObserver()), PAGES)
     with pytest.raises(Blocked):
         redemption.redeem("web", made.id, Proof("login", "flow", None, None), clock())
@@ -291,7 +284,7 @@ def test_a_number_whose_record_cannot_be_read_is_taken(
     def unreadable(*_: Any) -> Any:
         raise RecordUnreadable(retry_after=7)
 
-    monkeypatch.setattr(world.store, "survey", unreadable)
+    monkeypatch.setattr(world.store, "creation_context", unreadable)
     with pytest.raises(VerificationInProgress) as taken:
         verifications.start("web", Start(NUMBER.value, "login", "flow"))
     assert taken.value.retry_after == 7
@@ -354,10 +347,10 @@ def test_a_replay_is_audited_with_what_it_replays(
 
 
 def pages(world: World, clock: FakeClock, rest: Any = lambda: None) -> Pages:
-    records = Records(world.store, RecordingObserver(), chronicle_of())
+    records = Records(world.store, RecordingObserver(), effects_of())
     return Pages(
         store=world.store,
-        reading=Reading(world.store, records, clock),
+        reading=Reading(world.store, records, world.changes, clock),
         seals=PAGES,
         limits=world.limits,
         clock=clock,

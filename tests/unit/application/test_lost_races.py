@@ -1,7 +1,6 @@
 """Every use case against a store in which others are always, or once, quicker."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +17,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.memory import MemoryStore
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, call_at, operating, use_cases
-from tests.worlds import World, memory_world
+from tests.worlds import memory_world
 
 ASK = Start(NUMBER.value, "login", "flow", locale="ru", metadata={"order": "7"})
 
@@ -50,8 +49,8 @@ class Contended(MemoryStore):
         self.asked.append(verification.id)
         return None if self._is_lost("reserve") else super().reserve(verification, *rest)
 
-    def replace(self, *given: Any, **named: Any) -> Stored | None:
-        return None if self._is_lost("replace") else super().replace(*given, **named)
+    def commit(self, *given: Any) -> Stored | None:
+        return None if self._is_lost("commit") else super().commit(*given)
 
     def claim(self, *given: Any) -> Claim:
         return Claim.CONFLICT if self._is_lost("claim") else super().claim(*given)
@@ -62,9 +61,8 @@ class Contended(MemoryStore):
 
 class Race:
     def __init__(self, clock: FakeClock) -> None:
-        world: World = memory_world()
-        self.store = Contended(world.limits, world.conversions, world.lists, world.audit)
-        self.world = replace(world, store=self.store)
+        self.world = world = memory_world(Contended)
+        self.store = world.store
         self.clock, self.observer, self.provider = clock, RecordingObserver(), FakeProvider()
         self.verifications, self.calls = use_cases(self.world, self.provider, self.observer, clock)
         self.operator = operating(self.world, self.observer, clock)
@@ -95,10 +93,10 @@ ACTS: dict[str, tuple[str, Callable[[Race], Verification | None], Callable[[Race
     "create": ("reserve", lambda _: None, lambda race, _: race.start()),
     "create again": ("confirm", started, lambda race, _: race.start()),
     "call": ("claim", started, lambda race, _: race.rings()),
-    "cancel": ("replace", started, lambda race, made: race.verifications.cancel("web", made.id)),
+    "cancel": ("commit", started, lambda race, made: race.verifications.cancel("web", made.id)),
     "read": ("confirm", verified, lambda race, made: race.verifications.get("web", made.id)),
     "consume": (
-        "replace",
+        "commit",
         verified,
         lambda race, made: race.verifications.consume("web", made.id, "login", "flow"),
     ),
@@ -138,7 +136,7 @@ def test_a_record_that_is_gone_meanwhile_is_not_found(race: Race) -> None:
     made = race.start()
     stored = race.store.get(made.id)
     assert stored is not None
-    race.store.lose("replace", 1, vanishing=True)
+    race.store.lose("commit", 1, vanishing=True)
     with pytest.raises(NotFound):
         race.operator._records.changed(stored, lambda record: record.cancel(race.clock()), race.clock())
 
@@ -148,7 +146,7 @@ def test_a_record_that_is_gone_while_its_time_ran_out_is_told_as_time_has_decide
     stored = race.store.get(made.id)
     assert stored is not None
     race.clock.advance(900)
-    race.store.lose("replace", 1, vanishing=True)
+    race.store.lose("commit", 1, vanishing=True)
     settled = race.operator._records.settled(stored, race.clock())
     assert (settled.verification.status, settled.version) == (Status.EXPIRED, stored.version)
     assert race.observer.counts["finished", "expired", "no_call"] == 0
@@ -156,7 +154,7 @@ def test_a_record_that_is_gone_while_its_time_ran_out_is_told_as_time_has_decide
 
 def test_a_number_that_is_blocked_while_it_is_gone_is_blocked_all_the_same(race: Race) -> None:
     race.start()
-    race.store.lose("replace", 1, vanishing=True)
+    race.store.lose("commit", 1, vanishing=True)
     race.operator.put(
         "ann", action=ListAction.BLOCK, kind=ListKind.NUMBER, subject=NUMBER.value, reason="x", expires_in=60
     )

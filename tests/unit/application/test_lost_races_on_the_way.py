@@ -8,8 +8,8 @@ import pytest
 
 from service.application.channels import Channels
 from service.application.explanation import Subject
-from service.application.messages import Messages
 from service.application.orders import UNREADABLE_AGAIN, OrderPoll, OrderReports
+from service.application.ports import Change
 from service.application.records import CHANGE_ATTEMPTS
 from service.application.verifications import Start
 from service.domain.call import Outcome
@@ -37,7 +37,8 @@ from tests.making import (
     SEALS,
     admission,
     call_at,
-    chronicle_of,
+    effects_of,
+    messages_of,
     opening_of,
     operating,
     seconds,
@@ -64,9 +65,8 @@ POLICY = Policy(
 
 class Stage:
     def __init__(self, clock: FakeClock) -> None:
-        world = memory_world()
-        self.store = Contended(world.limits, world.conversions, world.lists, world.audit)
-        self.world = replace(world, store=self.store)
+        self.world = world = memory_world(Contended)
+        self.store = world.store
         self.clock, self.observer = clock, RecordingObserver()
         self.provider, self.sender = FakeProvider("smsru"), FakeSender()
         self.verifications, self.calls = use_cases(
@@ -74,19 +74,19 @@ class Stage:
         )
         opening = opening_of(self.provider, self.sender, POLICY, world.orders)
         self.verifications._opening = opening
-        admitting, chronicle = admission(self.world, self.observer, POLICY), chronicle_of(POLICY)
+        admitting, effects = admission(self.world, self.observer, POLICY), effects_of(POLICY)
         self.channels = Channels(
             store=self.store,
             admission=admitting,
-            chronicle=chronicle,
+            effects=effects,
             opening=opening,
             seals=SEALS,
             observer=self.observer,
             clock=clock,
             policy=POLICY,
         )
-        self.messages = Messages(self.store, self.observer, clock, chronicle, admitting)
-        self.reports = OrderReports(self.store, world.orders, self.observer, clock, chronicle, admitting)
+        self.messages = messages_of(self.world, self.observer, clock)
+        self.reports = OrderReports(self.store, world.orders, self.observer, clock, effects, admitting)
         self.inquiry = Inquiry(clock)
         self.poll = OrderPoll(self.inquiry, world.orders, self.store, self.reports, clock)
         self.operator = operating(self.world, self.observer, clock, POLICY)
@@ -163,17 +163,17 @@ def delivered(stage: Stage, made: Verification) -> bool:
 
 
 ACTS: dict[str, tuple[str, Callable[[Stage], Verification], Callable[[Stage, Verification], Any]]] = {
-    "text": ("replace", lambda stage: stage.start("text"), lambda stage, made: stage.text(made)),
+    "text": ("commit", lambda stage: stage.start("text"), lambda stage, made: stage.text(made)),
     "text again": ("confirm", texted, lambda stage, made: stage.text(made)),
-    "report": ("replace", Stage.ordering, lambda stage, _: stage.reports_to()),
+    "report": ("commit", Stage.ordering, lambda stage, _: stage.reports_to()),
     "report again": ("confirm", reported, lambda stage, _: stage.reports_to()),
-    "delivery": ("replace", lambda stage: stage.start("code"), delivered),
+    "delivery": ("commit", lambda stage: stage.start("code"), delivered),
     "check": (
-        "replace",
+        "commit",
         lambda stage: stage.start("code"),
         lambda stage, made: stage.channels.check("web", made.id, stage.sender.code),
     ),
-    "fallback": ("replace", Stage.start, lambda stage, made: stage.channels.fall_back("web", made.id)),
+    "fallback": ("commit", Stage.start, lambda stage, made: stage.channels.fall_back("web", made.id)),
 }
 
 
@@ -212,7 +212,7 @@ def test_a_blocked_number_is_verified_by_no_text_and_no_report(stage: Stage) -> 
     for make, prove in acts:
         made = make()
         # An entry that was made while another process held the record back.
-        stage.store.lose("replace", CHANGE_ATTEMPTS)
+        stage.store.lose("commit", CHANGE_ATTEMPTS)
         with pytest.raises(StoreUnavailable):
             stage.block()
         assert prove(made) is Outcome.UNMATCHED
@@ -393,9 +393,8 @@ def test_an_order_that_is_placed_again_after_its_call_came_is_already_verified(s
     def proven() -> None:
         stored = stage.store.get(made.id)
         assert stored is not None
-        stage.store.replace(
-            stored, stored.verification.prove(Reason.CALL_MATCHED, stage.clock()), stage.clock()
-        )
+        proven_now = stored.verification.prove(Reason.CALL_MATCHED, stage.clock())
+        stage.store.commit(Change(stored, proven_now), stage.clock())
 
     charge = stage.channels._admission.charge
 

@@ -66,7 +66,7 @@ def test_a_call_reported_by_hand_is_audited_with_its_reason(world: World, clock:
 
 
 def test_readiness_asks_the_store_and_knows_when_the_process_leaves(world: World) -> None:
-    readiness = Readiness(world.store)
+    readiness = Readiness(world.probe)
     readiness.check()
     assert not readiness.is_leaving
     readiness.leave()
@@ -75,7 +75,7 @@ def test_readiness_asks_the_store_and_knows_when_the_process_leaves(world: World
     def ping() -> None:
         raise StoreUnavailable
 
-    world.store.ping = ping
+    world.probe.ping = ping
     with pytest.raises(StoreUnavailable):
         readiness.check()
 

@@ -13,30 +13,32 @@ from service.domain.numbers import E164
 from service.domain.status import Status
 from service.domain.verification import Verification
 from tests.fakes.clock import FakeClock
-from tests.fakes.memory import MemoryStore
+from tests.fakes.memory import MemoryDeadlines, MemoryStore
 from tests.fakes.outside import RecordingObserver
-from tests.making import chronicle_of, pending, reserve, seconds
-from tests.worlds import World, memory_world
+from tests.making import effects_of, pending, plan, reserve, seconds
+from tests.worlds import memory_world
 
 
 class Garbled(MemoryStore):
-    """Answers what ``instead`` holds for an id; gives one id of those that are due at a time."""
+    """Answers what ``instead`` holds for an id."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         self.instead: dict[str, Exception | None] = {}
 
-    def get_all(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
+    def get_many(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
         return [self.instead.get(each) or self.get(each) for each in verification_ids]
 
+
+class OneByOne(MemoryDeadlines):
     def due(self, now: datetime) -> list[str]:
         return super().due(now)[:1]
 
 
 class Garden:
     def __init__(self, clock: FakeClock) -> None:
-        world: World = memory_world()
-        self.store = Garbled(world.limits, world.conversions, world.lists, world.audit)
+        self.store = memory_world(Garbled).store
+        self.deadlines = self.store.deadlines = OneByOne()
         self.clock, self.observer = clock, RecordingObserver()
         self.reminded: list[str] = []
         self._numbers = 0
@@ -47,12 +49,12 @@ class Garden:
         record = pending(verification_id, number=number, now=self.clock())
         stored = reserve(self.store, record, None, self.clock())
         assert stored is not None
-        self.store.schedule(verification_id, self.clock() + seconds(due_in))
+        plan(self.store, stored, self.clock() + seconds(due_in), self.clock())
 
     def sweep(self, patience: float = 0) -> int:
-        return Sweep(self.store, self.observer, self.clock, chronicle_of(), self._remind).run(
-            seconds(patience)
-        )
+        return Sweep(
+            self.store, self.deadlines, self.observer, self.clock, effects_of(), remind=self._remind
+        ).run(seconds(patience))
 
     def _remind(self, record: Verification, now: datetime) -> None:
         assert now == self.clock()
@@ -87,7 +89,8 @@ def test_what_is_due_for_less_than_the_patience_is_left_to_others(garden: Garden
 
 
 def test_one_that_is_gone_is_forgotten(garden: Garden) -> None:
-    garden.store.schedule("ver_gone", garden.clock())
+    garden.kept("ver_gone")
+    del garden.store._records["ver_gone"]
     assert (garden.sweep(), garden.sweep()) == (1, 0)
 
 
@@ -124,6 +127,6 @@ def test_a_store_that_is_away_ends_the_pass_and_leaves_everything_due(garden: Ga
 def test_without_anybody_to_remind_the_sweep_settles_all_the_same(garden: Garden) -> None:
     garden.kept("ver_1")
     garden.clock.advance(900)
-    assert Sweep(garden.store, garden.observer, garden.clock, chronicle_of()).run() == 1
+    assert Sweep(garden.store, garden.deadlines, garden.observer, garden.clock, effects_of()).run() == 1
     (stored,) = garden.store._records.values()
     assert stored.verification.status is Status.EXPIRED

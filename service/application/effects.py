@@ -1,8 +1,8 @@
-"""What a transition writes beside the record: its entry in the audit stream, its announcement, what it counts.
+"""Effects of a transition: the audit entry, the event to announce, the counters.
 
-The store writes it in the same step where one server has everything, else right behind the change (docs/adr/0021).
-Lost, it takes the change back from nobody: the loss is counted under ``redis_errors_total``, the log has the same event,
-and the sweep announces it.
+The store writes them together with the record where one server has every key, and right after it on a cluster
+(docs/adr/0021). A change whose effects are lost still stands: the loss is counted under ``redis_errors_total``, the log
+has the same event, and the sweep announces the event again.
 """
 
 import re
@@ -25,8 +25,15 @@ _DIGITS = re.compile(r"[0-9]{7}")
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """A number of this group was shown at ``shown_at``, or the one that was shown then was called."""
+class ConversionCount:
+    """One more for the conversion guard: a number of this group was shown, or was called.
+
+    Attributes:
+        budget: the guard's rule.
+        subject: the group.
+        shown_at: when the number was shown (UTC); the count belongs to this time in both cases.
+        called: True for a call.
+    """
 
     budget: Budget
     subject: str = field(repr=False)
@@ -35,76 +42,84 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Consequences:
-    """What is written where a change happens.
+class Effects:
+    """Everything that is written together with a change of a record.
 
     Attributes:
-        entries: of the audit stream, each with what it announces.
-        tallies: for the conversion guard.
-        due: when the sweep is to look at the record; None to leave that as it is.
-        freed: what the record was counted against under its id, and is no longer.
+        entries: audit entries, each with the event that it announces, if any.
+        conversions: counts for the conversion guard.
+        due: when the sweep must look at the record (UTC); None keeps the time that is planned already.
+        freed: limits that no longer count the record.
     """
 
     entries: tuple[tuple[AuditEntry, Announcement | None], ...] = ()
-    tallies: tuple[Tally, ...] = ()
+    conversions: tuple[ConversionCount, ...] = ()
     due: datetime | None = None
     freed: tuple[Spending, ...] = ()
 
 
-NOTHING = Consequences()
+NO_EFFECTS = Effects()
 
 LOOKED_AFTER = timedelta(seconds=5)
-"""A verified one is looked at by the sweep after this: has it been announced?"""
+"""The sweep looks at a verified record after this time, to announce what was not announced."""
 
 
-class Chronicle:
-    """Transition → consequences."""
+class TransitionEffects:
+    """Work out the effects of each transition."""
 
     def __init__(self, announcer: Announcer, budgets: Sequence[Budget], totals: Sequence[Limit] = ()) -> None:
-        """``totals``: limits of a number alone, which what nobody called is given back to."""
+        """
+        Args:
+            announcer: makes the events for the clients that listen.
+            budgets: rules of the conversion guard.
+            totals: limits on a number alone. A verification that was never called is taken out of them.
+        """
         self._announcer = announcer
         self._budgets = budgets
         self._totals = totals
 
-    def started(self, record: Verification, now: datetime) -> Consequences:
-        """A number was shown."""
+    def started(self, record: Verification, now: datetime) -> Effects:
+        """Return the effects of showing a number to call."""
         entries = [self._entry("started", f"client:{record.requester.client}", record, now)]
         if record.code is not None:
             entries.append(self._of_code("code_sent", record, now))
         if record.status is Status.CONTESTED:
             entries.append(self._contested(record, now))
-        return Consequences(tuple(entries), self._tallies(record, called=False))
+        return Effects(tuple(entries), self._conversions(record, called=False))
 
-    def changed(self, before: Verification, after: Verification, now: datetime) -> Consequences:
-        """A record was verified, contested, finished, or moved on its way; anything else has none."""
+    def changed(self, before: Verification, after: Verification, now: datetime) -> Effects:
+        """Return the effects of a change from ``before`` to ``after``; none where nothing happened that counts."""
         if after.status in FINISHED and before.status not in FINISHED:
             entry = self._entry(after.status, _who_finished(after), after, now)
-            return Consequences((entry,), freed=self._freed(after))
+            return Effects((entry,), freed=self._freed(after))
         if after.verified_at is not None and before.verified_at is None:
             by_code = after.reason is Reason.CODE_MATCHED
             actor = f"client:{after.requester.client}" if by_code else "provider"
             entry = self._entry(Status.VERIFIED, actor, after, now)
-            # Soon, so that it is announced soon should we die before that; the sweep then puts it off.
+            # Soon, so that the event is announced soon even if this process dies first. The sweep then plans the next look.
             due = min(now + LOOKED_AFTER, after.result_until or now)
-            tallies = () if after.called_at else self._tallies(after, called=True)
-            return Consequences((entry,), tallies, due)
+            conversions = () if after.called_at else self._conversions(after, called=True)
+            return Effects((entry,), conversions, due)
         if after.status is Status.CONTESTED and before.status is not Status.CONTESTED:
-            return Consequences((self._contested(after, now),))
+            return Effects((self._contested(after, now),))
         return self._on_the_way(before, after, now)
 
     def _freed(self, record: Verification) -> tuple[Spending, ...]:
-        """The number alone pays only for what its holder did: strangers start, cancel and let expire at will."""
+        """Return the limits that stop counting a record.
+
+        A stranger can start, cancel and abandon verifications of any number, so a number pays only for what its holder did.
+        """
         if record.verified_at or record.called_at or record.reason in _LATE:
             return ()
         number = record.phone_number.value
         return tuple(Spending(Scope.NUMBER_TOTAL, number, limit) for limit in self._totals)
 
-    def _on_the_way(self, before: Verification, after: Verification, now: datetime) -> Consequences:
+    def _on_the_way(self, before: Verification, after: Verification, now: datetime) -> Effects:
         entries: list[tuple[AuditEntry, Announcement | None]] = []
-        tallies: tuple[Tally, ...] = ()
+        conversions: tuple[ConversionCount, ...] = ()
         if after.called_at is not None and before.called_at is None:
             entries.append(self._entry("first_step", "provider", after, now))
-            tallies = self._tallies(after, called=True)
+            conversions = self._conversions(after, called=True)
         elif after.channel is not before.channel:
             entries.append(self._entry("fallback", f"client:{after.requester.client}", after, now))
         code, earlier = after.code, before.code
@@ -112,23 +127,25 @@ class Chronicle:
             entries.append(self._of_code("code_sent", after, now))
         if code is not None and code.refused and not (earlier and earlier.refused):
             entries.append(self._of_code("code_refused", after, now))
-        # The sweep, due at the earlier window's end, puts itself off.
-        return Consequences(tuple(entries), tallies)
+        # No new time for the sweep: it comes at the end of the earlier window and plans the next look itself.
+        return Effects(tuple(entries), conversions)
 
     def _of_code(
         self, event: str, record: Verification, now: datetime
     ) -> tuple[AuditEntry, Announcement | None]:
         entry, told = self._entry(event, f"client:{record.requester.client}", record, now)
-        # What the provider's own reports name a message by.
+        # The provider's reports name a message by this id.
         message_id = str(record.code.message_id) if record.code else ""
         return replace(entry, details=dict(entry.details or {}) | {"message_id": message_id}), told
 
     def _contested(self, record: Verification, now: datetime) -> tuple[AuditEntry, Announcement | None]:
         return self._entry(Status.CONTESTED, "another requester", record, now)
 
-    def _tallies(self, record: Verification, *, called: bool) -> tuple[Tally, ...]:
+    def _conversions(self, record: Verification, *, called: bool) -> tuple[ConversionCount, ...]:
         return tuple(
-            Tally(budget, budget.subject(record.phone_number, record.region), record.created_at, called)
+            ConversionCount(
+                budget, budget.subject(record.phone_number, record.region), record.created_at, called
+            )
             for budget in self._budgets
         )
 
@@ -146,7 +163,7 @@ class Chronicle:
         if record.reason is not None:
             details["reason"] = record.reason.value
         current = request_id.get()
-        # A caller's own id may be anything that fits, a number too.
+        # Callers choose this id, so it may hold a phone number.
         if current and not _DIGITS.search(current):
             details["request_id"] = current
         entry = AuditEntry(

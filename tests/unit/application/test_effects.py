@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from service.application.announcement import Announcer
-from service.application.chronicle import NOTHING, Chronicle, Consequences
 from service.application.context import request_id
+from service.application.effects import NO_EFFECTS, Effects, TransitionEffects
 from service.domain.channel import Channel
 from service.domain.code import Code
 from service.domain.conversion import Budget, Group
@@ -20,7 +20,7 @@ from tests.making import NOW, POLICY, call_at, opened, pending, seconds
 
 BUDGET = Budget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
 TOTALS = (Limit(50, 3600), Limit(100, 86400))
-CHRONICLE = Chronicle(Announcer(POLICY), (BUDGET,), TOTALS)
+EFFECTS = TransitionEffects(Announcer(POLICY), (BUDGET,), TOTALS)
 CONTESTING = Purpose("login", on_concurrent=OnConcurrent.CONTEST)
 TWO_STEPS = Purpose("login", second_step=Channel.CODE)
 CODE = Code(message_id=7, digests=("one",), sent_at=NOW)
@@ -30,19 +30,19 @@ def verified(rules: Purpose = Purpose("login"), at: datetime = NOW) -> Verificat
     return judge_call(pending(rules=rules), call_at(at), at, seconds(5))[1]
 
 
-def acts(consequences: Consequences) -> list[tuple[str, str]]:
-    return [(entry.event, entry.actor) for entry, _ in consequences.entries]
+def acts(effects: Effects) -> list[tuple[str, str]]:
+    return [(entry.event, entry.actor) for entry, _ in effects.entries]
 
 
-def details(consequences: Consequences) -> dict[str, str]:
-    return consequences.entries[0][0].details or {}
+def details(effects: Effects) -> dict[str, str]:
+    return effects.entries[0][0].details or {}
 
 
 def test_a_start_is_written_and_counted_as_not_called_yet() -> None:
-    written = CHRONICLE.started(pending(), NOW)
+    written = EFFECTS.started(pending(), NOW)
     assert acts(written) == [("started", "client:web")]
     assert details(written) == {"client": "web", "purpose": "login", "region": "RU", "assurance": "asserted"}
-    (tally,) = written.tallies
+    (tally,) = written.conversions
     assert (tally.budget, tally.called, tally.shown_at) == (BUDGET, False, NOW)
     (entry, told) = written.entries[0]
     assert (entry.at, entry.verification_id, told) == (NOW, "ver_1", None)
@@ -50,11 +50,11 @@ def test_a_start_is_written_and_counted_as_not_called_yet() -> None:
 
 def test_a_start_with_a_code_or_a_contest_says_so() -> None:
     with_code = replace(pending(), channel=Channel.CODE, code=CODE)
-    assert acts(CHRONICLE.started(with_code, NOW)) == [("started", "client:web"), ("code_sent", "client:web")]
-    assert CHRONICLE.started(with_code, NOW).entries[1][0].details["message_id"] == "7"
-    assert details(CHRONICLE.started(with_code, NOW))["channel"] == "code"
+    assert acts(EFFECTS.started(with_code, NOW)) == [("started", "client:web"), ("code_sent", "client:web")]
+    assert EFFECTS.started(with_code, NOW).entries[1][0].details["message_id"] == "7"
+    assert details(EFFECTS.started(with_code, NOW))["channel"] == "code"
     contested = pending(rules=CONTESTING).contest(NOW)
-    assert acts(CHRONICLE.started(contested, NOW))[1:] == [("contested", "another requester")]
+    assert acts(EFFECTS.started(contested, NOW))[1:] == [("contested", "another requester")]
 
 
 @pytest.mark.parametrize(("result_seconds", "due"), [(300, 5), (5, 5), (4, 4)])
@@ -62,10 +62,10 @@ def test_a_verified_one_is_looked_at_soon_and_never_after_its_result_ends(
     result_seconds: int, due: int
 ) -> None:
     rules = Purpose("login", result_seconds=result_seconds)
-    written = CHRONICLE.changed(pending(rules=rules), verified(rules), NOW)
+    written = EFFECTS.changed(pending(rules=rules), verified(rules), NOW)
     assert acts(written) == [("verified", "provider")]
     assert written.due == NOW + timedelta(seconds=due)
-    assert [each.called for each in written.tallies] == [True]
+    assert [each.called for each in written.conversions] == [True]
     assert written.freed == ()
     assert details(written)["reason"] == "call_matched"
 
@@ -73,42 +73,42 @@ def test_a_verified_one_is_looked_at_soon_and_never_after_its_result_ends(
 def test_what_a_client_proved_by_a_code_was_the_clients_act_and_a_second_step_counts_no_second_call() -> None:
     before = replace(pending(), channel=Channel.CODE, code=CODE, called_at=NOW)
     after = before.prove(Reason.CODE_MATCHED, NOW)
-    written = CHRONICLE.changed(before, after, NOW)
+    written = EFFECTS.changed(before, after, NOW)
     assert acts(written) == [("verified", "client:web")]
-    assert written.tallies == ()
+    assert written.conversions == ()
 
 
 def test_a_contest_is_written_once() -> None:
     before = pending(rules=CONTESTING)
     after = before.contest(NOW)
-    assert acts(CHRONICLE.changed(before, after, NOW)) == [("contested", "another requester")]
-    assert CHRONICLE.changed(after, after, NOW) == NOTHING
+    assert acts(EFFECTS.changed(before, after, NOW)) == [("contested", "another requester")]
+    assert EFFECTS.changed(after, after, NOW) == NO_EFFECTS
 
 
 def test_the_first_of_two_steps_counts_as_called() -> None:
     before = pending(rules=TWO_STEPS)
     after = before.prove(Reason.CALL_MATCHED, NOW)
-    written = CHRONICLE.changed(before, after, NOW)
+    written = EFFECTS.changed(before, after, NOW)
     assert acts(written) == [("first_step", "provider")]
-    assert [each.called for each in written.tallies] == [True]
+    assert [each.called for each in written.conversions] == [True]
     # The next change of such a record is none of the call's.
-    assert CHRONICLE.changed(after, replace(after, code=CODE), NOW).tallies == ()
+    assert EFFECTS.changed(after, replace(after, code=CODE), NOW).conversions == ()
 
 
 def test_a_fallback_and_each_message_are_written() -> None:
     before = pending()
     moved = before.move(Channel.CODE, NOW)
-    assert acts(CHRONICLE.changed(before, moved, NOW)) == [("fallback", "client:web")]
+    assert acts(EFFECTS.changed(before, moved, NOW)) == [("fallback", "client:web")]
     sent = replace(moved, code=CODE)
-    assert acts(CHRONICLE.changed(moved, sent, NOW)) == [("code_sent", "client:web")]
-    assert CHRONICLE.changed(sent, sent, NOW) == NOTHING
+    assert acts(EFFECTS.changed(moved, sent, NOW)) == [("code_sent", "client:web")]
+    assert EFFECTS.changed(sent, sent, NOW) == NO_EFFECTS
     again = replace(sent, code=replace(CODE, digests=("one", "two"), message_id=8))
-    written = CHRONICLE.changed(sent, again, NOW)
+    written = EFFECTS.changed(sent, again, NOW)
     assert acts(written) == [("code_sent", "client:web")]
     assert details(written)["message_id"] == "8"
     refused = replace(again, code=replace(again.code, refused=True))
-    assert acts(CHRONICLE.changed(again, refused, NOW)) == [("code_refused", "client:web")]
-    assert CHRONICLE.changed(refused, refused, NOW) == NOTHING
+    assert acts(EFFECTS.changed(again, refused, NOW)) == [("code_refused", "client:web")]
+    assert EFFECTS.changed(refused, refused, NOW) == NO_EFFECTS
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,10 @@ def test_a_fallback_and_each_message_are_written() -> None:
 def test_an_end_is_written_once_with_who_brought_it_about(
     before: Verification, after: Verification, actor: str
 ) -> None:
-    written = CHRONICLE.changed(before, after, NOW)
+    written = EFFECTS.changed(before, after, NOW)
     assert acts(written) == [(after.status.value, actor)]
-    assert (written.tallies, written.due) == ((), None)
-    assert CHRONICLE.changed(after, after, NOW) == NOTHING
+    assert (written.conversions, written.due) == ((), None)
+    assert EFFECTS.changed(after, after, NOW) == NO_EFFECTS
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_an_end_is_written_once_with_who_brought_it_about(
 def test_the_number_is_given_back_only_what_its_holder_did_not_do(
     before: Verification, after: Verification, is_freed: bool
 ) -> None:
-    freed = CHRONICLE.changed(before, after, NOW).freed
+    freed = EFFECTS.changed(before, after, NOW).freed
     assert [(each.scope, each.subject, each.limit) for each in freed] == (
         [(Scope.NUMBER_TOTAL, after.phone_number.value, limit) for limit in TOTALS] if is_freed else []
     )
@@ -160,7 +160,7 @@ def test_the_number_is_given_back_only_what_its_holder_did_not_do(
 def test_a_request_is_named_unless_its_id_could_be_a_number(given: str, kept: bool) -> None:
     token = request_id.set(given)
     try:
-        found = details(CHRONICLE.started(pending(), NOW)).get("request_id")
+        found = details(EFFECTS.started(pending(), NOW)).get("request_id")
     finally:
         request_id.reset(token)
     assert found == (given if kept else None)
