@@ -1,1 +1,1 @@
-"""The provider, emulated from its public record. NOT FOR PRODUCTION. Shares no code with the service."""
+"""Emulation of the providers, made from their public documentation. NOT FOR PRODUCTION. Shares no code with the service."""

@@ -1,4 +1,4 @@
-"""python -m simulator"""
+"""Command line of the simulator: ``python -m simulator``."""
 
 import argparse
 import signal
@@ -11,31 +11,40 @@ from simulator.smsru import SmsruAccount
 
 
 def main() -> None:
-    """Run until interrupted; print where the doors are."""
+    """Run the simulator until SIGINT or SIGTERM. Print its URLs first."""
     parser = argparse.ArgumentParser(
-        prog="simulator", description="The provider, emulated. Not for production."
+        prog="simulator", description="Emulate the providers. Not for production."
     )
     parser.add_argument(
-        "--handler", default="http://127.0.0.1:8081/callbacks/smsc", help="the registered handler URL"
+        "--handler", default="http://127.0.0.1:8081/callbacks/smsc", help="handler URL registered at smsc"
     )
-    parser.add_argument("--secret", default="dev-callback-secret", help="the handler's secret")
+    parser.add_argument("--secret", default="dev-callback-secret", help="secret of that handler")
     parser.add_argument("--hash", default="sha1", choices=["md5", "sha1", "crc32"])
     parser.add_argument("--form", default="form", choices=["form", "xml", "json"])
     parser.add_argument("--charset", default="utf-8", choices=["windows-1251", "utf-8", "koi8-r"])
     parser.add_argument("--apikey", default="dev-smsc-apikey")
-    parser.add_argument(
-        "--smsru-handler", default="", help="the handler URL registered at the other provider"
-    )
+    parser.add_argument("--smsru-handler", default="", help="handler URL registered at sms.ru; none if empty")
     parser.add_argument("--smsru-api-id", default="dev-smsru-api-id-1")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--front-port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--control-port", type=int, default=0)
-    parser.add_argument("--seed", type=int, help="repeat the dice")
-    parser.add_argument("--calm", action="store_true", help="no duplicates or delays unless asked for")
     parser.add_argument(
-        "--deliver-after", type=float, help="seconds after which each message is reported delivered"
+        "--front-port", type=int, default=0, help="port of the providers; 0 takes a free port"
     )
-    parser.add_argument("--expose", action="store_true", help="allow a host outside loopback")
+    parser.add_argument(
+        "--control-port",
+        type=int,
+        default=0,
+        help="port of the control API and the handset; 0 takes a free port",
+    )
+    parser.add_argument("--seed", type=int, help="seed of the random numbers, to repeat a run")
+    parser.add_argument(
+        "--calm", action="store_true", help="send no callback twice or late unless the request says so"
+    )
+    parser.add_argument(
+        "--deliver-after", type=float, help="report each message delivered after this many seconds"
+    )
+    parser.add_argument(
+        "--expose", action="store_true", help="allow --host to be an address other than loopback"
+    )
     given = parser.parse_args()
     options = Options(
         handler=Handler(given.handler, given.secret, given.hash, given.form, given.charset),
@@ -61,7 +70,7 @@ def main() -> None:
             f"provider: {simulator.base_url}\nsmsru:    {simulator.smsru_url}\ncontrol:  {simulator.control_url}",
             flush=True,
         )
-        # A signal may reach another thread, which wakes nobody here.
+        # The wait has a timeout because a signal that another thread receives does not end it.
         while not ended.wait(0.5):
             pass
 

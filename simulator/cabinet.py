@@ -1,6 +1,6 @@
-"""What else an account has: dedicated numbers for rent, deferred tasks with their files. No HTTP.
+"""Rented numbers and deferred tasks (reports) of an smsc account. No HTTP.
 
-Facts: smsc-api.md sections 4, 6. The layout of the CSV is not on record; README.md names what was chosen.
+Source: smsc-api.md sections 4 and 6. They do not document the layout of the CSV; README.md says which one was chosen.
 """
 
 import csv
@@ -16,7 +16,7 @@ COLUMNS = ("id", "phone", "send_date", "status", "err", "cost", "country")
 
 @dataclass
 class Number:
-    """One number that can be rented."""
+    """Number that the account can rent."""
 
     phone: str
     type: int
@@ -27,14 +27,14 @@ class Number:
     noprolong: int = 0
 
     def listed(self) -> dict[str, Any]:
-        """As ``get=1`` shows it."""
+        """Return the number as ``receive_phones.php?get=1`` lists it."""
         names = ("phone", "type", "cost", "current_cost", "info")
         return {name: getattr(self, name) for name in names}
 
 
 @dataclass
 class Task:
-    """One deferred task."""
+    """Deferred task, which makes a report file."""
 
     id: int
     name: str
@@ -45,7 +45,7 @@ class Task:
     content: str = ""
 
     def listed(self) -> dict[str, Any]:
-        """As ``get_list=1`` shows it."""
+        """Return the task as ``downloads.php?get_list=1`` lists it."""
         names = ("id", "name", "status", "created", "time", "file")
         return {name: getattr(self, name) for name in names}
 
@@ -60,20 +60,20 @@ def _numbers() -> list[Number]:
 
 @dataclass
 class Cabinet:
-    """Numbers and tasks of one account. Callers hold the lock."""
+    """Numbers and tasks of one account. The caller must hold the simulator's lock."""
 
     numbers: list[Number] = field(default_factory=_numbers)
     tasks: list[Task] = field(default_factory=list)
 
     def free(self) -> list[dict[str, Any]]:
-        """Numbers that may be rented."""
+        """List the numbers that can still be rented."""
         return [each.listed() for each in self.numbers if not each.rented]
 
     def rent(self, phone: str, noprolong: str) -> tuple[Number, str]:
-        """Take a number; what it costs now.
+        """Rent a number. Return it and what it costs now.
 
         Raises:
-            ValueError: the error code.
+            ValueError: with the provider's error code, an int, as its argument.
         """
         found = next((each for each in self.numbers if each.phone == phone and not each.rented), None)
         if found is None or noprolong not in ("", "0", "1"):
@@ -82,10 +82,10 @@ class Cabinet:
         return found, found.current_cost
 
     def change(self, phone: str, noprolong: str) -> Number:
-        """Prolong it, or let it end with the month.
+        """Set whether a rented number is prolonged (``"0"``) or given back at the end of the month (``"1"``).
 
         Raises:
-            ValueError: the error code.
+            ValueError: with the provider's error code, an int, as its argument.
         """
         found = next((each for each in self.numbers if each.phone == phone and each.rented), None)
         if found is None or noprolong not in ("0", "1"):
@@ -94,7 +94,7 @@ class Cabinet:
         return found
 
     def add_task(self, name: str, stamp: str, status: int, sent: list[Sent]) -> Task:
-        """A report over what was sent; its file is there once the status is ``DONE``."""
+        """Add a task that reports the messages sent. It has a file only if its status is ``DONE``."""
         number = len(self.tasks) + 1
         task = Task(number, name, status, stamp, stamp, content=_report(sent, stamp))
         if status == DONE:
@@ -103,14 +103,14 @@ class Cabinet:
         return task
 
     def listed(self, after_id: int, count: int) -> list[dict[str, Any]]:
-        """Tasks after an id."""
+        """List at most ``count`` tasks whose id is greater than ``after_id``."""
         return [each.listed() for each in self.tasks if each.id > after_id][:count]
 
     def file(self, task_id: str, name: str) -> Task:
-        """A finished task, by its id or its file's name.
+        """Find a finished task by its id or its file's name.
 
         Raises:
-            ValueError: the error code.
+            ValueError: with the provider's error code, an int, as its argument.
         """
         for each in self.tasks:
             if each.status == DONE and (str(each.id) == task_id or (name and each.file == name)):
@@ -118,7 +118,7 @@ class Cabinet:
         raise ValueError(3)
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Remove all tasks and give back all numbers."""
         self.tasks.clear()
         self.numbers[:] = _numbers()
 

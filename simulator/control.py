@@ -1,4 +1,4 @@
-"""Our door: dial, send any message, plan faults, read the ledger, move the clock, reset."""
+"""Control API of the simulator: dial, send any message, plan faults, read the ledger, move the clock, reset."""
 
 import threading
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def create_control(  # noqa: PLR0913  the simulator's parts
     callcheck: Callcheck,
     smsru_faults: FaultPlan,
 ) -> Flask:
-    """The Flask app of the control door."""
+    """Create the Flask app of the control API and the handset page."""
     app = Flask("simulator.control", static_folder=None)
     page = Path(__file__).with_name("handset.html").read_text(encoding="utf-8")
 
@@ -46,7 +46,7 @@ def create_control(  # noqa: PLR0913  the simulator's parts
 
     @app.get("/orders")
     def orders() -> Response:
-        """?phone=: the numbers that the caller may dial now, the latest last."""
+        """List the numbers that ``?phone=`` may dial now, the latest order last."""
         phone, now = request.args.get("phone", "").strip().lstrip("+"), clock()
         with lock:
             numbers = exchange.live(phone, now) + callcheck.live(phone, now)
@@ -54,7 +54,10 @@ def create_control(  # noqa: PLR0913  the simulator's parts
 
     @app.post("/dial")
     def dial() -> Response:
-        """{cli, did}: the callback will carry only the cli, as the real one does; ``to_phone`` is what the inbox will say."""
+        """Make a call from ``cli`` to ``did``.
+
+        The callback contains only ``cli``, like the real one. The inbox shows ``to_phone`` as the dialled number.
+        """
         order = order_given()
         cli, did = digits_of(order, "cli"), digits_of(order, "did")
         now = clock()
@@ -87,7 +90,7 @@ def create_control(  # noqa: PLR0913  the simulator's parts
 
     @app.post("/message")
     def message() -> Response:
-        """{kind, fields}: any signed message, whether or not anything was ordered."""
+        """Send a signed message of any ``kind`` with any ``fields``, even if no order was placed."""
         order = order_given()
         kind, fields = order.get("kind"), order.get("fields")
         if kind not in SIGNED or not isinstance(fields, dict) or set(SIGNED[kind]) - set(fields):
@@ -97,7 +100,7 @@ def create_control(  # noqa: PLR0913  the simulator's parts
 
     @app.post("/faults")
     def plan() -> Response:
-        """{steps: [{kind, value}], always: {kind, value}, provider: smsc or smsru}"""
+        """Replace the fault plan of a provider: ``{steps: [{kind, value}], always: {kind, value}, provider}``."""
         order = order_given()
         planned = smsru_faults if order.get("provider") == "smsru" else faults
         with lock:
@@ -105,7 +108,7 @@ def create_control(  # noqa: PLR0913  the simulator's parts
                 planned.load(order.get("steps", []), order.get("always"))
             except ValueError as error:
                 raise BadOrder(str(error)) from error
-        # Whatever hangs under the old plan is let go.
+        # Requests that hang because of the old plan end now.
         released.set()
         released.clear()
         return jsonify(planned=True)
@@ -117,7 +120,7 @@ def create_control(  # noqa: PLR0913  the simulator's parts
 
     @app.post("/clock")
     def move_clock() -> Response:
-        """{advance}: seconds."""
+        """Move the clock by ``advance`` seconds."""
         seconds = order_given().get("advance")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise BadOrder("advance must be seconds")
@@ -126,7 +129,7 @@ def create_control(  # noqa: PLR0913  the simulator's parts
 
     @app.post("/seed")
     def seed() -> Response:
-        """{seed}: repeat the dice."""
+        """Seed the random numbers, so that a run can be repeated."""
         with lock:
             exchange.rng.seed(order_given().get("seed"))
         return jsonify(seeded=True)

@@ -1,6 +1,6 @@
-"""Writes and delivers callbacks: in every form and charset, signed; late, twice, out of order or not at all.
+"""Signs and delivers callbacks in every format and charset: in time, late, twice or out of order.
 
-Facts: smsc-api.md section 2.
+Source: smsc-api.md section 2.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ DELIVERY_TIMEOUT_SECONDS = 10
 
 @dataclass(frozen=True)
 class Handler:
-    """The handler as registered in the account's settings."""
+    """Callback handler, as registered in the account's settings."""
 
     url: str
     secret: str
@@ -38,7 +38,7 @@ class Handler:
 
 @dataclass(frozen=True)
 class Delivery:
-    """How one callback travels."""
+    """HTTP method, query fields, delay and number of copies of one callback."""
 
     method: str = "POST"
     in_query: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Delivery:
 
 
 def digest(handler: Handler, kind: str, fields: dict[str, str]) -> str:
-    """The hash that goes in the secret's place."""
+    """Compute the hash that signs a callback."""
     codec = CODECS[handler.charset]
     parts = [fields[name].encode(codec) for name in SIGNED[kind]]
     text = b":".join([*parts, handler.secret.encode()])
@@ -57,7 +57,7 @@ def digest(handler: Handler, kind: str, fields: dict[str, str]) -> str:
 
 
 def write(handler: Handler, delivery: Delivery, fields: dict[str, str]) -> urllib.request.Request:
-    """The HTTP request of one callback."""
+    """Create the HTTP request of one callback."""
     codec = CODECS[handler.charset]
     names = set(fields) if delivery.method == "GET" else set(delivery.in_query)
     query = _form({n: v for n, v in fields.items() if n in names}, codec)
@@ -80,7 +80,7 @@ def write(handler: Handler, delivery: Delivery, fields: dict[str, str]) -> urlli
 
 
 class Dialler:
-    """Delivers to the one registered handler; remembers each try in the ledger."""
+    """Delivers callbacks to the registered handler and records each attempt in the ledger."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Dialler:
         self._calm = calm
 
     def temper(self, delivery: Delivery) -> Delivery:
-        """The real network's manners: one callback in twenty comes twice, one in ten a second late."""
+        """Imitate the real network: deliver one callback in twenty twice, and one in ten a second late."""
         if self._calm:
             return delivery
         copies = delivery.copies + (self._rng.random() < 0.05)
@@ -112,7 +112,7 @@ class Dialler:
         kind: str,
         fields: dict[str, str],
     ) -> list[dict[str, Any]]:
-        """Sign and deliver; wait for the answers unless the delivery is delayed."""
+        """Sign and deliver a callback. Return its ledger entries, or none if the delivery is delayed."""
         signed = fields | {"charset": handler.charset, handler.hash: digest(handler, kind, fields)}
         request = write(handler, delivery, signed)
         if delivery.delay_seconds > 0:
@@ -146,7 +146,7 @@ def _form(fields: dict[str, str], codec: str) -> str:
 
 
 def exchange(request: urllib.request.Request) -> tuple[int | None, str]:
-    """Status and the beginning of the answer; None where there is none."""
+    """Send a request. Return the status and the first 1000 bytes of the answer, or None and the error's name."""
     try:
         with urllib.request.urlopen(request, timeout=DELIVERY_TIMEOUT_SECONDS) as response:  # noqa: S310
             return response.status, response.read(1000).decode("utf-8", "replace")

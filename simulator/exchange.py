@@ -1,6 +1,6 @@
-"""What the provider knows: orders, calls, its inbox, its ceilings. No HTTP, no threads, no clock of its own.
+"""State of an smsc account: orders, calls, inbox, request ceilings. No HTTP, no threads; the caller passes the time.
 
-Facts: smsc-api.md sections 1, 3, 7. What the record leaves open is decided here and named in README.md.
+Source: smsc-api.md sections 1, 3 and 7. README.md lists what they leave open and how it was decided here.
 """
 
 import random
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 WINDOW_SECONDS = 900
-# Written as fiction: the 555 block of a Moscow mobile code.
+# The block 555 of a Moscow mobile code stands for invented numbers.
 POOL = tuple(f"7958555{suffix:04d}" for suffix in (1234, 5678, 1001, 2002, 3003, 4004))
 CEILINGS = {
     "wait_call": 50,
@@ -20,7 +20,7 @@ CEILINGS = {
     "receive_phones": 2,
     "downloads": 3,
 }
-"""Requests in one minute: identical ones, but for the balance, where any count."""
+"""Most identical requests in one minute. For the balance all requests are counted, not only identical ones."""
 BALANCE = "250.80"
 ERROR_TEXTS = {
     1: "parameters error",
@@ -36,7 +36,7 @@ ERROR_TEXTS = {
 
 
 class ProviderError(Exception):
-    """An answer with an error code."""
+    """The provider answers with an error code."""
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -45,7 +45,7 @@ class ProviderError(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """Whom the provider lets in."""
+    """Credentials of a provider account: login and password, or an API key."""
 
     login: str
     password: str
@@ -54,7 +54,7 @@ class Account:
 
 @dataclass
 class Exchange:
-    """The state of one provider account. Callers hold the lock and bring the time (epoch seconds)."""
+    """State of one provider account. The caller must hold the simulator's lock and pass the time (epoch seconds)."""
 
     account: Account
     rng: random.Random
@@ -69,14 +69,14 @@ class Exchange:
         """Check credentials, then the endpoint's ceiling.
 
         Raises:
-            ProviderError: 2 or 9.
+            ProviderError: code 2 for wrong credentials, 9 for too many requests.
         """
         by_key = fields.get("apikey") == self.account.apikey
         by_login = (fields.get("login"), fields.get("psw")) == (self.account.login, self.account.password)
         if not by_key and not by_login:
             raise ProviderError(2)
         secrets = ("apikey", "login", "psw")
-        # A message is identical by its text and its phone, whatever id it was given.
+        # Two messages with the same text and phone are identical even if their ids differ.
         ignored = (*secrets, "id", "imgcode", "userip") if endpoint == "send" else secrets
         parameters = {} if endpoint == "balance" else {k: v for k, v in fields.items() if k not in ignored}
         identical = self._asked.setdefault(f"{endpoint} {sorted(parameters.items())}", deque())
@@ -87,10 +87,10 @@ class Exchange:
         identical.append(now)
 
     def order(self, phone: str, now: float) -> tuple[str, tuple[str, ...]]:
-        """A number to dial, and the pool it is from. A second order replaces the first.
+        """Choose the number that a phone has to dial, and return it with its pool. A second order replaces the first.
 
         Raises:
-            ProviderError: 1 for a phone that is not international digits.
+            ProviderError: code 1 for a phone that is not 10 to 15 digits.
         """
         if not phone.isascii() or not phone.isdecimal() or not 10 <= len(phone) <= 15:
             raise ProviderError(1)
@@ -99,9 +99,13 @@ class Exchange:
         return number, POOL
 
     def call(self, cli: str, did: str, now: float, listed: str | None = "") -> bool:
-        """Dial one of our numbers as a subscriber; tell if the provider reports it.
+        """Dial one of the pool's numbers as a subscriber. Return whether the provider reports the call.
 
-        ``listed``: the dialled number in the inbox, None to leave it out; empty for the number itself.
+        Args:
+            cli: the calling number, digits.
+            did: the dialled number, digits.
+            now: epoch seconds.
+            listed: the dialled number that the inbox shows; empty for the real one, None for none.
         """
         ordered = self.orders.get(cli)
         if ordered is None or did not in POOL or now - ordered[1] > WINDOW_SECONDS:
@@ -110,12 +114,12 @@ class Exchange:
         return True
 
     def live(self, phone: str, now: float) -> list[tuple[float, str]]:
-        """When each live order of a caller was placed, and its number."""
+        """List the caller's live orders: when each was placed (epoch seconds), and the number to dial."""
         number, at = self.orders.get(phone, ("", now - WINDOW_SECONDS - 1))
         return [(at, number)] if now - at <= WINDOW_SECONDS else []
 
     def text(self, cli: str, to: str, text: str, now: float) -> None:
-        """Somebody sends a text to one of our numbers."""
+        """Put a text from a subscriber into the inbox."""
         self._received(cli, to, text, now)
 
     def _received(self, cli: str, to: str | None, text: str, now: float) -> None:
@@ -123,11 +127,11 @@ class Exchange:
         self.inbox.append(record)
 
     def answers(self, after_id: int, count: int) -> list[dict[str, Any]]:
-        """Inbox records after an id."""
+        """List at most ``count`` inbox records whose id is greater than ``after_id``."""
         return [record for record in self.inbox if record["id"] > after_id][:count]
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Remove all orders, records and counts, and restore the balance."""
         for state in (self.orders, self.inbox, self.ledger, self._asked):
             state.clear()
         self.balance = BALANCE

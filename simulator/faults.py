@@ -1,35 +1,35 @@
-"""Fault plans for the provider's door: what goes wrong next, how often, in which order."""
+"""Fault plans of a provider: which faults the next requests meet, and in which order."""
 
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 KINDS = (
-    "hang",  # accept, say nothing until released
+    "hang",  # accept, send nothing until released
     "drip",  # one byte a second
     "reset",  # close without an answer
     "status",  # HTTP status `value`
-    "html",  # 200 with a page
+    "html",  # 200 with an HTML page
     "half",  # half a JSON document
-    "empty",  # 200 with nothing
+    "empty",  # 200 with an empty body
     "error",  # error code `value`
-    "premium",  # a number that charges
-    "answer",  # the body `value`, as it stands
-    "lost",  # of send.php: take the message, close without an answer
-    "slow",  # wait `value` seconds, then answer as ever
+    "premium",  # a number whose calls cost extra
+    "answer",  # the body `value`, unchanged
+    "lost",  # in send.php: take the message, close without an answer
+    "slow",  # wait `value` seconds, then answer normally
 )
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong."""
+    """Fault of one request: one of ``KINDS``, and its value."""
 
     kind: str
     value: Any = None
 
 
 class FaultPlan:
-    """A queue of faults; the last may stay for good."""
+    """Queue of faults for the next requests, and optionally a fault for all later ones."""
 
     def __init__(self) -> None:
         self._queue: deque[Fault | None] = deque()
@@ -39,18 +39,18 @@ class FaultPlan:
         """Replace the plan.
 
         Args:
-            steps: one per request, in order; ``{"kind": "none"}`` lets one pass.
-            always: for all requests after them.
+            steps: the fault of each request, in order; ``{"kind": "none"}`` for a request without a fault.
+            always: the fault of all requests after them.
 
         Raises:
-            ValueError: an unknown kind.
+            ValueError: for an unknown kind.
         """
         queue = deque(_fault(step) for step in steps)
         self._always = _fault(always) if always else None
         self._queue = queue
 
     def next(self) -> Fault | None:
-        """What happens to the request at hand."""
+        """Take the fault of the current request from the plan; None for no fault."""
         return self._queue.popleft() if self._queue else self._always
 
 

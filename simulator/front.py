@@ -1,4 +1,4 @@
-"""The provider's door: wait_call.php, get.php, balance.php in its own dialect; services.py has the rest."""
+"""HTTP API of smsc: wait_call.php, get.php and balance.php. services.py has the other endpoints."""
 
 import json
 import threading
@@ -30,7 +30,7 @@ def create_front(  # noqa: PLR0913  the simulator's parts
     cabinet: Cabinet,
     taken: Callable[[Sent], None],
 ) -> Flask:
-    """The Flask app of the provider's door; ``taken`` is told of each message that is sent."""
+    """Create the Flask app of the provider's API. It calls ``taken`` for each message that it accepts."""
     app = Flask("simulator.front", static_folder=None)
 
     @app.route("/sys/wait_call.php", methods=["GET", "POST"])
@@ -101,7 +101,7 @@ def _shown(fields: dict[str, str]) -> dict[str, str]:
 
 
 def _written(fields: dict[str, str], result: Any) -> Response:
-    """The result in the asked ``fmt`` and ``charset``; only fmt=3 is documented in full."""
+    """Return the result in the requested ``fmt`` and ``charset``. Only fmt=3 is documented in full."""
     codec = CHARSETS.get(fields.get("charset", "windows-1251"), "cp1251")
     fmt = fields.get("fmt", "0")
     if fmt == "3":
@@ -158,7 +158,7 @@ def _faulty(fault: Fault, fields: dict[str, str], released: threading.Event) -> 
         case "drip":
             return Response(_drip(released), content_type="application/json")
         case "reset" | "lost":
-            # The server's thread ends without a byte; the peer sees the connection closed.
+            # The server closes the connection without sending a byte.
             raise ConnectionResetError
         case "status":
             return Response("upstream trouble", status=int(fault.value))

@@ -1,6 +1,6 @@
-"""Text messages: sent by the account, received by its numbers. No HTTP, no clock of its own.
+"""Text messages of an account, and their captcha pictures. No HTTP; the caller passes the time.
 
-Facts: smsc-api.md sections 2, 5, 9.
+Source: smsc-api.md sections 2, 5 and 9.
 """
 
 import random
@@ -11,13 +11,13 @@ LONGEST_TEXT = 1000
 PRICE = "3.50"
 FINAL = frozenset({-3, -2, 1, 2, 3, 4, 20, 22, 23, 25})
 FORBIDDEN = "casino"
-"""A word that no text may hold (code 6)."""
+"""Word that no text may contain (error code 6)."""
 PICTURE_LETTERS = "23456789abcdefghkmnpqrstuvwxyz"
 
 
 @dataclass
 class Sent:
-    """One text on its way to a phone."""
+    """Text that the account sent to a phone. ``at`` and ``status_at`` are epoch seconds."""
 
     id: int
     phone: str
@@ -30,7 +30,7 @@ class Sent:
 
 @dataclass
 class PostOffice:
-    """Every text of one account. Callers hold the lock and bring the time (epoch seconds)."""
+    """Texts that one account sent. The caller must hold the simulator's lock and pass the time (epoch seconds)."""
 
     rng: random.Random
     sent: list[Sent] = field(default_factory=list)
@@ -38,10 +38,10 @@ class PostOffice:
     _next_id: int = 1
 
     def send(self, phones: str, text: str, message_id: str, now: float) -> list[Sent]:
-        """Take a text for each phone; the caller's id, where it gives one.
+        """Accept a text to each phone, under the caller's id if it gives one.
 
         Raises:
-            ValueError: of one of ``1``, ``6``, ``7``: the error code.
+            ValueError: with the provider's error code (1, 6 or 7) as its argument.
         """
         numbers = [each.strip() for each in phones.replace(";", ",").split(",") if each.strip()]
         if not numbers or not text or len(text) > LONGEST_TEXT:
@@ -58,29 +58,29 @@ class PostOffice:
         return taken
 
     def find(self, message_id: int, phone: str) -> Sent | None:
-        """The latest of that id to that phone."""
+        """Find the latest text with this id to this phone."""
         return next(
             (each for each in reversed(self.sent) if (each.id, each.phone) == (message_id, phone)), None
         )
 
     def picture(self, address: str) -> str:
-        """A new code for the visitor at ``address``; the one before is worth nothing."""
+        """Choose a new code for the picture of the visitor at ``address``. The earlier code is no longer accepted."""
         code = "".join(self.rng.choice(PICTURE_LETTERS) for _ in range(4))
         self.pictures[address] = code
         return code
 
     def solves(self, code: str, address: str) -> bool:
-        """Whether the visitor has read the picture; each serves once."""
+        """Check the code that the visitor read from the picture. Each picture can be tried once."""
         return self.pictures.pop(address, None) == code.casefold()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Remove all texts and pictures."""
         self.sent.clear()
         self.pictures.clear()
 
 
 def status_fields(sent: Sent) -> dict[str, str]:
-    """A delivery report as the handler gets it, unsigned."""
+    """Return the fields of a delivery report to the handler, without the signature."""
     return {
         "id": str(sent.id),
         "phone": sent.phone,
@@ -94,7 +94,7 @@ def status_fields(sent: Sent) -> dict[str, str]:
 
 
 def status_answer(sent: Sent | None, stamp: str) -> dict[str, Any]:
-    """What status.php says."""
+    """Return the answer of status.php for a text, or for an unknown one (None)."""
     if sent is None:
         return {"status": -3, "last_date": "", "last_timestamp": 0, "err": 0}
     return {

@@ -1,4 +1,4 @@
-"""What our door is told: JSON objects, read strictly."""
+"""Readers of the JSON objects that the control API takes."""
 
 from typing import Any
 
@@ -6,11 +6,15 @@ from flask import request
 
 
 class BadOrder(ValueError):
-    """The control request makes no sense; says why."""
+    """The request to the control API is invalid. The message says why."""
 
 
 def order_given() -> dict[str, Any]:
-    """The request's object."""
+    """Return the JSON object of the request.
+
+    Raises:
+        BadOrder: if the body is no JSON object.
+    """
     order = request.get_json(silent=True)
     if not isinstance(order, dict):
         raise BadOrder("send a JSON object")
@@ -18,7 +22,11 @@ def order_given() -> dict[str, Any]:
 
 
 def digits_of(order: dict[str, Any], name: str) -> str:
-    """A number of the order, without ``+``."""
+    """Return a phone number from the order, without ``+``.
+
+    Raises:
+        BadOrder: if it is not digits.
+    """
     digits = str(order.get(name, "")).lstrip("+")
     if not digits.isascii() or not digits.isdecimal():
         raise BadOrder(f"{name} must be a number in international form")

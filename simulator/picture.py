@@ -1,11 +1,11 @@
-"""A captcha picture: 50 by 18 pixels, as the provider's page shows it. A PNG written by hand."""
+"""Captcha picture as the provider shows it: a PNG of 50 by 18 pixels, written without a library."""
 
 import random
 import struct
 import zlib
 
 WIDTH, HEIGHT = 50, 18
-# 5 rows of 3 pixels each, one bit a pixel.
+# Each letter has 5 rows of 3 pixels, one bit for each pixel.
 _GLYPHS = {
     letter: [int(row, 2) for row in rows.split()]
     for letter, rows in {
@@ -24,7 +24,7 @@ _GLYPHS = {
 
 
 def png(code: str, rng: random.Random) -> bytes:
-    """The code as grey pixels among noise."""
+    """Draw the code as dark pixels on a noisy background. Return a PNG."""
     rows = [bytearray(rng.randrange(200, 256) for _ in range(WIDTH)) for _ in range(HEIGHT)]
     for place, letter in enumerate(code):
         left, top = 4 + place * 11 + rng.randrange(3), 2 + rng.randrange(3)

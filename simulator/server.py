@@ -1,4 +1,7 @@
-"""Both doors, in threads: for the command and for tests. Port 0 takes a free one; ready when it returns."""
+"""Simulator as a running server: the providers' API and the control API, each in a thread.
+
+The command line and the tests use it. Port 0 takes a free port. Both accept connections once the constructor returns.
+"""
 
 import logging
 import random
@@ -28,7 +31,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True)
 class Options:
-    """How to run a simulator."""
+    """Options of a simulator."""
 
     handler: Handler
     account: Account = field(default_factory=lambda: Account("sim", "sim-password", "sim-apikey"))
@@ -40,11 +43,11 @@ class Options:
     expose: bool = False
     smsru: SmsruAccount = field(default_factory=SmsruAccount)
     deliver_after: float | None = None
-    """Seconds after which each message is reported delivered; None leaves that to ``POST /deliver``."""
+    """Seconds after which each message is reported delivered; None: only ``POST /deliver`` reports it."""
 
 
 class _Handler(WSGIRequestHandler):
-    # Keep-alive as the real provider's servers do, so that pooled connections are exercised.
+    # HTTP/1.1 keeps connections alive like the real provider, so that the service's pooled connections are tested.
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: "_Server"
@@ -58,11 +61,11 @@ class _Handler(WSGIRequestHandler):
         super().finish()
 
     def run_wsgi(self) -> None:
-        """Answer. Werkzeug's own ends every connection, and reads on before it does."""
+        """Answer the request and keep the connection. Werkzeug's own method ends it after each request."""
         try:
             self._answer(self.make_environ())
         except (ConnectionError, TimeoutError):
-            # A planned reset, or a peer that left: the connection ends without an answer.
+            # The fault plan wants a reset, or the peer has gone: end the connection without an answer.
             self.close_connection = True
 
     def _answer(self, environ: dict[str, Any]) -> None:
@@ -86,7 +89,7 @@ class _Handler(WSGIRequestHandler):
 
 class _Server(ThreadedWSGIServer):
     daemon_threads = True
-    # A hanging order must not hold the end.
+    # A request that hangs must not delay the shutdown.
     block_on_close = False
 
     def __init__(self, host: str, port: int, app: Flask) -> None:
@@ -96,7 +99,7 @@ class _Server(ThreadedWSGIServer):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def end(self) -> None:
-        """Answer nobody any more, on an open connection either."""
+        """Stop the server, and close the connections that are still open."""
         self.shutdown()
         self.server_close()
         for connection in list(self.open):
@@ -109,11 +112,11 @@ def _read_whole() -> None:
 
 
 class Simulator:
-    """A running provider. A context manager: it stops at the end."""
+    """Running simulator. As a context manager it stops at the end."""
 
     def __init__(self, options: Options) -> None:
         if options.host not in LOOPBACK and not options.expose:
-            raise ValueError("The simulator binds to loopback only, unless told with --expose.")
+            raise ValueError("The simulator binds to loopback only, unless --expose is given.")
         if options.smsru.handler and not options.smsru.handler.startswith(("http://", "https://")):
             raise ValueError("The other provider's handler must be an http(s) URL.")
         self._offset = 0.0
@@ -147,7 +150,7 @@ class Simulator:
             self.clock,
             self.exchange.ledger,
         )
-        # Flask would answer a planned reset with its own 500.
+        # Without this, Flask would answer 500 instead of the planned reset.
         front.config["PROPAGATE_EXCEPTIONS"] = True
         control = create_control(
             self.exchange,
@@ -173,15 +176,15 @@ class Simulator:
         self.control_url = f"http://{host}:{self._servers[1].server_port}"
 
     def clock(self) -> float:
-        """The simulator's time, epoch seconds."""
+        """Return the simulator's time in epoch seconds."""
         return time.time() + self._offset
 
     def advance(self, seconds: float) -> None:
-        """Move the simulator's clock."""
+        """Move the simulator's clock by some seconds."""
         self._offset += seconds
 
     def deliver(self, sent: Sent, status: int = 1, err: int = 0) -> list[dict[str, Any]]:
-        """A message reached a status: the handler is told."""
+        """Set the status of a message and report it to the handler. Return the ledger entries."""
         with self._lock:
             sent.status, sent.err, sent.status_at = status, err, self.clock()
             fields = status_fields(sent)
@@ -195,16 +198,16 @@ class Simulator:
 
     @property
     def open(self) -> frozenset[socket.socket]:
-        """The connections at the provider's door."""
+        """Open connections of the providers' API."""
         return frozenset(self._servers[0].open)
 
     def release(self) -> None:
-        """Let go whatever hangs."""
+        """End the requests that hang because of a fault."""
         self._released.set()
         self._released.clear()
 
     def close(self) -> None:
-        """Stop both doors."""
+        """Stop both servers."""
         self._released.set()
         for server in self._servers:
             server.end()

@@ -1,4 +1,4 @@
-"""The provider's door, further: send.php, status.php, receive_phones.php, downloads.php, imgcode.php."""
+"""HTTP API of smsc, second part: send.php, status.php, receive_phones.php, downloads.php, imgcode.php."""
 
 import threading
 import time
@@ -28,7 +28,7 @@ def add_messages(  # noqa: PLR0913  the door's parts
     faulty: Faulty,
     taken: Callable[[Sent], None],
 ) -> None:
-    """send.php, status.php and the captcha's picture; ``taken`` is told of each message."""
+    """Add send.php, status.php and imgcode.php to the app. send.php calls ``taken`` for each message that it accepts."""
 
     @app.route("/sys/send.php", methods=["GET", "POST"])
     def send() -> Response:
@@ -91,7 +91,7 @@ def add_messages(  # noqa: PLR0913  the door's parts
 def add_cabinet(
     app: Flask, exchange: Exchange, cabinet: Cabinet, clock: Callable[[], float], answer: Answer
 ) -> None:
-    """Dedicated numbers and deferred tasks."""
+    """Add receive_phones.php and downloads.php to the app."""
 
     def remember(endpoint: str, fields: dict[str, str], at: float) -> None:
         shown = {name: "***" if name in ("psw", "apikey") else value for name, value in fields.items()}

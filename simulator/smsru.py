@@ -1,4 +1,4 @@
-"""The other provider, emulated: sms.ru's callcheck (docs/providers/smsru.md). State, its door, its handler's batches."""
+"""Emulation of sms.ru's callcheck (docs/providers/smsru.md): its state, its HTTP API, the batches that its handler gets."""
 
 import hashlib
 import random
@@ -15,7 +15,7 @@ from simulator.dialler import exchange
 from simulator.faults import Fault, FaultPlan
 
 WINDOW_SECONDS = 300
-# Toll-free, as the documented example's; the 555 block.
+# Toll-free numbers, as in the provider's documentation. The block 555 stands for invented numbers.
 POOL = tuple(f"7800555{suffix:04d}" for suffix in (1101, 1102, 1103, 1104, 1105, 1106))
 PREMIUM = "78095551234"
 WAITING, CONFIRMED, OVER = 400, 401, 402
@@ -32,7 +32,7 @@ TEXTS = {
 
 @dataclass(frozen=True)
 class SmsruAccount:
-    """Whom it lets in, and the handler as registered there; an empty URL for none."""
+    """Key of an account, and its registered handler URL; empty for no handler."""
 
     api_id: str = "sim-smsru-api-id-0001"
     handler: str = ""
@@ -40,7 +40,7 @@ class SmsruAccount:
 
 @dataclass
 class Check:
-    """One order."""
+    """Order for one phone. ``at`` is in epoch seconds."""
 
     id: str
     phone: str
@@ -51,21 +51,21 @@ class Check:
 
 @dataclass
 class Callcheck:
-    """The state of one account. Callers hold the lock and bring the time (epoch seconds)."""
+    """State of one account. The caller must hold the simulator's lock and pass the time (epoch seconds)."""
 
     account: SmsruAccount
     rng: random.Random
     checks: dict[str, Check] = field(default_factory=dict)
 
     def add(self, phone: str, now: float) -> Check:
-        """A new order; an earlier one of the phone goes on beside it."""
+        """Add an order. Earlier orders of the same phone stay live."""
         name = f"{2026000 + len(self.checks) // 1000}-{100 + len(self.checks)}"
         check = Check(name, phone, self.rng.choice(POOL), now)
         self.checks[name] = check
         return check
 
     def call(self, cli: str, did: str, now: float) -> list[Check]:
-        """Somebody dials one of its numbers: the orders that this confirms."""
+        """Dial one of the pool's numbers as a subscriber. Return the orders that the call confirms."""
         confirmed = [
             each
             for each in self.checks.values()
@@ -76,7 +76,7 @@ class Callcheck:
         return confirmed
 
     def live(self, phone: str, now: float) -> list[tuple[float, str]]:
-        """When each live order of a caller was placed, and its number."""
+        """List the caller's live orders: when each was placed (epoch seconds), and the number to dial."""
         return [
             (each.at, each.number)
             for each in self.checks.values()
@@ -84,12 +84,12 @@ class Callcheck:
         ]
 
     def status(self, check: Check, now: float) -> int:
-        """Where it stands."""
+        """Return the order's status now: ``WAITING``, ``CONFIRMED`` or ``OVER``."""
         return OVER if check.status == WAITING and now - check.at > WINDOW_SECONDS else check.status
 
 
 def batch(account: SmsruAccount, entries: list[str]) -> urllib.request.Request:
-    """The signed request of some entries."""
+    """Create the signed request that delivers some entries to the handler."""
     digest = hashlib.sha256((account.api_id + "".join(entries)).encode()).hexdigest()
     form = [(f"data[{index}]", entry) for index, entry in enumerate(entries)] + [("hash", digest)]
     return urllib.request.Request(  # noqa: S310  the one URL given at start, checked to be http(s)
@@ -101,7 +101,7 @@ def batch(account: SmsruAccount, entries: list[str]) -> urllib.request.Request:
 
 
 def post(account: SmsruAccount, entries: list[str]) -> dict[str, Any]:
-    """Deliver a batch; what goes into the ledger."""
+    """Deliver a batch to the handler. Return its ledger entry."""
     sent = batch(account, entries)
     status, answer = exchange(sent)
     body = sent.data.decode() if isinstance(sent.data, bytes) else ""
@@ -109,7 +109,7 @@ def post(account: SmsruAccount, entries: list[str]) -> dict[str, Any]:
 
 
 def entry_of(check: Check, now: float) -> str:
-    """The lines about one order."""
+    """Return the entry of a batch that reports one order."""
     return f"callcheck_status\n{check.id}\n{check.status}\n{int(now)}"
 
 
@@ -122,7 +122,7 @@ def add_callcheck(  # noqa: PLR0913  the door's parts
     clock: Callable[[], float],
     ledger: list[dict[str, Any]],
 ) -> None:
-    """The provider's door, under ``/smsru``."""
+    """Add the provider's API to the app, under ``/smsru``."""
     door = Blueprint("smsru", __name__, url_prefix="/smsru")
 
     @door.route("/callcheck/add", methods=["GET", "POST"])

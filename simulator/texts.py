@@ -1,4 +1,4 @@
-"""Our door for texts and the cabinet: what a phone received, what a person sends, reports, tasks, pictures."""
+"""Control API for texts and tasks: texts that phones receive and send, delivery reports, tasks, captcha pictures."""
 
 import threading
 import time
@@ -25,18 +25,18 @@ def add_texts(  # noqa: PLR0913  the simulator's parts
     clock: Callable[[], float],
     deliver: Callable[[Sent, int, int], list[dict[str, Any]]],
 ) -> None:
-    """Routes of the control door."""
+    """Add the routes to the control API's app."""
 
     @app.get("/messages")
     def messages() -> Response:
-        """?phone=: what a phone received, or would have."""
+        """List the texts that were sent to ``?phone=``, delivered or not; to all phones if it is missing."""
         phone = request.args.get("phone", "").strip().lstrip("+")
         with lock:
             return jsonify(messages=[asdict(each) for each in office.sent if phone in ("", each.phone)])
 
     @app.post("/text")
     def text() -> Response:
-        """{cli, to, text}: a text to one of our numbers; ``lose`` drops its callback, ``delay_seconds`` delays it."""
+        """Send ``text`` from ``cli`` to the number ``to``. ``lose`` drops the callback, ``delay_seconds`` delays it."""
         order = order_given()
         cli, to, words = digits_of(order, "cli"), digits_of(order, "to"), str(order.get("text", ""))
         with lock:
@@ -49,7 +49,7 @@ def add_texts(  # noqa: PLR0913  the simulator's parts
 
     @app.post("/deliver")
     def delivered() -> Response:
-        """{id, phone, status, err}: a message reaches a status; the handler is told."""
+        """Set the ``status`` and ``err`` of the message ``id`` to ``phone``, and report it to the handler."""
         order = order_given()
         with lock:
             found = office.find(int(order.get("id", 0)), digits_of(order, "phone"))
@@ -59,13 +59,13 @@ def add_texts(  # noqa: PLR0913  the simulator's parts
 
     @app.get("/picture")
     def picture() -> Response:
-        """?user_ip=: what the latest picture says that this address was shown."""
+        """Return the code in the latest picture that the address ``?user_ip=`` was shown."""
         with lock:
             return jsonify(code=office.pictures.get(request.args.get("user_ip", "")))
 
     @app.post("/task")
     def task() -> Response:
-        """{name, status}: a report over everything that was sent so far."""
+        """Add a task with ``name`` and ``status`` that reports all messages sent so far."""
         order = order_given()
         with lock:
             stamp = time.strftime("%d.%m.%Y %H:%M:%S", time.gmtime(clock() + exchange.utc_offset))
