@@ -1,6 +1,7 @@
-"""Measurements of the service against floors of the same stack.
+"""Measurements of the service, and of minimal apps (floors) on the same stack to compare with.
 
-Never part of the tests: a slow machine must not fail a build. Under gevent, patched in before anything opens a socket.
+They are not part of the tests, because a slow machine must not fail a build. Importing the package patches the standard
+library with gevent, before anything opens a socket.
 """
 
 import gevent.monkey

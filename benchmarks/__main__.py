@@ -1,4 +1,4 @@
-"""Measure, print, and keep what was found as JSON. A target that is not met is printed as not met.
+"""Measure the service, print a table of the targets, and keep the results as JSON.
 
 python -m benchmarks [--quick] [NAME …]
 """
@@ -58,12 +58,14 @@ QUICK: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def main() -> None:
-    """One measurement after the other."""
+    """Run the named measurements, one after the other."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the service.")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(WHOLE)}; all of them if none is named"
+        "names", nargs="*", metavar="NAME", help=f"any of {', '.join(WHOLE)}; all if none is named"
     )
-    parser.add_argument("--quick", action="store_true", help="under three minutes; nothing is kept")
+    parser.add_argument(
+        "--quick", action="store_true", help="measure for under three minutes, and keep no results"
+    )
     given = parser.parse_args()
     suite = QUICK if given.quick else WHOLE
     if unknown := set(given.names) - suite.keys():
@@ -83,7 +85,7 @@ def main() -> None:
 
 
 def tell(results: dict[str, Any]) -> None:
-    """The table, then everything as one JSON document."""
+    """Print the table of targets, then all results as one JSON document."""
     for target, value in judged(results):
         sign, word = ("≥" if target.at_least else "≤"), ("met" if target.met(value) else "NOT MET")
         print(

@@ -1,4 +1,4 @@
-"""Journeys of four requests, ours against those of a hand-written service (handwritten.py), in alternating rounds."""
+"""Compare journeys of four requests with those of a hand-written service (handwritten.py), in alternating rounds."""
 
 import json
 import statistics
@@ -17,22 +17,22 @@ from development.stack import ROOT, Ports, Stack, answers
 TOOLS = ROOT / ".tools" / "bench"
 TWO_WORKERS = {"WAITCALL_WORKERS": "2"}
 KINDS = {"gevent": ["-k", "gevent"], "gthread": ["-k", "gthread", "--threads", "8", "--keep-alive", "75"]}
-"""Worker classes of gunicorn that the hand-written service is tried under; the better one is compared with."""
+"""gunicorn's options for each worker class that the hand-written service runs under. The better class is compared."""
 
 
 @dataclass(frozen=True)
 class Walker:
-    """One service: its worker processes, and where it takes requests (None: where the subject does)."""
+    """Service whose journeys are measured: its worker processes, and its port (None: the port of the subject)."""
 
     pids: Sequence[int]
     port: int | None = None
 
     def at(self, ask: Ask) -> Ask:
-        """Send a request to this service."""
+        """Return the request, addressed to this service."""
         return ask if self.port is None else replace(ask, port=self.port)
 
     def walk(self, subject: Subject, journeys: int) -> tuple[float, float]:
-        """Milliseconds of CPU and of time that a journey takes: create, read, callback, consume."""
+        """Run journeys of create, read, callback and consume. Return the CPU time and the time of one, in ms."""
         before, began = cpu_seconds(self.pids), time.perf_counter()
         creates = [self.at(subject.create()) for _ in range(journeys)]
         made = [json.loads(body) for body in closed_loop(creates, CONNECTIONS).bodies]
@@ -44,7 +44,7 @@ class Walker:
 
 
 def measure(rounds: int, journeys: int) -> dict[str, Any]:
-    """CPU and time of a journey, medians over the rounds; and our CPU ÷ that of the better hand-written one."""
+    """Measure CPU and time of a journey (medians of the rounds), and our CPU ÷ that of the better hand-written one."""
     with Measured(Ports.free(), TWO_WORKERS) as stack:
         subject = Subject(stack)
         walkers = {"ours": Walker(subject.pids)} | {
@@ -55,7 +55,7 @@ def measure(rounds: int, journeys: int) -> dict[str, Any]:
         for round_ in range(rounds + 1):
             for name, walker in walkers.items():
                 spent, time_ = walker.walk(subject, journeys)
-                # The first round warms.
+                # The first round only warms up.
                 if round_:
                     cpu[name].append(spent)
                     took[name].append(time_)
@@ -71,15 +71,15 @@ def measure(rounds: int, journeys: int) -> dict[str, Any]:
 
 
 def _start(stack: Stack, kind: str, options: Sequence[str]) -> Walker:
-    """Start the hand-written service beside ours, over the same Redis and the same provider."""
+    """Start the hand-written service beside ours, with the same Redis and the same provider."""
     if not TOOLS.exists():
-        raise RuntimeError("Its libraries are not installed: make bench-tools")
+        raise RuntimeError("The libraries of the hand-written service are not installed: make bench-tools")
     port, name = free_port(), f"handwritten-{kind}"
     metrics = stack.directory / f"{name}-metrics"
     metrics.mkdir()
     command = [
         *(str(Path(sys.executable).with_name("gunicorn")), "--workers", "2", "--bind", f"127.0.0.1:{port}"),
-        # Not as a part of the package, which patches gevent into whatever imports it.
+        # Import it from the path and not from the package, because the package patches with gevent.
         *("--pythonpath", f"{ROOT / 'benchmarks'},{TOOLS}", *options, "handwritten:app"),
     ]
     environ = stack.environ_of_service() | {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}

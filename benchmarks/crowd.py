@@ -1,8 +1,8 @@
-"""Strangers at the public listener, in a process of their own: the worst body of every parser, from so many connections.
+"""Flood the public listener with the worst bodies for every parser, from a process of its own.
 
 python -m benchmarks.crowd PORT CONNECTIONS
 
-Sends until its standard input ends, then says how many requests were answered, by status.
+It sends until its standard input ends, then prints how many requests were answered, by status.
 """
 
 import sys
@@ -28,7 +28,7 @@ LONGEST = 64 * 1024
 
 
 def requests() -> list[bytes]:
-    """Every body that tests/integration/strangers.py knows, as long as a body may be, and a plain form part."""
+    """Return a request for every body of tests/integration/strangers.py and for a long form part, all of the longest size."""
     made = []
     for name, kind in BODIES.items():
         bodies = [worst(LONGEST) for worst in ENTRIES[name].worst.values()]
@@ -41,7 +41,7 @@ def requests() -> list[bytes]:
 
 
 def send(port: int, asked: list[bytes], first: int, answers: Counter[bytes]) -> None:
-    """Send one after another, for ever, each as soon as the one before is answered; connect anew where it is cut off."""
+    """Send requests forever, each as soon as the previous one is answered. Connect again if the server disconnects."""
     turn = cycle(asked[first:] + asked[:first])
     while True:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port)) as connection:
@@ -54,7 +54,7 @@ def send(port: int, asked: list[bytes], first: int, answers: Counter[bytes]) -> 
 
 
 def main() -> None:
-    """Send until told to stop."""
+    """Send until the standard input ends, then print the counts."""
     port, connections = int(sys.argv[1]), int(sys.argv[2])
     asked, answers = requests(), Counter[bytes]()
     for index in range(connections):

@@ -1,4 +1,4 @@
-"""Each request against a floor of the same stack, in alternating rounds: throughput, CPU time, latency at a fixed rate."""
+"""Compare each request with the floors (floors.py), in alternating rounds: throughput, CPU time, latency at a fixed rate."""
 
 import json
 import statistics
@@ -20,12 +20,12 @@ from development.stack import Ports
 
 FLOORS = ("f1", "f2", "f3")
 BARE = ("bare_read", "bare_create", "bare_callback", "bare_consume")
-"""Ours with nothing in them."""
+"""Our requests without their work: the floors of gunicorn and Redis alone."""
 ENDPOINTS = ("read", "create", "callback", "consume")
 ELSEWHERE = ("callback_elsewhere", "consume_elsewhere")
-"""Of verifications whose earlier requests another process has answered."""
+"""Requests for verifications whose earlier requests another process answered."""
 RATE = 100
-"""A second, for latencies."""
+"""Requests a second while latencies are measured."""
 AT_RATE = 40
 BODY = json.dumps({"phone_number": "+79990000000", "purpose": "login"})
 
@@ -33,7 +33,10 @@ BODY = json.dumps({"phone_number": "+79990000000", "purpose": "login"})
 def asked(
     name: str, requests: int, subject: Subject, floors: Ports, another: Ports | None = None
 ) -> Sequence[Ask]:
-    """As many as a round has; whatever they need has been made before, by ``another`` process where one is named."""
+    """Prepare the requests of one round, and make the verifications that they need.
+
+    ``another`` process makes those verifications if one is given.
+    """
     if name not in (*ENDPOINTS, *ELSEWHERE):
         return _of_a_floor(name, requests, subject, floors)
     match name:
@@ -64,7 +67,7 @@ def _of_a_floor(name: str, requests: int, subject: Subject, floors: Ports) -> Se
 
 
 def measure(rounds: int, requests: int) -> dict[str, Any]:
-    """Of each floor and each endpoint the medians over the rounds; latencies of all rounds together."""
+    """Measure each floor and each endpoint: medians of the rounds, and latencies of all rounds together."""
     with Measured(Ports.free(), ONE_WORKER) as stack:
         floors, floor_pids = start_floors(stack)
         subject = Subject(stack)

@@ -1,7 +1,7 @@
-"""Strangers send the worst body of every parser at once: do reads of the internal API and signed callbacks notice?
+"""Measure how reads and signed callbacks slow down while strangers flood the public listener with the worst bodies.
 
-Measured with one process tree for all surfaces, as on a laptop, and with two (``WAITCALL_SURFACES``), each with two worker
-processes, at rest and under the flood in turns. The strangers are a process of their own and share the machine's cores.
+It is measured with one process tree for all surfaces, as on a laptop, and with one tree for each surface
+(``WAITCALL_SURFACES``). Each tree has two worker processes. The strangers are a separate process on the same cores.
 """
 
 import os
@@ -20,12 +20,12 @@ from development.stack import ROOT, Ports, Stack, answers
 
 CONNECTIONS = 8
 RATE = 40
-"""Reads, and callbacks, a second: few, because the waiting is measured and not the load."""
+"""Reads a second, and callbacks a second. The rate is low because latency is measured, not throughput."""
 TREES = {"one tree": ("api,callback",), "two trees": ("api", "callback")}
 
 
 def measure(rounds: int, seconds: int) -> dict[str, Any]:
-    """Latencies of reads and callbacks at rest and under the flood; medians of the rounds."""
+    """Measure latencies of reads and callbacks, idle and under the flood. Return the medians of the rounds."""
     found: dict[str, Any] = {"connections": CONNECTIONS, "seconds": seconds, "load_before": os.getloadavg()}
     for name, trees in TREES.items():
         made = [_round(trees, seconds) for _ in range(rounds)]
@@ -43,7 +43,7 @@ def measure(rounds: int, seconds: int) -> dict[str, Any]:
 def _round(trees: tuple[str, ...], seconds: int) -> dict[str, Any]:
     environ = {"WAITCALL_SURFACES": trees[0], "WAITCALL_WORKERS": "2"}
     stack = Stack(Ports.free(), environ)
-    # With both providers' handlers.
+    # The strangers attack the callback handlers of both providers, so both must be on.
     policy = stack.directory / "policy.toml"
     policy.write_text((ROOT / "config/policy.toml").read_text() + '[routing]\ndefault = ["smsc", "smsru"]\n')
     stack.environ |= {"WAITCALL_POLICY": str(policy), "WAITCALL_SMSRU_API_ID": "dev-smsru-api-id-1"}
@@ -61,7 +61,7 @@ def _round(trees: tuple[str, ...], seconds: int) -> dict[str, Any]:
 
 
 def _told(idle: dict[str, list[float]], flood: dict[str, list[float]]) -> dict[str, Any]:
-    """p50 and p99, in milliseconds."""
+    """Return p50 and p99 of the latencies, in milliseconds."""
     return {
         f"{what} p{share} {when}": percentile(latencies[what], share / 100)
         for when, latencies in (("idle", idle), ("flood", flood))
@@ -71,7 +71,7 @@ def _told(idle: dict[str, list[float]], flood: dict[str, list[float]]) -> dict[s
 
 
 def _both(read: Ask, calls: list[Ask]) -> dict[str, list[float]]:
-    """Reads and callbacks, side by side."""
+    """Send reads and callbacks at the same time. Return their latencies in milliseconds."""
     reads, called = gevent.spawn(open_loop, [read] * len(calls), RATE), gevent.spawn(open_loop, calls, RATE)
     return {"read": list(reads.get().latencies), "callback": list(called.get().latencies)}
 

@@ -1,6 +1,6 @@
-"""What a request costs at least on this stack: the floors that benchmarks/endpoints.py measures against.
+"""Minimal apps on the service's stack: the floors that benchmarks/endpoints.py compares the service with.
 
-Served by the same gunicorn under the same configuration file, on the same Redis and the same provider.
+They run under the same gunicorn and the same configuration file, with the same Redis and the same provider.
 """
 
 import hashlib
@@ -27,12 +27,12 @@ KEPT_MS = 60_000
 STEP = "return redis.call('GET', KEYS[1])"
 STEPS = {"/bare_create": 3, "/bare_read": 1, "/bare_callback": 1, "/bare_consume": 1}
 _PIECE_BYTES = 65536
-# Its types know only commands of one word.
+# Typed Any because hiredis declares commands of one word only.
 _packed: Any = hiredis.pack_command
 
 
 class Asked(Schema):
-    """As many fields as a create has."""
+    """Body of floor F3, with about as many fields as a create."""
 
     phone_number = fields.String(required=True, validate=validate.Length(1, 40))
     purpose = fields.String(required=True, validate=validate.Length(1, 64))
@@ -40,7 +40,7 @@ class Asked(Schema):
 
 
 class Answered(Schema):
-    """As many as its answer."""
+    """Answer of floor F3, with about as many fields as the answer to a create."""
 
     phone_number = fields.String()
     purpose = fields.String()
@@ -50,7 +50,7 @@ class Answered(Schema):
 
 
 class _Sockets:
-    """Open ones to one address, the last used first."""
+    """Pool of open sockets to one address. The socket that was used last is used first."""
 
     def __init__(self, url: str) -> None:
         self._url = urlsplit(url)
@@ -95,10 +95,10 @@ def _of_provider(sock: socket.socket) -> bytes:
 
 
 class Bare:
-    """Our requests with nothing in them: no Flask, no redis-py, no HTTP client, and nothing to do.
+    """WSGI middleware that answers our requests without doing their work: no Flask, no redis-py, no HTTP client.
 
-    Before the app, in the same worker: as many steps at Redis as ours, the provider asked where ours ask it, each over a socket
-    that is kept, and an answer. Whoever serves from gunicorn pays this much; nothing is checked, no error handled.
+    It makes as many round trips to Redis as the service and orders from the provider where the service does, over sockets
+    that stay open. It checks nothing and handles no errors, so every app under gunicorn costs at least this much.
     """
 
     def __init__(self, app: Any) -> None:
@@ -142,7 +142,10 @@ class Bare:
 
 
 def create_app() -> Flask:
-    """F1 nothing, F2 one GET, F3 marshmallow, phonenumbers and one script; what has nothing in it goes past it."""
+    """Create the app of the floors. :class:`Bare` answers the ``/bare_…`` paths in front of it.
+
+    F1 does nothing, F2 reads one key, F3 uses marshmallow, phonenumbers and one script.
+    """
     app = Flask("floors", static_folder=None)
     redis = Redis.from_url(os.environ["WAITCALL_REDIS_URL"], protocol=2)
     script: Any = redis.register_script(SCRIPT)
@@ -167,7 +170,7 @@ def create_app() -> Flask:
         call = {"number": e164, "uri": f"tel:{e164}"}
         return answered.dump(values | {"status": "pending", "call": call}), 201
 
-    app.wsgi_app = Bare(app.wsgi_app)  # type: ignore[method-assign]  # as Flask's own documents say
+    app.wsgi_app = Bare(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documentation wraps it so
     return app
 
 

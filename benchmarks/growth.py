@@ -1,4 +1,4 @@
-"""Ever more live verifications in one Redis: memory of each, and whether anything becomes slower."""
+"""Measure memory and throughput with more and more live verifications in one Redis."""
 
 import statistics
 from contextlib import ExitStack
@@ -22,14 +22,14 @@ MADE = 1000
 
 
 def measure(counts: list[int], rounds: int, requests: int) -> dict[str, Any]:
-    """At each count the memory of one verification, and the throughput of each endpoint: the counts in turns."""
+    """Measure the memory of one verification and the throughput of each endpoint, at each count in turn."""
     with ExitStack() as stacks:
-        # All of them stand side by side, so that what the machine does meanwhile meets each alike.
+        # All stacks run at the same time, so that other load on the machine affects each count alike.
         sides = [_side(stacks, count) for count in counts]
         rates: list[dict[str, list[float]]] = [{name: [] for name in ENDPOINTS} for _ in sides]
         for round_ in range(rounds + 1):
             for name in ENDPOINTS:
-                # There and back: what one leaves for later (sweeps, say) falls on whoever comes next.
+                # Alternate the order, because work that one stack leaves behind (a sweep, say) slows the next.
                 turn = list(zip(sides, rates, strict=True))
                 for (subject, _, _), found in turn if round_ % 2 else reversed(turn):
                     prepared = asked(name, requests, subject, subject.ports)
@@ -54,7 +54,7 @@ def measure(counts: list[int], rounds: int, requests: int) -> dict[str, Any]:
 
 
 def _side(stacks: ExitStack, count: int) -> tuple[Subject, "_Planted", float]:
-    """A stack with so many live verifications, and what one that was made takes there."""
+    """Start a stack with ``count`` live verifications. Return it, and the bytes of one that the service itself created."""
     stack = stacks.enter_context(Measured(Ports.free(), ONE_WORKER))
     subject = Subject(stack)
     redis = Redis(unix_socket_path=str(stack.directory / "valkey.sock"))
@@ -67,7 +67,10 @@ def _side(stacks: ExitStack, count: int) -> tuple[Subject, "_Planted", float]:
 
 
 class _Planted:
-    """Live verifications beyond what can be made in time: copies of one that was made, written as the service does."""
+    """Live verifications written straight into Redis, because the service would take too long to create so many.
+
+    They are copies of one that the service created, under the keys that the service uses.
+    """
 
     def __init__(self, redis: Redis, subject: Subject) -> None:
         self._redis = redis
@@ -79,7 +82,7 @@ class _Planted:
         self.bytes_each = 0.0
 
     def grow_to(self, count: int) -> None:
-        """Until so many are live."""
+        """Write verifications until ``count`` are live, and measure the bytes of each."""
         before, planting = _used(self._redis), count - self._planted
         while self._planted < count:
             pipeline = self._redis.pipeline(transaction=False)

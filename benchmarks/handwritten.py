@@ -1,8 +1,8 @@
-"""The job of waitcall as a Flask developer writes it in a week: what the service is measured against.
+"""Phone verification as a Flask developer would write it in a week, to compare the service with. It is never deployed.
 
-Every library as its documentation says: Flask, marshmallow, phonenumbers, redis-py, requests, Flask-Limiter,
-prometheus-client. One log line a request. Left out on purpose, because a first version has none of it: audit, idempotency
-keys, long polls, contests, fallbacks, reconciliation, masking. It is never deployed.
+It uses every library as its documentation says: Flask, marshmallow, phonenumbers, redis-py, requests, Flask-Limiter and
+prometheus-client. It writes one log line for each request. It has none of what a first version would leave out: audit,
+idempotency keys, long polls, contests, fallbacks, reconciliation, masking.
 """
 
 import hashlib
@@ -90,7 +90,7 @@ logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(mess
 app = Flask(__name__)
 redis = Redis.from_url(os.environ["WAITCALL_REDIS_URL"], decode_responses=True)
 verify, consume = redis.register_script(VERIFY), redis.register_script(CONSUME)
-# A limiter's storage takes the same URL, with a scheme of its own for a socket file.
+# Flask-Limiter takes the same URL, but has another scheme for a socket file.
 storage = os.environ["WAITCALL_REDIS_URL"].replace("unix://", "redis+unix://")
 limiter = Limiter(asked_number, app=app, storage_uri=storage, strategy="moving-window")
 session = requests.Session()

@@ -1,7 +1,7 @@
-"""A provider that hangs, with very many creates under way: do reads and callbacks notice?
+"""Measure how reads and callbacks slow down while many creates wait for a provider that hangs.
 
-Nothing completes while it hangs, so what is measured is the waiting itself; a provider that takes 2 s with 1,000 under
-way would complete 500 creates a second, more than one worker process can do.
+No create completes meanwhile, so only the cost of waiting is measured. If the provider took 2 s instead, 1,000 waiting
+creates would mean 500 completed ones a second, which is more than one worker process can do.
 """
 
 import statistics
@@ -19,8 +19,8 @@ ENVIRON = ONE_WORKER | {"WAITCALL_SMSC_TIMEOUT_SECONDS": "25"}
 
 
 def measure(rounds: int, creates: int, seconds: int) -> dict[str, Any]:
-    """p99 of reads and callbacks, idle and while ``creates`` are held by the provider, in turns; medians of the rounds."""
-    # A stack of its own for each: what was held ends in failures, and those open the breaker.
+    """Measure p99 of reads and callbacks, idle and while the provider holds ``creates``. Return medians of the rounds."""
+    # Each round has a new stack, because the held creates fail in the end and open the circuit breaker.
     found = [_round(creates, seconds) for _ in range(rounds)]
     p99 = {name: statistics.median(each[name] for each in found) for name in found[0]}
     ratios = {
@@ -54,7 +54,7 @@ def _round(creates: int, seconds: int) -> dict[str, float]:
 def _hold(subject: Subject, creates: int) -> None:
     subject.provider({"kind": "hang"})
     for _ in range(creates):
-        # The status does not matter: the stack ends before it comes.
+        # The status does not matter, because the stack stops before the answer comes.
         gevent.spawn(_create, subject)
         gevent.sleep(1 / CREATES_PER_SECOND)
     gevent.sleep(1)

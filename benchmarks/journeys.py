@@ -1,4 +1,4 @@
-"""Whole journeys: create, a long poll, the call, the poll is answered, consume."""
+"""Measure whole journeys: create, start a long poll, call, get the poll's answer, consume."""
 
 import json
 import statistics
@@ -15,11 +15,11 @@ from development.stack import Ports
 
 AT_ONCE = 16
 DIALLING_SECONDS = 0.1
-"""Until the call, so that the poll waits by then."""
+"""Seconds between the create and the call, so that the poll is waiting when the call comes."""
 
 
 class Journeys:
-    """Journeys on connections that are kept."""
+    """Runs journeys over kept connections. ``told_ms``: how long after the callback's answer each poll was answered."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
@@ -27,7 +27,7 @@ class Journeys:
         self.told_ms: list[float] = []
 
     def one(self) -> bytes:
-        """From create to consume; how long the poll's answer came after the callback's is noted."""
+        """Run one journey from create to consume. Return the body of the consume's answer."""
         made = json.loads(self._ask(self._subject.create()))
         poll = gevent.spawn(self._polled, made)
         gevent.sleep(DIALLING_SECONDS)
@@ -52,7 +52,7 @@ class Journeys:
 
 
 def measure(rounds: int, journeys: int) -> dict[str, Any]:
-    """The most journeys a second, and at half of that: latencies and the service's CPU time."""
+    """Measure the most journeys a second, and at half that rate the latencies and the service's CPU time."""
     with Measured(Ports.free(), ONE_WORKER) as stack:
         floors, floor_pids = start_floors(stack)
         subject = Subject(stack)
@@ -87,7 +87,7 @@ def measure(rounds: int, journeys: int) -> dict[str, Any]:
 
 
 def _medians(rounds: Sequence[list[float]]) -> dict[str, float]:
-    """Of each round's percentiles the medians."""
+    """Return the medians of the rounds' percentiles."""
     return {
         f"p{share * 100:g}": statistics.median(percentile(each, share) for each in rounds)
         for share in (0.5, 0.95, 0.99)
@@ -95,7 +95,7 @@ def _medians(rounds: Sequence[list[float]]) -> dict[str, float]:
 
 
 def most(subject: Subject, journeys: int) -> float:
-    """Journeys a second, with many under way."""
+    """Run journeys, many at once. Return how many were completed a second."""
     walked = Journeys(subject)
     turn = iter(range(journeys))
     began = time.perf_counter()
@@ -104,6 +104,6 @@ def most(subject: Subject, journeys: int) -> float:
         for _ in turn:
             walked.one()
 
-    # Most of a journey is the wait for the call, which costs nobody anything: many are under way at once.
+    # A journey mostly waits for the call, which costs no CPU, so many run at once.
     gevent.joinall([gevent.spawn(walk) for _ in range(AT_ONCE * 4)], raise_error=True)
     return journeys / (time.perf_counter() - began)

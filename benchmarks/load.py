@@ -1,6 +1,6 @@
-"""The load: keep-alive HTTP/1.1 over plain sockets, cheap enough that the service is measured and not this.
+"""Load generator: keep-alive HTTP/1.1 over plain sockets, so that it costs little beside the service.
 
-Under gevent, which the package patches in, so that thousands of requests can be under way.
+The package patches the sockets with gevent, so that thousands of requests can be under way.
 """
 
 import socket
@@ -18,7 +18,7 @@ from development.stack import API_KEY
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request, ready to be sent, and the status that it must be answered with."""
+    """Request in bytes, and the status that its answer must have."""
 
     port: int
     request: bytes
@@ -26,7 +26,7 @@ class Ask:
 
     @classmethod
     def of(cls, port: int, method: str, path: str, status: int, body: str | None = None) -> "Ask":
-        """With our key, and JSON where there is a body."""
+        """Create a request with the development API key; with a JSON body if one is given."""
         head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {API_KEY}\r\n"
         if body is not None:
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -34,17 +34,17 @@ class Ask:
 
 
 class Connection:
-    """One keep-alive connection; opened anew where the server ends it after an answer."""
+    """Keep-alive connection. It connects again if the server closes it after an answer."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._open()
 
     def ask(self, ask: Ask) -> bytes:
-        """The body of the answer.
+        """Send a request. Return the body of the answer.
 
         Raises:
-            RuntimeError: another status than wanted, or the connection ended.
+            RuntimeError: if the answer has another status than expected, or the connection ended.
         """
         self._socket.sendall(ask.request)
         received = b""
@@ -63,7 +63,7 @@ class Connection:
         return body
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         self._socket.close()
 
     def _open(self) -> None:
@@ -79,7 +79,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a number of requests took: seconds in all, and milliseconds of each."""
+    """Result of sending many requests: seconds for all of them, and for each its milliseconds and its answer."""
 
     seconds: float
     latencies: Sequence[float]
@@ -87,12 +87,12 @@ class Load:
 
     @property
     def per_second(self) -> float:
-        """Throughput."""
+        """Requests a second."""
         return len(self.latencies) / self.seconds
 
 
 def closed_loop(asked: Iterable[Ask], connections: int) -> Load:
-    """Each connection asks as soon as it has its answer: what the service can do at most."""
+    """Send each request as soon as its connection has the previous answer, to measure the greatest throughput."""
     turn = iter(asked)
     latencies: list[float] = []
     bodies: list[bytes] = []
@@ -114,10 +114,10 @@ def closed_loop(asked: Iterable[Ask], connections: int) -> Load:
 
 
 def open_loop(asked: Sequence[Ask], per_second: float) -> Load:
-    """Requests leave at a fixed rate, whatever became of those before them.
+    """Send requests at a fixed rate, even if earlier ones are not answered yet.
 
-    Each latency counts from the instant at which its request was due, so that one slow answer does not excuse the
-    ones behind it (coordinated omission).
+    Each latency is counted from the time at which the request was due. So a slow answer also counts for the requests that
+    it delays (no coordinated omission).
     """
 
     def act(ask: Ask) -> bytes:
@@ -138,7 +138,7 @@ def open_loop(asked: Sequence[Ask], per_second: float) -> Load:
 
 
 def at_rate(acts: Sequence[Callable[[], bytes]], per_second: float) -> Load:
-    """The same for anything that is done."""
+    """Run functions at a fixed rate, and measure each latency from the time at which the function was due."""
     pool, latencies, bodies = Pool(), [], []
     began = time.perf_counter() + 0.05
 
@@ -156,6 +156,6 @@ def at_rate(acts: Sequence[Callable[[], bytes]], per_second: float) -> Load:
 
 
 def percentile(latencies: Sequence[float], share: float) -> float:
-    """The value below which ``share`` (0 to 1) of them lie."""
+    """Return the latency below which ``share`` (0 to 1) of the latencies lie."""
     ordered = sorted(latencies)
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)]

@@ -1,4 +1,4 @@
-"""Where the CPU of each request goes: samples of the one worker process under full load (py-spy), by library and by step."""
+"""Profile the worker process under full load with py-spy: shares of CPU by library and by our own function."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ from development.stack import Ports
 SAMPLES_PER_SECOND = 250
 STEPS = 14
 
-# The first that a file's path contains; what nothing of it contains is "else".
+# A sample belongs to the first entry that its file's path contains, or to "else".
 PARTS = (
     ("gevent/_socket", "sockets"),
     ("gevent/", "gevent"),
@@ -38,14 +38,14 @@ PARTS = (
 )
 OURS = "waitcall"
 IDLE = "gevent/_threading.py"
-"""Its pool of threads waits in a way that is taken for work."""
+"""File of gevent's thread pool. py-spy takes its waiting for work, so its samples are skipped."""
 
 
 def measure(requests: int) -> dict[str, Any]:
-    """Of each endpoint the shares of libraries (their own code), and of our own steps (with what they call)."""
+    """Profile each endpoint: shares of each library's own code, and of our functions with everything that they call."""
     profiler = shutil.which("py-spy", path=str(Path(sys.executable).parent))
     if profiler is None:
-        return {"skipped": "Not profiled: py-spy is not there for this platform."}
+        return {"skipped": "Not profiled: py-spy is not installed."}
     with Measured(Ports.free(), ONE_WORKER) as stack, tempfile.TemporaryDirectory() as directory:
         subject = Subject(stack)
         closed_loop(asked("create", requests // 10, subject, subject.ports), CONNECTIONS)
@@ -71,13 +71,13 @@ def measure(requests: int) -> dict[str, Any]:
             sampling.send_signal(2)
             sampling.wait(60)
             if not path.exists():
-                return {"skipped": "Not profiled: py-spy may not look into another process here."}
+                return {"skipped": "Not profiled: py-spy has no permission to read another process."}
             found[name] = shares(path.read_text(encoding="utf-8"))
     return found
 
 
 def shares(stacks: str) -> dict[str, Any]:
-    """Of collapsed stacks, one a line with its count: ``frame;frame 3``."""
+    """Compute the shares from collapsed stacks: one on each line, with its count (``frame;frame 3``)."""
     parts, steps, samples = Counter[str](), Counter[str](), 0
     for line in stacks.splitlines():
         stack, _, count = line.rpartition(" ")

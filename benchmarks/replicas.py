@@ -1,4 +1,4 @@
-"""One, two and four processes of the service on one Redis, and on a cluster of three masters: where is the knee, and of what?"""
+"""Measure journeys with one, two and four worker processes, on one Redis server and on a cluster of three masters."""
 
 import statistics
 import time
@@ -13,7 +13,7 @@ from tests.redis_servers import Cluster
 
 
 def measure(processes: Sequence[int], rounds: int, journeys: int) -> dict[str, Any]:
-    """Journeys a second, and what each kind of process used of a core meanwhile."""
+    """Measure journeys a second, and the cores that the service, Redis and the simulator used meanwhile."""
     amount = (rounds, journeys)
     found = [_measured("one server", count, amount) for count in processes]
     with closing(Cluster("valkey")) as cluster:
@@ -28,7 +28,7 @@ def _measured(
     environ = {"WAITCALL_REDIS_URL": cluster.url} if cluster else {}
     pids = [node.process.pid for node in cluster.nodes if node.process] if cluster else None
     for node in cluster.nodes if cluster else ():
-        # Each run begins with the same numbers.
+        # Every run uses the same phone numbers, so remove the verifications of the last one.
         node.client().flushall()
     with Measured(Ports.free(), {"WAITCALL_WORKERS": str(count)} | environ) as stack:
         subject = Subject(stack)

@@ -1,4 +1,4 @@
-"""docs/performance.md and its plots, from the JSON of the last runs."""
+"""Writer of docs/performance.md and its plots, from the JSON of the last runs."""
 
 import json
 import statistics
@@ -14,7 +14,7 @@ from benchmarks.targets import judged, rounds_of
 
 
 def write(results: Path, docs: Path) -> None:
-    """Write whatever was measured into the page; a measurement that was never made is left out."""
+    """Write the page. A measurement without results appears as "Not measured yet."."""
     kept = {
         path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))
     }
@@ -83,7 +83,10 @@ def _endpoints(found: Mapping[str, Any], plots: Path) -> str:
     elsewhere = ", ".join(
         f"{name} {statistics.median(rounds_of(name, 'f3')(found)):.2f}" for name in ELSEWHERE
     )
-    lines += ["", f"÷ f3, of verifications whose earlier requests another process has answered: {elsewhere}."]
+    lines += [
+        "",
+        f"Throughput ÷ f3 for verifications whose earlier requests another process answered: {elsewhere}.",
+    ]
     return "\n".join([*lines, "", "![Requests a second](performance/endpoints.svg)"])
 
 
@@ -132,7 +135,7 @@ def _growth(found: Mapping[str, Any], plots: Path) -> str:
     ]
     lines += [
         "",
-        f"One that was made takes {found['bytes_each_made']:.0f} bytes with its limits and its audit entry.",
+        f"A verification that the service itself created takes {found['bytes_each_made']:.0f} bytes with its limits and its audit entry.",
     ]
     return "\n".join([*lines, "", "![Throughput by live verifications](performance/growth.svg)"])
 
@@ -182,7 +185,7 @@ def _profiles(found: Mapping[str, Any], _: Path) -> str:
         + " |"
         for part in parts
     )
-    lines += ["", "Of our own steps, each with what it calls:", ""]
+    lines += ["", "Our own functions, each with everything that it calls:", ""]
     lines += (
         f"- {name}: "
         + ", ".join(f"`{step}` {100 * share:.0f} %" for step, share in each["steps"].items())
@@ -193,6 +196,6 @@ def _profiles(found: Mapping[str, Any], _: Path) -> str:
 
 
 def _render(chart: Any, path: Path) -> None:
-    # No script: the plots are pictures.
+    # The plots are pictures, so they need no script.
     chart.config.js = []
     path.write_text(chart.render(is_unicode=True, disable_xml_declaration=True), encoding="utf-8")

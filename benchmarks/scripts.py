@@ -1,4 +1,4 @@
-"""F4: what Redis alone makes of our own commands, by redis-benchmark: the part of a request that no code of ours can hurry."""
+"""Measure floor F4 with redis-benchmark: how fast Redis alone runs the commands that the service sends."""
 
 import re
 import shutil
@@ -29,7 +29,7 @@ KEPT = timedelta(minutes=15)
 
 
 def measure(requests: int) -> dict[str, Any]:
-    """Commands a second, each for numbers that nobody had; nothing where the tool is not installed."""
+    """Measure commands a second, each for a new phone number. It is skipped if redis-benchmark is not installed."""
     if shutil.which("redis-benchmark") is None:
         return {"skipped": "redis-benchmark is not installed (apt install redis-tools)"}
     with Measured(Ports.free(), ONE_WORKER) as stack:
@@ -40,7 +40,7 @@ def measure(requests: int) -> dict[str, Any]:
 
 
 def _commands(world: World, effects: TransitionEffects) -> dict[str, Sequence[str]]:
-    """As the store sends them: read a record; reserve and count; show a number; use a call."""
+    """Record the commands that the store sends to read a record, to reserve a number, and to claim a call."""
     record = pending(world.store.new_id(NUMBER))
     sent: list[tuple[Any, ...]] = []
     execute = Redis.execute_command
@@ -53,7 +53,7 @@ def _commands(world: World, effects: TransitionEffects) -> dict[str, Sequence[st
         return [_random(each, tag_of(record.id)) for each in sent[-1]]
 
     with patch.object(Redis, "execute_command", recorded):
-        # Scripts are loaded by the first use, and sent by their hash from then on.
+        # The first use loads a script. Later uses send its hash, which is what we measure.
         world.store.reserve(opened(world.store.new_id(NUMBER)), None, NOW, PRICE)
         world.store.claim(call_at(NOW), NOW + KEPT, None, NOW, effects.started(record, NOW))
         return {
@@ -69,7 +69,7 @@ def _commands(world: World, effects: TransitionEffects) -> dict[str, Sequence[st
 
 def _random(word: Any, tag: str) -> str:
     text = word.decode() if isinstance(word, bytes) else str(word)
-    # redis-benchmark puts twelve digits there, others each time: half of a tag.
+    # redis-benchmark replaces this word by twelve digits, each time others. A tag has twice as many.
     return text.replace(tag, tag[:12] + "__rand_int__")
 
 
@@ -78,6 +78,6 @@ def _per_second(socket: str, requests: int, command: Sequence[str]) -> float:
     told = subprocess.run(
         ["redis-benchmark", *options, *command], capture_output=True, text=True, check=True, timeout=300
     )
-    # The first column repeats the command, quotes and all; the rate is the first of seven numbers behind it.
+    # The first column repeats the command with its quotes. Seven numbers follow, and the first of them is the rate.
     numbers = re.findall(r'"([0-9.]+)"', told.stdout.splitlines()[-1])
     return float(numbers[-7])

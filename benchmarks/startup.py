@@ -1,4 +1,4 @@
-"""From the start of gunicorn, and from the death of a worker, to the first answer."""
+"""Measure the time from the death of a worker process to the first answer of its successor."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from development.stack import Ports
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Seconds from the kill of the only worker until its successor answers, and what that one holds in memory then."""
+    """Kill the only worker in each round. Return the medians of the seconds until its successor answers, and its MB."""
     with Measured(Ports.free(), ONE_WORKER) as stack:
         seconds, resident = [], []
         for _ in range(rounds):

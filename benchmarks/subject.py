@@ -1,4 +1,4 @@
-"""What is measured: the service on its stack, and beside it the floors, under the same gunicorn settings."""
+"""Service under measurement, on its embedded stack, and the floors beside it under the same gunicorn settings."""
 
 import json
 import os
@@ -25,7 +25,7 @@ PACKAGES = ("flask", "gunicorn", "gevent", "redis", "hiredis", "marshmallow", "p
 
 
 class Measured(Stack):
-    """The embedded stack under the shipped policy, whose limits of a country and in all leave room for a benchmark."""
+    """Embedded stack with the shipped policy, but without its limits by country and in total, which a benchmark exceeds."""
 
     def __init__(self, ports: Ports, environ: Mapping[str, str] | None = None) -> None:
         super().__init__(ports, environ)
@@ -39,7 +39,7 @@ class Measured(Stack):
 
 
 class Subject:
-    """The service under load, one worker process, at its shipped log level; and numbers that nobody has had yet."""
+    """Service under load, and the requests to it. Each create is for a phone number that was not used before."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -49,34 +49,34 @@ class Subject:
         self._numbers = count(79990000000)
 
     def create(self, port: int | None = None, path: str = "/v1/verifications") -> Ask:
-        """For a fresh number, of the service unless a floor is named."""
+        """Return a create for a new phone number, to the service unless another port and path are given."""
         body = json.dumps({"phone_number": f"+{next(self._numbers)}", "purpose": "login"})
         return Ask.of(port or self.ports.api, "POST", path, 201, body)
 
     def read(self, made: Any, wait_seconds: int = 0) -> Ask:
-        """Of one that was made; a long poll where it waits."""
+        """Return a read of a verification; a long poll if ``wait_seconds`` is given."""
         query = f"?wait={wait_seconds}" if wait_seconds else ""
         return Ask.of(self.ports.api, "GET", f"/v1/verifications/{made['id']}{query}", 200)
 
     def callback(self, made: Any) -> Ask:
-        """The call that verifies it."""
+        """Return the signed callback of the call that verifies a verification."""
         phone, ts = made["phone_number"].lstrip("+"), int(time.time())
         digest = sha1(f"{phone}:{ts}:{self._secret}".encode()).hexdigest()
         path = f"/callbacks/smsc?waitcall=1&phone={phone}&ts={ts}&sha1={digest}"
         return Ask.of(self.ports.callback, "GET", path, 200)
 
     def consume(self, made: Any) -> Ask:
-        """Its redemption."""
+        """Return a consume of a verification."""
         proof = json.dumps({"purpose": "login"})
         return Ask.of(self.ports.api, "POST", f"/v1/verifications/{made['id']}/consume", 200, proof)
 
     def make(self, number: int, port: int | None = None) -> list[Any]:
-        """So many pending verifications, by the service unless another process is named."""
+        """Create ``number`` pending verifications, by the service unless another process's port is given."""
         asked = [self.create(port) for _ in range(number)]
         return [json.loads(body) for body in closed_loop(asked, 32).bodies]
 
     def provider(self, always: dict[str, Any] | None) -> None:
-        """What the simulator does with each order from now on; None for answers at once."""
+        """Set the fault that the simulator applies to each order from now on; None for no fault."""
         faults = {"steps": [], "always": always} if always else {"steps": []}
         body = json.dumps(faults)
         connection = Connection(self.ports.control)
@@ -84,22 +84,22 @@ class Subject:
         connection.close()
 
     def ledger(self) -> list[Any]:
-        """What the simulator was asked."""
+        """Return the simulator's ledger."""
         with urllib.request.urlopen(f"{self.stack.control}/ledger", timeout=30) as response:
             entries: list[Any] = json.load(response)["ledger"]
         return entries
 
 
 def start_floors(stack: Stack, name: str = "floors", options: Sequence[str] = ()) -> tuple[Ports, list[int]]:
-    """Beside the service: the same gunicorn, configuration and Redis, but for ``options``. Ports and worker processes."""
-    # Not as a part of the package, which patches gevent into whatever imports it.
+    """Start the floors beside the service, with more gunicorn ``options``. Return their ports and worker processes."""
+    # Import them from the path and not from the package, because the package patches with gevent.
     command = [*options, "--pythonpath", str(ROOT / "benchmarks"), "floors:app"]
     ports = _start_beside(stack, name, command, lambda ports: f"http://127.0.0.1:{ports.api}/f1")
     return ports, workers_of(stack, name)
 
 
 def start_another(stack: Stack) -> Ports:
-    """The service once more, over the same Redis: a process that has seen other requests."""
+    """Start a second service with the same Redis, which answers some of a verification's requests."""
     command = ["service.wsgi:app"]
     return _start_beside(stack, "another", command, lambda ports: f"http://127.0.0.1:{ports.ops}/readyz")
 
@@ -119,13 +119,13 @@ def _start_beside(stack: Stack, name: str, options: Sequence[str], url: Callable
 
 
 def workers_of(stack: Stack, name: str) -> list[int]:
-    """The processes that gunicorn's master has forked."""
+    """Return the process ids of the workers of a gunicorn master."""
     pid = stack.processes.pid(name)
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """User and system time that processes have used."""
+    """Return the user and system time that processes have used, in seconds."""
     ticks = 0
     for pid in pids:
         used = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -134,13 +134,13 @@ def cpu_seconds(pids: Sequence[int]) -> float:
 
 
 def resident_kb(pids: Sequence[int]) -> int:
-    """Memory of processes."""
+    """Return the resident memory of processes, in kB."""
     lines = (line for pid in pids for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were made on."""
+    """Describe the machine, the commit and the package versions of a measurement."""
     asked = ["git", "describe", "--always", "--dirty", "--abbrev=7", "--exclude", "*"]
     commit = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]

@@ -1,4 +1,4 @@
-"""What is wanted, and what was found: the table that make bench prints and docs/performance.md shows."""
+"""Targets of the measurements. ``make bench`` prints them beside the results, and docs/performance.md shows them."""
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping
@@ -8,18 +8,18 @@ from typing import Any
 
 Results = Mapping[str, Mapping[str, Any]]
 FEWEST_ROUNDS = 5
-"""Fewer have no middle half."""
+"""Fewest rounds for which a middle half is shown."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """One line of the table.
+    """Row of the table of targets.
 
     Attributes:
-        of: which measurement it needs.
-        at_least: whether the bound is a floor; else it is a ceiling.
-        bare: the same of requests with nothing in them (floors.py), where that was measured.
-        rounds: the value in each round, where it is their median.
+        of: name of the measurement that it needs.
+        at_least: True if ``bound`` is the least good value, False if it is the greatest.
+        bare: value for requests without work (floors.Bare), if it was measured.
+        rounds: value of each round, if the target's value is their median.
     """
 
     what: str
@@ -32,11 +32,11 @@ class Target:
     rounds: Callable[[Mapping[str, Any]], list[float]] | None = None
 
     def met(self, value: float) -> bool:
-        """Whether it is reached."""
+        """Return whether a value meets the target."""
         return value >= self.bound if self.at_least else value <= self.bound
 
     def middle(self, found: Mapping[str, Any]) -> str:
-        """Between which values half of the rounds lie; nothing where there are no rounds to tell of."""
+        """Return the range of the middle half of the rounds, or an empty text if there are too few rounds."""
         if self.rounds is None or len(each := self.rounds(found)) < FEWEST_ROUNDS:
             return ""
         low, _, high = statistics.quantiles(each, n=4)
@@ -44,7 +44,7 @@ class Target:
 
 
 def rounds_of(name: str, floor: str) -> Callable[[Mapping[str, Any]], list[float]]:
-    """Throughput ÷ that of the floor in the same round: what slows the machine for a while slows both."""
+    """Return a function of the throughput ÷ the floor's in the same round, in which the machine was as fast for both."""
 
     def ratios(found: Mapping[str, Any]) -> list[float]:
         ours, floors = (found[each]["per_second_of_each_round"] for each in (name, floor))
@@ -68,14 +68,14 @@ def _compared(what: str, name: str, floor: str, bound: float) -> "Target":
 
 
 def _growth(found: Mapping[str, Any]) -> float:
-    """The median over the rounds, each against its own."""
+    """Return the worst endpoint's throughput at the most verifications ÷ at the fewest, as the median of the rounds."""
     first, last = (found["counts"][at]["per_second_of_each_round"] for at in (0, -1))
     ratios = {name: [b / a for a, b in zip(first[name], last[name], strict=True)] for name in first}
     return float(min(statistics.median(each) for each in ratios.values()))
 
 
 def _of_two(found: Mapping[str, Any]) -> float:
-    """Journeys a second of two processes ÷ of one, on one server."""
+    """Return the journeys a second of two processes ÷ of one, on one Redis server."""
     rates = {run["processes"]: run["journeys_per_second"] for run in reversed(found["runs"])}
     return float(rates[2] / rates[1])
 
@@ -163,7 +163,7 @@ TARGETS = (
 
 
 def judged(results: Results) -> Iterator[tuple[Target, float]]:
-    """Each target whose measurement was made, with what was found."""
+    """Yield each target whose measurement was made, with its value."""
     for target in TARGETS:
         if target.of in results:
             yield target, target.value(results[target.of])

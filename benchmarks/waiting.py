@@ -1,4 +1,4 @@
-"""Thousands of long polls on one worker process: what each costs, and whether anybody else notices."""
+"""Measure what thousands of long polls on one worker process cost, and how much reads slow down meanwhile."""
 
 import statistics
 from typing import Any
@@ -15,8 +15,8 @@ ARRIVING_PER_SECOND = 1000
 
 
 def measure(rounds: int, polls: int, seconds: int) -> dict[str, Any]:
-    """Reads' p99 idle and with ``polls`` held, in turns; memory of one, CPU of all of them while nothing happens."""
-    # A process of its own for each round: memory that was used once is not given back to the system.
+    """Measure p99 of reads, idle and with ``polls`` held, and the polls' memory and CPU. Return medians of the rounds."""
+    # Each round has new processes, because a process does not give its memory back to the system.
     found = [_round(polls, seconds) for _ in range(rounds)]
     return {
         "polls": polls,

@@ -1,4 +1,4 @@
-"""The floors under each kind of gunicorn's workers, in turns: what the choice of docs/adr/0021 stands on."""
+"""Measure the floors under each kind of gunicorn's workers, for the choice in docs/adr/0021."""
 
 import statistics
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ KINDS: dict[str, list[str]] = {
 
 
 def measure(rounds: int, requests: int) -> dict[str, Any]:
-    """Throughput and CPU time of each floor under each kind, one worker process each."""
+    """Measure throughput and CPU time of each floor under each kind of worker, with one worker process each."""
     with ExitStack() as stacks:
         stack = stacks.enter_context(Measured(Ports.free(), ONE_WORKER))
         subject = Subject(stack)
