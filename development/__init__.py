@@ -1,1 +1,1 @@
-"""What runs on a laptop only: the embedded stack of ``make run`` and ``make demo``. Not in the image."""
+"""Tools for development: the embedded stack of ``make run`` and ``make demo``, generators, checks. Not in the image."""

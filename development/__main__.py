@@ -1,4 +1,4 @@
-"""python -m development run | demo | examples"""
+"""Command line of the embedded stack: ``python -m development run | demo | examples``."""
 
 import json
 import secrets
@@ -20,9 +20,9 @@ def main() -> int:
     if len(sys.argv) != 2 or sys.argv[1] not in verbs:  # noqa: PLR2004  the program and its verb
         print(f"usage: python -m development {' | '.join(verbs)}", file=sys.stderr)
         return 2
-    # Where make is killed outright.
+    # If make is killed, nothing else would stop the stack.
     end_with_parent()
-    # SIGINT too: a shell's background job starts with it ignored, and Python would leave it so.
+    # A shell starts background jobs with SIGINT ignored, and Python would leave it so.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
@@ -36,12 +36,12 @@ def main() -> int:
 
 
 def run() -> int:
-    """The stack on its usual ports."""
+    """Run the stack on its usual ports until Ctrl-C. Return 1 if a process ended by itself."""
     with Stack(Ports()) as stack:
         print(_where(stack))
         print("Paste these lines; they complete a verification:\n")
         print("\n".join(lines(stack)))
-        print("\nCtrl-C stops all of it.", flush=True)
+        print("\nCtrl-C stops everything.", flush=True)
         while (ended := stack.processes.ended()) is None:
             time.sleep(0.5)
         print(f"{ended} ended by itself:\n{stack.processes.output(ended)[-2000:]}", file=sys.stderr)
@@ -49,12 +49,12 @@ def run() -> int:
 
 
 def examples() -> int:
-    """The stack with the login and the reset example."""
+    """Run the stack with both examples until Ctrl-C. Return 1 if a process ended by itself."""
     with Examples(Ports()) as stack:
         print(
-            f"begin here   {stack.demonstration}\n             a phone, and the login beside it: Continue, then Call\n\n"
+            f"begin here   {stack.demonstration}\n             shows a phone and opens the login beside it: Continue, then Call\n\n"
             f"login        {stack.login}/\nreset        {stack.reset}/  (+79991234567 has an account)\n"
-            f"handset      {stack.control}/\nlogs         {stack.directory}/*.log\n\nCtrl-C stops all of it.",
+            f"handset      {stack.control}/\nlogs         {stack.directory}/*.log\n\nCtrl-C stops everything.",
             flush=True,
         )
         while (ended := stack.processes.ended()) is None:
@@ -64,7 +64,7 @@ def examples() -> int:
 
 
 def demo() -> int:
-    """One verification against a fresh stack; 0 only if it was verified and consumed exactly once."""
+    """Run one verification on a fresh stack. Return 0 only if it was verified, and consumed exactly once."""
     with Stack(Ports.free()) as stack:
         create, dial, read, consume = steps(stack)
         found = {"reference": secrets.token_urlsafe(16)}
@@ -78,7 +78,7 @@ def demo() -> int:
                 found |= {"id": answer["id"], "number": answer["call"]["number"]}
     expected = [(CREATED, "pending"), (OK, None), (OK, "verified"), (OK, "consumed"), (CONFLICT, CONFLICT)]
     if outcomes != expected:
-        print(f"Not as it should be: {outcomes} instead of {expected}", file=sys.stderr)
+        print(f"The demo failed: got {outcomes}, expected {expected}", file=sys.stderr)
         return 1
     print("Verified by a call, and consumed once; the second consume was refused.")
     return 0

@@ -1,8 +1,8 @@
-"""Known weaknesses of the locked dependencies, by pip-audit, and whether every line of the lock files is pinned.
+"""Check the lock files: ask pip-audit for known vulnerabilities, and require a version and a hash on every line.
 
-A known weakness fails, and so does a line without version and hash, and a pip-audit that cannot be run. Packages on which
-there is no data (an isolated network, a mirror without it) do not fail. They are named in a banner at the end, and in
-the summary that `make check` and CI print last.
+The check fails for a known vulnerability, for a line without version and hash, and if pip-audit cannot be run. It does not
+fail for packages without data (on an isolated network, or with a mirror that has none). It names them in a banner at the
+end, and in the summary that `make check` and CI print last.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 SUMMARY = ROOT / "build" / "audit.txt"
 SECONDS = 300
-"""For one lock file."""
+"""Longest time to audit one lock file."""
 
 
 @dataclass
@@ -34,17 +34,19 @@ class Audit:
 
     @property
     def missing(self) -> set[str]:
-        """Packages that nobody could say anything about."""
+        """Packages for which there was no vulnerability data."""
         return self.packages - self.asked
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status."""
+    """Check all lock files, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m development.audit", description=__doc__)
-    parser.add_argument("--root", type=Path, default=ROOT, help="where the lock files are")
-    parser.add_argument("--summary", type=Path, default=SUMMARY, help="where the last line is written, too")
-    parser.add_argument("--pip-audit", default=str(Path(sys.executable).with_name("pip-audit")))
-    parser.add_argument("--timeout", type=float, default=SECONDS, help="seconds for one lock file")
+    parser.add_argument("--root", type=Path, default=ROOT, help="folder of the lock files")
+    parser.add_argument("--summary", type=Path, default=SUMMARY, help="file that also gets the last line")
+    parser.add_argument(
+        "--pip-audit", default=str(Path(sys.executable).with_name("pip-audit")), help="path of pip-audit"
+    )
+    parser.add_argument("--timeout", type=float, default=SECONDS, help="most seconds for one lock file")
     given = parser.parse_args(arguments)
 
     locks = sorted(given.root.glob("requirements*.txt"))
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for line in loose:
         print(f"not pinned by version and hash: {line}")
     if loose or not locks:
-        return _end(given.summary, f"FAILED: {len(loose)} loose lines in {len(locks)} lock files.", 1)
+        return _end(given.summary, f"FAILED: {len(loose)} lines not pinned in {len(locks)} lock files.", 1)
     audits: dict[str, Audit] = {}
     for lock, text in texts.items():
         try:
@@ -72,21 +74,21 @@ def _verdict(audits: dict[str, Audit]) -> tuple[str, int]:
     weaknesses = {line for each in audits.values() for line in each.weaknesses}
     parts = []
     if weaknesses:
-        parts.append(f"FAILED: {len(weaknesses)} known weaknesses in the locked dependencies.")
+        parts.append(f"FAILED: {len(weaknesses)} known vulnerabilities in the locked dependencies.")
     if missing:
         reasons = "; ".join(sorted({each.reason for each in audits.values() if each.missing}))
         named = ", ".join(sorted(missing)[:5]) + (", …" if len(missing) > 5 else "")  # noqa: PLR2004  a line's worth
         parts.append(
-            f"NOT AUDITED: nothing is known of {'any' if missing == packages else len(missing)} of {len(packages)} "
-            f"locked packages ({named}): {reasons}. Pins and hashes are checked."
+            f"NOT AUDITED: {len(missing)} of {len(packages)} locked packages ({named}): {reasons}. "
+            "Their pins and hashes were checked."
         )
     if not parts:
-        parts.append(f"Audited: {len(packages)} locked packages, no known weaknesses.")
+        parts.append(f"Audited: {len(packages)} locked packages, no known vulnerabilities.")
     return " ".join(parts), int(bool(weaknesses))
 
 
 def _end(summary: Path, line: str, status: int) -> int:
-    """Say it so that nobody overlooks it, and keep it for whoever prints the last lines."""
+    """Print the summary with a rule around it unless all is well, write it to a file, and return the status."""
     summary.parent.mkdir(parents=True, exist_ok=True)
     summary.write_text(f"{line}\n", encoding="utf-8")
     rule = "" if line.startswith("Audited") else f"{'=' * 79}\n"
@@ -101,7 +103,7 @@ def _lines(text: str) -> list[str]:
 
 
 def loose_lines(text: str) -> list[str]:
-    """Requirements that another artefact could stand in for."""
+    """List the requirements without a version or a hash, which another artefact could replace unnoticed."""
     return [
         line.split()[0]
         for line in _lines(text)
@@ -110,7 +112,7 @@ def loose_lines(text: str) -> list[str]:
 
 
 def packages_of(text: str) -> set[str]:
-    """Names of the packages that would be installed here."""
+    """Return the names of the packages that would be installed on this platform."""
     requirements = [Requirement(line.partition(" --hash")[0]) for line in _lines(text)]
     return {
         canonicalize_name(each.name) for each in requirements if each.marker is None or each.marker.evaluate()
@@ -118,7 +120,11 @@ def packages_of(text: str) -> set[str]:
 
 
 def audited(lock: Path, packages: set[str], program: str, seconds: float) -> Audit:
-    """Ask about one lock file. OSError where pip-audit cannot be started."""
+    """Run pip-audit on one lock file.
+
+    Raises:
+        OSError: if pip-audit cannot be started.
+    """
     audit = Audit(packages)
     command = [
         program,
@@ -141,8 +147,8 @@ def audited(lock: Path, packages: set[str], program: str, seconds: float) -> Aud
                 )
             audit.asked.add(canonicalize_name(each["name"]))
     except (ValueError, KeyError, TypeError):
-        # What was read before the fault stands; a weakness among it still fails.
-        said = (ended.stderr.strip().splitlines() or ["no word of why"])[-1]
+        # Entries before the broken one still count, so a vulnerability among them fails the check.
+        said = (ended.stderr.strip().splitlines() or ["no error message"])[-1]
         audit.reason = f"no readable answer ({said[:120]})"
     return audit
 

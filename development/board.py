@@ -1,4 +1,4 @@
-"""``python -m development.board``: the Grafana board that the chart ships, written from the rows below."""
+"""Writer of the chart's Grafana board, from the rows below: ``python -m development.board``."""
 
 import json
 import sys
@@ -15,7 +15,15 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 @dataclass(frozen=True)
 class Panel:
-    """One graph: queries by legend, a unit of Grafana, a line that should not be crossed, the page to read then."""
+    """Graph of the board.
+
+    Attributes:
+        queries: PromQL by legend.
+        unit: name of a unit in Grafana.
+        red_above, red_below: threshold that is drawn red.
+        runbook: name of the page in docs/runbooks/ that the graph links to.
+        says: description that Grafana shows beside the title.
+    """
 
     title: str
     queries: dict[str, str]
@@ -53,21 +61,21 @@ ROWS: dict[str, list[Panel]] = {
             },
             "reqps",
             runbook="callbacks-silent",
-            says="Verifications a second. The lines lie close together where people call and callers redeem.",
+            says="Verifications a second. The lines are close together when people call and clients consume.",
         ),
         Panel("Finished, by status", {"{{status}}": _rate(FINISHED, WHO, "status")}, "reqps"),
         Panel("Not called or not redeemed, by reason", {"{{reason}}": _rate(FINISHED, f'{WHO},status!="consumed"', "reason")}, "reqps"),
     ],
     "Conversion and time to call": [
         Panel(
-            "Who was shown a number and called (30 min)",
+            "Share of people who called the number shown (30 min)",
             {"conversion": f"{CALLED} / ({CALLED} + sum(increase({EXPIRED}[30m])))"},
             "percentunit",
             red_below=0.5,
             runbook="conversion-collapse",
         ),
         Panel(
-            "The same, by region",
+            "Share of people who called, by region (30 min)",
             {
                 "{{region}}": f"sum by (region) (increase({VERIFIED}{{{WHO}}}[30m])) / (sum by (region) (increase({VERIFIED}{{{WHO}}}[30m]))"
                 f" + (sum by (region) (increase({EXPIRED}[30m])) or sum by (region) (increase({VERIFIED}{{{WHO}}}[30m])) * 0))"
@@ -76,7 +84,7 @@ ROWS: dict[str, list[Panel]] = {
             red_below=0.5,
             runbook="unverified-region",
         ),
-        Panel("From the number to the call", _quantiles("waitcall_time_to_call_seconds", WHAT), "s", says="Of those who called."),
+        Panel("Time from showing the number to the call", _quantiles("waitcall_time_to_call_seconds", WHAT), "s", says="Only people who called are counted."),
     ],
     "Provider": [
         Panel(
@@ -92,14 +100,14 @@ ROWS: dict[str, list[Panel]] = {
             red_above=3,
             runbook="provider-slow",
         ),
-        Panel("Numbers given, by provider", {"{{provider}} {{outcome}}": _rate("waitcall_orders_total", "", "provider, outcome")}, "reqps", says="`failed`: the next provider of the route was asked, or the create failed."),
-        Panel("Money left", {"balance": "max(waitcall_provider_balance)"}, "none", runbook="balance-low"),
+        Panel("Numbers given, by provider", {"{{provider}} {{outcome}}": _rate("waitcall_orders_total", "", "provider, outcome")}, "reqps", says="After `failed` the service asked the next provider of the route, or refused the create."),
+        Panel("Provider balance", {"balance": "max(waitcall_provider_balance)"}, "none", runbook="balance-low"),
         Panel("Other requests", {"{{operation}} {{outcome}}": _rate("waitcall_provider_requests_total", 'operation!="wait_call"', "operation, outcome")}, "reqps"),
     ],
     "Codes": [
-        Panel("Codes sent, by region", {"{{region}}": _rate("waitcall_codes_sent_total", WHO, "region")}, "reqps", runbook="codes-unused", says="Each costs money."),
-        Panel("Where they stand", {"{{delivery}}": _rate("waitcall_code_reports_total", 'region=~"$region"', "delivery")}, "reqps", runbook="codes-undelivered"),
-        Panel("Codes typed", {"{{outcome}}": _rate("waitcall_code_checks_total", WHO, "outcome")}, "reqps"),
+        Panel("Codes sent, by region", {"{{region}}": _rate("waitcall_codes_sent_total", WHO, "region")}, "reqps", runbook="codes-unused", says="Each code costs money."),
+        Panel("Delivery reports of codes", {"{{delivery}}": _rate("waitcall_code_reports_total", 'region=~"$region"', "delivery")}, "reqps", runbook="codes-undelivered"),
+        Panel("Codes checked, by outcome", {"{{outcome}}": _rate("waitcall_code_checks_total", WHO, "outcome")}, "reqps"),
         Panel("Fallbacks, by channel", {"{{channel}}": _rate("waitcall_fallbacks_total", WHO, "channel")}, "reqps"),
     ],
     "Callbacks": [
@@ -109,8 +117,8 @@ ROWS: dict[str, list[Panel]] = {
             "reqps",
             runbook="bad-signatures",
         ),
-        Panel("From the call to its callback", _quantiles("waitcall_callback_lag_seconds", ""), "s", red_above=10, runbook="callbacks-stale"),
-        Panel("Found in the inbox, by outcome", {"{{outcome}}": _rate("waitcall_inbox_calls_total", "", "outcome")}, "reqps", says="`confirmed` ones had lost their callback."),
+        Panel("Time from the call to its callback", _quantiles("waitcall_callback_lag_seconds", ""), "s", red_above=10, runbook="callbacks-stale"),
+        Panel("Found in the inbox, by outcome", {"{{outcome}}": _rate("waitcall_inbox_calls_total", "", "outcome")}, "reqps", says="The callback of a `confirmed` call was lost."),
         Panel(
             "Callbacks slower than a second",
             {
@@ -123,7 +131,7 @@ ROWS: dict[str, list[Panel]] = {
         ),
     ],
     "Abuse": [
-        Panel("Limits, denied or would be", {"{{scope}} {{decision}}": _rate("waitcall_rate_limit_decisions_total", 'decision!="allow"', "scope, decision")}, "reqps"),
+        Panel("Limits: denied, or would be denied", {"{{scope}} {{decision}}": _rate("waitcall_rate_limit_decisions_total", 'decision!="allow"', "scope, decision")}, "reqps"),
         Panel("Contested", {"{{purpose}}": _rate("waitcall_verifications_contested_total", WHO, "purpose")}, "reqps", runbook="contested"),
         Panel("Conversion guard", {"{{group}} {{decision}}": _rate("waitcall_conversion_guard_decisions_total", 'region=~"$region"', "group, decision")}, "reqps"),
         Panel("Shown numbers, by region", {"{{region}}": f"topk(10, {_rate(STARTED, WHO, 'region')})"}, "reqps", runbook="unverified-region"),
@@ -139,7 +147,7 @@ ROWS: dict[str, list[Panel]] = {
         ),
         Panel("Webhooks, by endpoint and outcome", {"{{endpoint}} {{outcome}}": _rate("waitcall_webhook_deliveries_total", "", "endpoint, outcome")}, "reqps"),
         Panel(
-            "Events that wait",
+            "Webhook events waiting",
             {"{{state}}": "max by (state) (waitcall_webhook_backlog)", "oldest, s": "max(waitcall_webhook_oldest_seconds)"},
             "none",
             red_above=60,
@@ -155,18 +163,18 @@ ROWS: dict[str, list[Panel]] = {
                 "p99 {{route}}": f'histogram_quantile(0.99, sum by (le, route) (rate(waitcall_http_request_duration_seconds_bucket{{route=~"/v1/.*"}}[{RATE}])))'
             },
             "s",
-            says="A long poll counts with its waiting.",
+            says="The duration of a long poll includes its waiting.",
         ),
         Panel("Redis errors, by operation", {"{{operation}}": _rate("waitcall_redis_errors_total", "", "operation")}, "reqps", red_above=0.01, runbook="store-failing"),
-        Panel("The leader's term", {"fence": "max(waitcall_leader_fence)"}, "none", red_below=1, runbook="no-leader"),
-        Panel("Since each loop of a worker last went well", {"{{loop}}": "time() - max by (loop) (waitcall_worker_loop_timestamp_seconds)"}, "s", red_above=30, runbook="sweep-stalled"),
-        Panel("Versions", {"{{version}}": "count by (version) (waitcall_build_info)"}, "none", says="Two while a release goes on."),
+        Panel("Term of the leading worker", {"fence": "max(waitcall_leader_fence)"}, "none", red_below=1, runbook="no-leader"),
+        Panel("Time since each worker loop last succeeded", {"{{loop}}": "time() - max by (loop) (waitcall_worker_loop_timestamp_seconds)"}, "s", red_above=30, runbook="sweep-stalled"),
+        Panel("Versions", {"{{version}}": "count by (version) (waitcall_build_info)"}, "none", says="During a release there are two."),
     ],
 }  # fmt: skip
 
 
 def board() -> dict[str, Any]:
-    """The board as Grafana reads it."""
+    """Return the board as Grafana reads it."""
     panels: list[dict[str, Any]] = []
     y = 0
     for title, row in ROWS.items():
@@ -259,7 +267,7 @@ def _variable(label: str) -> dict[str, Any]:
 
 
 def written() -> str:
-    """The file's text."""
+    """Return the text of the board's file."""
     return json.dumps(board(), indent=1, ensure_ascii=False) + "\n"
 
 

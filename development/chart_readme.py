@@ -1,4 +1,4 @@
-"""``python -m development.chart_readme``: the table of values in the chart's README, from the comments of values.yaml."""
+"""Writer of the table in the chart's README, from the comments in values.yaml: ``python -m development.chart_readme``."""
 
 import json
 import sys
@@ -12,10 +12,10 @@ BEGIN, END = "<!-- values -->", "<!-- end of values -->"
 
 
 def rows(text: str) -> list[tuple[str, str, str]]:
-    """Name, default and meaning of each value, in order.
+    """List name, default and meaning of each value in values.yaml, in order.
 
     Raises:
-        ValueError: a value without a ``# --`` comment above it.
+        ValueError: for a value without a ``# --`` comment above it.
     """
     found: list[tuple[str, str, str]] = []
     path: list[tuple[int, str]] = []
@@ -50,13 +50,13 @@ def _at(values: Any, name: str) -> Any:
 
 
 def table(text: str) -> str:
-    """The table in Markdown."""
+    """Return the table in Markdown."""
     lines = [f"| `{name}` | `{default}` | {meaning} |" for name, default, meaning in rows(text)]
     return "\n".join(["| value | default | |", "|---|---|---|", *lines])
 
 
 def filled(readme: str, values: str) -> str:
-    """The README with its table."""
+    """Return the README with a new table between the marks."""
     before, _, rest = readme.partition(BEGIN)
     return f"{before}{BEGIN}\n\n{table(values)}\n\n{END}{rest.partition(END)[2]}"
 

@@ -1,4 +1,4 @@
-"""``python -m development.compose_env``: fresh secrets for compose.yaml, in .env; the key of the client ``web`` is printed."""
+"""Writer of .env with new secrets for compose.yaml: ``python -m development.compose_env``. It prints the API key of ``web``."""
 
 import hashlib
 import secrets
@@ -9,7 +9,7 @@ ENV = Path(__file__).resolve().parent.parent / ".env"
 
 
 def environment(key: str) -> dict[str, str]:
-    """What compose.yaml asks for."""
+    """Return the variables that compose.yaml needs, with new secrets."""
     return {
         "SMSC_APIKEY": secrets.token_hex(16),
         "CALLBACK_SECRET": secrets.token_hex(16),
@@ -19,9 +19,9 @@ def environment(key: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Write .env, unless it is there: what runs was started with it."""
+    """Write .env, and print the API key. Refuse if .env exists, because running containers use its secrets."""
     if ENV.exists():
-        sys.exit(".env is there already; remove it for new secrets.")
+        sys.exit(".env exists already. Remove it to make new secrets.")
     key = secrets.token_urlsafe(24)
     lines = [f"{name}={value}" for name, value in environment(key).items()]
     ENV.touch(mode=0o600)

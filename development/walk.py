@@ -1,11 +1,10 @@
-"""Count what one request walks through: `make walk`.
+"""Count the modules and functions that one request runs: `make walks`.
 
     python -m development.walk
 
-A create and a callback are traced in this process, through the WSGI app, over a Valkey and a provider simulator of their
-own, after others have warmed everything. Counted are our modules and functions that ran (each once; comprehensions
-belong to the function around them), the calls that went from one of our modules into another, and the times that something
-was written to Redis' socket.
+It traces a create and a callback in this process, through the WSGI app, with a Valkey and a provider simulator of its own.
+Other requests run first, to fill caches. It counts our modules and functions that ran (each once; a comprehension
+belongs to the function around it), calls from one of our modules into another, and writes to the socket of Redis.
 """
 
 import hashlib
@@ -41,9 +40,9 @@ class Walk:
     """Profile of one request.
 
     Attributes:
-        functions: code of ours that ran.
+        functions: our functions that ran.
         switches: calls from one of our modules into another.
-        trips: writes to Redis' socket.
+        trips: writes to the socket of Redis.
     """
 
     def __init__(self) -> None:
@@ -53,11 +52,11 @@ class Walk:
 
     @property
     def modules(self) -> set[str]:
-        """Files of ours that ran."""
+        """Our files that ran."""
         return {each.co_filename for each in self.functions}
 
     def of(self, act: Callable[[], Any]) -> Any:
-        """Run ``act`` and count."""
+        """Run ``act``, count, and return its result."""
         sys.setprofile(self._profile)
         try:
             return act()
@@ -67,7 +66,7 @@ class Walk:
     def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
         if event == "c_call" and getattr(argument, "__name__", "") in {"send", "sendall"}:
             to = getattr(argument, "__self__", None)
-            # Redis listens on a socket of the file system, the provider on TCP.
+            # Redis listens on a Unix socket here, and the provider on TCP.
             self.trips += isinstance(to, socket.socket) and to.family == socket.AF_UNIX
         if event == "call" and frame.f_code.co_filename.startswith(OURS):
             if not frame.f_code.co_name.endswith("comp>") and frame.f_code.co_name != "<genexpr>":
@@ -77,7 +76,7 @@ class Walk:
 
 
 def _caller(frame: FrameType) -> str | None:
-    """The file of ours that the nearest frame of ours above stands in."""
+    """Return the file of the nearest calling function that is ours, or None."""
     above = frame.f_back
     while above is not None and not above.f_code.co_filename.startswith(OURS):
         above = above.f_back
@@ -85,7 +84,7 @@ def _caller(frame: FrameType) -> str | None:
 
 
 def main() -> None:
-    """Print the counts of both."""
+    """Print the counts of a create and a callback."""
     with tempfile.TemporaryDirectory() as directory:
         redis_socket = Path(directory) / "valkey.sock"
         with subprocess.Popen(
@@ -94,7 +93,7 @@ def main() -> None:
             try:
                 while not redis_socket.exists():
                     time.sleep(0.01)
-                # Lines are logged as in production, and read by nobody.
+                # The service logs as in production, because logging is part of a request.
                 with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
                     walks = _walk(f"unix://{redis_socket}")
             finally:

@@ -1,4 +1,4 @@
-"""The worker of `make run`: as `waitcall worker`, with the development secrets admitted."""
+"""Worker of `make run`: like `waitcall worker`, but with development secrets allowed."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from service.settings import SettingsMistakes, load_settings
 
 
 def main() -> int:
-    """Work until SIGTERM."""
+    """Run the worker until SIGTERM. Return 2 if the settings have mistakes."""
     try:
         settings = load_settings(os.environ, development=True)
     except SettingsMistakes as error:

@@ -1,4 +1,4 @@
-// Kubernetes's API server, built from its module for `make apply-test`.
+// Kubernetes's API server, for `make apply-test`, which builds it from its Go module.
 package main
 
 import (

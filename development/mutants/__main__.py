@@ -1,12 +1,12 @@
-"""Change one place of the domain or of the use cases at a time, and see whether a fast test fails.
+"""Change one place of the domain or the use cases at a time, and see whether a fast test fails (mutation testing).
 
     python -m development.mutants [--minutes 20] [--only TEXT]
 
-Everything is imported and run once, to learn which tests pass each line and how long they take. Then each mutant gets
-a fork of this process: its function's code is replaced, the tests that pass the place run, quickest first, and the
-first failure ends it. What runs at import alone, constants and defaults, is left as it is. The order is shuffled by a
-fixed seed, so what fits into the time is a fair sample. `build/mutants.txt` lists the survivors. `explained.toml`
-beside this file says why a survivor is none.
+First all tests run once, to learn which tests execute each line and how long they take. Then each mutant is tried in a
+fork of this process: the code of its function is replaced, and the tests that execute the place run, quickest first,
+until one fails. Code that runs only at import (constants, defaults) is not changed. The order is shuffled with a fixed
+seed, so that the mutants that fit into the time are a fair sample. `build/mutants.txt` lists the survivors.
+`explained.toml` beside this file lists changes that no test can notice, with the reason.
 """
 
 import argparse
@@ -32,7 +32,7 @@ TESTS = (
     *("tests/unit/domain", "tests/unit/application", "tests/contract"),
     *("tests/unit/test_policy_file.py", "tests/unit/test_policy_weaknesses.py"),
 )
-# The contract's other worlds are servers, which forks cannot share.
+# The contract's other worlds are server processes, and forks cannot share their connections.
 ARGUMENTS = ["-q", "-s", "-x", "--tb=no", "-p", "no:cacheprovider", "-k", "not valkey and not redis"]
 REPORT = ROOT / "build" / "mutants.txt"
 LEAST = 90
@@ -40,10 +40,10 @@ SURVIVED, KILLED, BROKEN = 0, 1, 3
 
 
 def main() -> None:
-    """Run the tests, try the mutants, and print the score. Exit 1 below 90 %."""
+    """Run the tests, try the mutants, and print the score. Exit with 1 if it is below 90 %."""
     parser = argparse.ArgumentParser(prog="python -m development.mutants")
-    parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--only", default="", help="mutants whose name contains this")
+    parser.add_argument("--minutes", type=float, default=20, help="most minutes to try mutants")
+    parser.add_argument("--only", default="", help="try only mutants whose name contains this text")
     given = parser.parse_args()
     every = [
         mutant
@@ -63,7 +63,11 @@ def main() -> None:
 
 
 def change_function(mutant: Mutant, functions: list[types.FunctionType]) -> None:
-    """Give the live functions at the mutant's place the changed code."""
+    """Replace the code of the imported functions that contain the mutant's place.
+
+    Raises:
+        LookupError: if no such function is imported.
+    """
     codes = {(code.co_qualname, code.co_firstlineno): code for code in _codes(mutant.code())}
     live = [
         each
@@ -84,7 +88,7 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _forget_what_was_remembered() -> None:
-    """Empty the caches of functions: an answer that was kept would hide a change."""
+    """Empty the caches of functions, because a cached result would hide a change."""
     for name, module in list(sys.modules.items()):
         if name.startswith(("service.domain.", "service.application.")):
             for each in vars(module).values():
@@ -96,9 +100,9 @@ class Run:
     """pytest plugin that runs the collected tests once, and then against each mutant.
 
     Attributes:
-        survived: mutants that no test noticed.
-        killed: how many a test noticed.
-        left: mutants for which no time was left.
+        survived: mutants with which no test failed.
+        killed: number of mutants with which a test failed.
+        left: mutants that were not tried in time.
     """
 
     def __init__(self, chosen: list[Mutant], until: float) -> None:
@@ -113,7 +117,7 @@ class Run:
         self._children: dict[int, Mutant] = {}
 
     def pytest_sessionstart(self) -> None:
-        """Choose hypothesis' profile, after its own plugin was loaded and before any test is imported."""
+        """Choose a Hypothesis profile, after its plugin was loaded and before any test is imported."""
         import hypothesis  # noqa: PLC0415  pytest rewrites it first
 
         settings = hypothesis.settings
@@ -121,7 +125,7 @@ class Run:
         settings.load_profile("few")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a failure."""
+        """Remember if a test failed."""
         self._failed = self._failed or report.failed
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -153,7 +157,7 @@ class Run:
         return True
 
     def _learn(self, items: Sequence[pytest.Item]) -> dict[str, dict[int, list[str]]]:
-        """Run every test, timed. Return the tests by file and line."""
+        """Run every test and time it. Return for each file and line the tests that execute it."""
         measured = coverage.Coverage(
             data_file=None, config_file=False, include=[f"{ROOT}/{floor}/*" for floor in FLOORS]
         )
@@ -170,12 +174,16 @@ class Run:
         return {str(mutant.path): data.contexts_by_lineno(str(mutant.path)) for mutant in self.chosen}
 
     def _tests(self, mutant: Mutant, passed: dict[int, list[str]]) -> list[str]:
-        """Tests that pass the mutant's lines, quickest first."""
+        """Return the tests that execute the mutant's lines, quickest first."""
         tests = {test for line in mutant.lines for test in passed.get(line, ()) if test}
         return sorted(tests, key=lambda test: (self._seconds[test], test))
 
     def _check_that_a_fork_passes(self, items: list[pytest.Item]) -> None:
-        """Run every test once more, in a fork without a change: a failure there would count as a kill anywhere."""
+        """Run every test in a fork without a change. A test that fails there would seem to kill every mutant.
+
+        Raises:
+            RuntimeError: if a test fails.
+        """
         _, status = os.waitpid(self._fork(None, items), 0)
         if os.waitstatus_to_exitcode(status) != SURVIVED:
             raise RuntimeError("The tests pass, but not a second time in a fork.")
@@ -188,18 +196,18 @@ class Run:
         return pid
 
     def _try(self, mutant: Mutant | None, items: list[pytest.Item]) -> int:
-        """Return how a mutant fared. To be called in a fork."""
+        """Run tests against a mutant. Return ``SURVIVED``, ``KILLED`` or ``BROKEN``. Call it only in a fork."""
         quiet = os.open(os.devnull, os.O_WRONLY)
         try:
             if mutant is not None:
                 change_function(mutant, self._functions)
-        except BaseException as broken:  # noqa: BLE001  whatever it is, the parent says so
+        except BaseException as broken:  # noqa: BLE001  the parent reports any error
             print(f"Not changed: {broken!r}", file=sys.stderr)
             return BROKEN
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
         for item, following in zip(items, [*items[1:], None], strict=True):
-            # Ends this process where the mutant hangs.
+            # The alarm ends this process if the mutant makes the test hang.
             signal.alarm(10 + int(5 * self._seconds[item.nodeid]))
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self._failed:
@@ -230,7 +238,7 @@ def report(run: Run) -> int:
     reached = {each.name for each in run.chosen} - {each.name for each in run.left}
     stale = sorted(name for name in explained if name in reached - names)
     unpassed = {each.name for each in run.unpassed}
-    lines = [f"{name}{'  (no test passes here)' if name in unpassed else ''}" for name in new]
+    lines = [f"{name}{'  (no test runs this line)' if name in unpassed else ''}" for name in new]
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     print(
@@ -238,7 +246,7 @@ def report(run: Run) -> int:
     )
     print(f"{len(run.left)} not reached in time. Score: {score:.1f} % (at least {LEAST}).")
     for name in stale:
-        print(f"Explained, but killed now: {name}")
+        print(f"Listed in explained.toml, but a test notices it now: {name}")
     return int(score < LEAST)
 
 

@@ -1,7 +1,7 @@
 """Find every place in a file that can be changed, and how.
 
-Strings are left alone: most are prose, and the others are words of the API that the contract tests compare whole.
-So are annotations, decorators, ``__repr__`` and the bodies of protocols.
+Strings are not changed: most are prose, and the others are words of the API that the contract tests compare as a whole.
+Annotations, decorators, ``__repr__`` and the bodies of protocols are not changed either.
 """
 
 import ast
@@ -39,12 +39,12 @@ _NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 @dataclass(eq=False)
 class Mutant:
-    """One change of one place.
+    """One change at one place in a file.
 
     Attributes:
-        name: the file, what contains the place, and the change; lines may move without changing it.
-        function: qualified name of the outermost function around it.
-        lines: the lines of the statement, which a test must run to notice.
+        name: file, class and function of the place, and the change. It has no line number, so it stays when lines move.
+        function: qualified name of the outermost function around the place.
+        lines: lines of the statement, which a test must execute to notice the change.
     """
 
     path: Path
@@ -57,13 +57,13 @@ class Mutant:
     changed: ast.AST
 
     def code(self) -> Any:
-        """Compile the changed file. The tree stays changed, so call it in a process of its own."""
+        """Compile the file with the change. The tree stays changed, so call it only in a fork."""
         self.holder[self.key] = self.changed
         return compile(ast.fix_missing_locations(self.tree), str(self.path), "exec", dont_inherit=True)
 
 
 def mutants(path: Path, shown: str) -> Iterator[Mutant]:
-    """Every change of a file, each with a name of its own."""
+    """Yield every possible change of a file, each with a unique name."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     seen: Counter[str] = Counter()
     for holder, key, scope, function, lines in _places(tree, (), None, range(0)):
@@ -153,13 +153,13 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:  # noqa: C901, PLR0912  a tabl
         case ast.Name(name, context) if name in _NAMES:
             yield ast.Name(_NAMES[name], context)
         case ast.Call(called, arguments, keywords):
-            # A flag is turned instead, by the next case.
+            # A flag is inverted instead, by the case of bool constants above.
             for at in (at for at, each in enumerate(keywords) if not _is_flag(each.value)):
                 yield ast.Call(called, arguments, keywords[:at] + keywords[at + 1 :])
         case ast.Return(ast.expr() as value) if not isinstance(value, ast.Constant):
             yield ast.Return(ast.Constant(None))
         case ast.Expr(ast.Call(ast.Attribute(ast.Call(ast.Name("super"))))):
-            # A function cannot be given code without the cell that `super` needs; here the compiler still makes it.
+            # Keep the call in dead code: without `super` the new code would lack the cell that the function already has.
             yield ast.If(ast.Constant(value=False), [node], [])
         case ast.Expr(ast.Call()) | ast.Raise() | ast.Continue() | ast.Break() | ast.Delete():
             yield ast.Pass()

@@ -1,4 +1,4 @@
-// A program of a TypeScript user, checked by the compiler against the types that are generated from the document.
+// Program of a TypeScript user. The compiler checks it against the types that are generated from the OpenAPI document.
 import createClient from "openapi-fetch";
 import type { components, paths } from "./api";
 

@@ -1,4 +1,4 @@
-"""Client of waitcall: verify a phone number by a call. See README.md."""
+"""Client of waitcall, which verifies a phone number by a call. See README.md."""
 
 from waitcall_client.aio import AsyncWaitcall
 from waitcall_client.errors import (

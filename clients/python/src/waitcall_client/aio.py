@@ -1,4 +1,4 @@
-"""The client for asyncio. sync.py is generated from this file by `make client`."""
+"""Client for asyncio. `make client` generates sync.py from this file."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,10 +17,11 @@ from waitcall_client.requests import LONGEST_WAIT_SECONDS, SHORTEST_PAUSE_SECOND
 
 
 class AsyncWaitcall:
-    """One per process; safe to share. A context manager, or `aclose()` it.
+    """Client of the internal API. Make one for each process and share it. Use it as a context manager, or call `aclose()`.
 
-    Every method may raise :class:`Problem` (a subclass for each code in ``problems``) and :class:`Unreachable`. What was lost on
-    the way is sent again under the same Idempotency-Key, so nothing is ordered, sent or redeemed twice; codes are checked once.
+    Every method may raise :class:`Problem` (``problems`` has a subclass for each code) and :class:`Unreachable`. A request
+    without an answer is sent again with the same Idempotency-Key, so no number is ordered, no code is sent and no proof is
+    consumed twice. Only :meth:`check` is not repeated if the request may have arrived.
     """
 
     def __init__(
@@ -34,11 +35,11 @@ class AsyncWaitcall:
     ) -> None:
         """
         Args:
-            base_url: of the internal API, for instance ``http://waitcall:8080``.
-            api_key: this service's own; sent in a header only.
-            timeout_seconds: of one try; a create takes as long as the provider may.
-            attempts: tries of one call, the first included.
-            transport: instead of the network, for tests.
+            base_url: URL of the internal API, for instance ``http://waitcall:8080``.
+            api_key: API key of your service. It is sent only in a header.
+            timeout_seconds: timeout of one attempt. A create may take as long as the provider's timeout in waitcall.
+            attempts: most attempts of one call, the first included.
+            transport: replaces the network in tests.
         """
         mask_logs()
         self._attempts = attempts
@@ -67,25 +68,27 @@ class AsyncWaitcall:
         return_url: str | None = None,
         idempotency_key: str | None = None,
     ) -> Verification:
-        """Begin. The live verification of the same reference is answered again while nothing was matched and nobody
-        contests it (``created`` is False then).
+        """Start a verification.
+
+        If this number has a pending verification with the same purpose and reference, that one is returned with ``created``
+        False, unless a call already matched it or another requester contests it.
 
         On ``VerificationInProgress`` cancel the attempt that your session still holds, or wait for ``retry_after`` seconds.
 
         Args:
-            phone_number: E.164, or a national form where the client has a default region; as people write and paste it.
-            purpose: a configured one.
+            phone_number: E.164, or a national number if the client has a default region. Spaces and punctuation are allowed.
+            purpose: a purpose of waitcall's policy.
             reference: fresh and unguessable for each attempt (``secrets.token_urlsafe(16)``), kept in your server-side
-                session; never the id of an account or a session. Consume must repeat it.
-            window_seconds: how long a call may come.
-            client_ip: the person's address, for limits. Without it strangers share the limits of your client.
-            locale: BCP 47, for texts and the hosted page.
-            metadata: up to ten pairs, given back.
-            channel: ``call``, ``text_in`` or ``code``; the purpose's first by default.
+                session. Never use the id of an account or a session. Consume must repeat it.
+            window_seconds: seconds in which the call must come.
+            client_ip: IP address of the person, for limits. Without it all people share the limits of your client.
+            locale: BCP 47 tag, for texts and the hosted page.
+            metadata: up to ten pairs, which every answer repeats.
+            channel: ``call``, ``text_in`` or ``code``; by default the first of the purpose.
             captcha: ``code`` and ``user_ip``, after ``CaptchaRequired``.
-            risk: your own verdict, ``low`` or ``high``.
-            return_url: for a hosted page: ``hosted_url`` is answered then.
-            idempotency_key: to repeat a call of another process; made up otherwise.
+            risk: your own assessment, ``low`` or ``high``.
+            return_url: URL to return to from a hosted page. If it is given, the answer has ``hosted_url``.
+            idempotency_key: key of an earlier call to repeat, for instance by another process; by default a new one.
         """
         return await self._send(
             requests.start(
@@ -107,15 +110,21 @@ class AsyncWaitcall:
     async def read(
         self, verification_id: str, *, wait_seconds: int = 0, channel: str | None = None
     ) -> Verification:
-        """As it stands; with ``wait_seconds`` (up to 30) held while it is pending on ``channel``, the one that you show."""
+        """Return a verification.
+
+        Args:
+            verification_id: from the server-side session.
+            wait_seconds: wait so long (up to 30) for the verification to leave ``pending`` or ``channel``.
+            channel: the channel that your page shows now.
+        """
         return await self._send(requests.read(verification_id, wait_seconds, channel))
 
     async def wait_until_verified(self, verification_id: str, *, timeout_seconds: float) -> Verification:
-        """Wait by long polls.
+        """Wait by long polls until a verification is verified.
 
         Raises:
-            Ended: it is over without being verified, or contested, or consumed before.
-            StillPending: it is not, after ``timeout_seconds``.
+            Ended: if it has another status than pending or verified, for instance expired, contested or consumed.
+            StillPending: if it is still pending after ``timeout_seconds``.
         """
         deadline = monotonic() + timeout_seconds
         while True:
@@ -128,7 +137,7 @@ class AsyncWaitcall:
                 raise Ended(found)
             if monotonic() >= deadline or left < 1:
                 raise StillPending(f"pending after {timeout_seconds} s")
-            # A service that holds too many questions already answers at once.
+            # A service that already holds too many long polls answers at once, so pause before asking again.
             await asyncio.sleep(max(SHORTEST_PAUSE_SECONDS - (monotonic() - asked), 0))
 
     async def consume(
@@ -140,14 +149,14 @@ class AsyncWaitcall:
         result: str | None = None,
         idempotency_key: str | None = None,
     ) -> Verification:
-        """Redeem the proof, once; then, and only then, upgrade the session.
+        """Redeem the proof. This succeeds once. Upgrade the session only after it.
 
         Args:
             verification_id: from the server-side session.
-            purpose: as at the start.
-            reference: as at the start.
-            result: of a hosted page: what the browser brought back.
-            idempotency_key: to repeat a call of another process; made up otherwise.
+            purpose: the purpose given to :meth:`start`.
+            reference: the reference given to :meth:`start`.
+            result: after a hosted page, the ``result`` that the browser brought back.
+            idempotency_key: key of an earlier call to repeat, for instance by another process; by default a new one.
         """
         body = {"purpose": purpose, "reference": reference, "result": result}
         return await self._send(requests.act(verification_id, "consume", body, idempotency_key))
@@ -155,25 +164,30 @@ class AsyncWaitcall:
     async def fall_back(
         self, verification_id: str, *, channel: str | None = None, idempotency_key: str | None = None
     ) -> Verification:
-        """On to a later channel; the next by default."""
+        """Switch to a later channel of the purpose; by default to the next one."""
         return await self._send(
             requests.act(verification_id, "fallback", {"channel": channel}, idempotency_key)
         )
 
     async def resend(self, verification_id: str, *, idempotency_key: str | None = None) -> Verification:
-        """Send a code: the first of a second step, or another."""
+        """Send a code: the first one after a call of a purpose with two steps, or a new one."""
         return await self._send(requests.act(verification_id, "resend", {}, idempotency_key))
 
     async def check(self, verification_id: str, code: str) -> Verification:
-        """Compare what the person typed. ``CodeMismatch`` costs an attempt, ``RateLimited`` ends them for the day."""
+        """Check the code that the person typed.
+
+        Raises:
+            CodeMismatch: if it is wrong. Each wrong code uses up an attempt.
+            RateLimited: if the number had too many wrong codes in the period that waitcall's policy sets.
+        """
         return await self._send(requests.check(verification_id, code))
 
     async def cancel(self, verification_id: str) -> Verification:
-        """Stop waiting."""
+        """Cancel a pending verification."""
         return await self._send(requests.cancel(verification_id))
 
     async def aclose(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What can go wrong. One class for each problem code of the service stands in problems.py."""
+"""Exceptions of the client. problems.py has one class for each problem code of the service."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -8,15 +8,15 @@ from waitcall_client.models import Verification
 
 
 class WaitcallError(Exception):
-    """Anything that this package raises."""
+    """Base class of all exceptions of this package."""
 
 
 class Unreachable(WaitcallError):
-    """No answer, or none that can be read, after all retries. Whether it happened is not known: repeat it under the same key."""
+    """No readable answer came, after all attempts. The service may have done it: repeat it with the same Idempotency-Key."""
 
 
 class Ended(WaitcallError):
-    """The verification is over, and not verified: ``verification`` says how."""
+    """The verification ended without becoming verified. ``verification`` has its status and reason."""
 
     def __init__(self, verification: Verification) -> None:
         self.verification = verification
@@ -24,25 +24,25 @@ class Ended(WaitcallError):
 
 
 class StillPending(WaitcallError, TimeoutError):
-    """Nothing came in the time given; the verification goes on."""
+    """The verification is still pending after the time given. It can still become verified."""
 
 
 class WebhookRejected(WaitcallError):
-    """Not from waitcall, too old, or no event: answer 400, do nothing."""
+    """The request is not from waitcall, is too old, or has no event. Answer 400 and do nothing."""
 
 
 class Problem(WaitcallError):
-    """The service said no (RFC 9457). Unknown codes are this very class.
+    """The service refused the request (RFC 9457). Each known code has a subclass; an unknown code raises this class itself.
 
     Attributes:
-        code: the stable word, for programs.
-        status: of HTTP.
-        detail: a sentence for your log; never shown to the person.
-        retry_after: seconds after which a repeat may succeed; None where waiting won't help.
-        errors: field to messages.
-        request_id: what the service's log has.
-        image_url: of ``captcha_required``: the picture to show.
-        instance: of a failed create: the path of the record that it left.
+        code: problem code, for programs. It is stable.
+        status: HTTP status.
+        detail: sentence for your log. Never show it to the person.
+        retry_after: seconds after which a repeat may succeed; None if waiting does not help.
+        errors: messages by field.
+        request_id: id of the request in the service's log.
+        image_url: URL of the picture to show, for ``captcha_required``.
+        instance: path of the record that a failed create left.
     """
 
     known: ClassVar[dict[str, type["Problem"]]] = {}

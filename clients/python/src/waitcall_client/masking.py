@@ -1,9 +1,9 @@
-"""Keep ids of verifications out of log lines and messages: they are secrets, and httpx logs every URL."""
+"""Masking of verification ids in log lines and messages. Ids are secrets, and httpx logs every URL."""
 
 import logging
 import re
 
-# Every logger of httpx and httpcore. A filter works on the lines of its own logger alone, not on those of its children.
+# All loggers of httpx and httpcore. A filter applies only to its own logger, not to the logger's children.
 LOGGERS = (
     "httpx",
     "httpcore",
@@ -17,15 +17,15 @@ _ID = re.compile(r"ver_[0-9a-f]{58}([0-9a-f]{6})", re.ASCII)
 
 
 def masked(text: str) -> str:
-    """The text with nothing but the last six digits of each id."""
+    """Return the text with only the last six digits of each id."""
     return _ID.sub(r"ver_…\1", text)
 
 
 class IdFilter(logging.Filter):
-    """Mask ids in every line; none is dropped. Add it to loggers of yours that may show ids."""
+    """Logging filter that masks ids and drops no line. Add it to your own loggers that may log ids."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite the line where there is something to mask."""
+        """Mask the ids in a line. Return True, so that the line is kept."""
         message = record.getMessage()
         hidden = masked(message)
         if hidden != message:
@@ -37,6 +37,6 @@ _filter = IdFilter()
 
 
 def mask_logs() -> None:
-    """Install the filter on the loggers of httpx and httpcore. A client does it when it is made; a repeat changes nothing."""
+    """Add the filter to the loggers of httpx and httpcore. Each client calls this; repeated calls change nothing."""
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_filter)

@@ -1,4 +1,4 @@
-"""What the service answers, typed. Fields that this version does not know are left out, so that a newer service may add some."""
+"""Types of the service's answers. Unknown fields are ignored, so that a newer service may add some."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Status(StrEnum):
-    """Where a verification stands."""
+    """Status of a verification."""
 
     PENDING = "pending"
     VERIFIED = "verified"
@@ -21,7 +21,7 @@ class Status(StrEnum):
 
 
 class Channel(StrEnum):
-    """How the person proves the number."""
+    """Way in which the person proves the number."""
 
     CALL = "call"
     TEXT_IN = "text_in"
@@ -30,7 +30,7 @@ class Channel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The number to dial: E.164, for people, and as a ``tel:`` URI."""
+    """Number to dial: in E.164, formatted for people, and as a ``tel:`` URI."""
 
     number: str = field(repr=False)
     display: str = field(repr=False)
@@ -39,7 +39,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class TextIn:
-    """The text to send, to which number, and both as an ``sms:`` URI."""
+    """Text to send, the number to send it to, and both as an ``sms:`` URI."""
 
     number: str = field(repr=False)
     display: str = field(repr=False)
@@ -49,7 +49,7 @@ class TextIn:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The code that was sent; ``resend_in`` in seconds, ``delivery`` as the provider tells it."""
+    """State of the code that was sent. ``resend_in`` is in seconds, ``delivery`` is the status that the provider reports."""
 
     digits: int
     attempts_left: int
@@ -62,17 +62,17 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """One verification, as it stood when it was answered. Times are UTC.
+    """Verification at the time of the answer. Times are UTC.
 
     Attributes:
         id: keep it in the server-side session, never in the browser.
-        status: a :class:`Status`, or the word of a newer service.
-        channel: a :class:`Channel`, or the word of a newer service.
-        expires_in: seconds until a call no longer counts, counted from the answer.
-        assurance: ``asserted``, ``network`` or ``roundtrip``: what it proves in the end. It can be lower once verified: the provider's
-            inbox, read after a lost callback, proves ``asserted`` at most.
-        hosted_url: where to send the browser, where a hosted page was asked for.
-        created: whether this create made it; False for the same requester's live one. Only of a create.
+        status: a :class:`Status`, or another word from a newer service.
+        channel: a :class:`Channel`, or another word from a newer service.
+        expires_in: seconds from the answer until a call no longer counts.
+        assurance: what the verification proves in the end: ``asserted``, ``network`` or ``roundtrip``. It can become lower when it is
+            verified, because a call that is found only in the provider's inbox may prove less than one with a callback.
+        hosted_url: URL of the hosted page, if one was requested. Redirect the browser to it.
+        created: True in the answer to the create that started it. False if the create returned an earlier one, and in other answers.
     """
 
     id: str = field(repr=False)
@@ -99,17 +99,21 @@ class Verification:
 
     @property
     def is_pending(self) -> bool:
-        """Whether the person can still prove the number."""
+        """True while the person can still prove the number."""
         return self.status == Status.PENDING
 
     @property
     def is_verified(self) -> bool:
-        """Whether it is proven and waits for consume."""
+        """True once the number is proven, until consume."""
         return self.status == Status.VERIFIED
 
     @classmethod
     def read(cls, answer: Mapping[str, Any], *, created: bool = False) -> "Verification":
-        """From the JSON object of an answer. KeyError, TypeError or ValueError where it is none."""
+        """Create a verification from the JSON object of an answer.
+
+        Raises:
+            KeyError, TypeError, ValueError: if the object is no verification.
+        """
         call, text_in, code = answer["call"], answer.get("text_in"), answer.get("code")
         return cls(
             id=answer["id"],

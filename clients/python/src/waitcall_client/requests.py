@@ -1,4 +1,4 @@
-"""Method → request, and response → result: everything that does not depend on how one waits."""
+"""Building of requests and reading of responses: the code that the blocking and the asyncio client share."""
 
 import re
 import uuid
@@ -19,7 +19,7 @@ CREATED = 201
 LONGEST_WAIT_SECONDS = 25
 SHORTEST_PAUSE_SECONDS = 1.0
 LONGEST_RETRY_AFTER = 5
-"""Seconds; whoever is told to wait longer is better told so at once."""
+"""Longest ``retry_after``, in seconds, after which the client repeats a request itself. A longer one is raised at once."""
 _AGAIN = ("store_unavailable", "provider_unavailable", "idempotency_in_flight")
 _ID = re.compile(r"ver_[0-9a-f]{64}", re.ASCII)
 _BACKOFF = wait_random_exponential(multiplier=0.1, max=2)
@@ -27,10 +27,11 @@ _BACKOFF = wait_random_exponential(multiplier=0.1, max=2)
 
 @dataclass(frozen=True)
 class Request:
-    """One request of the API.
+    """Request to the API.
 
     Attributes:
-        repeatable: it may be sent again after an answer was lost.
+        repeatable: True if it may be sent again after its answer was lost.
+        wait_seconds: seconds of a long poll, which are added to the timeout.
     """
 
     method: str
@@ -43,7 +44,7 @@ class Request:
 
 
 class Lost(Exception):
-    """No usable answer; ``sent`` unless surely nothing left."""
+    """No usable answer came. ``sent`` is False only if the request certainly did not reach the service."""
 
     def __init__(self, reason: str, *, sent: bool) -> None:
         self.sent = sent
@@ -93,7 +94,7 @@ def act(verification_id: str, action: str, body: Mapping[str, Any], idempotency_
 
 
 def check(verification_id: str, code: str) -> Request:
-    # Each wrong one costs an attempt: it is sent once.
+    # Each wrong code uses up an attempt, so a check is not repeated.
     return Request("POST", f"{one(verification_id)}/check", {"code": code}, repeatable=False)
 
 
@@ -102,9 +103,13 @@ def cancel(verification_id: str) -> Request:
 
 
 def one(verification_id: str) -> str:
-    """ValueError where it is no id: nothing is asked in vain, and nothing can be smuggled into a path."""
+    """Return the path of a verification.
+
+    Raises:
+        ValueError: if the id has another form, so that no other path can be requested.
+    """
     if not _ID.fullmatch(verification_id):
-        raise ValueError("No id of a verification.")
+        raise ValueError("This is not the id of a verification.")
     return f"{PATH}/{quote(verification_id, safe='')}"
 
 
@@ -113,14 +118,21 @@ def key(given: str | None) -> dict[str, str]:
 
 
 def result(response: httpx.Response) -> Verification:
-    """The verification, or the problem that the answer is. Lost where it is neither."""
+    """Return the verification in a response.
+
+    Raises:
+        Problem: if the response is a problem.
+        Lost: if it is neither.
+    """
     try:
         body = response.json()
         if response.is_success:
             return Verification.read(body, created=response.status_code == CREATED)
         problem = _problem(response.status_code, body)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Lost(f"HTTP {response.status_code}, and no answer of waitcall", sent=True) from error
+        raise Lost(
+            f"HTTP {response.status_code}, but the body is no answer of waitcall", sent=True
+        ) from error
     raise problem
 
 
@@ -139,13 +151,13 @@ def _problem(status: int, body: Mapping[str, Any]) -> Problem:
 
 
 def lost(error: httpx.TransportError) -> Lost:
-    """What failed below HTTP."""
+    """Convert a transport error."""
     never_left = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
     return Lost(type(error).__name__, sent=not never_left)
 
 
 def again(request: Request, error: BaseException) -> bool:
-    """Whether to send it once more."""
+    """Return whether to send a request again after an error."""
     if isinstance(error, Lost):
         return request.repeatable or not error.sent
     if isinstance(error, Problem):
@@ -155,12 +167,12 @@ def again(request: Request, error: BaseException) -> bool:
 
 
 def pause(state: RetryCallState) -> float:
-    """Seconds until the next try: what the service said, else ever longer."""
+    """Return the seconds until the next attempt: the service's ``retry_after``, or an exponential backoff."""
     error = state.outcome.exception() if state.outcome else None
     said = error.retry_after if isinstance(error, Problem) else None
     return float(said) if said else _BACKOFF(state)
 
 
 def final(error: BaseException) -> BaseException:
-    """What the caller gets."""
+    """Return the error that the caller of the client gets."""
     return Unreachable(str(error)) if isinstance(error, Lost) else error

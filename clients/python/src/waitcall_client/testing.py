@@ -1,4 +1,4 @@
-"""A double for your own tests: the service's answers, in memory. The client's suite holds it to the real service.
+"""Test double of the service, in memory, for your own tests. The client's tests run against it and the real service.
 
 double = Double()
 waitcall = double.client()
@@ -54,13 +54,13 @@ class _Record:
 
 
 class Double:
-    """The service. Numbers are taken as given: E.164 is the caller's part."""
+    """The service, in memory. It does not parse phone numbers, so pass them in E.164."""
 
     def __init__(self, *, channels: Sequence[str] = ("call", "code"), now: datetime | None = None) -> None:
         """
         Args:
-            channels: of every purpose, in the order of fallback.
-            now: where time begins; it stands still until :meth:`advance`.
+            channels: channels of every purpose, in the order of fallback.
+            now: the double's time, UTC; by default the current time. Only :meth:`advance` changes it.
         """
         self._channels = list(channels)
         self._now = (now or datetime.now(UTC)).replace(microsecond=0)
@@ -68,44 +68,48 @@ class Double:
         self._answers: dict[tuple[str, str], tuple[bytes, httpx.Response]] = {}
         self._failures: deque[tuple[int, dict[str, Any]] | None] = deque()
         self.requests: list[tuple[str, str]] = []
-        """Method and path of everything that arrived."""
+        """Method and path of each request that arrived."""
 
     def client(self) -> Waitcall:
-        """A client that asks this double."""
+        """Create a client that sends its requests to this double."""
         return Waitcall("http://waitcall.test", "key", transport=httpx.MockTransport(self._handle))
 
     def async_client(self) -> AsyncWaitcall:
-        """The same for asyncio."""
+        """Create a client for asyncio that sends its requests to this double."""
         return AsyncWaitcall("http://waitcall.test", "key", transport=httpx.MockTransport(self._handle))
 
     def call(self, phone_number: str) -> None:
-        """The person calls the number that was shown."""
+        """Imitate the call of the person with this number."""
         for record in self._of(phone_number):
             if self._at(record).status == "pending" and record.channel == "call":
                 self._prove(record, "call_matched")
 
     def code(self, phone_number: str) -> str:
-        """The latest code that was sent to a number. LookupError where there is none."""
+        """Return the latest code that was sent to a number.
+
+        Raises:
+            LookupError: if no code was sent.
+        """
         sent = [record.codes[-1] for record in self._of(phone_number) if record.codes]
         if not sent:
             raise LookupError("No code was sent.")
         return sent[-1]
 
     def result(self, verification_id: str) -> str:
-        """What the hosted page would give to the browser."""
+        """Return the result that the hosted page would give to the browser."""
         return self._records[verification_id].result
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the double's time forward."""
         self._now += timedelta(seconds=seconds)
 
     def fail_next(self, code: str, status: int, *, retry_after: int | None = None) -> None:
-        """The next request is refused."""
+        """Answer the next request with a problem."""
         problem = {"code": code, "status": status, "detail": code.replace("_", " ")}
         self._failures.append((status, problem | ({"retry_after": retry_after} if retry_after else {})))
 
     def lose_next(self) -> None:
-        """The next answer is lost on its way, after it has happened."""
+        """Do what the next request asks, but lose the answer."""
         self._failures.append(None)
 
     def _handle(self, request: httpx.Request) -> httpx.Response:

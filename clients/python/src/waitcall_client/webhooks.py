@@ -1,4 +1,4 @@
-"""Events: believed only if signed (Standard Webhooks), and then still only a hint: redeem by consume."""
+"""Reader of webhook events, signed as Standard Webhooks. An event is only a hint: consume gives the proof."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,13 @@ from waitcall_client.errors import WebhookRejected
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to which verification.
+    """Event of a verification.
 
     Attributes:
-        id: the same for every attempt: do nothing for one that you have seen.
+        id: id of the event. Repeated deliveries have the same id; ignore an event that you have seen.
         type: for instance ``verification.verified``.
-        at: UTC.
-        verification_id: read or consume it by this.
+        at: time of the event, UTC.
+        verification_id: id to read or consume the verification.
     """
 
     id: str
@@ -32,23 +32,23 @@ class Event:
 
 
 class Webhooks:
-    """Verifies and reads."""
+    """Verifies the signature of webhook requests and reads their events."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        """``secrets``: ``whsec_…``, the current and, while rotating, the other."""
+        """Take the signing secrets (``whsec_…``): the current one, and during a rotation the other one too."""
         if not secrets:
             raise ValueError("A secret is required.")
         self._webhooks = [Webhook(secret) for secret in secrets]
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> Event:
-        """The event of a request.
+        """Return the event of a request.
 
         Args:
-            body: raw, as it came.
-            headers: of the request; names in any case.
+            body: raw body of the request.
+            headers: headers of the request; names in any case.
 
         Raises:
-            WebhookRejected
+            WebhookRejected: if no secret fits, the request is too old, or it has no event.
         """
         lower = {name.lower(): value for name, value in headers.items()}
         for webhook in self._webhooks:
@@ -57,9 +57,9 @@ class Webhooks:
             except WebhookVerificationError:
                 continue
             except ValueError as error:
-                raise WebhookRejected("Signed, but no event.") from error
+                raise WebhookRejected("The request is signed, but has no event.") from error
             return _event(body, lower)
-        raise WebhookRejected("Not signed with a secret of ours, or too old.")
+        raise WebhookRejected("The request is not signed with a known secret, or is too old.")
 
 
 def _event(body: bytes, headers: Mapping[str, str]) -> Event:
@@ -77,4 +77,4 @@ def _event(body: bytes, headers: Mapping[str, str]) -> Event:
             reference=data["reference"],
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise WebhookRejected("Signed, but no event.") from error
+        raise WebhookRejected("The request is signed, but has no event.") from error
