@@ -1,5 +1,5 @@
-# One image, three roles: `serve` (the default), `worker`, and any other word of `waitcall` for an operator.
-# Pin the base: --build-arg BASE=python:3.11-slim-bookworm@sha256:...
+# The image has three roles: `serve` (the default), `worker`, and any other command of `waitcall` for an operator.
+# Pin the base image with --build-arg BASE=python:3.11-slim-bookworm@sha256:...
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
@@ -15,7 +15,7 @@ COPY service ./service
 RUN /opt/waitcall/bin/pip install --quiet --no-compile --no-deps --no-build-isolation . \
  && /opt/waitcall/bin/pip uninstall --quiet --yes pip setuptools
 
-# The provider's simulator, for `helm test` and compose.yaml. Never in production: built only with --target simulator.
+# The provider simulator, for `helm test` and compose.yaml. It is built only with --target simulator. Never use it in production.
 FROM ${BASE} AS simulator
 COPY --from=build /opt/waitcall /opt/waitcall
 WORKDIR /app
@@ -40,7 +40,7 @@ ENV PATH=/opt/waitcall/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     WAITCALL_API_BIND=0.0.0.0:8080 WAITCALL_CALLBACK_BIND=0.0.0.0:8081 \
     WAITCALL_OPS_BIND=0.0.0.0:9090 WAITCALL_WORKER_OPS_BIND=0.0.0.0:9091
 EXPOSE 8080 8081 9090 9091
-# Nobody in particular. A read-only root needs /tmp writable: metrics live there.
+# An unprivileged user. With a read-only root filesystem /tmp must still be writable, because metrics are kept there.
 USER 10001:10001
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["waitcall"]

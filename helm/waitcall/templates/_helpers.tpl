@@ -11,7 +11,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* Labels that select: of a release and a component, given as a list of context and component. */}}
+{{/* Labels that select the objects of a component. Takes a list: context, component. */}}
 {{- define "waitcall.selector" -}}
 {{- $ := index . 0 -}}
 app.kubernetes.io/name: {{ default $.Chart.Name $.Values.nameOverride }}
@@ -72,8 +72,8 @@ capabilities:
 {{- end }}
 
 {{/*
-Deployments that serve, as JSON. Each has the surface that it serves, its listener, the Services that find its pods, and its values:
-those of `serve`, and what `api`, `public` or `page` says differently.
+Deployments that serve, as JSON. Each has its surface, its listener, the Services that select its pods, and its values: those of
+`serve`, overridden by those of `api`, `public` or `page`.
 */}}
 {{- define "waitcall.serving" -}}
 {{- $ := . -}}
@@ -92,7 +92,10 @@ those of `serve`, and what `api`, `public` or `page` says differently.
 {{- toJson $all -}}
 {{- end }}
 
-{{/* setting name → key of the Secret, for a component. What strangers reach holds no key of a client, no account of SMSC and no secret of a webhook. */}}
+{{/*
+Settings of a component that come from the Secret, as JSON: key of the Secret by name of the setting. Takes a list: context, component.
+Pods that strangers reach get no API keys, no SMSC account and no webhook secrets.
+*/}}
 {{- define "waitcall.secretSettings" -}}
 {{- $ := index . 0 -}}
 {{- $keys := $.Values.secret.keys -}}
@@ -105,7 +108,7 @@ those of `serve`, and what `api`, `public` or `page` says differently.
 {{- toJson $named -}}
 {{- end }}
 
-{{/* What is public, and which Service has it. */}}
+{{/* Public paths and their Services, as JSON. */}}
 {{- define "waitcall.publicPaths" -}}
 {{- $paths := list (dict "path" "/callbacks/smsc" "type" "Exact" "service" "callback") -}}
 {{- if .Values.secret.keys.smsruApiId }}{{- $paths = append $paths (dict "path" "/callbacks/smsru" "type" "Exact" "service" "callback") }}{{- end -}}
@@ -113,7 +116,7 @@ those of `serve`, and what `api`, `public` or `page` says differently.
 {{- toJson $paths -}}
 {{- end }}
 
-{{/* Environment of a pod: a list of context and component. */}}
+{{/* Environment variables of a pod. Takes a list: context, component. */}}
 {{- define "waitcall.env" -}}
 {{- $ := index . 0 -}}
 {{- range $setting, $key := fromJson (include "waitcall.secretSettings" .) }}
@@ -169,7 +172,7 @@ those of `serve`, and what `api`, `public` or `page` says differently.
   mountPath: /tmp
 {{- end }}
 
-{{/* Volumes of a pod: a list of context and component. */}}
+{{/* Volumes of a pod. Takes a list: context, component. */}}
 {{- define "waitcall.volumes" -}}
 {{- $ := index . 0 -}}
 - name: secrets
@@ -186,14 +189,14 @@ those of `serve`, and what `api`, `public` or `page` says differently.
 - name: policy
   configMap:
     name: {{ include "waitcall.policyConfigMap" $ }}
-# Metrics of the processes in a pod live here.
+# The processes of a pod keep their metrics here.
 - name: tmp
   emptyDir:
     medium: Memory
     sizeLimit: 64Mi
 {{- end }}
 
-{{/* Where pods go: a list of context, component and its values. */}}
+{{/* Scheduling of pods. Takes a list: context, component, values of the component. */}}
 {{- define "waitcall.placement" -}}
 {{- $ := index . 0 -}}{{- $component := index . 1 -}}{{- $own := index . 2 -}}
 topologySpreadConstraints:
@@ -228,7 +231,7 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{/* Labels and annotations of a pod: a list of context, component, its values, its port of operations, and the Services that find it. */}}
+{{/* Labels and annotations of a pod. Takes a list: context, component, values of the component, port of metrics, Services that select the pod. */}}
 {{- define "waitcall.podMetadata" -}}
 {{- $ := index . 0 -}}{{- $component := index . 1 -}}{{- $own := index . 2 -}}{{- $port := index . 3 -}}
 labels:
