@@ -1,1 +1,1 @@
-"""Two flows as a team would write them: see README.md."""
+"""Example apps that use the Python client. See README.md."""

@@ -1,4 +1,4 @@
-"""python -m examples login | password_reset: one example, told by its environment where waitcall is."""
+"""Command line of the examples: ``python -m examples login | password_reset``. Environment variables say where waitcall is."""
 
 import os
 import sys
@@ -11,11 +11,11 @@ from examples.login.app import login_app
 from examples.password_reset.app import reset_app
 
 KNOWN = "+79991234567"
-"""Has an account whose password can be reset."""
+"""Number that has an account, so that its password can be reset."""
 
 
 def main() -> None:
-    """Serve until interrupted."""
+    """Serve one example until interrupted."""
     name, port = sys.argv[1], int(os.environ["PORT"])
     waitcall = Waitcall(os.environ["WAITCALL_API"], os.environ["WAITCALL_KEY"])
     if name == "login":

@@ -1,4 +1,4 @@
-"""Common parts of both examples: sessions that live on the server, forms that no other site fills in, languages, headers."""
+"""Common parts of both examples: sessions on the server, protection from CSRF, languages, headers."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -12,15 +12,15 @@ from flask_wtf.csrf import CSRFProtect
 from werkzeug.datastructures import CallbackDict
 
 ANSWER_SECONDS = 1.0
-"""Whoever types a number is answered after this time, whatever became of it."""
+"""Seconds after which a person who enters a number gets an answer, even if waitcall refuses it at once."""
 MOST_SESSIONS = 10_000
 SESSION_SECONDS = 3600
 RENAMED_SECONDS = 10
-"""An old name may still arrive for so long, from another tab that has not heard of the new one."""
+"""Seconds in which requests with the old name of a renamed session may still arrive from another tab."""
 
 
 class Session(CallbackDict[str, Any], SessionMixin):
-    """A visitor's dictionary, and the name that it is kept under."""
+    """Data of a visitor, and the random name under which the server keeps it."""
 
     def __init__(self, name: str | None, values: Mapping[str, Any]) -> None:
         def changed(session: "Session") -> None:
@@ -33,7 +33,7 @@ class Session(CallbackDict[str, Any], SessionMixin):
 
 
 class Sessions(SessionInterface):
-    """Keep sessions on the server under a random name that stands in a cookie. A real service keeps them in its Redis."""
+    """Sessions in the server's memory. A cookie contains only their random name. A real service keeps them in its Redis."""
 
     def __init__(self, *, secure: bool) -> None:
         self._kept: dict[str, dict[str, Any]] = {}
@@ -41,16 +41,16 @@ class Sessions(SessionInterface):
         self._secure = secure
 
     def open_session(self, app: Flask, request: Request) -> Session:
-        """Find the visitor's session, or make an empty one."""
+        """Return the visitor's session, or a new empty one."""
         name = request.cookies.get(self.get_cookie_name(app), "")
         kept = self._kept.get(name)
         session = Session(name, kept) if kept is not None else Session(None, {})
-        # Another tab's answer brings the new name. An empty session of this one must not take its place.
+        # Another tab's answer sets the new name. This request's empty session must not overwrite it.
         session.kept = monotonic() - self._renamed.get(name, -RENAMED_SECONDS) >= RENAMED_SECONDS
         return session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Keep what has changed."""
+        """Store the session if it has changed, and set the cookie."""
         if not isinstance(session, Session) or not session.modified or not session.kept:
             return
         cookie = self.get_cookie_name(app)
@@ -63,7 +63,7 @@ class Sessions(SessionInterface):
         self._kept[name] = dict(session)
         while len(self._kept) > MOST_SESSIONS:
             self._kept.pop(next(iter(self._kept)))
-        # Lax: the way back from the hosted page is a link from another site. What changes anything is a form of ours.
+        # Lax, because the browser comes back from the hosted page, which is another site. Only our own forms change anything.
         response.set_cookie(
             cookie,
             name,
@@ -77,17 +77,17 @@ class Sessions(SessionInterface):
 def create_app(
     name: str, texts: Mapping[str, Mapping[str, str]], *, address: str = "", leads_to: str = ""
 ) -> tuple[Flask, CSRFProtect]:
-    """An app with sessions, texts in ``g.t``, strict headers, and a token in every form.
+    """Create an app with sessions, texts in ``g.t``, strict headers and CSRF protection.
 
     Args:
-        name: of the module.
-        texts: by language.
-        address: of the app as browsers reach it; its cookies are for HTTPS alone where it is one.
-        leads_to: another origin that forms may lead to by a redirect.
+        name: name of the module.
+        texts: texts of the pages, by language.
+        address: URL of the app as browsers reach it. If it is HTTPS, cookies are sent only over HTTPS.
+        leads_to: another origin to which a form's answer may redirect.
     """
     app = Flask(name, template_folder="../templates", static_folder="../static")
     app.session_interface = Sessions(secure=address.startswith("https://"))
-    # It signs the forms' tokens. Sessions end with the process too, so nothing is lost with the key.
+    # The key signs the forms' tokens. A new one at each start is enough, because sessions end with the process too.
     app.secret_key = secrets.token_bytes(32)
     targets = f"'self' {leads_to}".strip()
     csp = (
@@ -105,7 +105,7 @@ def create_app(
     @app.after_request
     def end(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = csp
-        # Flask-WTF compares the referrer of forms over HTTPS; nobody else gets one.
+        # Flask-WTF checks the referrer of forms over HTTPS. Other sites get no referrer.
         response.headers["Referrer-Policy"] = "same-origin"
         response.headers["X-Content-Type-Options"] = "nosniff"
         if request.endpoint != "static":
@@ -120,15 +120,15 @@ def create_app(
 
 
 def renew() -> None:
-    """Forget the visitor, and give the session a new name: whoever planted the old one gains nothing (session fixation)."""
+    """Empty the session and give it a new name, so that an attacker who planted the old one gains nothing (session fixation)."""
     session.clear()
-    # Flask's session stands for the one that the interface above opened.
+    # Flask's ``session`` is a proxy of the object that Sessions opened, which has a name.
     session.name = None  # type: ignore[attr-defined]
 
 
 @contextmanager
 def in_equal_time() -> Iterator[None]:
-    """Take as long for one number as for another: a refusal is faster than an order."""
+    """Make every answer take the same time, because a refusal would be faster than an order."""
     began = monotonic()
     try:
         yield

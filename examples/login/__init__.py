@@ -1,1 +1,1 @@
-"""Log in by a call: the hosted page, and webhooks."""
+"""Example of a login by a call, with the hosted page and webhooks."""

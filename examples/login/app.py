@@ -1,7 +1,7 @@
-"""Log in by a call. The person goes to waitcall's page and comes back with a result; only this server can redeem it.
+"""Login by a call. The person goes to waitcall's page and comes back with a result, which only this server can redeem.
 
-What a visitor is told never depends on whether an account exists: it is looked up after the number is proven. Every number
-that is one gets the same first answer, whatever waitcall says of it. Nothing is sent or changed by GET.
+Answers never show whether an account exists, because it is looked up only after the number is proven. Every valid number
+gets the same first answer, even if waitcall refuses it. No GET request sends or changes anything.
 """
 
 import secrets
@@ -26,13 +26,13 @@ PURPOSE = "login"
 
 
 def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str = "") -> Flask:
-    """The app.
+    """Create the app.
 
     Args:
-        waitcall: the client.
-        webhooks: verifies what waitcall tells.
-        address: of this app as browsers reach it; an origin that waitcall's policy allows.
-        pages: origin of waitcall's hosted pages, where forms of this app lead to.
+        waitcall: client of waitcall.
+        webhooks: verifies waitcall's webhooks.
+        address: URL of this app as browsers reach it. waitcall's policy must allow this origin.
+        pages: origin of waitcall's hosted pages, to which this app's forms redirect.
     """
     app, protection = create_app(__name__, TEXTS, address=address, leads_to=pages)
     accounts: dict[str, str] = {}
@@ -57,7 +57,7 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
             except InvalidPhoneNumber:
                 return shown(problem=g.t["not_a_number"]), 422
             except WaitcallError as error:
-                # Being verified by somebody else, blocked, limited, of another country: the same answer for all.
+                # The number may be in use, blocked, limited or of another country. All get the same answer.
                 refuse(error)
         return redirect(url_for("go_on"), 303)
 
@@ -103,13 +103,13 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
             return redirect(url_for("home"), 303)
         result = request.form.get("result", "")
         try:
-            # First redeem, then upgrade the session: a proof that somebody else used upgrades nobody.
+            # Consume before upgrading the session, so that a proof which was already used upgrades no session.
             proof = waitcall.consume(flow["id"], purpose=PURPOSE, reference=flow["reference"], result=result)
         except AlreadyConsumed:
-            # Another tab was here before; what its session says is true for this one.
+            # Another tab has consumed it, so the session that both share is already upgraded.
             return redirect(url_for("home"), 303)
         except ResultMismatch:
-            # Of another browser's flow. This one goes on.
+            # The result is of another browser's flow, so this flow stays.
             return shown(problem=g.t["not_now"]), 409
         except WaitcallError as error:
             return neutral(error)
@@ -156,7 +156,7 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
             return render_template("code.html", problem=g.t["wrong_code"]), 422
         except WaitcallError as error:
             return neutral(error)
-        # The page gives the result, also for a code.
+        # The hosted page gives the result, also after a code.
         return redirect(url_for("go_on"), 303)
 
     @app.post("/logout")
@@ -165,7 +165,7 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
         return redirect(url_for("home"), 303)
 
     @app.post("/waitcall")
-    @protection.exempt  # type: ignore[untyped-decorator]  # it is signed
+    @protection.exempt  # type: ignore[untyped-decorator]  # a signature protects it, and Flask-WTF has no types
     def hear() -> Response:
         """An event is a hint, never a proof: it lets the first page say that one may go on."""
         try:

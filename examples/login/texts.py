@@ -1,4 +1,4 @@
-"""What the login says. ruff would take Cyrillic letters for Latin ones."""
+"""Texts of the login. RUF001 is off because ruff would take Cyrillic letters for Latin ones."""
 # ruff: noqa: RUF001
 
 TEXTS = {

@@ -1,1 +1,1 @@
-"""Reset a password by a call and a code: a page of one's own, and polling."""
+"""Example of a password reset by a call and a code, with its own page and polling."""

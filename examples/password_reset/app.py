@@ -1,8 +1,8 @@
-"""Reset a password: a call from the number, then a code to it (assurance ``roundtrip``). The page is our own, and polls.
+"""Password reset by a call from the number and then a code to it (assurance ``roundtrip``). The app's own page polls.
 
-Everybody is asked for the same proof and shown the same pages; whether the number has an account is told to whoever has
-proven it, and to nobody else. No page takes longer for an account than for none, because none is looked up before. For a
-number that waitcall refuses the page shows a number to call all the same. Nothing is sent or changed by GET.
+Everyone sees the same pages and must give the same proof. Only a person who has proven the number learns whether it has an
+account. The account is looked up only then, so no earlier page takes longer for a number with an account. If waitcall refuses
+a number, the page still shows a number to call. No GET request sends or changes anything.
 """
 
 import secrets
@@ -26,29 +26,29 @@ PURPOSE = "password_reset"
 SHORTEST_PASSWORD = 12
 POLL_SECONDS = 20
 OUTAGE = 500
-"""From this status on a problem says nothing about the number."""
+"""Problems with this HTTP status or above say nothing about the number."""
 WINDOW_SECONDS = 600
-"""The policy's window. A decoy lasts as long."""
+"""Window of the policy, in seconds. A decoy lasts as long."""
 
 
 @dataclass
 class Decoy:
-    """Stand-in for the record of a number that waitcall refused: a number to call that this app was shown before. A call to it proves nothing."""
+    """Replacement for the record of a number that waitcall refused. It has a number to call, but a call to it proves nothing."""
 
     call: Call
     next_channel: str = Channel.TEXT_IN
 
 
 def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -> Flask:
-    """The app.
+    """Create the app.
 
     Args:
-        waitcall: the client.
-        accounts: number in E.164 → hash of the password.
-        address: of this app as browsers reach it.
+        waitcall: client of waitcall.
+        accounts: hash of the password, by number in E.164.
+        address: URL of this app as browsers reach it.
     """
     app, _ = create_app(__name__, TEXTS, address=address)
-    # Until one was shown here: put a number of your provider's pool.
+    # The decoy shows the last real number to call. Begin with a number of your provider's pool.
     decoy = Decoy(Call("+79585550100", "+7 958 555-01-00", "tel:+79585550100"))
 
     @app.get("/")
@@ -73,7 +73,7 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
             except WaitcallError as error:
                 if not isinstance(error, Problem) or error.status >= OUTAGE:
                     return neutral(error)
-                # Being verified by somebody else, blocked, limited, of another country: the same answer for all.
+                # The number may be in use, blocked, limited or of another country. All get the same answer.
                 app.logger.warning("waitcall: %s", error)
                 session["decoy_until"] = time.time() + WINDOW_SECONDS
             else:
@@ -105,7 +105,7 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
     def state() -> Any:
         """For the page's poll: held until there is another step."""
         flow = session.get("flow")
-        # What the page does not show yet is told at once.
+        # If the page shows an older step, the answer comes at once.
         shown = request.args.get("step", Channel.CALL)
         if flow is None:
             until = session.get("decoy_until", 0)
@@ -170,7 +170,7 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
         password = request.form.get("password", "")
         if len(password) < SHORTEST_PASSWORD:
             return render_template("password.html", known=True, problem=g.t["too_short"]), 422
-        # A real service also ends all sessions of the account, and tells its owner.
+        # A real service also ends all sessions of the account, and notifies its owner.
         accounts[proven] = generate_password_hash(password)
         renew()
         return render_template("reset.html", done=True)
@@ -191,7 +191,7 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
         try:
             act(flow)
         except RateLimited:
-            # Too soon for another code; the page says when.
+            # It is too early for another code. Show the page again, and the person can try later.
             return redirect(url_for("confirm"), 303)
         except WaitcallError as error:
             return neutral(error)
@@ -218,7 +218,7 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
 
 
 def step_of(record: Verification) -> str:
-    """Name the step that the person sees: ``call``, ``text_in``, ``send`` (a code is due), ``code``, ``verified`` or ``over``."""
+    """Return the step to show: ``call``, ``text_in``, ``send`` (a code must be sent), ``code``, ``verified`` or ``over``."""
     if record.is_pending:
         return "send" if record.channel == Channel.CODE and record.code is None else str(record.channel)
     return "verified" if record.is_verified else "over"

@@ -1,4 +1,4 @@
-// Asks our own server, which asks waitcall. When a code is due, its form is sent; on any other change the page is loaded anew.
+// Polls our own server, which asks waitcall. If a code must be sent, this submits the form for it. On any other change it reloads the page.
 (() => {
   "use strict";
   const { state, step } = document.getElementById("poll").dataset;
@@ -19,7 +19,7 @@
     }
     setTimeout(ask, pause);
   };
-  // Whoever clicks goes first: what the click changes would otherwise be heard here, and the page loaded anew under it.
+  // Stop polling when the person submits a form. Otherwise the poll would notice the change and reload the page during the submit.
   addEventListener("submit", () => left.abort());
   ask();
 })();

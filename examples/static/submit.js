@@ -1,2 +1,2 @@
-// Spares the person a click: the form holds what waitcall's page gave, and the server checks it.
+// Submits the form for the person. It contains the result from waitcall's page, which the server checks.
 document.getElementById("go").requestSubmit();
