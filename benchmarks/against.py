@@ -17,7 +17,7 @@ from development.stack import ROOT, Ports, Stack, answers
 TOOLS = ROOT / ".tools" / "bench"
 TWO_WORKERS = {"WAITCALL_WORKERS": "2"}
 KINDS = {"gevent": ["-k", "gevent"], "gthread": ["-k", "gthread", "--threads", "8", "--keep-alive", "75"]}
-"""gunicorn's options for each worker class that the hand-written service runs under. The better class is compared."""
+"""gunicorn's options for each worker class of the hand-written service. Ours is compared with the better of them."""
 
 
 @dataclass(frozen=True)

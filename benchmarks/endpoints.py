@@ -20,7 +20,7 @@ from development.stack import Ports
 
 FLOORS = ("f1", "f2", "f3")
 BARE = ("bare_read", "bare_create", "bare_callback", "bare_consume")
-"""Our requests without their work: the floors of gunicorn and Redis alone."""
+"""Our requests without their work (floors.Bare)."""
 ENDPOINTS = ("read", "create", "callback", "consume")
 ELSEWHERE = ("callback_elsewhere", "consume_elsewhere")
 """Requests for verifications whose earlier requests another process answered."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -90,7 +91,7 @@ def _strangers(port: int) -> Iterator[list[str]]:
 def _start_tree(stack: Stack, surfaces: str) -> None:
     ops = f"127.0.0.1:{Ports.free().ops}"
     environ = stack.environ_of_service() | {"WAITCALL_SURFACES": surfaces, "WAITCALL_OPS_BIND": ops}
-    gunicorn = os.path.join(os.path.dirname(sys.executable), "gunicorn")  # noqa: PTH118, PTH120
+    gunicorn = str(Path(sys.executable).with_name("gunicorn"))
     command = [gunicorn, "--chdir", str(ROOT), "-c", "development/gunicorn.conf.py", "service.wsgi:app"]
     stack.processes.start(surfaces, command, environ)
     stack.processes.wait_until(surfaces, lambda: answers(f"http://{ops}/readyz"))

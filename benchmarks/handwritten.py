@@ -69,7 +69,7 @@ class ConsumeSchema(Schema):
 
 
 class VerificationSchema(Schema):
-    """A verification as the API shows it."""
+    """Verification in an answer of the API."""
 
     id = fields.String()
     status = fields.String()

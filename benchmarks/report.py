@@ -14,7 +14,7 @@ from benchmarks.targets import judged, rounds_of
 
 
 def write(results: Path, docs: Path) -> None:
-    """Write the page. A measurement without results appears as "Not measured yet."."""
+    """Write the page and its plots. For a measurement without results the page says "Not measured yet"."""
     kept = {
         path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))
     }

@@ -47,7 +47,7 @@ def _commands(world: World, effects: TransitionEffects) -> dict[str, Sequence[st
 
     def recorded(client: Redis, *args: Any, **options: Any) -> Any:
         sent.append(args)
-        return execute(client, *args, **options)  # type: ignore[no-untyped-call]  # redis-py types it in part
+        return execute(client, *args, **options)  # type: ignore[no-untyped-call]  # redis-py is only partly typed
 
     def last(*_: object) -> Sequence[str]:
         return [_random(each, tag_of(record.id)) for each in sent[-1]]

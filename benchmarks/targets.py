@@ -44,7 +44,7 @@ class Target:
 
 
 def rounds_of(name: str, floor: str) -> Callable[[Mapping[str, Any]], list[float]]:
-    """Return a function of the throughput ÷ the floor's in the same round, in which the machine was as fast for both."""
+    """Return a function that divides throughput by the floor's, round by round: a slow moment of the machine slows both."""
 
     def ratios(found: Mapping[str, Any]) -> list[float]:
         ours, floors = (found[each]["per_second_of_each_round"] for each in (name, floor))

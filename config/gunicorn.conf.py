@@ -71,7 +71,7 @@ if _own_directory:
 _metrics = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
 # Import it here for two reasons. It reads the directory's name at import. And before gevent patches threading it gets the
 # system's lock, which is much cheaper. That is safe because no greenlet switch happens while the lock is held.
-from prometheus_client import multiprocess  # noqa: E402  not before the name is set
+from prometheus_client import multiprocess  # noqa: E402  the directory's name must be set before
 
 
 def on_starting(server):  # noqa: ANN001, ANN201, ARG001  gunicorn's hook

@@ -17,7 +17,7 @@ CREATED, OK, CONFLICT = 201, 200, 409
 def main() -> int:
     """Run the stack until Ctrl-C, or demonstrate one verification."""
     verbs = {"run": run, "demo": demo, "examples": examples}
-    if len(sys.argv) != 2 or sys.argv[1] not in verbs:  # noqa: PLR2004  the program and its verb
+    if len(sys.argv) != 2 or sys.argv[1] not in verbs:  # noqa: PLR2004  the program's name and one argument
         print(f"usage: python -m development {' | '.join(verbs)}", file=sys.stderr)
         return 2
     # If make is killed, nothing else would stop the stack.

@@ -77,7 +77,7 @@ def _verdict(audits: dict[str, Audit]) -> tuple[str, int]:
         parts.append(f"FAILED: {len(weaknesses)} known vulnerabilities in the locked dependencies.")
     if missing:
         reasons = "; ".join(sorted({each.reason for each in audits.values() if each.missing}))
-        named = ", ".join(sorted(missing)[:5]) + (", …" if len(missing) > 5 else "")  # noqa: PLR2004  a line's worth
+        named = ", ".join(sorted(missing)[:5]) + (", …" if len(missing) > 5 else "")  # noqa: PLR2004  as many as fit on a line
         parts.append(
             f"NOT AUDITED: {len(missing)} of {len(packages)} locked packages ({named}): {reasons}. "
             "Their pins and hashes were checked."

@@ -40,4 +40,4 @@ class Examples(Stack):
                 "WEBHOOK_SECRET": self._secret,
             }
             self.processes.start(name, [sys.executable, "-m", "examples", name], environ)
-            self.processes.wait_until(name, lambda port=port: answers(f"http://127.0.0.1:{port}/"))  # type: ignore[misc]  # bound now
+            self.processes.wait_until(name, lambda port=port: answers(f"http://127.0.0.1:{port}/"))  # type: ignore[misc]  # mypy cannot infer a lambda with a default, which keeps this port

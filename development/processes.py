@@ -41,7 +41,7 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 # In a session of its own the child does not get Ctrl-C, so that we can stop all in order.
                 start_new_session=True,
-                preexec_fn=end_with_parent,  # noqa: PLW1509  no threads yet when children start
+                preexec_fn=end_with_parent,  # noqa: PLW1509  this process has no threads when children start
             )
         self._running.append((name, process))
         return process

@@ -144,7 +144,7 @@ def valkey_command(directory: Path, unix_socket: Path) -> list[str]:
 def answers(url: str) -> bool:
     """Return whether a GET of the URL is answered with a status below 400."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  loopback
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  the URL is of loopback
             return bool(response.status < 400)  # noqa: PLR2004  the class of HTTP errors
     except (urllib.error.URLError, OSError):
         return False

@@ -18,7 +18,7 @@ from simulator.smsru import POOL, Callcheck, entry_of, post
 from simulator.texts import add_texts
 
 
-def create_control(  # noqa: PLR0913  the simulator's parts
+def create_control(  # noqa: PLR0913  it takes all parts of the simulator
     exchange: Exchange,
     faults: FaultPlan,
     dialler: Dialler,

@@ -20,7 +20,7 @@ LONGEST_HANG_SECONDS = 60
 PREMIUM = "78095551234"
 
 
-def create_front(  # noqa: PLR0913  the simulator's parts
+def create_front(  # noqa: PLR0913  it takes most parts of the simulator
     exchange: Exchange,
     faults: FaultPlan,
     lock: threading.RLock,

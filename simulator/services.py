@@ -17,7 +17,7 @@ Answer = Callable[[dict[str, str], str, Callable[[], Any]], Response]
 Faulty = Callable[[Fault, dict[str, str]], Response]
 
 
-def add_messages(  # noqa: PLR0913  the door's parts
+def add_messages(  # noqa: PLR0913  it takes most parts of the simulator
     app: Flask,
     exchange: Exchange,
     office: PostOffice,

@@ -113,7 +113,7 @@ def entry_of(check: Check, now: float) -> str:
     return f"callcheck_status\n{check.id}\n{check.status}\n{int(now)}"
 
 
-def add_callcheck(  # noqa: PLR0913  the door's parts
+def add_callcheck(  # noqa: PLR0913  it takes most parts of the simulator
     app: Flask,
     callcheck: Callcheck,
     faults: FaultPlan,

@@ -15,7 +15,7 @@ from simulator.messages import PostOffice, Sent
 from simulator.orders import BadOrder, digits_of, order_given
 
 
-def add_texts(  # noqa: PLR0913  the simulator's parts
+def add_texts(  # noqa: PLR0913  it takes most parts of the simulator
     app: Flask,
     exchange: Exchange,
     office: PostOffice,

@@ -52,7 +52,7 @@ def main() -> None:
         for mutant in mutants(path, str(path.relative_to(ROOT / "service")))
     ]
     chosen = [each for each in every if given.only in each.name]
-    random.Random(1).shuffle(chosen)  # noqa: S311  an order, no secret
+    random.Random(1).shuffle(chosen)  # noqa: S311  only the order is random, which is no secret
     run = Run(chosen, time.monotonic() + given.minutes * 60)
     ended = pytest.main([*ARGUMENTS, *TESTS], plugins=[run])
     if ended == pytest.ExitCode.TESTS_FAILED:
@@ -118,7 +118,7 @@ class Run:
 
     def pytest_sessionstart(self) -> None:
         """Choose a Hypothesis profile, after its plugin was loaded and before any test is imported."""
-        import hypothesis  # noqa: PLC0415  pytest rewrites it first
+        import hypothesis  # noqa: PLC0415  pytest must rewrite it before it is imported
 
         settings = hypothesis.settings
         settings.register_profile("few", max_examples=10, derandomize=True, deadline=None, database=None)

@@ -83,13 +83,16 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
 
     @app.get("/go")
     def go_on() -> AnyResponse:
-        """Lead on to waitcall's page, or back to the first one."""
+        """Redirect to waitcall's page, or to the first page if no verification is under way."""
         flow = session.get("flow")
         return redirect(flow["page"] if flow else url_for("home"), 303)
 
     @app.get("/phone")
     def back() -> AnyResponse | str:
-        """Take the person back from waitcall's page, with a result or a wish. Anybody can link here, so a form asks what to do."""
+        """Receive the person from waitcall's page, with a result or an outcome.
+
+        Anybody can link to this URL, so it only shows a form, and the form's POST acts.
+        """
         flow = session.get("flow")
         result, outcome = request.args.get("result"), request.args.get("outcome")
         if flow is not None and (result is not None or outcome in ("fallback", "start_again", "canceled")):
@@ -167,7 +170,7 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
     @app.post("/waitcall")
     @protection.exempt  # type: ignore[untyped-decorator]  # a signature protects it, and Flask-WTF has no types
     def hear() -> Response:
-        """An event is a hint, never a proof: it lets the first page say that one may go on."""
+        """Receive a webhook. Its event is only a hint, so it just changes what the first page says."""
         try:
             event = webhooks.read(request.get_data(), dict(request.headers))
         except WebhookRejected:
@@ -180,7 +183,7 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
         return render_template("stale.html"), 400
 
     def leave() -> None:
-        """End what was begun, so that the number is free again, and forget who was here."""
+        """Cancel the verification, so that the number is free again, and renew the session."""
         flow = session.get("flow")
         if flow is not None:
             told.pop(flow["id"], None)

@@ -83,7 +83,7 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
 
     @app.get("/confirm")
     def confirm() -> AnyResponse | str | tuple[str, int]:
-        """Show what the person has to do next."""
+        """Show the person's next step."""
         flow = session.get("flow")
         if flow is None:
             return misled()
@@ -103,7 +103,7 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
 
     @app.get("/state")
     def state() -> Any:
-        """For the page's poll: held until there is another step."""
+        """Answer the page's poll with the current step, as soon as it differs from the step that the page shows."""
         flow = session.get("flow")
         # If the page shows an older step, the answer comes at once.
         shown = request.args.get("step", Channel.CALL)
@@ -198,7 +198,7 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
         return redirect(url_for("confirm"), 303)
 
     def leave() -> None:
-        """End what was begun, so that the number is free again, and forget who was here."""
+        """Cancel the verification, so that the number is free again, and renew the session."""
         flow = session.get("flow")
         if flow is not None:
             with suppress(WaitcallError):

@@ -12,7 +12,7 @@ class WaitcallError(Exception):
 
 
 class Unreachable(WaitcallError):
-    """No readable answer came, after all attempts. The service may have done it: repeat it with the same Idempotency-Key."""
+    """No readable answer came, after all attempts. The request may have been carried out: repeat it with the same Idempotency-Key."""
 
 
 class Ended(WaitcallError):

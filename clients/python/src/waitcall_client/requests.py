@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 from tenacity import RetryCallState, wait_random_exponential
 
-from waitcall_client import problems  # noqa: F401  fills Problem.known
+from waitcall_client import problems  # noqa: F401  the import fills Problem.known
 from waitcall_client.errors import Problem, Unreachable
 from waitcall_client.models import Verification
 
@@ -51,7 +51,7 @@ class Lost(Exception):
         super().__init__(reason)
 
 
-def start(  # noqa: PLR0913  what create takes
+def start(  # noqa: PLR0913  the fields of a create
     phone_number: str,
     *,
     purpose: str,

@@ -33,7 +33,8 @@ class Waitcall:
         attempts: int = 3,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """
+        """Create a client. It connects only when the first request is sent.
+
         Args:
             base_url: URL of the internal API, for instance ``http://waitcall:8080``.
             api_key: API key of your service. It is sent only in a header.
@@ -52,7 +53,7 @@ class Waitcall:
             trust_env=False,
         )
 
-    def start(  # noqa: PLR0913  what create takes
+    def start(  # noqa: PLR0913  the fields of a create
         self,
         phone_number: str,
         *,

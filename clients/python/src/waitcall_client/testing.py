@@ -57,7 +57,8 @@ class Double:
     """The service, in memory. It does not parse phone numbers, so pass them in E.164."""
 
     def __init__(self, *, channels: Sequence[str] = ("call", "code"), now: datetime | None = None) -> None:
-        """
+        """Create a service without verifications.
+
         Args:
             channels: channels of every purpose, in the order of fallback.
             now: the double's time, UTC; by default the current time. Only :meth:`advance` changes it.
