@@ -1,4 +1,4 @@
-"""Fixtures only. The worlds that a store can live in are real servers, started once per run."""
+"""Fixtures of the whole suite. A world is a set of stores, in memory or on a real server that is started once per run."""
 
 import os
 import site
@@ -16,27 +16,27 @@ from tests.redis_servers import Cluster, Sentinel, Server, binary
 from tests.steps import Steps
 from tests.worlds import World, memory_world, redis_world
 
-# Whatever takes the machine's own time zone for UTC is found on every machine.
+# Code that takes local time for UTC must fail on every machine, so the tests run in a zone other than UTC.
 os.environ["TZ"] = "Asia/Kathmandu"
 time.tzset()
 
-# What `make browser-tools`, `chart-tools` and `docs-tools` install; tests skip what is not there.
+# Libraries that `make browser-tools`, `chart-tools` and `docs-tools` install. Tests that need a missing one are skipped.
 for _tools in ("browser", "chart", "docs"):
     site.addsitedir(str(Path(__file__).resolve().parent.parent / ".tools" / _tools))
 
-# Two products, each alone and as a cluster. The everyday suite takes two of the four, which meet both products and both
-# kinds of cluster-awareness; `make test-all` takes all.
+# Two products, each as a single server and as a cluster. The everyday suite runs two of the four, chosen so that both
+# products and both shapes are covered. `make test-all` runs all four.
 EVERYDAY_WORLDS = ("memory", "valkey", "redis-cluster" if binary("redis") else "valkey-cluster")
 REAL_WORLDS = [
     pytest.param(name, marks=() if name in EVERYDAY_WORLDS else pytest.mark.slow)
     for name in ("valkey", "valkey-cluster", "redis", "redis-cluster")
 ]
-# What differs behind Sentinel is how the master is found, so a part of the suite is enough there.
+# Sentinel only changes how the master is found, so only a part of the suite runs behind it.
 SENTINEL = "valkey-sentinel"
 AnyServer = Server | Cluster | Sentinel
 SHAPES = {
     "": lambda product: Server(product).start(),
-    # On a busy machine nodes may not hear of each other for seconds, and nobody tests here what happens then.
+    # On a busy machine nodes may not hear of each other for seconds. These tests are not about failover, so wait longer.
     "cluster": lambda product: Cluster(product, node_timeout_ms=30_000),
     "sentinel": Sentinel,
 }
@@ -110,6 +110,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(STEPS)
-    # In a parallel run the controller sees every report.
+    # In a parallel run only the controller sees every report.
     if threats.holds(config) and not hasattr(config, "workerinput"):
         config.pluginmanager.register(threats.HeldToThePage())

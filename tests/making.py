@@ -1,4 +1,4 @@
-"""Short ways to make what tests are about."""
+"""Helpers that make the policies, records, calls and use cases that many tests need."""
 
 import threading
 from collections.abc import Callable
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 def examples(thorough: int) -> int:
-    """Return how many examples a generated test tries: an eighth under the profile of `make test`."""
+    """Return how many examples a hypothesis test tries: ``thorough``, or an eighth of it in `make test`."""
     return thorough // 8 if settings.get_current_profile_name() == "everyday" else thorough
 
 
@@ -188,7 +188,7 @@ def operating(world: World, observer: RecordingObserver, clock: Clock, policy: P
 
 
 def together(count: int, act: Callable[[int], T]) -> list[T | Exception]:
-    """Run ``act(0…count-1)`` in as many threads, released at once; results and errors in order."""
+    """Run ``act(0)`` to ``act(count - 1)`` in threads that are released together. Return results and errors in order."""
     barrier = threading.Barrier(count)
     results: list[T | Exception] = [RuntimeError("did not run")] * count
 

@@ -1,4 +1,4 @@
-"""Real servers on loopback, started by the tests: the embedded Valkey, and Redis where it is installed."""
+"""Real servers on loopback that the tests start: the embedded Valkey, and Redis if it is installed."""
 
 import shutil
 import subprocess
@@ -20,12 +20,12 @@ SLOTS = 16384
 
 
 def binary(product: str) -> str | None:
-    """The server of a product, or None where it is not installed."""
+    """Return the path of a product's server program, or None if it is not installed."""
     return str(get_binary_path()) if product == "valkey" else shutil.which("redis-server")
 
 
 class Server:
-    """One node on a port of its own. Can be stopped and started again with the same port."""
+    """Single server on a free port. It can be stopped and started again on the same port."""
 
     def __init__(self, product: str, *extra: str) -> None:
         path = binary(product)
@@ -34,7 +34,7 @@ class Server:
         self.directory = Path(tempfile.mkdtemp(prefix="waitcall-test-"))
         self.command = [
             *(path, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""),
-            # A master waits five seconds for further replicas before it sends the first one its data.
+            # By default a master waits five seconds for more replicas before it sends its data to the first.
             *("--repl-diskless-sync-delay", "0"),
             *("--appendonly", "no", "--dir", str(self.directory), *extra),
         ]
@@ -72,7 +72,7 @@ class Server:
 
 
 class ClusterNode(Server):
-    """A node, with a port of its own for the cluster's bus."""
+    """Cluster node, with a second free port for the cluster's bus."""
 
     def __init__(self, product: str, timeout_ms: int, *extra: str) -> None:
         self.bus_port = free_port()
@@ -83,7 +83,7 @@ class ClusterNode(Server):
 
 
 class Cluster:
-    """Three masters, no replicas."""
+    """Cluster of three masters without replicas."""
 
     def __init__(self, product: str, node_timeout_ms: int = 2000) -> None:
         self.nodes = [ClusterNode(product, node_timeout_ms).start() for _ in range(3)]
@@ -120,7 +120,7 @@ class Cluster:
 
 
 class Sentinel:
-    """A master, and one sentinel that knows it as ``mymaster``."""
+    """Master, and one sentinel that watches it as ``mymaster``."""
 
     def __init__(self, product: str) -> None:
         self.master = Server(product).start()
@@ -153,13 +153,13 @@ class Sentinel:
 
 
 class ReplicatedSentinel(Sentinel):
-    """A master with a replica, and one sentinel that promotes it soon after the master is gone."""
+    """Master with a replica, and one sentinel that promotes the replica soon after the master is gone."""
 
     def __init__(self, product: str, down_after_ms: int = 1000) -> None:
         self.master = Server(product).start()
         self.replica = Server(product, "--replicaof", f"127.0.0.1 {self.master.port}").start()
         wait_for(lambda: replicates(self.replica))
-        # Last: a sentinel asks its master for replicas at once, and then every ten seconds.
+        # The sentinel starts last, because it asks its master for replicas at its start and then only every ten seconds.
         self._watch(product, f"sentinel down-after-milliseconds mymaster {down_after_ms}\n")
         with Redis(port=self.sentinel.port) as sentinel:
             wait_for(lambda: len(sentinel.sentinel_slaves("mymaster")) == 1)
@@ -173,7 +173,7 @@ class ReplicatedSentinel(Sentinel):
 
 
 class ReplicatedCluster(Cluster):
-    """Three masters, each with a replica that takes its place within seconds."""
+    """Cluster of three masters, each with a replica that takes its place within seconds of a failure."""
 
     def __init__(self, product: str) -> None:
         super().__init__(product)
@@ -193,7 +193,7 @@ class ReplicatedCluster(Cluster):
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
 
     def pair(self, key: str) -> tuple[Server, Server]:
-        """The master of a key, and its replica."""
+        """Return the master that holds a key, and that master's replica."""
         at = int(key_slot(key.encode())) * 3 // SLOTS
         return self.nodes[at], self.replicas[at]
 
@@ -208,13 +208,16 @@ def _replicating(client: Redis, master: Any) -> bool:
 
 
 def replicates(server: Server) -> bool:
-    """Whether a server is a replica that has everything."""
+    """Return True if a server is a replica that has copied its master's data and follows it."""
     with server.client() as client:
         return bool(client.info("replication").get("master_link_status") == "up")
 
 
 def wait_for(condition: Any, seconds: float = 60) -> None:
-    """Wait for a real process to reach a state; fails when it does not. The time only ends what hangs."""
+    """Wait until a condition holds; fail the test after ``seconds``, a limit that only a hanging test reaches.
+
+    An error of Redis or of the connection means that the condition does not hold yet.
+    """
     sys.audit("waitcall.wait")  # tests/steps.py counts it
     deadline = time.monotonic() + seconds
     while True:
@@ -228,7 +231,7 @@ def wait_for(condition: Any, seconds: float = 60) -> None:
 
 
 def all_keys(client: Any) -> dict[str, int]:
-    """Every key with its TTL in milliseconds, over all masters."""
+    """Return every key of all masters with its time to live in milliseconds."""
     nodes = [client]
     if isinstance(client, RedisCluster):
         nodes = [client.get_redis_connection(node) for node in client.get_primaries()]

@@ -1,8 +1,8 @@
-"""Budget of a file of the everyday suite: how many processes its tests start, and how often they wait for something.
-The end of a run names the files that took longest.
+"""Budget for each file of the everyday suite: how many processes its tests may start, and how often they may wait.
+The summary of a run names the ten slowest files.
 
 Steps are counted, not seconds, so that the answer is the same on a busy machine. A test that takes its file over the
-budget fails. Servers that the whole run shares are nobody's steps. Tests marked slow have no budget.
+budget fails. Servers that the whole run shares count for no file. Tests marked slow have no budget.
 """
 
 import sys
@@ -14,14 +14,14 @@ import pytest
 
 BUDGET = {"processes": 10, "waits": 20}
 MORE = {
-    # Each test breaks a server of its own.
+    # Each test starts a server and breaks it.
     "tests/contract/test_redis_only.py": {"processes": 20, "waits": 30},
     "tests/integration/test_redis_connections.py": {"processes": 40, "waits": 50},
     "tests/integration/test_refusing_redis.py": {"processes": 45, "waits": 60},
-    # What is tested is a command.
+    # Each test runs a command as a process.
     "tests/unit/test_audit.py": {"processes": 25},
 }
-# Events that Python and wait_for raise (docs.python.org/3/library/audit_events.html).
+# Audit events that Python and wait_for raise (docs.python.org/3/library/audit_events.html), and the kind of step.
 STEPS = {
     **dict.fromkeys(["subprocess.Popen", "os.fork", "os.posix_spawn"], "processes"),
     **dict.fromkeys(["waitcall.wait", "time.sleep"], "waits"),
@@ -29,7 +29,7 @@ STEPS = {
 
 
 class Steps:
-    """A pytest plugin."""
+    """Pytest plugin that counts steps and fails the test that takes its file over the budget."""
 
     def __init__(self) -> None:
         self._file = ""
@@ -38,7 +38,7 @@ class Steps:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Start something for the whole run, on no file's account."""
+        """Count no steps in this block, because it starts something that the whole run shares."""
         file, self._file = self._file, ""
         yield
         self._file = file
@@ -59,7 +59,7 @@ class Steps:
             spent = self._spent[self._file, what]
             if self._file and spent > most:
                 pytest.fail(
-                    f"{self._file}: {spent} {what}, of which its tests may have {most} (tests/steps.py)"
+                    f"{self._file}: {spent} {what}, but its tests may have at most {most} (tests/steps.py)"
                 )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

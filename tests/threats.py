@@ -1,7 +1,7 @@
-"""Every test that docs/threats.md names is run, and passes.
+"""Check that every test which docs/threats.md names is run and passes.
 
-``python -m tests.threats`` runs those alone. A whole run of the suite holds itself to the page as well, so that
-nothing runs twice: a named test that is missing, or skipped in all of its forms, fails the run.
+``python -m tests.threats`` runs only those tests. A run of the whole suite makes the same check, so that no test runs
+twice: the run fails when a named test is missing, or is skipped with all of its parameters.
 """
 
 import re
@@ -15,20 +15,20 @@ IDS = [f"T{number}" for number in range(1, 17)]
 
 
 def rows(text: str) -> dict[str, list[str]]:
-    """Threat id to the tests of its row; the row without an id is ``more``."""
+    """Return the tests that each row names, by the row's threat id. The key of a row without an id is ``more``."""
     lines = re.findall(r"^\| (T\d+|) \|(.*)$", text, re.MULTILINE)
     ids = [name for name, _ in lines]
-    assert len(ids) == len(set(ids)), "a threat stands twice"
+    assert len(ids) == len(set(ids)), "a threat has two rows"
     return {name or "more": re.findall(r"`(tests/[^`]+::\w+)`", line) for name, line in lines}
 
 
 def named() -> set[str]:
-    """Every test on the page, in whichever table."""
+    """Return every test that the page names, in any of its tables."""
     return set(re.findall(r"`(tests/[^`]+::\w+)`", PAGE.read_text()))
 
 
 class HeldToThePage:
-    """A pytest plugin."""
+    """Pytest plugin that fails the run if a test that the page names did not pass."""
 
     def __init__(self) -> None:
         self._passed: set[str] = set()
@@ -46,7 +46,7 @@ class HeldToThePage:
 
 
 def holds(config: pytest.Config) -> bool:
-    """Whether this run is one of everything."""
+    """Return True if this is a run of the whole suite, with no test left out."""
     whole = not config.args or config.args == config.getini("testpaths")
     picked = (
         config.option.keyword

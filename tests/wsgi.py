@@ -1,4 +1,4 @@
-"""Requests as gunicorn hands them to the app: every byte of the path, the query string and the headers as it came."""
+"""Send requests to a WSGI app as gunicorn does: path, query string and headers reach it byte for byte."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +12,7 @@ WsgiApp = Callable[..., Iterable[bytes]]
 
 @dataclass(frozen=True)
 class Answer:
-    """Body that the app answered with."""
+    """Response of the app."""
 
     status: int
     headers: dict[str, str]
@@ -20,7 +20,7 @@ class Answer:
 
     @property
     def code(self) -> str | None:
-        """Code of the problem, where the answer is one."""
+        """Code of the problem, or None if the response is not a problem document."""
         if self.headers["Content-Type"] != "application/problem+json":
             return None
         found: str = json.loads(self.body)["code"]
@@ -35,15 +35,15 @@ def ask(
     body: bytes = b"",
     peer: str = "192.0.2.1",
 ) -> Answer:
-    """Send one request.
+    """Send one request and return the response.
 
     Args:
-        app: of one surface.
-        method: of HTTP.
+        app: WSGI app of one surface.
+        method: HTTP method.
         target: path and query string, as on the request line.
-        headers: by their names on the wire.
-        body: whole.
-        peer: the address of the connection.
+        headers: values by the names that they have on the wire.
+        body: the whole body.
+        peer: IP address of the client.
     """
     path, _, query = target.partition(b"?")
     environ: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The documentation's site: built without a warning, whole, and from no other host."""
+"""The documentation site builds without a warning, has every page, and loads nothing from another host."""
 
 import re
 import shutil
@@ -26,7 +26,7 @@ pytestmark = [
 
 
 class Links(HTMLParser):
-    """What a page links to, what it loads, and what can be linked to in it."""
+    """Links of a page, the files that it loads, and its anchors."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ def test_no_page_loads_anything_from_another_host(site: dict[str, Links]) -> Non
     assert foreign == set()
 
 
-def test_every_page_of_the_documentation_is_there(site: dict[str, Links]) -> None:
+def test_every_page_of_the_documentation_is_on_the_site(site: dict[str, Links]) -> None:
     pages = {
         str(path.relative_to(ROOT / "docs")).replace(".md", ".html").replace("README", "index")
         for path in (ROOT / "docs").rglob("*.md")
@@ -136,7 +136,7 @@ def test_the_reference_has_every_path_and_the_client_every_code(directory: Path)
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Everything that the site is made from, to be spoiled."""
+    """Copy of everything that the site is made from, which a test may break."""
     for name in ("docs", "development", "service"):
         shutil.copytree(
             ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "adr", "runbooks")

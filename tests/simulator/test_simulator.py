@@ -1,4 +1,4 @@
-"""The provider, as smsc-api.md tells it: the emulator is held to the page as the adapter is."""
+"""The simulator behaves as smsc-api.md says the provider does."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ CREDENTIALS = {"apikey": "sim-apikey"}
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """The registered handler: remembers what it was sent."""
+    """HTTP handler registered for callbacks. It keeps the query string and the body of each request."""
 
     received: list[tuple[str, bytes]]
 
@@ -84,7 +84,7 @@ def control(simulator: Simulator, path: str, **body: Any) -> tuple[int, Any]:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_order_in_every_format(simulator: Simulator, method: str) -> None:
+def test_an_order_is_answered_in_every_format(simulator: Simulator, method: str) -> None:
     def order(fmt: str) -> str:
         return ask(simulator, "wait_call.php", method, phone="79991234567", fmt=fmt, charset="utf-8")
 
@@ -105,7 +105,7 @@ def test_an_order_in_every_format(simulator: Simulator, method: str) -> None:
         ("3", '{"error": "authorise error", "error_code": 2}'),
     ],
 )
-def test_an_error_in_every_format(simulator: Simulator, fmt: str, text: str) -> None:
+def test_an_error_is_answered_in_every_format(simulator: Simulator, fmt: str, text: str) -> None:
     scripts = ("wait_call", "get", "balance", "send", "status", "receive_phones", "downloads")
     for script in (f"{each}.php" for each in scripts):
         assert ask(simulator, script, apikey="wrong", phone="79991234567", fmt=fmt) == text
@@ -133,7 +133,9 @@ def test_both_forms_of_credentials_are_let_in(simulator: Simulator) -> None:
         ("downloads.php", 3, {"get_list": "1"}),
     ],
 )
-def test_the_documented_ceilings(simulator: Simulator, script: str, ceiling: int, fields: dict) -> None:
+def test_identical_requests_have_the_documented_limits(
+    simulator: Simulator, script: str, ceiling: int, fields: dict
+) -> None:
     for _ in range(ceiling):
         assert "error" not in ask(simulator, script, fmt="3", **fields)
     assert json.loads(ask(simulator, script, fmt="3", **fields))["error_code"] == 9
@@ -141,7 +143,7 @@ def test_the_documented_ceilings(simulator: Simulator, script: str, ceiling: int
     assert "error" not in ask(simulator, script, fmt="3", **fields)
 
 
-def test_other_requests_are_not_identical(simulator: Simulator) -> None:
+def test_requests_that_differ_are_not_limited(simulator: Simulator) -> None:
     for last in range(60):
         assert "error" not in ask(simulator, "wait_call.php", fmt="3", phone=f"799912345{last:02d}")
 
@@ -172,10 +174,10 @@ def test_a_call_without_a_live_order_is_not_reported(simulator: Simulator, recei
 @pytest.mark.parametrize("form", ["form", "xml", "json"])
 @pytest.mark.parametrize("charset", ["windows-1251", "utf-8", "koi8-r"])
 @pytest.mark.parametrize("hash_name", ["md5", "sha1", "crc32"])
-def test_both_readings_of_the_page_agree(
+def test_the_service_reads_every_message_that_the_simulator_writes(
     simulator: Simulator, received: list, form: str, charset: str, hash_name: str
 ) -> None:
-    """Written by the simulator, read by the service: they share no code."""
+    """Simulator and service share no code, so each confirms how the other understood smsc-api.md."""
     how = {"form": form, "charset": charset, "hash": hash_name}
     call = {"waitcall": "1", "phone": "79991234567", "ts": "1700000000"}
     sms = {"phone": "79991234567", "mes": "Привет & <мир>", "to": "79037676765"}
@@ -208,7 +210,7 @@ def test_callbacks_can_be_doubled_delayed_reordered_and_lost(simulator: Simulato
     assert order == ["1", "1", "1", "4", "3"]
 
 
-def test_the_temper_repeats_by_its_seed(simulator: Simulator) -> None:
+def test_random_duplicates_and_delays_repeat_with_the_seed(simulator: Simulator) -> None:
     from random import Random  # noqa: PLC0415
 
     from simulator.dialler import Delivery, Dialler  # noqa: PLC0415
@@ -246,7 +248,9 @@ def test_the_ledger_remembers_and_a_reset_forgets(simulator: Simulator) -> None:
         ("/clock", {"advance": "soon"}),
     ],
 )
-def test_a_senseless_control_request_says_why(simulator: Simulator, path: str, body: dict) -> None:
+def test_an_invalid_control_request_gets_400_and_a_reason(
+    simulator: Simulator, path: str, body: dict
+) -> None:
     status, answer = control(simulator, path, **body)
 
     assert status == 400
@@ -278,7 +282,9 @@ def test_a_message_is_sent_reported_and_found(simulator: Simulator, received: li
         ({"phones": "79991234567", "mes": "x", "imgcode": "ab", "userip": "127.0.0.1"}, 1),
     ],
 )
-def test_a_message_that_is_not_taken_says_why(simulator: Simulator, fields: dict, code: int) -> None:
+def test_a_message_that_is_refused_gets_the_documented_code(
+    simulator: Simulator, fields: dict, code: int
+) -> None:
     assert json.loads(ask(simulator, "send.php", fmt="3", **fields))["error_code"] == code
     assert simulator.office.sent == []
 
@@ -353,7 +359,7 @@ def test_the_handset_is_served(simulator: Simulator) -> None:
     assert "http" not in page.replace("https", "http").replace("xmlns", "").split("<script>")[0]
 
 
-def test_it_stays_on_loopback_unless_told() -> None:
+def test_the_simulator_listens_on_loopback_unless_it_is_exposed() -> None:
     with pytest.raises(ValueError, match="loopback"):
         Simulator(Options(Handler("http://127.0.0.1:9/", SECRET), host="0.0.0.0"))
     with Simulator(Options(Handler("http://127.0.0.1:9/", SECRET), host="0.0.0.0", expose=True)):

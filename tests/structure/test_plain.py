@@ -1,6 +1,6 @@
 """The service uses its libraries by their documented names: it reads no private name of theirs and replaces nothing in them.
 
-ruff's SLF001 finds private names that are read from an object; this finds what ruff does not look for.
+ruff's SLF001 finds private names that are read from an object. This test finds the cases that ruff does not look for.
 """
 
 import ast
@@ -13,11 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PLAIN = ["service", "config"]
 
 PLACES = {"g"}
-"""Names that a library gives us to put things on: flask.g."""
+"""Imported names that may be given attributes: ``flask.g`` is made for that."""
 
 
 def trespasses(source: str) -> Iterator[str]:
-    """Find each private name that is read from something imported or from ``super()``, and each change of something imported."""
+    """Yield a description of each private name read from an import or from ``super()``, and of each change to an import."""
     tree = ast.parse(source)
     imported = set(_imported(tree)) - PLACES
     for node in ast.walk(tree):
@@ -47,7 +47,7 @@ def _imported(tree: ast.AST) -> Iterator[str]:
 
 
 def _root(node: ast.expr) -> str | None:
-    """The name that a chain of attributes and calls begins with."""
+    """Return the name that a chain of attributes and calls begins with, or None."""
     while isinstance(node, ast.Attribute | ast.Call):
         node = node.func if isinstance(node, ast.Call) else node.value
     return node.id if isinstance(node, ast.Name) else None

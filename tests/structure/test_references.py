@@ -1,4 +1,4 @@
-"""Every text that says what to send as ``reference`` says the same: fresh and unguessable for each attempt."""
+"""Every text about ``reference`` gives callers one advice: a fresh, unguessable value for each attempt."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ _DENIED = re.compile(r"\b(?:never|not|no|nor)\b", re.IGNORECASE)
 
 
 def recommends_an_id(text: str) -> list[str]:
-    """Sentences about the reference that name an id of something else, without saying never."""
+    """Return the sentences that recommend another thing's id as reference. A sentence that denies it is left out."""
     wrong = [match[0] for match in _AS_VALUE.finditer(text)]
     for sentence in re.split(r"(?<=\.)\s|\n\s*\n|\n(?=\s*[-*|#])", text):
         named = "reference" in sentence and _AS_WORDS.search(sentence)
@@ -72,7 +72,7 @@ def test_such_a_recommendation_is_found(text: str) -> None:
     ],
     ids=["openapi", "aio", "sync", "client readme", "readme", "integration", "proves", "client", "hosted"],
 )
-def test_what_to_send_is_said(text: str) -> None:
+def test_each_text_says_what_to_send_as_reference(text: str) -> None:
     said = " ".join(text.split())
     assert re.search(
         r"[Ff]resh(?: and|,) unguessable(?: `reference`)? for each attempt|fresh for each attempt", said
@@ -80,7 +80,7 @@ def test_what_to_send_is_said(text: str) -> None:
     assert "server-side session" in said or "session on your server" in said or "# on the server" in said
 
 
-def test_what_to_do_when_the_number_is_taken_is_said() -> None:
+def test_each_text_says_what_to_do_when_the_number_is_taken() -> None:
     create = build_document("1")["paths"]["/v1/verifications"]["post"]["description"]
     texts = [
         create,
@@ -94,8 +94,8 @@ def test_what_to_do_when_the_number_is_taken_is_said() -> None:
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "examples").glob("*/app.py")), ids=lambda path: path.parent.name
 )
-def test_each_attempt_of_the_examples_makes_a_reference_of_its_own(path: Path) -> None:
-    """In the very function that starts, by ``secrets.token_urlsafe``."""
+def test_the_examples_make_a_new_reference_for_each_attempt(path: Path) -> None:
+    """The function that starts a verification makes its reference with ``secrets.token_urlsafe``."""
     starting = [
         each
         for each in ast.walk(ast.parse(path.read_text()))

@@ -1,4 +1,4 @@
-"""The everyday suite stays fast by counting: tests/steps.py."""
+"""Files of the everyday suite keep to the budget of processes and waits in tests/steps.py."""
 
 import ast
 import os
@@ -33,8 +33,8 @@ WAIT = 'sys.audit("waitcall.wait"); sys.audit("waitcall.wait")'
 @pytest.mark.parametrize(
     ("step", "mark", "said"),
     [
-        (PROCESS, "", "test_it.py: 12 processes, of which its tests may have 10"),
-        (WAIT, "", "test_it.py: 24 waits, of which its tests may have 20"),
+        (PROCESS, "", "test_it.py: 12 processes, but its tests may have at most 10"),
+        (WAIT, "", "test_it.py: 24 waits, but its tests may have at most 20"),
         (PROCESS, "@pytest.mark.slow", None),
         ("pass", "", None),
     ],
@@ -59,8 +59,8 @@ def test_the_test_that_takes_its_file_over_the_budget_fails(
 
 
 @pytest.mark.parametrize("folder", EVERYDAY)
-def test_nobody_sleeps(folder: str) -> None:
-    """Whoever waits for something real does so by wait_for, which is counted."""
+def test_no_test_sleeps(folder: str) -> None:
+    """Tests wait by wait_for, which counts each wait."""
     files = list((ROOT / "tests" / folder).rglob("*.py"))
     calls = [
         (path.name, node.lineno)

@@ -1,4 +1,4 @@
-"""What must stay true of the whole."""
+"""Rules that the whole tree keeps: routes, README, Redis scripts, lock files, threats and imports."""
 
 import ast
 import re
@@ -128,7 +128,7 @@ def test_the_defaults_of_the_readme_are_the_settings() -> None:
     }
     defaults = dict(re.findall(r"^\| `(WAITCALL_\w+)` \| `([^`]+)` \|", README, re.MULTILINE))
     assert len(defaults) > 20
-    # Secrets are never equal, and all alike when written.
+    # Two secrets are never equal, but all have one repr, so the settings are compared by repr.
     unset = repr(load_settings(required))
     for name, default in defaults.items():
         assert repr(load_settings(required | {name: default})) == unset, name
@@ -169,7 +169,7 @@ def test_every_policy_key_is_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_scripts_are_small_explained_and_leave_nothing_immortal(script: Path) -> None:
+def test_scripts_are_small_and_explained_and_every_key_expires(script: Path) -> None:
     text, code = script.read_text(), source(script.stem)
     assert len(code.splitlines()) <= 20
     assert {"-- KEYS", "-- Returns"} <= {
@@ -177,7 +177,7 @@ def test_scripts_are_small_explained_and_leave_nothing_immortal(script: Path) ->
     }
     for command in re.findall(r"redis\.p?call\([^)]*\)", code):
         name, key = re.findall(r"'(\w+)'|(KEYS\[\w+\]|ARGV\[1\] \.\. string\.sub)", command)[:2]
-        # The pointer names the record: its key begins with the same tag, and so lies in the same slot.
+        # latest.lua reads the record that its pointer names. The record's key has the same hash tag, so the same slot.
         assert key[1].startswith("KEYS") or (key[1] and script.stem == "latest"), (
             f"a key that is not from KEYS: {command}"
         )
@@ -185,7 +185,7 @@ def test_scripts_are_small_explained_and_leave_nothing_immortal(script: Path) ->
             assert "'PX'" in command
     grown = set(re.findall(r"'(?:ZADD|HSET|HINCRBY|INCR|XADD)', (KEYS\[\w+\])", code))
     expiring = set(re.findall(r"'PEXPIRE', (KEYS\[\w+\])", code))
-    # In a loop over all keys each has its turn.
+    # A script that sets the time to live of KEYS[each] does so in a loop over all keys.
     assert grown <= expiring or "KEYS[each]" in expiring, grown - expiring
 
 
@@ -206,8 +206,8 @@ def test_a_loose_line_of_a_lock_file_is_found(line: str) -> None:
     assert loose_lines(sound + line + "\n") == [line.split(maxsplit=1)[0]]
 
 
-def test_every_threat_has_its_row_and_each_row_tests_that_exist() -> None:
-    """`make threats` runs them; this finds a row that lost its tests without running anything."""
+def test_every_threat_has_a_row_and_every_named_test_exists() -> None:
+    """`make threats` runs the tests. This finds a row that lost its tests without running them."""
     found = threats.rows((ROOT / "docs/threats.md").read_text())
     assert [name for name in threats.IDS if not found.get(name)] == []
     for test in threats.named():
@@ -216,7 +216,7 @@ def test_every_threat_has_its_row_and_each_row_tests_that_exist() -> None:
 
 
 def test_functions_stay_small() -> None:
-    """house rule: no function above 50 lines; a file holds one idea."""
+    """No function of the service has more than 50 lines."""
     for path in sorted((ROOT / "service").rglob("*.py")):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
