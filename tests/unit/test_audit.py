@@ -1,4 +1,4 @@
-"""`make security` on the locked dependencies, with a pip-audit that answers as it is told."""
+"""`make security` on locked dependencies, with a fake pip-audit whose answers the tests choose."""
 
 import json
 import os
@@ -24,7 +24,7 @@ WEAK = {"id": "PYSEC-1", "fix_versions": ["3.2"], "description": ""}
 
 
 class Auditing:
-    """The command in a folder of its own, beside a fake pip-audit."""
+    """Folder with a lock file and a fake pip-audit, in which the command runs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -40,7 +40,7 @@ class Auditing:
         self.answers(f"cat <<'EOF'\n{document}\nEOF\nexit {status}")
 
     def run(self, *more: str) -> tuple[int, str, str]:
-        """Exit status, the last line that is not a rule, and the summary."""
+        """Run the command. Return its exit status, the last line of stderr that is not a ruler, and stdout."""
         summary = self.folder / "build" / "audit.txt"
         ended = subprocess.run(
             [
@@ -95,18 +95,20 @@ NOTHING = "NOT AUDITED: 2 of 2 locked packages (flask, zope-interface): "
         ),
     ],
 )
-def test_no_data_passes_and_is_said_last(auditing: Auditing, script: str, reason: str) -> None:
+def test_a_run_without_data_passes_and_its_last_line_says_so(
+    auditing: Auditing, script: str, reason: str
+) -> None:
     auditing.answers(script)
     status, last, _ = auditing.run()
     assert status == 0
     assert last.startswith(NOTHING + reason)
 
 
-def test_data_on_some_packages_only_is_said(auditing: Auditing) -> None:
+def test_packages_without_data_are_named(auditing: Auditing) -> None:
     auditing.answers_json([SOUND[0], {"name": "zope-interface", "skip_reason": "not found"}])
     partial = "NOT AUDITED: 1 of 2 locked packages (zope-interface): no data on them here."
     assert auditing.run()[1].startswith(partial)
-    # An answer that leaves a package out is no better.
+    # A package that the answer leaves out counts as not audited too.
     auditing.answers_json([SOUND[0]])
     status, last, _ = auditing.run()
     assert (status, last.startswith(partial)) == (0, True)
@@ -130,7 +132,7 @@ def test_a_pip_audit_that_cannot_be_started_fails(auditing: Auditing) -> None:
     assert auditing.run()[:2] == (1, "FAILED: pip-audit cannot be run (No such file or directory).")
 
 
-def test_a_loose_line_fails_before_anybody_is_asked(auditing: Auditing) -> None:
+def test_a_line_that_is_not_pinned_fails_before_pip_audit_runs(auditing: Auditing) -> None:
     (auditing.folder / "requirements.txt").write_text("flask>=3\n")
     assert auditing.run()[:2] == (1, "FAILED: 1 lines not pinned in 1 lock files.")
 
@@ -146,7 +148,7 @@ def test_a_weakness_that_is_not_fully_described_fails_all_the_same(auditing: Aud
 
 
 def ci(folder: Path, make: str) -> tuple[int, str]:
-    """Exit status and last line of `.ci/run`, where nothing can be installed and make is a script."""
+    """Run `.ci/run` with a script as make, without installing packages. Return its exit status and last line."""
     (folder / ".ci").mkdir()
     (folder / ".ci" / "run").write_text((ROOT / ".ci" / "run").read_text())
     tools = folder / "tools"
@@ -165,12 +167,12 @@ def ci(folder: Path, make: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("status", [0, 2])
-def test_ci_ends_with_the_line_whether_or_not_it_passed(tmp_path: Path, status: int) -> None:
+def test_ci_prints_the_result_of_the_audit_last_whether_or_not_it_passed(tmp_path: Path, status: int) -> None:
     make = f"mkdir -p build; echo 'NOT AUDITED: nothing.' >build/audit.txt; echo tests; exit {status}"
     assert ci(tmp_path, make) == (status, "NOT AUDITED: nothing.")
 
 
-def test_ci_says_that_nothing_was_audited_where_it_did_not_come_to_it(tmp_path: Path) -> None:
+def test_ci_says_that_nothing_was_audited_when_it_ended_earlier(tmp_path: Path) -> None:
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "audit.txt").write_text("Audited: of an earlier run.\n")
     assert ci(tmp_path, "exit 1") == (1, "NOT AUDITED: the run ended before `make security`.")

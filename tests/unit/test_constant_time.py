@@ -1,4 +1,4 @@
-"""Secrets are compared in constant time, each with every candidate: how long it takes says nothing of which was right."""
+"""A secret is compared in constant time with every candidate, so the time does not tell which candidate was right."""
 
 import hashlib
 import hmac
@@ -82,7 +82,7 @@ def reference() -> bool:
         (reference, 2),
     ],
 )
-def test_the_right_one_is_compared_with_all(
+def test_the_right_secret_is_compared_with_every_candidate(
     monkeypatch: pytest.MonkeyPatch, accepts: Callable[[], bool], comparisons: int
 ) -> None:
     compared: list[bool] = []

@@ -1,4 +1,4 @@
-"""config/gunicorn.conf.py, read as gunicorn does."""
+"""Values of config/gunicorn.conf.py, run as gunicorn runs it."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ READ = "import runpy; print(runpy.run_path('config/gunicorn.conf.py')['graceful_
 
 
 @pytest.mark.parametrize("drain", [0, 20])
-def test_an_order_that_begins_while_a_replica_drains_may_end(drain: int, tmp_path: Path) -> None:
+def test_an_order_that_begins_while_a_replica_drains_has_time_to_end(drain: int, tmp_path: Path) -> None:
     environ = SOUND | {"WAITCALL_DRAIN_SECONDS": str(drain), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     ran = subprocess.run(
         [sys.executable, "-c", READ], cwd=ROOT, env=environ, capture_output=True, text=True, check=True

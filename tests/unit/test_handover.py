@@ -1,4 +1,4 @@
-"""A worker is replaced by a reload after its fork, and by none before it."""
+"""A worker counts as replaced after a reload that came after its fork, not after an earlier one."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from service import handover
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn forks its workers")
 def test_a_worker_knows_a_reload_from_the_moment_of_its_fork() -> None:
-    """A worker may still be importing when the master reloads: it has not looked at the count yet."""
+    """The master may reload while a worker is still importing and has not read the count of reloads."""
     before, tell = forked()
     handover.announce_reload()
     after, tell_after = forked()

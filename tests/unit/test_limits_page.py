@@ -1,4 +1,4 @@
-"""docs/limits.md: its tables are computed from the code and the shipped policy (`make limits-page` writes them anew)."""
+"""Tables of docs/limits.md, computed from the code and the shipped policy (`make limits-page` writes them)."""
 
 import re
 from contextlib import suppress
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/limits.md"
 DAY, HOUR = 86400, 3600
 CEILING = order_limit(tries=2)
-"""Under the default settings."""
+"""Provider's limit of orders for one number, under the default settings."""
 ADDRESS = "192.0.2.1"
 COLUMNS = {
     Scope.NUMBER: "number and address",
@@ -45,14 +45,14 @@ COLUMNS = {
     Scope.PROVIDER: "provider's ceiling",
 }
 KEYS = {
-    Scope.NUMBER: "creates, fallbacks and resends for one number from one address; by one client, where no `client_ip` is given",
-    Scope.NUMBER_TOTAL: "verifications of one number, whoever asks, but for those that end uncalled",
-    Scope.IP: "what comes from one address (IPv6: its /64)",
-    Scope.NETWORK: "what comes from its /24 (IPv6: its /48)",
-    Scope.CLIENT: "what one client asks for; its own table may say otherwise",
-    Scope.COUNTRY: "what is asked for the numbers of one country",
-    Scope.GLOBAL: "everything",
-    Scope.CODE_NUMBER: "codes sent to one number, whoever asks",
+    Scope.NUMBER: "creates, fallbacks and resends for one number from one address (from one client, if no `client_ip` is given)",
+    Scope.NUMBER_TOTAL: "verifications of one number from any address, except those that end without a call",
+    Scope.IP: "creates, fallbacks and resends from one address (IPv6: one /64)",
+    Scope.NETWORK: "creates, fallbacks and resends from one /24 (IPv6: one /48)",
+    Scope.CLIENT: "creates, fallbacks and resends of one client; `clients.NAME.limits` may set another limit",
+    Scope.COUNTRY: "creates, fallbacks and resends for numbers of one country",
+    Scope.GLOBAL: "all creates, fallbacks and resends",
+    Scope.CODE_NUMBER: "codes sent to one number for any caller",
     Scope.CODE_GLOBAL: "all codes sent",
     Scope.FAILED_CHECKS: "wrong codes typed for one number, over all its verifications",
     Scope.READ: "reads of one client",
@@ -67,7 +67,7 @@ def shipped() -> Policy:
 
 @dataclass(frozen=True)
 class Attacker:
-    """Addresses, and the networks that they are spread over."""
+    """Number of addresses that an attacker has, and of networks that they are spread over."""
 
     name: str
     addresses: int
@@ -82,19 +82,20 @@ ATTACKERS = [
 
 
 class Reach:
-    """The most that an attacker can do under a policy that he knows, if he wastes nothing."""
+    """Upper bounds on what an attacker can do if he knows the policy and wastes no request."""
 
     def __init__(self, policy: Policy, attacker: Attacker) -> None:
         self._policy = policy
         self._attacker = attacker
 
     def acts(self, seconds: int, *more: tuple[Scope, int], without: Scope | None = None) -> int:
-        """Creates, fallbacks and resends, also those that are refused with 409 or contest.
+        """Return how many creates, fallbacks and resends pass the limits in so many seconds.
 
-        ``more``: further limits, and how many accounts of that kind he has; ``without``: a limit that is not asked.
+        Creates that contest or are refused with 409 count too. ``more`` adds limits, each with the number of its counters
+        that the attacker can fill. ``without`` leaves one limit out.
         """
         his = [(Scope.IP, self._attacker.addresses), (Scope.NETWORK, self._attacker.networks)]
-        # Numbers of as many countries as he likes: their own limits don't hold him.
+        # He can use numbers of as many countries as he likes, so the limits of countries do not stop him.
         asked = [each for each in (*his, (Scope.GLOBAL, 1), *more) if each[0] is not without]
         return min(count * most(self._policy.limits_of(scope, ""), seconds) for scope, count in asked)
 
@@ -108,26 +109,29 @@ class Reach:
         return min(self.of_one_number(seconds), most(self._policy.limits_of(Scope.CODE_NUMBER, ""), seconds))
 
     def held_all_day(self, window_seconds: int) -> int:
-        """Numbers that are live from morning to morning."""
+        """Return how many numbers he can keep live for a whole day."""
         each = ceil(DAY / window_seconds)
         return self.acts(DAY) // each if self.of_one_number(DAY) >= each else 0
 
     def ceiling_filled_for(self) -> int:
-        """Seconds of a day for which the provider's ceiling for one number can be kept full by creates and cancels."""
+        """Return for how many seconds of a day creates and cancels can keep the provider's limit of one number full."""
         count, period = CEILING.count, CEILING.period_seconds
         if self.of_one_number(period) < count:
             return 0
         return min(self.of_one_number(DAY) // count * period, DAY)
 
     def one_held_for(self, window_seconds: int) -> int:
-        """Seconds of a day for which one given number can be held."""
+        """Return for how many seconds of a day he can keep one given number live."""
         return min(self.of_one_number(DAY) * window_seconds, DAY)
 
     def guesses(self) -> int:
         return most(self._policy.limits_of(Scope.FAILED_CHECKS, ""), DAY)
 
     def chance_of_a_guess(self) -> float:
-        """Guesses at one number in a day: each verification has its attempts, and as many codes that count as were sent for it."""
+        """Return the chance that one of a day's guesses at the codes of one number is right.
+
+        A guess is compared with every code that was sent for its verification, so codes and attempts are multiplied.
+        """
         rules = self._policy.purposes["login"]
         codes, guesses, hits = self.codes_to_one_number(DAY), self.guesses(), 0
         while codes and guesses:
@@ -137,7 +141,7 @@ class Reach:
         return hits / 10**CODE_DIGITS
 
     def shuts_out(self, scope: Scope) -> bool:
-        """Tell whether he alone can fill a limit that everybody shares."""
+        """Return True if he alone can fill a limit that everybody shares."""
         return any(
             self.acts(limit.period_seconds, without=scope) >= limit.count
             for limit in self._policy.limits_of(scope, "")
@@ -145,7 +149,7 @@ class Reach:
 
 
 def most(limits: tuple[Limit, ...], seconds: int) -> int:
-    """How often an act passes all of them within so many seconds, from a fresh start."""
+    """Return how often an act passes all limits in so many seconds, if nothing has been counted before."""
     enforced = [each for each in limits if each.mode is Mode.ENFORCE]
     return min((each.count * ceil(seconds / each.period_seconds) for each in enforced), default=10**9)
 
@@ -166,7 +170,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def who_pays() -> str:
-    """Asked of the code that prices each act, under a policy that limits everything."""
+    """Build the table of the limits that each act counts for, from the code, under a policy that sets every limit."""
     every = {scope: (Limit(9, DAY),) for scope in COLUMNS if scope is not Scope.PROVIDER}
     policy = Policy(frozenset({"RU"}), {}, {}, limits=every)
     applicable = ApplicableLimits(policy, PROVIDER_LIMIT)
@@ -232,36 +236,36 @@ def reach(policy: Policy) -> str:
         row(
             "starts verifications, in an hour",
             [number(each.acts(HOUR)) for each in of],
-            "an order at the provider each; a call costs nothing as far as is known",
+            "each start is an order at the provider; a call costs nothing, as far as is known",
         ),
         row("… in a day", [number(each.acts(DAY)) for each in of], "the same"),
         row(
             "keeps the owner of one number out by the policy's limits",
             ["never"] * len(of),
-            "none of them counts for the number what a stranger starts and nobody calls",
+            "the limits of the number do not count what a stranger starts and nobody calls",
         ),
         row(
             f"… by the provider's own ceiling ({CEILING.count} orders for one number in {CEILING.period_seconds} s)",
             [hours(each.ceiling_filled_for()) for each in of],
-            "its owner gets 429 meanwhile",
+            "its owner, who gets 429 meanwhile",
         ),
         row(
             f"holds one given number by verifications of {window // 60} minutes that nobody calls",
             [hours(each.one_held_for(window)) for each in of],
-            "its owner gets 409 meanwhile",
+            "its owner, who gets 409 meanwhile",
         ),
         row(
-            "holds so many numbers from morning to morning",
+            "holds this many numbers for a whole day",
             [number(each.held_all_day(window)) for each in of],
             "their owners",
         ),
         row(
             f"spoils resets by a contest ({reset // 60} minutes each), in a day",
             [number(each.acts(DAY)) for each in of],
-            "their owners begin anew; each costs him one of his creates",
+            "their owners, who begin again; each contest costs the attacker one create",
         ),
         row(
-            "keeps whoever shares his address, or his /24, out",
+            "keeps out other people at his address or in his /24",
             ["the address", "the /24", "each of the addresses"],
             "neighbours, until the hour or the day is over",
         ),
@@ -273,7 +277,7 @@ def reach(policy: Policy) -> str:
             ),
             "everybody",
         ),
-        row("sends codes, in a day¹", [number(each.codes(DAY)) for each in of], "you: so many messages"),
+        row("sends codes, in a day¹", [number(each.codes(DAY)) for each in of], "you, for each message"),
         row(
             "… to one number¹",
             [number(each.codes_to_one_number(DAY)) for each in of],
@@ -295,7 +299,7 @@ def reach(policy: Policy) -> str:
             "the owner's account",
         ),
     ]
-    return table(["he …", *(each.name for each in ATTACKERS), "who pays"], rows)
+    return table(["the attacker …", *(each.name for each in ATTACKERS), "who pays"], rows)
 
 
 def written(policy: Policy, page: str) -> str:
@@ -306,7 +310,7 @@ def written(policy: Policy, page: str) -> str:
     return page
 
 
-def test_the_tables_of_the_page_are_the_codes_and_the_policys(
+def test_the_tables_of_the_page_match_the_code_and_the_policy(
     shipped: Policy, request: pytest.FixtureRequest
 ) -> None:
     page = PAGE.read_text(encoding="utf-8")
@@ -326,7 +330,7 @@ def test_every_limit_has_its_line() -> None:
 def test_what_the_table_says_of_a_day_is_what_a_day_gives(
     shipped: Policy, addresses: int, tries: int
 ) -> None:
-    """A day of the service itself, with creates at regular intervals from the addresses in turn."""
+    """Run a day of creates through the service, at regular intervals and from each address in turn."""
     clock, provider = FakeClock(), FakeProvider()
     policy = replace(shipped, conversion=())
     verifications, _ = use_cases(memory_world(), provider, RecordingObserver(), clock, policy)

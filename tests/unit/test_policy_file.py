@@ -1,4 +1,4 @@
-"""The policy's newer tables: what is said is read, what is wrong is named."""
+"""Tables of the policy file: valid values are read, and each mistake is named."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ def read(tmp_path: Path, text: str):
     return read_policy(str(path))
 
 
-def test_what_is_left_out_guards_and_allows_nothing_new(tmp_path: Path) -> None:
+def test_keys_that_are_left_out_get_safe_defaults(tmp_path: Path) -> None:
     policy = read(tmp_path, BASE)
 
     assert policy.clients["web"].scopes == CLIENT_PERMISSIONS
@@ -47,7 +47,7 @@ def test_what_is_left_out_guards_and_allows_nothing_new(tmp_path: Path) -> None:
     assert policy.limits_of(Scope.READ, "web") == ()
 
 
-def test_everything_that_may_be_said_is_read(tmp_path: Path) -> None:
+def test_every_table_and_key_is_read(tmp_path: Path) -> None:
     policy = read(
         tmp_path,
         BASE
@@ -281,7 +281,7 @@ def test_a_wrong_webhook_is_named(tmp_path: Path, wrong: str, named: str) -> Non
     assert "secret@" not in mistake
 
 
-def test_limits_that_nobody_named_hold_all_the_same(tmp_path: Path) -> None:
+def test_limits_that_the_policy_leaves_out_have_defaults(tmp_path: Path) -> None:
     policy = read(tmp_path, BASE)
     assert policy.limits_of(Scope.NUMBER_TOTAL, "web") == (Limit(50, 600),)
     assert policy.limits_of(Scope.CODE_NUMBER, "web") == (Limit(5, 3600), Limit(10, 86400))

@@ -1,4 +1,4 @@
-"""A start warns of every loosening of the policy, and nothing of the one that is shipped."""
+"""At its start the service warns of each weakness in the policy. The shipped policy has none."""
 
 from pathlib import Path
 
@@ -34,8 +34,8 @@ def test_the_shipped_policy_has_none(tmp_path: Path) -> None:
     assert not any(each.sends_codes for each in read_policy(str(tmp_path / "policy.toml")).purposes.values())
 
 
-def test_its_codes_are_safe_as_they_stand_there(tmp_path: Path) -> None:
-    """Whoever takes the lines that are commented out gets no warning, and codes to Russian numbers only."""
+def test_the_commented_lines_for_codes_in_the_shipped_policy_are_safe(tmp_path: Path) -> None:
+    """With the lines that are commented out there is no warning, and codes go to Russian numbers only."""
     with_codes = (
         SHIPPED.replace('channels = ["call"]\n', "")
         .replace('# channels = ["call", "code"]', 'channels = ["call", "code"]')
@@ -49,12 +49,12 @@ def test_its_codes_are_safe_as_they_stand_there(tmp_path: Path) -> None:
     assert {each.regions for each in purposes.values()} == {frozenset({"RU"})}
 
 
-def test_the_examples_policy_has_none(tmp_path: Path) -> None:
+def test_the_policy_of_the_examples_has_no_weakness(tmp_path: Path) -> None:
     text = (ROOT / "examples/policy.toml").read_text().replace("LOGIN", "http://127.0.0.1:8085")
     assert told(tmp_path, text) == []
 
 
-def test_what_is_left_out_is_no_loosening(tmp_path: Path) -> None:
+def test_a_limit_that_is_left_out_is_no_weakness(tmp_path: Path) -> None:
     calls = 'dial_regions = ["RU"]\n[purposes.login]\n[clients.web]\npurposes = ["login"]\n'
     assert told(tmp_path, CODES) == []
     assert told(tmp_path, calls) == []

@@ -1,7 +1,7 @@
-"""No object shows a number, an id, a text or any other secret by its repr: it may stand in a log or a traceback.
+"""No repr shows a number, an id, a text or any other secret, because a repr may get into a log or a traceback.
 
-The classes are found, not listed, so a new one is held to it too. A text field must be left out of the repr, or stand in
-the list of harmless ones below.
+The tests look for classes themselves, so they cover new ones too. A text field must be left out of the repr, or be in the
+list of harmless fields below.
 """
 
 import collections.abc
@@ -37,9 +37,9 @@ SECRETS = {
     "webhook": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "url": "https://hooks.example.org/services/T0P/s3cr3t",
 }
-NOT_IMPORTED = {"service.wsgi"}  # it serves as soon as it is imported
+NOT_IMPORTED = {"service.wsgi"}  # importing it starts the service
 
-# Text that an operator wrote into policy or settings, that names a kind of thing, or that is keyed already.
+# Fields with text that an operator wrote into policy or settings, that names a kind of thing, or that is a keyed hash.
 HARMLESS = {
     "service": {
         "Account.base_urls",
@@ -175,7 +175,7 @@ def named(cls: type, field: str) -> tuple[str, str]:
 
 
 def filled(cls: type, secret: str, depth: int = 0) -> Any:
-    """An object whose every text is the secret, but for the harmless ones."""
+    """Make an object in which every text field holds the secret, except the harmless fields."""
     hints = typing.get_type_hints(cls)
     names = (
         [each.name for each in dataclasses.fields(cls) if each.init]
@@ -230,7 +230,7 @@ def value_of(hint: Any, text: str, secret: str, depth: int) -> Any:
 
 
 def shown(text: str, secret: str) -> bool:
-    """Tell whether the secret or the most of it can be read, in whichever spelling."""
+    """Return True if the text has the secret, with or without its +, or all but its first three characters."""
     plain = secret.removeprefix("+")
     return plain in text or plain[3:] in text
 

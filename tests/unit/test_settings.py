@@ -1,4 +1,4 @@
-"""The environment: every mistake at once, by name, without its value."""
+"""Settings from the environment. All mistakes are reported at once, by name and without values."""
 
 import hashlib
 from pathlib import Path
@@ -49,7 +49,7 @@ def mistakes_of(environ: dict[str, str]) -> list[str]:
     return refused.value.mistakes
 
 
-def test_the_defaults_are_the_contracts(sound: dict[str, str]) -> None:
+def test_settings_have_the_documented_defaults(sound: dict[str, str]) -> None:
     settings = load_settings(sound)
 
     assert settings.smsc_urls == ("https://smsc.ru/sys", "https://www2.smsc.ru/sys")
@@ -125,7 +125,9 @@ def test_a_setting_may_come_from_a_file(sound: dict[str, str], tmp_path: Path) -
     assert settings.key_pepper.reveal() == "q" * 32
 
 
-def test_both_forms_at_once_or_no_file_are_mistakes(sound: dict[str, str], tmp_path: Path) -> None:
+def test_a_setting_beside_its_file_and_a_missing_file_are_mistakes(
+    sound: dict[str, str], tmp_path: Path
+) -> None:
     both = mistakes_of(sound | {"WAITCALL_KEY_PEPPER_FILE": str(tmp_path / "none")})
     del sound["WAITCALL_KEY_PEPPER"]
     missing = mistakes_of(sound | {"WAITCALL_KEY_PEPPER_FILE": str(tmp_path / "none")})
@@ -183,7 +185,9 @@ def test_one_mistake_is_one_line(sound: dict[str, str], name: str, value: str) -
 ROUTED = POLICY + '[routing]\ndefault = ["smsc", "smsru"]\n'
 
 
-def test_a_second_provider_is_named_in_both_places(sound: dict[str, str], policy_path: Path) -> None:
+def test_a_second_provider_needs_its_route_and_its_credentials(
+    sound: dict[str, str], policy_path: Path
+) -> None:
     policy_path.write_text(ROUTED)
     assert mistakes_of(sound) == ["WAITCALL_SMSRU_API_ID: required, the policy's routing names smsru."]
 
@@ -212,7 +216,7 @@ def test_a_provider_that_nothing_uses_needs_no_credentials(sound: dict[str, str]
 
     assert settings.smsc_credentials == {}
     assert settings.policy.providers == {Provider.SMSRU}
-    # Its budget is the order's alone.
+    # The time for an order counts only the provider in use.
     assert _order_seconds(settings) == 5
     load_settings(without_smsc(sound) | SMSRU | {"WAITCALL_SMSRU_TIMEOUT_SECONDS": "25"})
     assert mistakes_of(without_smsc(sound)) == [
@@ -234,7 +238,7 @@ def test_a_provider_that_nothing_uses_needs_no_credentials(sound: dict[str, str]
     ],
     ids=["routing", "region", "code", "second step", "text_in", "numbers for texts"],
 )
-def test_smsc_is_needed_for_whatever_goes_through_it(
+def test_smsc_credentials_are_required_if_anything_uses_smsc(
     sound: dict[str, str], policy_path: Path, uses: str
 ) -> None:
     policy_path.write_text(POLICY + uses)
@@ -252,7 +256,7 @@ def test_credentials_that_nothing_uses_are_no_mistake(sound: dict[str, str], pol
 
 
 class Recorder:
-    """Stands in the worker's place and keeps what it is given."""
+    """Fake worker that keeps the names of its duties."""
 
     fence = is_alive = None
 
@@ -260,14 +264,14 @@ class Recorder:
         self.duties = [each.name for each in given["duties"]]
 
     def serve(self, *_: object) -> None:
-        """Listen to nothing."""
+        """Do nothing."""
 
 
 @pytest.mark.parametrize(
     ("policy", "duties"),
     [(POLICY, ["balance", "inbox"]), (ONLY_SMSRU, ["orders"]), (ROUTED, ["balance", "inbox", "orders"])],
 )
-def test_the_worker_asks_nobody_whom_nothing_uses(
+def test_the_worker_polls_only_the_providers_in_use(
     sound: dict[str, str],
     policy_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -284,8 +288,8 @@ def test_the_worker_asks_nobody_whom_nothing_uses(
     assert worker.duties == duties
 
 
-def test_an_order_that_dies_still_frees_its_number_in_time(sound: dict[str, str], policy_path: Path) -> None:
-    """30 s are promised; both providers may be asked, one after the other."""
+def test_an_order_that_is_lost_frees_its_number_in_time(sound: dict[str, str], policy_path: Path) -> None:
+    """A number is free again within 30 s, although both providers may be asked, one after the other."""
     policy_path.write_text(ROUTED)
     both = sound | {"WAITCALL_SMSRU_API_ID": "a" * 16, "WAITCALL_SMSC_TIMEOUT_SECONDS": "15"}
     settings = load_settings(both | {"WAITCALL_SMSRU_TIMEOUT_SECONDS": "10"})
@@ -305,7 +309,7 @@ def test_an_order_that_dies_still_frees_its_number_in_time(sound: dict[str, str]
         ("callback,page", ["127.0.0.1:8081", "127.0.0.1:9090"]),
     ],
 )
-def test_only_the_listeners_of_what_is_served_are_bound(
+def test_only_the_listeners_of_the_served_surfaces_are_bound(
     sound: dict[str, str], given: str, binds: list[str]
 ) -> None:
     assert load_settings(sound | {"WAITCALL_SURFACES": given}).binds == binds
@@ -339,14 +343,14 @@ def test_a_public_tree_starts_without_the_keys_and_credentials_of_the_inner_one(
         assert [name in text for name in INNER] == [True] * len(INNER)
 
 
-def test_half_a_credential_is_a_mistake_wherever_it_stands(sound: dict[str, str]) -> None:
+def test_half_a_credential_is_a_mistake_even_where_none_is_required(sound: dict[str, str]) -> None:
     half = sound | {"WAITCALL_SMSC_LOGIN": "login", "WAITCALL_SURFACES": "callback"}
     (mistake,) = mistakes_of(half)
     assert mistake.startswith("WAITCALL_SMSC_LOGIN and WAITCALL_SMSC_PASSWORD")
 
 
 @pytest.mark.parametrize("name", ["REDIS_URL", "CALLBACK_SECRETS", "KEY_PEPPER"])
-def test_a_public_tree_needs_what_callbacks_are_checked_and_kept_with(
+def test_a_public_tree_needs_redis_the_callback_secrets_and_the_pepper(
     sound: dict[str, str], name: str
 ) -> None:
     del sound[f"WAITCALL_{name}"]
@@ -361,7 +365,7 @@ def test_development_secrets_are_admitted_by_make_run_alone(sound: dict[str, str
     assert len(mistakes_of(sound | secrets)) == 2
 
 
-def test_what_kubernetes_sets_for_a_service_is_not_ours(sound: dict[str, str]) -> None:
+def test_variables_that_kubernetes_sets_for_a_service_are_ignored(sound: dict[str, str]) -> None:
     load_settings(sound | {"WAITCALL_PORT": "tcp://10.0.0.1:80", "WAITCALL_SERVICE_HOST": "10.0.0.1"})
 
 
@@ -434,7 +438,7 @@ def test_limits_can_be_set_and_switched_off(sound: dict[str, str], policy_path: 
     assert limits[Scope.GLOBAL] == (Limit(100, 3600), Limit(1000, 86400))
 
 
-def test_the_edges_trust_nobody_unless_told(sound: dict[str, str]) -> None:
+def test_no_host_and_no_proxy_is_trusted_by_default(sound: dict[str, str]) -> None:
     settings = load_settings(sound)
     assert (settings.trusted_hosts, settings.trusted_hops, settings.key_pepper_other) == ((), 0, None)
 
@@ -464,7 +468,7 @@ def test_the_edges_trust_nobody_unless_told(sound: dict[str, str]) -> None:
         ("KEY_PEPPER_OTHER", "dev-pepper-that-hashes-numbers-into-key-names"),
     ],
 )
-def test_a_wrong_edge_or_pepper_is_named(sound: dict[str, str], name: str, value: str) -> None:
+def test_a_wrong_host_hop_count_or_pepper_is_named(sound: dict[str, str], name: str, value: str) -> None:
     (mistake,) = mistakes_of(sound | {f"WAITCALL_{name}": value})
 
     assert mistake.startswith(f"WAITCALL_{name}:")
@@ -502,7 +506,7 @@ def test_trust_in_the_inbox_is_least_unless_the_operator_says_more_and_that_is_a
 
 
 @pytest.mark.parametrize("value", ["roundtrip", "region", "yes", "1"])
-def test_the_inbox_proves_a_call_at_most(sound: dict[str, str], value: str) -> None:
+def test_the_assurance_of_the_inbox_is_asserted_or_network(sound: dict[str, str], value: str) -> None:
     (mistake,) = mistakes_of(sound | {"WAITCALL_INBOX_ASSURANCE": value})
     assert mistake == "WAITCALL_INBOX_ASSURANCE: Must be one of asserted, network."
 
@@ -528,12 +532,12 @@ def test_a_forgeable_hash_is_a_weakness(sound: dict[str, str]) -> None:
         ("REDIS_MIN_REPLICAS", "one"),
     ],
 )
-def test_what_the_processes_are_told_is_checked(sound: dict[str, str], name: str, value: str) -> None:
+def test_settings_of_the_processes_are_checked(sound: dict[str, str], name: str, value: str) -> None:
     with pytest.raises(SettingsMistakes, match=f"WAITCALL_{name}: "):
         load_settings(sound | {f"WAITCALL_{name}": value})
 
 
-def test_the_inbox_may_be_left_alone(sound: dict[str, str]) -> None:
+def test_the_poll_of_the_inbox_can_be_switched_off(sound: dict[str, str]) -> None:
     assert load_settings(sound | {"WAITCALL_INBOX_POLL_SECONDS": "0"}).inbox_poll_seconds == 0
 
 

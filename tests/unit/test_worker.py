@@ -1,4 +1,4 @@
-"""The leader's own view of its lease."""
+"""A worker's own view of the lease that makes it the leader."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_a_lease_that_is_not_renewed_is_over_without_anybody_asking(clock: Clock) -> None:
+def test_a_lease_that_is_not_renewed_ends_by_itself(clock: Clock) -> None:
     lease = Lease(FakeLeadership(), 10)
     lease.renew()
     clock.now += 9.9
@@ -45,7 +45,7 @@ def test_a_lease_that_is_not_renewed_is_over_without_anybody_asking(clock: Clock
     assert lease.term() is None
 
 
-def test_it_is_counted_from_before_it_was_asked_for(clock: Clock) -> None:
+def test_a_lease_is_counted_from_before_the_request_for_it(clock: Clock) -> None:
     leadership = FakeLeadership()
     take = leadership.take
 
@@ -60,7 +60,7 @@ def test_it_is_counted_from_before_it_was_asked_for(clock: Clock) -> None:
     assert lease.term() is None
 
 
-def test_an_outage_neither_ends_nor_prolongs_it(clock: Clock) -> None:
+def test_an_outage_neither_ends_nor_prolongs_a_lease(clock: Clock) -> None:
     leadership = FakeLeadership()
     lease = Lease(leadership, 10)
     lease.renew()
@@ -73,7 +73,7 @@ def test_an_outage_neither_ends_nor_prolongs_it(clock: Clock) -> None:
     assert lease.term() is None
 
 
-def test_it_resigns_only_what_it_holds(clock: Clock) -> None:
+def test_only_a_lease_that_is_held_is_resigned(clock: Clock) -> None:
     leadership = FakeLeadership()
     lease = Lease(leadership, 10)
     lease.resign()

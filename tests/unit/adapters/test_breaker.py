@@ -1,4 +1,4 @@
-"""The breaker by a clock of the test's own."""
+"""Circuit breaker, with a clock that the tests move."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from service.adapters.outgoing.breaker import Breaker
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """Clock in seconds that stands still until a test moves it."""
 
     now = 1000.0
 
@@ -29,21 +29,21 @@ def fail(breaker: Breaker, times: int) -> None:
         breaker.failed()
 
 
-def test_it_opens_at_so_many_failures_in_a_row(breaker: Breaker) -> None:
+def test_the_breaker_opens_at_so_many_failures_in_a_row(breaker: Breaker) -> None:
     fail(breaker, 2)
     assert breaker.seconds_left == 0
     fail(breaker, 1)
     assert breaker.seconds_left == 10
 
 
-def test_a_success_between_them_begins_the_count_anew(breaker: Breaker) -> None:
+def test_a_success_between_failures_starts_the_count_again(breaker: Breaker) -> None:
     fail(breaker, 2)
     breaker.succeeded()
     fail(breaker, 2)
     assert breaker.seconds_left == 0
 
 
-def test_its_pause_passes(breaker: Breaker, clock: Clock) -> None:
+def test_the_pause_ends(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 3)
     clock.now += 9.5
     assert breaker.seconds_left == 0.5
@@ -51,14 +51,14 @@ def test_its_pause_passes(breaker: Breaker, clock: Clock) -> None:
     assert breaker.seconds_left == 0
 
 
-def test_failures_of_what_was_under_way_do_not_prolong_the_pause(breaker: Breaker, clock: Clock) -> None:
+def test_failures_of_requests_under_way_do_not_prolong_the_pause(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 3)
     clock.now += 9
     fail(breaker, 5)
     assert breaker.seconds_left == 1
 
 
-def test_a_success_of_what_was_under_way_closes_it(breaker: Breaker) -> None:
+def test_a_success_of_a_request_under_way_closes_the_breaker(breaker: Breaker) -> None:
     fail(breaker, 3)
     breaker.succeeded()
     assert breaker.seconds_left == 0

@@ -1,4 +1,4 @@
-"""What is stored says what was stored, in as few bytes as it needs; what an older version stored is still read."""
+"""Records are read back as they were stored, take few bytes, and can be read if an older version wrote them."""
 
 import json
 from dataclasses import replace
@@ -59,7 +59,7 @@ RECORDS = MORE | {
     "contested": pending(rules=RULES).contest(NOW),
 }
 
-# As schema 1 was written, with every field and every rule.
+# Document of schema 1, which had every field and every rule.
 OLD = (
     b'{"schema":1,"rev":"a7ac9c7cd3bf7118","id":"ver_1","client":"web","purpose":"login","reference":null,'
     b'"phone_number":"+79990000173","region":"RU","status":"pending","reason":null,"window_seconds":900,"rules":{"name":'
@@ -77,7 +77,7 @@ def test_a_record_comes_back_as_it_was(record: Verification) -> None:
     assert encode(record) != encode(record)
 
 
-def test_nothing_is_stored_that_says_nothing() -> None:
+def test_empty_fields_and_default_rules_are_not_stored() -> None:
     document = json.loads(encode(pending()))
 
     assert None not in document.values()
@@ -93,7 +93,7 @@ def test_an_older_version_can_read_a_call_of_any_purpose() -> None:
     assert decode(encode(pending(rules=CHANNELS))).rules == CHANNELS
 
 
-def test_an_older_document_is_read_and_written_anew() -> None:
+def test_an_older_document_is_read_and_can_be_written_again() -> None:
     record = decode(OLD)
 
     assert (record.status, record.reason, record.rules.on_concurrent) == (
@@ -107,13 +107,13 @@ def test_an_older_document_is_read_and_written_anew() -> None:
     assert decode(encode(record)).cancel(NOW).reason is Reason.BY_CLIENT
 
 
-def test_a_newer_document_is_nobodys_to_guess() -> None:
+def test_a_document_of_a_newer_schema_is_refused() -> None:
     with pytest.raises(UnknownSchema, match="schema 4, this version reads 3"):
         decode(OLD.replace(b'"schema":1', b'"schema":4'))
 
 
 def test_only_a_plain_call_is_written_for_older_versions() -> None:
-    """They would let a call verify whatever they read."""
+    """An older version would let a call verify any record that it can read."""
     for name, record in RECORDS.items():
         plain = name not in MORE
         assert json.loads(encode(record))["schema"] == (2 if plain else 3), name

@@ -1,4 +1,4 @@
-"""The lane: one at a time, short messages past it, and nobody waits in it for ever."""
+"""Lane for long bodies: they are read one at a time, short ones pass, and no request waits for ever."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ LONG, SHORT = b"a" * (LONG_BYTES + 1), b"a" * LONG_BYTES
 
 @pytest.fixture
 def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the lane rested, each time; it does not."""
+    """Make the lane not sleep, and return the list of the seconds that it would have slept."""
     rested: list[float] = []
     monkeypatch.setattr(module, "sleep", rested.append)
     return rested
@@ -44,7 +44,7 @@ def test_a_short_message_passes_while_long_ones_wait(rests: list[float]) -> None
         assert rests == []
 
 
-def test_each_rest_is_as_long_as_the_work_says_and_bounded(
+def test_each_rest_follows_from_the_time_of_the_work_and_is_bounded(
     rests: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = iter([10.0, 10.002, 20.0, 20.5, 30.0, 30.0])
@@ -59,7 +59,7 @@ def test_each_rest_is_as_long_as_the_work_says_and_bounded(
     assert rests == [pytest.approx(0.2), module.LONGEST_REST_SECONDS, module.SHORTEST_REST_SECONDS]
 
 
-def test_a_turn_that_does_not_come_is_refused_and_a_refusal_goes_on(
+def test_a_body_that_gets_no_turn_is_refused_and_a_refusal_goes_on_without_one(
     rests: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)

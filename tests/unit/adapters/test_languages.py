@@ -1,4 +1,4 @@
-"""Language tags of strangers: few are looked at, and few are remembered."""
+"""Language tags in requests: only a few of a header are read, and only a limited number is remembered."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from service.adapters.http.languages import LONGEST_TAG, MOST_TAGS, MOST_WISHES,
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Record the tags that langcodes, which never forgets, is asked about."""
+    """Record the tags that langcodes is asked about, because it never forgets one."""
     told: list[str] = []
 
     def tag_is_valid(tag: str) -> bool:
@@ -35,8 +35,8 @@ def test_any_header_has_few_wishes(header: str) -> None:
 @pytest.mark.parametrize(
     "tag", ["en" + "-aaaaa" * 1300, "x-" + "a-" * 5000, "a" * (LONGEST_TAG + 1), "", "-", "én", "en-"]
 )
-def test_what_is_no_tag_is_near_to_nothing(tag: str) -> None:
-    """The longest of them went through more calls than Python allows."""
+def test_a_text_that_is_no_tag_is_near_to_no_language(tag: str) -> None:
+    """langcodes would exceed Python's recursion limit with the longest of them."""
     assert Nearest(["en"]).to(tag) is None
     assert not is_tag(tag)
 
@@ -56,7 +56,7 @@ def test_langcodes_is_asked_about_so_many_tags_and_no_more(asked: list[str]) -> 
     ]
 
 
-def test_visitors_do_not_use_up_what_clients_may_ask(asked: list[str]) -> None:
+def test_tags_of_visitors_do_not_use_up_the_share_of_clients(asked: list[str]) -> None:
     nearest = Nearest(["en"])
     for number in range(2 * MOST_TAGS):
         nearest.to(f"de-x-{number}")
@@ -64,7 +64,7 @@ def test_visitors_do_not_use_up_what_clients_may_ask(asked: list[str]) -> None:
     assert len(asked) == 2 * MOST_TAGS
 
 
-def test_what_is_written_like_no_tag_is_never_asked_about(asked: list[str]) -> None:
+def test_langcodes_is_not_asked_about_a_text_that_is_not_written_like_a_tag(asked: list[str]) -> None:
     for number in range(100):
         assert not is_tag(f"{number}!")
         assert Nearest(["en"]).to(f"{number}!") is None

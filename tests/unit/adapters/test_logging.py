@@ -58,7 +58,7 @@ def test_a_number_is_masked_however_it_is_written(text: str) -> None:
         "+7\t999\t123\t45",
     ],
 )
-def test_one_number_in_a_line_is_enough(logged: tuple[logging.Logger, Lines], text: str) -> None:
+def test_a_number_in_a_nested_value_is_masked(logged: tuple[logging.Logger, Lines], text: str) -> None:
     logger, lines = logged
     logger.warning("call", extra={"nested": {"who": [f'"{text}"\n']}})
 
@@ -93,21 +93,21 @@ def test_ids_tokens_and_results_are_masked_whoever_wrote_them(
     assert "1b2c3d" in told
 
 
-def test_no_value_makes_a_line_endless(logged: tuple[logging.Logger, Lines]) -> None:
+def test_long_values_are_cut(logged: tuple[logging.Logger, Lines]) -> None:
     logger, lines = logged
     logger.warning("%s", "x" * 500_000, extra={"more": ["y" * 500_000], "short": "z"})
     (line,) = lines()
     assert (line["message"], line["more"], line["short"]) == ("x" * 8000, ["y" * 8000], "z")
 
 
-def test_a_trace_keeps_its_name(logged: tuple[logging.Logger, Lines]) -> None:
+def test_a_trace_id_is_not_masked(logged: tuple[logging.Logger, Lines]) -> None:
     logger, lines = logged
     logger.warning("x", extra={"trace_id": RESULT})
     assert lines()[0]["trace_id"] == RESULT
 
 
-def test_a_number_is_masked_wherever_it_stands(logged: tuple[logging.Logger, Lines]) -> None:
-    """In the message, its arguments, extra fields, nested values, and an exception's text."""
+def test_a_number_is_masked_in_every_part_of_a_line(logged: tuple[logging.Logger, Lines]) -> None:
+    """Numbers are masked in the message, its arguments, extra fields, nested values and the text of an exception."""
     logger, lines = logged
     number = "+79991234567"
     logger.warning("call from %s", number, extra={"a": number, "b": [number, {number: int(number)}]})
@@ -128,7 +128,7 @@ def test_a_line_cannot_be_forged_by_a_newline(logged: tuple[logging.Logger, Line
     assert len(lines()) == 1
 
 
-def test_a_line_says_when_how_bad_who_and_for_which_request(logged: tuple[logging.Logger, Lines]) -> None:
+def test_a_line_has_its_time_level_logger_and_request_id(logged: tuple[logging.Logger, Lines]) -> None:
     logger, lines = logged
     token = request_id.set("abc")
     logger.error("broken", extra={"status": 503})
@@ -154,9 +154,7 @@ def test_every_level_makes_a_sound_configuration(level: str) -> None:
     "value",
     ["Я", "\u202eabc", "\x9b31m", 2**70, {1: "a"}, {"Я"}, float("inf"), b"bytes", ValueError("x"), "\ud800"],
 )
-def test_whatever_the_value_is_the_line_is_ascii_and_json(
-    logged: tuple[logging.Logger, Lines], value: object
-) -> None:
+def test_a_line_with_any_value_is_ascii_and_json(logged: tuple[logging.Logger, Lines], value: object) -> None:
     logger, lines = logged
     logger.info("odd", extra={"value": value, "other": 1})
 
@@ -174,7 +172,9 @@ def test_other_alphabets_are_escaped(logged: tuple[logging.Logger, Lines]) -> No
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
-def test_what_json_has_no_word_for_is_a_text(logged: tuple[logging.Logger, Lines], value: float) -> None:
+def test_a_float_that_json_lacks_is_written_as_text(
+    logged: tuple[logging.Logger, Lines], value: float
+) -> None:
     logger, lines = logged
     logger.info("odd", extra={"value": value})
     assert lines()[0]["value"] == str(value)
@@ -211,7 +211,7 @@ def test_a_message_may_be_a_mapping(logged: tuple[logging.Logger, Lines]) -> Non
 
 
 class Slow(io.StringIO):
-    """Gives way to another thread in the middle of each write, as a pipe may that is full."""
+    """Stream that lets another thread run in the middle of each write, as a full pipe may do."""
 
     def write(self, text: str) -> int:
         half = len(text) // 2

@@ -1,4 +1,4 @@
-"""Metrics are the library's own: what its documentation says of a counter holds here."""
+"""Counters and histograms are prometheus-client's own and behave as its documentation says."""
 
 import pytest
 from prometheus_client import generate_latest

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# The library reads the directory's name when it is imported.
+# Run in a process of its own, because prometheus-client reads the directory's name when it is imported.
 COUNTED = """
 import sys
 from datetime import UTC, datetime

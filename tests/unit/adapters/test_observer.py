@@ -1,4 +1,4 @@
-"""An event of a verification is told once: in the line of its request, or in one of its own."""
+"""Each event of a verification is logged once: in the line of its request, or in a line of its own."""
 
 import logging
 
@@ -15,7 +15,7 @@ def logging_observer() -> LoggingObserver:
     return LoggingObserver(Metrics("1.2.3", ["web"], ["login"]))
 
 
-def test_outside_a_request_it_has_a_line_of_its_own(
+def test_outside_a_request_an_event_has_a_line_of_its_own(
     logging_observer: LoggingObserver, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "waitcall.events"):
@@ -25,7 +25,7 @@ def test_outside_a_request_it_has_a_line_of_its_own(
     assert (line["message"], line["status"], line["phone_number"]) == ("started", "pending", "+79*******67")
 
 
-def test_within_a_request_it_waits_for_the_line_of_the_request(
+def test_within_a_request_an_event_waits_for_the_line_of_the_request(
     logging_observer: LoggingObserver, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = events.set([])

@@ -1,4 +1,4 @@
-"""What is answered by hand is what the schema, and so the OpenAPI document, says."""
+"""Response bodies are built without the schema, but match it and so the OpenAPI document."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ def verified() -> Verification:
     return judge_call(pending(), call_at(NOW + seconds(5), NUMBER), NOW + seconds(6), seconds(5))[1]
 
 
-def test_the_example_is_an_answer() -> None:
+def test_the_example_matches_the_schema() -> None:
     assert list(EXAMPLE) == list(VerificationResponse().fields)
     assert VerificationResponse().validate(EXAMPLE) == {}
 
@@ -31,7 +31,7 @@ def test_the_example_is_an_answer() -> None:
     ],
     ids=["pending", "with metadata", "verified", "consumed", "failed"],
 )
-def test_an_answer_is_what_its_schema_says(record: Verification) -> None:
+def test_a_response_matches_its_schema(record: Verification) -> None:
     schema = VerificationResponse()
     answer = dump_verification(record, NOW)
 

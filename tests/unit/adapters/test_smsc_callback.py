@@ -1,6 +1,6 @@
-"""For every form, charset and hash: the right message is believed, each single alteration is not.
+"""SMSC's callbacks in every form, charset and hash: a right message is accepted, each single alteration is refused.
 
-The messages are written here by hand from smsc-api.md section 2, not by the simulator.
+The messages are written by hand after smsc-api.md section 2, not by the simulator.
 """
 
 import gc
@@ -48,7 +48,7 @@ def digest(hash_name: str, kind: str, fields: dict[str, str], codec: str, secret
 
 
 def written(form: str, charset: str, fields: dict[str, str]) -> tuple[bytes, bytes]:
-    """Query string and body."""
+    """Write a message. Return its query string and its body."""
     codec = CODECS[charset]
     if form == "json":
         return f"charset={charset}".encode(), json.dumps(fields, ensure_ascii=False).encode(codec)
@@ -84,7 +84,7 @@ def expected(kind: str) -> object:
 
 
 @pytest.mark.parametrize(("form", "charset", "hash_name", "kind"), ALL)
-def test_the_right_message_is_believed(form: str, charset: str, hash_name: str, kind: str) -> None:
+def test_the_right_message_is_accepted(form: str, charset: str, hash_name: str, kind: str) -> None:
     for secret in (SECRET, PREVIOUS):
         assert expected(kind) == decoded(form, signed(kind, charset, hash_name, secret), charset, hash_name)
 
@@ -153,17 +153,17 @@ def test_other_hashes_beside_the_configured_one_are_ignored() -> None:
         ),
     ],
 )
-def test_the_vectors_of_the_provider_page(
+def test_the_test_vectors_of_the_providers_page_are_accepted(
     text: str, md5: list[str], sha1: list[str], crc32: list[str]
 ) -> None:
-    """smsc-api.md section 2; windows-1251 is the charset where none is named."""
+    """The vectors are in smsc-api.md section 2. A message that names no charset is in windows-1251."""
     for name, spellings in (("md5", md5), ("sha1", sha1), ("crc32", crc32)):
         for spelling in spellings:
             assert decoder(name).decode(b"", f"{text}&{name}={spelling}".encode()) is not None
 
 
 def test_an_sms_whose_digest_equals_a_calls_does_not_verify() -> None:
-    """phone:mes:to:secret is phone:ts:secret with ts = mes:to. Colons are no digits."""
+    """The text phone:mes:to:secret equals phone:ts:secret if ts is mes:to. A ts with a colon is refused."""
     sms = {"phone": "79991234567", "mes": "1700000000", "to": "79037676765"}
     digest_of_sms = digest("sha1", "sms", sms, "utf-8")
     forged = {"waitcall": "1", "phone": "79991234567", "ts": "1700000000:79037676765", "sha1": digest_of_sms}
@@ -233,7 +233,7 @@ def test_a_call_without_its_fields_is_malformed() -> None:
         (b"", b"a=" + b"%" * 1000),
     ],
 )
-def test_what_cannot_be_read_is_malformed(query: bytes, body: bytes) -> None:
+def test_an_unreadable_callback_is_malformed(query: bytes, body: bytes) -> None:
     with pytest.raises(CallbackMalformed):
         decoder().decode(query, body)
 
@@ -246,7 +246,7 @@ def test_what_cannot_be_read_is_malformed(query: bytes, body: bytes) -> None:
     ],
 )  # fmt: skip
 def test_spaces_cost_no_more_than_other_bytes(body: bytes) -> None:
-    """A regular expression took minutes over them; how it grows is counted in test_linear_time.py."""
+    """A regular expression once took minutes for them. test_linear_time.py counts how the cost grows."""
     with pytest.raises((CallbackMalformed, CallbackRejected)):
         decoder().decode(b"", body)
 
@@ -276,8 +276,8 @@ def test_the_charset_of_an_xml_declaration_counts(quote: str, before: str) -> No
         b'{"a":"' + b"x" * 65000,
     ],
 )
-def test_what_cannot_be_read_is_forgotten_at_once(body: bytes) -> None:
-    """The collector of cycles comes seldom, and a flood would fill the memory until then."""
+def test_an_unreadable_callback_leaves_nothing_in_memory(body: bytes) -> None:
+    """Garbage in cycles is collected seldom, so a flood could fill the memory before that."""
     gc.disable()
     tracemalloc.start()
     try:
@@ -321,14 +321,14 @@ def test_an_authentic_text_that_is_not_in_its_charset_is_malformed() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"anything", b"a=b", b"[]", b"\x00\xff", b'""', b"charset=utf-8"])
-def test_a_message_of_no_kind_is_not_believed(body: bytes) -> None:
+def test_a_message_of_no_known_kind_is_refused(body: bytes) -> None:
     with pytest.raises(CallbackRejected) as refused:
         decoder().decode(b"", body)
     assert refused.value.kind == "unknown"
 
 
 def test_the_registered_parameters_may_stand_in_query_and_body() -> None:
-    """Equal ones: the provider repeats what follows ? in the URL as fields."""
+    """Equal values are no conflict: the provider repeats the parameters of the registered URL as fields."""
     query, body = b"charset=utf-8&token=a", written("form", "utf-8", signed("call", "utf-8", "sha1"))[1]
 
     assert decoder().decode(query, body + b"&token=a") == expected("call")
@@ -363,8 +363,8 @@ def test_json_escapes_and_xml_references_are_what_they_stand_for() -> None:
 
 @pytest.mark.parametrize("body_codec", ["utf-8", "cp1251"])
 @pytest.mark.parametrize("hash_codec", ["utf-8", "cp1251"])
-def test_a_document_that_names_no_charset_is_read_all_the_same(body_codec: str, hash_codec: str) -> None:
-    """И is D0 98 in UTF-8, and windows-1251 has no 98. How the hash was made is not documented."""
+def test_a_document_that_names_no_charset_is_read(body_codec: str, hash_codec: str) -> None:
+    """И is D0 98 in UTF-8, and windows-1251 has no character 98. The charset of the hash is not documented."""
     fields = {"phone": "79991234567", "mes": "И снова привет", "to": "79037676765"}
     fields |= {"sha1": digest("sha1", "sms", fields, hash_codec)}
     as_xml = "".join(f"<{name}>{value}</{name}>" for name, value in fields.items())
@@ -409,7 +409,7 @@ def test_a_report_says_where_a_message_stands(
         {"id": "1001", "phone": "somebody", "status": "1"},
     ],
 )
-def test_a_report_of_nothing_that_we_know_is_authentic_all_the_same(fields: dict[str, str]) -> None:
+def test_an_authentic_report_with_unknown_values_is_accepted_and_ignored(fields: dict[str, str]) -> None:
     right = fields | {"sha1": digest("sha1", "status", fields, "utf-8")}
 
     assert decoder().decode(*written("form", "utf-8", right)) == OtherMessage(Kind.STATUS)
@@ -425,7 +425,7 @@ def test_a_text_from_a_name_or_to_a_short_code_verifies_nobody() -> None:
 @pytest.mark.parametrize(
     "words", ["[waitcall] hello", " [WAITCALL]", "?[waitcall]", "\xa0 [WaitCall] привет", "- [ wait-call ]"]
 )
-def test_a_text_that_could_stand_in_the_inbox_like_a_call_is_told_apart(charset: str, words: str) -> None:
+def test_a_text_that_looks_like_a_call_in_the_inbox_is_marked(charset: str, words: str) -> None:
     codec = CODECS[charset]
     words = words.encode(codec, "replace").decode(codec)
     fields = SMS | {"mes": words, "charset": charset}
@@ -438,15 +438,15 @@ def test_a_text_that_could_stand_in_the_inbox_like_a_call_is_told_apart(charset:
     ("changes", "to"),
     [({"to": "BANK"}, ""), ({"to": ""}, ""), ({"phone": "+79991234567", "to": "+7903"}, "+7903")],
 )
-def test_such_a_text_is_told_apart_whatever_number_it_came_to(changes: dict[str, str], to: str) -> None:
+def test_a_text_that_looks_like_a_call_is_marked_for_any_recipient(changes: dict[str, str], to: str) -> None:
     fields = SMS | {"mes": "[waitcall]"} | changes
     right = fields | {"charset": "utf-8", "sha1": digest("sha1", "sms", fields, "utf-8")}
     read = decoder().decode(*written("form", "utf-8", right))
     assert read == InboundText("+79991234567", to, "[waitcall]", like_call=True)
 
 
-def test_such_a_text_that_was_cut_inside_a_character_is_told_apart() -> None:
-    """Refused as malformed it would leave no trace, and its record in the inbox would pass for a call."""
+def test_a_text_that_looks_like_a_call_and_is_cut_inside_a_character_is_marked() -> None:
+    """If it were refused as malformed, it would leave no trace, and its record in the inbox would pass for a call."""
     words = "[waitcall] я".encode()[:-1]
     signed_part = b"79991234567:" + words + b":79037676765:" + SECRET.encode()
     body = b"charset=utf-8&phone=79991234567&to=79037676765&mes=" + quote_from_bytes(words).encode()
@@ -456,7 +456,7 @@ def test_such_a_text_that_was_cut_inside_a_character_is_told_apart() -> None:
 
 
 @pytest.mark.parametrize("words", ["Привет", "wait for my call", "[wait] 7WC4 call"])
-def test_an_ordinary_text_is_none(words: str) -> None:
+def test_an_ordinary_text_does_not_look_like_a_call(words: str) -> None:
     fields = SMS | {"mes": words}
     right = fields | {"charset": "utf-8", "sha1": digest("sha1", "sms", fields, "utf-8")}
     read = decoder().decode(*written("form", "utf-8", right))
@@ -480,7 +480,7 @@ def test_a_form_in_which_nothing_is_escaped_is_read_as_the_library_reads_it(text
 
 
 @pytest.mark.parametrize("written", ["f{}=1", "f{}=%31"])
-def test_so_many_fields_and_no_more(written: str) -> None:
+def test_the_number_of_fields_is_limited(written: str) -> None:
     fields = [written.format(index) for index in range(MOST_FIELDS + 1)]
 
     assert len(read_fields("&".join(fields[1:]).encode(), b"").raw) == MOST_FIELDS

@@ -96,7 +96,7 @@ def test_digits_travel_without_plus_in_json_and_utf8() -> None:
 
 @pytest.mark.parametrize(("base_urls", "orders"), [(1, 49), (2, 24), (5, 9), (100, 1)])
 def test_no_order_rate_reaches_the_providers_ceiling(base_urls: int, orders: int) -> None:
-    """Each order may ask every base URL once, and up to its whole budget after it was counted."""
+    """An order may ask every base URL once, at any time of its budget after it was counted."""
     limit = order_limit(base_urls)
 
     assert limit == Limit(orders, 90)

@@ -1,4 +1,4 @@
-"""sms.ru's answers and its handler's batches (docs/providers/smsru.md)."""
+"""Answers of sms.ru, and batches that it sends to the callback handler (docs/providers/smsru.md)."""
 
 import json
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ def multipart(fields: Pairs, end: str = "\r\n") -> bytes:
 
 
 def read(decoder: SmsruCallbackDecoder, fields: Pairs) -> list[object]:
-    """Both kinds of form must say the same."""
+    """Decode the fields as a urlencoded and as a multipart form, and check that both give the same."""
     written = [(urlencode(fields).encode(), ""), (multipart(fields), MULTIPART)]
     try:
         first, second = (decoder.decode(*each) for each in written)
@@ -112,7 +112,7 @@ def test_a_status_is_read(written: object, status: OrderStatus) -> None:
 
 
 @pytest.mark.parametrize("written", [None, "", 403, True, "4o1"])
-def test_an_unknown_status_is_no_status(written: object) -> None:
+def test_an_unknown_status_is_unreadable(written: object) -> None:
     with pytest.raises(UnreadableAnswer):
         read_status(json.dumps({"status_code": 100, "check_status": written}).encode())
 
@@ -158,7 +158,7 @@ def test_the_order_of_entries_is_signed_too(decoder: SmsruCallbackDecoder) -> No
 
 
 def test_entries_cut_elsewhere_prove_nothing_new(decoder: SmsruCallbackDecoder) -> None:
-    """The hash has no separators: a captured batch may be cut anew, and must not say more than it said."""
+    """The hash covers no separators, so a captured batch can be split elsewhere. It must not prove another call then."""
     joined = ENTRY.replace("401", "400") + ENTRY.replace("542", "777")
     known = {"201737-542", "201737-777"}
     digest = signed(joined)[-1]
@@ -187,13 +187,15 @@ def test_entries_cut_elsewhere_prove_nothing_new(decoder: SmsruCallbackDecoder) 
         "callcheck_status\n1\n401\n17672688000",
     ],
 )
-def test_an_authentic_entry_that_cannot_be_read_is_named(decoder: SmsruCallbackDecoder, entry: str) -> None:
+def test_an_authentic_batch_with_one_unreadable_entry_is_malformed(
+    decoder: SmsruCallbackDecoder, entry: str
+) -> None:
     with pytest.raises(CallbackMalformed):
         read(decoder, signed(entry))
 
 
 def test_a_bad_entry_among_good_ones_does_not_refuse_them(decoder: SmsruCallbackDecoder) -> None:
-    """The batch would come again for days, and the good ones with it."""
+    """If the batch were refused, the provider would send all of it again for days."""
     bad = OtherMessage(Kind.CALL, Became.MALFORMED)
     fields = signed("callcheck_status\n1\n401\nnow", ENTRY, "callcheck_status")
     assert read(decoder, fields) == [bad, REPORT, bad]
@@ -206,7 +208,7 @@ def test_a_bad_entry_among_good_ones_does_not_refuse_them(decoder: SmsruCallback
 def test_either_line_end_authenticates(
     decoder: SmsruCallbackDecoder, signed_with: str, sent_with: str, between_parts: str
 ) -> None:
-    """Multipart forms are written with CRLF, and some senders turn each LF of a value into one."""
+    """Multipart forms are written with CRLF, and some senders turn each LF of a value into CRLF too."""
     entries = (ENTRY, "sms_status\n1")
     fields = signed(*(each.replace("\n", signed_with) for each in entries))
     sent = [(name, value.replace("\r\n", "\n").replace("\n", sent_with)) for name, value in fields]
@@ -221,14 +223,14 @@ def test_either_line_end_authenticates(
         f"--{BOUNDARY}\r\nContent-Disposition: form-data; name=\r\n\r\nx\r\n--{BOUNDARY}--\r\n",
     ],
 )
-def test_a_part_without_a_name_is_passed_over(decoder: SmsruCallbackDecoder, body: str) -> None:
+def test_a_part_without_a_name_is_ignored(decoder: SmsruCallbackDecoder, body: str) -> None:
     with pytest.raises(CallbackRejected):
         decoder.decode(body.encode(), MULTIPART)
     with_it = body.encode()[: -len(f"--{BOUNDARY}--\r\n")] + multipart(signed(ENTRY))
     assert decoder.decode(with_it, MULTIPART) == [REPORT]
 
 
-def test_a_new_status_is_acknowledged_and_means_nothing(decoder: SmsruCallbackDecoder) -> None:
+def test_an_unknown_status_of_a_call_is_acknowledged_and_ignored(decoder: SmsruCallbackDecoder) -> None:
     assert read(decoder, signed("callcheck_status\n1\n499\n1767268800")) == [OtherMessage(Kind.CALL)]
 
 
@@ -238,6 +240,6 @@ def test_a_batch_is_bounded(decoder: SmsruCallbackDecoder) -> None:
         read(decoder, signed(*[ENTRY] * (MOST_ENTRIES + 1)))
 
 
-def test_without_a_key_nothing_could_be_believed() -> None:
+def test_a_decoder_needs_an_api_id() -> None:
     with pytest.raises(ValueError, match="api_id"):
         SmsruCallbackDecoder([])

@@ -1,4 +1,4 @@
-"""A subscription tells of announced changes, and has read again whatever may have changed unannounced."""
+"""A subscription reports announced changes, and has records checked that may have changed without an announcement."""
 
 from collections.abc import Iterable, Iterator
 from queue import Empty, SimpleQueue
@@ -13,7 +13,7 @@ PATIENCE = 10
 
 
 class FakePubSub:
-    """Stand-in for a PubSub: the test says its messages; each subscription is confirmed."""
+    """Fake PubSub that confirms each subscription and delivers the messages that a test gives it."""
 
     def __init__(self) -> None:
         self.sent: SimpleQueue[dict[str, Any]] = SimpleQueue()
@@ -73,7 +73,7 @@ def heard(server: FakePubSub) -> Iterator[Heard]:
     heard.subscription.close()
 
 
-def test_a_change_before_the_subscription_is_found_once_that_is_confirmed(heard: Heard) -> None:
+def test_a_key_is_checked_once_its_subscription_is_confirmed(heard: Heard) -> None:
     heard.subscription.follow("a")
 
     assert heard.checked.get(timeout=PATIENCE) == ["a"]
@@ -86,7 +86,7 @@ def test_an_announced_change_is_told(heard: Heard, server: FakePubSub) -> None:
     assert heard.told.get(timeout=PATIENCE) == "a"
 
 
-def test_who_follows_what_is_followed_already_has_it_read_at_once(heard: Heard, server: FakePubSub) -> None:
+def test_a_key_that_is_followed_again_is_checked_at_once(heard: Heard, server: FakePubSub) -> None:
     heard.subscription.follow("a")
     heard.checked.get(timeout=PATIENCE)
     heard.subscription.follow("a")
@@ -95,7 +95,7 @@ def test_who_follows_what_is_followed_already_has_it_read_at_once(heard: Heard, 
     assert server.subscribed.qsize() == 1
 
 
-def test_what_nobody_waits_for_is_left(heard: Heard, server: FakePubSub) -> None:
+def test_a_key_that_no_request_waits_for_is_unsubscribed(heard: Heard, server: FakePubSub) -> None:
     heard.subscription.follow("a")
     heard.subscription.follow("b")
     assert {server.subscribed.get(timeout=PATIENCE) for _ in range(2)} == {"a", "b"}
@@ -104,7 +104,7 @@ def test_what_nobody_waits_for_is_left(heard: Heard, server: FakePubSub) -> None
     assert server.left.get(timeout=PATIENCE) == "a"
 
 
-def test_without_announcements_records_are_read_again_and_again() -> None:
+def test_without_announcements_records_are_checked_again_and_again() -> None:
     heard = Heard(None)
     heard.subscription.follow("a")
 
@@ -112,10 +112,10 @@ def test_without_announcements_records_are_read_again_and_again() -> None:
     heard.subscription.close()
 
 
-def test_a_closed_feed_ends_its_thread(heard: Heard) -> None:
+def test_a_closed_subscription_ends_its_thread(heard: Heard) -> None:
     heard.subscription.follow("a")
     heard.checked.get(timeout=PATIENCE)
-    # Its own: those of other tests may still be about.
+    # Look at this subscription's thread only, because threads of other tests may still be running.
     thread = heard.subscription._thread
     assert thread is not None
     heard.subscription.close()

@@ -97,7 +97,7 @@ def test_hosts_of_the_internet_are_allowed_also_behind_dns64(address: str) -> No
 
 
 @given(st.ip_addresses(v=4))
-def test_an_address_inside_another_is_never_allowed_where_it_is_refused_itself(
+def test_an_ipv6_address_that_embeds_a_refused_ipv4_address_is_refused(
     inner: ipaddress.IPv4Address,
 ) -> None:
     number = int(inner)

@@ -1,4 +1,4 @@
-"""The provider's account: what is asked is audited first and stays below the provider's ceilings."""
+"""Operators' requests to the provider's account are audited first and stay below the provider's limits."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +19,7 @@ OURS, LOST, FREE = E164("+79585550001"), E164("+79585550002"), E164("+7958555000
 
 
 class FakeCabinet:
-    """Offers ``LOST`` and ``FREE``, and remembers what it was asked to change."""
+    """Fake account that offers ``LOST`` and ``FREE`` and keeps the requests that it got."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
@@ -113,7 +113,7 @@ def test_tasks_are_listed_from_the_first_and_a_file_is_read_from_where_it_stoppe
     assert events == [("reports_list", None)] * 2 + [("reports_download", {"task": "9"})] * 2
 
 
-def test_the_provider_is_asked_the_same_no_oftener_than_it_answers(scene: Desk) -> None:
+def test_identical_requests_stay_below_the_providers_limit(scene: Desk) -> None:
     scene.desk.offer(FREE)
     scene.clock.advance(20)
     scene.desk.offer(FREE)
@@ -150,11 +150,11 @@ def test_renting_and_downloading_have_a_ceiling_too(scene: Desk, act: str) -> No
     with pytest.raises(RateLimited):
         ask()
     assert len(scene.cabinet.asked) == most
-    # What was refused was audited too: it says who tried.
+    # The refused request is audited too, so that the stream says who tried.
     assert len(scene.audited()) == most + 1
 
 
-def test_our_side_of_a_report_holds_the_events_asked_for_in_the_time_asked_for(scene: Desk) -> None:
+def test_a_report_is_compared_with_the_audit_entries_of_its_events_and_time(scene: Desk) -> None:
     begun = scene.clock()
     scene.desk.set_prolong("ann", OURS, prolong=True, reason="because")
     scene.desk.tasks("ann")

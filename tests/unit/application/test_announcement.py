@@ -1,4 +1,4 @@
-"""An event goes to the endpoints that asked for its type, and is remembered for as long as a sweep may find it."""
+"""An event goes to the endpoints that asked for its type, and is remembered while a sweep may announce it again."""
 
 import json
 from dataclasses import replace
@@ -36,7 +36,7 @@ def only(record: Verification, now: datetime = NOW) -> Event:
     return event
 
 
-def test_an_event_goes_to_who_asked_for_its_type() -> None:
+def test_an_event_goes_to_the_endpoints_that_asked_for_its_type() -> None:
     announcement = ANNOUNCER.of(only(EXPIRED), NOW)
     assert announcement is not None
     assert [each.endpoint for each in announcement.deliveries] == ["web/main", "web/stats"]
@@ -50,7 +50,7 @@ def test_an_event_goes_to_who_asked_for_its_type() -> None:
 
 
 @pytest.mark.parametrize("client", ["app", "left the policy"])
-def test_nothing_is_announced_where_nobody_wants_to_know(client: str) -> None:
+def test_an_event_that_no_endpoint_asked_for_is_not_announced(client: str) -> None:
     event = replace(only(EXPIRED), verification=opened("ver_1", client=client))
     assert ANNOUNCER.of(event, NOW) is None
     assert not ANNOUNCER.listens(client)
@@ -64,12 +64,12 @@ def test_nothing_is_announced_where_nobody_wants_to_know(client: str) -> None:
         (EXPIRED, 0, 900),
         (EXPIRED, 900, 0),
         (EXPIRED, 5000, 0),
-        # A proof's window ends after 900 s, its result after 300 s more where it came late.
+        # The last sweep is at the end of the window (900 s) or 300 s after the proof, whichever is later.
         (verified(), 0, 900),
         (judge_call(pending(), call_at(NOW + seconds(800)), NOW + seconds(800), seconds(5))[1], 800, 300),
     ],
 )
-def test_it_is_remembered_until_an_hour_after_the_records_last_sweep(
+def test_an_event_is_remembered_until_an_hour_after_the_records_last_sweep(
     record: Verification, now: int, seconds_left: int
 ) -> None:
     announcement = ANNOUNCER.of(only(record), NOW + seconds(now))
@@ -85,11 +85,11 @@ def test_times_are_told_in_utc_and_a_missing_reason_as_null() -> None:
     assert told["data"]["reason"] is None
 
 
-def test_a_reminder_announces_what_somebody_wants_to_know_and_nothing_else() -> None:
+def test_a_reminder_announces_only_events_that_an_endpoint_asked_for() -> None:
     record = verified().consume("login", "flow", NOW)
     outbox = MemoryOutbox()
     Reminder(outbox, ANNOUNCER).remind(record, NOW)
-    # Nobody asked for the consume.
+    # No endpoint asked for the event of the consume.
     assert [each.delivery.endpoint for each in outbox.take("one", 9)] == ["web/main"]
     Reminder(outbox, ANNOUNCER).remind(record, NOW)
     assert outbox.take("one", 9) == []

@@ -1,4 +1,4 @@
-"""Who pays for an act: each limit of the policy with its subject, in order."""
+"""Limits of the policy that an act counts for, each with its subject, in order."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ IP, NETWORK = "192.0.2.7", "192.0.2.0/24"
 
 
 def told(spendings: list[Spending]) -> list[tuple[str, str | None]]:
-    """Scope and subject; a sealed subject by its seal."""
+    """Return the scope and subject of each spending; for a sealed subject, the seal."""
     return [(each.scope.value, each.seal or each.subject) for each in spendings]
 
 
@@ -61,7 +61,7 @@ def test_a_create_counts_for_everything_it_names_and_a_call_for_the_providers_ce
     assert spendings[-1] == APPLICABLE.of_provider(NUMBER) == Spending(Scope.PROVIDER, NUMBER.value, CEILING)
 
 
-def test_a_code_counts_as_one_and_towards_the_captcha_instead() -> None:
+def test_a_create_with_a_code_counts_for_codes_and_the_captcha() -> None:
     spendings = APPLICABLE.of_create(NUMBER, IP, "web", Channel.CODE, ())
     assert told(spendings) == [*CALL_FROM_AN_ADDRESS, *CODES, ("captcha", "")]
     assert spendings[-1].limit == ABOVE
@@ -71,7 +71,7 @@ def test_a_code_counts_as_one_and_towards_the_captcha_instead() -> None:
     assert told(text_in) == CALL_FROM_AN_ADDRESS
 
 
-def test_where_no_address_is_named_the_client_stands_for_it() -> None:
+def test_without_an_address_the_client_is_counted_in_its_place() -> None:
     spendings = APPLICABLE.of_create(NUMBER, None, "web", Channel.TEXT_IN, ())
     assert told(spendings) == [
         ("number", f"{NUMBER.value} client web"),
@@ -81,7 +81,7 @@ def test_where_no_address_is_named_the_client_stands_for_it() -> None:
     ]
 
 
-def test_what_is_exempt_does_not_count() -> None:
+def test_exempt_limits_are_left_out() -> None:
     spendings = APPLICABLE.of_create(NUMBER, IP, "web", Channel.CODE, {Scope.IP, Scope.CODE_NUMBER})
     kept = [each for each in CALL_FROM_AN_ADDRESS if each[0] != "ip"]
     assert told(spendings) == [*kept, ("code_global", ""), ("captcha", "")]
@@ -105,7 +105,7 @@ def test_a_step_counts_for_the_address_that_the_create_named_but_not_for_the_num
     ]
 
 
-def test_a_refused_create_counts_for_who_asked_and_never_for_the_number() -> None:
+def test_a_refused_create_counts_for_its_address_and_client_and_never_for_the_number() -> None:
     assert told(APPLICABLE.of_refused_create(IP, "web", ())) == [
         ("ip", IP),
         ("network", NETWORK),
@@ -115,7 +115,7 @@ def test_a_refused_create_counts_for_who_asked_and_never_for_the_number() -> Non
     assert told(APPLICABLE.of_refused_create(None, "web", ())) == [("client", "web")]
 
 
-def test_wrong_codes_reads_and_consumes_count_for_themselves() -> None:
+def test_wrong_codes_reads_and_consumes_have_limits_of_their_own() -> None:
     assert told(APPLICABLE.of_failed_check(NUMBER)) == [("failed_checks", NUMBER.value)]
     assert told(APPLICABLE.of_client("web", Scope.READ, Scope.CONSUME)) == [
         ("read", "web"),
@@ -143,7 +143,7 @@ def test_an_operator_sees_what_the_subject_counts_for() -> None:
     ]
 
 
-def test_the_latest_verification_says_who_asked_where_the_operator_does_not() -> None:
+def test_without_an_address_from_the_operator_that_of_the_latest_verification_is_used() -> None:
     record = replace(pending(), paid_by={"number": "sealed", "ip": "sealed ip"})
     assert told(APPLICABLE.of_subject(NUMBER, None, None, record))[:3] == [
         ("number", "sealed"),
@@ -152,11 +152,11 @@ def test_the_latest_verification_says_who_asked_where_the_operator_does_not() ->
     ]
     named = told(APPLICABLE.of_subject(NUMBER, None, None, pending()))
     assert named[0] == ("number", f"{NUMBER.value} client web")
-    # The operator's own word goes first.
+    # An address that the operator gives is preferred.
     assert told(APPLICABLE.of_subject(NUMBER, IP, None, record))[0] == ("number", f"{NUMBER.value} {IP}")
 
 
-def test_a_record_keeps_seals_of_what_holds_the_address_alone() -> None:
+def test_a_record_keeps_seals_only_of_subjects_with_the_address() -> None:
     assert subjects_with_the_address(NUMBER, IP) == {
         Scope.NUMBER: f"{NUMBER.value} {IP}",
         Scope.IP: IP,
@@ -174,7 +174,7 @@ def test_a_record_keeps_seals_of_what_holds_the_address_alone() -> None:
         (ListEntry(ListAction.BLOCK, ListKind.NETWORK, NETWORK, reason="x"), ()),
     ],
 )
-def test_what_an_operator_vouches_for_is_exempt_from_its_own_limits(
+def test_an_allowed_number_or_network_is_exempt_from_its_own_limits(
     entry: ListEntry, exempt: tuple[Scope, ...]
 ) -> None:
     screened = Screened.of([entry])
@@ -183,7 +183,7 @@ def test_what_an_operator_vouches_for_is_exempt_from_its_own_limits(
     assert Screened.of([]).exempt == ()
 
 
-def test_whoever_vouches_for_both_exempts_from_both() -> None:
+def test_an_allowed_number_and_network_are_exempt_from_the_limits_of_both() -> None:
     both = [
         ListEntry(ListAction.ALLOW, ListKind.NETWORK, NETWORK, reason="x"),
         ListEntry(ListAction.ALLOW, ListKind.NUMBER, NUMBER.value, reason="x"),

@@ -1,4 +1,4 @@
-"""Facts of a call that the observer is told: how late it came, and which one it was."""
+"""The observer is told which call matched and how late its callback came."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.worlds import memory_world
 
 
 @pytest.mark.parametrize(("ago", "lag"), [(3, 3.25), (0, 0.25), (-4, 0)])
-def test_a_call_is_as_late_as_its_callback_and_never_early_and_a_repeat_says_nothing(
+def test_the_lag_of_a_callback_is_never_negative_and_a_repeat_has_none(
     clock: FakeClock, observer: RecordingObserver, ago: int, lag: float
 ) -> None:
     verifications, calls = use_cases(memory_world(), FakeProvider(), observer, clock)

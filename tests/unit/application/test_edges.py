@@ -1,4 +1,4 @@
-"""Edges of the use cases over the store in memory: who is let past what, how long it is kept, what is told."""
+"""Edge cases of the use cases, over the store in memory."""
 
 import threading
 from dataclasses import replace
@@ -84,7 +84,7 @@ ALLOWED_ADDRESS = entry(ListAction.ALLOW, ListKind.NETWORK, ADDRESS)
 # Admission
 
 
-def test_the_guard_lets_a_number_pass_that_an_operator_vouches_for_and_no_other(
+def test_the_conversion_guard_lets_only_an_allowed_number_pass(
     world: World, observer: RecordingObserver
 ) -> None:
     guarding = admission(world, observer, GUARDED)
@@ -124,7 +124,7 @@ def test_a_block_says_in_whole_seconds_when_it_ends(
 
 
 class Claiming(MemoryStore):
-    """Keeps until when each claim is to be kept, and what it changes."""
+    """Store that records the ``keep_until`` and the change of each claim."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
@@ -164,7 +164,7 @@ CONTESTABLE = replace(
 )
 
 
-def test_a_blocked_number_is_verified_by_no_call_though_its_record_still_waits(
+def test_no_call_verifies_a_blocked_number_even_while_its_record_is_pending(
     world: World, clock: FakeClock
 ) -> None:
     verifications, calls = use_cases(world, FakeProvider(), RecordingObserver(), clock)
@@ -208,7 +208,7 @@ def test_a_record_that_is_still_being_ordered_is_not_shown(world: World, clock: 
     assert len(seen) == 1
 
 
-def test_what_a_transition_leaves_as_it_is_is_not_written(world: World, clock: FakeClock) -> None:
+def test_a_transition_that_changes_nothing_is_not_written(world: World, clock: FakeClock) -> None:
     verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock)
     made = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
     records = Records(world.store, RecordingObserver(), effects_of())
@@ -220,7 +220,7 @@ def test_what_a_transition_leaves_as_it_is_is_not_written(world: World, clock: F
     assert world.store.get(made.id) != stored
 
 
-def test_each_change_is_told_as_what_it_is_and_once() -> None:
+def test_each_change_is_counted_once() -> None:
     contesting = Purpose("login", on_concurrent=OnConcurrent.CONTEST)
     waiting = pending(rules=contesting)
     contested = waiting.contest(NOW)
@@ -234,7 +234,7 @@ def test_each_change_is_told_as_what_it_is_and_once() -> None:
 
 
 class Looking(MemoryStore):
-    """Blocks the number just after a record and the lists were looked at."""
+    """Store that changes the record and blocks its number just after both were read."""
 
     def get_with_lists(self, verification_id: str) -> Any:
         stored, directory = super().get_with_lists(verification_id)
@@ -264,7 +264,7 @@ def test_a_consume_that_is_run_again_reads_the_lists_again(world: World, clock: 
     ("asked", "is_allowed"),
     [(SHORTEST_WINDOW_SECONDS - 1, False), (SHORTEST_WINDOW_SECONDS, True), (900, True), (901, False)],
 )
-def test_a_window_is_between_the_shortest_and_the_purposes(
+def test_a_window_is_between_the_shortest_and_the_longest_of_its_purpose(
     world: World, clock: FakeClock, asked: int, is_allowed: bool
 ) -> None:
     verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock)
@@ -290,7 +290,7 @@ def test_a_number_whose_record_cannot_be_read_is_taken(
     assert taken.value.retry_after == 7
 
 
-def test_without_a_rule_nobody_is_asked_for_a_picture(world: World, clock: FakeClock) -> None:
+def test_without_a_captcha_rule_no_captcha_is_demanded(world: World, clock: FakeClock) -> None:
     coded = replace(
         POLICY,
         purposes={"code": Purpose("code", channels=(Channel.CODE, Channel.CALL))},
@@ -360,7 +360,7 @@ def pages(world: World, clock: FakeClock, rest: Any = lambda: None) -> Pages:
     )
 
 
-def test_who_finds_no_turn_to_read_a_page_is_told_when_to_ask_again(
+def test_a_read_of_a_page_that_gets_no_slot_is_told_when_to_ask_again(
     world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[float] = []
@@ -458,7 +458,7 @@ class Told:
         (DeliveryOutcome.GONE, 0, "bury", True),
     ],
 )
-def test_the_last_attempt_is_dead_unless_it_arrived(
+def test_a_delivery_is_dead_after_its_last_attempt_unless_it_arrived(
     clock: FakeClock, outcome: DeliveryOutcome, attempt: int, ended: str, dead: bool
 ) -> None:
     outbox, teller = Outbox(), Told()

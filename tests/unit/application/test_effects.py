@@ -1,4 +1,4 @@
-"""Effects of a transition: entries of the audit, counters, limits that are given back, and the sweep's next look."""
+"""Effects of a transition: audit entries, counters, limits that are given back, and the time of the next sweep."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -58,7 +58,7 @@ def test_a_start_with_a_code_or_a_contest_says_so() -> None:
 
 
 @pytest.mark.parametrize(("result_seconds", "due"), [(300, 5), (5, 5), (4, 4)])
-def test_a_verified_one_is_looked_at_soon_and_never_after_its_result_ends(
+def test_a_verified_record_is_swept_soon_and_never_after_its_result_ends(
     result_seconds: int, due: int
 ) -> None:
     rules = Purpose("login", result_seconds=result_seconds)
@@ -70,7 +70,7 @@ def test_a_verified_one_is_looked_at_soon_and_never_after_its_result_ends(
     assert details(written)["reason"] == "call_matched"
 
 
-def test_what_a_client_proved_by_a_code_was_the_clients_act_and_a_second_step_counts_no_second_call() -> None:
+def test_a_right_code_is_audited_as_the_clients_act_and_counts_no_second_call() -> None:
     before = replace(pending(), channel=Channel.CODE, code=CODE, called_at=NOW)
     after = before.prove(Reason.CODE_MATCHED, NOW)
     written = EFFECTS.changed(before, after, NOW)
@@ -144,7 +144,7 @@ def test_an_end_is_written_once_with_who_brought_it_about(
         (replace(pending(), called_at=NOW), replace(pending(), called_at=NOW).cancel(NOW), False),
     ],
 )
-def test_the_number_is_given_back_only_what_its_holder_did_not_do(
+def test_the_number_gets_its_limits_back_unless_its_holder_called(
     before: Verification, after: Verification, is_freed: bool
 ) -> None:
     freed = EFFECTS.changed(before, after, NOW).freed
@@ -157,7 +157,7 @@ def test_the_number_is_given_back_only_what_its_holder_did_not_do(
     ("given", "kept"),
     [("req-1", True), ("123456-123456", True), ("1234567", False), ("+79991234567", False), ("", False)],
 )
-def test_a_request_is_named_unless_its_id_could_be_a_number(given: str, kept: bool) -> None:
+def test_the_request_id_is_kept_unless_it_could_be_a_phone_number(given: str, kept: bool) -> None:
     token = request_id.set(given)
     try:
         found = details(EFFECTS.started(pending(), NOW)).get("request_id")

@@ -1,4 +1,4 @@
-"""Explanation for an operator: what would refuse the next create, in order, and until when."""
+"""Explanation for an operator: everything that would refuse the next create, in order, and until when."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ def test_everything_that_refuses_is_told_in_the_order_in_which_create_asks() -> 
     ]
 
 
-def test_what_is_only_recorded_not_spent_or_vouched_for_refuses_nothing() -> None:
+def test_limits_that_only_record_or_are_not_used_up_or_exempt_refuse_nothing() -> None:
     recorded = replace(SPENT, limit=replace(SPENT.limit, mode=Mode.RECORD_ONLY))
     calm = replace(GUARD, exceeded=False)
     quiet = replace(GUARD, budget=replace(GUARD.budget, mode=Mode.RECORD_ONLY))
@@ -52,7 +52,7 @@ def test_what_is_only_recorded_not_spent_or_vouched_for_refuses_nothing() -> Non
     assert told([SPENT, client], [ALLOW], [], None) == [("rate_limited", 400)]
 
 
-def test_codes_are_asked_about_where_the_purpose_begins_with_one() -> None:
+def test_limits_of_codes_apply_if_the_first_channel_of_the_purpose_is_code() -> None:
     states = [
         replace(SPENT, scope=scope)
         for scope in (Scope.NUMBER, Scope.CODE_NUMBER, Scope.CODE_GLOBAL, Scope.FAILED_CHECKS)

@@ -1,4 +1,4 @@
-"""When a call of the inbox rang: the only instant that its wall clock can have meant, or none."""
+"""Time of a call in the inbox: the only instant that its wall-clock time can mean, or None."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -42,7 +42,7 @@ def test_a_zone_that_changed_is_learned_again_or_nothing_is_taken() -> None:
 
 @pytest.mark.parametrize("ago", [86, 300, 899])
 def test_a_call_from_before_the_last_poll_is_never_moved_behind_it(ago: int) -> None:
-    """Else an old call would prove a newer verification."""
+    """Otherwise an old call would prove a newer verification."""
     at, _ = instant(wall(NOW - seconds(ago), 10800), NOW - seconds(85), NOW, None)
     assert at is None
 

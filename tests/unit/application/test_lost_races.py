@@ -1,4 +1,4 @@
-"""Every use case against a store in which others are always, or once, quicker."""
+"""Every use case tries again when another process changes a record first, and gives up in the end."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -23,7 +23,10 @@ ASK = Start(NUMBER.value, "login", "flow", locale="ru", metadata={"order": "7"})
 
 
 class Contended(MemoryStore):
-    """Loses as many races as ``losses`` says, of the kind that ``losing`` names. ``asked`` keeps the ids of reservations."""
+    """Store in which the method named by ``losing`` fails ``losses`` times, as if another process had been first.
+
+    ``asked`` keeps the id of each reservation.
+    """
 
     losses = 0
     losing = ""
@@ -104,7 +107,7 @@ ACTS: dict[str, tuple[str, Callable[[Race], Verification | None], Callable[[Race
 
 
 @pytest.mark.parametrize("act", ACTS)
-def test_a_race_that_is_lost_once_or_nearly_always_is_run_again(race: Race, act: str) -> None:
+def test_a_change_is_tried_again_up_to_the_last_attempt(race: Race, act: str) -> None:
     kind, prepare, do = ACTS[act]
     made = prepare(race)
     race.store.lose(kind, CHANGE_ATTEMPTS - 1)
@@ -141,7 +144,7 @@ def test_a_record_that_is_gone_meanwhile_is_not_found(race: Race) -> None:
         race.operator._records.changed(stored, lambda record: record.cancel(race.clock()), race.clock())
 
 
-def test_a_record_that_is_gone_while_its_time_ran_out_is_told_as_time_has_decided(race: Race) -> None:
+def test_a_record_that_vanishes_while_it_expires_is_returned_as_expired(race: Race) -> None:
     made = race.start()
     stored = race.store.get(made.id)
     assert stored is not None
@@ -152,7 +155,7 @@ def test_a_record_that_is_gone_while_its_time_ran_out_is_told_as_time_has_decide
     assert race.observer.counts["finished", "expired", "no_call"] == 0
 
 
-def test_a_number_that_is_blocked_while_it_is_gone_is_blocked_all_the_same(race: Race) -> None:
+def test_a_number_is_blocked_although_its_record_vanishes_meanwhile(race: Race) -> None:
     race.start()
     race.store.lose("commit", 1, vanishing=True)
     race.operator.put(
@@ -161,7 +164,7 @@ def test_a_number_that_is_blocked_while_it_is_gone_is_blocked_all_the_same(race:
     assert len(race.operator.lists("ann")) == 1
 
 
-def test_an_order_that_somebody_else_ended_meanwhile_is_given_to_nobody(race: Race) -> None:
+def test_an_order_is_not_kept_if_its_verification_ended_meanwhile(race: Race) -> None:
     def overtaken() -> None:
         (stored,) = race.store._records.values()
         race.operator._records.changed(

@@ -1,4 +1,4 @@
-"""Channels, texts and order reports against a store in which others are once, or always, quicker."""
+"""Channels, texts and order reports try again when another process changes a record first, and give up in the end."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -116,13 +116,13 @@ class Stage:
         )
 
     def ordering(self) -> Verification:
-        """Start one whose provider reports on its order."""
+        """Start a verification whose provider reports on its order."""
         self.provider.placed = PlacedOrder(TOLL_FREE, ORDER, 300)
         return self.start()
 
 
 class Inquiry:
-    """A provider that takes ``seconds`` to answer each question."""
+    """Provider that takes ``seconds`` to answer each query."""
 
     name = "smsru"
 
@@ -178,7 +178,7 @@ ACTS: dict[str, tuple[str, Callable[[Stage], Verification], Callable[[Stage, Ver
 
 
 @pytest.mark.parametrize("act", ACTS)
-def test_a_race_that_is_lost_nearly_always_is_run_again(stage: Stage, act: str) -> None:
+def test_a_change_is_tried_again_up_to_the_last_attempt(stage: Stage, act: str) -> None:
     kind, prepare, do = ACTS[act]
     made = prepare(stage)
     stage.store.lose(kind, CHANGE_ATTEMPTS - 1)
@@ -199,7 +199,7 @@ def test_a_race_that_is_always_lost_ends_in_a_refusal_that_says_when_to_ask_agai
     assert stage.store.losses == 0
 
 
-def test_a_text_is_told_once_and_again_when_it_comes_again(stage: Stage) -> None:
+def test_a_text_that_comes_again_is_counted_as_repeated(stage: Stage) -> None:
     made = texted(stage)
     assert stage.text(made) is Outcome.REPEATED
     counted = {key[2]: count for key, count in stage.observer.counts.items() if key[0] == "callback"}
@@ -220,7 +220,7 @@ def test_a_blocked_number_is_verified_by_no_text_and_no_report(stage: Stage) -> 
         stage.operator.unblock("ann", Subject(NUMBER.value), "over")
 
 
-def test_a_delivery_report_of_nobodys_message_changes_nothing(stage: Stage) -> None:
+def test_a_delivery_report_of_an_unknown_message_changes_nothing(stage: Stage) -> None:
     for cli in (NUMBER.value, "+79991234568"):
         stage.messages.record_report(DeliveryReport(1, cli, CodeDelivery.DELIVERED))
     made = stage.start("code")
@@ -254,7 +254,7 @@ def test_a_report_whose_record_is_gone_matches_nothing(stage: Stage) -> None:
     assert stage.reports_to() is Outcome.UNMATCHED
 
 
-def test_a_report_is_written_only_while_the_number_is_this_records_and_with_its_audit_entry(
+def test_a_report_is_written_with_its_audit_entry_and_only_to_the_numbers_latest_record(
     stage: Stage,
 ) -> None:
     made = stage.ordering()
@@ -315,7 +315,7 @@ def test_an_order_whose_record_cannot_be_read_is_asked_about_a_minute_later(
     stage.inquiry.answer = OrderStatus.CALLED
     first, second = stage.world.orders.to_ask("smsru", stage.clock())
     stage.poll.run(None)
-    # The second is another order than the record's, so it is put away; the first waits.
+    # The second order is no longer the record's, so it is forgotten. The first is asked about again later.
     assert stage.world.orders.to_ask("smsru", stage.clock()) == []
     assert stage.world.orders.to_ask("smsru", stage.clock() + UNREADABLE_AGAIN - seconds(1)) == []
     assert stage.world.orders.to_ask("smsru", stage.clock() + UNREADABLE_AGAIN) == [first]
@@ -332,7 +332,7 @@ def test_an_order_that_is_still_under_way_is_asked_about_again(stage: Stage) -> 
     assert stage.inquiry.asked == [ORDER]
 
 
-def test_a_waiting_order_is_reported_to_nobody(stage: Stage) -> None:
+def test_an_order_that_still_waits_changes_nothing(stage: Stage) -> None:
     stage.ordering()
     stage.clock.advance(20)
     assert stage.poll.run(None) == 0
@@ -342,7 +342,7 @@ def test_a_waiting_order_is_reported_to_nobody(stage: Stage) -> None:
 # Orders and codes of channels
 
 
-def test_a_provider_that_answers_after_the_record_is_gone_is_told_so(stage: Stage) -> None:
+def test_a_fallback_whose_record_is_gone_before_the_answer_is_not_found(stage: Stage) -> None:
     made = stage.start("text")
     stage.provider.during = lambda: setattr(stage.store, "vanishing", True)
     with pytest.raises(NotFound):
@@ -350,7 +350,9 @@ def test_a_provider_that_answers_after_the_record_is_gone_is_told_so(stage: Stag
     stage.store.vanishing = False
 
 
-def test_a_provider_that_fails_after_the_record_is_gone_says_why_it_failed(stage: Stage) -> None:
+def test_a_fallback_whose_record_is_gone_before_the_order_fails_gives_the_providers_error(
+    stage: Stage,
+) -> None:
     made = stage.start("text")
     stage.provider.failures.append(ProviderError())
     stage.provider.during = lambda: setattr(stage.store, "vanishing", True)
@@ -407,7 +409,7 @@ def test_an_order_that_is_placed_again_after_its_call_came_is_already_verified(s
         stage.channels.fall_back("web", made.id, Channel.CALL)
 
 
-def test_an_order_is_held_for_its_seconds_and_one(stage: Stage) -> None:
+def test_an_order_has_a_lease_of_one_second_more_than_it_may_take(stage: Stage) -> None:
     made = stage.start("code")
     held: list[Any] = []
 
@@ -422,7 +424,7 @@ def test_an_order_is_held_for_its_seconds_and_one(stage: Stage) -> None:
     assert stage.get(made).ordering_until is None
 
 
-def test_whose_order_came_to_nothing_may_order_again_from_the_moment_its_lease_ends(stage: Stage) -> None:
+def test_an_order_that_died_may_be_placed_again_when_its_lease_ends(stage: Stage) -> None:
     made = stage.start("code")
 
     def dies() -> None:
@@ -438,15 +440,14 @@ def test_whose_order_came_to_nothing_may_order_again_from_the_moment_its_lease_e
     assert stage.channels.fall_back("web", made.id, Channel.CALL).call_number is not None
 
 
-def test_a_fallback_to_a_text_shows_one(stage: Stage) -> None:
+def test_a_fallback_to_a_text_shows_the_text_and_its_number(stage: Stage) -> None:
     made = stage.start()
     moved = stage.channels.fall_back("web", made.id)
     assert moved.text_in is not None
     assert moved.text_in.number == POLICY.text_in_numbers[0]
 
 
-def test_a_call_between_two_answers_of_the_provider_stays_as_it_is(stage: Stage) -> None:
-    """A second order for a number whose first was answered meanwhile changes nothing of that."""
+def test_a_second_order_leaves_a_verified_record_verified(stage: Stage) -> None:
     made = stage.start("code")
     stage.channels.fall_back("web", made.id)
     stage.calls.record(call_at(stage.clock()))

@@ -1,4 +1,4 @@
-"""The audit entry of each act of an operator, word for word, and the edges of what may be undone."""
+"""Audit entries of operators' acts, and edge cases of blocking and unblocking."""
 
 from dataclasses import replace
 
@@ -70,7 +70,7 @@ def test_an_unblock_is_audited_with_its_reason_and_what_it_undoes(
         (Subject(client="web"), {"client": "web"}),
     ],
 )
-def test_an_address_is_audited_as_given_and_never_itself(
+def test_the_audit_entry_says_that_an_address_was_given_but_not_which(
     operator: Operator, world: World, subject: Subject, details: dict[str, str]
 ) -> None:
     operator.explain("ann", subject)

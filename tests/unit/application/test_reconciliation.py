@@ -1,4 +1,4 @@
-"""The provider's report against our audit stream: every message is on one side, on both, or was denied to a client."""
+"""Comparison of the provider's report with our audit stream: which messages are in one of them, in both, or refused."""
 
 from decimal import Decimal
 
@@ -25,7 +25,7 @@ def test_a_report_is_read_whatever_its_separator_and_encoding(separator: str, en
     ]
 
 
-def test_a_comma_in_a_cost_is_a_point_and_what_is_missing_costs_nothing_of_an_unknown_country() -> None:
+def test_a_cost_may_have_a_comma_and_empty_cells_mean_zero_and_unknown() -> None:
     content = b"sms_id; cost ;country\n 7 ; 2,50 ;RU\n\n8;;\n"
     assert read_report(content) == [
         Row("7", Decimal("2.5"), "RU"),
@@ -38,7 +38,7 @@ def test_a_line_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
     assert read_report(content)[-1] == Row("", Decimal(2), "unknown")
 
 
-def test_a_column_may_be_named_by_the_reader() -> None:
+def test_a_column_may_be_named_by_the_caller() -> None:
     content = b"Number;cost;ID\n7;1;other\n8;2;other\n"
     assert [each.message_id for each in read_report(content, {"id": "NUMBER"})] == ["7", "8"]
     assert [each.message_id for each in read_report(content, {"cost": "cost"})] == ["other", "other"]
@@ -53,7 +53,7 @@ def test_a_column_may_be_named_by_the_reader() -> None:
         (b"id;cost\n1;dear\n2;1\n", "'dear'"),
     ],
 )
-def test_what_cannot_be_read_is_said(content: bytes, said: str) -> None:
+def test_a_report_that_cannot_be_read_is_refused_with_a_reason(content: bytes, said: str) -> None:
     with pytest.raises(ReportUnreadable, match=said):
         read_report(content)
 

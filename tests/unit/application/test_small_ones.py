@@ -1,4 +1,4 @@
-"""Use cases of few lines: showing, finding, readiness, the balance, and a look at the inbox."""
+"""Small use cases: showing and finding a verification, readiness, the balance, and a look at the inbox."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -49,7 +49,7 @@ def test_a_verification_is_shown_as_it_stands_now_by_its_id_and_by_its_number(
     ]
 
 
-def test_what_is_not_there_is_not_found_and_the_look_is_audited(world: World, clock: FakeClock) -> None:
+def test_a_missing_verification_is_not_found_and_the_look_is_audited(world: World, clock: FakeClock) -> None:
     shown = lookup(world, clock)
     with pytest.raises(NotFound):
         shown.show("ann", "ver_2")

@@ -1,4 +1,4 @@
-"""One pass over what is due, with records that are gone, cannot be read, or cannot be settled."""
+"""One pass over due records, some of which are gone, cannot be read, or cannot be settled."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -66,7 +66,7 @@ def garden(clock: FakeClock) -> Garden:
     return Garden(clock)
 
 
-def test_what_is_due_is_settled_until_nothing_is_and_put_off_to_its_next_deadline(garden: Garden) -> None:
+def test_due_records_are_settled_and_scheduled_for_their_next_deadline(garden: Garden) -> None:
     for number in range(3):
         garden.kept(f"ver_{number}")
     garden.kept("later", due_in=1)
@@ -80,7 +80,7 @@ def test_what_is_due_is_settled_until_nothing_is_and_put_off_to_its_next_deadlin
     assert garden.sweep() == 0
 
 
-def test_what_is_due_for_less_than_the_patience_is_left_to_others(garden: Garden) -> None:
+def test_a_record_due_for_less_than_the_patience_is_left_to_others(garden: Garden) -> None:
     garden.kept("ver_1")
     garden.clock.advance(9)
     assert garden.sweep(patience=10) == 0
@@ -95,7 +95,7 @@ def test_one_that_is_gone_is_forgotten(garden: Garden) -> None:
 
 
 @pytest.mark.parametrize("trouble", [RecordUnreadable(), ValueError("broken")])
-def test_one_that_cannot_be_dealt_with_is_tried_again_later_and_holds_up_no_other(
+def test_a_record_that_fails_is_tried_again_later_and_delays_no_other(
     garden: Garden, trouble: Exception
 ) -> None:
     garden.kept("ver_1")
@@ -124,7 +124,7 @@ def test_a_store_that_is_away_ends_the_pass_and_leaves_everything_due(garden: Ga
     assert garden.sweep() == 1
 
 
-def test_without_anybody_to_remind_the_sweep_settles_all_the_same(garden: Garden) -> None:
+def test_a_sweep_without_a_reminder_settles_records_too(garden: Garden) -> None:
     garden.kept("ver_1")
     garden.clock.advance(900)
     assert Sweep(garden.store, garden.deadlines, garden.observer, garden.clock, effects_of()).run() == 1

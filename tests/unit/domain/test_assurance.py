@@ -5,7 +5,7 @@ from service.domain.assurance import Assurance, Attested, of_call
 TABLE = {"RU": Attested(Assurance.NETWORK, "somebody's word")}
 
 
-def test_a_region_that_nobody_vouches_for_is_only_asserted() -> None:
+def test_a_region_without_an_entry_is_only_asserted() -> None:
     assert of_call("RU", TABLE) is Assurance.NETWORK
     assert of_call("KZ", TABLE) is Assurance.ASSERTED
     assert of_call("ZZ", {}) is Assurance.ASSERTED

@@ -1,4 +1,4 @@
-"""Codes: what is kept of them, and how their state moves."""
+"""Codes: their keyed hashes, the delay between messages, and the state of their delivery."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ def sent(*codes: str, **more: object) -> Code:
     return Code(tuple(SEALS.seal("ver_1", each) for each in codes), NOW, 7, **more)
 
 
-def test_a_seal_is_of_one_verification_one_code_and_one_pepper() -> None:
+def test_a_seal_differs_by_verification_code_and_pepper() -> None:
     seals = {
         SEALS.seal("ver_1", "012345"),
         SEALS.seal("ver_2", "012345"),
@@ -41,7 +41,7 @@ def test_every_code_that_was_sent_counts() -> None:
     assert not code.matches(SEALS.seals("ver_1", "333333"))
 
 
-def test_attempts_stay_and_the_rest_begins_anew() -> None:
+def test_a_new_message_keeps_the_attempts_and_resets_the_delivery() -> None:
     before = sent("111111", attempts=3, delivery=CodeDelivery.FAILED, delivery_reason="barred", refused=True)
     after = before.again("x" * 32, 8, NOW)
     assert (after.attempts, after.delivery, after.delivery_reason, after.refused, after.message_id) == (

@@ -48,8 +48,8 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     assert judge(BUDGET, [ago(3100, 100)], NOW).started == 0
 
 
-def test_it_says_when_enough_has_aged() -> None:
-    """Nothing else happening, the answer changes at that second and not before."""
+def test_the_guard_says_when_enough_starts_will_be_too_old_to_count() -> None:
+    """If nothing else happens, the answer changes at that second and not before."""
     buckets = [ago(2000, 12), ago(1000, 9)]
 
     told = judge(BUDGET, buckets, NOW)
@@ -59,7 +59,7 @@ def test_it_says_when_enough_has_aged() -> None:
     assert not judge(BUDGET, buckets, NOW + seconds(1100)).exceeded
 
 
-def test_without_anything_nothing_is_wrong() -> None:
+def test_without_any_starts_nothing_is_exceeded() -> None:
     told = judge(BUDGET, [], NOW)
 
     assert (told.started, told.called, told.exceeded, told.retry_after) == (0, 0, False, 0)

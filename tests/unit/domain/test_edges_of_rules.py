@@ -1,4 +1,4 @@
-"""The first and the last instant of each rule, and what a transition leaves as it was."""
+"""First and last instant at which each rule holds, and fields that a transition keeps."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -41,7 +41,7 @@ def test_an_ended_record_is_kept_from_its_end() -> None:
     assert opened("ver_1").fail(Reason.PROVIDER_ERROR, at).purge_at == at + KEPT
 
 
-def test_a_successor_cools_as_long_as_its_predecessor_and_no_longer() -> None:
+def test_a_new_verification_takes_over_the_cooldown_of_the_one_before() -> None:
     proven = pending().prove(Reason.CALL_MATCHED, NOW)
     cooled = proven.cooling_until
     assert cooled is not None
@@ -49,14 +49,14 @@ def test_a_successor_cools_as_long_as_its_predecessor_and_no_longer() -> None:
     assert opened("ver_2").after(proven, cooled).cooling_until is None
 
 
-def test_who_asks_again_gets_the_record_from_the_moment_its_order_has_ended() -> None:
+def test_the_same_requester_gets_the_record_from_the_moment_its_order_has_ended() -> None:
     record = replace(pending(), ordering_until=NOW + seconds(26))
     assert not record.answers(record.requester, NOW + seconds(25))
     assert record.answers(record.requester, NOW + seconds(26))
 
 
 @pytest.mark.parametrize(("early", "outcome"), [(5, Outcome.REPEATED), (6, Outcome.UNMATCHED)])
-def test_a_second_call_after_the_first_step_is_no_news_within_the_skew(early: int, outcome: Outcome) -> None:
+def test_a_second_call_after_the_first_step_is_repeated_within_the_skew(early: int, outcome: Outcome) -> None:
     two = Purpose("login", second_step=Channel.CODE)
     _, after = judge_call(pending(rules=two), call_at(NOW), NOW, SKEW)
     assert after.called_at is not None
@@ -117,12 +117,12 @@ def test_a_bucket_is_a_thirtieth_of_the_window_and_a_second_at_least(window: int
     assert Budget(Group.COUNTRY, Mode.ENFORCE, window_seconds=window).bucket_seconds == bucket
 
 
-def test_the_uncalled_are_those_shown_that_nobody_called() -> None:
+def test_the_uncalled_are_the_started_less_the_called() -> None:
     budget = Budget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0)
     start = budget.bucket_of(NOW - seconds(600))
     assert judge(budget, [Bucket(start, 7, 3)], NOW).uncalled == 4
 
 
 def test_a_text_is_compared_by_its_ascii_letters_and_digits() -> None:
-    """The others change on their way through charsets."""
+    """Other characters may change on their way through charsets."""
     assert skeleton("Ab-1 2\N{CYRILLIC CAPITAL LETTER A}\N{ARABIC-INDIC DIGIT ONE}") == "ab12"

@@ -1,4 +1,4 @@
-"""Events of a record: each outcome once, with its own instant and reason."""
+"""Events of a record: each outcome once, with its own time and reason."""
 
 from dataclasses import replace
 
@@ -26,11 +26,11 @@ def told(record: Verification, now: object = LATER) -> list[tuple[str, str | Non
     ]
 
 
-def test_what_is_under_way_has_nothing_to_tell() -> None:
+def test_a_live_record_has_no_events() -> None:
     assert told(opened("ver_1")) == told(pending()) == []
 
 
-def test_a_consumed_one_was_verified_first() -> None:
+def test_a_consumed_record_has_the_event_verified_too() -> None:
     assert told(verified()) == [("verified", "call_matched", 5)]
     assert told(verified().consume("login", "flow", NOW + seconds(9))) == [
         ("verified", "call_matched", 5),
@@ -38,7 +38,7 @@ def test_a_consumed_one_was_verified_first() -> None:
     ]
 
 
-def test_what_time_alone_ended_ended_at_its_deadline_whenever_it_is_told() -> None:
+def test_an_expired_or_lapsed_event_has_the_time_of_the_deadline() -> None:
     assert told(pending().at(NOW + seconds(5000))) == [("expired", "no_call", 900)]
     assert told(verified().at(NOW + seconds(5000))) == [
         ("verified", "call_matched", 5),
@@ -53,13 +53,13 @@ def test_what_time_alone_ended_ended_at_its_deadline_whenever_it_is_told() -> No
         (opened("ver_1").fail(Reason.NUMBER_REFUSED, NOW), "failed", "number_refused"),
     ],
 )
-def test_canceled_and_failed_ones_are_dated_when_they_are_told_first(
+def test_canceled_and_failed_events_have_the_time_of_their_announcement(
     record: Verification, status: str, reason: str
 ) -> None:
     assert told(record) == [(status, reason, 20)]
 
 
-def test_a_contest_is_told_beside_how_it_ended() -> None:
+def test_a_contest_is_an_event_beside_the_end() -> None:
     contested = pending(rules=CONTESTING).contest(NOW + seconds(3))
     assert told(contested) == [("contested", "concurrent_request", 3)]
     ended = [("contested", "concurrent_request", 3), ("expired", "no_call", 900)]

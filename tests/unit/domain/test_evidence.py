@@ -1,4 +1,4 @@
-"""The table of docs/adr/0032, row by row: each witness of a call and how much it proves."""
+"""Table of docs/adr/0032, row by row: each witness of a call and how much it proves."""
 
 from dataclasses import replace
 from itertools import product
@@ -31,7 +31,7 @@ SHOWN_IS_DEDICATED = InboxTrust(frozenset({SHOWN}))
 
 
 def pending(minimum: Assurance = ASSERTED, best: Assurance = NETWORK, **rules: object) -> Verification:
-    """A verification that shows ``SHOWN`` to a caller of a region that gives ``best``."""
+    """Make a pending verification that shows ``SHOWN``. ``best`` is the assurance of the caller's region."""
     record = opened("ver_1", rules=Purpose("login", min_assurance=minimum, **rules))
     return replace(shown(record.open_window(NOW), PlacedOrder(SHOWN)), assurance=best)
 
@@ -52,7 +52,7 @@ def told(witness: Witness, dialled: E164 | None, *, texted: bool = False) -> Inb
         # A record that names the number shown proves `asserted`, which may not be enough.
         (told(INBOX, SHOWN), STRICT, ASSERTED, CONFIRMED, ASSERTED),
         (told(INBOX, SHOWN), STRICT, NETWORK, WEAK, None),
-        # The operator has checked his account's records.
+        # The operator has checked the records of the account and lets them prove more.
         (told(INBOX, SHOWN), CHECKED, ASSERTED, CONFIRMED, NETWORK),
         (told(INBOX, SHOWN), CHECKED, NETWORK, CONFIRMED, NETWORK),
         # A record that names no number, or another, proves nothing.
@@ -63,7 +63,7 @@ def told(witness: Witness, dialled: E164 | None, *, texted: bool = False) -> Inb
         # A number of ours that receives texts proves no call, even if it was shown.
         (told(INBOX, DEDICATED), STRICT, ASSERTED, UNPROVEN, None),
         (told(INBOX, SHOWN), SHOWN_IS_DEDICATED, ASSERTED, UNPROVEN, None),
-        # The handler got a text of this sender.
+        # The handler got a text of this sender, so the record may be that text.
         (told(INBOX, SHOWN, texted=True), STRICT, ASSERTED, UNPROVEN, None),
         (told(INBOX, SHOWN, texted=True), CHECKED, ASSERTED, UNPROVEN, None),
         (told(INBOX, SHOWN, texted=True), CHECKED, NETWORK, UNPROVEN, None),
@@ -146,5 +146,5 @@ def test_a_limit_never_raises_an_assurance(level: Assurance, limit: Assurance) -
     "text",
     ["[waitcall] 7", " [WaitCall]\t7 \u2603", "\u200b[WAITCALL]-7", "waitcall\ufffd7", "[ wait call ] 7"],
 )
-def test_what_a_charset_may_change_does_not_tell_texts_apart(text: str) -> None:
+def test_texts_that_differ_only_by_what_a_charset_may_change_are_equal(text: str) -> None:
     assert skeleton(text) == "waitcall7"

@@ -1,4 +1,4 @@
-"""The seals of the hosted page: an old pepper still opens, nothing else does; and where a page may lead back to."""
+"""Tokens and results of the hosted page under old and new peppers, and the URLs that a page may lead back to."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_a_token_opens_its_own_verification_under_the_pepper_that_made_it_and_wh
     assert ROTATING.opens(token, ID)
     assert ROTATING.token(ID) == NEW.token(ID) != token
     assert not NEW.opens(token, ID)
-    # Both ids lie in one place, so the seal alone tells them apart.
+    # Both ids have the same place, so only the seal tells them apart.
     assert place_of(token) == place_of(OLD.token(OTHER_ID))
     assert not OLD.opens(token, OTHER_ID)
     assert not OLD.opens("f" + token[1:], ID)
@@ -37,7 +37,7 @@ def test_a_result_proves_its_own_verification_and_is_no_token() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "0" * 55, "0" * 57, "g" * 56, "A" * 56, "0" * 56 + "\n"])
-def test_what_is_no_token_has_no_place(token: str) -> None:
+def test_a_text_that_is_no_token_has_no_place(token: str) -> None:
     assert place_of(token) is None
     assert place_of("0" * 24 + "f" * 32) == "0" * 24
 

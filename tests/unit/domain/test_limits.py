@@ -13,14 +13,14 @@ from service.domain.limits import Limit, Mode, address_of, network_of
         ("1/31d", Limit(1, 31 * 86400)),
     ],
 )
-def test_limits_are_text(text: str, limit: Limit) -> None:
+def test_a_limit_is_read_from_text(text: str, limit: Limit) -> None:
     assert Limit.parse(text) == limit
 
 
 @pytest.mark.parametrize(
     "text", ["", "5", "5/", "/10m", "0/m", "5/0m", "-1/m", "5/10w", "5 / 10m", "1.5/m", "1/32d"]
 )
-def test_other_texts_are_mistakes(text: str) -> None:
+def test_another_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Limit.parse(text)
 
@@ -49,5 +49,5 @@ def test_a_limit_is_written_as_it_was_read(text: str) -> None:
         ("2001:db8:1:2:3::4", "2001:db8:1:2::/64", "2001:db8:1::/48"),
     ],
 )
-def test_an_address_counts_for_itself_and_for_its_neighbourhood(address: str, own: str, around: str) -> None:
+def test_an_address_counts_for_itself_and_for_its_network(address: str, own: str, around: str) -> None:
     assert (address_of(address), network_of(address)) == (own, around)

@@ -57,7 +57,7 @@ def test_networks_of_both_kinds_stand_side_by_side() -> None:
         assert [each.subject for each in directory.naming_address(address, NOW)] == [subject]
 
 
-def test_an_entry_ends_when_it_says() -> None:
+def test_an_entry_ends_at_its_expiry() -> None:
     directory = Directory([entry(ListKind.NUMBER, NUMBER.value, lasting=60)])
 
     assert directory.naming_number(NUMBER, NOW + seconds(59.9))
@@ -111,7 +111,7 @@ def test_a_subject_is_written_in_one_way(kind: ListKind, text: str, written: str
         (ListKind.NETWORK, ""),
     ],
 )
-def test_what_names_nothing_is_refused(kind: ListKind, text: str) -> None:
+def test_an_invalid_subject_is_refused(kind: ListKind, text: str) -> None:
     with pytest.raises(ValueError):
         canonical(kind, text)
 

@@ -36,7 +36,7 @@ def test_what_people_write_becomes_e164(text: str, region: str | None) -> None:
     ],
 )  # fmt: skip
 def test_what_nobody_sees_and_what_typographers_write_is_no_mistake(text: str) -> None:
-    """libphonenumber reads them, or would without the marks that a clipboard brings along."""
+    """libphonenumber reads these texts, some of them only without the marks that a clipboard adds."""
     assert E164.parse(text) == NUMBER
 
 
@@ -54,7 +54,7 @@ def test_brackets_may_open_a_national_number() -> None:
         " " * 250 + "+79991234567", "(" * 250, "+" * 250, "\u200b" * 250, "7+9991234567", "+7999 +1234567",
     ],
 )  # fmt: skip
-def test_what_is_no_number_is_refused(text: str) -> None:
+def test_a_text_that_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(InvalidPhoneNumber):
         E164.parse(text)
 
@@ -73,7 +73,7 @@ def test_what_is_no_number_is_refused(text: str) -> None:
     ],
 )
 def test_only_ordinary_numbers_of_the_allowed_regions_are_shown(number: str, shown: bool) -> None:
-    """Premium and shared-cost numbers, foreign ones, and the caller's own are not."""
+    """Premium-rate, shared-cost and foreign numbers are not shown, nor is the caller's own."""
     assert may_be_shown(E164(number), NUMBER, RU) is shown
 
 
@@ -113,7 +113,7 @@ def test_codes_go_to_ordinary_mobile_numbers_alone(number: str, gets: bool) -> N
 
 @pytest.mark.parametrize("code", sorted(phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS))
 def test_numbers_of_no_country_get_no_codes(code: int) -> None:
-    """Toll-free, shared cost, satellite, premium and universal numbers of the whole world, whatever their type."""
+    """They are toll-free, shared-cost, satellite, premium-rate and universal numbers that belong to no country."""
     example = phonenumbers.example_number_for_non_geo_entity(code)
     value = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
     assert not may_get_codes(E164.parse(value))
@@ -128,5 +128,5 @@ def test_no_country_has_a_number_of_another_type_that_gets_codes(kind: str) -> N
         if example is None:
             continue
         number = E164(phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164))
-        # Where one range serves both, libphonenumber says so by a type of its own.
+        # libphonenumber has a type of its own for ranges that serve both mobile and fixed lines.
         assert not may_get_codes(number) or number.number_type == "fixed_line_or_mobile", number.value

@@ -21,7 +21,7 @@ BY_SMSRU = replace(POLICY, routing=Routes(default=(Provider.SMSRU,)))
         {"captcha": CaptchaRule((), "https://captcha.example.org/")},
     ],
 )
-def test_texts_codes_and_pictures_need_smsc_whoever_takes_the_calls(beside_calls: dict) -> None:
+def test_texts_codes_and_captchas_need_smsc_even_if_it_takes_no_calls(beside_calls: dict) -> None:
     assert BY_SMSRU.providers == {Provider.SMSRU}
     assert replace(BY_SMSRU, **beside_calls).providers == {Provider.SMSRU, Provider.SMSC}
 
@@ -45,7 +45,7 @@ def test_a_fallback_leads_to_later_channels_alone() -> None:
     assert Purpose("x").channels_after(Channel.CODE) == ()
 
 
-def test_a_clients_own_limits_stand_instead_of_the_policys_and_the_total_follows_from_the_numbers() -> None:
+def test_a_clients_own_limits_replace_the_policys_and_number_total_follows_from_number() -> None:
     policy: Policy = with_limits(number=["2/10m"], ip=["5/h"])
     own = replace(policy.clients["web"], limits={Scope.IP: (Limit(9, 60),)})
     policy = replace(policy, clients={**policy.clients, "web": own})
@@ -56,7 +56,7 @@ def test_a_clients_own_limits_stand_instead_of_the_policys_and_the_total_follows
     assert policy.limits_of(Scope.GLOBAL, "web") == ()
 
 
-def test_a_policy_has_pages_where_any_client_may_lead_back() -> None:
+def test_a_policy_has_pages_if_any_client_has_return_origins() -> None:
     assert not POLICY.has_pages
     leading = replace(POLICY.clients["web"], return_origins=frozenset({"https://login.example.org"}))
     assert replace(POLICY, clients={**POLICY.clients, "web": leading}).has_pages

@@ -1,4 +1,4 @@
-"""A client's steps on a record that is not on the way that the step needs."""
+"""Steps that a client may take on a record in one channel and status, and not in others."""
 
 from dataclasses import replace
 
@@ -23,19 +23,19 @@ def on_code(**changes: object) -> Verification:
     return replace(pending(), **{"channel": Channel.CODE, "code": CODE, **changes})
 
 
-def test_a_code_of_one_that_a_call_has_verified_already_is_none() -> None:
+def test_a_code_is_refused_after_a_call_has_verified_the_record() -> None:
     with pytest.raises(AlreadyVerified):
         check_code(pending().prove(Reason.CALL_MATCHED, NOW), ["one"], NOW)
 
 
-def test_the_right_code_is_right_again_once_it_has_proven_the_number_and_a_wrong_one_is_too_late() -> None:
+def test_after_the_proof_the_right_code_is_accepted_again_and_a_wrong_one_is_refused() -> None:
     proven = on_code().prove(Reason.CODE_MATCHED, NOW)
     assert check_code(proven, ["one"], NOW) == (True, proven)
     with pytest.raises(AlreadyVerified):
         check_code(proven, ["two"], NOW)
 
 
-def test_a_code_is_no_answer_on_another_channel_or_before_one_was_sent() -> None:
+def test_a_code_is_refused_on_another_channel_or_before_one_was_sent() -> None:
     for record in (pending(), on_code(channel=Channel.CALL), on_code(code=None)):
         with pytest.raises(WrongChannel):
             check_code(record, ["one"], NOW)
@@ -50,7 +50,7 @@ def test_the_last_attempt_may_still_be_right_and_a_wrong_one_ends_it() -> None:
     assert (correct, after.status) == (False, Status.PENDING)
 
 
-def test_no_more_is_sent_than_the_purpose_sends_and_nothing_where_no_code_may_go() -> None:
+def test_no_more_codes_are_sent_than_the_purpose_allows_and_none_to_a_landline() -> None:
     rules = Purpose("login", max_sends=2)
     second = send_again(on_code(rules=rules), "two", 8, NOW + seconds(30))
     assert second.code is not None

@@ -1,4 +1,4 @@
-"""The transitions, value in and value out."""
+"""Transitions of a verification, as pure functions."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ def verified() -> Verification:
     ],
 )
 def test_a_call_counts_only_inside_its_window(call: int, now: int, outcome: Outcome) -> None:
-    """Seconds after creation of the call and of its record; the window is 900, the skew 5."""
+    """``call`` and ``now`` are seconds after the creation. The window is 900 s, the skew 5 s."""
     judged, after = judge_call(pending(), call_at(NOW + seconds(call)), NOW + seconds(now), SKEW)
 
     assert judged is outcome
@@ -69,7 +69,7 @@ def test_a_call_of_another_number_matches_nothing() -> None:
 
 
 def test_a_call_while_the_order_is_under_way_matches_nothing() -> None:
-    """Nobody has been shown the number yet."""
+    """The number to call has not been shown yet."""
     assert judge_call(opened("ver_1"), call_at(NOW), NOW, SKEW)[0] is Outcome.UNMATCHED
 
 
@@ -97,7 +97,7 @@ def test_a_contest_during_the_order_is_not_forgotten() -> None:
     assert (assigned.status, assigned.reason) == (Status.CONTESTED, Reason.CONCURRENT_REQUEST)
 
 
-def test_refuse_leaves_the_live_one_as_it_is() -> None:
+def test_a_contest_changes_nothing_if_the_purpose_refuses_it() -> None:
     assert pending().contest(NOW) == pending()
 
 
@@ -146,14 +146,14 @@ def test_a_missing_reference_equals_a_missing_one() -> None:
         (pending(), NOW + seconds(900), Expired),
     ],
 )
-def test_only_a_verified_one_is_consumed(
+def test_only_a_verified_record_is_consumed(
     record: Verification, now: object, refusal: type[ServiceError]
 ) -> None:
     with pytest.raises(refusal):
         record.consume("login", "flow", now)
 
 
-def test_cancel_ends_what_waits_and_leaves_what_ended() -> None:
+def test_cancel_ends_a_live_record_and_leaves_an_ended_one() -> None:
     contested = pending(rules=CONTESTING).contest(NOW)
     expired = pending().at(NOW + seconds(900))
 
@@ -165,15 +165,15 @@ def test_cancel_ends_what_waits_and_leaves_what_ended() -> None:
             record.cancel(NOW)
 
 
-def test_a_verified_one_keeps_its_number_for_the_cooldown_only() -> None:
+def test_a_verified_record_keeps_its_number_for_the_cooldown_only() -> None:
     assert verified().busy_until(NOW + seconds(29)) == NOW + seconds(30)
     assert verified().busy_until(NOW + seconds(30)) is None
     consumed = verified().consume("login", "flow", NOW + seconds(1))
     assert consumed.busy_until(NOW + seconds(29)) == NOW + seconds(30)
 
 
-def test_a_failed_one_shows_the_window_that_was_asked_for() -> None:
-    """Not the lease of its order."""
+def test_a_failed_record_shows_the_window_that_was_asked_for() -> None:
+    """The end of the shown window is not that of the order's lease, which is shorter."""
     died = opened("ver_1").at(NOW + seconds(28))
     failed = opened("ver_1").fail(Reason.PROVIDER_ERROR, NOW + seconds(3))
 
@@ -181,7 +181,7 @@ def test_a_failed_one_shows_the_window_that_was_asked_for() -> None:
     assert died.at(NOW + seconds(900)) == died
 
 
-def test_without_a_reference_nobody_is_the_same_requester() -> None:
+def test_without_a_reference_no_requester_is_the_same_as_another() -> None:
     nobody = Requester("web", "login", None)
 
     assert not nobody.same_as(nobody)
@@ -189,7 +189,7 @@ def test_without_a_reference_nobody_is_the_same_requester() -> None:
     assert not Requester("web", "login", "a").same_as(Requester("app", "login", "a"))
 
 
-def test_instants_are_whole_seconds_so_that_what_is_said_is_what_is_decided() -> None:
+def test_times_are_whole_seconds_so_that_the_shown_deadline_is_the_real_one() -> None:
     fraction = NOW + seconds(0.75)
     record = opened("ver_1", now=fraction).open_window(fraction)
 
@@ -197,20 +197,20 @@ def test_instants_are_whole_seconds_so_that_what_is_said_is_what_is_decided() ->
     assert record.at(NOW + seconds(900)).status is Status.EXPIRED
 
 
-def test_a_record_never_shows_its_number_by_accident() -> None:
+def test_the_repr_of_a_record_shows_no_number() -> None:
     assert "1234567" not in repr(pending())
     assert "1234567" not in repr(call_at(NOW))
 
 
 @pytest.mark.parametrize(("cooldown", "kept"), [(1000, 1000), (10, 65), (0, 65)])
-def test_a_redeemed_one_is_kept_as_long_as_it_cools(cooldown: int, kept: int) -> None:
+def test_a_consumed_record_is_kept_for_its_cooldown(cooldown: int, kept: int) -> None:
     rules = Purpose("login", cooldown_seconds=cooldown, retention_seconds=60)
     record = pending(rules=rules).prove(Reason.CALL_MATCHED, NOW)
     assert record.consume("login", "flow", NOW + seconds(5)).purge_at == NOW + seconds(kept)
     assert record.purge_at == NOW + seconds(max(cooldown, 360))
 
 
-def test_a_record_is_kept_for_its_retention_beyond_whatever_it_waits_for() -> None:
+def test_a_record_is_kept_for_its_retention_after_its_deadline() -> None:
     kept = seconds(LOGIN.retention_seconds)
     ordering = opened("ver_1")
     assert ordering.purge_at == ordering.expires_at + kept
@@ -218,5 +218,5 @@ def test_a_record_is_kept_for_its_retention_beyond_whatever_it_waits_for() -> No
     assert (moved.expires_at, moved.purge_at) == (NOW + seconds(960), NOW + seconds(960) + kept)
 
 
-def test_a_wrong_code_says_how_many_more_may_be_wrong() -> None:
+def test_a_wrong_code_says_how_many_attempts_are_left() -> None:
     assert CodeMismatch(3).errors == {"code": ["Wrong. Attempts left: 3."]}
