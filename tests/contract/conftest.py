@@ -1,4 +1,4 @@
-"""Patience with the store: what is counted exactly stays exact where other processes keep the machine busy."""
+"""Longer timeouts of the store, so that exact counts hold on a busy machine too."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from service.adapters.redis import connection, topology
 
 @pytest.fixture(autouse=True)
 def patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no step give up only because it is slow. How soon one gives up is for test_redis_only.py to say."""
+    """Let no step fail only because it is slow. test_redis_only.py tests the real timeouts."""
     if request.path.name == "test_redis_only.py":
         return
     for name in ("TIMEOUT_SECONDS", "CLUSTER_TIMEOUT_SECONDS", "TURN_SECONDS"):

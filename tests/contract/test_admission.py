@@ -1,4 +1,4 @@
-"""What stands before an order, over every store."""
+"""Checks that come before an order, over every store: limits, lists, conversion guard and assurance."""
 
 from dataclasses import replace
 
@@ -78,7 +78,7 @@ def test_a_refusal_says_when_to_come_back_and_how_the_limits_stand(world, provid
     assert verifications.start("web", Start(number(3), "login")).created
 
 
-def test_a_neighbourhood_shares_the_limit_of_its_network(world, provider, observer, clock) -> None:
+def test_addresses_of_one_network_share_its_limit(world, provider, observer, clock) -> None:
     verifications, _ = use_cases(world, provider, observer, clock, with_limits(network=["2/h"]))
 
     def start(index: int, address: str) -> bool:
@@ -157,7 +157,9 @@ def test_the_providers_ceiling_is_out_of_reach_whatever_the_policy_says(
     assert verifications.start("web", ASK).created
 
 
-def test_what_the_providers_ceiling_refuses_no_limit_counts(world, provider, observer, clock) -> None:
+def test_a_create_that_the_providers_ceiling_refuses_counts_for_no_limit(
+    world, provider, observer, clock
+) -> None:
     policy = with_limits(number=["50/h"], client=["60/h"])
     verifications, _ = use_cases(world, provider, observer, clock, policy)
     for _ in range(49):
@@ -348,7 +350,7 @@ def test_what_a_call_proves_is_said_and_a_purpose_may_demand_more(world, provide
     assert len(provider.orders) == 2
 
 
-def test_a_contest_is_told_once(world, provider, observer, clock) -> None:
+def test_a_contest_is_counted_once(world, provider, observer, clock) -> None:
     verifications, _ = use_cases(world, provider, observer, clock)
     verifications.start("web", replace(ASK, purpose="contested_login"))
     for _ in range(3):

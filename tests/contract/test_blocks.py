@@ -1,4 +1,4 @@
-"""A block ends what is live, is asked before each proof and before each consume, and is never too late, over every store."""
+"""A block ends live verifications and is checked before each proof and each consume, over every store."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -91,7 +91,7 @@ def test_a_block_ends_every_channel(stage: Stage, purpose: str, channel: Channel
     assert stage.stands(record) == ENDED
 
 
-def test_a_block_ends_a_contested_one(stage: Stage) -> None:
+def test_a_block_ends_a_contested_record(stage: Stage) -> None:
     record = stage.start("contested_text")
     with pytest.raises(ServiceError):
         stage.verifications.start("app", Start(NUMBER.value, "contested_text", "other"))
@@ -102,7 +102,7 @@ def test_a_block_ends_a_contested_one(stage: Stage) -> None:
     assert stage.stands(record) == ENDED
 
 
-def test_other_numbers_and_what_is_over_stay_as_they_are(stage: Stage) -> None:
+def test_a_block_leaves_other_numbers_and_ended_records_as_they_are(stage: Stage) -> None:
     consumed = stage.start("every")
     stage.call()
     stage.consume(consumed)
@@ -130,11 +130,11 @@ def test_an_order_under_way_is_not_shown_and_costs_nothing(stage: Stage, *, fail
     assert latest is not None
     record = latest.verification
     assert (record.status, record.reason, record.call_number) == (*ENDED, None)
-    # The window that was asked for, not the lease of the order.
+    # The record shows the window that was asked for, not the lease of the order.
     assert (record.expires_at - record.created_at).total_seconds() == 900
 
 
-def test_a_code_under_way_is_not_shown_either(stage: Stage) -> None:
+def test_a_code_under_way_is_refused_and_costs_nothing(stage: Stage) -> None:
     stage.sender.during = stage.put
 
     with pytest.raises(Blocked):
@@ -239,14 +239,14 @@ def test_a_proof_of_a_blocked_number_is_not_redeemed(stage: Stage, block: Callab
         stage.consume(record)
 
     assert refused.value.retry_after == (None if block is blocked_by_policy else 600)
-    # It stands as it is: an operator may be wrong, and lift the block in time.
+    # The proof is kept, because an operator may lift a mistaken block in time.
     assert stage.now(record).status is Status.VERIFIED
     if block is Stage.put:
         stage.operator.remove("ops", ListKind.NUMBER, NUMBER.value, "a mistake")
         assert stage.consume(record).status is Status.CONSUMED
 
 
-def test_what_is_wrong_with_a_consume_is_told_before_the_block(stage: Stage) -> None:
+def test_other_errors_of_a_consume_are_given_before_the_block(stage: Stage) -> None:
     record = stage.start("every")
     stage.call()
     stage.put()
@@ -272,7 +272,7 @@ def test_a_repeated_consume_gets_its_answer_though_the_number_is_blocked_now(sta
     assert stage.verifications.consume("web", record.id, *redeem).status is Status.CONSUMED
 
 
-def test_an_allowance_of_the_very_number_lifts_a_wider_block(stage: Stage) -> None:
+def test_allowing_a_number_lifts_a_wider_block(stage: Stage) -> None:
     record = stage.start("every")
     stage.block_prefix()
     stage.put(action=ListAction.ALLOW)
@@ -281,7 +281,7 @@ def test_an_allowance_of_the_very_number_lifts_a_wider_block(stage: Stage) -> No
     assert stage.consume(record).status is Status.CONSUMED
 
 
-def test_a_block_that_has_ended_stands_in_nobodys_way(stage: Stage) -> None:
+def test_a_block_that_has_ended_refuses_nothing(stage: Stage) -> None:
     stage.block_prefix()
     stage.clock.advance(600)
     record = stage.start("every")
@@ -293,7 +293,7 @@ def test_a_block_that_has_ended_stands_in_nobodys_way(stage: Stage) -> None:
 def test_a_consume_that_read_the_lists_before_the_block_is_refused_after_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The record is stored anew by the block, so the consume has to look at it, and at the lists, again."""
+    """The block writes the record again, so the consume fails to write it and reads record and lists again."""
     record = stage.start("every")
     stage.call()
     look = stage.world.store.get_with_lists
@@ -331,7 +331,7 @@ def test_a_call_that_read_the_lists_before_the_block_proves_nothing_after_it(
 
 
 def test_of_a_block_and_a_consume_at_once_one_is_first(stage: Stage) -> None:
-    """Once the block is acknowledged, nothing that was not consumed by then is consumed any more."""
+    """After the block is acknowledged, no proof is consumed any more."""
     for _ in range(ROUNDS):
         record = stage.start("every")
         assert stage.call() is Outcome.CONFIRMED
@@ -355,7 +355,7 @@ def test_of_a_block_and_a_consume_at_once_one_is_first(stage: Stage) -> None:
         stage.clock.advance(60)
 
 
-def test_of_a_block_and_a_call_at_once_one_is_first_and_nothing_is_consumed(stage: Stage) -> None:
+def test_after_a_block_and_a_call_at_once_nothing_is_consumed(stage: Stage) -> None:
     for _ in range(ROUNDS):
         record = stage.start("every")
 
@@ -374,7 +374,7 @@ def test_of_a_block_and_a_call_at_once_one_is_first_and_nothing_is_consumed(stag
         stage.clock.advance(60)
 
 
-def test_block_and_remove_say_what_they_said(stage: Stage) -> None:
+def test_a_block_is_listed_and_can_be_removed_once(stage: Stage) -> None:
     stage.put()
     assert [entry.subject for entry in stage.operator.lists("ops")] == [NUMBER.value]
     stage.operator.remove("ops", ListKind.NUMBER, NUMBER.value, "why")

@@ -1,4 +1,4 @@
-"""Every channel over every store: what a text, a code, a fallback and a second step are promised to do."""
+"""Texts, codes, fallbacks and second steps do what the contract promises, over every store."""
 
 import threading
 from collections import Counter
@@ -127,7 +127,7 @@ class Stage:
         self.messages.record_report(DeliveryReport(message_id, NUMBER.value, delivery, reason))
 
     def audited(self) -> Counter[str]:
-        # Redis names its entries by the time of day, not by the test's.
+        # Redis names the entries by its own clock, not by the test's.
         entries = self.world.audit.read(datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
         return Counter(each["event"] for each in entries)
 
@@ -214,7 +214,7 @@ def test_a_late_text_is_too_late(stage: Stage) -> None:
     assert (stage.now(record).status, stage.now(record).reason) == (Status.EXPIRED, Reason.LATE_TEXT)
 
 
-def test_each_verification_expires_for_the_lack_of_what_it_asked_for(stage: Stage) -> None:
+def test_the_reason_of_an_expiry_names_what_was_missing(stage: Stage) -> None:
     found = {}
     for channel in Channel:
         record = stage.start("every", channel)
@@ -237,7 +237,7 @@ def test_a_code_that_is_typed_verifies(stage: Stage) -> None:
 
     checked = stage.check(record)
     assert (checked.status, checked.reason) == (Status.VERIFIED, Reason.CODE_MATCHED)
-    # Whoever got no answer asks again.
+    # A client that got no answer may ask again.
     assert stage.check(record) == checked
     assert stage.verifications.consume("web", record.id, "code", "flow").status is Status.CONSUMED
     with pytest.raises(AlreadyVerified):
@@ -305,7 +305,7 @@ def test_a_code_is_of_one_verification_alone(stage: Stage) -> None:
         stage.channels.check("app", later.id, stage.sender.code)
 
 
-def test_a_check_says_why_not(stage: Stage) -> None:
+def test_a_refused_check_gives_its_reason(stage: Stage) -> None:
     call = stage.start("every")
     with pytest.raises(WrongChannel):
         stage.check(call, "123456")
@@ -341,7 +341,7 @@ def test_a_second_code_waits_and_the_third_longer(stage: Stage) -> None:
 
     assert waits == [30, 60, 120]
     assert len({message_id for *_, message_id, _ in stage.sender.sent}) == 4
-    # The slow first message counts as much as the last.
+    # The code of the first message, which may come late, still counts.
     assert stage.check(record, first).status is Status.VERIFIED
 
 
@@ -359,7 +359,7 @@ def test_attempts_are_counted_over_all_codes(stage: Stage) -> None:
         stage.check(record)
 
 
-def test_of_simultaneous_resends_one_sends(stage: Stage) -> None:
+def test_one_of_simultaneous_resends_sends(stage: Stage) -> None:
     record = stage.start("code")
     stage.clock.advance(30)
 
@@ -370,7 +370,7 @@ def test_of_simultaneous_resends_one_sends(stage: Stage) -> None:
     assert len([each for each in results if isinstance(each, RateLimited)]) == 19
 
 
-def test_a_message_that_was_not_taken_may_be_sent_again_at_once(stage: Stage) -> None:
+def test_a_message_that_the_provider_refused_may_be_sent_again_at_once(stage: Stage) -> None:
     record = stage.start("code")
     stage.clock.advance(30)
     stage.sender.failures = [ProviderError()]
@@ -386,7 +386,7 @@ def test_a_message_that_was_not_taken_may_be_sent_again_at_once(stage: Stage) ->
     assert stage.audited()["code_refused"] == 1
 
 
-def test_a_late_failure_says_nothing_of_the_message_after_it(stage: Stage) -> None:
+def test_a_late_failure_does_not_change_the_next_message(stage: Stage) -> None:
     record = stage.start("code")
     stage.clock.advance(30)
 
@@ -414,8 +414,8 @@ def test_a_code_that_cannot_be_sent_frees_the_number(stage: Stage) -> None:
     assert stage.start("code").status is Status.PENDING
 
 
-def test_where_a_message_stands_is_told(stage: Stage) -> None:
-    # The provider may report before its answer is here.
+def test_reports_change_the_delivery_of_the_latest_message_only(stage: Stage) -> None:
+    # The provider may report before its answer to the request arrives.
     stage.sender.during = lambda: stage.reported(CodeDelivery.QUEUED)
     record = stage.start("code")
     stage.reported(CodeDelivery.FAILED, "not_in_network")
@@ -426,7 +426,7 @@ def test_where_a_message_stands_is_told(stage: Stage) -> None:
     stage.sender.during = lambda: None
     stage.clock.advance(30)
     stage.channels.resend("web", record.id)
-    # Of the earlier message: it says nothing of the later.
+    # A report on the earlier message says nothing about the later one.
     stage.reported(CodeDelivery.DELIVERED, message=0)
     code = stage.now(record).code
     assert code is not None
@@ -455,7 +455,7 @@ def test_a_fallback_keeps_the_id_and_opens_a_window_of_its_own(stage: Stage) -> 
     text = stage.channels.fall_back("web", record.id)
     assert (text.id, text.channel, text.call_number) == (record.id, TEXT_IN, None)
     assert text.expires_at == whole(stage) + seconds(900)
-    # What was asked for before proves nothing any more.
+    # The channel that was left proves nothing any more.
     assert stage.calls.record(call_at(stage.clock())) is Outcome.UNMATCHED
 
     stage.clock.advance(600)
@@ -486,7 +486,7 @@ def test_a_fallback_that_is_asked_for_again_is_answered_and_costs_nothing(stage:
 def test_a_fallback_to_a_call_orders_a_number(stage: Stage) -> None:
     record = stage.start("code_then_call")
     stage.clock.advance(400)
-    # A call from before the channel was opened is old news, however fresh the verification.
+    # A call from before the channel was opened does not count.
     early = call_at(stage.clock() - seconds(60))
 
     moved = stage.channels.fall_back("web", record.id)
@@ -498,7 +498,7 @@ def test_a_fallback_to_a_call_orders_a_number(stage: Stage) -> None:
 
 
 def test_a_replayed_call_of_an_earlier_channel_proves_nothing(stage: Stage) -> None:
-    """Used or not, a call belongs to the time in which it rang."""
+    """A call counts only for the channel that was open when it rang, whether or not it was used."""
     record = stage.start("code_then_call")
     call = call_at(stage.clock())
     assert stage.calls.record(call) is Outcome.UNMATCHED
@@ -554,7 +554,7 @@ def test_an_order_that_died_with_its_process_can_be_placed_again(stage: Stage) -
     assert stage.channels.fall_back("web", record.id, CALL).call_number == SHOWN
 
 
-def test_an_order_that_somebody_else_has_placed_again_meanwhile_is_not_placed_twice(
+def test_an_order_that_another_request_has_placed_meanwhile_is_not_placed_twice(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = stage.start("code_then_call")
@@ -646,12 +646,12 @@ def test_a_sweep_knows_the_window_of_the_channel(stage: Stage) -> None:
     assert stage.observer.counts["finished", "expired", "no_text"] == 1
 
 
-def test_a_long_poll_ends_where_there_is_something_else_to_show(stage: Stage) -> None:
+def test_a_long_poll_ends_when_the_channel_changes(stage: Stage) -> None:
     record = stage.start("two_steps")
     answered: list[Verification] = []
     waiting = threading.Thread(
         target=lambda: answered.append(stage.verifications.get("web", record.id, wait_seconds=30)),
-        # The test's clock stands still: a poll that does not end would wait for ever.
+        # The test's clock stands still, so a poll that does not end would wait for ever.
         daemon=True,
     )
     waiting.start()
@@ -674,7 +674,7 @@ def test_every_code_counts_against_the_limits(stage: Stage) -> None:
     assert limited.check(record).status is Status.VERIFIED
 
 
-def test_whoever_loses_a_race_has_spent_nothing(stage: Stage) -> None:
+def test_a_request_that_loses_a_race_counts_for_no_limit(stage: Stage) -> None:
     limit = Limit(50, 600)
     policy = replace(POLICY, limits={Scope.NUMBER: (limit,)})
     limited = Stage(stage.world, stage.provider, stage.sender, stage.observer, stage.clock, policy)
@@ -682,19 +682,19 @@ def test_whoever_loses_a_race_has_spent_nothing(stage: Stage) -> None:
 
     together(20, lambda _: limited.channels.fall_back("web", record.id))
 
-    # Of one request after the other, each may have gone one channel further.
+    # Requests that ran one after the other may each have moved one channel further.
     spending = Spending(Scope.NUMBER, f"{NUMBER.value} client web", limit)
     (state,) = stage.world.limits.look([spending], stage.clock())
     assert state.used == 1 + stage.audited()["fallback"]
 
 
-def test_a_report_on_a_message_to_a_number_that_nobody_asked_for_is_taken(stage: Stage) -> None:
+def test_a_report_on_an_unknown_message_is_accepted(stage: Stage) -> None:
     report = DeliveryReport(7, NUMBER.value, CodeDelivery.DELIVERED)
     stage.messages.record_report(report)
     assert stage.observer.counts["callback", "status", "other"] == 1
 
 
-def test_right_codes_cost_none_of_what_wrong_ones_may(stage: Stage) -> None:
+def test_right_codes_do_not_count_for_the_limit_of_wrong_ones(stage: Stage) -> None:
     policy = replace(POLICY, limits={Scope.FAILED_CHECKS: (Limit(1, 600),)})
     limited = Stage(stage.world, stage.provider, stage.sender, stage.observer, stage.clock, policy)
     for _ in range(3):
@@ -709,7 +709,7 @@ def test_right_codes_cost_none_of_what_wrong_ones_may(stage: Stage) -> None:
         limited.check(record)
 
 
-def test_each_message_is_counted_once_it_was_taken(stage: Stage) -> None:
+def test_each_accepted_message_is_counted(stage: Stage) -> None:
     record = stage.start("code")
     stage.clock.advance(30)
     stage.channels.resend("web", record.id)
@@ -726,7 +726,7 @@ def test_a_fallback_that_the_record_refuses_costs_nothing(stage: Stage) -> None:
         replace(POLICY, limits={Scope.CLIENT: (Limit(1, 600),)}),
     )
     record = limited.start("every", TEXT_IN)
-    # Nor does a spent limit hide what the record says.
+    # A used-up limit does not hide the refusal of the record.
     for _ in range(3):
         with pytest.raises(NoFallback):
             limited.channels.fall_back("web", record.id, CALL)
@@ -736,7 +736,7 @@ def test_a_fallback_that_the_record_refuses_costs_nothing(stage: Stage) -> None:
     assert limited.channels.fall_back("web", record.id, CODE).channel is CODE
 
 
-def test_a_block_also_stops_what_is_under_way(stage: Stage) -> None:
+def test_a_block_refuses_a_fallback(stage: Stage) -> None:
     record = stage.start("every")
     until = stage.clock() + seconds(600)
     stage.world.lists.put(
@@ -757,7 +757,7 @@ def test_beyond_a_rate_codes_cost_a_captcha(stage: Stage) -> None:
     busy.verifications.cancel("web", first.id)
 
     for _ in range(5):
-        # Whoever is refused pays nothing, and holds nothing.
+        # A refused create counts for no limit and does not take the number.
         with pytest.raises(CaptchaRequired) as refused:
             busy.start("code")
     assert refused.value.image_url == rule.image_url
@@ -765,7 +765,7 @@ def test_beyond_a_rate_codes_cost_a_captcha(stage: Stage) -> None:
     second = busy.start("code", captcha=solved)
     assert busy.sender.sent[-1][3] == solved
     busy.verifications.cancel("web", second.id)
-    # The client's own verdict spares its visitor; other channels send nothing.
+    # The client's own risk score decides: low skips the captcha, high demands it. Other channels need no captcha.
     busy.verifications.cancel("web", busy.start("code", risk=Risk.LOW).id)
     busy.clock.advance(600)
     with pytest.raises(CaptchaRequired):

@@ -1,4 +1,4 @@
-"""The provider's inbox, where calls and texts stand side by side, over every store: a text never proves a call."""
+"""Records of the provider's inbox, which holds both calls and texts, over every store: a text never proves a call."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ FORGED = "[waitcall] hello"
 
 
 class Scene(Net):
-    """A net whose region is ``network`` and whose handler gets texts too; the inbox was read once already."""
+    """Net in a region of assurance ``network``, whose handler gets texts too. Its inbox has been read once."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ def test_a_record_that_does_not_name_the_number_shown_leaves_everything_as_it_wa
     assert scene.status(verification) is Status.PENDING
     named = dialled in (OTHER_OF_THE_POOL.value, DEDICATED.value)
     assert scene.observer.counts["reconciled", "other" if named else "unplaced"] == 1
-    # The call's own callback, late as it is, still counts.
+    # The late callback of the same call still counts.
     assert scene.calls.record(call_at(at)) is Outcome.CONFIRMED
     assert scene.assurance(verification) is Assurance.NETWORK
 
@@ -109,7 +109,7 @@ def test_a_text_that_the_handler_got_is_no_call_whatever_its_words(scene: Scene,
     scene.poll(15)
     assert scene.status(verification) is Status.PENDING
     assert scene.observer.counts["reconciled", "other"] == 1
-    # It has used up no call of that second.
+    # The text has not used up a call of the same second.
     assert scene.calls.record(call_at(at)) is Outcome.CONFIRMED
 
 
@@ -136,7 +136,7 @@ def test_a_text_whose_message_comes_after_its_record_is_waited_for(scene: Scene)
     verification = scene.start()
     scene.clock.advance(21)
     scene.inbox.rings(scene.clock())
-    # Four seconds old: the next poll will look again.
+    # The record is four seconds old, so the next poll looks at it again.
     scene.poll(4)
     assert scene.observer.counts["reconciled", "other"] == 0
     assert scene.progress.progress.after_id is None
@@ -147,7 +147,7 @@ def test_a_text_whose_message_comes_after_its_record_is_waited_for(scene: Scene)
     assert scene.progress.progress.after_id == 1
 
 
-def test_what_a_text_says_of_its_sending_does_not_shorten_the_wait(scene: Scene) -> None:
+def test_the_time_at_which_a_text_says_it_was_sent_does_not_shorten_the_wait(scene: Scene) -> None:
     verification = scene.start()
     scene.clock.advance(21)
     scene.inbox.rings(scene.clock() - seconds(15))
@@ -162,7 +162,7 @@ def test_what_a_text_says_of_its_sending_does_not_shorten_the_wait(scene: Scene)
 
 @pytest.mark.parametrize("age", [1, 4, 6, 24, 84])
 def test_a_lost_callback_verifies_with_the_poll_that_sees_it_or_the_next(scene: Scene, age: int) -> None:
-    """Another worker may lead by then: what waits is not counted as read."""
+    """A record that waits is not counted as read, because another worker may lead at the next poll."""
     verification = scene.start()
     scene.clock.advance(100 - age)
     scene.inbox.rings(scene.clock())
@@ -186,7 +186,7 @@ def test_records_behind_one_that_waits_are_read_once_and_in_order(scene: Scene) 
     scene.poll()
     assert scene.status(second) is Status.VERIFIED
     assert scene.progress.progress.after_id == 2 + PAGE
-    # The first poll of the scene, one that does not ask for what waits, and two pages.
+    # The scene's own poll, the poll that left the second record waiting, and two pages of the last poll.
     assert scene.inbox.asked == [None, None, 1, 1 + PAGE]
     assert scene.observer.counts["reconciled", "confirmed"] == 2
 
@@ -199,7 +199,7 @@ def test_what_proves_too_little_for_the_purpose_leaves_it_pending_and_is_counted
     scene.poll(15)
     assert scene.status(verification) is Status.PENDING
     assert scene.observer.counts["reconciled", "weak"] == 1
-    # A callback that was only late proves it.
+    # The late callback of the same call proves enough.
     assert scene.calls.record(call_at(at)) is Outcome.CONFIRMED
     assert scene.assurance(verification) is Assurance.NETWORK
 
@@ -233,7 +233,7 @@ def test_a_call_that_its_callback_brought_is_repeated_in_the_inbox_whatever_the_
 
 
 def test_a_demanded_assurance_is_stored_with_the_record(real_world: World) -> None:
-    """The worker judges what another process created."""
+    """The worker judges records that another process created."""
     world = real_world
     scene = Scene(world, FakeClock(), RecordingObserver())
     verification = scene.start(purpose="reset")

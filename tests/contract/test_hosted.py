@@ -1,4 +1,4 @@
-"""The hosted page over every store: what its token opens, what its result proves."""
+"""Hosted page over every store: its tokens, its results, and the polls that wait."""
 
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -77,7 +77,7 @@ class Stage:
         return page.verification.status, page.result
 
     def tokens(self, count: int) -> list[str]:
-        """Tokens of pages of as many numbers."""
+        """Start ``count`` verifications of different numbers and return the tokens of their pages."""
         asked = (Start(f"+7999{index:07}", "login", "flow", return_url=BACK) for index in range(count))
         return [self.token(self.verifications.start("web", each).verification) for each in asked]
 
@@ -92,7 +92,8 @@ class Stage:
 def stage(
     world: World, observer: RecordingObserver, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> Stage:
-    # Places are counted here, whatever the machine has to do beside it; end_to_end/test_public_room.py holds the shipped time.
+    # These tests count slots, so no request may give up early on a busy machine. The real time is tested in
+    # end_to_end/test_public_room.py.
     monkeypatch.setattr(pages, "PATIENCE_SECONDS", 60)
     return Stage(world, observer, clock)
 
@@ -171,7 +172,7 @@ def test_a_verification_without_a_page_is_redeemed_without_a_result(stage: Stage
     stage.call()
     with pytest.raises(ResultMismatch):
         stage.consume(record, PAGES.result(record.id))
-    # Its token, which nobody was given, opens nothing either.
+    # The token that its page would have opens nothing either.
     with pytest.raises(NotFound):
         stage.pages.look(PAGES.token(record.id), ADDRESS)
     assert stage.consume(record, None).status is Status.CONSUMED
@@ -208,7 +209,7 @@ def test_each_digit_of_a_token_counts(stage: Stage, at: int) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "x", "0" * 55, "0" * 57, "0" * 56, "Ａ" * 56, "0" * 56 + "\n"])
-def test_what_is_no_token_opens_nothing(stage: Stage, token: str) -> None:
+def test_a_text_that_is_no_token_opens_nothing(stage: Stage, token: str) -> None:
     stage.start()
     with pytest.raises(NotFound):
         stage.pages.look(token, ADDRESS)
@@ -226,7 +227,7 @@ def test_misses_change_nothing_and_keep_no_token_from_its_page(
     missed = together(40, lambda index: stage.pages.look(f"{token[:24]}{index:032x}", ADDRESS))
 
     assert all(isinstance(each, NotFound) for each in missed)
-    # Each costs the same: one read, and nothing is counted that could lock out whoever shares the address.
+    # Each miss costs one read, and counts for no limit that could lock out others at the same address.
     assert len(read) == 40
     monkeypatch.undo()
     for address in (ADDRESS, "198.51.100.9"):
@@ -234,7 +235,7 @@ def test_misses_change_nothing_and_keep_no_token_from_its_page(
 
 
 class Waiting:
-    """Stands in the place of a store's wait: who comes here waits until the test ends it."""
+    """Replacement for a store's ``wait_for_change`` that holds every caller until the test sets ``over``."""
 
     def __init__(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
@@ -246,12 +247,12 @@ class Waiting:
         with self._lock:
             self.count += 1
         self.over.wait()
-        # As if the process were leaving, so that nobody waits for the rest of its time.
+        # A process that leaves returns False too, so the poll does not wait for the rest of its time.
         return False
 
 
 def polls(stage: Stage, asked: list[tuple[str, str]], waiting: Waiting, most: int) -> None:
-    """Hold simultaneous polls, by token and address; those that may not wait are answered at once, the others held."""
+    """Send simultaneous polls, each by token and address. Check that ``most`` wait and the others are answered at once."""
     with ThreadPoolExecutor(len(asked)) as visitors:
         held = {visitors.submit(stage.pages.look, token, address, 25) for token, address in asked}
         try:
@@ -274,7 +275,7 @@ def test_two_polls_of_one_page_wait_and_the_others_are_answered_at_once(
 
     polls(stage, [(token, f"192.0.2.{index}") for index in range(50)], waiting, WAITING_OF_A_PAGE.count)
 
-    # Places of polls that are over are free at once.
+    # The slots of polls that have ended are free at once.
     again = Waiting(stage, monkeypatch)
     polls(stage, [(token, ADDRESS)] * 5, again, WAITING_OF_A_PAGE.count)
 
@@ -287,7 +288,7 @@ def test_twenty_polls_of_one_address_wait_whatever_their_pages(
 
     polls(stage, [(token, ADDRESS) for token in tokens], waiting, WAITING_OF_AN_ADDRESS.count)
 
-    # An IPv6 subscriber has a /64.
+    # An IPv6 subscriber has a /64, so these addresses count as one.
     sixth = [(token, f"2001:db8::{index:x}") for index, token in enumerate(tokens, start=1)]
     polls(stage, sixth, Waiting(stage, monkeypatch), WAITING_OF_AN_ADDRESS.count)
 
@@ -298,7 +299,7 @@ def test_many_addresses_leave_room_in_the_process(stage: Stage, monkeypatch: pyt
     polls(stage, asked, Waiting(stage, monkeypatch), MOST_OF_A_PROCESS)
 
 
-def test_places_of_a_process_that_died_are_free_after_the_lease(
+def test_slots_of_a_process_that_died_are_free_after_the_lease(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = stage.token(stage.start(window_seconds=900))
@@ -330,7 +331,7 @@ def test_a_poll_that_cannot_be_counted_does_not_wait(stage: Stage, monkeypatch: 
             with pytest.raises(StoreUnavailable):
                 stage.pages.look(token, ADDRESS, 25)
 
-    # No place was lost by it, nor is one where the end cannot be told.
+    # The failed polls have left their slots free. A poll whose end cannot be counted still waits and is answered.
     monkeypatch.setattr(stage.world.limits, "give_back", away)
     waiting = Waiting(stage, monkeypatch)
     waiting.over.set()
@@ -338,7 +339,7 @@ def test_a_poll_that_cannot_be_counted_does_not_wait(stage: Stage, monkeypatch: 
     assert waiting.count == 1
 
 
-def test_what_is_over_takes_no_place(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_poll_of_a_verified_page_takes_no_slot(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     record = stage.start()
     stage.call()
     spent: list[object] = []
@@ -357,7 +358,7 @@ def test_tokens_survive_the_peppers_rotation() -> None:
     assert after.opens(during.token(record_id), record_id)
 
 
-def test_where_a_page_may_lead_back_to_is_the_clients_own(stage: Stage) -> None:
+def test_a_page_leads_back_only_to_the_origins_of_its_client(stage: Stage) -> None:
     with pytest.raises(ValidationFailed):
         stage.start(return_url="https://evil.example.org/")
     with pytest.raises(ValidationFailed):
@@ -401,5 +402,5 @@ def test_no_other_place_is_led_to(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", [f"{ORIGIN}/", f"{ORIGIN}/a/b?c=d&e=%20f", f"{ORIGIN}/?x"])
-def test_a_place_of_ones_own_is_led_to(url: str) -> None:
+def test_a_page_leads_back_to_any_url_of_its_origin(url: str) -> None:
     assert check_return_url(url, {ORIGIN, "https://other.example.org"}) == url

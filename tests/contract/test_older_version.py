@@ -1,4 +1,4 @@
-"""Records of an older version go on, and what is written now is what that version would have written."""
+"""Verifications that an older version began can be finished, and a create writes what that version wrote."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def create(world: World) -> None:
 
 
 def everything(client: Any) -> dict[str, Any]:
-    """Each key's value, with the type."""
+    """Return the type and the value of each key."""
     read = {
         "string": lambda key: client.get(key).decode(),
         "zset": lambda key: [
@@ -45,18 +45,18 @@ def everything(client: Any) -> dict[str, Any]:
 
 
 def masked(found: dict[str, Any]) -> Any:
-    """Replace with R whatever each write makes anew."""
-    # Whom a limit counts has changed on purpose since (docs/limits.md).
+    """Replace with R the values that differ from write to write."""
+    # The keys of limits have changed on purpose since then (docs/limits.md).
     text = json.dumps({key: each for key, each in found.items() if ":limit:" not in key}, sort_keys=True)
     (name,) = {key.rpartition(":v:")[2] for key in found if ":v:" in key}
     text = text.replace(name, "R").replace(name[-24:], "R")
     text = re.sub(r'\\"rev\\":\\"[0-9a-f]{16}\\"', "R", text)
-    # One of eight parts, by the end of the id.
+    # The end of the id decides which of the eight parts holds the deadline.
     text = re.sub(r"\{due-[0-7]\}", "{due-N}", text)
     return json.loads(re.sub(r'"verification_hash": "[0-9a-f]{24}"', '"verification_hash": "R"', text))
 
 
-def test_what_an_older_version_began_is_gone_on_with(valkey: Server) -> None:
+def test_a_verification_that_an_older_version_began_can_be_finished(valkey: Server) -> None:
     with redis_world(valkey.url) as world, valkey.client() as client:
         client.flushall()
         for key, (kind, value) in json.loads(WRITTEN.read_text()).items():
@@ -81,7 +81,7 @@ def test_what_an_older_version_began_is_gone_on_with(valkey: Server) -> None:
         assert world.unreadable == []
 
 
-def test_what_is_written_now_an_older_version_would_have_written(valkey: Server) -> None:
+def test_a_create_writes_what_the_older_version_wrote(valkey: Server) -> None:
     with redis_world(valkey.url) as world, valkey.client() as client:
         client.flushall()
         create(world)

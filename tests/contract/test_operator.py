@@ -105,7 +105,7 @@ def test_explain_says_what_the_purpose_does_not_allow(world, observer, clock) ->
         operator.explain("ops", Subject(NUMBER.value), "nothing")
 
 
-def test_what_explain_says_is_what_create_does(stage, clock) -> None:
+def test_explain_predicts_what_create_does(stage, clock) -> None:
     verifications, calls, operator = stage
     verifications.start("web", ASK)
     calls.record(call_at(clock()))
@@ -184,7 +184,7 @@ def test_a_number_is_freed_for_every_client_that_asked_for_it_from_no_address(
                 verifications.start(client, replace(ASK, client_ip=None))
 
 
-def test_nobody_clears_the_providers_ceiling(stage) -> None:
+def test_unblocking_does_not_clear_the_providers_ceiling(stage) -> None:
     verifications, _, operator = stage
     verifications.start("web", ASK)
 
@@ -239,7 +239,7 @@ def test_a_wider_block_survives_the_unblocking_of_one_number(stage) -> None:
         operator.remove("ops", ListKind.PREFIX, "+7999", "why")
 
 
-def test_unblocking_takes_no_allowance_away(stage) -> None:
+def test_unblocking_leaves_entries_that_allow(stage) -> None:
     _, _, operator = stage
     operator.put(
         "ops",
@@ -266,7 +266,7 @@ def test_a_callers_own_request_id_brings_no_number_into_the_audit_stream(stage, 
     assert [e.get("request_id") for e in world.audit.read(*ages, OTHER_NUMBER.value)] == ["req-4711"]
 
 
-def test_the_lists_are_told_whole(stage, clock) -> None:
+def test_all_entries_that_have_not_ended_are_listed(stage, clock) -> None:
     _, _, operator = stage
     for lasting, subject in ((60, "+7800"), (600, "+7801")):
         operator.put(
@@ -282,7 +282,7 @@ def test_the_lists_are_told_whole(stage, clock) -> None:
     assert [entry.subject for entry in operator.lists("ops")] == ["+7801"]
 
 
-def test_an_entry_is_told_as_it_stands_and_only_a_numbers_is_audited_without_its_subject(
+def test_an_entry_is_returned_as_stored_and_only_a_number_is_left_out_of_its_audit_entry(
     stage, world
 ) -> None:
     ages = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
@@ -330,7 +330,7 @@ def test_an_entry_is_told_as_it_stands_and_only_a_numbers_is_audited_without_its
         ),
     ],
 )
-def test_what_makes_no_sense_is_refused_and_not_audited(stage, world, act) -> None:
+def test_an_invalid_act_is_refused_and_not_audited(stage, world, act) -> None:
     with pytest.raises((ValidationFailed, InvalidPhoneNumber)):
         act(stage[2])
 

@@ -1,4 +1,4 @@
-"""Orders that their provider reports on, over every store: routing, reports, questions."""
+"""Orders whose provider reports on them, over every store: routing, reports, and queries for lost reports."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -158,7 +158,7 @@ def test_the_window_ends_when_the_provider_stops_listening(stage: Stage) -> None
 
 
 def test_a_call_that_the_other_provider_reports_is_none_to_this_number(stage: Stage) -> None:
-    """A forged SMSC callback, or a real call to one of SMSC's numbers, is no call to the number shown."""
+    """A forged SMSC callback, or a real call to a number of SMSC, is not a call to the number shown."""
     record = stage.start()
 
     assert stage.calls.record(call_at(stage.clock())) is Outcome.UNMATCHED
@@ -167,7 +167,7 @@ def test_a_call_that_the_other_provider_reports_is_none_to_this_number(stage: St
     assert stage.report() is Outcome.CONFIRMED
 
 
-def test_a_report_again_changes_nothing_whoever_sends_it(stage: Stage) -> None:
+def test_a_repeated_report_changes_nothing(stage: Stage) -> None:
     record = stage.start()
 
     outcomes = Counter(together(20, lambda _: stage.report()))
@@ -185,7 +185,7 @@ def test_an_order_that_nobody_placed_matches_nothing(stage: Stage, other: Provid
     assert stage.get(record).status is Status.PENDING
 
 
-def test_times_are_held_to_the_rules_of_a_call(stage: Stage) -> None:
+def test_the_time_of_a_report_follows_the_rules_of_a_call(stage: Stage) -> None:
     record = stage.start()
     now = stage.clock()
 
@@ -220,7 +220,7 @@ def test_a_canceled_or_left_order_proves_nothing(stage: Stage) -> None:
     assert stage.get(left).status is Status.PENDING
 
 
-def test_the_first_of_two_steps_may_be_such_an_order(stage: Stage) -> None:
+def test_the_first_of_two_steps_may_be_an_order_with_reports(stage: Stage) -> None:
     record = stage.start("two_steps")
 
     assert stage.report() is Outcome.CONFIRMED
@@ -230,12 +230,12 @@ def test_the_first_of_two_steps_may_be_such_an_order(stage: Stage) -> None:
     assert stage.report() is Outcome.REPEATED
 
 
-def test_what_is_waiting_or_over_there_changes_nothing_here(stage: Stage) -> None:
+def test_a_report_of_a_waiting_or_ended_order_changes_nothing(stage: Stage) -> None:
     record = stage.start()
     for status in (OrderStatus.WAITING, OrderStatus.ENDED):
         assert stage.reports.record(OrderReport(ORDER, status, stage.clock())) is Outcome.OTHER
     assert stage.get(record).status is Status.PENDING
-    # What is over is not asked about any more.
+    # An ended order is not asked about again.
     stage.clock.advance(60)
     assert stage.poll.run(TERM) == 0
     assert stage.inquiry.asked == []
@@ -250,7 +250,7 @@ def test_a_report_that_came_too_early_is_asked_about_later(stage: Stage) -> None
     assert stage.get(record).status is Status.VERIFIED
 
 
-def test_a_late_report_is_kept_though_the_number_is_somebody_elses_now(stage: Stage) -> None:
+def test_a_late_report_is_kept_although_another_requester_has_the_number(stage: Stage) -> None:
     first = stage.start()
     stage.clock.advance(300)
     stage.smsru.placed = PlacedOrder(TOLL_FREE, ProviderOrder("smsru", "2"), 300)
@@ -272,7 +272,7 @@ def test_a_repeated_report_is_acknowledged_only_once_it_is_safe(
         stage.report()
 
 
-def test_what_is_settled_stays_so(stage: Stage) -> None:
+def test_a_settled_order_is_never_asked_about_again(stage: Stage) -> None:
     orders = stage.world.orders
     orders.remember(ORDER, "ver_1", stage.clock(), stage.clock())
     orders.settle(ORDER)
@@ -283,7 +283,7 @@ def test_what_is_settled_stays_so(stage: Stage) -> None:
 # Routing
 
 
-def test_the_country_decides_who_is_asked(stage: Stage) -> None:
+def test_the_country_decides_which_provider_is_asked(stage: Stage) -> None:
     assert stage.start().order == ORDER
     assert stage.start(number=KAZAKH).call_number == SHOWN
     assert (len(stage.smsru.orders), len(stage.smsc.orders)) == (1, 1)
@@ -292,7 +292,7 @@ def test_the_country_decides_who_is_asked(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("failure", [ProviderUnavailable(retry_after=7), ProviderError()])
-def test_who_fails_is_followed_by_the_other(
+def test_after_a_failure_the_next_provider_is_asked(
     stage: Stage, failure: ProviderUnavailable | ProviderError
 ) -> None:
     stage.smsru.failures.append(failure)
@@ -305,7 +305,7 @@ def test_who_fails_is_followed_by_the_other(
     assert stage.observer.counts["ordered", "smsru", "False"] == 1
 
 
-def test_nobody_gives_a_number_and_the_first_says_why(stage: Stage) -> None:
+def test_if_all_providers_fail_the_error_of_the_first_is_given(stage: Stage) -> None:
     stage.smsru.failures.append(ProviderUnavailable(retry_after=7))
     stage.smsc.failures.append(NumberRefused())
 
@@ -316,7 +316,7 @@ def test_nobody_gives_a_number_and_the_first_says_why(stage: Stage) -> None:
     assert (len(stage.smsru.orders), len(stage.smsc.orders)) == (1, 1)
 
 
-def test_a_number_that_the_first_refuses_is_not_tried_elsewhere(stage: Stage) -> None:
+def test_a_number_that_the_first_provider_refuses_is_not_tried_at_the_next(stage: Stage) -> None:
     stage.smsru.failures.append(NumberRefused())
 
     with pytest.raises(NumberRefused):
@@ -325,7 +325,7 @@ def test_a_number_that_the_first_refuses_is_not_tried_elsewhere(stage: Stage) ->
     assert stage.smsc.orders == []
 
 
-# Questions
+# Queries
 
 
 def test_a_lost_report_is_asked_for(stage: Stage) -> None:
@@ -343,7 +343,7 @@ def test_a_lost_report_is_asked_for(stage: Stage) -> None:
     assert stage.inquiry.asked == [ORDER]
 
 
-def test_questions_come_ever_more_rarely_and_once_before_the_end(stage: Stage) -> None:
+def test_queries_become_rarer_and_one_comes_just_before_the_end(stage: Stage) -> None:
     stage.start()
     asked_at = []
     for second in range(320):
@@ -357,7 +357,7 @@ def test_questions_come_ever_more_rarely_and_once_before_the_end(stage: Stage) -
     assert stage.world.orders.to_ask("smsru", stage.clock() + timedelta(hours=1)) == []
 
 
-def test_one_that_always_fails_holds_up_no_other(stage: Stage) -> None:
+def test_an_order_whose_query_always_fails_delays_no_other(stage: Stage) -> None:
     stage.start()
     stage.clock.advance(1)
     stage.smsru.placed = PlacedOrder(TOLL_FREE, ProviderOrder("smsru", "2"), 300)
@@ -374,7 +374,7 @@ def test_one_that_always_fails_holds_up_no_other(stage: Stage) -> None:
     assert stage.inquiry.asked == [ORDER, ProviderOrder("smsru", "2")]
 
 
-def test_an_order_that_came_to_nothing_is_not_asked_about(stage: Stage) -> None:
+def test_an_order_whose_record_is_canceled_or_unknown_is_not_asked_about(stage: Stage) -> None:
     record = stage.start()
     stage.verifications.cancel("web", record.id)
     stage.world.orders.remember(ProviderOrder("smsru", "lost"), "ver_unknown", stage.clock(), stage.clock())

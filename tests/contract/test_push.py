@@ -1,4 +1,4 @@
-"""Events: derived from records, announced once, delivered at least once, over every store."""
+"""Events are derived from records, announced once and delivered at least once, over every store."""
 
 import json
 from collections.abc import Iterator
@@ -88,7 +88,7 @@ class RecordingTeller:
 
 
 class Post:
-    """A store, its outbox, and workers on it."""
+    """Store with its outbox, and workers that deliver from it."""
 
     def __init__(self, world: World, clock: FakeClock, observer: RecordingObserver, outbox: Outbox) -> None:
         self.world, self.clock, self.observer = world, clock, observer
@@ -108,7 +108,7 @@ class Post:
         )
 
     def delivered(self, policy: Policy = LISTENING) -> int:
-        """Everything that can be delivered now."""
+        """Deliver everything that is due now and return the number of deliveries."""
         push = self.push(policy=policy)
         count = finish(push)
         push.close()
@@ -133,7 +133,7 @@ def finish(push: Push) -> int:
 
 
 def idle(push: Push) -> None:
-    """Until no delivery is under way."""
+    """Wait until no delivery is under way."""
     for _ in range(SLOTS):
         assert push._free.acquire(timeout=60)
     for _ in range(SLOTS):
@@ -160,7 +160,7 @@ def over_redis(world: World, clock: FakeClock, observer: RecordingObserver) -> I
         yield post
 
 
-def test_each_outcome_is_delivered_once_to_who_asked_for_it(post: Post) -> None:
+def test_each_outcome_is_delivered_once_to_the_endpoints_that_asked_for_it(post: Post) -> None:
     made = post.verifications.start("web", ASK).verification
     post.calls.record(call_at(post.clock()))
     post.verifications.consume("web", made.id, "login", "flow")
@@ -176,7 +176,7 @@ def test_each_outcome_is_delivered_once_to_who_asked_for_it(post: Post) -> None:
     assert post.teller.left == Backlog(0, 0, 0, None)
 
 
-def test_what_was_announced_before_the_first_worker_came_is_delivered(
+def test_an_event_from_before_the_first_worker_is_delivered(
     real_world: World, clock: FakeClock, observer: RecordingObserver
 ) -> None:
     with redis_connection(real_world.url) as connection:
@@ -210,7 +210,7 @@ def test_the_payload_is_thin_and_without_the_number(post: Post) -> None:
 
 @contextmanager
 def broken_audit(post: Post) -> Iterator[None]:
-    """Nothing can be appended to what is no stream."""
+    """Put strings in the place of the audit streams, so that nothing can be appended to them."""
     keys = Keys(PEPPER).all_audit()
     with post.world.client() as client:
         for key in keys:
@@ -220,8 +220,8 @@ def broken_audit(post: Post) -> Iterator[None]:
             client.delete(key)
 
 
-def test_what_died_before_it_was_announced_is_announced_by_the_sweep(real_post: Post) -> None:
-    """And a change whose audit entry cannot be written happens all the same."""
+def test_an_event_that_was_not_announced_at_once_is_announced_by_the_sweep(real_post: Post) -> None:
+    """A change whose audit entry cannot be written happens even so."""
     made = real_post.verifications.start("web", ASK).verification
 
     with broken_audit(real_post):
@@ -238,7 +238,7 @@ def test_what_died_before_it_was_announced_is_announced_by_the_sweep(real_post: 
     assert real_post.sender.types() == ["verification.consumed", "verification.verified"]
 
 
-def test_expiry_and_a_contest_are_told_though_nobody_asks(post: Post) -> None:
+def test_expiry_and_a_contest_are_delivered_without_any_read(post: Post) -> None:
     ask = replace(ASK, purpose="contested_login")
     post.verifications.start("web", ask)
     with pytest.raises(VerificationInProgress):
@@ -267,7 +267,7 @@ def test_a_failed_attempt_is_tried_again_later_with_the_same_id_and_body(post: P
     assert post.teller.told[-1] == ("accepted", False)
 
 
-def test_what_never_arrives_is_a_dead_letter_that_an_operator_sends_again(post: Post) -> None:
+def test_an_event_that_never_arrives_is_a_dead_letter_that_an_operator_can_send_again(post: Post) -> None:
     post.verifications.start("web", ASK)
     post.calls.record(call_at(post.clock()))
     post.sender.outcomes["web/main"] = DeliveryOutcome.TIMEOUT
@@ -295,7 +295,7 @@ def test_what_never_arrives_is_a_dead_letter_that_an_operator_sends_again(post: 
 
 
 @pytest.mark.parametrize("gone", ["answers 410", "left the policy"])
-def test_what_can_never_arrive_is_a_dead_letter_at_once(post: Post, gone: str) -> None:
+def test_an_event_for_an_endpoint_that_is_gone_is_a_dead_letter_at_once(post: Post, gone: str) -> None:
     post.verifications.start("web", ASK)
     post.calls.record(call_at(post.clock()))
     post.sender.outcomes["web/main"] = DeliveryOutcome.GONE
@@ -312,7 +312,7 @@ def test_a_killed_workers_deliveries_are_taken_over(real_post: Post, monkeypatch
     monkeypatch.setattr(outbox_module, "TAKEN_OVER_AFTER_MS", 0)
     assert real_post.delivered() == 1
     assert real_post.sender.sent[0].event_id == lost.delivery.event_id
-    # The one that was thought dead settles late: nothing happens a second time.
+    # The first worker was only thought dead and settles late. The event is not sent a second time.
     real_post.outbox.defer(lost, lost.delivery, real_post.clock())
     assert real_post.delivered() == 0
 
@@ -349,7 +349,7 @@ def test_many_workers_deliver_each_event_once(post: Post) -> None:
     assert len({each.event_id for each in post.sender.sent}) == 60
 
 
-def test_no_client_without_endpoints_leaves_anything_behind(
+def test_a_client_without_endpoints_leaves_no_keys(
     real_world: World, clock: FakeClock, observer: RecordingObserver
 ) -> None:
     verifications, calls = use_cases(real_world, FakeProvider(), observer, clock)
@@ -361,7 +361,7 @@ def test_no_client_without_endpoints_leaves_anything_behind(
     client.close()
 
 
-def test_every_key_of_the_post_has_an_end(real_post: Post) -> None:
+def test_every_key_of_the_outbox_expires(real_post: Post) -> None:
     real_post.verifications.start("web", ASK)
     real_post.calls.record(call_at(real_post.clock()))
     real_post.sender.outcomes["web/main"] = DeliveryOutcome.REFUSED
@@ -380,7 +380,7 @@ def test_every_key_of_the_post_has_an_end(real_post: Post) -> None:
 def test_a_request_makes_no_more_round_trips_with_webhooks_than_without(
     real_world: World, clock: FakeClock, observer: RecordingObserver
 ) -> None:
-    """One journey of create, call, read and consume, counted by the server itself."""
+    """The server itself counts the commands of a journey: create, call, read, consume."""
 
     def journey(policy: Policy) -> int:
         client: Any = real_world.client()
@@ -401,7 +401,7 @@ def test_a_request_makes_no_more_round_trips_with_webhooks_than_without(
 
 
 def commands(client: Any) -> int:
-    """Commands that clients sent: those within a script are its own."""
+    """Return how often the server ran the commands that a client sends."""
     nodes = [client]
     if isinstance(client, RedisCluster):
         nodes = [client.get_redis_connection(node) for node in client.get_primaries()]
@@ -413,14 +413,14 @@ def commands(client: Any) -> int:
     return calls
 
 
-def test_ids_are_the_records_and_the_types_own() -> None:
+def test_the_id_of_an_event_depends_only_on_the_record_and_the_type() -> None:
     record = judge_call(pending(), call_at(NOW), NOW, seconds(5))[1]
     consumed = record.consume("login", "flow", NOW)
     (verified,), (again, last) = events_of(record, NOW), events_of(consumed, NOW)
     assert verified.id == again.id != last.id
     assert again.type.status == "verified"
     assert again.reason == "call_matched"
-    # When it is told does not matter: one that nobody announced at once is announced later.
+    # The id does not depend on the time, so an event that is announced late has the same id.
     canceled = pending().cancel(NOW)
     (now,), (later,) = events_of(canceled, NOW), events_of(canceled, NOW + seconds(900))
     assert now.id == later.id

@@ -1,4 +1,4 @@
-"""A long poll: what it reads, and when it is answered."""
+"""Long polls: how often they read the record, and when they are answered."""
 
 import pytest
 
@@ -30,14 +30,14 @@ def record(service: tuple[Verifications, Calls]) -> Verification:
 
 
 def reading(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ids of the records that are read from now on."""
+    """Record the ids of the records that are read from now on."""
     read: list[str] = []
     get = world.store.get
     monkeypatch.setattr(world.store, "get", lambda each: read.append(each) or get(each))
     return read
 
 
-def test_it_reads_waits_and_reads_again(world, service, record, clock, monkeypatch) -> None:
+def test_a_long_poll_reads_waits_and_reads_again(world, service, record, clock, monkeypatch) -> None:
     verifications, calls = service
     read, waited = reading(world, monkeypatch), []
 
@@ -52,9 +52,7 @@ def test_it_reads_waits_and_reads_again(world, service, record, clock, monkeypat
     assert (waited, read) == ([1], [record.id] * 2)
 
 
-def test_where_there_is_no_room_to_wait_what_was_read_is_answered(
-    world, service, record, monkeypatch
-) -> None:
+def test_a_poll_that_cannot_wait_is_answered_with_what_it_read(world, service, record, monkeypatch) -> None:
     verifications, _ = service
     waited: list[float] = []
     monkeypatch.setattr(world.changes, "wait_for_change", lambda _, seconds: bool(waited.append(seconds)))
@@ -64,7 +62,7 @@ def test_where_there_is_no_room_to_wait_what_was_read_is_answered(
     assert (waited, read) == ([30], [record.id])
 
 
-def test_where_nothing_is_to_come_nobody_waits(world, service, record, clock, monkeypatch) -> None:
+def test_a_poll_of_a_verified_record_does_not_wait(world, service, record, clock, monkeypatch) -> None:
     verifications, calls = service
     calls.record(call_at(clock()))
     monkeypatch.setattr(world.changes, "wait_for_change", lambda *_: pytest.fail("waits"))
@@ -76,10 +74,10 @@ def test_where_nothing_is_to_come_nobody_waits(world, service, record, clock, mo
         verifications.get("app", record.id, wait_seconds=5)
 
 
-def test_where_another_process_moves_it_the_new_channel_is_answered_at_once(
+def test_a_poll_is_answered_when_another_process_changes_the_channel(
     world, service, record, clock, monkeypatch
 ) -> None:
-    """Who asked for nothing in particular knows the channel where it stood."""
+    """A poll that names no channel is taken to know the channel that it read first."""
     verifications, _ = service
 
     def moved(stored: Stored, _: float) -> bool:
@@ -92,7 +90,7 @@ def test_where_another_process_moves_it_the_new_channel_is_answered_at_once(
     assert (found.status, found.channel) == (Status.PENDING, Channel.CODE)
 
 
-def test_who_knows_another_channel_is_answered_at_once(world, service, record, monkeypatch) -> None:
+def test_a_poll_that_names_another_channel_is_answered_at_once(world, service, record, monkeypatch) -> None:
     verifications, _ = service
     monkeypatch.setattr(world.changes, "wait_for_change", lambda *_: pytest.fail("waits"))
 

@@ -1,4 +1,4 @@
-"""What only a real server can show: TTLs, key names, slots, lost answers, restarts, hangs."""
+"""Behaviour that only a real server can show: TTLs, key names, slots, lost answers, restarts, hangs."""
 
 import os
 import signal
@@ -82,7 +82,7 @@ def test_every_key_of_a_number_shares_one_slot() -> None:
 
 
 def test_no_key_is_immortal_or_names_the_number(real_world: World) -> None:
-    """After every kind of write; the digits are looked for without their +."""
+    """The keys are checked after every kind of write. The digits are searched for without the +."""
     store, digits = real_world.store, NUMBER.digits
 
     def check() -> None:
@@ -130,13 +130,13 @@ def test_a_record_is_kept_until_it_may_be_forgotten(real_world: World) -> None:
     with real_world.client() as client:
         ttls = [ttl for key, ttl in all_keys(client).items() if not key.endswith(":due")]
 
-    # The window, a day of retention, ten seconds of padding.
+    # The TTL is the window, a day of retention and ten seconds of padding.
     assert len(ttls) == 2
     assert all(0 <= (900 + 86400 + 10) * 1000 - ttl < 5000 for ttl in ttls)
 
 
 def test_a_number_whose_record_vanished_is_free(real_world: World) -> None:
-    """Lost in a fail-over, deleted by hand, or forgotten a moment before its pointer."""
+    """A record may be lost in a failover, deleted by hand, or expire a moment before its pointer."""
     store = real_world.store
     first = reserve(store, opened(store.new_id(NUMBER)), None, NOW)
     assert first is not None
@@ -149,7 +149,7 @@ def test_a_number_whose_record_vanished_is_free(real_world: World) -> None:
     assert reserve(store, opened(store.new_id(NUMBER)), None, NOW) is not None
 
 
-def test_a_document_of_another_schema_is_refused_in_words(real_world: World) -> None:
+def test_a_document_of_another_schema_is_refused_with_an_explanation(real_world: World) -> None:
     store = real_world.store
     stored = reserve(store, opened(store.new_id(NUMBER)), None, NOW)
     assert stored is not None
@@ -188,7 +188,7 @@ def test_a_failed_pass_of_the_notifier_does_not_end_it(valkey: Server, monkeypat
 
 
 def test_scripts_sent_twice_do_their_work_once(real_world: World) -> None:
-    """The answer of a script can be lost with its connection, and redis-py then sends it again."""
+    """The answer of a script can be lost with its connection, and redis-py then sends the script again."""
     with real_world.client() as client:
         tag = "waitcall:{t}:"
         reserve = ["", "id", b"doc", 60000]
@@ -201,7 +201,7 @@ def test_scripts_sent_twice_do_their_work_once(real_world: World) -> None:
         ):
             first = Script(name).run(client, keys, args)
             assert first in (1, b"done")
-            # Told apart, so that nothing comes of it twice.
+            # The second answer says that the work had been done, so the caller does nothing twice.
             assert Script(name).run(client, keys, args) in (2, b"again")
 
 
@@ -213,8 +213,8 @@ def test_a_master_is_found_by_its_sentinel(servers: dict[str, AnyServer]) -> Non
         assert world.store.claim(call_at(NOW), NOW, None, NOW) is Claim.DONE
 
 
-def test_no_server_is_asked_for_what_a_script_names(servers: dict[str, AnyServer], clock: FakeClock) -> None:
-    """The library would ask for it before each script in a cluster's pipeline, on a connection of its own."""
+def test_no_server_is_asked_for_the_keys_of_a_script(servers: dict[str, AnyServer], clock: FakeClock) -> None:
+    """redis-py would ask a node for the keys of each script in a cluster's pipeline, over a connection of its own."""
     observer = RecordingObserver()
     policy = replace(with_limits(number=["5/10m"]), conversion=(Budget(Group.COUNTRY, Mode.ENFORCE),))
     for world in open_world(running(servers, "valkey-cluster"), "valkey-cluster"):
@@ -250,10 +250,10 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     server.close()
 
 
-def test_what_no_replica_has_is_not_acknowledged(
+def test_a_write_that_no_replica_has_is_not_acknowledged(
     valkey: Server, provider: FakeProvider, observer: RecordingObserver, clock: FakeClock
 ) -> None:
-    """This server has no replica. What is answered 503 has happened, and is seen where nobody asks for replicas."""
+    """The server has no replica. A write that is answered with an error has happened even so, and others can see it."""
     with redis_world(valkey.url) as lax, redis_world(valkey.url, min_replicas=1) as strict:
         verifications, calls = use_cases(strict, provider, observer, clock)
         trusting, _ = use_cases(lax, provider, observer, clock)
@@ -313,7 +313,7 @@ def test_waiters_are_told_when_the_server_goes_away(own_server: Server) -> None:
             world.changes.wait_for_change(stored, 30)
 
 
-def test_where_nobody_may_publish_calls_count_all_the_same(
+def test_calls_count_without_the_right_to_publish(
     own_server: Server, provider: FakeProvider, observer: RecordingObserver, clock: FakeClock
 ) -> None:
     with own_server.client() as client:
@@ -388,7 +388,7 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: 
         )
     with own_server.client() as client:
         refused = {entry["object"] for entry in client.acl_log()}
-    # The driver introduces itself; it does without an answer.
+    # redis-py sends CLIENT SETINFO when it connects, and ignores a refusal.
     assert refused <= {"client|setinfo"}
     assert events == {
         "failed": 1,
@@ -454,8 +454,8 @@ def _signal(cluster: Cluster, number: signal.Signals) -> None:
         os.kill(process.pid, number)
 
 
-def test_an_order_whose_reservation_was_forgotten_fails_as_orders_do(real_world: World) -> None:
-    """By a fail-over. The caller's number is not "not found"."""
+def test_an_order_whose_reservation_was_lost_fails_with_the_error_of_the_order(real_world: World) -> None:
+    """A failover lost the reservation. The client gets the error of the order, not "not found"."""
     provider = FakeProvider()
     provider.failures = [ProviderError()]
     provider.during = lambda: flush(real_world)
@@ -464,7 +464,7 @@ def test_an_order_whose_reservation_was_forgotten_fails_as_orders_do(real_world:
         verifications.start("web", Start(NUMBER.value, "login", "flow"))
 
 
-def test_a_rival_that_a_fail_over_forgot_refuses_nobody(
+def test_a_rival_that_a_failover_lost_refuses_no_create(
     real_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), FakeClock())
@@ -486,7 +486,7 @@ def flush(world: World) -> None:
 
 
 def ask_for_a_replica(url: str, verification_id: str, now: datetime) -> None:
-    """There is none; that it may be asked for is what is tested."""
+    """Ask for a replica that does not exist, to test that the user may ask."""
     with redis_world(url, min_replicas=1) as world:
         stored = world.store.get(verification_id)
         assert stored is not None
@@ -496,7 +496,7 @@ def ask_for_a_replica(url: str, verification_id: str, now: datetime) -> None:
 
 
 def deliver_everything(outbox: RedisOutbox, now: datetime) -> None:
-    """Each step that a delivery can take, and each that an operator can."""
+    """Take every step that a delivery and an operator can take."""
     outbox.take("worker", 64)
     for name in ("evt_1", "evt_2", "evt_3"):
         outbox.announce(NUMBER.value, Announcement(name, (Delivery(name, "web/main", "{}", 1),), 60))
@@ -513,7 +513,7 @@ def deliver_everything(outbox: RedisOutbox, now: datetime) -> None:
 
 @pytest.fixture
 def processes(valkey: Server, clock: FakeClock) -> Iterator[list[tuple[Verifications, Calls]]]:
-    """Two over one empty store."""
+    """Use cases of two processes over one empty store."""
     observer, provider = RecordingObserver(), FakeProvider()
     with redis_world(valkey.url) as here, redis_world(valkey.url) as there:
         with valkey.client() as client:
@@ -521,32 +521,32 @@ def processes(valkey: Server, clock: FakeClock) -> Iterator[list[tuple[Verificat
         yield [use_cases(world, provider, observer, clock) for world in (here, there)]
 
 
-def test_what_was_seen_long_ago_decides_nothing(
+def test_a_consume_is_decided_by_the_record_as_it_is_now(
     processes: list[tuple[Verifications, Calls]], clock: FakeClock
 ) -> None:
-    """Each has seen what the other then changes."""
+    """Each process has read a record that the other then changes."""
     (mine, _), (theirs, calls) = processes
     record = mine.start("web", Start(NUMBER.value, "login", "flow")).verification
     assert mine.get("web", record.id).status is Status.PENDING
     calls.record(call_at(clock()))
-    # Seen as pending, which would be refused.
+    # This process read the record as pending, in which state a consume would be refused.
     assert mine.consume("web", record.id, "login", "flow").status is Status.CONSUMED
 
     other = mine.start("web", Start(OTHER_NUMBER.value, "login", "flow")).verification
     calls.record(call_at(clock(), OTHER_NUMBER))
     assert mine.get("web", other.id).status is Status.VERIFIED
     theirs.consume("web", other.id, "login", "flow")
-    # Seen as verified, which would be redeemed twice.
+    # This process read the record as verified, in which state a second consume would succeed.
     with pytest.raises(AlreadyConsumed):
         mine.consume("web", other.id, "login", "flow")
     with pytest.raises(NotFound):
         mine.consume("app", other.id, "login", "flow")
 
 
-def test_a_call_is_not_matched_with_what_was_seen_long_ago(
+def test_a_call_is_matched_with_the_record_as_it_is_now(
     processes: list[tuple[Verifications, Calls]], clock: FakeClock
 ) -> None:
-    """One process makes each of them; the other has changed it since."""
+    """A process creates each record, and the other process changes it before the call."""
     (mine, calls), (theirs, other_calls) = processes
 
     def remembered(**asked: str) -> str:
@@ -571,16 +571,16 @@ def test_a_call_is_not_matched_with_what_was_seen_long_ago(
     theirs.cancel("web", third)
     fourth = theirs.start("web", Start(OTHER_NUMBER.value, "login", "other")).verification.id
     clock.advance(1)
-    # The number's latest, which this process has never seen.
+    # The call matches the number's latest record, which this process has never read.
     assert calls.record(call_at(clock(), OTHER_NUMBER)) is Outcome.CONFIRMED
     assert mine.get("web", third).status is Status.CANCELED
     assert mine.get("web", fourth).status is Status.VERIFIED
 
 
-def test_who_changed_a_record_tells_of_it_as_who_reads_it(
+def test_two_processes_give_the_same_answer_about_a_record(
     processes: list[tuple[Verifications, Calls]], clock: FakeClock
 ) -> None:
-    """Whatever changed it, here or elsewhere."""
+    """This holds after each change of the record."""
     (mine, calls), (theirs, _) = processes
     asked = Start(NUMBER.value, "login", "flow", locale="ru", metadata={"flow": "a"})
     record = mine.start("web", asked).verification
@@ -595,8 +595,8 @@ def test_who_changed_a_record_tells_of_it_as_who_reads_it(
     assert told["status"] == "consumed"
 
 
-def test_what_was_counted_in_a_bucket_before_is_kept_for_two_windows_more(valkey: Server) -> None:
-    """Only the first of a bucket keeps the hash; whatever counts in it is looked at for a window."""
+def test_the_counts_of_a_bucket_are_kept_for_more_than_two_windows(valkey: Server) -> None:
+    """Only the first count of a bucket sets the TTL of the hash, and each count is needed for one window."""
     budget = Budget(Group.COUNTRY, Mode.ENFORCE)
     with redis_connection(valkey.url) as connection, valkey.client() as client:
         client.flushall()
@@ -611,7 +611,7 @@ def test_what_was_counted_in_a_bucket_before_is_kept_for_two_windows_more(valkey
 
 
 def test_the_audit_stream_stays_about_as_long_as_it_may_be(valkey: Server) -> None:
-    """Its length is looked at now and then, and cut by whole nodes of a hundred."""
+    """The stream is trimmed only now and then, and by whole nodes of a hundred entries."""
     bounds = Audit(max_entries=100 * AUDIT_PARTS)
     entry = AuditEntry(datetime.now(UTC), "tested", "operator:a")
     with redis_world(valkey.url, audit=bounds) as world, valkey.client() as client:
@@ -622,7 +622,7 @@ def test_the_audit_stream_stays_about_as_long_as_it_may_be(valkey: Server) -> No
         assert 100 <= client.xlen(stream) <= 100 + 100 + 64
 
 
-def test_a_call_in_conflict_leaves_no_mark(valkey: Server) -> None:
+def test_a_call_in_conflict_is_not_stored_as_used(valkey: Server) -> None:
     with redis_world(valkey.url) as world, valkey.client() as client:
         client.flushall()
         stored = reserve(world.store, opened(world.store.new_id(NUMBER)), None, NOW)

@@ -66,7 +66,7 @@ NEIGHBOURS = [
 
 
 @pytest.mark.parametrize(("first", "second"), NEIGHBOURS)
-def test_what_one_starts_the_other_finishes(replicas, clock, first, second) -> None:
+def test_one_replica_finishes_what_the_other_started(replicas, clock, first, second) -> None:
     one, other = replicas[first], replicas[second]
     record = one.verifications.start("web", ASK).verification
 
@@ -94,7 +94,7 @@ def test_a_record_is_read_and_consumed_by_its_id_under_any_pepper(replicas, cloc
 
 @pytest.mark.parametrize(("first", "second"), NEIGHBOURS)
 def test_a_call_used_under_one_pepper_is_used_under_the_other(replicas, clock, first, second) -> None:
-    """Also one that met nothing: it must not verify what is created a moment later."""
+    """The call matched nothing, but it must not verify a verification that is created a moment later."""
     call = call_at(clock())
     assert replicas[first].calls.record(call) is Outcome.UNMATCHED
 
@@ -113,7 +113,7 @@ def test_of_simultaneous_creates_on_both_sides_one_wins(replicas, provider, roun
         lambda index: sides[index % 2].verifications.start("web", Start(NUMBER.value, "login", f"r{index}")),
     )
 
-    # Both sides may step back from each other; then nobody wins, and nobody is wrong.
+    # Each side may give way to the other. Then none of the creates succeeds, and that is right too.
     won = [each for each in results if not isinstance(each, Exception)]
     assert len(won) <= 1
     assert {type(each) for each in results if isinstance(each, Exception)} <= {
@@ -159,7 +159,7 @@ def test_a_rotation_resets_no_limit_and_an_operator_sees_both_sides(replicas, ob
     assert old.verifications.start("web", ASK).created
 
 
-def test_what_nobody_called_is_given_back_whichever_side_ends_it(replicas, observer, clock) -> None:
+def test_an_uncalled_verification_is_given_back_if_either_side_ends_it(replicas, observer, clock) -> None:
     old, new = replicas["old, knows new"], replicas["new, knows old"]
     operator = operating(new.world, observer, clock, with_limits(number=["5/10m"]))
     for began, ended in ((old, new), (new, old)):
@@ -169,7 +169,7 @@ def test_what_nobody_called_is_given_back_whichever_side_ends_it(replicas, obser
         assert operator.explain("ops", Subject(NUMBER.value)).limits[1].used == 0
 
 
-def test_what_a_record_keeps_of_an_address_counts_for_it_after_a_rotation_too(replicas, clock) -> None:
+def test_a_records_seal_of_an_address_counts_for_the_address_after_a_rotation_too(replicas, clock) -> None:
     old, new = (replicas[name].world.limits for name in ("old, knows new", "new, knows old"))
     limit = Limit(2, 600)
     raw = Spending(Scope.IP, "192.0.2.1", limit)
@@ -182,7 +182,7 @@ def test_what_a_record_keeps_of_an_address_counts_for_it_after_a_rotation_too(re
     assert new.spend([raw], "another", clock()).refusal is not None
 
 
-def test_an_idempotency_key_is_one_under_both_peppers(replicas) -> None:
+def test_an_idempotency_key_is_the_same_under_both_peppers(replicas) -> None:
     old, new = (replicas[name].world.idempotency for name in ("old, knows new", "new, knows old"))
     begun = old.begin("web", "POST /", "key", b"body")
     assert isinstance(begun, Begun)
@@ -206,8 +206,8 @@ def test_the_audit_stream_of_a_number_spans_the_rotation(replicas, clock) -> Non
     assert [e["event"] for e in new.world.audit.read(*ages, NUMBER.value)] == ["started", "canceled"]
 
 
-def test_a_repetition_across_the_last_step_is_still_known(replicas, clock) -> None:
-    """`new` alone may take over only when nothing of the old is live any more; marks of calls among it."""
+def test_a_repeated_call_is_recognized_after_the_last_step_of_a_rotation(replicas, clock) -> None:
+    """Replicas that know only the new pepper may start once nothing under the old one is live, used calls included."""
     new = replicas["new, knows old"]
     record = new.verifications.start("web", ASK).verification
     call = call_at(clock())

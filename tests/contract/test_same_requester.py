@@ -1,4 +1,4 @@
-"""Who gets the live verification again: the same client, purpose and reference, while nothing has happened to it."""
+"""The same client, purpose and reference get the live verification again while nothing has happened to it."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ def stage(world: World, provider: FakeProvider, observer: RecordingObserver, clo
     return Stage(world, provider, FakeSender(), observer, clock, POLICY)
 
 
-def test_an_untouched_one_is_given_back_without_an_order(stage: Stage) -> None:
+def test_an_untouched_verification_is_given_back_without_an_order(stage: Stage) -> None:
     record = stage.start("every")
 
     again = stage.again()
@@ -64,7 +64,7 @@ def test_an_untouched_one_is_given_back_without_an_order(stage: Stage) -> None:
         ("web", "every", None),
     ],
 )
-def test_whoever_differs_in_anything_is_refused(
+def test_another_client_purpose_or_reference_is_refused(
     stage: Stage, client: str, purpose: str, reference: str | None
 ) -> None:
     record = stage.start("every")
@@ -74,7 +74,7 @@ def test_whoever_differs_in_anything_is_refused(
 
 
 @pytest.mark.parametrize("reference", ["", None])
-def test_without_a_reference_nobody_is_the_same(stage: Stage, reference: str | None) -> None:
+def test_without_a_reference_the_same_client_is_refused(stage: Stage, reference: str | None) -> None:
     stage.again(reference=reference)
 
     assert stage.is_refused(reference=reference)
@@ -91,7 +91,7 @@ def test_a_contested_one_is_given_to_nobody(stage: Stage) -> None:
     assert stage.observer.counts["contested",] == 1
 
 
-def test_one_that_was_contested_while_its_order_was_under_way_is_given_to_nobody(stage: Stage) -> None:
+def test_a_verification_that_was_contested_during_its_order_is_not_given_back(stage: Stage) -> None:
     stage.provider.during = lambda: stage.is_refused("contested", "another")
     record = stage.again("contested").verification
     assert record.status is Status.CONTESTED
@@ -110,7 +110,7 @@ def test_one_whose_first_step_is_done_is_given_to_nobody(stage: Stage) -> None:
     assert stage.now(record).called_at is not None
 
 
-def test_after_the_proof_the_same_requester_gets_a_new_one(stage: Stage) -> None:
+def test_after_the_proof_the_same_requester_gets_a_new_verification(stage: Stage) -> None:
     record = stage.start("every")
     assert stage.calls.record(call_at(stage.clock())) is Outcome.CONFIRMED
 
@@ -119,7 +119,7 @@ def test_after_the_proof_the_same_requester_gets_a_new_one(stage: Stage) -> None
 
     assert again.created
     assert again.verification.id != record.id
-    # The first is still its own requester's to redeem, once.
+    # The requester can still consume the first proof, once.
     assert stage.verifications.consume("web", record.id, "every", "flow").status is Status.CONSUMED
 
 
@@ -132,7 +132,7 @@ def test_while_the_order_is_under_way_even_the_same_requester_is_refused(stage: 
     assert refused == [True]
 
 
-def test_while_a_fallbacks_order_is_under_way_too(stage: Stage) -> None:
+def test_while_the_order_of_a_fallback_is_under_way_the_same_requester_is_refused(stage: Stage) -> None:
     record = stage.start("code_then_call")
     refused: list[bool] = []
 
@@ -148,7 +148,7 @@ def test_while_a_fallbacks_order_is_under_way_too(stage: Stage) -> None:
     assert stage.again("code_then_call").verification.id == record.id
 
 
-def test_a_fallback_whose_order_came_to_nothing_is_given_back(stage: Stage) -> None:
+def test_a_verification_whose_fallback_failed_is_given_back(stage: Stage) -> None:
     record = stage.start("code_then_call")
     stage.provider.failures = [ProviderError()]
     with pytest.raises(ServiceError):
@@ -159,7 +159,7 @@ def test_a_fallback_whose_order_came_to_nothing_is_given_back(stage: Stage) -> N
     assert (again.verification.id, again.verification.channel) == (record.id, Channel.CALL)
 
 
-def test_what_was_canceled_or_is_over_is_not_given_back(stage: Stage) -> None:
+def test_a_canceled_or_expired_verification_is_not_given_back(stage: Stage) -> None:
     record = stage.start("every")
     stage.verifications.cancel("web", record.id)
     second = stage.again()

@@ -24,7 +24,7 @@ WINDOW, RESULT, COOLDOWN, SKEW = 900, 300, 30, 5
 
 @dataclass
 class Model:
-    """One verification as the contract tells it; times in seconds from the start."""
+    """Verification as the contract describes it. Times are in seconds from the start."""
 
     id: str
     who: tuple[str, str, str | None]
@@ -43,7 +43,7 @@ class Model:
 
 
 class Machine(RuleBasedStateMachine):
-    """Each rule does one thing to both and compares what is said."""
+    """Machine whose rules act on the service and on the model and compare their answers."""
 
     world: World
     made: Any = Bundle("made")

@@ -1,4 +1,4 @@
-"""One suite over every store: memory, Valkey, Redis, and clusters of three masters of both."""
+"""Behaviour of every store: memory, Valkey, Redis, and clusters of three masters of both."""
 
 import threading
 from collections import Counter
@@ -31,7 +31,7 @@ def _kept(world: World, **made: object) -> Stored:
     return stored
 
 
-def test_what_is_stored_comes_back_whole(world: World) -> None:
+def test_a_stored_record_comes_back_unchanged(world: World) -> None:
     stored = _kept(world)
 
     assert stored == world.store.get(stored.verification.id)
@@ -40,11 +40,11 @@ def test_what_is_stored_comes_back_whole(world: World) -> None:
 
 
 @pytest.mark.parametrize("unknown", ["", "ver_", "ver_00", "x" * 300, "ver_" + "0" * 64, "ver_" + "é" * 64])
-def test_an_unknown_or_malformed_id_is_nothing(world: World, unknown: str) -> None:
+def test_an_unknown_or_malformed_id_is_not_found(world: World, unknown: str) -> None:
     assert world.store.get(unknown) is None
 
 
-def test_many_are_read_at_once_each_under_its_own_id(world: World) -> None:
+def test_many_records_are_read_at_once_in_the_order_of_the_ids(world: World) -> None:
     first, second = _kept(world), _kept(world, number=OTHER_NUMBER)
     asked = [
         second.verification.id,
@@ -102,7 +102,7 @@ def test_a_number_is_taken_by_one_of_fifty(world: World) -> None:
     assert world.store.latest_of(NUMBER.value) == winners[0]
 
 
-def test_a_reservation_takes_only_the_place_that_was_seen(world: World) -> None:
+def test_a_reservation_replaces_only_the_record_that_was_seen(world: World) -> None:
     first = _kept(world)
     second = opened(world.store.new_id(NUMBER))
 
@@ -111,7 +111,7 @@ def test_a_reservation_takes_only_the_place_that_was_seen(world: World) -> None:
     assert world.store.get(first.verification.id) == first
 
 
-def test_a_release_gives_the_place_back_to_whoever_had_it(world: World) -> None:
+def test_a_release_gives_the_number_back_to_the_record_before(world: World) -> None:
     first = _kept(world)
     second = reserve(world.store, opened(world.store.new_id(NUMBER)), first, NOW)
     assert second is not None
@@ -131,7 +131,7 @@ def test_a_change_needs_the_version_that_was_read(world: World) -> None:
 
 
 def test_the_same_change_by_a_hundred_happens_once(world: World) -> None:
-    """Equal documents of two writers are still two writes."""
+    """Two writes are told apart even if their documents have the same content."""
     stored = _kept(world)
     canceled = stored.verification.cancel(NOW)
 
@@ -140,7 +140,7 @@ def test_the_same_change_by_a_hundred_happens_once(world: World) -> None:
     assert len([result for result in results if result is not None]) == 1
 
 
-def test_a_holding_change_is_refused_once_the_number_is_anothers(world: World) -> None:
+def test_a_holding_change_is_refused_once_another_record_has_the_number(world: World) -> None:
     first = _kept(world)
     assert reserve(world.store, opened(world.store.new_id(NUMBER)), first, NOW) is not None
 
@@ -193,7 +193,7 @@ def test_a_waiter_is_woken_by_the_change(world: World) -> None:
 def test_many_waiters_are_woken_each_by_its_own_change(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of many numbers, and so of many slots, at once; no server refuses to announce."""
+    """The numbers are in many slots of a cluster, and no server refuses to announce their changes."""
     numbers = [E164(f"+7999123{index:04d}") for index in range(40)]
     kept = [_kept(world, number=number) for number in numbers]
     asleep = threading.Semaphore(0)
@@ -243,14 +243,14 @@ def test_a_limit_slides(world: World) -> None:
 
 
 def test_a_clock_that_is_ahead_promises_no_longer_wait_than_the_period(world: World) -> None:
-    """Replicas read their own clocks; a use may be counted a moment from now."""
+    """Replicas read their own clocks, so a use may be counted at a time that is a moment ahead."""
     spending = Spending(Scope.NUMBER, NUMBER.value, Limit(1, 60))
     world.limits.spend([spending], "a", NOW + seconds(0.8))
     (state,) = world.limits.look([spending], NOW)
     assert (state.used, state.reset_seconds) == (1, 60)
 
 
-def test_what_one_limit_refuses_no_limit_counts(world: World) -> None:
+def test_an_act_that_one_limit_refuses_is_counted_by_none(world: World) -> None:
     wide = Spending(Scope.CLIENT, "web", Limit(2, 60))
     narrow = Spending(Scope.NUMBER, NUMBER.value, Limit(1, 60))
     assert _wait(world, [wide, narrow], "a") is None
@@ -269,7 +269,7 @@ def test_a_limit_that_only_records_refuses_nothing_and_tells(world: World) -> No
     assert [state.used for state in world.limits.look([watched, enforced], NOW)] == [1, 2]
 
 
-def test_an_act_without_a_name_counts_each_time(world: World) -> None:
+def test_an_act_without_a_token_counts_each_time(world: World) -> None:
     spending = [Spending(Scope.READ, "web", Limit(2, 60))]
 
     assert [_wait(world, spending, None) for _ in range(3)] == [None, None, 60]
@@ -289,7 +289,7 @@ def test_looking_spends_nothing_and_clearing_forgets(world: World) -> None:
     assert world.limits.look(spending, NOW) == [LimitState(Scope.CLIENT, Limit(2, 60), 0, 0)]
 
 
-def test_what_is_given_back_can_be_spent_again(world: World) -> None:
+def test_a_use_that_is_given_back_can_be_spent_again(world: World) -> None:
     spending = [Spending(Scope.GLOBAL, "", Limit(1, 60))]
     assert _wait(world, spending, "a") is None
     world.limits.give_back(spending, "a")
@@ -364,7 +364,7 @@ _EPOCH, _FAR = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC
 
 
 def test_a_key_is_taken_by_one_of_fifty(world: World) -> None:
-    # The first round connects; only then do all ask in the same moment.
+    # The first round opens the connections. Only in later rounds do all threads ask at the same moment.
     for key in ("first", "second", "third"):
         results = together(50, lambda _, key=key: world.idempotency.begin("web", "POST /", key, b"body"))
 

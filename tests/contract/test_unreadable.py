@@ -1,4 +1,4 @@
-"""One bad entry in Redis is passed over, counted and logged without its content; everything else goes on."""
+"""A bad entry in Redis is skipped, counted and logged without its content, and everything else works."""
 
 import json
 import logging
@@ -49,7 +49,7 @@ from tests.worlds import PEPPER, World
 
 KEYS = Keys(PEPPER)
 SECRET = "+79990001122"
-"""Stands in the garbage, and may stand in no line of the log."""
+"""Number inside the garbage, which must not get into the log."""
 JUNK = [
     b"\xff\xfe" + SECRET.encode(),
     SECRET.encode(),
@@ -81,7 +81,7 @@ def redis(real_world: World) -> Iterator[Any]:
 
 
 def journey(world: World, clock: FakeClock, number: str = OTHER_NUMBER.value, policy: Any = POLICY) -> None:
-    """Create, call, consume, of a number that has nothing to do with the garbage."""
+    """Create, call and consume for a number that has nothing to do with the garbage."""
     verifications, calls = use_cases(world, FakeProvider(), RecordingObserver(), clock, policy)
     record = verifications.start("web", Start(number, "login", "flow")).verification
     assert calls.record(call_at(clock(), record.phone_number)) is Outcome.CONFIRMED
@@ -131,7 +131,7 @@ def test_a_bad_entry_of_the_lists_lets_the_others_work(
         verifications.start("web", Start(NUMBER.value, "login"))
     operator = operating(real_world, RecordingObserver(), clock)
     assert [each.subject for each in operator.lists("ops")] == [NUMBER.value]
-    # Once for each change of the lists, not for each read: it may have been a block, so it is an error.
+    # It is told once for each change of the lists, not for each read. It is an error, as it may have been a block.
     assert real_world.unreadable == ["lists"]
     (line,) = [each for each in caplog.records if each.getMessage() == "unreadable entry"]
     assert (line.levelno, vars(line)["where"]) == (logging.ERROR, "lists")
@@ -178,7 +178,7 @@ def test_a_bad_member_of_the_deadlines_stops_no_sweep_and_is_taken_out(
 
 
 def test_many_bad_deadlines_hide_no_good_one(real_world: World, redis: Any, clock: FakeClock) -> None:
-    """More than are read at a time, and all of them due earlier."""
+    """There are more bad members than are read at a time, and all of them are due earlier."""
     for key in KEYS.all_due():
         redis.zadd(key, {f"garbage {each}": each for each in range(250)})
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
@@ -249,7 +249,7 @@ def spoil(redis: Any, verification_id: str, make: Callable[[bytes], bytes]) -> N
 def test_a_live_record_that_cannot_be_read_holds_its_number_but_not_for_ever(
     real_world: World, redis: Any, clock: FakeClock, make: Callable[[bytes], bytes]
 ) -> None:
-    """It may be pending, and somebody else's: no second requester gets in. It ends when its window must be over."""
+    """The record may be pending for another requester, so the number is taken until the longest window is over."""
     verifications, calls = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
     spoil(redis, record.id, make)
@@ -260,7 +260,7 @@ def test_a_live_record_that_cannot_be_read_holds_its_number_but_not_for_ever(
         with pytest.raises(VerificationInProgress) as refused:
             verifications.start("web", Start(NUMBER.value, "login", "other"))
         assert 0 < (refused.value.retry_after or 0) <= LONGEST_WINDOW_SECONDS
-    # The provider must bring it again: another version may be able to read the record.
+    # The provider must send the callback again, because another version of the service may read the record.
     with pytest.raises(StoreUnavailable):
         calls.record(call_at(clock()))
     with pytest.raises(RecordUnreadable):
@@ -270,7 +270,7 @@ def test_a_live_record_that_cannot_be_read_holds_its_number_but_not_for_ever(
     assert 0 < redis.pttl(pointer) <= LONGEST_WINDOW_SECONDS * 1000
     assert set(real_world.unreadable) == {"record"}
     journey(real_world, clock)
-    # A block is made all the same.
+    # The number can be blocked even so.
     put(real_world, clock, NUMBER.value)
     operating(real_world, RecordingObserver(), clock).remove("ops", ListKind.NUMBER, NUMBER.value, "why")
 
@@ -293,7 +293,7 @@ def test_a_hold_that_ends_sooner_is_not_made_longer(real_world: World, redis: An
 
 
 def test_the_record_of_another_id_is_unreadable(real_world: World, redis: Any, clock: FakeClock) -> None:
-    """Whatever put it there: its own requester's checks would be asked of somebody else's proof."""
+    """Otherwise the requester could consume the proof of another number."""
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
     other = encode(pending(real_world.store.new_id(OTHER_NUMBER), number=OTHER_NUMBER))
@@ -346,7 +346,7 @@ def test_an_order_whose_record_cannot_be_read_stops_no_other(stage: test_orders.
 
     assert stage.poll.run(test_orders.TERM) == 0
 
-    # The one is asked about later, the other never again.
+    # The order whose record is unreadable is asked about later, the one with an invalid id never again.
     assert stage.world.orders.to_ask("smsru", stage.clock()) == []
     stage.clock.advance(60)
     assert stage.world.orders.to_ask("smsru", stage.clock()) == [test_orders.ORDER]
@@ -397,7 +397,7 @@ def test_a_bad_delivery_is_put_among_the_dead_letters_and_stops_no_other(
     assert (backlog.waiting, backlog.retrying) == (0, 0)
     assert outbox.take("worker", 64) == []
     assert redis.xpending(KEYS.all_deliveries()[part], GROUP)["pending"] == 0
-    # The operator sees those that can be read, and may send them again.
+    # The operator sees the dead letters that can be read, and may send them again.
     assert [each.event_id for each in outbox.dead()] == ["evt_1"]
     assert outbox.replay("evt_1", "web/main")
     assert set(told) == {"deliveries", "dead_letters"}
@@ -447,7 +447,7 @@ def test_a_bad_audit_entry_is_left_out_of_an_export(
 
 @pytest.mark.parametrize("value", [b"garbage", b"\xff\xfe", b"", b":holder", SECRET.encode()])
 @pytest.mark.parametrize("keep_ms", [None, 86_400_000], ids=["for ever", "for a day"])
-def test_a_bad_lease_is_over_as_soon_as_any(
+def test_a_bad_lease_ends_as_soon_as_a_good_one(
     redis: Any, counted: tuple[Connection, list[str]], value: bytes, keep_ms: int | None
 ) -> None:
     connection, told = counted
@@ -496,7 +496,7 @@ def test_a_bad_fence_gives_way_to_a_higher_one(
         b'{"utc_offset": []}',
     ],
 )
-def test_bad_progress_of_the_inbox_begins_anew(
+def test_bad_progress_of_the_inbox_is_replaced_by_fresh_progress(
     redis: Any, counted: tuple[Connection, list[str]], garbage: bytes
 ) -> None:
     connection, told = counted
@@ -523,7 +523,7 @@ def test_bad_progress_of_the_inbox_begins_anew(
         (b"s:0", b"-5"),
     ],
 )
-def test_a_bad_count_of_the_guard_is_left_out_and_taken_out(
+def test_a_bad_count_of_the_conversion_guard_is_ignored_and_removed(
     real_world: World, redis: Any, clock: FakeClock, field: bytes, value: bytes
 ) -> None:
     budget = Budget(Group.COUNTRY, Mode.ENFORCE)
@@ -552,7 +552,7 @@ def test_bad_fields_that_pile_up_are_pruned(real_world: World, redis: Any, clock
 
 
 @pytest.mark.parametrize("score", ["inf", 1e15])
-def test_a_use_that_lies_beyond_any_clock_counts_for_no_limit(
+def test_a_use_with_an_impossible_time_counts_for_no_limit(
     real_world: World, redis: Any, clock: FakeClock, score: Any
 ) -> None:
     policy = with_limits(**{"global": ["2/h"]})
@@ -573,7 +573,7 @@ def test_a_use_that_lies_beyond_any_clock_counts_for_no_limit(
     [*JUNK, b'{"request":"x","status":"200","body":"","location":null}', b'{"request":"x","status":200}'],
     ids=[*JUNK_IDS, "status", "no body"],
 )
-def test_a_bad_answer_frees_its_key(real_world: World, redis: Any, garbage: bytes) -> None:
+def test_a_bad_stored_answer_frees_its_idempotency_key(real_world: World, redis: Any, garbage: bytes) -> None:
     key = KEYS.answer("web", "route", "key")
     redis.set(key, garbage, px=3_600_000)
     store = real_world.idempotency
@@ -586,5 +586,5 @@ def test_a_bad_answer_frees_its_key(real_world: World, redis: Any, garbage: byte
     assert store.begin("web", "route", "key", b"body") == Answer(200, "{}")
 
 
-def test_every_place_is_in_the_metrics_closed_set() -> None:
+def test_the_metric_has_twelve_different_places() -> None:
     assert len(set(WHERE)) == len(WHERE) == 12

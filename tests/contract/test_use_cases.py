@@ -1,4 +1,4 @@
-"""The use cases over every store: what a client is promised, with time moved by hand."""
+"""Use cases over every store: everything that a client is promised, with a clock that the tests move."""
 
 import threading
 from collections import Counter
@@ -46,7 +46,7 @@ ASK = Start(NUMBER.value, "login", "flow")
 
 @pytest.fixture(autouse=True)
 def _stage(world: World, provider: FakeProvider, observer: RecordingObserver, clock: FakeClock) -> None:
-    """Every test of this module runs over every store."""
+    """Run every test of this module over every store."""
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_a_hundred_readers_of_an_expiry_count_it_once(service, clock, observer) 
     assert observer.counts["finished", "expired", "no_call"] == 1
 
 
-def test_the_same_requester_gets_the_live_one_again(service, provider) -> None:
+def test_the_same_requester_gets_the_live_verification_again(service, provider) -> None:
     verifications, _ = service
     first = verifications.start("web", ASK)
     again = verifications.start("web", ASK)
@@ -197,7 +197,7 @@ def test_a_contest_during_the_order_counts_too(service, provider) -> None:
     assert record.status is Status.CONTESTED
 
 
-def test_while_ordering_even_the_same_requester_waits(service, provider) -> None:
+def test_while_ordering_even_the_same_requester_is_refused(service, provider) -> None:
     verifications, _ = service
 
     def again() -> None:
@@ -293,7 +293,7 @@ def test_a_captured_call_never_verifies_a_later_verification(service, clock) -> 
     assert verifications.get("web", second.id).status is Status.PENDING
 
 
-def test_a_call_that_met_nothing_is_used_up_all_the_same(service, clock) -> None:
+def test_a_call_that_matches_nothing_is_used_up_too(service, clock) -> None:
     verifications, calls = service
     call = call_at(clock())
     assert calls.record(call) is Outcome.UNMATCHED
@@ -373,7 +373,7 @@ def test_a_limit_counts_orders_and_nothing_else(world, provider, observer, clock
     assert verifications.start("web", ASK).created
 
 
-def test_each_scope_limits_what_it_names(world, provider, observer, clock) -> None:
+def test_the_limit_of_an_address_counts_each_address(world, provider, observer, clock) -> None:
     policy = with_limits(ip=["1/h"])
     verifications, _ = use_cases(world, provider, observer, clock, policy)
 
@@ -416,7 +416,9 @@ def test_another_clients_verification_does_not_exist(service) -> None:
         ("web", Start("+74951234567", "mobile_only"), PhoneNumberNotAllowed),
     ],
 )
-def test_what_the_policy_forbids_is_refused_before_any_order(service, provider, client, ask, refusal) -> None:
+def test_a_create_that_the_policy_forbids_is_refused_before_any_order(
+    service, provider, client, ask, refusal
+) -> None:
     verifications, _ = service
     with pytest.raises(refusal):
         verifications.start(client, ask)
@@ -441,9 +443,7 @@ def test_a_long_read_sees_the_call(service, clock) -> None:
     assert [read.status for read in seen] == [Status.VERIFIED]
 
 
-def test_what_nobody_asks_about_is_settled_once_by_many_sweepers(
-    world, service, clock, observer, provider
-) -> None:
+def test_many_sweepers_settle_each_record_once(world, service, clock, observer, provider) -> None:
     verifications, calls = service
     verifications.start("web", ASK)
     verifications.start("web", Start("+79991234568", "login", "flow"))
@@ -473,7 +473,7 @@ def test_a_sweep_goes_on_until_nothing_is_due(world, service, clock, observer) -
     assert [sweep.run(), sweep.run()] == [1200, 0]
 
 
-def test_a_patient_sweep_leaves_what_has_just_become_due_to_others(world, service, clock, observer) -> None:
+def test_a_patient_sweep_leaves_records_that_are_just_due_to_others(world, service, clock, observer) -> None:
     verifications, _ = service
     verifications.start("web", ASK)
     sweep = Sweep(world.store, world.deadlines, observer, clock, effects_of())
@@ -505,7 +505,7 @@ def test_a_sweep_comes_back_for_a_result_that_may_still_be_consumed(world, servi
 
 
 def test_a_lapse_is_counted_when_it_happens(world, service, clock, observer) -> None:
-    """Not when the window would have ended."""
+    """It is counted when the result ends, not when the window would have ended."""
     verifications, calls = service
     verifications.start("web", ASK)
     calls.record(call_at(clock()))
@@ -543,7 +543,7 @@ def test_a_broken_record_does_not_keep_the_sweep_from_the_others(
     assert observer.counts["finished", "expired", "no_call"] == 2
 
 
-def test_a_consumed_one_is_forgotten_by_the_sweep(world, service, clock, observer) -> None:
+def test_a_consumed_record_is_forgotten_by_the_sweep(world, service, clock, observer) -> None:
     verifications, calls = service
     record = verifications.start("web", ASK).verification
     calls.record(call_at(clock()))

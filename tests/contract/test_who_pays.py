@@ -1,4 +1,4 @@
-"""Limits that can't be turned against owners or wallets (docs/limits.md), over every store, with exact counts."""
+"""Limits that each act counts for (docs/limits.md), over every store, with exact counts."""
 
 from collections import Counter
 from dataclasses import replace
@@ -128,7 +128,7 @@ def test_the_code_of_a_second_step_and_the_order_of_a_fallback_count_for_the_add
 
 def test_a_record_keeps_no_address(staged, world) -> None:
     if world.name == "memory":
-        pytest.skip("keeps no documents")
+        pytest.skip("the store in memory keeps no documents")
     stage = staged(**EVERY)
     record = start(stage, client_ip="192.0.2.231")
     stored = world.store.get(record.id)
@@ -231,7 +231,7 @@ def test_a_stranger_who_starts_and_cancels_locks_nobody_out_but_himself(staged) 
 
 
 @pytest.mark.parametrize("ends", ["canceled", "expired", "failed", "swept"])
-def test_what_nobody_called_is_given_back_to_the_number_alone_and_to_nothing_else(staged, ends) -> None:
+def test_an_uncalled_verification_is_given_back_to_number_total_and_to_no_other_limit(staged, ends) -> None:
     stage = staged(**EVERY)
     record = start(stage)
     assert used(stage)[Scope.NUMBER_TOTAL] == 1
@@ -265,7 +265,7 @@ def test_an_army_of_addresses_does_not_lock_a_number_out_of_calls(staged) -> Non
     assert start(stage, client_ip=OWNER).status is Status.PENDING
 
 
-def test_what_was_called_counts_for_the_number_whoever_asked(staged) -> None:
+def test_a_called_verification_counts_for_the_number_from_any_address(staged) -> None:
     stage = staged(number=["2/d"], number_total=["3/d"])
     for index in range(3):
         start(stage, client_ip=f"192.0.2.{index}")
@@ -279,7 +279,7 @@ def test_what_was_called_counts_for_the_number_whoever_asked(staged) -> None:
     assert start(stage, number(1)).status is Status.PENDING
 
 
-def test_without_an_address_the_client_stands_for_it(staged) -> None:
+def test_without_an_address_the_client_is_counted_in_its_place(staged) -> None:
     stage = staged(number=["2/d"])
     for _ in range(2):
         stage.verifications.cancel("web", start(stage, client_ip=None).id)
@@ -290,7 +290,7 @@ def test_without_an_address_the_client_stands_for_it(staged) -> None:
 
 
 def test_codes_count_for_the_number_alone_and_calls_stay_open(staged) -> None:
-    """Whoever asks for them, they land in one person's pocket and on one bill."""
+    """All codes to a number reach one person and are on one bill, from any address that asks for them."""
     stage = staged(code_number=["3/h"])
     for index in range(3):
         record = start(stage, channel=CODE, client_ip=f"192.0.2.{index}")
@@ -340,7 +340,7 @@ def test_a_hundred_wrong_codes_at_once_over_several_verifications_are_compared_t
     assert answers.keys() <= {CodeMismatch, AttemptsSpent, RateLimited}
 
 
-def test_a_right_code_costs_nothing_and_a_record_that_refuses_by_itself_neither(staged) -> None:
+def test_a_right_code_and_a_code_after_the_last_attempt_are_not_counted(staged) -> None:
     stage = staged(failed_checks=["5/d"])
     for _ in range(6):
         record = start(stage, channel=CODE)
@@ -386,7 +386,7 @@ def test_an_operator_sees_who_paid_and_lets_the_number_pass(staged) -> None:
         Scope.FAILED_CHECKS,
     }
     assert stage.check(start(stage, channel=CODE)).status is Status.VERIFIED
-    # The address is another subject.
+    # Unblocking the number does not clear the limit of the address.
     assert used(stage)[Scope.IP] == 2
 
 
@@ -410,12 +410,12 @@ def test_no_code_goes_to_a_number_that_costs_or_cannot_read_it(staged, phone) ->
             act()
 
     assert stage.sender.sent == []
-    # Nothing was spent on what was never possible.
+    # Only the third act placed an order, because its verification began with a call.
     assert len(stage.provider.orders) == 1
 
 
 def test_a_code_is_not_sent_again_to_a_number_that_may_have_none(staged) -> None:
-    """A record of one can still be live that an older version made."""
+    """A record that an older version made for such a number may still be live."""
     stage = staged()
     record = start(stage, channel=CODE)
     stored = stage.world.store.get(record.id)

@@ -38,7 +38,7 @@ OTHER_OF_THE_POOL = E164("+79585555678")
 
 
 class FakeInbox:
-    """The provider's inbox: records by id, dates in Moscow."""
+    """Fake inbox of the provider, with records in the order of their ids and dates in Moscow time."""
 
     def __init__(self) -> None:
         self.records: list[InboxRecord] = []
@@ -74,7 +74,7 @@ class MemoryProgress:
 
 
 class Net:
-    """Everything that the tests below turn."""
+    """Use cases and reconciliation over one store, with a fake inbox."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ def test_a_call_is_used_once_whether_the_callback_or_the_inbox_comes_first(net: 
     net.clock.advance(10)
     by_callback, by_inbox = call_at(net.clock()), call_at(net.clock(), OTHER_NUMBER)
     net.calls.record(by_callback)
-    # The inbox places it two seconds off.
+    # The time in the inbox is two seconds later than that of the callback.
     net.inbox.rings(by_callback.at + seconds(2))
     net.inbox.rings(by_inbox.at, OTHER_NUMBER)
     net.poll(15)
@@ -221,7 +221,7 @@ def test_the_inbox_is_asked_within_the_ceiling_and_only_while_a_call_could_be_mi
     for _ in range(40):
         net.poll()
     asked = len(net.inbox.asked)
-    # One window long, for nobody knows what was pending before: at 1, 26, 51, then at 85, 110, … 885.
+    # Older verifications may be pending, so the inbox is polled for one window: at 1, 26, 51, then 85, 110, … 885 s.
     assert asked == 3 + 33
     net.start()
     net.poll(25)
@@ -284,7 +284,7 @@ def test_a_record_that_breaks_does_not_hold_up_the_others(net: Net, monkeypatch:
     assert net.poll() == 0
 
 
-def test_a_call_that_an_outage_kept_from_being_used_comes_again(
+def test_a_call_that_could_not_be_used_in_an_outage_is_read_again(
     net: Net, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net.reconciliation.run(TERM)
@@ -310,7 +310,7 @@ def test_a_call_that_an_outage_kept_from_being_used_comes_again(
         (True, SHOWN.value, Status.VERIFIED),
         (True, OTHER_OF_THE_POOL.value, Status.PENDING),
         (True, None, Status.PENDING),
-        (True, "+1234", Status.PENDING),  # no number that is ever shown: the field means something else
+        (True, "+1234", Status.PENDING),  # such a number is never shown, so the field means something else
         (False, SHOWN.value, Status.VERIFIED),
         (False, OTHER_OF_THE_POOL.value, Status.PENDING),
         (False, None, Status.PENDING),
@@ -336,7 +336,7 @@ def test_a_record_must_name_the_number_shown_whether_or_not_the_purpose_says_so(
     assert recorded == (SHOWN if expected is Status.VERIFIED else None)
 
 
-def test_an_order_that_died_with_its_process_is_written_down_as_failed(
+def test_an_order_that_died_with_its_process_is_recorded_as_failed(
     world: World, clock: FakeClock, observer: RecordingObserver
 ) -> None:
     record = opened(world.store.new_id(NUMBER), now=clock())
@@ -370,7 +370,7 @@ def test_the_window_of_a_shown_number_is_swept_at_its_end_and_counted_once(
     assert observer.counts["callback", str(Kind.CALL), "confirmed"] == 0
 
 
-def test_one_leads_until_it_resigns_and_every_term_has_a_higher_fence(real_world: World) -> None:
+def test_one_worker_leads_until_it_resigns_and_every_term_has_a_higher_fence(real_world: World) -> None:
     with redis_connection(real_world.url) as connection:
         leadership = RedisLeadership(connection)
         first = leadership.take("a")
@@ -380,12 +380,12 @@ def test_one_leads_until_it_resigns_and_every_term_has_a_higher_fence(real_world
         leadership.resign(first)
         second = leadership.take("b")
         assert second == Term(2, "b")
-        # A term that is over ends nobody else's.
+        # Resigning a term that is over does not end the current one.
         leadership.resign(first)
         assert leadership.take("a") is None
 
 
-def test_what_a_leader_writes_after_its_term_is_refused(real_world: World) -> None:
+def test_a_write_of_a_leader_after_its_term_is_refused(real_world: World) -> None:
     with redis_connection(real_world.url) as connection:
         leadership, progress = RedisLeadership(connection), RedisProgress(connection)
         first = leadership.take("a")
