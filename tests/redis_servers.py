@@ -34,7 +34,7 @@ class Server:
         self.directory = Path(tempfile.mkdtemp(prefix="waitcall-test-"))
         self.command = [
             *(path, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""),
-            # By default a master waits five seconds for more replicas before it sends its data to the first.
+            # Without this a master waits five seconds for more replicas before it sends its data to the first.
             *("--repl-diskless-sync-delay", "0"),
             *("--appendonly", "no", "--dir", str(self.directory), *extra),
         ]

@@ -1,4 +1,4 @@
-"""The same client, purpose and reference get the live verification again while nothing has happened to it."""
+"""Create gives a live, untouched verification back to a repeated request of its client, purpose and reference."""
 
 from dataclasses import replace
 

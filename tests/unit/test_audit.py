@@ -142,7 +142,7 @@ def test_no_lock_file_at_all_fails(auditing: Auditing) -> None:
     assert auditing.run()[0] == 1
 
 
-def test_a_weakness_that_is_not_fully_described_fails_all_the_same(auditing: Auditing) -> None:
+def test_a_weakness_that_is_not_fully_described_fails_too(auditing: Auditing) -> None:
     auditing.answers_json([SOUND[1], {"name": "flask", "vulns": [{"aliases": []}]}], status=1)
     assert auditing.run()[0] == 1
 

@@ -1,4 +1,4 @@
-"""One pass over due records, some of which are gone, cannot be read, or cannot be settled."""
+"""Sweep over due records, some of which are gone, cannot be read, or cannot be settled."""
 
 from collections.abc import Sequence
 from datetime import datetime
