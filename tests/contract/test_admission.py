@@ -95,7 +95,7 @@ def test_addresses_of_one_network_share_its_limit(world, provider, observer, clo
         start(7, "2001:db8:1:2::1")
 
 
-def test_a_clients_own_limit_stands_in_the_place_of_everybodys(world, provider, observer, clock) -> None:
+def test_a_clients_own_limit_replaces_the_policys(world, provider, observer, clock) -> None:
     policy = with_limits(client=["1/h"], read=["1/h"])
     own = Client("web", POLICY.clients["web"].purposes, limits={Scope.CLIENT: (Limit(2, 3600),)})
     verifications, _ = use_cases(
@@ -322,7 +322,7 @@ def test_a_guard_that_cannot_be_asked_refuses(world, provider, observer, clock, 
     assert provider.orders == []
 
 
-def test_what_a_call_proves_is_said_and_a_purpose_may_demand_more(world, provider, observer, clock) -> None:
+def test_a_record_shows_its_assurance_and_a_purpose_may_demand_more(world, provider, observer, clock) -> None:
     table = {"RU": Attested(Assurance.NETWORK, "a source")}
     demanding = {
         name: Purpose(name, min_assurance=Assurance(level))

@@ -66,7 +66,7 @@ def stage(world: World, provider: FakeProvider, observer: RecordingObserver, clo
 ENDED = (Status.CANCELED, Reason.BY_OPERATOR)
 
 
-def test_a_block_ends_what_waits_for_a_call(stage: Stage) -> None:
+def test_a_block_ends_a_verification_that_waits_for_a_call(stage: Stage) -> None:
     record = stage.start("every")
 
     stage.put()
@@ -330,7 +330,7 @@ def test_a_call_that_read_the_lists_before_the_block_proves_nothing_after_it(
     assert stage.stands(record) == ENDED
 
 
-def test_of_a_block_and_a_consume_at_once_one_is_first(stage: Stage) -> None:
+def test_no_proof_is_consumed_after_a_simultaneous_block_is_acknowledged(stage: Stage) -> None:
     """After the block is acknowledged, no proof is consumed any more."""
     for _ in range(ROUNDS):
         record = stage.start("every")

@@ -290,7 +290,7 @@ def test_the_right_code_on_the_last_attempt_verifies(stage: Stage) -> None:
     assert stage.check(record).status is Status.VERIFIED
 
 
-def test_a_code_is_of_one_verification_alone(stage: Stage) -> None:
+def test_a_code_is_valid_for_its_own_verification_only(stage: Stage) -> None:
     stage.start("code")
     earlier = stage.sender.code
     stage.clock.advance(901)

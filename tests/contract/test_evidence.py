@@ -191,7 +191,7 @@ def test_records_behind_one_that_waits_are_read_once_and_in_order(scene: Scene) 
     assert scene.observer.counts["reconciled", "confirmed"] == 2
 
 
-def test_what_proves_too_little_for_the_purpose_leaves_it_pending_and_is_counted(scene: Scene) -> None:
+def test_a_call_that_proves_too_little_leaves_the_verification_pending_and_is_counted(scene: Scene) -> None:
     verification = scene.start(purpose="reset")
     scene.clock.advance(10)
     at = scene.clock()

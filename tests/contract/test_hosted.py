@@ -112,7 +112,9 @@ def test_the_page_gives_a_result_once_it_is_verified_and_the_client_redeems_it(s
 
 
 @pytest.mark.parametrize("wrong", [None, "", "0" * 32, "x"])
-def test_a_proof_is_not_redeemed_without_what_the_browser_brought(stage: Stage, wrong: str | None) -> None:
+def test_a_proof_is_not_consumed_without_the_result_that_the_browser_brought(
+    stage: Stage, wrong: str | None
+) -> None:
     record = stage.start()
     stage.call()
     _, result = stage.look(record)
@@ -215,7 +217,7 @@ def test_a_text_that_is_no_token_opens_nothing(stage: Stage, token: str) -> None
         stage.pages.look(token, ADDRESS)
 
 
-def test_misses_change_nothing_and_keep_no_token_from_its_page(
+def test_wrong_tokens_change_nothing_and_do_not_lock_the_page(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = stage.start()
@@ -396,7 +398,7 @@ def test_a_page_leads_back_only_to_the_origins_of_its_client(stage: Stage) -> No
         "https://login.example.org/é",
     ],
 )
-def test_no_other_place_is_led_to(url: str) -> None:
+def test_a_page_leads_back_to_no_other_url(url: str) -> None:
     with pytest.raises(ValidationFailed):
         check_return_url(url, {ORIGIN})
 

@@ -157,7 +157,7 @@ def test_the_window_ends_when_the_provider_stops_listening(stage: Stage) -> None
     assert stage.get(record).reason is Reason.LATE_CALL
 
 
-def test_a_call_that_the_other_provider_reports_is_none_to_this_number(stage: Stage) -> None:
+def test_a_call_that_the_other_provider_reports_proves_nothing(stage: Stage) -> None:
     """A forged SMSC callback, or a real call to a number of SMSC, is not a call to the number shown."""
     record = stage.start()
 

@@ -81,7 +81,7 @@ def test_every_key_of_a_number_shares_one_slot() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_no_key_is_immortal_or_names_the_number(real_world: World) -> None:
+def test_every_key_expires_and_none_names_the_number(real_world: World) -> None:
     """The keys are checked after every kind of write. The digits are searched for without the +."""
     store, digits = real_world.store, NUMBER.digits
 

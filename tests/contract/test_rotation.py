@@ -105,7 +105,7 @@ def test_a_call_used_under_one_pepper_is_used_under_the_other(replicas, clock, f
 
 
 @pytest.mark.parametrize("rounds", range(3))
-def test_of_simultaneous_creates_on_both_sides_one_wins(replicas, provider, rounds) -> None:
+def test_at_most_one_of_simultaneous_creates_on_both_sides_succeeds(replicas, provider, rounds) -> None:
     sides = [replicas["old, knows new"], replicas["new, knows old"]]
 
     results = together(

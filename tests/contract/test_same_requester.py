@@ -80,7 +80,7 @@ def test_without_a_reference_the_same_client_is_refused(stage: Stage, reference:
     assert stage.is_refused(reference=reference)
 
 
-def test_a_contested_one_is_given_to_nobody(stage: Stage) -> None:
+def test_a_contested_verification_is_not_given_back(stage: Stage) -> None:
     record = stage.again("contested").verification
     assert stage.is_refused("contested", "another")
     assert stage.now(record).status is Status.CONTESTED
@@ -100,7 +100,7 @@ def test_a_verification_that_was_contested_during_its_order_is_not_given_back(st
     assert stage.is_refused("contested")
 
 
-def test_one_whose_first_step_is_done_is_given_to_nobody(stage: Stage) -> None:
+def test_a_verification_whose_first_step_is_done_is_not_given_back(stage: Stage) -> None:
     record = stage.start("two_steps")
     assert stage.calls.record(call_at(stage.clock())) is Outcome.CONFIRMED
     assert stage.now(record).status is Status.PENDING

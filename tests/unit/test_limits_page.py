@@ -327,9 +327,7 @@ def test_every_limit_has_its_line() -> None:
 
 
 @pytest.mark.parametrize(("addresses", "tries"), [(1, 200), (256, 800)])
-def test_what_the_table_says_of_a_day_is_what_a_day_gives(
-    shipped: Policy, addresses: int, tries: int
-) -> None:
+def test_a_day_of_creates_gives_what_the_table_says(shipped: Policy, addresses: int, tries: int) -> None:
     """Run a day of creates through the service, at regular intervals and from each address in turn."""
     clock, provider = FakeClock(), FakeProvider()
     policy = replace(shipped, conversion=())

@@ -29,7 +29,7 @@ def told(tmp_path: Path, text: str) -> list[str]:
     return list(policy_weaknesses(read_policy(str(path))))
 
 
-def test_the_shipped_policy_has_none(tmp_path: Path) -> None:
+def test_the_shipped_policy_has_no_weakness(tmp_path: Path) -> None:
     assert told(tmp_path, SHIPPED) == []
     assert not any(each.sends_codes for each in read_policy(str(tmp_path / "policy.toml")).purposes.values())
 
@@ -86,6 +86,6 @@ def test_a_limit_that_is_left_out_is_no_weakness(tmp_path: Path) -> None:
         ('channels = ["call", "code"]\nregions = ["RU"]', 'second_step = "code"', "names no regions"),
     ],
 )
-def test_each_loosening_is_named(tmp_path: Path, was: str, becomes: str, named: str) -> None:
+def test_each_weakness_of_a_policy_is_named(tmp_path: Path, was: str, becomes: str, named: str) -> None:
     assert was in CODES
     assert [each for each in told(tmp_path, CODES.replace(was, becomes)) if named in each] != []

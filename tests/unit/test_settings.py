@@ -492,7 +492,7 @@ def test_a_loose_password_reset_is_a_weakness(
     assert any("password_reset" in each for each in weaknesses(load_settings(sound))) is warned
 
 
-def test_trust_in_the_inbox_is_least_unless_the_operator_says_more_and_that_is_a_weakness(
+def test_the_inbox_proves_asserted_unless_a_setting_says_more_which_is_a_weakness(
     sound: dict[str, str],
 ) -> None:
     assert load_settings(sound).inbox_assurance is Assurance.ASSERTED

@@ -78,7 +78,7 @@ RESULT = "0a1b2c3d" * 4
         f'"result": "{RESULT}"', f"result: {RESULT}",
     ],
 )  # fmt: skip
-def test_ids_tokens_and_results_are_masked_whoever_wrote_them(
+def test_ids_tokens_and_results_are_masked_in_every_line(
     logged: tuple[logging.Logger, Lines], text: str
 ) -> None:
     logger, lines = logged

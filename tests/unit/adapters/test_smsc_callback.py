@@ -374,7 +374,7 @@ def test_a_document_that_names_no_charset_is_read(body_codec: str, hash_codec: s
         assert read == InboundText("+79991234567", "+79037676765", "И снова привет")
 
 
-def test_without_a_secret_nothing_is_made() -> None:
+def test_a_decoder_needs_a_secret() -> None:
     with pytest.raises(ValueError, match="secret"):
         SmscCallbackDecoder("sha1", [])
 

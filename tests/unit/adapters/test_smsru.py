@@ -157,7 +157,7 @@ def test_the_order_of_entries_is_signed_too(decoder: SmsruCallbackDecoder) -> No
         read(decoder, [("data[0]", other), ("data[1]", ENTRY), fields[2]])
 
 
-def test_entries_cut_elsewhere_prove_nothing_new(decoder: SmsruCallbackDecoder) -> None:
+def test_a_batch_that_is_split_elsewhere_proves_no_other_call(decoder: SmsruCallbackDecoder) -> None:
     """The hash covers no separators, so a captured batch can be split elsewhere. It must not prove another call then."""
     joined = ENTRY.replace("401", "400") + ENTRY.replace("542", "777")
     known = {"201737-542", "201737-777"}

@@ -75,7 +75,7 @@ INSIDE_V4 = ("0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.169.254"
         "[::1]",
     ],
 )
-def test_what_is_no_host_of_the_internet_is_refused(address: str) -> None:
+def test_an_address_that_is_not_public_is_refused(address: str) -> None:
     assert not is_public(address)
 
 

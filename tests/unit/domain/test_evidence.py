@@ -70,7 +70,7 @@ def told(witness: Witness, dialled: E164 | None, *, texted: bool = False) -> Inb
     ],
 )
 @pytest.mark.parametrize("match_dialled", [False, True])
-def test_the_table_of_witnesses(
+def test_each_witness_proves_what_the_table_says(
     call: InboundCall,
     trust: InboxTrust,
     minimum: Assurance,

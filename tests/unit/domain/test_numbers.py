@@ -35,7 +35,7 @@ def test_what_people_write_becomes_e164(text: str, region: str | None) -> None:
         "(+7) 999 123 45 67", "++79991234567", " " * 200 + "+79991234567",
     ],
 )  # fmt: skip
-def test_what_nobody_sees_and_what_typographers_write_is_no_mistake(text: str) -> None:
+def test_invisible_and_typographic_characters_are_accepted(text: str) -> None:
     """libphonenumber reads these texts, some of them only without the marks that a clipboard adds."""
     assert E164.parse(text) == NUMBER
 
