@@ -183,7 +183,7 @@ def test_an_event_from_before_the_first_worker_is_delivered(
         post = Post(real_world, clock, observer, RedisOutbox(connection, Keys(PEPPER)))
         post.verifications.start("web", ASK)
         post.calls.record(call_at(clock()))
-        # The worker's first round makes the groups.
+        # The worker's first round makes the consumer groups.
         assert post.delivered() + post.delivered() == 1
     assert post.sender.types() == ["verification.verified"]
 

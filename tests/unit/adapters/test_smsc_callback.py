@@ -153,7 +153,7 @@ def test_other_hashes_beside_the_configured_one_are_ignored() -> None:
         ),
     ],
 )
-def test_the_test_vectors_of_the_providers_page_are_accepted(
+def test_the_vectors_of_the_providers_page_are_accepted(
     text: str, md5: list[str], sha1: list[str], crc32: list[str]
 ) -> None:
     """The vectors are in smsc-api.md section 2. A message that names no charset is in windows-1251."""

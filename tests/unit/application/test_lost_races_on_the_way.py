@@ -273,7 +273,7 @@ def test_a_report_is_written_with_its_audit_entry_and_only_to_the_numbers_latest
     assert again.status is Status.PENDING
 
 
-# Questions about orders
+# Queries about orders
 
 
 def test_a_round_of_slow_answers_ends_and_the_rest_is_asked_next_time(stage: Stage) -> None:
