@@ -196,7 +196,7 @@ def together(count: int, act: Callable[[int], T]) -> list[T | Exception]:
         barrier.wait()
         try:
             results[index] = act(index)
-        except Exception as error:  # noqa: BLE001  handed to the test
+        except Exception as error:  # noqa: BLE001  the test gets every error as a result
             results[index] = error
 
     threads = [threading.Thread(target=run, args=(index,)) for index in range(count)]

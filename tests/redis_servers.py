@@ -226,7 +226,7 @@ def wait_for(condition: Any, seconds: float = 60) -> None:
                 return
         except (RedisError, OSError):
             pass
-        assert time.monotonic() < deadline, "not reached in time"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(0.02)
 
 

@@ -328,7 +328,7 @@ def test_calls_count_without_the_right_to_publish(
         assert verifications.cancel("web", other.id).status is Status.CANCELED
 
 
-def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: PLR0915  a whole life
+def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: PLR0915  the whole life of a record
     """config/redis.conf names the commands of an ACL user; the whole life of a record needs no other."""
     lines = (ROOT / "config/redis.conf").read_text().splitlines()
     first = next(index for index, line in enumerate(lines) if "user waitcall on" in line)

@@ -318,7 +318,7 @@ def test_the_tables_of_the_page_match_the_code_and_the_policy(
         PAGE.write_text(written(shipped, page), encoding="utf-8")
         page = PAGE.read_text(encoding="utf-8")
 
-    assert page == written(shipped, page), "make limits-page"
+    assert page == written(shipped, page), "docs/limits.md is out of date: run make limits-page"
 
 
 def test_every_limit_has_its_line() -> None:

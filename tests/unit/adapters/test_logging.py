@@ -21,7 +21,7 @@ def logged() -> Iterator[tuple[logging.Logger, Lines]]:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(MaskingJsonFormatter())
-    logger = logging.Logger("test")  # noqa: LOG001  of this test alone
+    logger = logging.Logger("test")  # noqa: LOG001  a logger of this test alone, outside the tree
     logger.addHandler(handler)
 
     def lines() -> list[dict[str, object]]:
@@ -227,7 +227,7 @@ def test_lines_of_two_threads_are_never_torn() -> None:
     formatters, handlers = configured.config["formatters"], configured.config["handlers"]
     formatters["json"] = configured.configure_formatter(formatters["json"])
     handler = configured.configure_handler({**handlers["stderr"], "stream": stream})
-    logger = logging.Logger("test")  # noqa: LOG001  of this test alone
+    logger = logging.Logger("test")  # noqa: LOG001  a logger of this test alone, outside the tree
     logger.addHandler(handler)
 
     def write(name: str) -> None:

@@ -26,7 +26,7 @@ TWO_STEPS = Purpose("login", second_step=Channel.CODE)
 CODE = Code(message_id=7, digests=("one",), sent_at=NOW)
 
 
-def verified(rules: Purpose = Purpose("login"), at: datetime = NOW) -> Verification:  # noqa: B008  frozen
+def verified(rules: Purpose = Purpose("login"), at: datetime = NOW) -> Verification:  # noqa: B008  Purpose is frozen
     return judge_call(pending(rules=rules), call_at(at), at, seconds(5))[1]
 
 
