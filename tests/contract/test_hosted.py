@@ -237,7 +237,7 @@ def test_wrong_tokens_change_nothing_and_do_not_lock_the_page(
 
 
 class Waiting:
-    """Replacement for a store's ``wait_for_change`` that holds every caller until the test sets ``over``."""
+    """Replacement for ``wait_for_change`` that holds every caller until the test sets ``over``."""
 
     def __init__(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0

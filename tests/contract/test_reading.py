@@ -65,7 +65,7 @@ def test_a_poll_that_cannot_wait_is_answered_with_what_it_read(world, service, r
 def test_a_poll_of_a_verified_record_does_not_wait(world, service, record, clock, monkeypatch) -> None:
     verifications, calls = service
     calls.record(call_at(clock()))
-    monkeypatch.setattr(world.changes, "wait_for_change", lambda *_: pytest.fail("waits"))
+    monkeypatch.setattr(world.changes, "wait_for_change", lambda *_: pytest.fail("the poll waits"))
     read = reading(world, monkeypatch)
 
     assert verifications.get("web", record.id, wait_seconds=5).status is Status.VERIFIED
@@ -92,7 +92,7 @@ def test_a_poll_is_answered_when_another_process_changes_the_channel(
 
 def test_a_poll_that_names_another_channel_is_answered_at_once(world, service, record, monkeypatch) -> None:
     verifications, _ = service
-    monkeypatch.setattr(world.changes, "wait_for_change", lambda *_: pytest.fail("waits"))
+    monkeypatch.setattr(world.changes, "wait_for_change", lambda *_: pytest.fail("the poll waits"))
 
     found = verifications.get("web", record.id, wait_seconds=30, seen=Channel.CODE)
 

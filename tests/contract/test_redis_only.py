@@ -356,7 +356,7 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: 
         assert world.used_calls.was_texted_by(NUMBER.value, "[waitcall]")
         verifications.consume("web", record.id, "login", "flow")
         clock.advance(900)
-        # One failed, one consumed.
+        # Two records are due, one failed and one consumed.
         assert Sweep(world.store, world.deadlines, observer, clock, effects_of()).run() == 2
         assert not world.deadlines.is_busy()
         assert world.used_calls.use_of(call_at(clock() - timedelta(seconds=900)), timedelta(seconds=5))

@@ -61,7 +61,7 @@ def test_many_records_are_read_at_once_in_the_order_of_the_ids(world: World) -> 
     assert world.store.get_many([]) == []
 
 
-def test_a_deadline_is_put_off_unless_it_was_scheduled_anew_since_it_was_seen(world: World) -> None:
+def test_a_deadline_is_postponed_unless_it_was_scheduled_again_meanwhile(world: World) -> None:
     deadlines, kept = world.deadlines, {}
     for index in range(40):
         number = E164(f"+7999123{index:04}")
@@ -305,7 +305,7 @@ def test_conversions_are_counted_exactly_and_by_the_time_of_showing(world: World
         effects = Effects(conversions=(ConversionCount(BUDGET, subject, shown_at, called),))
         use = call_at(NOW - seconds(index))
         assert world.store.claim(use, KEEP_UNTIL, None, NOW, effects) is Claim.DONE
-        # Used before: nothing comes of it.
+        # The call was used before, so it counts for nothing.
         assert world.store.claim(use, KEEP_UNTIL, None, NOW, effects) is Claim.REPEATED
 
     together(40, count)

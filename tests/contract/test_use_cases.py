@@ -464,7 +464,7 @@ def test_many_sweepers_settle_each_record_once(world, service, clock, observer, 
 
 
 def test_a_sweep_goes_on_until_nothing_is_due(world, service, clock, observer) -> None:
-    """The store gives a hundred of each part at a time; a busy service has more."""
+    """The store returns a hundred deadlines of each part at a time, and a busy service has more."""
     for index in range(1200):
         number = E164(f"+7999123{index:04}")
         reserve(world.store, opened(world.store.new_id(number), number=number, now=clock()), None, clock())
@@ -477,7 +477,7 @@ def test_a_patient_sweep_leaves_records_that_are_just_due_to_others(world, servi
     verifications, _ = service
     verifications.start("web", ASK)
     sweep = Sweep(world.store, world.deadlines, observer, clock, effects_of())
-    # At the end of the order's lease it is put off to the end of the window.
+    # The record is due at the end of the order's lease. This sweep postpones it to the end of the window.
     clock.advance(60)
     assert sweep.run() == 1
     clock.advance(844)

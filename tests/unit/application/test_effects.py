@@ -91,7 +91,7 @@ def test_the_first_of_two_steps_counts_as_called() -> None:
     written = EFFECTS.changed(before, after, NOW)
     assert acts(written) == [("first_step", "provider")]
     assert [each.called for each in written.conversions] == [True]
-    # The next change of such a record is none of the call's.
+    # A later change of the record does not count the call again.
     assert EFFECTS.changed(after, replace(after, code=CODE), NOW).conversions == ()
 
 
@@ -125,9 +125,7 @@ def test_a_fallback_and_each_message_are_written() -> None:
         (opened("ver_1"), opened("ver_1").fail(Reason.PROVIDER_ERROR, NOW), "provider"),
     ],
 )
-def test_an_end_is_written_once_with_who_brought_it_about(
-    before: Verification, after: Verification, actor: str
-) -> None:
+def test_an_end_is_audited_once_with_its_actor(before: Verification, after: Verification, actor: str) -> None:
     written = EFFECTS.changed(before, after, NOW)
     assert acts(written) == [(after.status.value, actor)]
     assert (written.conversions, written.due) == ((), None)

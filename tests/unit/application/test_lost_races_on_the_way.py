@@ -211,7 +211,7 @@ def test_a_blocked_number_is_verified_by_no_text_and_no_report(stage: Stage) -> 
     acts = ((lambda: stage.start("text"), stage.text), (stage.ordering, lambda _: stage.reports_to()))
     for make, prove in acts:
         made = make()
-        # An entry that was made while another process held the record back.
+        # The block is stored, but canceling the record loses every race, so the record is still pending.
         stage.store.lose("commit", CHANGE_ATTEMPTS)
         with pytest.raises(StoreUnavailable):
             stage.block()

@@ -20,7 +20,7 @@ from tests.worlds import memory_world
 
 
 class Garbled(MemoryStore):
-    """Answers what ``instead`` holds for an id."""
+    """Store that returns ``instead[id]`` for an id that is in it."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
@@ -88,7 +88,7 @@ def test_a_record_due_for_less_than_the_patience_is_left_to_others(garden: Garde
     assert garden.sweep(patience=10) == 1
 
 
-def test_one_that_is_gone_is_forgotten(garden: Garden) -> None:
+def test_a_record_that_is_gone_is_forgotten(garden: Garden) -> None:
     garden.kept("ver_gone")
     del garden.store._records["ver_gone"]
     assert (garden.sweep(), garden.sweep()) == (1, 0)
