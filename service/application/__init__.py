@@ -1,1 +1,1 @@
-"""What the service does: use cases, and the ports they need. Knows no technology."""
+"""Use cases of the service, and the ports that they need. Nothing here depends on a framework or a database."""

@@ -1,4 +1,7 @@
-"""The account at the provider, for people: dedicated numbers and deferred tasks. Money is spent only where somebody said so."""
+"""The account at the provider, for operators: dedicated numbers and deferred tasks.
+
+Only :meth:`AccountDesk.rent` and :meth:`AccountDesk.set_prolong` spend money.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,31 +18,33 @@ from service.domain.numbers import E164
 from service.domain.policy import Policy
 
 NUMBERS_A_MINUTE, TASKS_A_MINUTE = 2, 3
-"""Identical requests that the provider answers (smsc-api.md, section 0)."""
+"""Identical requests a minute that the provider answers: for numbers, and for tasks (smsc-api.md, section 0)."""
 
 
 class NumberState(StrEnum):
-    """Of a dedicated number."""
+    """State of a dedicated number."""
 
     FREE = "free"
-    """Anybody may rent it."""
+    """Anyone can rent the number."""
 
     RENTED = "rented"
-    """The policy names it, and the provider offers it to nobody."""
+    """The policy names the number, and the provider does not offer it for rent."""
 
     LOST = "lost"
-    """The policy names it, and the provider offers it: texts to it do not reach us."""
+    """The policy names the number, but the provider offers it for rent: texts to it do not reach us."""
 
 
 @dataclass(frozen=True, slots=True)
 class DedicatedNumber:
-    """One number, as the provider offers it, or as the policy names it.
+    """A number for incoming texts that the provider offers or the policy names.
 
     Attributes:
-        kind: ``virtual`` or ``sim``; empty where the provider no longer says it.
-        cost: of a month, in the account's currency.
-        current_cost: of what is left of this one.
-        info: the provider's words on operator and use.
+        number: the number itself.
+        state: whether it is free, rented or lost.
+        kind: ``virtual`` or ``sim``; empty if the provider does not say.
+        cost: price of a month in the account's currency.
+        current_cost: price of the rest of this month in the account's currency.
+        info: the provider's note about the operator and the use of the number.
     """
 
     number: E164
@@ -51,7 +56,7 @@ class DedicatedNumber:
 
 
 class TaskStatus(StrEnum):
-    """Of a deferred task."""
+    """State of a deferred task."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -63,7 +68,7 @@ class TaskStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One deferred task; its times are the provider's text, of an unknown zone."""
+    """One deferred task at the provider. Its times are the provider's text, in an unknown time zone."""
 
     id: int
     name: str
@@ -74,32 +79,41 @@ class Task:
 
 
 class Cabinet(Protocol):
-    """What the provider keeps for the account. Every method may raise ProviderFailure."""
+    """The provider's account: numbers to rent, and deferred tasks. Every method may raise ProviderFailure."""
 
     def free_numbers(self) -> list[DedicatedNumber]:
-        """Those that may be rented now."""
+        """Return the numbers that can be rented now."""
         ...
 
     def rent(self, number: E164, *, prolong: bool) -> Decimal:
-        """Rent to the end of the month: what was charged. Asked once, whatever becomes of the answer."""
+        """Rent a number until the end of the month, and return the amount charged.
+
+        The request is sent once and never retried, because a lost answer may hide a charge. ``prolong``: True to rent the
+        number next month too.
+        """
         ...
 
     def set_prolong(self, number: E164, *, prolong: bool) -> None:
-        """Whether the number is paid again next month."""
+        """Set whether the rent of a number continues next month."""
         ...
 
     def tasks(self, after_id: int, count: int) -> list[Task]:
-        """Deferred tasks after an id."""
+        """Return at most ``count`` deferred tasks whose ids come after ``after_id``."""
         ...
 
     def file(self, task_id: int, offset: int) -> "Download":
-        """The file of a finished task, from ``offset`` on."""
+        """Download the file of a finished task from byte ``offset`` on."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file on its way. ``size``: bytes from the offset on, where the provider says it."""
+    """A file that is being downloaded.
+
+    Attributes:
+        chunks: the bytes of the file, from the offset on.
+        size: number of those bytes; None if the provider does not say.
+    """
 
     chunks: Iterator[bytes] = field(repr=False)
     size: int | None
@@ -108,8 +122,8 @@ class Download:
 class AccountDesk:
     """The use cases of ``waitcall numbers`` and ``waitcall reports``.
 
-    Every method takes the operator's name, stays below the provider's ceilings over all replicas, and writes what is
-    about to be done into the audit stream first. All may raise ProviderFailure, StoreUnavailable and RateLimited.
+    A method that takes the operator's name writes an audit entry before it acts. Requests of all replicas together stay
+    below the provider's limits. Every method may raise ProviderFailure, StoreUnavailable and RateLimited.
     """
 
     def __init__(
@@ -122,7 +136,7 @@ class AccountDesk:
         self._policy = policy
 
     def numbers(self, operator: str) -> list[DedicatedNumber]:
-        """Those of the policy with their state, then those that are free."""
+        """Return the policy's numbers with their state, then the numbers that are free."""
         self._write(operator, "numbers_list")
         free = {each.number: each for each in self._free()}
         ours = [
@@ -134,10 +148,10 @@ class AccountDesk:
         return ours + list(free.values())
 
     def offer(self, number: E164) -> DedicatedNumber:
-        """What renting would cost.
+        """Return the provider's offer for a number, with the price of renting it.
 
         Raises:
-            NotFound: the provider does not offer it; whoever asked before may have rented it.
+            NotFound: the provider does not offer the number; perhaps it is rented already.
         """
         for each in self._free():
             if each.number == number:
@@ -145,7 +159,7 @@ class AccountDesk:
         raise NotFound("The provider does not offer this number; perhaps it is rented already.")
 
     def rent(self, operator: str, offered: DedicatedNumber, *, prolong: bool, reason: str) -> Decimal:
-        """Rent what was offered, and confirmed by a person."""
+        """Rent a number after a person has confirmed the offer, and return the amount charged."""
         cost = str(offered.current_cost)
         details = {"reason": reason, "cost": cost, "prolong": str(prolong).lower()}
         self._write(operator, "numbers_rent", offered.number, details)
@@ -153,20 +167,20 @@ class AccountDesk:
         return self._cabinet.rent(offered.number, prolong=prolong)
 
     def set_prolong(self, operator: str, number: E164, *, prolong: bool, reason: str) -> None:
-        """Pay it again next month, or let it end with this one."""
+        """Continue the rent of a number next month, or let it end with this month."""
         event = "numbers_prolong" if prolong else "numbers_stop"
         self._write(operator, event, number, {"reason": reason})
         self._below_ceiling(f"chg {number.value} {prolong}", NUMBERS_A_MINUTE)
         self._cabinet.set_prolong(number, prolong=prolong)
 
     def tasks(self, operator: str, after_id: int = 0, count: int = 100) -> list[Task]:
-        """Deferred tasks."""
+        """Return at most ``count`` deferred tasks whose ids come after ``after_id``."""
         self._write(operator, "reports_list")
         self._below_ceiling(f"get_list {after_id} {count}", TASKS_A_MINUTE)
         return self._cabinet.tasks(after_id, count)
 
     def download(self, operator: str, task_id: int, offset: int = 0) -> Download:
-        """A finished task's file, from ``offset`` on."""
+        """Download the file of a finished task from byte ``offset`` on."""
         self._write(operator, "reports_download", details={"task": str(task_id)})
         self._below_ceiling(f"get_file {task_id}", TASKS_A_MINUTE)
         return self._cabinet.file(task_id, offset)
@@ -174,7 +188,7 @@ class AccountDesk:
     def audited(
         self, operator: str, since: datetime, until: datetime, events: Sequence[str]
     ) -> Iterator[dict[str, str]]:
-        """Our side of a reconciliation."""
+        """Return the audit entries with one of the given events, to compare them with the provider's report."""
         self._write(operator, "reports_reconcile")
         for entry in self._audit.read(since, until):
             if entry.get("event") in events:

@@ -1,4 +1,4 @@
-"""What stands before an order: the lists, the conversion guard, the limits."""
+"""The checks before an order: the block and allow lists, the conversion guard, the limits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from service.domain.policy import Policy
 from service.domain.verification import Verification
 
 _UNTOLD = (Scope.PROVIDER, Scope.CAPTCHA, Scope.NUMBER_TOTAL)
-"""How often others asked is nobody's to read, unless it refuses."""
+"""Scopes whose state a client sees only if they refuse: they would show it how often other clients ask."""
 
 _DETAILS = {
     Scope.NUMBER: "Too many verifications of this number were started.",
@@ -52,11 +52,11 @@ _DETAILS = {
 
 @dataclass(frozen=True, slots=True)
 class Screened:
-    """Who passed the lists, and what lets them past the rest.
+    """Result of looking a number and an address up in the lists.
 
     Attributes:
-        number: the entry that decided for the number.
-        address: the one that decided for the address.
+        number: the entry that decides for the number; None if no entry names it.
+        address: the entry that decides for the end user's address; None if no entry names it.
     """
 
     number: ListEntry | None
@@ -64,7 +64,7 @@ class Screened:
 
     @classmethod
     def of(cls, matches: Sequence[ListEntry]) -> "Screened":
-        """Let the strongest entry decide for each of the two."""
+        """Choose the strongest matching entry for the number, and the strongest one for the address."""
         return cls(
             strongest(each for each in matches if each.kind is not ListKind.NETWORK),
             strongest(each for each in matches if each.kind is ListKind.NETWORK),
@@ -72,34 +72,36 @@ class Screened:
 
     @property
     def exempt(self) -> tuple[Scope, ...]:
-        """Limits that do not count what an operator vouches for."""
+        """Scopes of the limits that do not apply, because an operator allowed the number or the address."""
         of_number = OF_THE_NUMBER if self.number_allowed else ()
         return of_number + (OF_THE_ADDRESS if self.address_allowed else ())
 
     @property
     def blocking(self) -> ListEntry | None:
-        """The entry that refuses."""
+        """Entry that blocks the number or the address; None if neither is blocked."""
         return next(
             (each for each in (self.number, self.address) if each and each.action is ListAction.BLOCK), None
         )
 
     @property
     def number_allowed(self) -> bool:
-        """Whether an operator vouches for the number."""
+        """True if an operator allowed the number."""
         return self.number is not None and self.number.action is ListAction.ALLOW
 
     @property
     def address_allowed(self) -> bool:
-        """Whether an operator vouches for the address."""
+        """True if an operator allowed the address."""
         return self.address is not None and self.address.action is ListAction.ALLOW
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A create that may order: what to give back where nothing comes of it, and how its limits stand.
+    """An act that passed the limits.
 
     Attributes:
-        crowded: more codes are sent than the policy sends without a captcha.
+        spendings: limits to give back if the order or the message fails.
+        limits: state of the limits that the client may see.
+        crowded: True if more codes are being sent than the policy allows without a captcha.
     """
 
     spendings: tuple[Spending, ...]
@@ -108,7 +110,7 @@ class Admitted:
 
 
 class Admission:
-    """May this be started? Fails closed: every method may raise StoreUnavailable."""
+    """Decides whether a client's act is allowed. If the store fails, methods raise StoreUnavailable and nothing is allowed."""
 
     def __init__(
         self,
@@ -119,7 +121,7 @@ class Admission:
         policy: Policy,
         provider_limit: Limit,
     ) -> None:
-        """``provider_limit``: orders for one number that the provider tolerates, whatever the policy says."""
+        """``provider_limit``: orders for one number that the provider accepts. It applies besides the policy's limits."""
         self._limits = limits
         self._lists = lists
         self._observer = observer
@@ -128,7 +130,7 @@ class Admission:
         self.applicable = ApplicableLimits(policy, provider_limit)
 
     def matches(self, number: E164 | None, client_ip: str | None, now: datetime) -> list[ListEntry]:
-        """Every live entry that names the number or the address."""
+        """Return every entry in force that names the number or the address, those of the policy file first."""
         return self._named(number, client_ip, self._lists.directory(), now)
 
     def _named(
@@ -141,14 +143,14 @@ class Admission:
         return found
 
     def groups(self, number: E164) -> list[tuple[Budget, str]]:
-        """What the conversion guard asks about a number."""
+        """Return the conversion guard's budgets, each with the group that the number belongs to."""
         return [(budget, budget.subject(number, number.region)) for budget in self._policy.conversion]
 
     def screen(self, number: E164, client_ip: str | None, operators: Directory, now: datetime) -> Screened:
-        """Ask the policy's lists and the ``operators``', before anything else is touched.
+        """Look the number and the address up in the policy's lists and the operators' lists.
 
         Raises:
-            Blocked: with ``retry_after`` where the block ends.
+            Blocked: an entry blocks one of them. ``retry_after`` says when the block ends, if it does.
         """
         screened = Screened.of(self._named(number, client_ip, operators, now))
         blocking = screened.blocking
@@ -157,9 +159,9 @@ class Admission:
         return screened
 
     def blocking(self, number: E164, now: datetime, operators: Directory | None = None) -> Blocked | None:
-        """Say why a number may prove nothing now, whatever it was asked for before; None where it may.
+        """Return the error for a number that is blocked now; None if it is not.
 
-        ``operators``: their lists as they were just read; they are read where none are given.
+        ``operators``: the operators' lists, if the caller has just read them; else this method reads them.
         """
         try:
             self.screen(number, None, operators or self._lists.directory(), now)
@@ -170,10 +172,10 @@ class Admission:
     def guard(
         self, number: E164, screened: Screened, buckets: Sequence[Sequence[Bucket]], now: datetime
     ) -> None:
-        """Ask the conversion guard, with what was counted of the number's groups.
+        """Ask the conversion guard. ``buckets``: the counts of the number's groups, in the order of :meth:`groups`.
 
         Raises:
-            RateLimited
+            RateLimited: too many verifications in one of the groups were never called.
         """
         if screened.number_allowed:
             return
@@ -183,7 +185,7 @@ class Admission:
             self._observer.guarded(conversion, number.region, decision, now)
             if decision is Decision.DENY:
                 raise RateLimited(
-                    "Too many verifications of numbers like this one were never called.",
+                    "Too many verifications of numbers in the same country or prefix were never called.",
                     retry_after=conversion.retry_after,
                 )
 
@@ -195,7 +197,7 @@ class Admission:
         screened: Screened,
         channel: Channel = Channel.CALL,
     ) -> list[Spending]:
-        """What one create is counted against, the provider's own ceiling last."""
+        """Return the limits that one create counts against, the provider's own limit last."""
         return self.applicable.of_create(number, client_ip, client, channel, screened.exempt)
 
     def charge(self, record: Verification, channel: Channel, token: str, now: datetime) -> Admitted:
@@ -209,7 +211,7 @@ class Admission:
         return self.judge(price, self._limits.spend(price, token, now))
 
     def seals(self, number: E164, client_ip: str | None, screened: Screened) -> Mapping[str, str] | None:
-        """Seal what a record keeps of the end user's address, for :meth:`charge`; None where there was none."""
+        """Return the hashes of the end user's address that the record keeps for :meth:`charge`; None without an address."""
         if client_ip is None:
             return None
         return {
@@ -219,7 +221,7 @@ class Admission:
         }
 
     def fine(self, price: Sequence[Spending], token: str, now: datetime) -> None:
-        """Count a create that another requester's verification stands in the way of.
+        """Count a create that is refused because another requester's verification holds the number.
 
         Raises:
             RateLimited
@@ -228,31 +230,31 @@ class Admission:
             self._judge(self._limits.spend(price, token, now))
 
     def forgive(self, price: Sequence[Spending], token: str) -> None:
-        """Uncount it: what stood in the way is gone."""
+        """Undo :meth:`fine`, because the other requester's verification no longer holds the number."""
         self._limits.give_back(price, token)
 
     def count_check(self, number: E164, token: str, now: datetime) -> None:
-        """Count a check of a code as a wrong one.
+        """Count a check of a code as wrong, before it is compared.
 
         Raises:
-            RateLimited: too many wrong ones were typed for this number.
+            RateLimited: too many wrong codes were typed for this number.
         """
         budget = self.applicable.of_failed_check(number)
         if budget:
             self._judge(self._limits.spend(budget, token, now))
 
     def give_check_back(self, number: E164, token: str) -> None:
-        """Forget a check that was not wrong."""
+        """Undo :meth:`count_check`, because the code was not wrong."""
         self._limits.give_back(self.applicable.of_failed_check(number), token)
 
     def judge(self, price: Sequence[Spending], spent: Spent) -> Admitted:
-        """What became of counting it.
+        """Turn the result of counting an act into a permission.
 
         Raises:
-            RateLimited
+            RateLimited: a limit refused.
         """
         self._judge(spent)
-        # The provider's own ceiling counts every order, whatever comes of it.
+        # The provider's own limit counts failed orders too, so it is never given back.
         return Admitted(
             tuple(each for each in price if each.scope is not Scope.PROVIDER),
             tuple(each for each in spent.states if each.scope not in _UNTOLD),
@@ -260,11 +262,11 @@ class Admission:
         )
 
     def give_back(self, admitted: Admitted, token: str) -> None:
-        """The order came to nothing: only the provider's own ceiling still counts it."""
+        """Uncount an act whose order or message failed. The provider's own limit still counts it."""
         self._limits.give_back(admitted.spendings, token)
 
     def count(self, scope: Scope, client: str, now: datetime) -> None:
-        """Count one read or consume of a client.
+        """Count one read or consume of a client. ``scope``: ``READ`` or ``CONSUME``.
 
         Raises:
             RateLimited

@@ -1,4 +1,4 @@
-"""What is announced of an event, and to which endpoints."""
+"""The announcement of an event: its payload, and the webhook endpoints that get it."""
 
 import json
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from service.domain.event import Event
 from service.domain.policy import Policy
 
 REMEMBERED_SECONDS = 3600
-"""An event stays announced so long after the last sweep of its record is due."""
+"""Time after the last sweep of a record during which its event is remembered as announced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event on its way to one endpoint.
+    """One event to be delivered to one endpoint.
 
     Attributes:
-        event_id: the same for every attempt, endpoint and duplicate.
-        endpoint: ``CLIENT/NAME``.
-        body: JSON, the same bytes at each attempt; no phone number.
-        attempt: how many were made.
+        event_id: the event's id; every attempt, endpoint and duplicate carries the same one.
+        endpoint: the endpoint's name, ``CLIENT/NAME``.
+        body: the JSON payload, with the same bytes at each attempt. It contains no phone number.
+        attempt: number of attempts made so far.
     """
 
     event_id: str
@@ -33,7 +33,13 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """One event for all endpoints that asked for it; for ``keep_seconds`` it is remembered as announced."""
+    """One event for all endpoints that subscribe to it.
+
+    Attributes:
+        event_id: the event's id.
+        deliveries: one delivery for each endpoint.
+        keep_seconds: time for which the event is remembered as announced.
+    """
 
     event_id: str
     deliveries: tuple[Delivery, ...]
@@ -41,7 +47,7 @@ class Announcement:
 
 
 def body_of(event: Event) -> str:
-    """The thin payload: what happened to which verification; the rest is read by its id."""
+    """Return the JSON payload of an event. It is short: the endpoint reads the rest by the verification's id."""
     record = event.verification
     document = {
         "type": event.type.value,
@@ -58,18 +64,18 @@ def body_of(event: Event) -> str:
 
 
 class Announcer:
-    """Event → announcement, for the endpoints that the policy names."""
+    """Makes announcements of events for the endpoints that the policy names."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
 
     def listens(self, client: str) -> bool:
-        """Whether anybody wants to know of anything that happens to a client's verifications."""
+        """Tell if the policy names any webhook endpoint of a client."""
         known = self._policy.clients.get(client)
         return known is not None and bool(known.webhooks)
 
     def of(self, event: Event, now: datetime) -> Announcement | None:
-        """What is to be delivered; None where nobody wants to know."""
+        """Return the announcement of an event; None if no endpoint subscribes to it."""
         record = event.verification
         client = self._policy.clients.get(record.requester.client)
         names = [
@@ -79,7 +85,7 @@ class Announcer:
             return None
         body = body_of(event)
         deliveries = tuple(Delivery(event.id, name, body) for name in names)
-        # The last sweep of a record comes when its window, and then its result, is over.
+        # The last sweep of a record comes when its window has ended, or its result if there is one.
         last = max(record.result_until or record.expires_at, record.expires_at, event.at)
         keep_seconds = int((last - now).total_seconds()) + REMEMBERED_SECONDS
         return Announcement(event.id, deliveries, max(keep_seconds, REMEMBERED_SECONDS))

@@ -1,4 +1,4 @@
-"""The limits that an act counts for, each with its subject: who pays (docs/limits.md)."""
+"""The limits that apply to an act, each with the subject that is counted (docs/limits.md)."""
 
 from collections.abc import Container, Mapping, Sequence
 from functools import lru_cache
@@ -13,31 +13,31 @@ OF_THE_NUMBER = (Scope.NUMBER, Scope.NUMBER_TOTAL, Scope.CODE_NUMBER, Scope.COUN
 OF_THE_ADDRESS = (Scope.IP, Scope.NETWORK)
 
 _STEP = (Scope.NUMBER, *OF_THE_ADDRESS, Scope.CLIENT, Scope.COUNTRY, Scope.GLOBAL)
-"""A fallback or resend. The narrowest first, so that the answer names what is easiest to understand."""
+"""Scopes of a fallback or resend. The narrowest comes first, because it is the easiest to understand in an answer."""
 _CREATE = (Scope.NUMBER, Scope.NUMBER_TOTAL, *_STEP[1:])
 _CODE = (Scope.CODE_NUMBER, Scope.CODE_GLOBAL)
-"""Each code that is sent, beside that."""
+"""Further scopes of an act that sends a code."""
 _REFUSED = (*OF_THE_ADDRESS, Scope.CLIENT)
-"""A create that another requester's verification stands in the way of."""
+"""Scopes of a create that is refused because another requester's verification holds the number."""
 _ALL = (*_CREATE, *_CODE, Scope.FAILED_CHECKS)
-"""Scopes that an operator sees of a number, an address and a client, beside what the client reads and consumes."""
+"""Scopes that an operator sees for a number, an address and a client, besides the client's reads and consumes."""
 _HOLDING_THE_ADDRESS = (Scope.NUMBER, *OF_THE_ADDRESS)
 
 
 class ApplicableLimits:
-    """The limits of each act with their subjects, under one policy."""
+    """The limits that one policy sets for each act, with their subjects."""
 
     def __init__(self, policy: Policy, provider_limit: Limit) -> None:
-        """``provider_limit``: orders for one number that the provider tolerates, whatever the policy says."""
+        """``provider_limit``: orders for one number that the provider accepts. It applies besides the policy's limits."""
         self._policy = policy
         self._provider_limit = provider_limit
-        # There are as many answers as scopes and clients, and each create asks for eight.
+        # Each create asks for eight pairs of scope and client, and there are few different pairs, so keep them all.
         self._limits_of = lru_cache(maxsize=None)(policy.limits_of)
 
     def of_create(
         self, number: E164, client_ip: str | None, client: str, channel: Channel, exempt: Container[Scope]
     ) -> list[Spending]:
-        """A create that may order or send."""
+        """Return the limits of a create that may place an order or send a code."""
         subjects = _subjects(number, client_ip, client)
         counted = self._counted(_CREATE, channel, subjects, client, exempt)
         if channel is Channel.CODE and self._policy.captcha is not None:
@@ -45,9 +45,9 @@ class ApplicableLimits:
         return counted
 
     def of_step(self, record: Verification, channel: Channel, exempt: Container[Scope]) -> list[Spending]:
-        """A fallback or resend: everything that the create counted for.
+        """Return the limits of a fallback or resend: those of the create, but for the total of the number.
 
-        The number alone is left out: it counts verifications, and this one is counted.
+        That total counts verifications, and it has counted this one already.
         """
         client = record.requester.client
         subjects = _subjects(record.phone_number, None, client)
@@ -56,42 +56,42 @@ class ApplicableLimits:
     def of_refused_create(
         self, client_ip: str | None, client: str, exempt: Container[Scope]
     ) -> list[Spending]:
-        """A create that is refused because of another requester, or contests that one's verification."""
+        """Return the limits of a create whose number is held by another requester's verification."""
         scopes = [each for each in _REFUSED if each not in exempt]
         return self._spendings(scopes, _subjects(None, client_ip, client), client)
 
     def of_failed_check(self, number: E164) -> list[Spending]:
-        """A wrong code."""
+        """Return the limits of typing a wrong code."""
         return self._spendings((Scope.FAILED_CHECKS,), _subjects(number, None, None), "")
 
     def of_client(self, client: str, *scopes: Scope) -> list[Spending]:
-        """A client's reads or consumes."""
+        """Return the limits of a client's reads, consumes or both."""
         return [
             Spending(scope, client, limit) for scope in scopes for limit in self._limits_of(scope, client)
         ]
 
     def of_provider(self, number: E164) -> Spending:
-        """The provider's ceiling for one number (smsc-api.md, section 1)."""
+        """Return the provider's own limit for one number (smsc-api.md, section 1)."""
         return Spending(Scope.PROVIDER, number.value, self._provider_limit)
 
     def of_subject(
         self, number: E164 | None, client_ip: str | None, client: str | None, latest: Verification | None
     ) -> list[Spending]:
-        """Everything that counts for a number, an address and a client, for an operator to see or to clear.
+        """Return all limits of a number, an address and a client, for an operator to see or to clear.
 
-        ``latest``: the number's latest verification, which says who asked for it, where the operator does not.
+        ``latest``: the number's latest verification. It says who asked for the number if the operator names nobody.
         """
         subjects, seals = _subjects(number, client_ip, client), None
         if latest is not None and Scope.NUMBER not in subjects:
             asked = _subjects(number, None, latest.requester.client)
             subjects[Scope.NUMBER] = asked[Scope.NUMBER]
-            # Only this: the address itself is not what the operator asks about.
+            # Only this seal: the operator does not ask about the address itself.
             seals = {name: seal for name, seal in (latest.paid_by or {}).items() if name == Scope.NUMBER}
         own = self.of_client(client, Scope.READ, Scope.CONSUME) if client is not None else []
         return self._spendings(_ALL, subjects, client or "", seals) + own
 
     def of_clients(self, number: E164) -> list[Spending]:
-        """Each client's creates of the number that named no address."""
+        """Return, for every client, the limits of creates of the number without an end user's address."""
         return [
             spending
             for client in self._policy.clients
@@ -131,13 +131,13 @@ class ApplicableLimits:
 
 
 def subjects_with_the_address(number: E164, client_ip: str) -> dict[Scope, str]:
-    """The subjects that are, or hold, an end user's address."""
+    """Return the subjects that are an end user's address or contain it."""
     subjects = _subjects(number, client_ip, None)
     return {scope: subjects[scope] for scope in _HOLDING_THE_ADDRESS}
 
 
 def _subjects(number: E164 | None, client_ip: str | None, client: str | None) -> dict[Scope, str]:
-    """Name the subject of each limit. Where a number is asked for from no address, the client stands for it."""
+    """Return the subject of each scope. If a create names no address, the client takes the address's place."""
     subjects = {Scope.GLOBAL: "", Scope.CODE_GLOBAL: ""}
     who = None
     if client is not None:

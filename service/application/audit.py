@@ -1,4 +1,4 @@
-"""The audit stream: what stands in it, and where it is kept."""
+"""The audit stream: its entries, and the port to the store that keeps them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,14 +8,16 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One thing that happened, for whoever must answer for it later.
+    """One event in the audit stream.
 
     Attributes:
-        event: a status that a verification reached, ``started``, or an operator's act.
-        actor: ``client:NAME``, ``provider``, ``time``, or ``operator:NAME``.
-        phone_number: kept as a keyed hash alone.
-        verification_id: kept as a keyed hash alone.
-        details: closed words and counts; ``reason`` where an operator gave one.
+        at: time of the event, UTC.
+        event: a status that a verification reached, a step on the way such as ``started``, or an operator's act.
+        actor: who caused it: ``client:NAME``, ``provider``, ``time``, ``another requester``, ``operator`` or
+            ``operator:NAME``.
+        phone_number: the number in E.164. The stream keeps only a keyed hash of it.
+        verification_id: the verification's id. The stream keeps only a keyed hash of it.
+        details: further words, without personal data; ``reason`` is the reason that an operator gave.
     """
 
     at: datetime
@@ -27,14 +29,22 @@ class AuditEntry:
 
 
 class AuditLog(Protocol):
-    """An append-only stream with a bounded length and age."""
+    """An append-only stream of limited length and age."""
 
     def append(self, entry: AuditEntry) -> None:
-        """Keep an operator's act; transitions come with their change. Raises StoreUnavailable when it may not be kept."""
+        """Append the entry of an operator's act. Entries of transitions are stored with their change instead.
+
+        Raises:
+            StoreUnavailable: the entry may not have been kept.
+        """
         ...
 
     def read(
         self, since: datetime, until: datetime, number: str | None = None
     ) -> Iterator[Mapping[str, str]]:
-        """What was kept, oldest first; of one number (E.164) where one is given. StoreUnavailable."""
+        """Return the entries of a period, oldest first; with ``number`` (E.164), only those of that number.
+
+        Raises:
+            StoreUnavailable
+        """
         ...

@@ -1,4 +1,4 @@
-"""What an observed call does to the verification of its number."""
+"""Use cases for an observed call: match it with the verification of its caller's number."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,13 +15,13 @@ from service.domain.matching import judge_call
 from service.domain.policy import LONGEST_WINDOW_SECONDS
 
 SKEW = timedelta(seconds=5)
-"""How far the provider's clock and ours may be apart (contract, section 5.2)."""
+"""Largest difference that is tolerated between the provider's clock and ours (contract, section 5.2)."""
 
 _UNPROVEN = (Outcome.OTHER, Outcome.WEAK)
 
 
 class Calls:
-    """The use case of the callback."""
+    """The use cases for a call, reported by a callback or found in the provider's inbox."""
 
     def __init__(  # noqa: PLR0913  its ports
         self,
@@ -34,7 +34,7 @@ class Calls:
         admission: Admission,
         trust: InboxTrust | None = None,
     ) -> None:
-        """``trust``: in the provider's inbox; None for the least."""
+        """``trust``: how far records of the provider's inbox are trusted; None for the least trust."""
         self._store = store
         self._used_calls = used_calls
         self._admission = admission
@@ -44,10 +44,10 @@ class Calls:
         self._trust = trust or InboxTrust()
 
     def record(self, call: InboundCall) -> Outcome:
-        """Use an authentic call, once, whatever it meets.
+        """Use an authentic call: verify with it if it matches, and mark it as used in any case, so that it counts once.
 
         Raises:
-            StoreUnavailable: the call may not have been kept; the provider must send it again.
+            StoreUnavailable: the call may not have been stored; the provider must send it again.
         """
         now = self._clock()
         outcome = self._record(call, now, is_call=True)
@@ -56,14 +56,15 @@ class Calls:
         return outcome
 
     def reconcile(self, call: InboundCall) -> Outcome:
-        """Use a call that the provider's inbox names, unless its callback was here first.
+        """Use a call from the provider's inbox, unless its callback was used already.
 
         Raises:
-            StoreUnavailable: the call may not have been kept.
+            StoreUnavailable: the call may not have been stored.
         """
         call = replace(call, witness=Witness.INBOX, texted=self._used_calls.was_texted_by(call.cli))
-        # The inbox may place a call a few seconds from where its callback did. It is used again there: what a server
-        # says was used may be lost with that server, and the inbox will not be asked again.
+        # The inbox may give a call a time that differs from its callback's by a few seconds. A call whose callback was
+        # used is used again at the callback's time, which replicates its mark: a mark that one server holds may be lost
+        # with that server, and the inbox is not asked again.
         used = self._used_calls.use_of(call, SKEW)
         outcome = self._record(used or call, self._clock(), is_call=used is not None)
         is_placed = call.dialled is not None or outcome is Outcome.REPEATED
@@ -71,11 +72,14 @@ class Calls:
         return outcome
 
     def unplaced(self) -> None:
-        """Count a record of the inbox whose time or dialled number cannot be told: it proves nothing."""
+        """Count a record of the inbox whose time cannot be determined. It proves nothing."""
         self._observer.reconciled(None)
 
     def _record(self, call: InboundCall, now: datetime, *, is_call: bool) -> Outcome:
-        """Judge a call and use it. ``is_call``: it is surely one, so it is used up whatever it meets."""
+        """Judge a call and use it.
+
+        ``is_call``: True if it surely is a call. It is then marked as used even if it matches nothing.
+        """
         for _ in range(CHANGE_ATTEMPTS):
             context = self._store.creation_context(call.cli)
             stored = context.latest
@@ -88,7 +92,7 @@ class Calls:
                 ):
                     outcome, after = Outcome.UNMATCHED, before.block(now)
             if not is_call and (before is None or outcome in _UNPROVEN):
-                # Perhaps a text. Marked as used, it would keep the callback of a call in that second from counting.
+                # This may be a text. If it were marked as used, the callback of a call in the same second would not count.
                 return outcome
             if stored is None or before is None or after is None or after == before:
                 change, effects = None, NO_EFFECTS
@@ -105,7 +109,7 @@ class Calls:
 
 
 def _keep_until(call: InboundCall, now: datetime) -> datetime:
-    # The last verification that this call could match is created at `at + SKEW` and lives one longest
-    # window. One more SKEW covers replicas whose clocks differ.
+    # The last verification that this call could match is created at `at + SKEW` and lives as long as the longest window.
+    # One more SKEW covers replicas whose clocks differ.
     longest = timedelta(seconds=LONGEST_WINDOW_SECONDS) + 2 * SKEW
     return max(call.at, now) + longest

@@ -1,4 +1,4 @@
-"""What a client does on the way: move to another channel, send a code (again), check one."""
+"""Use cases of a pending verification: move it to another channel, send a code, check a code."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,10 +32,10 @@ _Transition = Callable[[Verification], Verification]
 
 
 class Channels:
-    """The use cases beside create, read, consume and cancel. Every method may raise StoreUnavailable.
+    """The use cases fallback, resend and check. Every method may raise StoreUnavailable.
 
-    What costs money is written down before it is asked for, and only whoever wrote it asks: of simultaneous requests
-    one orders or sends, and a process that dies has sent at most once.
+    An order or a message costs money, so the record is changed first, and only the request whose change was stored orders
+    or sends. Of simultaneous requests one does so, and a process that dies has sent at most once.
     """
 
     def __init__(  # noqa: PLR0913  one parameter per port; the composition root names them all
@@ -62,18 +62,20 @@ class Channels:
         self._order_seconds = order_seconds
 
     def fall_back(self, client: str, verification_id: str, to: Channel | None = None) -> Verification:
-        """Move to another channel; to the one that it is on already: nothing, unless its order came to nothing.
+        """Move a verification to another channel.
+
+        If it is on that channel already, nothing happens, except that a call whose order failed is ordered again.
 
         Args:
-            client: whose verification.
-            verification_id: of it.
-            to: a later channel of the purpose; None for the next.
+            client: name of the client that owns the verification.
+            verification_id: id of the verification.
+            to: a later channel of the purpose; None for the next one.
 
         Raises:
             NotFound, NoFallback, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
-            Blocked, RateLimited: as a create.
+            Blocked, RateLimited: for the same reasons as in a create.
             PhoneNumberNotAllowed: the channel proves less than the purpose demands.
-            ProviderFailure: the verification stands on the new channel, without what was asked for.
+            ProviderFailure: the verification is on the new channel, but its order or message failed.
         """
         now = self._clock()
         stored = self._records.found(client, verification_id, now)
@@ -106,14 +108,14 @@ class Channels:
         return self._send(moved, prepared) if channel is Channel.CODE else moved
 
     def resend(self, client: str, verification_id: str) -> Verification:
-        """Send a code: the first, where a second step has begun, or another.
+        """Send another code; if a second step has just begun, send its first code.
 
         Raises:
             NotFound, WrongChannel, SendsSpent, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
-            PhoneNumberNotAllowed: no code is sent to such a number.
+            PhoneNumberNotAllowed: codes are not sent to numbers of this type.
             Blocked
-            RateLimited: too soon, or as a create.
-            ProviderFailure: another may be sent at once.
+            RateLimited: the last code was sent too recently, or a limit refuses as in a create.
+            ProviderFailure: the code was not sent; the client may ask again at once.
         """
         now = self._clock()
         stored = self._records.found(client, verification_id, now)
@@ -123,19 +125,19 @@ class Channels:
         def again(current: Verification) -> Verification:
             return _with(prepared, current, now)
 
-        # What the record itself refuses costs nothing.
+        # Try it first, so that a resend which the record refuses does not count against the limits.
         again(record)
         sent = self._charged(stored, Channel.CODE, f"{record.id}/{prepared.message_id}", again, now)
         return self._send(sent, prepared)
 
     def check(self, client: str, verification_id: str, code: str) -> Verification:
-        """Compare what the person typed.
+        """Compare the code that the person typed with the codes that were sent, and verify the number if it is right.
 
         Raises:
             NotFound, WrongChannel, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
-            CodeMismatch: one attempt fewer is left.
-            Blocked: an operator has blocked the number; the verification is canceled.
-            RateLimited: too many wrong ones were typed for this number, over all of its verifications.
+            CodeMismatch: the code is wrong, which costs one attempt.
+            Blocked: an operator has blocked the number; the verification is now canceled.
+            RateLimited: too many wrong codes were typed for this number, over all of its verifications.
         """
         now = self._clock()
         stored = self._records.found(client, verification_id, now)
@@ -149,9 +151,10 @@ class Channels:
             blocked = self._admission.blocking(current.phone_number, now) if proves else None
             return current.block(now) if blocked else after
 
-        # What the record itself refuses costs nothing.
+        # Try it first, so that a check which the record refuses does not count against the limits.
         check_code(stored.verification, digests, now)
-        # Counted first and given back unless it is wrong, so that simultaneous ones compare no more than the budget allows.
+        # Count the check before comparing and uncount it unless the code is wrong. Otherwise simultaneous checks could
+        # compare more codes than the limit allows.
         number, token = stored.verification.phone_number, token_hex(12)
         self._admission.count_check(number, token, now)
         try:
@@ -172,7 +175,7 @@ class Channels:
     def _charged(
         self, stored: Stored, channel: Channel, token: str, transition: _Transition, now: datetime
     ) -> Verification:
-        """Count it, then write it down; what cannot be written is given back."""
+        """Count the act against the limits, then store the transition. Uncount it if the transition cannot be stored."""
         admitted = self._admission.charge(stored.verification, channel, token, now)
         try:
             return self._records.changed(stored, transition, now, holding=True)
@@ -192,7 +195,7 @@ class Channels:
         return record
 
     def _ordered_again(self, stored: Stored, now: datetime) -> Verification:
-        # A name of its own for each request: what a loser gives back is not the winner's.
+        # Each request has a token of its own, so that a request that loses does not give back what the winner spent.
         token = f"{stored.verification.id}/{self._opening.prepare(stored.verification).message_id}"
 
         def begin(current: Verification) -> Verification:
@@ -203,7 +206,7 @@ class Channels:
         return self._order(self._charged(stored, Channel.CALL, token, begin, now))
 
     def _order(self, record: Verification) -> Verification:
-        """Ask for a number to dial; the window begins when there is one."""
+        """Order a number to dial. The window begins when the provider has given one."""
         try:
             placed = self._opening.order(record, self._clock())
         except ProviderFailure:
@@ -252,7 +255,10 @@ def _lost_its_order(record: Verification, now: datetime) -> bool:
 
 
 def _ordered(current: Verification, begun: Verification, now: datetime | None) -> Verification:
-    """The record when the order that ``begun`` stands for is over, and nobody has come in between."""
+    """Return the record after the order that was placed for ``begun`` has ended; unchanged if it has moved on meanwhile.
+
+    ``now``: when the window begins (UTC); None if the order failed.
+    """
     mine = current.channel is Channel.CALL and current.since == begun.since and current.call_number is None
     if not mine or current.status is not Status.PENDING:
         return current

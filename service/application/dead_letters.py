@@ -1,4 +1,4 @@
-"""Events that no attempt delivered: seen and sent again by an operator. Every act is audited first."""
+"""Dead letters: deliveries that were given up. An operator can list them and send them again."""
 
 from service.application.announcement import Delivery
 from service.application.audit import AuditEntry, AuditLog
@@ -8,7 +8,7 @@ from service.application.push import Outbox
 
 
 class DeadLetters:
-    """The operator's use cases. All may raise StoreUnavailable."""
+    """The operator's use cases for dead letters. Each writes an audit entry first, and may raise StoreUnavailable."""
 
     def __init__(self, outbox: Outbox, audit: AuditLog, clock: Clock) -> None:
         self._outbox = outbox
@@ -16,20 +16,20 @@ class DeadLetters:
         self._clock = clock
 
     def list(self, operator: str) -> list[Delivery]:
-        """All of them."""
+        """Return all dead letters."""
         self._audit.append(AuditEntry(self._clock(), "dead_letters", f"operator:{operator}"))
         return [*self._outbox.dead()]
 
     def replay(
         self, operator: str, reason: str, event_id: str | None = None, endpoint: str | None = None
     ) -> int:
-        """Deliver them again, from the first attempt on: all, or those of one event, of one endpoint.
+        """Deliver dead letters again, from the first attempt on: all, or only those of one event or one endpoint.
 
         Returns:
-            How many.
+            The number of dead letters that will be delivered again.
 
         Raises:
-            ValidationFailed: the reason.
+            ValidationFailed: the reason is empty or too long.
         """
         details = {"reason": check_reason(reason), "endpoint": endpoint or "every"}
         details |= {"event_id": event_id} if event_id else {}

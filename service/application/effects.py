@@ -1,8 +1,8 @@
 """Effects of a transition: the audit entry, the event to announce, the counters.
 
-The store writes them together with the record where one server has every key, and right after it on a cluster
-(docs/adr/0021). A change whose effects are lost still stands: the loss is counted under ``redis_errors_total``, the log
-has the same event, and the sweep announces the event again.
+On a single server the store writes them together with the record; on a cluster it writes them right after it
+(docs/adr/0021). If the effects are lost, the change stays: the loss is counted under ``redis_errors_total``, the log has
+the same event, and the sweep announces the event later.
 """
 
 import re
@@ -26,13 +26,13 @@ _DIGITS = re.compile(r"[0-9]{7}")
 
 @dataclass(frozen=True, slots=True)
 class ConversionCount:
-    """One more for the conversion guard: a number of this group was shown, or was called.
+    """One count for the conversion guard: a verification of this group was shown a number to call, or was called.
 
     Attributes:
         budget: the guard's rule.
-        subject: the group.
-        shown_at: when the number was shown (UTC); the count belongs to this time in both cases.
-        called: True for a call.
+        subject: the group that is counted: a country or a prefix.
+        shown_at: when the number was shown (UTC). A call is counted at this time too.
+        called: True if the number was called, False if it was shown.
     """
 
     budget: Budget
@@ -46,10 +46,10 @@ class Effects:
     """Everything that is written together with a change of a record.
 
     Attributes:
-        entries: audit entries, each with the event that it announces, if any.
+        entries: audit entries, each with the event to announce, or None.
         conversions: counts for the conversion guard.
-        due: when the sweep must look at the record (UTC); None keeps the time that is planned already.
-        freed: limits that no longer count the record.
+        due: when the sweep must look at the record (UTC). None keeps the time that is already planned.
+        freed: limits that must stop counting the record.
     """
 
     entries: tuple[tuple[AuditEntry, Announcement | None], ...] = ()
@@ -61,25 +61,25 @@ class Effects:
 NO_EFFECTS = Effects()
 
 LOOKED_AFTER = timedelta(seconds=5)
-"""The sweep looks at a verified record after this time, to announce what was not announced."""
+"""The sweep looks at a verified record after this time, and announces its event if that was not done yet."""
 
 
 class TransitionEffects:
-    """Work out the effects of each transition."""
+    """Computes the effects of each transition."""
 
     def __init__(self, announcer: Announcer, budgets: Sequence[Budget], totals: Sequence[Limit] = ()) -> None:
         """
         Args:
-            announcer: makes the events for the clients that listen.
+            announcer: makes the events for clients with webhooks.
             budgets: rules of the conversion guard.
-            totals: limits on a number alone. A verification that was never called is taken out of them.
+            totals: limits on a number alone. They stop counting a verification that ends without a call.
         """
         self._announcer = announcer
         self._budgets = budgets
         self._totals = totals
 
     def started(self, record: Verification, now: datetime) -> Effects:
-        """Return the effects of showing a number to call."""
+        """Return the effects of opening a record's window: its client now knows what to show the person."""
         entries = [self._entry("started", f"client:{record.requester.client}", record, now)]
         if record.code is not None:
             entries.append(self._of_code("code_sent", record, now))
@@ -88,7 +88,7 @@ class TransitionEffects:
         return Effects(tuple(entries), self._conversions(record, called=False))
 
     def changed(self, before: Verification, after: Verification, now: datetime) -> Effects:
-        """Return the effects of a change from ``before`` to ``after``; none where nothing happened that counts."""
+        """Return the effects of a change from ``before`` to ``after``. A change that is not audited has none."""
         if after.status in FINISHED and before.status not in FINISHED:
             entry = self._entry(after.status, _who_finished(after), after, now)
             return Effects((entry,), freed=self._freed(after))
@@ -96,7 +96,8 @@ class TransitionEffects:
             by_code = after.reason is Reason.CODE_MATCHED
             actor = f"client:{after.requester.client}" if by_code else "provider"
             entry = self._entry(Status.VERIFIED, actor, after, now)
-            # Soon, so that the event is announced soon even if this process dies first. The sweep then plans the next look.
+            # The sweep comes soon, so that the event is announced soon even if this process dies first. It then plans
+            # its next look itself.
             due = min(now + LOOKED_AFTER, after.result_until or now)
             conversions = () if after.called_at else self._conversions(after, called=True)
             return Effects((entry,), conversions, due)
@@ -105,9 +106,10 @@ class TransitionEffects:
         return self._on_the_way(before, after, now)
 
     def _freed(self, record: Verification) -> tuple[Spending, ...]:
-        """Return the limits that stop counting a record.
+        """Return the limits that stop counting a record that has ended.
 
-        A stranger can start, cancel and abandon verifications of any number, so a number pays only for what its holder did.
+        Anyone can start verifications of a stranger's number and cancel or abandon them. So the number's total limit
+        counts only those that its holder answered.
         """
         if record.verified_at or record.called_at or record.reason in _LATE:
             return ()
@@ -127,7 +129,7 @@ class TransitionEffects:
             entries.append(self._of_code("code_sent", after, now))
         if code is not None and code.refused and not (earlier and earlier.refused):
             entries.append(self._of_code("code_refused", after, now))
-        # No new time for the sweep: it comes at the end of the earlier window and plans the next look itself.
+        # The sweep needs no new time: it comes at the end of the earlier window and plans its next look itself.
         return Effects(tuple(entries), conversions)
 
     def _of_code(
@@ -163,7 +165,7 @@ class TransitionEffects:
         if record.reason is not None:
             details["reason"] = record.reason.value
         current = request_id.get()
-        # Callers choose this id, so it may hold a phone number.
+        # The caller chooses this id, so it may contain a phone number.
         if current and not _DIGITS.search(current):
             details["request_id"] = current
         entry = AuditEntry(

@@ -1,4 +1,4 @@
-"""What an operator names, and what it is told."""
+"""Input and result types of the operator's use cases, and the reasons for which the next create would be refused."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,17 +24,17 @@ from service.domain.policy import Purpose
 from service.domain.verification import Verification
 
 CLEARABLE = tuple(scope for scope in Scope if scope not in (Scope.PROVIDER, Scope.CAPTCHA))
-"""The provider's ceiling protects the account, and the captcha everybody: nobody clears them."""
+"""Scopes that an operator can clear. The provider's limit protects the account and the captcha all users, so they stay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whom an operator asks about; at least one of the three.
+    """The number, address or client that an operator asks about. At least one must be given.
 
     Attributes:
-        phone_number: E.164.
-        client_ip: an address of an end user.
-        client: a client's name.
+        phone_number: a phone number in E.164.
+        client_ip: the IP address of an end user.
+        client: the name of a client.
     """
 
     phone_number: str | None = field(default=None, repr=False)
@@ -44,7 +44,13 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One reason for which a create would be refused now."""
+    """One reason for which a create would be refused now.
+
+    Attributes:
+        code: the problem code that the client would get.
+        detail: the rule or entry that refuses.
+        retry_after: seconds until a create may succeed; None if waiting does not help.
+    """
 
     code: str
     detail: str
@@ -53,7 +59,18 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything that decides over a subject's next create."""
+    """Everything that decides whether the next create for a subject is refused.
+
+    Attributes:
+        number: the phone number, if one was named.
+        assurance: the assurance that a proof of that number would have.
+        refusals: reasons for which the next create would be refused, in the order in which create checks them.
+        limits: state of the limits that count the subject.
+        lists: block and allow entries that name the subject.
+        conversions: state of the conversion guard for the number's groups.
+        verification: the number's latest verification.
+        busy_until: time until which other requesters are refused the number (UTC); None if it is free.
+    """
 
     number: E164 | None
     assurance: Assurance | None
@@ -67,7 +84,14 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What an unblock did."""
+    """Result of an unblock.
+
+    Attributes:
+        limits: scopes of the limits that were reset.
+        lists: block entries that were removed.
+        conversions: number of conversion budgets that were reset.
+        verification_canceled: True if the number's live verification was canceled.
+    """
 
     limits: tuple[Scope, ...]
     lists: tuple[ListEntry, ...]
@@ -76,7 +100,7 @@ class Undone:
 
 
 def not_allowed(purpose: Purpose, number: E164, assurance: Assurance) -> Iterator[Refusal]:
-    """Why the number cannot be verified for the purpose at all."""
+    """Yield the refusal of a number that the purpose does not allow at all."""
     try:
         purpose.check(number, assurance, purpose.channels[0])
     except PhoneNumberNotAllowed as error:
@@ -84,7 +108,10 @@ def not_allowed(purpose: Purpose, number: E164, assurance: Assurance) -> Iterato
 
 
 def asked_by(purpose: Purpose | None, limits: Sequence[LimitState]) -> list[LimitState]:
-    """The limits that the next create asks: it checks no code, and sends one only where its purpose begins so."""
+    """Return the limits that apply to the next create.
+
+    A create checks no code, and it sends one only if the purpose's first channel is ``code``.
+    """
     spared = [Scope.FAILED_CHECKS]
     if purpose is None or purpose.channels[0] is not Channel.CODE:
         spared += [Scope.CODE_NUMBER, Scope.CODE_GLOBAL]
@@ -98,17 +125,23 @@ def refusals(
     busy_until: datetime | None,
     now: datetime,
 ) -> Iterator[Refusal]:
-    """Everything that would refuse the next create, in the order in which create asks."""
+    """Yield every reason for which the next create would be refused, in the order in which create checks them."""
     screened = Screened.of(lists)
     for entry in (screened.number, screened.address):
         if entry is not None and entry.action is ListAction.BLOCK:
             yield _refusal(Blocked, f"{entry.kind} {entry.masked}: {entry.reason}", entry.expires_at, now)
     if busy_until is not None:
-        yield _refusal(VerificationInProgress, "To every other requester.", busy_until, now)
+        yield _refusal(
+            VerificationInProgress, "Only its own requester may ask for the number now.", busy_until, now
+        )
     if not screened.number_allowed:
         for each in conversions:
             if each.exceeded and each.budget.mode is Mode.ENFORCE:
-                yield Refusal(RateLimited.code, f"The {each.budget.group}'s conversion.", each.retry_after)
+                yield Refusal(
+                    RateLimited.code,
+                    f"Too many verifications of this {each.budget.group} were never called.",
+                    each.retry_after,
+                )
     for state in limits:
         if not state.remaining and state.limit.mode is Mode.ENFORCE and state.scope not in screened.exempt:
             yield Refusal(RateLimited.code, f"{state.scope} {state.limit.text}", state.reset_seconds)
@@ -120,7 +153,11 @@ def _refusal(error: type[ServiceError], detail: str, until: datetime | None, now
 
 
 def canonical_address(text: str) -> str:
-    """The one way to write an address. ValidationFailed for what is no single one."""
+    """Return an IP address in its canonical form.
+
+    Raises:
+        ValidationFailed: the text is not an IP address.
+    """
     try:
         return str(plain_address(text))
     except ValueError as error:
@@ -128,7 +165,11 @@ def canonical_address(text: str) -> str:
 
 
 def canonical_subject(kind: ListKind, text: str) -> str:
-    """The one way to write what a list entry names. ValidationFailed for what names nothing."""
+    """Return the subject of a list entry in its canonical form.
+
+    Raises:
+        ValidationFailed: the text is not a number, prefix or network, as ``kind`` demands.
+    """
     try:
         return canonical(kind, text)
     except ValueError as error:
@@ -136,7 +177,11 @@ def canonical_subject(kind: ListKind, text: str) -> str:
 
 
 def check_reason(text: str) -> str:
-    """ValidationFailed for a reason that says nothing, or too much."""
+    """Return the reason that an operator gave, if its length is allowed.
+
+    Raises:
+        ValidationFailed: it is empty or too long.
+    """
     if not 1 <= len(text) <= LONGEST_REASON:
-        raise ValidationFailed.of("reason", f"Say why, in 1 to {LONGEST_REASON} characters.")
+        raise ValidationFailed.of("reason", f"Give a reason of 1 to {LONGEST_REASON} characters.")
     return text

@@ -1,11 +1,12 @@
-"""The net under lost callbacks: calls from the provider's inbox, through the callback's own decision.
+"""Recovery of calls and texts whose callbacks were lost, by polling the provider's inbox.
 
-Calls and texts stand in the inbox side by side, so a record proves less than a callback (docs/adr/0032). One that looks like
-a call is used only some seconds after it was received: the handler's message about a text has then left its mark.
+The inbox lists calls and texts side by side, so a record proves less than a callback (docs/adr/0032). A record that looks
+like a call is used only some seconds after it was received: by then the callback of a text has arrived and shown that the
+record is a text.
 
-An inbox record has an id that grows and a wall-clock time of an unknown zone (smsc-api.md, section 3). Zones
-differ from UTC by whole quarters of an hour, so such a time names one instant in each quarter; that a record
-was not there at the last poll bounds it from below. Where both together leave one instant, that is the call's.
+A record has a growing id and a wall-clock time in an unknown time zone (smsc-api.md, section 3). Zones differ from UTC by
+whole quarters of an hour, so such a time can mean one instant in each quarter of an hour. A record that was not there at
+the last poll is newer than that poll. If both facts together leave a single instant, it is the time of the call.
 """
 
 from collections.abc import Callable
@@ -27,18 +28,18 @@ from service.domain.numbers import E164
 from service.domain.policy import LONGEST_WINDOW_SECONDS
 
 PAGE = 1000
-"""Records of one request."""
+"""Records that one request returns at most."""
 MOST_PAGES = 10
-"""Of one poll; what is left comes with the next."""
+"""Requests of one poll at most. The next poll reads the rest."""
 QUARTER = timedelta(minutes=15)
 UNSEEN = timedelta(seconds=60)
-"""How long a call may need to appear in the inbox, and still be placed right."""
+"""Longest delay between a call and its record in the inbox for which the call's time is still determined correctly."""
 HOUR = timedelta(hours=1)
-"""What one request looks back on."""
+"""Period that one request covers: the last hour."""
 SETTLING = timedelta(seconds=5)
-"""Time that a record waits for the handler's message, which tells a text from a call."""
+"""Time for which a record that looks like a call waits, so that the callback of a text can arrive first."""
 IDLE_AFTER = timedelta(seconds=LONGEST_WINDOW_SECONDS)
-"""Nothing was pending for a whole window: no call can be missing."""
+"""Polling pauses if nothing was pending for this time. No call can be missing then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,12 @@ class InboxRecord:
     """One record of the provider's inbox.
 
     Attributes:
-        id: grows; the order of records.
-        cli: the caller as ``+`` and digits; None where it is no call, or the number unreadable.
-        dialled: our number as ``+`` and digits, where the record names one.
-        wall_time: without an offset, in the provider's zone, whichever that is.
-        text: the message, where it is no call.
-        received: when the provider received it, like ``wall_time``; None where the record does not say.
+        id: the record's id; later records have higher ids.
+        cli: the caller's number as ``+`` and digits; None if the record is not a call or its number is unreadable.
+        dialled: our number as ``+`` and digits; None if the record does not name it.
+        wall_time: the record's time without an offset, in the provider's unknown time zone.
+        text: the incoming text, if the record is one.
+        received: time at which the provider received it, in the same zone; None if the record does not say.
         message: the words of a record that looks like a call.
     """
 
@@ -68,10 +69,14 @@ class InboxRecord:
 
 
 class Inbox(Protocol):
-    """What the provider keeps."""
+    """The provider's inbox of calls and texts."""
 
     def after(self, record_id: int | None) -> list[InboxRecord]:
-        """Records after that one, of the last hour, oldest first, at most ``PAGE``. ProviderFailure."""
+        """Return records of the last hour with ids above ``record_id``, oldest first, at most ``PAGE``.
+
+        Raises:
+            ProviderFailure
+        """
         ...
 
 
@@ -79,20 +84,24 @@ class Balance(Protocol):
     """The account at the provider."""
 
     def balance(self) -> Decimal:
-        """Money left, in the account's currency. ProviderFailure."""
+        """Return the money left, in the account's currency.
+
+        Raises:
+            ProviderFailure
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the inbox was read.
+    """How far the inbox was read. Times are UTC.
 
     Attributes:
-        after_id: the last record that was dealt with.
-        asked_at: when a poll last began, whether or not it succeeded.
-        read_at: when the last poll that succeeded began.
-        busy_at: when something was last pending.
-        utc_offset: of the provider's wall clock, in seconds, where a record has shown it.
+        after_id: id of the last record that was processed.
+        asked_at: start of the last poll, successful or not.
+        read_at: start of the last successful poll.
+        busy_at: last time at which a verification was pending.
+        utc_offset: offset of the provider's wall clock from UTC, in seconds; None until a record has shown it.
     """
 
     after_id: int | None = None
@@ -103,19 +112,19 @@ class Progress:
 
 
 class ProgressStore(Protocol):
-    """Where progress is kept. Every method may raise StoreUnavailable."""
+    """Store of the progress. Every method may raise StoreUnavailable."""
 
     def load(self) -> Progress:
-        """As it stands."""
+        """Return the progress that was saved last; an empty one at the first time."""
         ...
 
     def save(self, term: Term, progress: Progress) -> bool:
-        """Keep it; False, and nothing is kept, when the term is over."""
+        """Save the progress. Return False, and save nothing, if the term has ended."""
         ...
 
 
 class Reconciliation:
-    """Reads the inbox while a call could be missing. For the leader alone."""
+    """Polls the inbox while a call could be missing. Only the leading worker runs it."""
 
     def __init__(  # noqa: PLR0913  its ports
         self,
@@ -131,14 +140,14 @@ class Reconciliation:
     ) -> None:
         """
         Args:
-            inbox: to read.
-            progress: how far it was read.
-            deadlines: tell if anything is pending.
-            calls: decides, as for a callback.
-            messages: the same for texts.
-            clock: UTC.
-            every: at least between two polls; the provider allows three identical ones in a minute.
-            may_be_dialled: whether a number can be one of the provider's pool.
+            inbox: the provider's inbox.
+            progress: store of how far the inbox was read.
+            deadlines: tells if a verification is pending.
+            calls: matches the calls that are found.
+            messages: matches the texts that are found.
+            clock: returns the time in UTC.
+            every: shortest time between two polls. The provider allows three identical requests in a minute.
+            may_be_dialled: tells if a number can belong to the provider's pool.
         """
         self._inbox = inbox
         self._progress = progress
@@ -150,20 +159,20 @@ class Reconciliation:
         self._may_be_dialled = may_be_dialled
 
     def run(self, term: Term) -> int:
-        """Poll, if it is time to and a call could be missing.
+        """Poll the inbox, if it is time to and a call could be missing.
 
         Returns:
-            How many calls were found.
+            Number of calls found.
 
         Raises:
-            ProviderFailure, StoreUnavailable: what was not dealt with comes again.
-            Exception: one record could not be dealt with; all others were.
+            ProviderFailure, StoreUnavailable: the next poll reads the remaining records.
+            Exception: a record could not be processed. All others were processed.
         """
         now = self._clock()
         known = self._progress.load()
         if known.asked_at is not None and now - known.asked_at < self._every:
             return 0
-        # On the very first look nobody knows what was pending before.
+        # At the first poll it is unknown what was pending before.
         busy_at = now if known.busy_at is None or self._deadlines.is_busy() else known.busy_at
         if now - busy_at > IDLE_AFTER:
             return 0
@@ -178,9 +187,9 @@ class Reconciliation:
                 known, error = self._dealt_with(record, known, now)
                 broken = error or broken
                 found += record.cli is not None
-            # What settles, and all behind it, is read again by the next poll, whoever leads then.
+            # The next poll, of this leader or another, reads the records again that are not settled yet.
             more = len(records) >= PAGE and len(settled) == len(records)
-            # The records of further pages are no younger than those of the first.
+            # While pages remain, ``read_at`` stays, because it bounds the age of their records too.
             kept = self._progress.save(term, known if more else replace(known, read_at=now))
             if not more or not kept:
                 break
@@ -191,7 +200,7 @@ class Reconciliation:
     def _dealt_with(
         self, record: InboxRecord, known: Progress, now: datetime
     ) -> tuple[Progress, Exception | None]:
-        """The progress after a record, and why it could not be dealt with: the next ones must not wait for it."""
+        """Process a record. Return the progress after it, and its error if it failed, so that the next ones are read."""
         error: Exception | None = None
         if record.cli is not None:
             at, known = self._placed(record, known, now)
@@ -203,10 +212,10 @@ class Reconciliation:
                     self._calls.reconcile(InboundCall(record.cli, at, dialled, Witness.INBOX))
             except StoreUnavailable:
                 raise
-            except Exception as caught:  # noqa: BLE001  raised when the others have had their turn
+            except Exception as caught:  # noqa: BLE001  raised after the other records
                 error = caught
         elif record.text is not None:
-            # A text was shown once: it needs no time to be told from an old one.
+            # Each text to send is made once, so an old text cannot match: its time is not needed.
             self._messages.reconcile_text(record.text)
         return replace(known, after_id=record.id), error
 
@@ -226,10 +235,10 @@ class Reconciliation:
 
 
 def _is_settled(now: datetime, record: InboxRecord) -> bool:
-    """Tell if a record may be used: it is no call, or was received at least ``SETTLING`` ago, in whichever zone.
+    """Tell if a record may be used: it is not a call, or was received at least ``SETTLING`` ago in any time zone.
 
-    ``received`` is the provider's own; what a text says of its sending is its sender's word. A record that is whole quarters
-    of an hour old waits once more, for no longer.
+    ``received`` is the provider's own time, and preferred: the other time of a text may come from its sender. Because the
+    zone is unknown, a record that is a whole number of quarters of an hour old seems new, and waits once more.
     """
     wall_time = record.received or record.wall_time
     if record.cli is None or wall_time is None:
@@ -240,16 +249,17 @@ def _is_settled(now: datetime, record: InboxRecord) -> bool:
 def instant(
     wall_time: datetime | None, since: datetime, until: datetime, utc_offset: int | None
 ) -> tuple[datetime | None, int | None]:
-    """The one instant in ``(since, until]`` that a wall clock can have meant.
+    """Find the only instant in ``(since, until]`` that a wall clock time can mean.
 
     Args:
-        wall_time: without an offset.
-        since: after this.
-        until: at the latest.
-        utc_offset: of that clock, in seconds, where it is known.
+        wall_time: the time without an offset; None if there is none.
+        since: the instant is later than this (UTC).
+        until: the instant is not later than this (UTC).
+        utc_offset: offset of that clock from UTC in seconds; None if unknown.
 
     Returns:
-        The instant and the offset that it shows; None and what was known before where several are possible.
+        The instant (UTC) and the offset of the clock. The instant is None if none or several are possible; the offset is
+        None if it is unknown, or no longer right.
     """
     if wall_time is None:
         return None, utc_offset
@@ -258,7 +268,7 @@ def instant(
         at = as_utc - timedelta(seconds=utc_offset)
         if since < at <= until:
             return at, utc_offset
-        # The clock was changed, or the account: what was learned is worth nothing now.
+        # The provider's clock or the account was changed, so the known offset is no longer right.
         utc_offset = None
     latest = until - ((until - as_utc) % QUARTER)
     if latest <= since or latest - QUARTER > since:

@@ -1,4 +1,4 @@
-"""A look at the provider's inbox for ``waitcall doctor``: which records look like calls, and how much they say."""
+"""Inspection of the provider's inbox for ``waitcall doctor``: which records look like calls, and what they contain."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -13,9 +13,10 @@ class LikeACall:
     """One record that looks like a call, with masked numbers.
 
     Attributes:
-        dialled: empty where the record names none.
-        may_be_shown: it names a number that may be shown and receives no texts.
-        is_text: the handler got a text of the same sender and words.
+        caller: the caller's number, masked.
+        dialled: the number that was called, masked; empty if the record names none.
+        may_be_shown: True if the dialled number may be shown to callers and does not receive texts.
+        is_text: True if a callback reported a text with the same sender and words.
     """
 
     caller: str = field(repr=False)
@@ -30,7 +31,7 @@ def look(
     text_numbers: Collection[E164],
     was_texted_by: Callable[[str, str], bool],
 ) -> list[LikeACall]:
-    """Pick the records that look like calls, in order."""
+    """Return the records that look like calls, in their order."""
 
     def may_be_shown(dialled: str | None) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""One worker leads at a time: the lease, and the fence that keeps a paused leader from doing harm."""
+"""Leader election among workers: one leads at a time, by a lease. A fence keeps a paused leader from writing."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,11 +6,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """The right to lead, for as long as it is renewed.
+    """A worker's right to lead. It lasts as long as the worker renews it.
 
     Attributes:
-        fence: grows with each term; what a term writes is refused once a later one began.
-        holder: who leads; unique to one process.
+        fence: number of the term. Each term has a higher one, and writes of a term are refused once a later one began.
+        holder: name of the worker process that leads, different for each process.
     """
 
     fence: int
@@ -18,12 +18,12 @@ class Term:
 
 
 class Leadership(Protocol):
-    """The lease. Every method may raise StoreUnavailable."""
+    """The lease that decides who leads. Every method may raise StoreUnavailable."""
 
     def take(self, holder: str) -> Term | None:
-        """Begin a term, or renew ours; None while another leads."""
+        """Begin a term, or renew the one that ``holder`` has. Return None while another worker leads."""
         ...
 
     def resign(self, term: Term) -> None:
-        """End the term at once, so that nobody waits for its lease."""
+        """End the term at once, so that the next leader need not wait until its lease ends."""
         ...

@@ -1,4 +1,4 @@
-"""One verification, for an operator who was given its id or its number."""
+"""An operator's use cases to look up one verification by its id or its number."""
 
 from service.application.audit import AuditEntry, AuditLog
 from service.application.ports import Clock, VerificationStore
@@ -8,9 +8,9 @@ from service.domain.verification import Verification
 
 
 class Lookup:
-    """The use cases of ``waitcall show`` and ``waitcall find``; each look is audited before it happens.
+    """The use cases of ``waitcall show`` and ``waitcall find``.
 
-    Every method may raise StoreUnavailable.
+    Every method writes an audit entry first, and may raise StoreUnavailable.
     """
 
     def __init__(self, store: VerificationStore, audit: AuditLog, clock: Clock) -> None:
@@ -19,7 +19,11 @@ class Lookup:
         self._clock = clock
 
     def show(self, operator: str, verification_id: str) -> Verification:
-        """By its id, whoever's it is. NotFound."""
+        """Return a verification of any client by its id.
+
+        Raises:
+            NotFound
+        """
         now = self._clock()
         who = f"operator:{operator}"
         self._audit.append(AuditEntry(now, "show", who, verification_id=verification_id))
@@ -29,16 +33,24 @@ class Lookup:
         return stored.verification.at(now)
 
     def find(self, operator: str, phone_number: str) -> Verification:
-        """The latest of a number in E.164 form. NotFound, InvalidPhoneNumber."""
+        """Return the latest verification of a number in E.164.
+
+        Raises:
+            NotFound, InvalidPhoneNumber
+        """
         now, number = self._clock(), E164.parse(phone_number)
         self._audit.append(AuditEntry(now, "find", f"operator:{operator}", number.value))
         stored = self._store.latest_of(number.value)
         if stored is None:
-            raise NotFound("This number has no verification that is remembered.")
+            raise NotFound("This number has no verification, or its record was deleted.")
         return stored.verification.at(now)
 
     def replayed(self, operator: str, phone_number: str, reason: str) -> None:
-        """A callback for a call of this number is about to be made up."""
+        """Write the audit entry for a callback that an operator is about to send in the provider's place.
+
+        Raises:
+            InvalidPhoneNumber
+        """
         details = {"reason": reason}
         number = E164.parse(phone_number).value
         self._audit.append(

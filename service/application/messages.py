@@ -1,4 +1,4 @@
-"""What the provider reports of text messages: one that the person sent, and where one of ours stands."""
+"""Use cases for the provider's reports on text messages: a text that a person sent, and the delivery of our codes."""
 
 from datetime import datetime, timedelta
 
@@ -16,11 +16,11 @@ from service.domain.steps import with_report
 from service.domain.verification import Verification
 
 TEXT_KEPT = timedelta(hours=2)
-"""A text that looks like a call is remembered for longer than the inbox is read back (an hour)."""
+"""Time for which a text that looks like a call is remembered. It is longer than the hour that the inbox covers."""
 
 
 class Messages:
-    """The use cases of the callback for everything that is no call."""
+    """The use cases for incoming texts and delivery reports, from callbacks or the provider's inbox."""
 
     def __init__(  # noqa: PLR0913  its ports
         self,
@@ -40,24 +40,24 @@ class Messages:
         self._effects = effects
 
     def record_text(self, message: InboundText) -> Outcome:
-        """Use an authentic text; the same again changes nothing.
+        """Use an authentic text. A repeated one changes nothing.
 
         Raises:
-            StoreUnavailable: it may not have been kept; the provider must send it again.
+            StoreUnavailable: the text may not have been stored; the provider must send it again.
         """
         now = self._clock()
         if message.like_call:
-            # First: what is not kept is not acknowledged, so the provider sends it again.
+            # Remember it first. If that fails the text is not acknowledged, and the provider sends it again.
             self._used_calls.remember_text(message.cli, message.text, now + TEXT_KEPT, now)
         outcome = self._text(message, now)
         self._observer.callback(Kind.SMS, outcome)
         return outcome
 
     def reconcile_text(self, message: InboundText) -> Outcome:
-        """Use a text that the provider's inbox names, unless its callback was here first.
+        """Use a text from the provider's inbox, unless its callback was used already.
 
         Raises:
-            StoreUnavailable: it may not have been kept.
+            StoreUnavailable: the text may not have been stored.
         """
         outcome = self._text(message, self._clock())
         if outcome is not Outcome.OTHER:
@@ -65,10 +65,10 @@ class Messages:
         return outcome
 
     def record_report(self, report: DeliveryReport) -> None:
-        """Write down where a message of ours stands.
+        """Store the delivery status of a code that was sent.
 
         Raises:
-            StoreUnavailable: it may not have been kept; the provider must send it again.
+            StoreUnavailable: the report may not have been stored; the provider must send it again.
         """
         now = self._clock()
         for _ in range(CHANGE_ATTEMPTS):
@@ -97,7 +97,8 @@ class Messages:
             ):
                 outcome, after = Outcome.UNMATCHED, before.block(now)
             if after == before:
-                # Sent again, perhaps because it was not safe yet: it is acknowledged once it is.
+                # A repeated text may mean that the first answer was 503, because the record was not replicated yet.
+                # Acknowledge it only once the record is.
                 if outcome is Outcome.REPEATED and not self._store.confirm(stored, now):
                     continue
                 return outcome

@@ -1,4 +1,4 @@
-"""Whoever is told what happens: counters and log lines."""
+"""The port to metrics and logs: an observer that is told what happens."""
 
 from datetime import datetime
 from typing import Protocol
@@ -10,60 +10,63 @@ from service.domain.verification import Verification
 
 
 class Observer(Protocol):
-    """Told what happened. Never raises."""
+    """Records what happened. Methods never raise."""
 
     def started(self, verification: Verification) -> None:
-        """A number was shown."""
+        """Record that a verification's window began: its client has what to show the person."""
         ...
 
     def contested(self, verification: Verification) -> None:
-        """Another requester asked for the number; a call no longer verifies it."""
+        """Record that another requester asked for the number, so that a call no longer verifies it."""
         ...
 
     def verified(self, verification: Verification, call: InboundCall | None) -> None:
-        """It was proven; ``call`` where a call did it."""
+        """Record that the number was verified. ``call``: the call that verified it, if one did."""
         ...
 
     def finished(self, verification: Verification) -> None:
-        """A record reached a final status; told once per record."""
+        """Record that a verification reached a final status. Called once for each."""
         ...
 
     def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
-        """A callback was read; ``lag_seconds`` from the call to its record."""
+        """Record the outcome of a callback. ``lag_seconds``: time from the call to its callback, if known."""
         ...
 
     def reconciled(self, outcome: Outcome | None) -> None:
-        """The provider's inbox named a call; None where its time or the dialled number could not be told."""
+        """Record the outcome of asking a provider for a call, text or order whose callback may be lost.
+
+        None: the call's time or dialled number could not be determined.
+        """
         ...
 
     def ordered(self, provider: str, *, given: bool) -> None:
-        """A provider was asked for a number to dial, and gave one or did not."""
+        """Record an order at a provider. ``given``: whether the provider gave a number to dial."""
         ...
 
     def fell_back(self, verification: Verification) -> None:
-        """Its client moved it to another channel."""
+        """Record that a client moved its verification to another channel."""
         ...
 
     def code_sent(self, verification: Verification) -> None:
-        """The provider took a code."""
+        """Record that the provider accepted a code."""
         ...
 
     def code_checked(self, verification: Verification, *, correct: bool) -> None:
-        """A code was typed."""
+        """Record that a code was typed."""
         ...
 
     def code_reported(self, verification: Verification) -> None:
-        """The provider told where the latest code stands."""
+        """Record the delivery status that the provider reported for the latest code."""
         ...
 
     def refused(self, client: str, code: str) -> None:
-        """A known client was answered 4xx."""
+        """Record that an authenticated client got a 4xx answer. ``code``: its problem code."""
         ...
 
     def limited(self, scope: Scope, decision: Decision) -> None:
-        """A limit was asked."""
+        """Record the decision of a limit."""
         ...
 
     def guarded(self, conversion: Conversion, region: str, decision: Decision, now: datetime) -> None:
-        """The conversion guard was asked."""
+        """Record the decision of the conversion guard."""
         ...

@@ -1,4 +1,4 @@
-"""How each channel begins: what is ordered or sent, and the record once that has happened."""
+"""The beginning of each channel: order a number to dial, choose a text to send, or send a code."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -17,22 +17,28 @@ from service.domain.steps import shown
 from service.domain.verification import Verification
 
 Opened = Callable[[Verification, datetime], Verification]
-"""The transition that writes down what has happened."""
+"""Transition that opens the record's window after the order or message has succeeded."""
 
 TEXT_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Nothing that is read as something else."""
+"""Letters and digits that are not easily mistaken for others."""
 TEXT_CHARACTERS = 8
 FIRST_ASKED_AFTER = timedelta(seconds=20)
-"""A call is reported within seconds; asked earlier, most orders would be asked about in vain."""
+"""Time from an order to its first status query. Most calls are reported earlier, so that no query is needed."""
 _LONGEST_MESSAGE_ID = 2147483647
-"""Of the provider's message ids (smsc-api.md, section 9)."""
+"""Highest message id that the provider accepts (smsc-api.md, section 9)."""
 _FARTHEST_LOCALE = 25
-"""Distance as langcodes measures it: ``ru-KZ`` finds ``ru``, ``sr`` does not."""
+"""Largest distance between languages, as langcodes measures it: ``ru-KZ`` finds ``ru``, ``sr`` does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A code that was not sent yet. Only its digest is kept."""
+    """A code that was not sent yet.
+
+    Attributes:
+        code: the digits to send. They are never stored.
+        digest: keyed hash of the code, which the record keeps.
+        message_id: id of the message for the provider.
+    """
 
     code: str
     digest: str
@@ -43,7 +49,7 @@ class Prepared:
 
 
 class Opening:
-    """Channel → what happens outside. Errors are the provider's."""
+    """Does what a channel begins with. Errors of the provider are passed on."""
 
     def __init__(
         self,
@@ -62,10 +68,11 @@ class Opening:
     def begin(
         self, record: Verification, now: datetime, captcha: Captcha | None = None
     ) -> tuple[Verification, Callable[[], Opened]]:
-        """How the record's channel begins.
+        """Prepare the beginning of the record's channel.
 
         Returns:
-            The record as it must be stored before, and what then orders or sends; it raises ProviderFailure.
+            The record to store first, and a function to call after that. It orders or sends, returns the transition that
+            opens the window, and raises ProviderFailure.
         """
         match record.channel:
             case Channel.CALL:
@@ -90,31 +97,31 @@ class Opening:
         return lambda current, now: current.open_window(now)
 
     def order(self, record: Verification, now: datetime) -> PlacedOrder:
-        """A number to dial. What the provider will report on is remembered before anybody sees the number."""
+        """Order a number to dial. If the provider reports by order, index the order before the number is shown."""
         placed = self._provider.order(record.phone_number)
         if placed.order is not None:
             self._orders.remember(placed.order, record.id, now + FIRST_ASKED_AFTER, now)
         return placed
 
     def ask_for_text(self, record: Verification) -> TextIn:
-        """A text that nobody was shown before, and one of our numbers."""
+        """Make a fresh text, and choose one of our numbers to which the person is to send it."""
         numbers = [each for each in self._policy.text_in_numbers if each != record.phone_number]
         text = "".join(secrets.choice(TEXT_ALPHABET) for _ in range(TEXT_CHARACTERS))
         return TextIn(secrets.choice(numbers or self._policy.text_in_numbers), text)
 
     def prepare(self, record: Verification) -> Prepared:
-        """A fresh code for a verification."""
+        """Make a fresh code for a verification."""
         code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
         return Prepared(code, self._seals.seal(record.id, code), secrets.randbelow(_LONGEST_MESSAGE_ID) + 1)
 
     def send(self, record: Verification, prepared: Prepared, captcha: Captcha | None = None) -> None:
-        """Hand the code over, in the person's language."""
+        """Send a code in the person's language."""
         text = text_for(record.locale, self._policy.code_texts).format(code=prepared.code)
         self._sender.send(record.phone_number, text, prepared.message_id, captcha)
 
 
 def text_for(locale: str | None, texts: Mapping[str, str]) -> str:
-    """The text whose language is nearest; the first where none is near."""
+    """Return the text in the language nearest to ``locale``; the first text if no language is near."""
     first = next(iter(texts))
     if locale is None:
         return texts[first]

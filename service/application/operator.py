@@ -1,4 +1,4 @@
-"""What an operator may ask and undo: why is this refused, and let it pass. Every act is audited first."""
+"""The operator's use cases: explain why a subject is refused, unblock it, and manage the block and allow lists."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -37,7 +37,7 @@ from service.domain.status import Reason, Status
 from service.domain.verification import Verification
 
 LONGEST_EXPIRES_IN = 366 * 86400
-"""What should hold for longer belongs into the policy file, under review."""
+"""Longest life of a list entry, in seconds. An entry for longer belongs in the policy file, where it is reviewed."""
 
 _EVERYBODYS = (Scope.COUNTRY, Scope.GLOBAL, Scope.CODE_GLOBAL)
 
@@ -45,8 +45,8 @@ _EVERYBODYS = (Scope.COUNTRY, Scope.GLOBAL, Scope.CODE_GLOBAL)
 class Operator:
     """The use cases of ``/v1/operator`` and of the command line.
 
-    Every method takes the operator's name, writes what is about to be done into the audit stream, and only
-    then does it. All may raise StoreUnavailable; an act that cannot be audited does not happen.
+    Every method takes the operator's name and writes an audit entry before it acts; if that fails, it does not act. Every
+    method may raise StoreUnavailable.
     """
 
     def __init__(  # noqa: PLR0913  one parameter per port; the composition root names them all
@@ -74,10 +74,12 @@ class Operator:
         self._policy = policy
 
     def explain(self, operator: str, subject: Subject, purpose: str | None = None) -> Explanation:
-        """Why the subject is refused, for a purpose where one is named; spends nothing.
+        """Explain why the next create for the subject would be refused, without counting anything.
+
+        ``purpose``: name of the purpose of that create; None for any.
 
         Raises:
-            ValidationFailed, InvalidPhoneNumber: the subject.
+            ValidationFailed, InvalidPhoneNumber: the subject or the purpose is wrong.
         """
         now = self._clock()
         number, subject = self._read(subject)
@@ -114,18 +116,18 @@ class Operator:
         verification: bool = False,
         conversion: bool = False,
     ) -> Undone:
-        """Forget what was counted against the subject, and take out the block that names it.
+        """Reset the limits that count the subject, and remove the block that names exactly it.
 
         Args:
-            operator: who does it.
-            subject: for whom.
-            reason: why, for the audit stream.
-            scope: only this limit; then nothing else is undone.
-            verification: also cancel the number's live verification, whoever's it is (``by_operator``).
-            conversion: also forget what the conversion guard counted around the number.
+            operator: the operator's name.
+            subject: the number, address or client to unblock.
+            reason: the operator's reason, for the audit stream.
+            scope: reset only this limit, and undo nothing else.
+            verification: True to cancel the number's live verification too, of any client (``by_operator``).
+            conversion: True to reset the conversion guard's counts of the number's groups too.
 
         Raises:
-            ValidationFailed, InvalidPhoneNumber: the subject.
+            ValidationFailed, InvalidPhoneNumber: the subject or the reason is wrong.
         """
         now = self._clock()
         number, subject = self._read(subject)
@@ -137,7 +139,7 @@ class Operator:
         spendings = [
             each
             for each in self._spendings(number, subject, self._latest(number))
-            # What a whole country or everybody used up is not one subject's to forget, unless named.
+            # Limits that a whole country or all users share are reset only if the operator names their scope.
             if (each.scope is scope if scope else each.scope not in _EVERYBODYS)
         ]
         self._limits.clear(spendings)
@@ -166,7 +168,7 @@ class Operator:
         Blocking a number also cancels its live verification (``by_operator``).
 
         Raises:
-            ValidationFailed: the subject, the reason, or more than 366 days.
+            ValidationFailed: the subject or the reason is wrong, ``expires_in`` is over 366 days, or the lists are full.
         """
         now = self._clock()
         if not 1 <= expires_in <= LONGEST_EXPIRES_IN:
@@ -187,28 +189,31 @@ class Operator:
         return entry
 
     def remove(self, operator: str, kind: ListKind, subject: str, reason: str) -> None:
-        """Take one entry out of the lists.
+        """Remove one entry from the lists.
 
         Raises:
-            NotFound: no operator made one; an entry of the policy file can only be taken out there.
+            NotFound: no operator made such an entry. Entries of the policy file can only be removed in that file.
+            ValidationFailed: the subject or the reason is wrong.
         """
         now = self._clock()
         text = canonical_subject(kind, subject)
         known = self._lists.directory().entries.get((kind, text))
         if known is None:
-            raise NotFound("There is no such entry, but perhaps in the policy file.")
+            raise NotFound(
+                "No operator made such an entry. Entries of the policy file are removed in that file."
+            )
         self._write_entry(operator, "remove", known, now, check_reason(reason))
         self._lists.remove(kind, text)
 
     def lists(self, operator: str) -> list[ListEntry]:
-        """Every live entry, those of the policy file first."""
+        """Return every entry in force, those of the policy file first."""
         now = self._clock()
         self._audit.append(AuditEntry(now, "lists", f"operator:{operator}"))
         both = (Directory(self._policy.lists), self._lists.directory())
         return [entry for each in both for entry in each.entries.values() if entry.is_live(now)]
 
     def exported(self, operator: str, phone_number: str | None) -> None:
-        """The audit stream is about to be read; of one number (E.164) where one is given."""
+        """Write the audit entry for an export of the audit stream; with ``phone_number`` (E.164), of that number's part."""
         self._audit.append(AuditEntry(self._clock(), "export", f"operator:{operator}", phone_number))
 
     def _read(self, subject: Subject) -> tuple[E164 | None, Subject]:
@@ -235,7 +240,7 @@ class Operator:
         return self._admission.applicable.of_subject(number, subject.client_ip, subject.client, latest)
 
     def _assurance(self, asked: Purpose | None, number: E164) -> Assurance:
-        # What a create proves that names no channel; without a purpose, what a call does.
+        # The assurance of a create that names no channel; without a purpose, the assurance of a call.
         if asked is None:
             return of_call(number.region, self._policy.assurance)
         return asked.assurance(asked.channels[0], number.region, self._policy.assurance)
@@ -254,7 +259,7 @@ class Operator:
         named += directory.naming_address(client_ip, now) if client_ip else []
         exact = {(ListKind.NUMBER, number.value)} if number else set()
         exact |= {(ListKind.NETWORK, canonical(ListKind.NETWORK, client_ip))} if client_ip else set()
-        # A wider block was made for more than this subject: it stands, and `explain` names it.
+        # A wider block was made for more than this subject, so it stays. `explain` shows it.
         blocks = [e for e in named if e.action is ListAction.BLOCK and (e.kind, e.subject) in exact]
         return tuple(entry for entry in blocks if self._lists.remove(entry.kind, entry.subject))
 

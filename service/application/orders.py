@@ -1,4 +1,4 @@
-"""What a provider reports of its orders, where it names the order and not the caller."""
+"""Use cases for providers that report on orders instead of callers: use a report, and ask about orders without one."""
 
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -17,18 +17,19 @@ from service.domain.order import OrderReport, OrderStatus, ProviderOrder
 from service.domain.status import Status
 
 SKEW = timedelta(seconds=5)
-"""As for a call (contract, section 5.2)."""
+"""Largest difference that is tolerated between the provider's clock and ours (contract, section 5.2)."""
 SOONEST = timedelta(seconds=20)
-"""Between two questions about one order; each later one waits twice as long."""
+"""Shortest time between two status queries of one order. The time doubles with each further query."""
 LAST_CALL = timedelta(seconds=5)
-"""One question is kept for so long before the window's end."""
+"""The last status query of an order comes this long before the window's end."""
 LONGEST_ROUND = timedelta(seconds=20)
+"""After this time a round of status queries ends. The rest follows in the next round."""
 UNREADABLE_AGAIN = timedelta(seconds=60)
-"""An order whose record cannot be read is looked at again after this."""
+"""Time until an order whose record cannot be read is tried again."""
 
 
 class OrderReports:
-    """The use case of the callback that names an order."""
+    """The use cases for a report on an order, from a callback or a status query."""
 
     def __init__(  # noqa: PLR0913, PLR0917  its ports
         self,
@@ -47,10 +48,10 @@ class OrderReports:
         self._effects = effects
 
     def record(self, report: OrderReport) -> Outcome:
-        """Use an authentic report; the same again changes nothing.
+        """Use an authentic report. A repeated one changes nothing.
 
         Raises:
-            StoreUnavailable: it may not have been kept; the provider must send it again.
+            StoreUnavailable: the report may not have been stored; the provider must send it again.
         """
         now = self._clock()
         outcome = self._used(report, now)
@@ -60,10 +61,10 @@ class OrderReports:
         return outcome
 
     def reconcile(self, report: OrderReport) -> Outcome:
-        """Use what the provider answered when it was asked.
+        """Use the provider's answer to a status query.
 
         Raises:
-            StoreUnavailable: it may not have been kept.
+            StoreUnavailable: the answer may not have been stored.
         """
         outcome = self._used(report, self._clock())
         self._observer.reconciled(outcome)
@@ -90,7 +91,8 @@ class OrderReports:
             if outcome is Outcome.CONFIRMED and self._admission.blocking(before.phone_number, now, directory):
                 outcome, after = Outcome.UNMATCHED, before.block(now)
             if after == before:
-                # Sent again, perhaps because it was not safe yet: it is acknowledged once it is.
+                # A repeated report may mean that the first answer was 503, because the record was not replicated yet.
+                # Acknowledge it only once the record is.
                 if outcome is Outcome.REPEATED and not self._store.confirm(stored, now):
                     continue
                 return outcome
@@ -103,18 +105,22 @@ class OrderReports:
 
 
 class OrderInquiry(Protocol):
-    """A provider that can be asked about its orders."""
+    """A provider that answers status queries about its orders."""
 
     @property
     def name(self) -> str: ...
 
     def status(self, order: ProviderOrder) -> OrderStatus:
-        """Where it stands. ProviderFailure."""
+        """Return the status of an order.
+
+        Raises:
+            ProviderFailure
+        """
         ...
 
 
 class OrderPoll:
-    """The net under lost reports: asks about orders that nothing was heard of. For the leader alone."""
+    """Recovery of lost reports: asks the provider about open orders. Only the leading worker runs it."""
 
     def __init__(
         self,
@@ -131,13 +137,13 @@ class OrderPoll:
         self._clock = clock
 
     def run(self, _: Term) -> int:
-        """Ask about those whose time has come.
+        """Ask about the orders whose status query is due.
 
         Returns:
-            How many were called.
+            Number of orders whose call verified a number.
 
         Raises:
-            ProviderFailure, StoreUnavailable: the rest is asked about later.
+            ProviderFailure, StoreUnavailable: the remaining orders are asked about later.
         """
         began, found = self._clock(), 0
         for order in self._index.to_ask(self._inquiry.name, began):
@@ -148,13 +154,13 @@ class OrderPoll:
             try:
                 stored = self._store.get(verification_id) if verification_id else None
             except RecordUnreadable:
-                # Another version may be able to read it; the others have their turn.
+                # Another version of the service may be able to read it. Go on with the other orders.
                 self._index.ask_again(order, now + UNREADABLE_AGAIN)
                 continue
             if stored is None or not _is_open(stored, order, now):
                 self._index.settle(order)
                 continue
-            # Before it is asked: one that always fails must not be asked again and again.
+            # Plan the next query before asking, so that an order whose query always fails is not asked at every round.
             self._index.ask_again(order, _next(stored, now))
             status = self._inquiry.status(order)
             if status is not OrderStatus.WAITING:
@@ -177,7 +183,7 @@ def _next(stored: Stored, now: datetime) -> datetime:
     last = record.expires_at - LAST_CALL
     if following <= last:
         return following
-    # At its end nothing is asked any more, only put away.
+    # After the last query the order comes up once more, at the window's end, and is then settled without a query.
     return last if now < last else record.expires_at
 
 

@@ -1,4 +1,4 @@
-"""The hosted page: what it may show to whoever holds its token."""
+"""Use cases of the hosted page: read what the page shows to the holder of its token."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,25 +16,26 @@ from service.domain.status import Status
 from service.domain.verification import Verification
 
 LEASE_SECONDS = 35
-"""A waiting poll's place is free again after this time, also where its process died. The longest poll takes 30 s."""
+"""The place of a waiting poll is free after this time even if its process died. The longest poll takes 30 s."""
 
 WAITING_OF_A_PAGE = Limit(2, LEASE_SECONDS)
 WAITING_OF_AN_ADDRESS = Limit(20, LEASE_SECONDS)
-"""Polls that may wait at once, over all processes and replicas; the next is answered at once."""
+"""Polls that may wait at the same time, in all processes and replicas. Further polls are answered without waiting."""
 
 WAITING_OF_A_PROCESS = 600
-"""Well below the connections that a listener takes (``worker_connections``), whatever the number of addresses."""
+"""Polls that may wait in one process. They leave most of a listener's connections (``worker_connections``) to others."""
 
 PATIENCE_SECONDS = 2.0
-"""Seconds that a request of a page waits for its turn to read. With its own read it is answered within 5 s where the store hangs."""
+"""Longest wait of a page's request for its turn to read. If the store hangs, the request is still answered within 5 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What the page may show.
+    """Content of the page.
 
     Attributes:
-        result: for the client to redeem; only while the verification is verified.
+        verification: the verification that the page shows.
+        result: the result that the browser takes to the client, which redeems it; None unless the status is verified.
     """
 
     verification: Verification
@@ -43,14 +44,19 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Poll:
-    """A place to wait that was taken."""
+    """A place that a waiting poll has taken.
+
+    Attributes:
+        name: random token under which the limits count the poll.
+        spendings: the limits that count it.
+    """
 
     name: str = field(repr=False)
     spendings: Sequence[Spending]
 
 
 class Pages:
-    """The page's use cases. It reads, and can do nothing else. Every method may raise StoreUnavailable."""
+    """The hosted page's use cases. They only read. Every method may raise StoreUnavailable."""
 
     def __init__(  # noqa: PLR0913  its ports
         self,
@@ -66,14 +72,14 @@ class Pages:
     ) -> None:
         """
         Args:
-            store: where verifications are.
-            reading: reads them, now or once they have changed.
-            seals: opens tokens.
+            store: the store of verifications.
+            reading: reads a verification now or once it has changed.
+            seals: makes and checks tokens and results.
             limits: counts the polls that wait.
-            clock: the time.
-            public_url: of the public surface, as browsers reach it; without a slash behind.
-            max_waiting: polls that may wait in this process.
-            rest: called after each read, before the next may begin; leaves the process to everybody else for a moment.
+            clock: returns the time in UTC.
+            public_url: URL of the public surface as browsers reach it, without a slash at the end.
+            max_waiting: polls that may wait in this process at the same time.
+            rest: called after each read, before the next one begins, to let other requests of the process run.
         """
         self._store = store
         self._reading = reading
@@ -82,12 +88,12 @@ class Pages:
         self._clock = clock
         self._public_url = public_url
         self._places = Slots(max_waiting)
-        # One request of a page reads at a time: a crowd of them waits in line, and everybody else passes it.
+        # Only one request of a page reads at a time, so that a flood of them does not delay other requests.
         self._reads = Slots(1)
         self._rest = rest
 
     def url_of(self, record: Verification) -> str | None:
-        """The page's address; None for a verification that was made without one."""
+        """Return the URL of a verification's page; None if it was created without a page."""
         if record.return_url is None:
             return None
         return f"{self._public_url}/p/{self._seals.token(record.id)}"
@@ -95,16 +101,16 @@ class Pages:
     def look(
         self, token: str, address: str | None, wait_seconds: int = 0, seen: Channel | None = None
     ) -> Page:
-        """Read what the page shows now, or, at the latest after ``wait_seconds``, once it has changed.
+        """Read the content of the page, waiting up to ``wait_seconds`` for a change.
 
         Args:
-            token: from the page's address.
-            address: of whoever asks; polls that wait are counted for it.
-            wait_seconds: 0 answers at once. So does a poll for which there is no place to wait.
-            seen: the channel that the page shows; it answers at once where that has changed.
+            token: the token from the page's URL.
+            address: the IP address of the browser, for which waiting polls are counted; None if unknown.
+            wait_seconds: longest wait; 0 answers at once. A poll for which no place is free answers at once too.
+            seen: the channel that the page shows now. If the channel has changed, the answer comes at once.
 
         Raises:
-            NotFound: no such page: unknown, forgotten, or a later verification took its number.
+            NotFound: the token is unknown, the record was deleted, or a later verification has taken its number.
         """
         with self._reading_turn():
             record = self._opened(token)
@@ -140,7 +146,10 @@ class Pages:
         return Page(record, self._seals.result(record.id) if verified else None)
 
     def _begun(self, record: Verification, address: str | None) -> _Poll | None:
-        """Take a place to wait: one of this process, of the page and of the address. None where one is full, or none is needed."""
+        """Take a place to wait, which the process, the page and the address must have free.
+
+        Return None if one of them is full, or if the record is not pending, so that there is nothing to wait for.
+        """
         now = self._clock()
         if record.at(now).status is not Status.PENDING or not self._places.take():
             return None
@@ -158,6 +167,6 @@ class Pages:
 
     def _ended(self, poll: _Poll) -> None:
         self._places.give_back()
-        # What cannot be given back now is free after the lease.
+        # A place that cannot be given back is free after LEASE_SECONDS.
         with suppress(StoreUnavailable):
             self._limits.give_back(poll.spendings, poll.name)

@@ -1,4 +1,4 @@
-"""What the use cases need from the world. Each port says how it fails."""
+"""Ports: the interfaces that the use cases need and the adapters implement. Each says which errors it raises."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,17 +16,18 @@ from service.domain.order import ProviderOrder
 from service.domain.verification import Verification
 
 Clock = Callable[[], datetime]
-"""The time in UTC, aware. Asked at the use case's edge and passed down from there."""
+"""Returns the current time, timezone-aware, in UTC. A use case asks it once at its start and passes the time on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A record as it was read.
+    """A record as it was read from the store.
 
     Attributes:
         verification: the record.
-        version: must be unchanged when a change is stored.
-        pointer: for the store: what the number pointed to when this was read as its latest record.
+        version: the stored bytes. A change is stored only while they are still the same.
+        pointer: the id that the number pointed to at this read; empty if the record was read by its id. Only the store
+            uses it.
     """
 
     verification: Verification
@@ -36,10 +37,12 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A record as it was read, and the record of the same id that takes its place.
+    """A record as it was read, and the record with the same id that replaces it.
 
     Attributes:
-        holding: True to store it only while the number still points to this record.
+        before: the record as it was read.
+        after: the record to store.
+        holding: True to store the change only while the number still points to this record.
     """
 
     before: Stored
@@ -49,12 +52,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class CreationContext:
-    """Everything that a create decides by, read at once.
+    """Everything that a create needs to know about its number, read at once.
 
     Attributes:
-        latest: the number's latest record, live or not.
-        directory: entries that operators blocked and allowed.
-        buckets: counts of the conversion guard for each group that was asked for, in order.
+        latest: the number's latest record, live or not; None without one.
+        directory: the block and allow entries that operators made.
+        buckets: the conversion guard's counts, one list for each group that was asked for, in the same order.
     """
 
     latest: Stored | None
@@ -64,7 +67,12 @@ class CreationContext:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A new record that holds its number, and how its limits stand. A refused limit counts nothing."""
+    """A new record that holds its number.
+
+    Attributes:
+        stored: the record.
+        spent: the state of the limits after counting it. If one of them refused, none has counted it.
+    """
 
     stored: Stored
     spent: Spent = field(default_factory=Spent)
@@ -79,18 +87,22 @@ class Claim(Enum):
 
 
 class VerificationStore(Protocol):
-    """Repository of the records, and of the number that each holds.
+    """Repository of the records, and of the pointer from each number to its latest record.
 
-    Every method is one atomic step and raises StoreUnavailable when it may not have happened.
-    ``now`` (UTC) only computes how long a record is kept.
+    Every method is one atomic step, and raises StoreUnavailable if the step may not have happened.
+    ``now`` (UTC) is only used to compute how long a record is kept.
     """
 
     def new_id(self, number: E164) -> str:
-        """Return a fresh id with 128 random bits, which also says where the record lives."""
+        """Return a fresh id with at least 128 random bits. The store finds the record's place by the id alone."""
         ...
 
     def get(self, verification_id: str) -> Stored | None:
-        """Return the record, or None for an id that is unknown, forgotten or malformed."""
+        """Return the record; None if the id is unknown or malformed, or its record was deleted.
+
+        Raises:
+            RecordUnreadable: the stored record cannot be decoded.
+        """
         ...
 
     def get_many(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
@@ -98,7 +110,10 @@ class VerificationStore(Protocol):
         ...
 
     def get_with_lists(self, verification_id: str) -> tuple[Stored | None, Directory]:
-        """Return the record and the operators' lists, read after it: an entry older than the record's state is in them."""
+        """Return the record and the operators' lists.
+
+        The lists are read after the record, so they contain every entry that is older than the record's state.
+        """
         ...
 
     def latest_of(self, number: str) -> Stored | None:
@@ -106,11 +121,11 @@ class VerificationStore(Protocol):
         ...
 
     def latest_at(self, place: str) -> Stored | None:
-        """Return the latest record of the number whose ids begin with ``ver_`` and this, live or not."""
+        """Return the latest record, live or not, of the number whose ids begin with ``ver_`` and ``place``."""
         ...
 
     def creation_context(self, number: str, groups: Sequence[tuple[Budget, str]] = ()) -> CreationContext:
-        """Return what is known about a number (E.164), the lists, and the conversion counts of some groups."""
+        """Return the latest record of a number (E.164), the operators' lists, and the conversion counts of ``groups``."""
         ...
 
     def reserve(
@@ -122,25 +137,24 @@ class VerificationStore(Protocol):
     ) -> Reservation | None:
         """Store a new record and point its number to it, if the number still points to ``over``; else return None.
 
-        The record is counted against ``spendings`` under its id, and due when its order must have ended. Where a limit
-        refuses it, the record stands all the same: the caller releases it.
+        The record counts against ``spendings`` under its id. The sweep looks at it when its order must have ended.
+        If a limit refuses, the record is stored nevertheless, and the caller must release it.
         """
         ...
 
     def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
-        """Undo a reservation that came to nothing. The number points to ``over`` again."""
+        """Delete a reserved record that is not needed, and point its number to ``over`` again."""
         ...
 
     def commit(self, change: Change, now: datetime, effects: Effects = NO_EFFECTS) -> Stored | None:
         """Store a change with its effects, if the record is still the one that was read; else return None.
 
-        A record that holds its number, or is consumed, is kept through a fail-over. The new version differs from the old
-        one also where both records are equal.
+        A change with ``holding``, and a consume, survives a fail-over. The version changes even if the record does not.
         """
         ...
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
-        """Make sure that a fail-over keeps the record as it was read. False where it has changed since."""
+        """Make sure that the record, as it was read, survives a fail-over. Return False if it has changed since."""
         ...
 
     def claim(
@@ -151,41 +165,44 @@ class VerificationStore(Protocol):
         now: datetime,
         effects: Effects = NO_EFFECTS,
     ) -> Claim:
-        """Use a call, once, and store the change that it makes: both or neither. ``keep_until``: of the used call, UTC."""
+        """Mark a call as used, if it was not used before, and store the change that it makes: both or neither.
+
+        ``keep_until``: the time until which the store remembers that the call was used (UTC).
+        """
         ...
 
 
 class UsedCalls(Protocol):
-    """Calls that were used, and texts that look like calls. Every method may raise StoreUnavailable."""
+    """Memory of the calls that were used, and of texts that look like calls. Every method may raise StoreUnavailable."""
 
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
-        """Return the used call of the same caller that is nearest to this one, at most ``within`` away; None without one."""
+        """Return the used call of the same caller that is nearest in time to this one, at most ``within`` away, or None."""
         ...
 
     def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
-        """Remember that a number (E.164) sent a text that looks like a call."""
+        """Remember until ``until`` (UTC) that a number (E.164) sent a text that looks like a call."""
         ...
 
     def was_texted_by(self, number: str, text: str | None = None) -> bool:
-        """Tell if a number (E.164) sent such a text; with ``text``, if it sent this one."""
+        """Tell if a number (E.164) lately sent a text that looks like a call; if ``text`` is given, this very text."""
         ...
 
 
 class Deadlines(Protocol):
-    """When time alone changes each record (UTC). Every method may raise StoreUnavailable."""
+    """The time (UTC) at which each record expires or lapses by itself. Every method may raise StoreUnavailable."""
 
     def due(self, now: datetime) -> list[str]:
-        """Return ids whose time has come; some of them, where there are many."""
+        """Return ids of verifications whose deadline has passed. If they are many, return only some of them."""
         ...
 
     def is_busy(self) -> bool:
-        """Tell if any record has a deadline: one is pending, or verified and not yet settled."""
+        """Tell if any record still has a deadline. If none has, no verification is waiting for a call."""
         ...
 
     def postpone(self, deadlines: Mapping[str, datetime | None], seen_at: datetime) -> None:
-        """Set new deadlines for records that were due at ``seen_at``; None for no further one.
+        """Set new deadlines, by verification id, for records that were due at ``seen_at``. None removes the deadline.
 
-        A record that got a later deadline in the meantime keeps it.
+        A record that got a deadline after ``seen_at`` in the meantime keeps it.
         """
         ...
 
@@ -194,10 +211,10 @@ class ChangeNotifier(Protocol):
     """Wakes requests that wait for a record."""
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
-        """Wait until a pending record differs from ``stored``, or the time is over.
+        """Wait until a pending record differs from ``stored``, or ``seconds`` have passed.
 
         Returns:
-            False at once when too many requests wait already, or the process leaves.
+            False at once if too many requests wait already or the process is shutting down; else True.
 
         Raises:
             StoreUnavailable
@@ -206,10 +223,10 @@ class ChangeNotifier(Protocol):
 
 
 class StoreProbe(Protocol):
-    """Tells if the store does its work."""
+    """Check of the store's health."""
 
     def ping(self) -> None:
-        """Write something short-lived in the way that all work does.
+        """Check that the store accepts the kinds of write that serving needs, by writing short-lived values.
 
         Raises:
             StoreUnavailable
@@ -218,56 +235,57 @@ class StoreProbe(Protocol):
 
 
 class Limits(Protocol):
-    """How often something was done. Fails closed: StoreUnavailable."""
+    """Counters behind the rate limits. Every method that talks to the store may raise StoreUnavailable."""
 
     def spend(self, spendings: Sequence[Spending], token: str | None, now: datetime) -> Spent:
-        """Count one act against every limit, or, where one of them refuses, against none.
+        """Count one act against every limit; if one of them refuses it, count it against none.
 
-        ``token`` names the act, so that it counts once and can be given back; None where nobody will.
+        ``token`` identifies the act: it counts once however often it is sent, and can be given back. None for an act that
+        is never given back.
         """
         ...
 
     def give_back(self, spendings: Sequence[Spending], token: str) -> None:
-        """Uncount ``token``."""
+        """Remove the act ``token`` from every limit."""
         ...
 
     def seal(self, scope: Scope, subject: str) -> str:
-        """The keyed hash by which a subject is counted; what is kept of an address."""
+        """Return the keyed hash under which a subject is counted. A record keeps this hash instead of an address."""
         ...
 
     def look(self, spendings: Sequence[Spending], now: datetime) -> list[LimitState]:
-        """How each limit stands; counts nothing."""
+        """Return the state of each limit without counting anything."""
         ...
 
     def clear(self, spendings: Sequence[Spending]) -> None:
-        """Forget everything that was counted."""
+        """Reset the limits: forget everything that was counted."""
         ...
 
 
 class Conversions(Protocol):
-    """How many verifications were shown a number, and how many were called, group by group; counted with each change.
+    """Counts of the conversion guard: for each group, how many numbers were shown and how many of them were called.
 
-    Every method may raise StoreUnavailable.
+    The store counts with each change of a record. Every method may raise StoreUnavailable.
     """
 
     def buckets(self, budget: Budget, subject: str) -> list[Bucket]:
-        """What was counted."""
+        """Return the counts of the group ``subject`` by bucket of time."""
         ...
 
     def clear(self, budget: Budget, subject: str) -> None:
-        """Forget everything that was counted."""
+        """Forget everything that was counted for the group ``subject``."""
         ...
 
 
 class Lists(Protocol):
-    """What operators blocked and allowed. Every method may raise StoreUnavailable."""
+    """Block and allow entries that operators made. Every method may raise StoreUnavailable."""
 
     def directory(self) -> Directory:
-        """The entries as they stand now, expired ones possibly among them."""
+        """Return the current entries. Some of them may have expired."""
         ...
 
     def put(self, entry: ListEntry, now: datetime) -> None:
-        """Add an entry, in the place of any other for its subject. It must expire.
+        """Add an entry, and replace any other for its subject. The entry must have ``expires_at``.
 
         Raises:
             ValidationFailed: the lists are full.
@@ -275,29 +293,32 @@ class Lists(Protocol):
         ...
 
     def remove(self, kind: ListKind, subject: str) -> bool:
-        """Take the entry of a subject out; False where there was none."""
+        """Remove the entry of a subject. Return False if there was none."""
         ...
 
 
 class OrderIndex(Protocol):
-    """Which verification an order is of, and which orders to ask about. Every method may raise StoreUnavailable."""
+    """Index from a provider's order to its verification, with the time of the next status query for each open order.
+
+    Every method may raise StoreUnavailable.
+    """
 
     def remember(self, order: ProviderOrder, verification_id: str, ask_at: datetime, now: datetime) -> None:
-        """Before its number is shown; known for two of the longest windows."""
+        """Store an order before its number is shown. The index keeps it for twice the longest window."""
         ...
 
     def verification_of(self, order: ProviderOrder) -> str | None:
-        """The verification's id; None where nobody remembers."""
+        """Return the id of the order's verification, or None if the index does not have the order."""
         ...
 
     def to_ask(self, provider: str, now: datetime) -> list[ProviderOrder]:
-        """Orders whose time to be asked about has come, the longest due first; some of them, where there are many."""
+        """Return orders whose status query is due, the most overdue first. If they are many, return only some."""
         ...
 
     def ask_again(self, order: ProviderOrder, at: datetime) -> None:
-        """Not before ``at``."""
+        """Plan the next status query of an open order for ``at`` (UTC)."""
         ...
 
     def settle(self, order: ProviderOrder) -> None:
-        """Nothing is left to ask."""
+        """Plan no further status query of the order."""
         ...

@@ -1,4 +1,4 @@
-"""What the use cases need from those who give numbers and send codes."""
+"""Ports to the providers: one gives out numbers to dial, one sends codes."""
 
 from typing import Protocol
 
@@ -8,11 +8,11 @@ from service.domain.order import Capability, PlacedOrder
 
 
 class CallProvider(Protocol):
-    """Whoever gives out numbers to dial.
+    """A provider that gives out numbers to dial.
 
     Attributes:
-        name: the word of policy, settings and metrics.
-        capabilities: what else it can do.
+        name: the provider's name in policy, settings and metrics.
+        capabilities: further features of the provider.
     """
 
     @property
@@ -22,27 +22,27 @@ class CallProvider(Protocol):
     def capabilities(self) -> frozenset[Capability]: ...
 
     def order(self, subscriber: E164) -> PlacedOrder:
-        """A checked number that the subscriber may dial.
+        """Order a number that the subscriber can dial. It is checked before it is returned.
 
         Raises:
-            ProviderError, NumberRefused, ProviderUnavailable: within the configured budget.
+            ProviderError, NumberRefused, ProviderUnavailable: raised within the configured time budget.
         """
         ...
 
 
 class CodeSender(Protocol):
-    """Whoever carries a text to a phone. It costs money: nothing is ever sent twice for one ``message_id``."""
+    """A provider that sends texts. Each text costs money, so it never sends twice for one ``message_id``."""
 
     def send(self, subscriber: E164, text: str, message_id: int, captcha: Captcha | None = None) -> None:
-        """Hand the text over.
+        """Send a text.
 
         Args:
-            subscriber: whom to.
-            text: holds the code; never logged.
-            message_id: ours, 1 to 2147483647, fresh for each message.
-            captcha: what a visitor typed, where one was asked.
+            subscriber: the number to send to.
+            text: the text with the code. It must never be logged.
+            message_id: id that we give the message, 1 to 2147483647; each message has its own.
+            captcha: the visitor's solution of a captcha, if one was demanded.
 
         Raises:
-            ProviderError, NumberRefused, CaptchaRejected, ProviderUnavailable: within the configured budget.
+            ProviderError, NumberRefused, CaptchaRejected, ProviderUnavailable: raised within the configured time budget.
         """
         ...

@@ -1,7 +1,7 @@
-"""Outcomes are pushed to the clients' endpoints: at least once, until they are taken or given up.
+"""Delivery of events to the clients' webhook endpoints: at least once, until accepted or given up.
 
-A transition and its announcement are two steps in two cluster slots. The second follows at once; should the
-process die between them, the sweep finds what the record has to tell and was not told (docs/adr/0018).
+On a cluster a transition and its announcement are stored in two steps. The second follows at once. If the process dies
+between them, the sweep finds the record and announces its event (docs/adr/0018).
 """
 
 import random
@@ -24,18 +24,23 @@ from service.domain.verification import Verification
 MOST_ATTEMPTS = 20
 FIRST_DELAY_SECONDS = 1
 LONGEST_DELAY_SECONDS = 3600
-"""Doubling from one second to an hour: the last of 20 attempts comes some eight hours after the first."""
+"""The delay doubles from one second up to an hour, so the last of 20 attempts comes about eight hours after the first."""
 BUSY_DELAY_SECONDS = 1
 MOST_ROUNDS = 50
 SLOTS = 32
-"""Deliveries at once, of one worker."""
+"""Deliveries that one worker makes at the same time."""
 SLOTS_OF_ENDPOINT = 4
-"""So that an endpoint that hangs leaves room for the others."""
+"""Deliveries that one worker makes to one endpoint at the same time, so that an endpoint that hangs leaves room for others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A delivery that is ours for now, and the store's own word for it."""
+    """A delivery that this worker has taken from the outbox.
+
+    Attributes:
+        delivery: the delivery.
+        receipt: the outbox's reference to it, needed to settle it.
+    """
 
     delivery: Delivery
     receipt: tuple[str, str] = field(repr=False)
@@ -43,7 +48,14 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What has not arrived yet."""
+    """Deliveries that were not accepted yet.
+
+    Attributes:
+        waiting: number of deliveries that wait for an attempt or are in one.
+        retrying: number of deliveries that wait for their next attempt after a failed one.
+        dead: number of dead letters.
+        oldest_at: when the oldest waiting delivery was announced (UTC); None without one.
+    """
 
     waiting: int
     retrying: int
@@ -52,90 +64,94 @@ class Backlog:
 
 
 class Outbox(Protocol):
-    """Deliveries, kept until they are settled. Every method may raise StoreUnavailable."""
+    """Store of deliveries until they are settled. Every method may raise StoreUnavailable."""
 
     def announce(self, number: str, announcement: Announcement) -> None:
-        """Keep the deliveries of an event, unless it was announced before."""
+        """Store the deliveries of an event, unless the event was announced before. ``number``: E.164."""
         ...
 
     def take(self, consumer: str, most: int) -> list[Taken]:
-        """Deliveries that are nobody's, or whose worker died with them; at most ``most``, perhaps fewer."""
+        """Take at most ``most`` deliveries for a worker: new ones, and those of workers that seem to have died."""
         ...
 
     def arrived(self, taken: Taken) -> None:
-        """It was accepted."""
+        """Settle a delivery that the endpoint accepted."""
         ...
 
     def defer(self, taken: Taken, delivery: Delivery, until: datetime) -> None:
-        """Try again then."""
+        """Keep a delivery for another attempt at ``until`` (UTC). ``delivery``: with the attempt counted."""
         ...
 
     def bury(self, taken: Taken, delivery: Delivery) -> None:
-        """Given up: a dead letter, for an operator."""
+        """Give a delivery up and keep it as a dead letter for an operator."""
         ...
 
     def wake(self, now: datetime) -> int:
-        """Give back what was deferred until now."""
+        """Make deliveries available again whose time to retry has come. Return their number."""
         ...
 
     def backlog(self) -> Backlog:
-        """How much there is."""
+        """Count the deliveries that were not accepted yet."""
         ...
 
     def dead(self) -> Iterator[Delivery]:
-        """The dead letters."""
+        """Return all dead letters."""
         ...
 
     def replay(self, event_id: str, endpoint: str) -> bool:
-        """Deliver a dead letter again, from the first attempt on; False where there is none."""
+        """Deliver a dead letter again, from the first attempt on. Return False if there is none."""
         ...
 
 
 class DeliveryOutcome(StrEnum):
-    """How one attempt ended; the metric's closed set."""
+    """Outcome of one attempt. The values are labels of a metric."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
-    """Any status but 2xx, redirects among them."""
+    """The status was not 2xx; redirects count too."""
     GONE = "gone"
-    """410: the endpoint asks for no more."""
+    """The status was 410: the endpoint wants no more deliveries."""
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
     FORBIDDEN = "forbidden"
-    """It resolves to an address that is not to be reached."""
+    """The endpoint's name resolves to an address that must not be reached, such as a private one."""
     UNKNOWN_ENDPOINT = "unknown_endpoint"
-    """It is in the policy no more."""
+    """The endpoint is no longer in the policy."""
 
 
 class Sender(Protocol):
-    """Signs and sends."""
+    """Signs a delivery and sends it to its endpoint."""
 
     def send(self, endpoint: Endpoint, delivery: Delivery, now: datetime) -> DeliveryOutcome:
-        """One attempt. Never raises."""
+        """Make one attempt to deliver, and return its outcome. Never raises."""
         ...
 
 
 class Teller(Protocol):
-    """Told of every attempt, and of the backlog. Never raises."""
+    """Metrics of deliveries. Methods never raise."""
 
     def delivered(self, delivery: Delivery, outcome: DeliveryOutcome, *, dead: bool) -> None:
-        """One attempt ended; ``dead``: it was the last."""
+        """Record the outcome of an attempt. ``dead``: whether the delivery was given up."""
         ...
 
     def backlog(self, backlog: Backlog, now: datetime) -> None:
-        """What is left."""
+        """Record the size and age of the backlog."""
         ...
 
 
 class Reminder:
-    """Announces what a record has to tell, as often as it is asked; each event is announced once."""
+    """Announces the events of a record that were not announced yet."""
 
     def __init__(self, outbox: Outbox, announcer: Announcer) -> None:
         self._outbox = outbox
         self._announcer = announcer
 
     def remind(self, record: Verification, now: datetime) -> None:
-        """Raises StoreUnavailable when an event may not have been announced."""
+        """Announce all events that the record has come to. The outbox ignores those that were announced before.
+
+        Raises:
+            StoreUnavailable: an event may not have been announced.
+        """
         for event in events_of(record, now):
             announcement = self._announcer.of(event, now)
             if announcement is not None:
@@ -143,7 +159,7 @@ class Reminder:
 
 
 class Push:
-    """Delivers. Any number of workers, each with a name of its own as ``consumer``."""
+    """Takes deliveries from the outbox and sends them in threads. Every worker process runs one, with its own ``consumer``."""
 
     def __init__(  # noqa: PLR0913  its ports
         self,
@@ -168,10 +184,10 @@ class Push:
         self._free_of = {name: BoundedSemaphore(SLOTS_OF_ENDPOINT) for name in self._endpoints}
 
     def run(self) -> int:
-        """Take what may be taken and begin to deliver it.
+        """Take the deliveries that are available, and start to send them in threads.
 
         Returns:
-            How many deliveries were taken.
+            Number of deliveries taken.
         """
         self._outbox.wake(self._clock())
         total = 0
@@ -197,24 +213,28 @@ class Push:
         return len(taken)
 
     def measure(self, _term: Term) -> None:
-        """Tell of the backlog. For the leader alone."""
+        """Record the backlog in the metrics. Only the leading worker does this."""
         self._teller.backlog(self._outbox.backlog(), self._clock())
 
     def close(self) -> None:
-        """Finish what was begun. What was only taken is taken over by others."""
+        """Finish the attempts that have begun. Other workers take over the deliveries that were only taken."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _deliver(self, taken: Taken) -> None:
         try:
             self.deliver(taken)
         except StoreUnavailable:
-            # It stays ours until it is taken over, and then comes a second time.
+            # The delivery is not settled, so another worker takes it over later. It may then arrive twice.
             pass
         finally:
             self._free.release()
 
     def deliver(self, taken: Taken) -> None:
-        """One attempt, settled. Raises StoreUnavailable when it may not have been."""
+        """Make one attempt and settle the delivery: accepted, deferred or given up.
+
+        Raises:
+            StoreUnavailable: the delivery may not have been settled.
+        """
         delivery = replace(taken.delivery, attempt=taken.delivery.attempt + 1)
         endpoint, now = self._endpoints.get(delivery.endpoint), self._clock()
         if endpoint is None:
@@ -243,6 +263,6 @@ class Push:
 
 
 def delay(attempt: int) -> timedelta:
-    """How long to wait after an attempt that failed: doubling, with up to a quarter of jitter."""
+    """Return the time to wait after failed attempt number ``attempt``. It doubles, with up to a quarter of jitter."""
     seconds = min(FIRST_DELAY_SECONDS * 2 ** (attempt - 1), LONGEST_DELAY_SECONDS)
     return timedelta(seconds=seconds * random.uniform(1.0, 1.25))  # noqa: S311  # nosec B311  # jitter, no secret

@@ -1,20 +1,24 @@
-"""Whether this replica should be given work."""
+"""Use case of the readiness probe: should this replica get requests?"""
 
 from service.application.ports import StoreProbe
 
 
 class Readiness:
-    """Asks the store. Not the provider: its outage must not empty the Service."""
+    """Readiness of this replica. It depends on the store, not on the provider, whose outage must not stop all replicas."""
 
     def __init__(self, store: StoreProbe) -> None:
         self._store = store
         self.is_leaving = False
-        """Set by ``leave``."""
+        """True once ``leave`` was called."""
 
     def leave(self) -> None:
-        """From now on this process is not to be given work, though it does what still comes."""
+        """Report this process as not ready from now on. It still answers requests that come."""
         self.is_leaving = True
 
     def check(self) -> None:
-        """Raises StoreUnavailable when the store cannot be reached."""
+        """Check that the store takes writes.
+
+        Raises:
+            StoreUnavailable
+        """
         self._store.ping()

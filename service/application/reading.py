@@ -1,4 +1,4 @@
-"""Reading a verification, now or once it has changed."""
+"""Reading of a verification, at once or after waiting for a change."""
 
 from datetime import datetime, timedelta
 
@@ -27,13 +27,14 @@ class Reading:
         """Return the record as it stands. While it is pending on the same channel, wait up to ``wait_seconds``.
 
         Args:
-            client: the owner.
-            verification_id: the verification.
-            wait_seconds: 0 answers at once.
-            seen: the channel that the caller knows. None means the record's channel.
+            client: name of the client that owns the verification.
+            verification_id: id of the verification.
+            wait_seconds: longest wait for a change; 0 answers at once.
+            seen: the channel that the caller knows. If the record is on another one, the answer comes at once. None means
+                the record's channel.
 
         Raises:
-            NotFound: unknown, forgotten, or another client's.
+            NotFound: the record does not exist, belongs to another client, or is still being ordered.
         """
         now = self._clock()
         deadline = now + timedelta(seconds=wait_seconds)
@@ -47,13 +48,13 @@ class Reading:
         return self._safe(client, verification_id, stored)
 
     def _wait(self, stored: Stored, now: datetime, deadline: datetime) -> bool:
-        """Wait for a change. False at once when too many requests wait, or the process leaves."""
+        """Wait for a change. Return False at once if too many requests wait or the process is shutting down."""
         until = min(deadline, stored.verification.expires_at)
         return self._changes.wait_for_change(stored, (until - now).total_seconds())
 
     def _safe(self, client: str, verification_id: str, stored: Stored) -> Verification:
         for _ in range(CHANGE_ATTEMPTS):
-            # The client acts upon `verified`, so a fail-over must not take it back.
+            # The client acts on `verified`, so a fail-over must not undo it.
             now = self._clock()
             if stored.verification.status is not Status.VERIFIED or self._store.confirm(stored, now):
                 return stored.verification

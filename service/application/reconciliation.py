@@ -1,4 +1,4 @@
-"""The provider's account of what was sent against ours: who pays for what nobody asked for."""
+"""Comparison of the provider's report of sent messages with our audit stream, to find messages that we did not send."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 SENT, REFUSED = "code_sent", "code_refused"
-"""Events of the audit stream that name a message."""
+"""Events of the audit stream that carry a message's id."""
 
 COLUMNS = {
     "id": ("id", "sms_id", "message_id"),
@@ -15,16 +15,22 @@ COLUMNS = {
     "country": ("country", "страна"),
     "status": ("status", "статус"),
 }
-"""What the columns of a report may be called: its layout is not on record (smsc-api.md, section 6)."""
+"""Possible names of each column, because the layout of a report is not documented (smsc-api.md, section 6)."""
 
 
 class ReportUnreadable(Exception):
-    """Not a CSV with an id in it; says why."""
+    """The report is not a CSV file with message ids. The text says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One message of a report."""
+    """One message of a report.
+
+    Attributes:
+        message_id: id of the message.
+        cost: price of the message in the account's currency; 0 if the report does not say.
+        country: the country as the report names it; ``unknown`` if it does not.
+    """
 
     message_id: str = field(repr=False)
     cost: Decimal
@@ -33,14 +39,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """Both sides, compared.
+    """Result of the comparison.
 
     Attributes:
-        matched: in the report and in our audit stream.
-        unknown: in the report alone: sent, but not by us.
-        unsent: in our audit stream alone: we count on it, and the provider did not send it.
-        refused_but_sent: we told our client that it was not sent, because the answer was lost.
-        cost: by country.
+        matched: number of messages that are in the report and in our audit stream.
+        unknown: ids of messages that are only in the report: the provider sent them, but not for us.
+        unsent: ids of messages that are only in our audit stream: the provider did not send them.
+        refused_but_sent: ids of messages that were sent although our client was told otherwise, because the provider's
+            answer was lost.
+        cost: total cost of the report's messages by country.
     """
 
     matched: int
@@ -51,11 +58,11 @@ class Reconciled:
 
 
 def read_report(content: bytes, names: Mapping[str, str] | None = None) -> list[Row]:
-    """The rows of a report: semicolons, commas or tabs; UTF-8 or windows-1251.
+    """Read the rows of a report, separated by semicolons, commas or tabs, in UTF-8 or windows-1251.
 
     Args:
-        content: the file.
-        names: columns by their name in this file, where it is none of ``COLUMNS``.
+        content: content of the file.
+        names: name in this file of each column whose name is not in ``COLUMNS``.
 
     Raises:
         ReportUnreadable
@@ -67,17 +74,17 @@ def read_report(content: bytes, names: Mapping[str, str] | None = None) -> list[
     try:
         dialect = csv.Sniffer().sniff(text[:4096], delimiters=";,\t")
     except csv.Error as error:
-        raise ReportUnreadable("This is no CSV.") from error
+        raise ReportUnreadable("This is not a CSV file.") from error
     lines = csv.reader(io.StringIO(text), dialect)
     head = [name.strip().casefold() for name in next(lines, [])]
     places = {column: _place(column, head, (names or {}).get(column)) for column in COLUMNS}
     if places["id"] is None:
-        raise ReportUnreadable(f"No column is the message's id; there are {', '.join(head)}.")
+        raise ReportUnreadable(f"No column has the message's id. The columns are: {', '.join(head)}.")
     return [_row(line, places) for line in lines if any(line)]
 
 
 def reconcile(rows: Iterable[Row], entries: Iterable[Mapping[str, str]]) -> Reconciled:
-    """Compare a report with the audit stream of its time."""
+    """Compare the rows of a report with the audit entries of the same period."""
     known: set[str] = set()
     refused: set[str] = set()
     for entry in entries:
@@ -109,5 +116,5 @@ def _row(line: list[str], places: Mapping[str, int | None]) -> Row:
     try:
         cost = Decimal(value("cost").replace(",", ".") or "0")
     except InvalidOperation as error:
-        raise ReportUnreadable(f"{value('cost')!r} is no cost.") from error
+        raise ReportUnreadable(f"{value('cost')!r} is not a cost.") from error
     return Row(value("id"), cost, value("country") or "unknown")

@@ -1,4 +1,4 @@
-"""Changes to stored records: again and again until nobody came in between, announced once."""
+"""Changes of stored records: compare-and-set with retries. Each change is announced once."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,11 +14,11 @@ from service.domain.status import FINISHED, Status
 from service.domain.verification import Verification
 
 CHANGE_ATTEMPTS = 50
-"""Each lost attempt means that somebody else's change went through; this many end in 503."""
+"""Attempts before the answer is 503. An attempt fails only if another change of the record succeeded meanwhile."""
 
 
 class Records:
-    """Compare-and-set over the store. Every method may raise StoreUnavailable."""
+    """Reads and changes records by compare-and-set. Every method may raise StoreUnavailable."""
 
     def __init__(self, store: VerificationStore, observer: Observer, effects: TransitionEffects) -> None:
         self._store = store
@@ -26,18 +26,18 @@ class Records:
         self._effects = effects
 
     def found(self, client: str, verification_id: str, now: datetime) -> Stored:
-        """A client's record as it stands.
+        """Return a client's record as it stands at ``now``.
 
         Raises:
-            NotFound: unknown, forgotten, another client's, or not yet shown.
+            NotFound: the record does not exist, belongs to another client, or is still being ordered.
         """
         return self.owned(client, self._store.get(verification_id), now)
 
     def owned(self, client: str, stored: Stored | None, now: datetime) -> Stored:
-        """The record that was read, as it stands.
+        """Check that a record that was read belongs to the client, and return it as it stands at ``now``.
 
         Raises:
-            NotFound: there is none, it is another client's, or not yet shown.
+            NotFound: ``stored`` is None, belongs to another client, or is still being ordered.
         """
         if stored is None or stored.verification.requester.client != client:
             raise NotFound
@@ -47,7 +47,7 @@ class Records:
         return stored
 
     def settled(self, stored: Stored, now: datetime) -> Stored:
-        """Write down what time alone has decided, so that it is announced exactly once."""
+        """Store the status that the record reached by time alone, so that it is announced exactly once."""
         for _ in range(CHANGE_ATTEMPTS):
             current = stored.verification.at(now)
             if current is stored.verification:
@@ -72,19 +72,19 @@ class Records:
         anew: bool = False,
         holding: bool = False,
     ) -> Verification:
-        """Apply a transition to the record, again if another change came in between, and return the record.
+        """Apply a transition and store the record; read it again and retry if another change came first.
 
         Args:
-            stored: the record as read.
-            transition: may be called several times.
-            now: UTC.
-            anew: True to store the record also where the transition leaves it as it is. Whoever read it before must then
-                read it again.
-            holding: True to store it only while its number still points to it.
+            stored: the record as it was read.
+            transition: returns the new record; may be called several times.
+            now: the current time, UTC.
+            anew: True to store the record even if the transition does not change it. Every other change that was read
+                before then fails and reads it again.
+            holding: True to store the record only while its number still points to it.
 
         Raises:
-            NotFound: the record is gone.
-            StoreUnavailable: too many other changes came in between.
+            NotFound: the record was deleted meanwhile.
+            StoreUnavailable: all attempts lost to other changes.
         """
         for _ in range(CHANGE_ATTEMPTS):
             before = stored.verification
@@ -102,19 +102,19 @@ class Records:
         raise StoreUnavailable(retry_after=1)
 
     def block(self, number: str, now: datetime) -> None:
-        """End what is live for a number that an operator has blocked."""
-        # One that cannot be read here proves nothing here either.
+        """Cancel the live verification of a number (E.164) that an operator has blocked."""
+        # This version cannot verify a record that it cannot read, so the block need not end it.
         with suppress(RecordUnreadable, NotFound):
             stored = self._store.latest_of(number)
             if stored is not None:
-                # A verified record stays as it is, but a consume that has read it must look at the lists again.
+                # A verified record does not change, but a consume that has read it must read the lists again.
                 self.changed(stored, lambda record: record.block(now), now, anew=True)
 
 
 def announce(
     observer: Observer, before: Verification, after: Verification, call: InboundCall | None = None
 ) -> None:
-    """Tell of a change that was stored; ``call`` where one made it."""
+    """Tell the observer about a stored change. ``call``: the call that made it, if one did."""
     if after.verified_at is not None and before.verified_at is None:
         observer.verified(after, call)
     elif after.status in FINISHED and before.status not in FINISHED:

@@ -1,4 +1,4 @@
-"""Redeeming a proof: bound to purpose, reference and result, once, and never for a number that is blocked."""
+"""Redemption of a verified result: once, for its own purpose, reference and result, and not if the number is blocked."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,11 +14,13 @@ from service.domain.verification import Verification
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A client's claim to a verified result.
+    """Values with which a client redeems a verified result.
 
     Attributes:
-        redeemer: who asks again under the same gets the same answer again.
-        result: what the hosted page gave; None without such a page.
+        purpose: the purpose that create named.
+        reference: the reference that create named; None without one.
+        redeemer: token of this redemption. A repeated request with the same one gets the same answer.
+        result: the result that the hosted page returned; None without a hosted page.
     """
 
     purpose: str = field(repr=False)
@@ -28,7 +30,7 @@ class Proof:
 
 
 class Redemption:
-    """The use case behind consume. StoreUnavailable."""
+    """The use case behind consume. It may raise StoreUnavailable."""
 
     def __init__(
         self, store: VerificationStore, records: Records, admission: Admission, pages: PageSeals
@@ -39,15 +41,15 @@ class Redemption:
         self._pages = pages
 
     def redeem(self, client: str, verification_id: str, proof: Proof, now: datetime) -> Verification:
-        """Turn verified into consumed.
+        """Change a verified record to consumed.
 
         Raises:
             NotFound, PurposeMismatch, ReferenceMismatch, ResultMismatch, NotVerified, Contested, AlreadyConsumed, Expired
-            Blocked
+            Blocked: an operator has blocked the number.
         """
         looked, read = self._store.get_with_lists(verification_id)
         stored = self._records.owned(client, looked, now)
-        # The lists must have been read after the record.
+        # The lists count only if they were read after the record; one that was just settled is newer than them.
         directory: Directory | None = read if stored is looked else None
 
         def consume(record: Verification) -> Verification:
@@ -59,14 +61,14 @@ class Redemption:
                 blocked = self._admission.blocking(record.phone_number, now, directory)
                 if blocked is not None:
                     raise blocked
-                # A further attempt means that the record has changed, perhaps because of a block.
+                # A further attempt means that the record has changed, perhaps because of a block: read the lists again.
                 directory = None
             return consumed
 
         return self._records.changed(stored, consume, now, anew=True)
 
     def _check_result(self, record: Verification, result: str | None) -> None:
-        # The browser that saw the page brings it: a proof is not redeemed for anybody else's session.
+        # The result comes from the browser that saw the page, so a proof cannot be redeemed in another user's session.
         hosted = record.return_url is not None
         if hosted is (result is None) or (result is not None and not self._pages.proves(result, record.id)):
             raise ResultMismatch

@@ -1,4 +1,4 @@
-"""One live verification per number: who gets it, who gets the live one again, who is refused."""
+"""Reservation of a number: each number has at most one live verification."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +17,7 @@ from service.domain.verification import Verification
 
 
 class Reservations:
-    """The place of a new record. Every method may raise StoreUnavailable."""
+    """Reserves a number for a new record. Every method may raise StoreUnavailable."""
 
     def __init__(
         self,
@@ -40,13 +40,17 @@ class Reservations:
         client_ip: str | None,
         now: datetime,
     ) -> tuple[Reservation | Verification, Stored | None]:
-        """Take the number, or find the record that answers instead.
+        """Reserve the number for ``opened``, or return the same requester's live record.
 
-        ``price`` is counted with a reservation; where another requester's verification stands in the way, that counts for
-        the address, its network and the client.
+        A reservation counts against ``price``. If another requester's verification holds the number, the attempt counts
+        against the address, its network and the client.
 
         Returns:
-            The reservation and whose place it took, or the record.
+            The reservation and the record that it succeeds, if any; or the live record and None.
+
+        Raises:
+            VerificationInProgress: another requester's verification holds the number.
+            RateLimited: the conversion guard refuses, or a limit on such attempts.
         """
         requester, number, latest = opened.requester, opened.phone_number, context.latest
         refused = partial(
@@ -55,18 +59,18 @@ class Reservations:
         act = opened.id
         for attempt in range(CHANGE_ATTEMPTS):
             if attempt:
-                # A name of its own for each attempt: whoever saw the last one vanish must not take this for it.
+                # Each attempt has an id of its own, so that no other request takes it for the earlier, deleted one.
                 opened = replace(opened, id=self._store.new_id(number))
                 latest = self._store.latest_of(number.value)
             if latest is not None:
                 latest = self._records.settled(latest, now)
                 if latest.verification.answers(requester, now):
-                    # The request that made it may have been refused, because it was not safe yet.
+                    # The request that made it may have been answered 503, because it was not replicated yet.
                     if self._store.confirm(latest, now):
                         return latest.verification, None
                     continue
                 if not latest.verification.may_be_succeeded_by(requester, now):
-                    # One that is gone meanwhile refuses nobody: look again.
+                    # If the record is deleted meanwhile it refuses nobody: try again.
                     with suppress(NotFound):
                         self._refuse_second(latest, opened, refused(), act, now)
                     self._admission.forgive(refused(), act)
@@ -83,9 +87,9 @@ class Reservations:
     ) -> None:
         live = latest.verification
         if not live.requester.same_as(second.requester):
-            # First, so that whoever may not ask any more contests nothing.
+            # Count it first, so that a requester over the limit cannot contest the verification.
             self._admission.fine(price, act, now)
-            # The record does not keep what its purpose demanded.
+            # The record does not store the demand of its purpose.
             purpose = self._purposes.get(live.requester.purpose, live.rules)
             if second.rules.demand.reaches(purpose.demand):
                 live = self._records.changed(latest, lambda record: record.contest(now), now)

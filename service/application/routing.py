@@ -1,4 +1,4 @@
-"""Which provider gives a number: by the subscriber's country, and by who can."""
+"""Choice of the provider that gives a number, by the subscriber's country and by which providers answer."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ NAME = "routing"
 
 
 class Routing:
-    """CallProvider over several. Their time budgets add up."""
+    """CallProvider that asks several providers in turn. Their time budgets add up."""
 
     def __init__(
         self,
@@ -23,10 +23,10 @@ class Routing:
     ) -> None:
         """
         Args:
-            providers: that are configured.
-            default: their names, in the order in which they are asked.
-            regions: the same for the numbers of one country.
-            observer: told who gave a number, and who did not.
+            providers: the configured providers.
+            default: names of the providers, in the order in which they are asked.
+            regions: names of the providers by country, for numbers of that country instead of ``default``.
+            observer: told which provider gave a number and which did not.
         """
         self._providers = {each.name: each for each in providers}
         self._default = default
@@ -37,15 +37,17 @@ class Routing:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What any of them can do."""
+        """Capabilities that at least one of the providers has."""
         return frozenset().union(*(each.capabilities for each in self._providers.values()))
 
     def order(self, subscriber: E164) -> PlacedOrder:
-        """A number of the first that gives one. An order that its provider may have taken costs nothing uncalled.
+        """Order a number from the first provider that gives one.
+
+        Asking the next one is safe even if an earlier one took the order: an order without a call costs nothing.
 
         Raises:
-            NumberRefused: the first that could be asked does not serve this number.
-            ProviderFailure: of the first that was asked, where nobody gives a number.
+            NumberRefused: the provider that was asked first does not serve this number. No other is asked.
+            ProviderFailure: no provider gave a number. The error is that of the first one.
         """
         failed: ProviderFailure | None = None
         for name in self._regions.get(subscriber.region, self._default):

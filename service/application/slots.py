@@ -6,8 +6,8 @@ from queue import Empty, SimpleQueue
 class Slots:
     """Places to take and give back, first come, first served.
 
-    Not threading's semaphore: under gevent hundreds of waiting requests then queue for its inner lock, also those that
-    want to give a place back, and nothing moves for seconds.
+    A semaphore of ``threading`` does not work here: under gevent hundreds of waiting requests queue for its inner lock.
+    Those that want to give a place back queue too, and nothing moves for seconds.
     """
 
     def __init__(self, count: int) -> None:
@@ -16,7 +16,7 @@ class Slots:
             self._free.put(None)
 
     def take(self, seconds: float = 0) -> bool:
-        """Take a place; False where none was free in time."""
+        """Take a place. Return False if none was free within ``seconds``."""
         try:
             self._free.get(block=seconds > 0, timeout=seconds or None)
         except Empty:
@@ -24,5 +24,5 @@ class Slots:
         return True
 
     def give_back(self) -> None:
-        """Let the next one in."""
+        """Give a place back to the next in the queue."""
         self._free.put(None)

@@ -1,4 +1,4 @@
-"""What time alone decides is written down and announced, also where nobody asks for it."""
+"""The sweep: stores and announces changes that time alone causes, such as an expiry that no request has noticed."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -13,14 +13,14 @@ from service.domain.verification import Verification
 Remind = Callable[[Verification, datetime], None]
 
 _MOST_PASSES = 50
-"""The store gives some at a time; what is left then is due at the next sweep."""
+"""Reads of due records in one sweep at most. The store returns some at a time; the rest is due at the next sweep."""
 
 BROKEN_AGAIN = timedelta(seconds=60)
-"""A record that this version cannot settle is tried again after this; another version may be able to."""
+"""Time until a record that cannot be settled is tried again. Another version of the service may be able to settle it."""
 
 
 class Sweep:
-    """One pass over what is due. Any number of processes may sweep: each change is stored, and told, once."""
+    """Settles the records that are due. Several processes may sweep at once: each change is stored and announced once."""
 
     def __init__(  # noqa: PLR0913  its ports
         self,
@@ -34,12 +34,12 @@ class Sweep:
     ) -> None:
         """
         Args:
-            store: has the records.
-            deadlines: says which are due.
-            observer: told of what is finished.
-            clock: UTC.
-            effects: what is written with it.
-            remind: given each record, to announce what it has to tell and was not announced.
+            store: the store of the records.
+            deadlines: tells which records are due.
+            observer: told of each record that reaches a final status.
+            clock: returns the time in UTC.
+            effects: computes what is written with each change.
+            remind: called with each record, to announce its events that were not announced yet; None announces none.
         """
         self._store = store
         self._deadlines = deadlines
@@ -48,14 +48,14 @@ class Sweep:
         self._clock = clock
 
     def run(self, patience: timedelta = timedelta()) -> int:
-        """Settle what is due, but for what has been for no longer than ``patience``: that is left to others.
+        """Settle the records that have been due for longer than ``patience``. Other processes settle the younger ones.
 
         Returns:
-            How many records were looked at.
+            Number of records looked at.
 
         Raises:
-            StoreUnavailable: what is left stays due.
-            Exception: one record could not be settled; all others were, and it is due again later.
+            StoreUnavailable: the remaining records stay due.
+            Exception: a record could not be settled and is due again later. All others were settled.
         """
         looked_at = 0
         broken: Exception | None = None
@@ -71,7 +71,7 @@ class Sweep:
         return looked_at
 
     def _settle_all(self, due: Sequence[str], now: datetime) -> Exception | None:
-        """Why one of them could not be settled."""
+        """Settle records and plan their next deadlines. Return the error of one that could not be settled, or None."""
         broken: Exception | None = None
         deadlines: dict[str, datetime | None] = {}
         for verification_id, stored in zip(due, self._store.get_many(due), strict=True):
@@ -79,14 +79,14 @@ class Sweep:
                 deadlines[verification_id] = self._settle(stored, now)
             except StoreUnavailable:
                 raise
-            except Exception as error:  # noqa: BLE001  raised below, when the others have had their turn
+            except Exception as error:  # noqa: BLE001  returned after the other records
                 deadlines[verification_id] = now + BROKEN_AGAIN
                 broken = error
         self._deadlines.postpone(deadlines, now)
         return broken
 
     def _settle(self, stored: Stored | Exception | None, now: datetime) -> datetime | None:
-        """When it is to be looked at again."""
+        """Settle one record. Return when to look at it again (UTC), or None for never."""
         if isinstance(stored, RecordUnreadable):
             return now + BROKEN_AGAIN
         if isinstance(stored, Exception):

@@ -1,4 +1,4 @@
-"""The account at the provider: without money no number is given out."""
+"""Monitoring of the balance at the provider. Without money the provider gives out no numbers."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -8,17 +8,17 @@ from service.application.leadership import Term
 
 
 class Treasury:
-    """Asks for the balance. For the leader alone, whose gauge it is."""
+    """Reads the balance and passes it to ``tell``. Only the leading worker runs it, so that only its gauge has a value."""
 
     def __init__(self, balance: Balance, tell: Callable[[Decimal], None]) -> None:
         self._balance = balance
         self._tell = tell
 
     def run(self, _term: Term) -> Decimal:
-        """Ask, and tell.
+        """Read the balance, pass it on and return it.
 
         Raises:
-            ProviderFailure: what was told last still stands.
+            ProviderFailure: the balance passed on last still stands.
         """
         money = self._balance.balance()
         self._tell(money)

@@ -1,4 +1,4 @@
-"""The life of a verification as its client drives it: start, read, consume, cancel."""
+"""The main use cases of a client: create, read, consume and cancel a verification."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -45,7 +45,7 @@ from service.domain.verification import Verification
 
 
 class Risk(StrEnum):
-    """The client's own verdict about the visitor."""
+    """Risk of the visitor, as the client judges it."""
 
     LOW = "low"
     HIGH = "high"
@@ -53,7 +53,7 @@ class Risk(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a client asks for; the values as sent, types checked."""
+    """A client's request for a verification. Types are checked, values are as the client sent them."""
 
     phone_number: str = field(repr=False)
     purpose: str
@@ -70,7 +70,13 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The record, whether this request made it, and how the limits stand that it was counted against."""
+    """Result of a create.
+
+    Attributes:
+        verification: the new record, or the same requester's live one.
+        created: True if this request created the record.
+        limits: state of the limits that counted the request and that the client may see; empty for a live record.
+    """
 
     verification: Verification
     created: bool
@@ -110,14 +116,14 @@ class Verifications:
         self._order_seconds = order_seconds
 
     def start(self, client_name: str, request: Start) -> Started:
-        """Order a number to dial, or answer the same requester's live verification again.
+        """Start a verification, or return the same requester's live one.
 
         Raises:
-            ValidationFailed, PurposeNotAllowed, InvalidPhoneNumber, PhoneNumberNotAllowed: the request.
-            Blocked: an operator said no.
-            CaptchaRequired: the visitor must solve a picture first.
-            VerificationInProgress, RateLimited: not now.
-            ProviderFailure: with ``verification_id`` of the failed record.
+            ValidationFailed, PurposeNotAllowed, InvalidPhoneNumber, PhoneNumberNotAllowed: the request is wrong.
+            Blocked: an operator has blocked the number or the address.
+            CaptchaRequired: the visitor must solve a captcha first.
+            VerificationInProgress, RateLimited: the client may ask again later.
+            ProviderFailure: the order failed; ``verification_id`` names the failed record.
         """
         client = self._policy.clients[client_name]
         purpose = self._purpose(client, request)
@@ -160,10 +166,10 @@ class Verifications:
     def get(
         self, client_name: str, verification_id: str, wait_seconds: int = 0, seen: Channel | None = None
     ) -> Verification:
-        """The record as it stands, at the latest after ``wait_seconds`` of being pending on the channel ``seen``.
+        """Return the record. While it is pending on the channel ``seen``, wait up to ``wait_seconds`` for a change.
 
         Raises:
-            NotFound: unknown, forgotten, or another client's.
+            NotFound: the record does not exist, belongs to another client, or is still being ordered.
             RateLimited
         """
         self._admission.count(Scope.READ, client_name, self._clock())
@@ -178,11 +184,11 @@ class Verifications:
         redeemer: str | None = None,
         result: str | None = None,
     ) -> Verification:
-        """Redeem the proof, exactly once; who got no answer asks again under the same ``redeemer``.
+        """Redeem the verified result, exactly once. A repeated request with the same ``redeemer`` gets the same answer.
 
         Raises:
             NotFound, PurposeMismatch, ReferenceMismatch, ResultMismatch, NotVerified, Contested, AlreadyConsumed, Expired
-            Blocked: an operator has blocked the number since.
+            Blocked: an operator has blocked the number since it was verified.
             RateLimited
         """
         now = self._clock()
@@ -191,7 +197,7 @@ class Verifications:
         return self._redemption.redeem(client_name, verification_id, proof, now)
 
     def cancel(self, client_name: str, verification_id: str) -> Verification:
-        """Stop waiting for the call.
+        """Cancel a live verification. One that has ended without being verified is returned as it is.
 
         Raises:
             NotFound, AlreadyVerified
@@ -204,7 +210,7 @@ class Verifications:
         try:
             return self._store.creation_context(number.value, self._admission.groups(number))
         except RecordUnreadable as error:
-            # It may be live, and be somebody else's.
+            # The unreadable record may be live and belong to another requester, so refuse.
             raise VerificationInProgress(retry_after=error.retry_after) from error
 
     def _purpose(self, client: Client, request: Start) -> Purpose:
@@ -241,28 +247,28 @@ class Verifications:
         rule = self._policy.captcha
         if rule is None or opened.channel is not Channel.CODE or request.captcha is not None:
             return
-        # Whoever has a verdict of its own about the visitor spares the low and stops the high.
+        # The client's own risk score decides: low skips the captcha, high demands it.
         if request.risk is Risk.LOW or not (admitted.crowded or request.risk is Risk.HIGH):
             return
         self._admission.give_back(admitted, opened.id)
         raise CaptchaRequired(rule.image_url)
 
     def _ordered(self, reserved: Stored, admitted: Admitted, captcha: Captcha | None) -> Verification:
-        """Place the order and open the window; whatever fails frees the number."""
+        """Place the order or send the message, and open the window. If that fails, the number is free again."""
         begun: Stored | None = reserved
         opened, act = self._opening.begin(reserved.verification, self._clock(), captcha)
         try:
             if opened is not reserved.verification:
-                # What is sent may be reported before the answer to it is here.
+                # Store the code before it is sent: its delivery report may come before the answer to the request.
                 begun = self._store.commit(Change(reserved, opened, holding=True), self._clock())
             if begun is None:
-                raise ProviderUnavailable("Another request came in between.", retry_after=1)
+                raise ProviderUnavailable("The verification was changed meanwhile. Try again.", retry_after=1)
             transition = act()
             now = self._clock()
             pending = self._assign(begun, transition, now)
         except ProviderFailure as failure:
             now, reason, ended = self._clock(), failure.reason, None
-            # A fail-over may have forgotten the reservation.
+            # The reservation may be gone if Redis failed over.
             with suppress(NotFound):
                 ended = self._records.changed(begun or reserved, lambda record: record.fail(reason, now), now)
             self._admission.give_back(admitted, opened.id)
