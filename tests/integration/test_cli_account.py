@@ -189,7 +189,7 @@ def test_a_report_is_held_against_our_audit_stream(running: Running, cli: Cli, t
     report.write_text(running.simulator.cabinet.add_task("r", "", DONE, office.sent).content)
     cli("reports", "reconcile", str(report))
     report.write_text("just a text")
-    assert "no CSV" in cli("reports", "reconcile", str(report), code=1).output
+    assert "not a CSV" in cli("reports", "reconcile", str(report), code=1).output
 
 
 def test_the_doctor_finds_everything_sound(

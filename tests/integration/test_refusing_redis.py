@@ -118,7 +118,9 @@ def test_a_server_that_takes_no_write_is_not_ready_and_the_log_says_why(
             assert "cause" not in made.get_json()
             assert ready(running) == UNAVAILABLE
         # Its own words, once, however many requests fail; and nothing of what was asked for.
-        told = [vars(each)["cause"] for each in caplog.records if each.getMessage() == "redis refuses"]
+        told = [
+            vars(each)["cause"] for each in caplog.records if each.getMessage() == "redis operation failed"
+        ]
         assert len(told) == 1
         assert refusal.word.lower() in told[0].lower()
         assert not any(part in told[0] for part in ("waitcall:", "+7999", "7999", PASSWORD))
@@ -178,7 +180,7 @@ def test_a_cluster_that_lost_a_master_is_not_ready(
         wait_for(lambda: ready(running) == UNAVAILABLE)
 
         wait_for(lambda: running.create(phone_number=next(free)).status_code == 503)
-        assert [each for each in caplog.records if each.getMessage() == "redis refuses"]
+        assert [each for each in caplog.records if each.getMessage() == "redis operation failed"]
         cluster.nodes[1].start()
         wait_for(lambda: ready(running) == READY, seconds=30)
         wait_for(lambda: running.create(phone_number=next(free)).status_code == 201)

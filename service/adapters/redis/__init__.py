@@ -1,1 +1,1 @@
-"""Records, limits and stored answers in Redis or Valkey: standalone, Sentinel or Cluster."""
+"""Adapters for Redis and Valkey: records, limits, stored answers and more; standalone, behind Sentinel, or on a cluster."""

@@ -1,4 +1,4 @@
-"""The audit stream: eight Redis streams, bounded in length and age, read as one."""
+"""The audit stream: eight Redis streams of limited length and age, which are read as one."""
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +15,12 @@ from service.domain.policy import Audit
 
 _PAGE = 500
 _ENTRIES_BETWEEN_CUTS = 64
-"""Entries of one process between two looks at the length of the stream."""
+"""Entries that one process appends between two trims of the stream's length."""
 _CLOCKS_APART = timedelta(minutes=10)
 
 
 class RedisAuditLog:
-    """AuditLog over Redis Streams. Numbers and ids are kept as keyed hashes alone."""
+    """AuditLog over Redis Streams. Of numbers and verification ids it keeps only keyed hashes."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class RedisAuditLog:
         bounds: Audit,
         tell: Callable[[AuditEntry], None] | None = None,
     ) -> None:
-        """``tell``: called with each entry that was kept."""
+        """``tell``: called with each entry that was stored, to log it."""
         self.tell = tell or (lambda _: None)
         self._connection = connection
         self._keys = keys
@@ -38,14 +38,14 @@ class RedisAuditLog:
         self._entries = count()
 
     def append(self, entry: AuditEntry) -> None:
-        """Add to the part that has the number's other entries."""
+        """Append an entry to the part that holds the other entries of its number."""
         step = self.step(entry, None)
         with self._connection.using("audit") as client:
             step.script.run(client, step.keys, step.args)
         self.tell(entry)
 
     def step(self, entry: AuditEntry, announcement: Announcement | None) -> Step:
-        """Adds an entry, and announces, both or neither."""
+        """Return the step that appends an entry and stores its announcement, if any: both or neither."""
         fields = dict(entry.details or {}) | {
             "at": _text(entry.at),
             "event": entry.event,
@@ -56,7 +56,8 @@ class RedisAuditLog:
         if entry.verification_id is not None:
             fields["verification_hash"] = self._keys.hash_of("audit-verification", entry.verification_id)
         oldest = entry.at - timedelta(seconds=self._bounds.retention_seconds)
-        # Redis takes one bound with an entry. The other is about anyway: whole nodes of a hundred entries are cut off.
+        # XADD takes one bound, and age is it. Length is trimmed now and then, as it is approximate anyway: Redis removes
+        # whole nodes of a hundred entries.
         cut = next(self._entries) % _ENTRIES_BETWEEN_CUTS == 0
         args: list[str | bytes | int] = [
             max(self._bounds.max_entries // AUDIT_PARTS, 1) if cut else "",
@@ -74,7 +75,7 @@ class RedisAuditLog:
     def read(
         self, since: datetime, until: datetime, number: str | None = None
     ) -> Iterator[Mapping[str, str]]:
-        """Merge the parts by time."""
+        """Merge the parts by time. Entries that cannot be read are counted and left out."""
         first, last = _text(since), _text(until)
         hashes = {_number_hash(keys, number) for keys in (self._keys, *self._keys.others)} if number else None
         parts = [self._read(part, since, until) for part in self._keys.all_audit()]
@@ -83,7 +84,7 @@ class RedisAuditLog:
                 yield fields
 
     def _read(self, part: str, since: datetime, until: datetime) -> Iterator[dict[str, str]]:
-        # Redis names entries by its own clock, which may differ a little from ours.
+        # The ids of entries come from Redis's clock, which may differ from ours.
         start, end = f"{_ms(since - _CLOCKS_APART)}", f"{_ms(until + _CLOCKS_APART)}"
         while True:
             with self._connection.using("audit") as client:

@@ -1,9 +1,9 @@
 """Wakes waiting requests when their record changes, by sharded publish/subscribe.
 
-A waiting request costs an entry here, and no connection or command of its own. Each server has one subscription to the
-records that requests wait for: a thread (under gevent a greenlet) with one connection. A change that was announced before
-the subscription, or got lost, is found by reading the records again: once a subscription is confirmed, and every few
-seconds.
+A waiting request has an entry here, and no connection or command of its own. For each Redis server there is one
+subscription to all records that requests wait for: a thread (under gevent a greenlet) with one connection. A message may
+be lost, or be published before the subscription begins. So records are also read again: when Redis has confirmed the
+subscription, and every few seconds.
 """
 
 import logging
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Waiter:
-    """One waiting request. A bare lock, because an Event is eight objects, and thousands may wait."""
+    """One waiting request. It uses a lock instead of an Event, which consists of eight objects, because thousands may wait."""
 
     __slots__ = ("_asleep", "failure", "version")
 
@@ -35,7 +35,7 @@ class _Waiter:
         self._asleep.acquire()
 
     def sleep(self, seconds: float) -> None:
-        """Sleep until woken, or for so long."""
+        """Sleep until woken, at most ``seconds``."""
         self._asleep.acquire(timeout=max(seconds, 0))
 
     def wake(self) -> None:
@@ -48,7 +48,7 @@ class RedisChangeNotifier:
     """ChangeNotifier over Redis."""
 
     def __init__(self, connection: Connection, keys: Keys, max_waiting: int) -> None:
-        """``max_waiting``: requests of this process that may wait at once."""
+        """``max_waiting``: requests of this process that may wait at the same time."""
         self._keys = keys
         self._connection = connection
         self._max_waiting = max_waiting
@@ -59,13 +59,14 @@ class RedisChangeNotifier:
         self._closing = False
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
-        """Wait until the document differs from the one that was read, or ``seconds`` pass.
+        """Wait until the stored document differs from ``stored``, or ``seconds`` have passed.
 
         Returns:
-            False at once when ``max_waiting`` requests of this process wait already, or it is closing.
+            False at once if ``max_waiting`` requests of this process wait already, or the process is shutting down; else
+            True.
 
         Raises:
-            StoreUnavailable: Redis went away meanwhile.
+            StoreUnavailable: Redis failed meanwhile.
         """
         key = self._keys.record(stored.verification.id)
         if key is None:
@@ -86,7 +87,7 @@ class RedisChangeNotifier:
         return not self._closing
 
     def close(self) -> None:
-        """Wake all requests, because the process leaves. Each is answered with what is known."""
+        """Wake all requests, because the process is shutting down. Each answers with the record that it read last."""
         with self._lock:
             self._closing = True
             waiters = [waiter for waiters in self._waiting.values() for waiter in waiters]
@@ -108,7 +109,7 @@ class RedisChangeNotifier:
             subscription.leave(key)
 
     def _subscription_of(self, key: str) -> Subscription:
-        """The subscription of the server that has the record now."""
+        """Return the subscription at the server that has the record now."""
         topology = self._connection.topology
         with self._connection.using("watch") as client:
             name, _ = topology.server_of(client, key)
@@ -123,7 +124,7 @@ class RedisChangeNotifier:
                 return self._subscriptions[name]
 
     def _wake(self, key: str) -> None:
-        """The record has changed."""
+        """Wake the requests that wait for a record, because it has changed."""
         for waiter in self._of([key]):
             waiter.wake()
 
@@ -132,7 +133,7 @@ class RedisChangeNotifier:
             return [waiter for key in keys for waiter in self._waiting.get(key, ())]
 
     def _check(self, keys: Iterable[str]) -> None:
-        """Read records again, and wake whose has changed."""
+        """Read records again, and wake the requests whose record has changed."""
         asked = list(keys)
         try:
             documents = self._read(asked)
@@ -141,8 +142,8 @@ class RedisChangeNotifier:
                 waiter.failure = error
                 waiter.wake()
             return
-        except Exception:  # noqa: BLE001  the last line of defence of a thread that all waiting hangs on
-            _log.exception("watch failed")
+        except Exception:  # noqa: BLE001  the subscription's thread must go on, because all waiting requests need it
+            _log.exception("reading of awaited records failed")
             return
         for key, document in zip(asked, documents, strict=True):
             for waiter in self._of([key]):

@@ -1,7 +1,7 @@
-"""Verification ⇄ the stored document, with a schema number.
+"""Conversion between a verification and the stored JSON document, which carries a schema number.
 
-Each write carries a fresh ``rev``. Two writes are never equal, so a script that is sent again after its
-answer was lost can tell its own work from another's.
+Each write carries a fresh ``rev``, so no two documents are equal. A script that is sent again, because its answer was
+lost, can thus recognize its own earlier write.
 """
 
 import random
@@ -23,25 +23,25 @@ from service.domain.status import Reason, Status
 from service.domain.verification import Verification
 
 CALLS = 2
-"""Leaves out what says nothing: fields without a value, rules at their default."""
+"""Schema of a record that a call alone verifies. Fields without a value, and rules at their default, are left out."""
 SCHEMA = 3
-"""Of a record that knows more than one call: an older version, which would let any call verify it, refuses it."""
+"""Schema of a record with other channels, steps or orders. Older versions refuse it; they would let any call verify it."""
 _READABLE = (1, CALLS, SCHEMA)
 
 _OF_THE_WAY = ("channels", "second_step", "max_attempts", "max_sends", "resend_seconds")
 
 
 class UnknownSchema(Exception):
-    """A document that another version of the service wrote."""
+    """The document was written by a version of the service with another schema."""
 
 
 def fresh_name() -> str:
-    """Of one write, so that it is told from all others: 64 random bits, no secret."""
-    return f"{random.getrandbits(64):016x}"  # nosec B311  # no secret, as it says
+    """Return a random name for one write, 64 bits as hexadecimal digits. It is not a secret."""
+    return f"{random.getrandbits(64):016x}"  # nosec B311  # only distinguishes writes, not a secret
 
 
 def encode(record: Verification) -> bytes:
-    """The document to store; unique to this write."""
+    """Return the document to store for a record. Each call returns a different one."""
     document = {
         "schema": CALLS if _is_a_plain_call(record) else SCHEMA,
         "rev": fresh_name(),
@@ -78,10 +78,11 @@ def encode(record: Verification) -> bytes:
 
 
 def decode(document: bytes) -> Verification:
-    """The record that was stored.
+    """Return the record that a document holds.
 
     Raises:
-        UnknownSchema: while versions are mixed, another replica can read it.
+        UnknownSchema: a newer version of the service wrote it. During an upgrade another replica can read it.
+        Exception: the document is malformed in any other way.
     """
     stored: dict[str, Any] = orjson.loads(document)
     if stored["schema"] not in _READABLE:
@@ -161,7 +162,7 @@ def _code(stored: dict[str, Any] | None) -> Code | None:
 
 @lru_cache(maxsize=256)
 def _rules(rules: Purpose) -> dict[str, Any] | None:
-    """Keep what differs from the defaults, but for the name, which is the purpose's."""
+    """Return the rules that differ from the defaults, but for the purpose's name and the rules that ``_way`` returns."""
     default = asdict(Purpose(rules.name))
     stored = {name: value for name, value in asdict(rules).items() if value != default[name]}
     for name in _OF_THE_WAY:
@@ -173,7 +174,7 @@ def _rules(rules: Purpose) -> dict[str, Any] | None:
 
 @lru_cache(maxsize=256)
 def _way(rules: Purpose) -> dict[str, Any] | None:
-    """Apart from the other rules, where an older version does not look."""
+    """Return the rules about channels and codes, stored apart so that older versions ignore them."""
     default, given = asdict(Purpose(rules.name)), asdict(rules)
     return {name: given[name] for name in _OF_THE_WAY if given[name] != default[name]} or None
 

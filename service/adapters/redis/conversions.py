@@ -1,4 +1,4 @@
-"""Numbers shown and called, counted by buckets of time."""
+"""Counts of the conversion guard: numbers shown and called, by bucket of time."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _COUNT = re.compile(rb"[0-9]{1,12}")
 
 
 class RedisConversions:
-    """Conversions over Redis: one hash a group."""
+    """Conversions over Redis. Each group has one hash."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
@@ -23,7 +23,7 @@ class RedisConversions:
         self._count = Script("count_conversion")
 
     def step(self, count: ConversionCount) -> Step:
-        """Counts one more."""
+        """Return the step that counts one verification."""
         budget, bucket = count.budget, count.budget.bucket_of(count.shown_at)
         keep = 2 * budget.window_seconds + budget.bucket_seconds
         field = f"{'c' if count.called else 's'}:{bucket}"
@@ -34,14 +34,14 @@ class RedisConversions:
         )
 
     def buckets(self, budget: Budget, subject: str) -> list[Bucket]:
-        """All that is kept."""
+        """Read all buckets of a group."""
         key = self.key(budget, subject)
         with self._connection.using("conversion") as client:
             counted = client.hgetall(key)
         return self.read(key, counted)
 
     def read(self, key: str, counted: Mapping[bytes, bytes]) -> list[Bucket]:
-        """Read the hash of a group. A field that cannot be read is taken out, or each create would meet it."""
+        """Turn the hash of a group into buckets. Remove fields that cannot be read, or each create would meet them again."""
         by_start: dict[int, dict[bytes, int]] = {}
         for field, count in counted.items():
             match = _FIELD.fullmatch(field)
@@ -54,10 +54,10 @@ class RedisConversions:
         return [Bucket(start, each.get(b"s", 0), each.get(b"c", 0)) for start, each in by_start.items()]
 
     def clear(self, budget: Budget, subject: str) -> None:
-        """Start anew."""
+        """Delete the hash of a group."""
         with self._connection.using("conversion") as client:
             client.delete(self.key(budget, subject))
 
     def key(self, budget: Budget, subject: str) -> str:
-        """Where a group is counted."""
+        """Return the Redis key of a group's hash."""
         return self._keys.conversion(budget.group, subject, budget.bucket_seconds)

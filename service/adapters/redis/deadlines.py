@@ -8,7 +8,7 @@ from service.adapters.redis.keys import Keys
 from service.adapters.redis.script import Script, Step, run_all
 
 _KEPT_MS = 3 * 86_400_000
-"""Longer than any deadline is away (at most a day, for a result)."""
+"""Time for which an idle set is kept. It is longer than the farthest deadline, which is a day away (for a result)."""
 _MOST_DUE = 100
 
 
@@ -27,7 +27,7 @@ class RedisDeadlines:
         return Step(self._schedule, [self._keys.due(verification_id)], args)
 
     def due(self, now: datetime) -> list[str]:
-        """Read the earliest of each part, in one pipeline. Remove what is no deadline."""
+        """Read the earliest deadlines of each part, in one pipeline. Remove members that are not deadlines."""
         due: list[str] = []
         with self._connection.using("due") as client:
             pipeline = client.pipeline(transaction=False)
@@ -47,12 +47,12 @@ class RedisDeadlines:
         return due
 
     def _is_ours(self, member: bytes, key: str) -> bool:
-        """Tell if a member is an id, in the part where its deadline belongs."""
+        """Tell if a member is a verification id whose deadline belongs in this part."""
         verification_id = member.decode(errors="replace")
         return self._keys.record(verification_id) is not None and self._keys.due(verification_id) == key
 
     def is_busy(self) -> bool:
-        """Ask every part."""
+        """Ask every part for its size, in one pipeline."""
         with self._connection.using("due") as client:
             pipeline = client.pipeline(transaction=False)
             for key in self._keys.all_due():
@@ -64,7 +64,7 @@ class RedisDeadlines:
             return any(count for count in counts if not isinstance(count, Exception))
 
     def postpone(self, deadlines: Mapping[str, datetime | None], seen_at: datetime) -> None:
-        """Run one script for each part, all in one round trip."""
+        """Run one script for each part, all in one pipeline."""
         parts: dict[str, list[str | bytes | int]] = {}
         for verification_id, at in deadlines.items():
             part = parts.setdefault(self._keys.due(verification_id), [_ms(seen_at), _KEPT_MS])

@@ -1,4 +1,4 @@
-"""Stored documents as records."""
+"""Reading of stored documents as records."""
 
 from service.adapters.redis.codec import decode
 from service.adapters.redis.connection import Connection
@@ -6,21 +6,21 @@ from service.application.ports import Stored
 from service.domain.errors import RecordUnreadable
 
 RETRY_UNREADABLE_SECONDS = 60
-"""While versions are mixed, another process may answer sooner."""
+"""``retry_after`` for an unreadable record. During an upgrade, a replica with another version may be able to read it."""
 
 
 def stored_from(connection: Connection, verification_id: str, document: bytes | None) -> Stored | None:
-    """Read the document that stood under an id; None where there was none.
+    """Decode the document of an id. Return None if there is no document.
 
     Raises:
-        RecordUnreadable: counted by ``connection``.
+        RecordUnreadable: it cannot be decoded. ``connection`` counts and logs it.
     """
     if document is None:
         return None
     try:
         record = decode(document)
         if record.id != verification_id:
-            raise ValueError("The record of another id.")  # noqa: TRY301  as unreadable as the others
+            raise ValueError("The record has another id.")  # noqa: TRY301  handled like any other unreadable record
     except Exception as error:
         connection.unreadable("record", error)
         raise RecordUnreadable(retry_after=RETRY_UNREADABLE_SECONDS) from error
@@ -30,7 +30,7 @@ def stored_from(connection: Connection, verification_id: str, document: bytes | 
 def stored_or_error(
     connection: Connection, verification_id: str, document: bytes | None
 ) -> Stored | Exception | None:
-    """Read a document; one that cannot be read is returned as the exception that it raised."""
+    """Decode the document of an id. Return the exception instead of raising it if the document is unreadable."""
     try:
         return stored_from(connection, verification_id, document)
     except RecordUnreadable as error:

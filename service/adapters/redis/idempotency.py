@@ -1,4 +1,4 @@
-"""Answers stored under an Idempotency-Key. The key, the request and its number are only hashed."""
+"""Answers stored under an Idempotency-Key. Of the key and the request only keyed hashes are stored."""
 
 import logging
 import secrets
@@ -12,10 +12,10 @@ from service.application.idempotency import Answer, Begun
 from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused, StoreUnavailable
 
 LEASE_SECONDS = 30
-"""A key whose request died with its worker is free again after this."""
+"""Time after which a key is free again if the process that was answering its request has died."""
 
 _Known = tuple[str, Answer | None]
-"""The fingerprint of a request, and its answer once there is one."""
+"""Fingerprint of the first request, and its answer; None while it is still being answered."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class RedisIdempotencyStore:
         self._swap = Script("swap")
 
     def begin(self, client: str, route: str, key: str, request: bytes) -> Begun | Answer:
-        """Take the key or find its answer."""
+        """Claim the key, or return its answer. Answers under the other peppers are found too."""
         for other in self._keys.others:
             with self._connection.using("begin_answer") as redis:
                 found = redis.get(other.answer(client, route, key))
@@ -39,20 +39,21 @@ class RedisIdempotencyStore:
         fingerprint = self._keys.long_hash_of(request)
         mine = orjson.dumps({"request": fingerprint, "token": secrets.token_hex(8)})
         with self._connection.using("begin_answer") as redis:
-            # One command, so that a retry after a lost answer finds its own value.
+            # Claim and read with one command, so that a retry after a lost answer finds its own value.
             found = redis.set(name, mine, nx=True, get=True, px=LEASE_SECONDS * 1000)
             if found is None or found == mine:
                 return Begun(name, mine, fingerprint)
             known = self._read(found)
             if known is None:
-                # What the request may do twice, the record itself refuses: it is done again.
+                # The stored value is unreadable, so do the request again. That is safe: the record refuses doing twice
+                # what must happen once.
                 if not self._swap.run(redis, [name], [found, mine, LEASE_SECONDS * 1000]):
                     raise IdempotencyInFlight(retry_after=1)
                 return Begun(name, mine, fingerprint)
         return _answer(known, fingerprint)
 
     def complete(self, begun: Begun, answer: Answer, keep_seconds: int) -> None:
-        """Store the answer in place of the lease."""
+        """Replace the lease with the answer."""
         stored = {
             "request": begun.fingerprint,
             "status": answer.status,
@@ -63,12 +64,12 @@ class RedisIdempotencyStore:
             self._swap.run(redis, [begun.key], [begun.version, orjson.dumps(stored), keep_seconds * 1000])
 
     def abandon(self, begun: Begun) -> None:
-        """Drop the lease; where that fails it ends by itself."""
+        """Delete the lease. If that fails, the lease ends by itself."""
         try:
             with self._connection.using("abandon_answer") as redis:
                 self._swap.run(redis, [begun.key], [begun.version, "", 0])
         except StoreUnavailable:
-            _log.warning("idempotency lease not dropped")
+            _log.warning("idempotency key not released")
 
     def _read(self, found: bytes) -> _Known | None:
         try:
@@ -77,9 +78,9 @@ class RedisIdempotencyStore:
                 None if "token" in stored else Answer(stored["status"], stored["body"], stored["location"])
             )
             if answer is not None and (type(answer.status), type(answer.body)) != (int, str):
-                raise TypeError  # noqa: TRY301  as unreadable as the others
+                raise TypeError  # noqa: TRY301  handled like any other unreadable value
             return str(stored["request"]), answer
-        except Exception as error:  # noqa: BLE001  whatever stands there must not refuse its key for hours
+        except Exception as error:  # noqa: BLE001  an unreadable value must not block its key for hours
             self._connection.unreadable("answers", error)
             return None
 

@@ -1,28 +1,29 @@
-"""Every key name, and how long keys are kept. What belongs to one number shares one hash tag, and so one cluster slot.
+"""Names of all Redis keys, and how long they are kept. Keys of one number share a hash tag, and so a cluster slot.
 
 ``waitcall:{TAG}:latest``      id of the number's latest verification
-``waitcall:{TAG}:v:RANDOM``    a verification's record
-``waitcall:{TAG}:call:TS``     a call that was used
-``waitcall:{TAG}:texted``      that a text which looks like a call came from the number; ``…:texted:HASH`` that this one came
-``waitcall:{HASH}:limit:...``  what was spent on a number, or by a client, address, country or everybody
-``waitcall:{HASH}:answer``     an answer stored under an Idempotency-Key
-``waitcall:{HASH}:conversion:...``  numbers shown and called, of a country or prefix
-``waitcall:{due-N}:due``       ids by the instant at which time alone changes their records, in eight parts
-``waitcall:{due-N}:ready``     that a write was taken lately: readiness asks; ``…:set``, ``…:stream``, ``…:hash`` beside it
-``waitcall:{audit-N}:audit``   the audit stream, in eight parts
-``waitcall:{lists}:lists``     what operators blocked and allowed
-``waitcall:{audit-N}:deliveries``  events on their way to endpoints; ``…:retries`` and ``…:dead`` beside it
-``waitcall:{audit-N}:announced:EVENT``  that an event was announced
-``waitcall:{worker}:lease``    which worker leads
-``waitcall:{worker}:fence``    how many terms there were
+``waitcall:{TAG}:v:RANDOM``    record of a verification
+``waitcall:{TAG}:call:TS``     mark of a used call, TS in seconds since 1970
+``waitcall:{TAG}:texted``      mark that the number sent a text that looks like a call; ``…:texted:HASH`` for one text
+``waitcall:{HASH}:limit:...``  uses that a limit counts, for a number, client, address, network, country or all
+``waitcall:{HASH}:answer``     answer stored under an Idempotency-Key
+``waitcall:{HASH}:conversion:...``  counts of numbers shown and called, for a country or prefix
+``waitcall:{due-N}:due``       verification ids by deadline, in eight parts
+``waitcall:{due-N}:ready``     value that the readiness probe writes; also ``…:set``, ``…:stream`` and ``…:hash``
+``waitcall:{audit-N}:audit``   audit stream, in eight parts
+``waitcall:{lists}:lists``     block and allow entries of operators
+``waitcall:{audit-N}:deliveries``  events to deliver to endpoints; also ``…:retries`` and ``…:dead``
+``waitcall:{audit-N}:announced:EVENT``  mark that an event was announced
+``waitcall:{worker}:lease``    the leading worker and its term
+``waitcall:{worker}:fence``    number of the last term
 ``waitcall:{worker}:inbox``    how far the provider's inbox was read
-``waitcall:{orders-NAME}:order:ID``  whose verification an order of another provider is; ``…:ask`` which to ask about
+``waitcall:{orders-NAME}:order:ID``  verification id of a provider's order; ``waitcall:{orders-NAME}:ask`` orders by
+                               the time of their next status query
 
-TAG is a keyed hash of the number (96 bits), so no key name holds a number; a verification's id begins
-with it, so that the id alone finds the slot, whatever the pepper was.
+TAG is a keyed hash of the number (96 bits), so no key name contains a number. A verification's id begins with the tag, so
+its slot can be computed from the id alone, even if the pepper has changed.
 
-While the pepper rotates, a second one is known beside it (docs/adr/0014). What is new is written under the
-first; what may have been written under the other is looked for under both.
+While the pepper rotates, a second one is known too (docs/adr/0014). New values are written under the first. Values that
+may be older are looked for under both.
 """
 
 import hmac
@@ -36,9 +37,9 @@ from service.domain.evidence import skeleton
 from service.domain.order import ProviderOrder
 
 DUE_PARTS = 8
-"""The deadlines are spread over a cluster's nodes."""
+"""Number of parts of the deadlines, which spread them over a cluster's nodes."""
 AUDIT_PARTS = 8
-"""And so is the audit stream."""
+"""Number of parts of the audit stream, which spread it over a cluster's nodes."""
 _DUE, _READY = (
     tuple(f"waitcall:{{due-{part}}}:{name}" for part in range(DUE_PARTS)) for name in ("due", "ready")
 )
@@ -53,39 +54,39 @@ INBOX = "waitcall:{worker}:inbox"
 
 
 _PADDING = timedelta(seconds=10)
-"""Redis deletes a little later than the rules forget, so that its clock decides nothing."""
+"""Extra time for which Redis keeps a value after it has no effect any more, so that Redis's clock decides nothing."""
 
 
 def keep_ms(until: datetime, now: datetime) -> int:
-    """Return how long Redis keeps a key that counts until then, in milliseconds."""
+    """Return how long Redis must keep a key that is needed until ``until``, in milliseconds."""
     return int((max(until - now, timedelta()) + _PADDING).total_seconds() * 1000)
 
 
 def order_key(order: ProviderOrder) -> str:
-    """Where an order's verification is named. The provider's id says nothing of anybody's number."""
+    """Return the key with the id of an order's verification. The order's id is not derived from a phone number."""
     return f"waitcall:{{orders-{order.provider}}}:order:{order.id}"
 
 
 def orders_to_ask(provider: str) -> str:
-    """Orders by the instant at which they are asked about."""
+    """Return the key of a provider's orders, sorted by the time of their next status query."""
     return f"waitcall:{{orders-{provider}}}:ask"
 
 
 ID_PREFIX_LENGTH = 28
-"""Of an id: ``ver_`` and the tag; what follows names the record."""
+"""Length of ``ver_`` and the tag at the beginning of an id. The rest of the id names the record."""
 
 _ID = re.compile(r"ver_([0-9a-f]{24})([0-9a-f]{40})", re.ASCII)
 
 
 def tag_of(verification_id: str) -> str:
-    """The hash tag that an id of ours begins with.
+    """Return the hash tag in a verification id.
 
     Raises:
-        ValueError: no id of ours.
+        ValueError: it is not a verification id.
     """
     match = _ID.fullmatch(verification_id)
     if match is None:
-        raise ValueError("An id that this store did not make.")
+        raise ValueError("This is not an id of this store.")
     return match[1]
 
 
@@ -93,13 +94,13 @@ class Keys:
     """Key names under one pepper.
 
     Attributes:
-        hash_of: keyed hash of some words, 96 bits in hexadecimal.
-        others: the same names under the pepper that is being rotated to, or from.
+        hash_of: function that returns the keyed hash of some words, 96 bits as hexadecimal digits.
+        others: key names under the other peppers, while the pepper rotates.
     """
 
     def __init__(self, pepper: str, *others: str) -> None:
         self._pepper = pepper.encode()
-        # Clients and countries come with every create, and a number several times with each request.
+        # Each create hashes its client and country, and each request its number several times.
         self.hash_of = lru_cache(maxsize=2048)(self._hash_of)
         self.others = tuple(Keys(other) for other in others)
 
@@ -107,90 +108,90 @@ class Keys:
         return self.long_hash_of("\x1f".join(parts).encode())[:24]
 
     def long_hash_of(self, content: bytes) -> str:
-        """Keyed hash of anything, 256 bits in hexadecimal."""
+        """Return the keyed hash of any bytes, 256 bits as hexadecimal digits."""
         return hmac.digest(self._pepper, content, "sha256").hex()
 
     def new_id(self, number: str) -> str:
-        """A verification id for a number, with 160 random bits: a secret even where its end is logged."""
+        """Return a new verification id for a number. It has 160 random bits, so it is secret even if its end is logged."""
         return f"ver_{self.tag(number)}{secrets.token_hex(20)}"
 
     def record(self, verification_id: str) -> str | None:
-        """Where a verification lives; None for what is no id."""
+        """Return the key of a verification's record; None for a malformed id."""
         match = _ID.fullmatch(verification_id)
         return f"waitcall:{{{match[1]}}}:v:{match[2]}" if match else None
 
     def records(self, tag: str) -> str:
-        """Where the names of a tag's records begin."""
+        """Return the beginning of the keys of a tag's records."""
         return f"waitcall:{{{tag}}}:v:"
 
     def tag(self, number: str) -> str:
-        """The hash tag of everything that belongs to a number."""
+        """Return the hash tag of a number's keys."""
         return self.hash_of("number", number)
 
     def latest(self, tag: str) -> str:
-        """Where the id of the latest verification of a tag's number lives."""
+        """Return the key with the id of a number's latest verification, by the number's tag."""
         return f"waitcall:{{{tag}}}:latest"
 
     def call(self, tag: str, at: datetime) -> str:
-        """Where the use of a call is marked."""
+        """Return the key that marks the call of a second as used."""
         return f"waitcall:{{{tag}}}:call:{int(at.timestamp())}"
 
     def texted(self, number: str, text: str | None = None) -> str:
-        """Key that marks that a text which looks like a call came from a number; with ``text``, that this one came."""
+        """Return the key that marks that a number sent a text that looks like a call; with ``text``, this very text."""
         place = f"waitcall:{{{self.tag(number)}}}:texted"
         return place if text is None else f"{place}:{self.hash_of('text', number, skeleton(text))}"
 
     def limit(
         self, scope: str, subject: str, count: int, period_seconds: int, seal: str | None = None
     ) -> str:
-        """Where a limit counts; ``seal`` is the subject's hash where only that is known."""
+        """Return the key of a limit's uses. ``seal``: the subject's hash, if only that is known."""
         tag = seal or self.hash_of(scope, subject)
         return f"waitcall:{{{tag}}}:limit:{scope}:{count}:{period_seconds}"
 
     def conversion(self, group: str, subject: str, bucket_seconds: int) -> str:
-        """Where the conversion guard counts a group."""
+        """Return the key of the conversion guard's counts of a group."""
         return f"waitcall:{{{self.hash_of(group, subject)}}}:conversion:{group}:{bucket_seconds}"
 
     def audit_part(self, number: str) -> int:
-        """Which of the parts has a number's entries, and its events."""
+        """Return the index of the part with a number's audit entries and events."""
         return int(self.hash_of("audit-number", number)[-1], 16) % AUDIT_PARTS
 
     def announced(self, part: int, event_id: str) -> str:
-        """Where it is marked that an event was announced."""
+        """Return the key that marks an event as announced."""
         return f"waitcall:{{audit-{part}}}:announced:{event_id}"
 
     def all_deliveries(self) -> Sequence[str]:
-        """Events on their way, in the audit stream's parts, so that one script writes both."""
+        """Return the keys of the deliveries, one for each part of the audit stream, so that one script can write both."""
         return _DELIVERIES
 
     def all_retries(self) -> Sequence[str]:
-        """Deliveries by the instant at which they are tried again."""
+        """Return the keys of the deliveries to retry, sorted by the time of their next attempt."""
         return _RETRIES
 
     def all_dead(self) -> Sequence[str]:
-        """Deliveries that were given up."""
+        """Return the keys of the dead letters."""
         return _DEAD
 
     def audit(self, entry_hash: str) -> str:
-        """The part of the audit stream for entries of nobody's number."""
+        """Return the key of the part for an audit entry without a number."""
         return _AUDIT[int(entry_hash[-1], 16) % AUDIT_PARTS]
 
     def all_audit(self) -> Sequence[str]:
-        """All parts of the audit stream."""
+        """Return the keys of all parts of the audit stream."""
         return _AUDIT
 
     def due(self, verification_id: str) -> str:
-        """Where a verification's next deadline stands."""
+        """Return the key of the part with a verification's deadline."""
         return _DUE[int(verification_id[-1], 16) % DUE_PARTS]
 
     def all_due(self) -> Sequence[str]:
-        """All parts of the deadlines."""
+        """Return the keys of all parts of the deadlines."""
         return _DUE
 
     def all_ready(self) -> Sequence[str]:
-        """Where readiness writes, one beside each part of the deadlines."""
+        """Return the keys that the readiness probe writes, one for each part of the deadlines."""
         return _READY
 
     def answer(self, client: str, route: str, key: str) -> str:
-        """Where the answer to an Idempotency-Key is stored."""
+        """Return the key of the answer to an Idempotency-Key."""
         return f"waitcall:{{{self.hash_of('answer', client, route, key)}}}:answer"

@@ -1,4 +1,4 @@
-"""The lease of the leading worker, and what it alone may write."""
+"""The lease of the leading worker, and the progress of reading the inbox, which only the leader may write."""
 
 import json
 from datetime import UTC, datetime
@@ -12,14 +12,14 @@ from service.application.inbox import Progress
 from service.application.leadership import Term
 
 LEASE_SECONDS = 10
-"""A dead leader is succeeded within this."""
+"""Length of the lease. After a leader has died, another worker can lead when this time has passed."""
 _FENCE_KEPT_MS = 400 * 86_400_000
 _PROGRESS_KEPT_MS = 8 * 86_400_000
-"""A day longer than the provider's inbox looks back."""
+"""Time for which progress is kept. It is a day longer than the provider's inbox goes back."""
 
 
 class RedisLeadership:
-    """Leadership by a key with a TTL; Redis's clock alone ends a term."""
+    """Leadership by a key with a TTL. Only Redis's clock ends a term."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -27,10 +27,10 @@ class RedisLeadership:
         self._swap = Script("swap")
 
     def take(self, holder: str) -> Term | None:
-        """One script: take, renew, or learn that another leads."""
+        """Run one script that takes or renews the lease, or finds that another worker leads."""
         args: list[str | bytes | int] = [
             *(holder, LEASE_SECONDS * 1000, _FENCE_KEPT_MS),
-            # The clock's seconds are more than any number of terms.
+            # Seconds since 1970 are a higher number than any term has.
             int(time()),
         ]
         with self._connection.using("lease") as client:
@@ -40,31 +40,32 @@ class RedisLeadership:
         return Term(int(fence), holder) if fence else None
 
     def resign(self, term: Term) -> None:
-        """Take the lease away, if it is still ours."""
+        """Delete the lease, if it is still that of the term."""
         with self._connection.using("lease") as client:
             self._swap.run(client, [LEASE], [_held(term), "", 0])
 
 
 class RedisProgress:
-    """ProgressStore; every write is fenced."""
+    """ProgressStore over Redis. Every write is fenced: it fails once the term has ended."""
 
     def __init__(self, connection: Connection, min_replicas: int = 0) -> None:
+        """``min_replicas``: number of replicas that must confirm the progress."""
         self._connection = connection
         self._runner = ScriptRunner(connection, min_replicas)
         self._fenced = Script("fenced")
 
     def load(self) -> Progress:
-        """The progress, whoever made it."""
+        """Read the progress of this leader or an earlier one."""
         with self._connection.using("inbox") as client:
             document = client.get(INBOX)
         try:
             return _progress(document) if document else Progress()
-        except Exception as error:  # noqa: BLE001  the inbox is read as if for the first time
+        except Exception as error:  # noqa: BLE001  without readable progress the inbox is read as at the first time
             self._connection.unreadable("inbox", error)
             return Progress()
 
     def save(self, term: Term, progress: Progress) -> bool:
-        """Keep it while the term lasts."""
+        """Write the progress, if the term has not ended."""
         document = {
             "after_id": progress.after_id,
             "asked_at": _seconds(progress.asked_at),

@@ -1,4 +1,4 @@
-"""What was spent, as sliding periods in Redis: exact, and given back where nothing came of it."""
+"""Rate limits with exact sliding periods in Redis. A use can be given back, if the order that it counted failed."""
 
 import secrets
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from service.adapters.redis.script import Script, Step
 from service.domain.limits import LimitState, Mode, Scope, Spending, Spent
 
 Elsewhere = tuple[int, float | None]
-"""Number of uses that count under another pepper, and the time of the oldest (milliseconds since 1970)."""
+"""Number of uses that count under other peppers, and the time of the oldest (milliseconds since 1970)."""
 
 
 class RedisLimits:
-    """Limits over Redis. Each limit is one key, counted atomically; a refusal gives the others back."""
+    """Limits over Redis. Each limit is one sorted set of uses by time."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
@@ -26,7 +26,7 @@ class RedisLimits:
         self._uncount = Script("uncount")
 
     def spend(self, spendings: Sequence[Spending], token: str | None, now: datetime) -> Spent:
-        """Count the token against all limits, or against none."""
+        """Count the token against all limits, or against none: on one server by one script."""
         if not spendings:
             return Spent()
         named = token or secrets.token_hex(8)
@@ -38,7 +38,7 @@ class RedisLimits:
     def step(
         self, spendings: Sequence[Spending], token: str, now: datetime, elsewhere: Sequence[Elsewhere] = ()
     ) -> Step:
-        """Return the step that counts them all on one server. ``elsewhere``: counts under another pepper."""
+        """Return the step that counts the token against all limits on one server. ``elsewhere``: uses under other peppers."""
         now_ms = _ms(now)
         args: list[str | bytes | int] = [now_ms, _member(token)]
         for index, each in enumerate(spendings):
@@ -55,7 +55,7 @@ class RedisLimits:
         now: datetime,
         elsewhere: Sequence[Elsewhere] = (),
     ) -> Spent:
-        """Read the answers of a step, limit by limit. The one that refuses is the last."""
+        """Turn the answer of a step into the state of each limit. If a limit refused, the answer ends with it."""
         states, exceeded = [], []
         for index, (counted, used, oldest, ahead) in enumerate(answers):
             more, first = elsewhere[index] if elsewhere else (0, None)
@@ -77,7 +77,7 @@ class RedisLimits:
             return step.script.run(client, step.keys, step.args), elsewhere
 
     def _one_by_one(self, spendings: Sequence[Spending], token: str, now: datetime) -> Spent:
-        """On a cluster no script may touch two limits: a refusal gives back what was counted before it."""
+        """Count limit by limit, because on a cluster a script cannot touch two of them. Give all back if one refuses."""
         answers: list[Any] = []
         elsewhere: list[Elsewhere] = []
         for index, each in enumerate(spendings):
@@ -94,13 +94,16 @@ class RedisLimits:
         return self.result(spendings, answers, now, elsewhere)
 
     def give_back(self, spendings: Sequence[Spending], token: str) -> None:
-        """Uncount the token."""
+        """Remove the token from each limit."""
         for spending in spendings:
             with self._connection.using("give_back") as client:
                 client.zrem(_key(self._keys, spending), _member(token))
 
     def uncount(self, spendings: Sequence[Spending], token: str) -> list[Step]:
-        """Steps that give back, under every pepper: one for each limit, for their keys may lie on different servers."""
+        """Return the steps that remove the token from each limit, under every pepper.
+
+        Each limit needs a step of its own, because on a cluster their keys may lie on different servers.
+        """
         return [
             Step(self._uncount, [_key(keys, each)], [_member(token)])
             for each in spendings
@@ -108,16 +111,16 @@ class RedisLimits:
         ]
 
     def seal(self, scope: Scope, subject: str) -> str:
-        """The hash that names the Redis key, under the current pepper."""
+        """Return the hash in the limit's Redis key, under the current pepper."""
         return self._keys.hash_of(scope, subject)
 
     def look(self, spendings: Sequence[Spending], now: datetime) -> list[LimitState]:
-        """How each limit stands."""
+        """Read the state of each limit, under every pepper."""
         with self._connection.using("look") as client:
             return [self._looked(client, spending, now) for spending in spendings]
 
     def clear(self, spendings: Sequence[Spending]) -> None:
-        """Forget what was counted, under every pepper."""
+        """Delete the uses of each limit, under every pepper."""
         for spending in spendings:
             for keys in (self._keys, *self._keys.others):
                 with self._connection.using("clear") as client:
@@ -131,10 +134,10 @@ class RedisLimits:
         return _state(spending, used + elsewhere, first, now_ms)
 
     def _elsewhere(self, client: Any, spending: Spending, now_ms: int) -> Elsewhere:
-        """What still counts under another pepper, so that a rotation resets no limit."""
+        """Read the uses under the other peppers, so that a rotation resets no limit."""
         used, first = 0, None
         if spending.seal is not None:
-            # Whatever pepper made it, it names one key.
+            # A seal names a single key, no matter which pepper made it.
             return used, first
         for keys in self._keys.others:
             more, oldest = _window(client, _key(keys, spending), spending, now_ms)
@@ -144,7 +147,10 @@ class RedisLimits:
 
 
 def _member(token: str) -> str:
-    """Of an id its end, still 96 random bits: with more than 64 bytes Redis needs six times the memory for it."""
+    """Return the end of a token. For members of over 64 bytes Redis needs six times the memory.
+
+    The end of a verification id still has 96 random bits.
+    """
     return token[-24:]
 
 
@@ -164,13 +170,13 @@ def _state(spending: Spending, used: int, oldest_ms: float | None, now_ms: int) 
     reset = 0
     if oldest_ms is not None and isfinite(oldest_ms):
         period = spending.limit.period_seconds
-        # Another process may have counted by a clock that is a moment ahead of ours.
+        # Another process may have counted with a clock that is slightly ahead of ours.
         reset = min(max(ceil((oldest_ms + period * 1000 - now_ms) / 1000), 1), period)
     return LimitState(spending.scope, spending.limit, used, reset)
 
 
 def _without_one(state: LimitState) -> LimitState:
-    """The newest use was given back; the oldest is another, where there is one."""
+    """Return the state after the newest use was given back. The oldest use stays the same, if there is another."""
     return replace(state, used=state.used - 1, reset_seconds=state.reset_seconds if state.used > 1 else 0)
 
 

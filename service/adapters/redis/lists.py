@@ -1,4 +1,4 @@
-"""What operators blocked and allowed: one hash, held as a copy by each process while its ``rev`` stands."""
+"""Block and allow entries of operators in one Redis hash. Each process uses its copy until the hash's ``rev`` changes."""
 
 import json
 import secrets
@@ -23,13 +23,13 @@ class RedisLists:
         self._copy: tuple[bytes | None, Directory] | None = None
 
     def directory(self) -> Directory:
-        """One small read where nothing has changed since the last one."""
+        """Return the entries. If nothing has changed since the last read, this reads only ``rev``."""
         with self._connection.using("lists") as client:
             rev = client.hget(LISTS, "rev")
         return self.directory_at(rev)
 
     def directory_at(self, rev: bytes | None) -> Directory:
-        """The entries at a ``rev`` that was just read, or later."""
+        """Return the entries at ``rev``, which the caller has just read, or newer ones."""
         known = self._copy
         if known is not None and known[0] == rev:
             return known[1]
@@ -41,24 +41,24 @@ class RedisLists:
         return directory
 
     def _read(self, document: bytes) -> ListEntry | None:
-        # One that cannot be read may have been a block: it is counted, logged as an error and alerted on.
+        # An unreadable entry may have been a block, so it is counted and logged as an error, and an alert fires.
         try:
             return _decode(document)
-        except Exception as error:  # noqa: BLE001  whatever stands there must not close the lists
+        except Exception as error:  # noqa: BLE001  one unreadable entry must not make all others useless
             self._connection.unreadable("lists", error)
             return None
 
     def put(self, entry: ListEntry, now: datetime) -> None:
-        """Keep the entry for as long as it says something."""
+        """Write the entry, and remove expired ones. The hash is kept at least until the entry expires."""
         if entry.expires_at is None:
-            raise ValueError("Every key has a TTL, and so every entry an end.")
+            raise ValueError("Every key has a TTL, so every entry must have expires_at.")
         self._sweep(now)
         field, keep = _field(entry.kind, entry.subject), keep_ms(entry.expires_at, now)
         if self._change(field, _encode(entry), keep) < 0:
-            raise ValidationFailed.of("lists", f"Full: {MOST_ENTRIES} entries.")
+            raise ValidationFailed.of("lists", f"The lists are full: {MOST_ENTRIES} entries.")
 
     def remove(self, kind: ListKind, subject: str) -> bool:
-        """Take the entry out."""
+        """Remove the entry. Return False if there was none."""
         return self._change(_field(kind, subject), b"", 0) > 0
 
     def _sweep(self, now: datetime) -> None:
@@ -95,7 +95,7 @@ def _decode(document: bytes) -> ListEntry:
     return ListEntry(
         ListAction(stored["action"]),
         kind,
-        # Numbers are many, and were checked when they were put.
+        # Numbers were checked when they were put. They may be many, so they are not checked again.
         subject if kind is ListKind.NUMBER else canonical(kind, subject),
         reason=str(stored["reason"]),
         by=str(stored["by"]),

@@ -1,4 +1,4 @@
-"""Orders of providers that report on orders: whose they are, and which to ask about."""
+"""Index of the orders at providers that report on orders: their verifications, and the times of their status queries."""
 
 from datetime import datetime, timedelta
 
@@ -14,16 +14,16 @@ _MOST = 100
 
 
 class RedisOrders:
-    """OrderIndex; everything of one provider shares a slot."""
+    """OrderIndex over Redis. All keys of one provider share a slot."""
 
     def __init__(self, connection: Connection, min_replicas: int = 0) -> None:
-        """``min_replicas``: that must have an order before its number is shown."""
+        """``min_replicas``: number of replicas that must confirm an order before its number is shown."""
         self._connection = connection
         self._runner = ScriptRunner(connection, min_replicas)
         self._order = Script("order")
 
     def remember(self, order: ProviderOrder, verification_id: str, ask_at: datetime, now: datetime) -> None:
-        """One script."""
+        """Write both keys with one script, and wait for replicas."""
         args: list[str | bytes | int] = [
             *(verification_id, _KEPT_MS, order.id),
             *(_milliseconds(ask_at), _milliseconds(now - KEPT)),
@@ -32,31 +32,31 @@ class RedisOrders:
         self._runner.run("order", step, replicated=True)
 
     def verification_of(self, order: ProviderOrder) -> str | None:
-        """One read."""
+        """Read the order's key."""
         with self._connection.using("order") as client:
             found: bytes | None = client.get(order_key(order))
         return self._text(found) if found else None
 
     def to_ask(self, provider: str, now: datetime) -> list[ProviderOrder]:
-        """The longest due first."""
+        """Read the orders with the earliest times. Remove members that are not text."""
         key, orders = orders_to_ask(provider), []
         with self._connection.using("orders") as client:
             members = client.zrange(key, "-inf", _milliseconds(now), byscore=True, offset=0, num=_MOST)
             for member in members:
                 if (order_id := self._text(member)) is None:
-                    # Each poll would meet it again.
+                    # Remove it, or each poll would meet it again.
                     client.zrem(key, member)
                 else:
                     orders.append(ProviderOrder(provider, order_id))
         return orders
 
     def ask_again(self, order: ProviderOrder, at: datetime) -> None:
-        """Only one that is still among those to ask."""
+        """Set the order's time, if the order is still open."""
         with self._connection.using("orders") as client:
             client.zadd(orders_to_ask(order.provider), {order.id: _milliseconds(at)}, xx=True)
 
     def settle(self, order: ProviderOrder) -> None:
-        """It stays known, so that a second report is told from a stranger's."""
+        """Remove the order's time. The order stays in the index, so that a repeated report is recognized."""
         with self._connection.using("orders") as client:
             client.zrem(orders_to_ask(order.provider), order.id)
 

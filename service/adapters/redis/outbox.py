@@ -1,4 +1,4 @@
-"""Deliveries in Redis Streams with one consumer group, in the audit stream's eight parts."""
+"""Outbox of deliveries: eight Redis Streams with one consumer group, beside the parts of the audit stream."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,10 +15,10 @@ from service.application.push import Backlog, Taken
 
 GROUP = "push"
 TAKEN_OVER_AFTER_MS = 30_000
-"""Longer than an attempt takes: what is still unsettled then has lost its worker."""
+"""A delivery that is not settled after this time is taken over, because an attempt takes less: its worker has died."""
 _KEPT_MS = 7 * 86_400_000
 _MOST_WAITING = 200_000
-"""About; the oldest go first. Redis must not fill up because no worker runs."""
+"""Approximate number of deliveries after which the oldest are dropped. Redis must not fill up because no worker runs."""
 _MOST_DEAD = 80_000
 _MOST_WOKEN = 100
 
@@ -26,7 +26,7 @@ Args = list[str | bytes | int]
 
 
 def announcing(keys: Keys, number: str, announcement: Announcement | None) -> tuple[list[str], Args]:
-    """Keys and arguments of ``audit.lua`` for an announcement, or for none."""
+    """Return the keys and arguments of ``audit.lua`` that store an announcement; None for no announcement."""
     part = keys.audit_part(number)
     streams = [keys.all_audit()[part], keys.all_deliveries()[part]]
     if announcement is None:
@@ -38,7 +38,7 @@ def announcing(keys: Keys, number: str, announcement: Announcement | None) -> tu
 
 
 class RedisOutbox:
-    """Outbox; at least once, because an entry leaves the stream only when it is settled."""
+    """Outbox over Redis. It delivers at least once, because an entry leaves its stream only when it is settled."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
@@ -49,13 +49,13 @@ class RedisOutbox:
         self._replay = Script("replay")
 
     def announce(self, number: str, announcement: Announcement) -> None:
-        """The script of the audit stream, without an entry."""
+        """Run the audit stream's script without an audit entry."""
         keys, args = announcing(self._keys, number, announcement)
         with self._connection.using("announce") as client:
             self._audit.run(client, keys, [0, "0-0", 0, *args])
 
     def take(self, consumer: str, most: int) -> list[Taken]:
-        """What lost its worker, then what is new, from every part in one pipeline."""
+        """Take deliveries of dead workers, then new ones, from every part in one pipeline."""
         share = most // (2 * AUDIT_PARTS)
         if share == 0:
             return []
@@ -81,31 +81,31 @@ class RedisOutbox:
     def _taken(self, part: str, entries: Sequence[Any]) -> list[Taken]:
         found: list[Taken] = []
         for entry, fields in entries:
-            # A trimmed entry leaves its id behind, without fields.
+            # An entry that was trimmed away is still listed, without fields.
             if not fields:
                 continue
             written, receipt = fields.get(b"d", b""), (part, entry.decode())
             if delivery := self._read(written, "deliveries"):
                 found.append(Taken(delivery, receipt))
             else:
-                # Among the dead letters it stands in nobody's way, and another version may be able to read it.
+                # Move it to the dead letters, where it blocks nothing and another version may be able to read it.
                 self._settled(receipt, written, "", f"unreadable {receipt[1]}")
         return found
 
     def arrived(self, taken: Taken) -> None:
-        """Out of the stream."""
+        """Remove the entry from the stream."""
         self._settled(taken.receipt, "", "", _name_of(taken.delivery))
 
     def defer(self, taken: Taken, delivery: Delivery, until: datetime) -> None:
-        """Out of the stream, among those to be retried."""
+        """Move the entry from the stream to the retries."""
         self._settled(taken.receipt, _written(delivery), str(_ms(until)), _name_of(delivery))
 
     def bury(self, taken: Taken, delivery: Delivery) -> None:
-        """Out of the stream, among the dead letters."""
+        """Move the entry from the stream to the dead letters."""
         self._settled(taken.receipt, _written(delivery), "", _name_of(delivery))
 
     def wake(self, now: datetime) -> int:
-        """Part by part."""
+        """Move deliveries whose time has come from the retries back to the streams, part by part."""
         woken = 0
         for retries, part in zip(self._keys.all_retries(), self._keys.all_deliveries(), strict=True):
             with self._connection.using("wake") as client:
@@ -113,7 +113,7 @@ class RedisOutbox:
         return woken
 
     def backlog(self) -> Backlog:
-        """Lengths, and the age of the first entry of each part."""
+        """Read the lengths of all parts, and the oldest entry's time, in one pipeline."""
         deliveries, retries = self._keys.all_deliveries(), self._keys.all_retries()
         with self._connection.using("backlog") as client:
             pipeline = client.pipeline(transaction=False)
@@ -133,14 +133,14 @@ class RedisOutbox:
         return Backlog(sum(parts[0]), sum(parts[1]), sum(parts[2]), at)
 
     def dead(self) -> Iterator[Delivery]:
-        """Every part's."""
+        """Read the dead letters of every part. Unreadable ones are counted and left out."""
         for key in self._keys.all_dead():
             with self._connection.using("dead") as client:
                 letters = client.hvals(key)
             yield from (letter for each in letters if (letter := self._read(each, "dead_letters")))
 
     def replay(self, event_id: str, endpoint: str) -> bool:
-        """Look for it in every part."""
+        """Look for the dead letter in every part, and move it back to the stream with no attempt counted."""
         name = _name(event_id, endpoint)
         for dead, part in zip(self._keys.all_dead(), self._keys.all_deliveries(), strict=True):
             with self._connection.using("replay") as client:
@@ -166,7 +166,7 @@ class RedisOutbox:
         try:
             event_id, endpoint, attempt, body = json.loads(text)
             return Delivery(str(event_id), str(endpoint), str(body), int(attempt))
-        except Exception as error:  # noqa: BLE001  whatever stands there must not stop the others
+        except Exception as error:  # noqa: BLE001  one unreadable delivery must not stop the others
             self._connection.unreadable(where, error)
             return None
 
@@ -177,7 +177,7 @@ class RedisOutbox:
             if "NOGROUP" not in str(answer):
                 self._connection.skip("deliveries", answer)
                 continue
-            # A stream that nothing was announced in yet, or that was idle for a week.
+            # The stream does not exist yet, or was deleted after a week without events.
             try:
                 client.xgroup_create(part, GROUP, id="0", mkstream=True)
             except ResponseError as error:

@@ -1,4 +1,4 @@
-"""Questions about the store itself: does it take writes, and how is it set up?"""
+"""Checks of the store itself: does it take writes, and how is its server configured?"""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ _KINDS = ("set", "stream", "hash")
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One server, as it told of itself.
+    """Properties of one server.
 
     Attributes:
-        version: of the server; empty where we may not ask.
-        ahead_seconds: its clock minus ours.
-        eviction: its ``maxmemory-policy``; empty where we may not ask.
+        version: version of the server; empty if our user may not ask.
+        ahead_seconds: the server's clock minus ours, in seconds.
+        eviction: the server's ``maxmemory-policy``; empty if our user may not ask.
     """
 
     version: str
@@ -33,14 +33,14 @@ class RedisProbe:
     """StoreProbe over Redis."""
 
     def __init__(self, connection: Connection, keys: Keys, min_replicas: int = 0) -> None:
-        """``min_replicas``: that must have what is written."""
+        """``min_replicas``: number of replicas that must confirm a write."""
         self._connection = connection
         self._keys = keys
         self._runner = ScriptRunner(connection, min_replicas)
         self._ready = Script("ready")
 
     def ping(self) -> None:
-        """Write as a create does: by a script, and on a cluster at each node. The error's ``cause`` has the server's words."""
+        """Write by a script, as a create does; on a cluster, at each node. The error's ``cause`` has the server's message."""
         topology = self._connection.topology
         with self._connection.using("ping") as client:
             keys = topology.one_each(client, self._keys.all_ready())
@@ -49,7 +49,7 @@ class RedisProbe:
             self._runner.run("ping", step, replicated=True)
 
     def examine(self) -> Examined:
-        """Ask one server, any of a cluster.
+        """Read the properties of the server; of a cluster, those of a random node.
 
         Raises:
             StoreUnavailable
@@ -60,7 +60,7 @@ class RedisProbe:
             seconds, microseconds = client.time(**where)
             ahead = seconds + microseconds / 1e6 - (asked + time()) / 2
             version = eviction = ""
-            # Our own user may not ask this (config/redis.conf).
+            # The user of config/redis.conf may not run INFO and CONFIG.
             with suppress(RedisError):
                 told = client.info("server", **where)
                 version = str(told.get("valkey_version") or told.get("redis_version", ""))

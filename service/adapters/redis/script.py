@@ -1,4 +1,4 @@
-"""Lua scripts: run alone, several as one, or so that a fail-over keeps what they wrote."""
+"""Execution of Lua scripts: alone, several as one, or replicated, so that their writes survive a fail-over."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from service.adapters.redis.scripts import source
 Args = Sequence[str | bytes | int]
 
 WAIT_MS = 300
-"""Longest wait for replicas. Shorter than a cluster's socket timeout, which would be taken for an outage."""
+"""Longest wait for replicas. It must be shorter than a cluster's socket timeout, or it would look like an outage."""
 _REDIRECTIONS = 3
 _PARTS = ("audit", "claim", "count_conversion", "replace", "reserve", "schedule", "spends", "uncount")
-"""Scripts that may run as parts of one."""
+"""Scripts that can run as parts of ``batch.lua``."""
 _HAPPENED = (1, 2, b"done", b"again")
 
 
 class Script:
-    """One Lua script. On a cluster, all of its keys share one slot."""
+    """One Lua script. On a cluster, all keys of one run must share a slot."""
 
     def __init__(self, name: str, text: str | None = None) -> None:
         """``text``: None reads the file ``name.lua``."""
@@ -29,19 +29,24 @@ class Script:
         self._sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     def run(self, client: Any, keys: Sequence[str], args: Args) -> Any:
-        """Run the script and return its answer. EVAL also caches it, on a node that has just restarted too."""
+        """Run the script by its hash and return its answer. If the server does not know the hash, send the text."""
         try:
             return client.evalsha(self._sha, len(keys), *keys, *args)
         except NoScriptError:
             return client.eval(self.text, len(keys), *keys, *args)
 
     def queue(self, pipeline: Any, keys: Sequence[str], args: Args, *, known: bool, **route: Any) -> None:
-        """Add the script to a pipeline, by hash, or by text where the server may not have ``known`` it.
+        """Add the script to a pipeline.
 
-        ``route``: where a cluster's pipeline must send it (``Topology.route``).
+        Args:
+            pipeline: the pipeline of a client.
+            keys: keys of the script.
+            args: arguments of the script.
+            known: True to send the script's hash; False to send its text, because the server may not know the hash.
+            route: options that tell a cluster's pipeline the node (``Topology.route``).
         """
         named = ("EVALSHA", self._sha) if known else ("EVAL", self.text)
-        # The methods of a cluster's pipeline refuse scripts; the commands go through.
+        # A cluster's pipeline does not allow its methods for scripts, but it sends the commands.
         pipeline.execute_command(*named, len(keys), *keys, *args, **route)
 
 
@@ -65,28 +70,29 @@ _BATCH = Script("batch", _composed())
 
 
 class ScriptRunner:
-    """Runs steps on a borrowed client."""
+    """Runs steps, replicated if need be."""
 
     def __init__(self, connection: Connection, min_replicas: int = 0) -> None:
-        """``min_replicas``: that must confirm a replicated step before it is acknowledged."""
+        """``min_replicas``: number of replicas that must confirm a replicated step."""
         self._connection = connection
         self._min_replicas = min_replicas
 
     @property
     def waits(self) -> bool:
-        """True where replicated steps wait for replicas."""
+        """True if replicated steps wait for replicas."""
         return self._min_replicas > 0
 
     def run(self, operation: str, step: Step, *, replicated: bool = False) -> Any:
         """Run a step and return its answer.
 
         Args:
-            operation: named in metrics and logs where it fails.
-            step: must write whenever its answer tells of something that must not be lost.
-            replicated: True to acknowledge it only once ``min_replicas`` have it.
+            operation: name of the operation in metrics and logs, if it fails.
+            step: the step. A replicated one must write something even if it only confirms an earlier write, because WAIT
+                waits for writes.
+            replicated: True to fail unless ``min_replicas`` replicas confirm the write.
 
         Raises:
-            StoreUnavailable: it may not have happened, or may not survive a fail-over.
+            StoreUnavailable: the step may not have happened, or may not survive a fail-over.
         """
         with self._connection.using(operation) as client:
             return (
@@ -98,18 +104,18 @@ class ScriptRunner:
     def run_with(
         self, operation: str, first: Step, others: Sequence[Step], *, replicated: bool = False
     ) -> list[Any]:
-        """Run a step and, if it did something, the others.
+        """Run a step and, if it changed something, the others.
 
-        On one server (also behind Sentinel) all of them are one script: they happen together and once, or not at all. On
-        a cluster their keys lie in different slots, which no script may touch together: the others follow in a second
-        round trip, and are lost if the process dies in between.
+        On a single server (also behind Sentinel) all steps run as one script: all of them once, or none. On a cluster a
+        script cannot touch keys in different slots, so the others follow in a second round trip. They are lost if the
+        process dies in between.
 
         Returns:
-            The answer of the first, and of the others where they ran. None stands for one of the others that failed: that
-            is counted under ``redis_errors_total`` and not raised, because the first has happened.
+            The answer of the first step, then those of the others if they ran. The answer of one that failed is None:
+            the failure is counted under ``redis_errors_total`` and not raised, because the first step has happened.
 
         Raises:
-            StoreUnavailable: the first may not have happened.
+            StoreUnavailable: the first step may not have happened.
         """
         one_server = self._connection.topology.one_server
         step = _batch(first, others) if others and one_server else first
@@ -150,7 +156,7 @@ class ScriptRunner:
             if replicas < self._min_replicas:
                 raise TooFewReplicas(f"{replicas} of {self._min_replicas}")
             return answer
-        raise TooFewReplicas("The slot is on the move.")
+        raise TooFewReplicas("The slot is being moved to another node.")
 
     def _behind(self, client: Any, steps: Sequence[Step]) -> list[Any]:
         try:
@@ -169,7 +175,7 @@ class ScriptRunner:
 
 
 def _batch(first: Step, others: Sequence[Step]) -> Step:
-    """Return several steps as one."""
+    """Combine several steps into one."""
     keys: list[str] = []
     shape: list[str | bytes | int] = [1 + len(others)]
     args: list[str | bytes | int] = []
@@ -185,14 +191,14 @@ def run_all(
 ) -> list[Any]:
     """Run independent steps in one round trip to each server, and return their answers.
 
-    ``raise_on_error``: False puts errors of the server among the answers.
+    ``raise_on_error``: False to return the server's errors among the answers.
 
     Raises:
         RedisError, RedisClusterException, OSError: the first failure; other steps may have run.
     """
     pipeline = client.pipeline(transaction=False)
     for step in steps:
-        # Nobody knows whether a node of a cluster has a script. On one server its text is small beside the rest.
+        # A node may not know the hash, so send the text, which is small.
         route = connection.topology.route(client, step.keys[0])
         step.script.queue(pipeline, step.keys, step.args, known=False, **route)
     answers: list[Any] = pipeline.execute(raise_on_error=raise_on_error)

@@ -1,4 +1,4 @@
-"""Repository of the records. Every change is compare-and-set on the whole document."""
+"""Repository of the records in Redis. Every change is a compare-and-set of the whole document."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -48,7 +48,7 @@ class RedisVerificationStore:
         deadlines: RedisDeadlines,
         min_replicas: int = 0,
     ) -> None:
-        """``min_replicas``: that must have a record before it is acknowledged, where a fail-over must not lose it."""
+        """``min_replicas``: number of replicas that must confirm a write that a fail-over must not lose."""
         self._connection, self._keys = connection, keys
         self._limits, self._conversions, self._lists = limits, conversions, lists
         self._audit, self._deadlines = audit, deadlines
@@ -58,11 +58,11 @@ class RedisVerificationStore:
         self._replace, self._claim = Script("replace"), Script("claim")
 
     def new_id(self, number: E164) -> str:
-        """The id begins with the number's tag."""
+        """Return a fresh id that begins with the number's tag."""
         return self._keys.new_id(number.value)
 
     def get(self, verification_id: str) -> Stored | None:
-        """One command."""
+        """Read and decode the record with one command."""
         if (key := self._keys.record(verification_id)) is None:
             return None
         with self._connection.using("get") as client:
@@ -70,14 +70,14 @@ class RedisVerificationStore:
         return stored_from(self._connection, verification_id, document)
 
     def get_many(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
-        """One round trip."""
+        """Read all records in one round trip to each server."""
         known = {each: key for each in verification_ids if (key := self._keys.record(each)) is not None}
         with self._connection.using("get") as client:
             documents = dict(zip(known, read_all(client, list(known.values())), strict=True))
         return [stored_or_error(self._connection, each, documents.get(each)) for each in verification_ids]
 
     def get_with_lists(self, verification_id: str) -> tuple[Stored | None, Directory]:
-        """One round trip to one server. On a cluster two, because only that keeps the order."""
+        """Read the record and the lists' ``rev`` in one round trip. A cluster needs two, to keep the order at two nodes."""
         key = self._keys.record(verification_id)
         if key is None or not self._connection.topology.one_server:
             return self.get(verification_id), self._lists.directory()
@@ -86,17 +86,17 @@ class RedisVerificationStore:
         return stored_from(self._connection, verification_id, document), self._lists.directory_at(rev)
 
     def latest_of(self, number: str) -> Stored | None:
-        """Look under every pepper. A live record comes before all others."""
+        """Look under every pepper, and prefer a record that is not finished, then the newest."""
         return self._of_all_peppers(number, *self._under(self._keys, number))
 
     def latest_at(self, place: str) -> Stored | None:
-        """The place is the hash tag, whichever pepper made it."""
+        """Look under the tag ``place``, whichever pepper made it."""
         with self._connection.using("latest_of") as client:
             latest, document = self._latest.run(client, *_asked(self._keys, place))
         return stored_from(self._connection, latest.decode(errors="replace"), document or None)
 
     def creation_context(self, number: str, groups: Sequence[tuple[Budget, str]] = ()) -> CreationContext:
-        """One round trip; more under a second pepper, and where the lists have changed."""
+        """Read all in one round trip. A second pepper, and lists that have changed, need further ones."""
         buckets = [self._conversions.key(*group) for group in groups]
         with self._connection.using("survey") as client:
             try:
@@ -117,7 +117,7 @@ class RedisVerificationStore:
         now: datetime,
         spendings: Sequence[Spending] = (),
     ) -> Reservation | None:
-        """One script on one server with one pepper. Otherwise the limits are counted after it."""
+        """Reserve and count with one script, on a single server with one pepper. Else count the limits afterwards."""
         document, keys = encode(verification), [*reversed(self._places(verification))]
         args: Args = [over.pointer if over else "", verification.id, document, _kept(verification, now)]
         steps = [self._deadlines.step(verification.id, verification.expires_at)]
@@ -132,26 +132,28 @@ class RedisVerificationStore:
             self.release(stored, over, now)
             return None
         if not together or len(answers) == 1:
-            # A lone answer says that an earlier answer was lost. An id that was counted already counts once.
+            # The other steps did not run, so this reservation is a repeat after a lost answer. Counting the id again is
+            # safe, because it counts once.
             return Reservation(stored, self._limits.spend(spendings, verification.id, now))
         if answers[-1] is None:
             raise StoreUnavailable(retry_after=RETRY_AFTER_SECONDS)
         return Reservation(stored, self._limits.result(spendings, answers[-1], now))
 
     def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
-        """One script."""
+        """Delete the record and restore the pointer with one script."""
         before = (over.pointer, _kept(over.verification, now)) if over else ("", 0)
         keys = [*reversed(self._places(stored.verification))]
         self._runner.run("release", Step(self._release, keys, [stored.verification.id, *before]))
 
     def commit(self, change: Change, now: datetime, effects: Effects = NO_EFFECTS) -> Stored | None:
-        """One script on one server."""
-        # A number that was shown will be called, and a client acts upon a consumed proof. Any other loss fails closed.
+        """Store the change and its effects; on a single server with one script."""
+        # A shown number will be called, and a client acts on a consumed proof, so replicate both. If any other change is
+        # lost, nothing is verified wrongly.
         replicated = change.holding or change.after.status is Status.CONSUMED
         return self._put(change, now, effects, replicated=replicated)
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
-        """Store it once more, so that the WAIT behind it covers this very record."""
+        """Store the record once more, so that the WAIT that follows covers it."""
         if not self._runner.waits:
             return True
         return self._put(Change(stored, stored.verification), now, NO_EFFECTS, replicated=True) is not None
@@ -164,7 +166,7 @@ class RedisVerificationStore:
         now: datetime,
         effects: Effects = NO_EFFECTS,
     ) -> Claim:
-        """One script on one server. The mark of the call lies beside the record, under the record's pepper."""
+        """Mark the call and store the change with one script. The mark's key has the record's tag, so they share a slot."""
         tags = [keys.tag(call.cli) for keys in (self._keys, *self._keys.others)]
         tag = tag_of(change.after.id) if change else tags[0]
         for other in set(tags) - {tag}:
@@ -190,7 +192,7 @@ class RedisVerificationStore:
         document = encode(after)
         args: Args = [
             *(before.version, document, _kept(after, now), after.id, int(change.holding)),
-            # Requests wait for changes of pending records alone (application/reading.py).
+            # Requests wait only for changes of pending records (application/reading.py).
             int(before.verification.status is Status.PENDING),
         ]
         step = Step(self._replace, self._places(after), args)
@@ -200,7 +202,7 @@ class RedisVerificationStore:
         return Stored(after, document, before.pointer) if answers[0] else None
 
     def _steps_of(self, effects: Effects, verification_id: str) -> list[Step]:
-        """Return the steps that write the effects; those of the audit entries come first."""
+        """Return the steps that write the effects. Those of the audit entries come first."""
         steps = [self._audit.step(*each) for each in effects.entries]
         steps += [self._conversions.step(each) for each in effects.conversions]
         steps += self._limits.uncount(effects.freed, verification_id)
@@ -232,9 +234,9 @@ class RedisVerificationStore:
         return answers
 
     def _is_taken_elsewhere(self, verification: Verification, over: Stored | None, now: datetime) -> bool:
-        """Tell if another process reserved the number under another pepper at the same time.
+        """Tell if another process has reserved the number under another pepper at the same time.
 
-        Each writes its own reservation before it looks for the other's, so at least one of two sees it.
+        Each process writes its own reservation before it looks for others, so at least one of two sees the other's.
         """
         for keys in self._keys.others:
             stored, _ = self._under(keys, verification.phone_number.value)
@@ -263,7 +265,7 @@ class RedisVerificationStore:
         if not latest:
             return None, ""
         if not document:
-            # Redis lost the record but not its pointer. Without it the number is free again.
+            # Redis lost the record but not the pointer to it. Delete the pointer, so that the number is free again.
             with self._connection.using("latest_of") as client:
                 self._swap.run(client, [keys.latest(keys.tag(number))], [latest, "", 0])
             return None, ""
@@ -272,19 +274,19 @@ class RedisVerificationStore:
             stored = stored_from(self._connection, pointer, document)
         except RecordUnreadable as error:
             raise self._held(keys.latest(keys.tag(number)), latest) from error
-        # Two numbers with one tag are next to impossible, but a wrong match would be worse than this comparison.
+        # Two numbers with the same tag are next to impossible, but comparing is cheap and a wrong match would be serious.
         known = stored is not None and stored.verification.phone_number.value == number
         return (stored if known else None), pointer
 
     def _held(self, key: str, pointer: bytes) -> RecordUnreadable:
-        """Let an unreadable record hold its number as long as the longest window, and no longer."""
+        """Let an unreadable record hold its number for the longest window at most, and return the error to raise."""
         with self._connection.using("latest_of") as client:
             left_ms = self._shorten.run(client, [key], [pointer, _LONGEST_HELD_MS])
         return RecordUnreadable(retry_after=max(ceil(int(left_ms) / 1000), 1))
 
 
 def _asked(keys: Keys, tag: str) -> tuple[list[str], Args]:
-    """Return keys and arguments of ``latest.lua``."""
+    """Return the keys and arguments of ``latest.lua``."""
     return [keys.latest(tag)], [keys.records(tag), ID_PREFIX_LENGTH]
 
 

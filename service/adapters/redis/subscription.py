@@ -1,4 +1,4 @@
-"""One server's announcements of changed records, as far as somebody waits for them."""
+"""Subscription to one server's messages about changed records, for the records that requests wait for."""
 
 import logging
 import threading
@@ -12,23 +12,25 @@ from redis.client import PubSub
 from service.adapters.redis.connection import OUTAGES
 
 REREAD_SECONDS = 5.0
-"""Records are read again after this: an announcement may be lost with its connection."""
+"""Each record is read again within this time, because a message may be lost with its connection."""
 BLIND_SECONDS = 0.1
-"""And after this while the server announces nothing to us, for whatever reason, as long as few wait; the contract
-allows 250 ms."""
+"""Time between two reads of the awaited records, at most ``_MOST_READ``, while the subscription does not work.
+
+The contract allows 250 ms from a change to the answer."""
 TICK_SECONDS = 0.02
-"""A subscription is sent within this; what is announced is told at once."""
+"""New subscriptions are sent within this time. Messages are passed on at once."""
 IDLE_SECONDS = 30.0
-"""The connection is given back when nobody has waited for so long."""
+"""The connection is closed if no request has waited for this time."""
 _MOST_READ = 500
+"""Records that are read at once."""
 
 _log = logging.getLogger(__name__)
 
 
 class Subscription:
-    """Follows keys: ``told`` of each announced one, ``check`` given those that may have changed unannounced.
+    """Follows keys of records, by a thread that alone uses the connection.
 
-    One thread alone uses the connection; it lives while it has something to follow, and a while longer.
+    The thread runs while there are keys to follow, and IDLE_SECONDS longer.
     """
 
     def __init__(
@@ -39,7 +41,14 @@ class Subscription:
         *,
         one_by_one: bool = False,
     ) -> None:
-        """``one_by_one``: a cluster's node takes several channels at once only where they share a slot."""
+        """
+        Args:
+            connect: makes the client whose connection is used.
+            told: called with the key of each record that a message reports as changed.
+            check: called with the keys of records that may have changed without a message; reads them again.
+            one_by_one: True to send one command for each channel, because a cluster's node accepts several channels in a
+                command only if they share a slot.
+        """
         self._connect, self._one_by_one = connect, one_by_one
         self._told = told
         self._check = check
@@ -58,7 +67,7 @@ class Subscription:
         self._pubsub: PubSub | None = None
 
     def follow(self, key: str) -> None:
-        """From now on, until :meth:`leave`."""
+        """Follow a key until :meth:`leave`."""
         with self._lock:
             self._followed.add(key)
             self._fresh.add(key)
@@ -68,13 +77,13 @@ class Subscription:
         self._changed.set()
 
     def leave(self, key: str) -> None:
-        """Nobody waits for it any more."""
+        """Stop following a key."""
         with self._lock:
             self._followed.discard(key)
             self._left.add(key)
 
     def close(self) -> None:
-        """End the thread soon."""
+        """Let the thread end soon."""
         self._closed = True
         self._changed.set()
 
@@ -90,23 +99,25 @@ class Subscription:
                     pubsub = self._subscribe()
                     self._reread()
                     self._listen(pubsub)
-            except Exception as error:  # noqa: BLE001  the last line of defence of a thread that all waiting hangs on
+            except Exception as error:  # noqa: BLE001  this thread must go on, because all waiting requests need it
                 if self._is_over():
                     return
-                # Also where this server may not announce to us, or has given the record to another.
+                # This happens too if our user may not subscribe, or the record has moved to another server.
                 if not self._blind_until:
                     unexpected = None if isinstance(error, OUTAGES) else error
-                    _log.warning("no announcements of changes: %s", type(error).__name__, exc_info=unexpected)
+                    _log.warning(
+                        "subscription to changes failed: %s", type(error).__name__, exc_info=unexpected
+                    )
                 self._blind_until = monotonic() + REREAD_SECONDS
                 self._drop()
         self._drop()
 
     def _is_over(self) -> bool:
-        """The client may be closed under us."""
+        """Tell if the subscription was closed, which another thread may do at any time."""
         return self._closed
 
     def _rest(self) -> bool:
-        """Wait for somebody to follow; False when nobody came, and the thread is to end."""
+        """Wait for a key to follow. Return False if none came within IDLE_SECONDS, so that the thread must end."""
         self._changed.clear()
         if self._followed or self._changed.wait(IDLE_SECONDS):
             return True
@@ -120,7 +131,7 @@ class Subscription:
     def _subscribe(self) -> PubSub:
         with self._lock:
             if self._pubsub is None:
-                # Whatever was subscribed went with the connection.
+                # The earlier connection took its subscriptions with it, so subscribe to all keys again.
                 self._fresh |= self._followed
             fresh, self._fresh = self._fresh, set()
             gone, self._left = (self._left - self._followed) & self._subscribed, set()
@@ -146,9 +157,10 @@ class Subscription:
         return [keys] if keys else []
 
     def _listen(self, pubsub: PubSub) -> None:
-        """Pass on what was announced, until nothing more comes for a tick.
+        """Pass messages on, until none has come for TICK_SECONDS.
 
-        A connection that ended is opened again by the library, which subscribes anew: that is confirmed like the first.
+        If the connection has ended, the library opens it again and repeats the subscriptions. Redis confirms those like
+        the first ones.
         """
         confirmed: list[str] = []
         while (message := pubsub.get_message(timeout=0 if confirmed else TICK_SECONDS)) is not None:
@@ -164,7 +176,7 @@ class Subscription:
             self._check(confirmed)
 
     def _reread(self) -> None:
-        """A few at a time, so that each has its turn within REREAD_SECONDS and nobody notices."""
+        """Read a few records at a time again, so that each has its turn within REREAD_SECONDS without a burst."""
         now = monotonic()
         few = int(len(self._followed) * (now - self._read_at) / REREAD_SECONDS)
         if few:
@@ -172,7 +184,7 @@ class Subscription:
             self._check_next(few)
 
     def _look(self) -> None:
-        """Without announcements: read as many as may be read at once, and come back soon."""
+        """Read records again while the subscription does not work: up to ``_MOST_READ``, then pause shortly."""
         self._check_next(_MOST_READ)
         self._changed.clear()
         self._changed.wait(BLIND_SECONDS)

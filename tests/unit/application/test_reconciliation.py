@@ -47,8 +47,8 @@ def test_a_column_may_be_named_by_the_caller() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no CSV"),
-        (b"one word", "no CSV"),
+        (b"", "not a CSV"),
+        (b"one word", "not a CSV"),
         (b"a;b\n1;2\n", "a, b"),
         (b"id;cost\n1;dear\n2;1\n", "'dear'"),
     ],

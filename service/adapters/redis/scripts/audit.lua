@@ -1,10 +1,10 @@
--- Append an entry to one part of the audit stream, forget what is too old, now and then also what is too much, and announce
--- an event that was not announced yet. Without an entry: announce alone.
+-- Append an entry to one part of the audit stream, remove entries that are too old or too many, and store the deliveries of
+-- an event unless it was announced before. Without an entry, only store the deliveries.
 -- KEYS: the audit stream, the deliveries, the mark of the announced event.
--- ARGV: longest length of the audit stream (empty: not now), its oldest id to keep, milliseconds to keep it idle; how many deliveries,
---       milliseconds to keep them, their longest length, milliseconds to keep the mark; each delivery; then fields and
---       values of the entry.
--- Returns nothing of interest.
+-- ARGV: longest length of the audit stream (empty: do not trim it now), oldest id to keep in it, milliseconds to keep the
+--       idle stream; number of deliveries, milliseconds to keep the idle deliveries, their longest length, milliseconds to
+--       keep the mark; each delivery; then fields and values of the entry.
+-- Returns 1, which means nothing.
 local fields = 8 + tonumber(ARGV[4])
 if #ARGV >= fields then
   redis.call('XADD', KEYS[1], 'MINID', '~', ARGV[2], '*', unpack(ARGV, fields))

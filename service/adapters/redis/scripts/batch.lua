@@ -1,7 +1,8 @@
--- Several of our scripts as one: the others only if the first did something, and did it now.
--- KEYS: of each script, one after the other.
--- ARGV: how many scripts; for each its name, how many keys and how many arguments; then the arguments of each.
--- Returns the answer of each that ran. A later one that fails undoes nothing: its answer is the error, as text.
+-- Run several of our scripts as one. The others run only if the first one changed something in this run.
+-- KEYS: the keys of each script, one script after the other.
+-- ARGV: number of scripts; for each its name, its number of keys and its number of arguments; then the arguments of each.
+-- Returns the answer of each script that ran. If one after the first fails, its answer is the error as text, and the
+-- others are not undone.
 local answers, key, argument = {}, 0, 1 + 3 * tonumber(ARGV[1])
 for step = 1, tonumber(ARGV[1]) do
   local name, keys, arguments = ARGV[3 * step - 1], {}, {}

@@ -1,11 +1,12 @@
--- Use a call, once, and store the change that it makes to a record: both or neither.
--- KEYS: the mark of the call's use, the record, the number's latest.
--- ARGV: token of this use, milliseconds to keep the mark, document read (empty if no record changes),
---       document to store, milliseconds to keep it, id.
--- Returns 'done', 'again' when this very use was made before, 'repeated', or 'conflict'.
+-- Mark a call as used, unless it was used before, and store the change that it makes to a record: both or neither.
+-- KEYS: the mark of the used call, the record, the number's pointer to its latest record.
+-- ARGV: token of this use, milliseconds to keep the mark, document that was read (empty if no record changes),
+--       document to store, milliseconds to keep it, verification id.
+-- Returns 'done'; 'again' if this use was made before and its answer lost; 'repeated' if the call was used before;
+-- 'conflict' if the record is no longer the document that was read.
 local used = redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX', 'GET')
 if used then
-  -- A write, so that WAIT has something to wait for: who asks again may have got no answer for want of replicas.
+  -- Write something, so that WAIT has a write to wait for: the first use may have failed for want of replicas.
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
   return used == ARGV[1] and 'again' or 'repeated'
 end

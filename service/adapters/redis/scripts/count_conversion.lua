@@ -1,9 +1,10 @@
--- Count one more in a bucket of time, and forget the buckets that are over.
--- KEYS: the buckets, a hash of 's:START' (started) and 'c:START' (called) to counts.
--- ARGV: the field, the first bucket to keep, milliseconds to keep the hash, how many fields may pile up first.
+-- Count one verification in a bucket of time, and remove old buckets if there are many.
+-- KEYS: the buckets, a hash with fields 's:START' (started) and 'c:START' (called).
+-- ARGV: the field, start of the first bucket to keep, milliseconds to keep the hash, number of fields above which old ones
+--       are removed.
 -- Returns the new count.
 local count = redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
--- The hash is kept for two windows and a bucket, so a bucket that has begun before needs no more time.
+-- The hash is kept for two windows and a bucket, so only the first count of a bucket must extend its time.
 if count > 1 then return count end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[4]) then

@@ -1,11 +1,13 @@
--- Take the lease, or renew it. A new term counts the fence up.
--- KEYS: the lease, the fence. ARGV: who asks, milliseconds of the lease, milliseconds to keep the fence, a fence higher
--- than any term's, for where the fence cannot be read.
--- Returns the fence of our term, 0 while another leads; and 1 where the lease or the fence could not be read, else 0.
+-- Take the lease or renew it. A new term increases the fence.
+-- KEYS: the lease, the fence.
+-- ARGV: name of the caller, length of the lease in milliseconds, milliseconds to keep the fence, a number higher than the
+--       fence of any term, which is used if the stored fence cannot be read.
+-- Returns two numbers: the fence of the caller's term, or 0 while another leads; and 1 if the lease or the fence could not
+-- be read, else 0.
 local held, unreadable = redis.call('GET', KEYS[1]), 0
 local fence = held and string.match(held, '^(%d+):')
 if held and not fence then
-  -- Whoever wrote it keeps it up, else it is over as soon as any lease.
+  -- If nobody renews the unreadable lease, let it end as soon as any other.
   local left = redis.call('PTTL', KEYS[1])
   if left < 0 or left > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
   return {0, 1}

@@ -1,7 +1,7 @@
--- Put an entry into the lists, or take it out, and mark the change for every process that holds a copy.
--- KEYS: the lists, a hash of subjects to entries, with 'rev' among them.
--- ARGV: the subject's field, the entry (empty to take it out), the new rev, milliseconds to keep it, most entries.
--- Returns 1 when done, 0 when there was nothing to take out, -1 when the lists are full.
+-- Put an entry into the lists or remove one, and change 'rev', which tells every process that its copy is old.
+-- KEYS: the lists, a hash of subjects to entries, with the field 'rev' beside them.
+-- ARGV: the subject's field, the entry (empty: remove it), the new rev, milliseconds to keep the entry, most entries.
+-- Returns 1 if done, 0 if there was no entry to remove, -1 if the lists are full.
 local known = redis.call('HEXISTS', KEYS[1], ARGV[1])
 if ARGV[2] == '' then
   if known == 0 then return 0 end

@@ -1,7 +1,8 @@
--- Remember which verification an order is of, and when to ask about it.
--- KEYS: the order, the set of those to ask about. ARGV: the verification's id, milliseconds to keep both,
--- the order's id, the instant to ask at, the instant before which nothing is left to ask.
--- Returns nothing of interest.
+-- Store the verification id of an order, and the time of the order's next status query.
+-- KEYS: the order, the set of orders to ask about.
+-- ARGV: the verification id, milliseconds to keep both keys, the order's id, time of the query, time before which orders
+--       are removed from the set because they are too old. Times are in milliseconds since 1970.
+-- Returns 1, which means nothing.
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[5])
 redis.call('ZADD', KEYS[2], ARGV[4], ARGV[3])

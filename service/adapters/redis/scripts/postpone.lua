@@ -1,7 +1,8 @@
--- Put members of a sorted set off, or take them out, if they are still as due as when they were seen.
--- KEYS: the set. ARGV: the instant of seeing, milliseconds to keep the set; then each member and its next instant (empty:
--- out with it).
--- Returns nothing of interest.
+-- Set new times for members of a sorted set, or remove them, unless they have got a later time since they were read.
+-- KEYS: the set.
+-- ARGV: time at which the members were due when they were read, milliseconds to keep the set; then each member and its new
+--       time (empty: remove it). Times are in milliseconds since 1970.
+-- Returns 1 or 0, which mean nothing.
 for each = 3, #ARGV, 2 do
   local at = redis.call('ZSCORE', KEYS[1], ARGV[each])
   if at and tonumber(at) <= tonumber(ARGV[1]) then

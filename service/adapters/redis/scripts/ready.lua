@@ -1,5 +1,5 @@
--- Show that the writes are taken that serving needs, of each type of value.
--- KEYS: the sign, a sorted set, a stream, a hash. ARGV: milliseconds to keep them.
+-- Check that the server accepts the writes that serving needs, by writing a value of each type.
+-- KEYS: a string, a sorted set, a stream, a hash. ARGV: milliseconds to keep them.
 -- Returns 1.
 redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
 redis.call('GET', KEYS[1])

@@ -1,9 +1,9 @@
--- Store a changed record, if it is still the document that was read, and wake who waits for it.
--- KEYS: the record, the number's latest.
--- ARGV: document read, document to store, milliseconds to keep it, id, '1' if the number must still point to it, '1' if
---       somebody may wait.
--- Returns 1 when stored, 0 when somebody else was faster, 2 when this very document was stored before: it is kept anew,
--- because a WAIT behind it needs a write.
+-- Store a changed record, if it is still the document that was read, and wake the requests that wait for it.
+-- KEYS: the record, the number's pointer to its latest record.
+-- ARGV: document that was read, document to store, milliseconds to keep it, verification id, '1' if the number must still
+--       point to it, '1' if requests may wait for it.
+-- Returns 1 if stored; 0 if another change came first; 2 if this very document was stored before and its answer lost. Then
+-- the time to keep it is set again, because a WAIT that follows needs a write.
 local stored = redis.call('GET', KEYS[1])
 if stored == ARGV[2] then
   redis.call('PEXPIRE', KEYS[1], ARGV[3])

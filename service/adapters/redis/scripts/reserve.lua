@@ -1,7 +1,7 @@
--- Point a number to a new verification, if it still points to the one that was seen, and store the record.
--- KEYS: the number's latest, the new record.
--- ARGV: id seen (empty for none), new id, document, milliseconds to keep both.
--- Returns 1 when reserved, 2 when this very reservation was made before, 0 when somebody else was faster.
+-- Store a new record and point its number to it, if the number still points to the verification that was read.
+-- KEYS: the number's pointer to its latest record, the new record.
+-- ARGV: verification id that was read (empty: none), new verification id, document, milliseconds to keep both keys.
+-- Returns 1 if reserved, 2 if this reservation was made before and its answer lost, 0 if another one came first.
 local latest
 if ARGV[1] == '' then
   latest = redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4], 'NX', 'GET')

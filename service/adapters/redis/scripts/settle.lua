@@ -1,8 +1,8 @@
--- Take a delivery out of the stream, and keep it for later, or as a dead letter, where it did not arrive.
--- KEYS: the deliveries, those to be retried, the dead letters.
--- ARGV: the group, the entry's id, milliseconds to keep, the delivery (empty: it arrived), the instant to try again
---       in milliseconds (empty: never), its name among the dead letters, how many of those to keep.
--- Returns 1, or 0 where somebody else has settled it.
+-- Remove a delivery from its stream. If it was not accepted, keep it for a retry or as a dead letter.
+-- KEYS: the deliveries, the retries, the dead letters.
+-- ARGV: the consumer group, the entry's id, milliseconds to keep idle keys, the delivery (empty: it was accepted), time of
+--       the retry in milliseconds since 1970 (empty: no retry), its name among the dead letters, most dead letters to keep.
+-- Returns 1, or 0 if another worker has settled the delivery.
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 if redis.call('XDEL', KEYS[1], ARGV[2]) == 0 then return 0 end
 if ARGV[4] == '' then return 1 end

@@ -1,9 +1,11 @@
--- Count one act within several sliding periods, or, where an enforced limit is full, in none. Exact: every use is
--- remembered by its time; a token that is counted already counts once.
--- KEYS: the uses of each limit, sorted sets of tokens by milliseconds.
--- ARGV: now, the token; then for each: the instant at which its period began, its length, the limit, '1' if enforced.
--- Returns for each up to the one that refuses: 1 when counted else 0, how many count now, the oldest's instant, and how
--- many filled it and were taken out because they lie further ahead (31 days) than any clock.
+-- Count one act against several limits with sliding periods; if an enforced limit is full, count it against none. Every use
+-- is stored with its time, so the count is exact. A token that is counted already counts once.
+-- KEYS: the uses of each limit, sorted sets of tokens by time.
+-- ARGV: the time now, the token; then for each limit the start of its period, the period's length, the highest count, and
+--       '1' if it is enforced. Times are in milliseconds since 1970, lengths in milliseconds.
+-- Returns for each limit, up to the one that refuses: 1 if it had room for the act or has counted it already, else 0; the
+-- count now; the time of the oldest use; and the number of uses that filled the limit but were removed, because their time
+-- is over 31 days in the future, which no clock can be.
 local used, full, refusing, states, ahead = {}, {}, nil, {}, {}
 for each = 1, #KEYS do
   local most, known = tonumber(ARGV[4 * each + 1]), redis.call('ZCARD', KEYS[each])

@@ -1,5 +1,5 @@
--- Remember a text that looks like a call, and that its sender sent one.
--- KEYS: that any came, that this one came. ARGV: milliseconds to keep them.
+-- Mark that a number sent a text that looks like a call.
+-- KEYS: the mark for any such text, the mark for this very text. ARGV: milliseconds to keep both.
 -- Returns 1.
 redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
 redis.call('SET', KEYS[2], '1', 'PX', ARGV[1])

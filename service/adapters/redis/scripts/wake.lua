@@ -1,6 +1,7 @@
--- Give back what was to be tried again by now.
--- KEYS: those to be retried, the deliveries. ARGV: now in milliseconds, how many at most, milliseconds to keep.
--- Returns how many.
+-- Move deliveries whose time to retry has come back to the stream.
+-- KEYS: the retries, the deliveries.
+-- ARGV: the time now in milliseconds since 1970, most deliveries to move, milliseconds to keep the idle stream.
+-- Returns the number of deliveries moved.
 local due = redis.call('ZRANGE', KEYS[1], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
 for _, each in ipairs(due) do
   redis.call('XADD', KEYS[2], '*', 'd', each)
