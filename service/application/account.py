@@ -68,7 +68,7 @@ class TaskStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One deferred task at the provider. Its times are the provider's text, in an unknown time zone."""
+    """A deferred task at the provider. Its times are the provider's text, in an unknown time zone."""
 
     id: int
     name: str

@@ -110,7 +110,7 @@ class Admitted:
 
 
 class Admission:
-    """Decides whether a client's act is allowed. If the store fails, methods raise StoreUnavailable and nothing is allowed."""
+    """Decides if a client's act is allowed. If the store fails, nothing is: every method may raise StoreUnavailable."""
 
     def __init__(
         self,

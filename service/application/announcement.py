@@ -13,7 +13,7 @@ REMEMBERED_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event to be delivered to one endpoint.
+    """An event to be delivered to one endpoint.
 
     Attributes:
         event_id: the event's id; every attempt, endpoint and duplicate carries the same one.
@@ -33,7 +33,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """One event for all endpoints that subscribe to it.
+    """An event for all endpoints that subscribe to it.
 
     Attributes:
         event_id: the event's id.

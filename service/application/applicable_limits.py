@@ -98,7 +98,7 @@ class ApplicableLimits:
             for spending in self._spendings((Scope.NUMBER,), _subjects(number, None, client), client)
         ]
 
-    def _counted(  # noqa: PLR0913, PLR0917  what decides over it
+    def _counted(  # noqa: PLR0913, PLR0917  each decides which limits apply
         self,
         scopes: Sequence[Scope],
         channel: Channel,

@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One event in the audit stream.
+    """An entry of the audit stream.
 
     Attributes:
         at: time of the event, UTC.

@@ -23,7 +23,7 @@ _UNPROVEN = (Outcome.OTHER, Outcome.WEAK)
 class Calls:
     """The use cases for a call, reported by a callback or found in the provider's inbox."""
 
-    def __init__(  # noqa: PLR0913  its ports
+    def __init__(  # noqa: PLR0913  one parameter per port
         self,
         store: VerificationStore,
         used_calls: UsedCalls,

@@ -26,7 +26,7 @@ _DIGITS = re.compile(r"[0-9]{7}")
 
 @dataclass(frozen=True, slots=True)
 class ConversionCount:
-    """One count for the conversion guard: a verification of this group was shown a number to call, or was called.
+    """A count for the conversion guard: a verification of this group was shown a number to call, or was called.
 
     Attributes:
         budget: the guard's rule.
@@ -79,7 +79,7 @@ class TransitionEffects:
         self._totals = totals
 
     def started(self, record: Verification, now: datetime) -> Effects:
-        """Return the effects of opening a record's window: its client now knows what to show the person."""
+        """Return the effects of opening a record's window, when its client can show the person what to do."""
         entries = [self._entry("started", f"client:{record.requester.client}", record, now)]
         if record.code is not None:
             entries.append(self._of_code("code_sent", record, now))

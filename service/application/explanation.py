@@ -24,7 +24,7 @@ from service.domain.policy import Purpose
 from service.domain.verification import Verification
 
 CLEARABLE = tuple(scope for scope in Scope if scope not in (Scope.PROVIDER, Scope.CAPTCHA))
-"""Scopes that an operator can clear. The provider's limit protects the account and the captcha all users, so they stay."""
+"""Scopes that an operator can clear: all but the provider's limit, which protects the account, and the captcha's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One reason for which a create would be refused now.
+    """A reason for which a create would be refused now.
 
     Attributes:
         code: the problem code that the client would get.

@@ -44,7 +44,7 @@ IDLE_AFTER = timedelta(seconds=LONGEST_WINDOW_SECONDS)
 
 @dataclass(frozen=True, slots=True)
 class InboxRecord:
-    """One record of the provider's inbox.
+    """A record of the provider's inbox.
 
     Attributes:
         id: the record's id; later records have higher ids.
@@ -94,7 +94,7 @@ class Balance(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the inbox was read. Times are UTC.
+    """Progress of reading the inbox. Times are UTC.
 
     Attributes:
         after_id: id of the last record that was processed.
@@ -126,7 +126,7 @@ class ProgressStore(Protocol):
 class Reconciliation:
     """Polls the inbox while a call could be missing. Only the leading worker runs it."""
 
-    def __init__(  # noqa: PLR0913  its ports
+    def __init__(  # noqa: PLR0913  one parameter per port
         self,
         *,
         inbox: Inbox,
@@ -172,7 +172,7 @@ class Reconciliation:
         known = self._progress.load()
         if known.asked_at is not None and now - known.asked_at < self._every:
             return 0
-        # At the first poll it is unknown what was pending before.
+        # At the first poll it is unknown what was pending before, so assume that something was.
         busy_at = now if known.busy_at is None or self._deadlines.is_busy() else known.busy_at
         if now - busy_at > IDLE_AFTER:
             return 0
@@ -200,7 +200,7 @@ class Reconciliation:
     def _dealt_with(
         self, record: InboxRecord, known: Progress, now: datetime
     ) -> tuple[Progress, Exception | None]:
-        """Process a record. Return the progress after it, and its error if it failed, so that the next ones are read."""
+        """Process a record. Return the progress after it, and the error if it failed, so that others are still processed."""
         error: Exception | None = None
         if record.cli is not None:
             at, known = self._placed(record, known, now)

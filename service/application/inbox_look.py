@@ -10,7 +10,7 @@ from service.domain.numbers import E164, mask
 
 @dataclass(frozen=True, slots=True)
 class LikeACall:
-    """One record that looks like a call, with masked numbers.
+    """A record that looks like a call, with masked numbers.
 
     Attributes:
         caller: the caller's number, masked.

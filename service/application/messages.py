@@ -22,7 +22,7 @@ TEXT_KEPT = timedelta(hours=2)
 class Messages:
     """The use cases for incoming texts and delivery reports, from callbacks or the provider's inbox."""
 
-    def __init__(  # noqa: PLR0913  its ports
+    def __init__(  # noqa: PLR0913  one parameter per port
         self,
         store: VerificationStore,
         used_calls: UsedCalls,

@@ -106,7 +106,7 @@ class Operator:
             busy_until=busy_until,
         )
 
-    def unblock(  # noqa: PLR0913  what may be undone, each by its own word
+    def unblock(  # noqa: PLR0913  one parameter per thing that can be undone
         self,
         operator: str,
         subject: Subject,
@@ -153,7 +153,7 @@ class Operator:
         canceled = bool(verification and number and self._cancel(number, now))
         return Undone(scopes, removed, cleared, verification_canceled=canceled)
 
-    def put(  # noqa: PLR0913  the fields of an entry
+    def put(  # noqa: PLR0913  one parameter per field of the entry
         self,
         operator: str,
         *,
@@ -213,7 +213,10 @@ class Operator:
         return [entry for each in both for entry in each.entries.values() if entry.is_live(now)]
 
     def exported(self, operator: str, phone_number: str | None) -> None:
-        """Write the audit entry for an export of the audit stream; with ``phone_number`` (E.164), of that number's part."""
+        """Write the audit entry for an export of the audit stream.
+
+        ``phone_number``: E.164, if only the entries of this number are exported; None for all.
+        """
         self._audit.append(AuditEntry(self._clock(), "export", f"operator:{operator}", phone_number))
 
     def _read(self, subject: Subject) -> tuple[E164 | None, Subject]:
@@ -275,7 +278,7 @@ class Operator:
         canceled = self._records.changed(stored, lambda record: record.cancel(now, Reason.BY_OPERATOR), now)
         return canceled.reason is Reason.BY_OPERATOR
 
-    def _write(  # noqa: PLR0913  an act, its subject and its details
+    def _write(  # noqa: PLR0913  one parameter per part of the entry
         self,
         operator: str,
         event: str,

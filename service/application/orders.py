@@ -31,7 +31,7 @@ UNREADABLE_AGAIN = timedelta(seconds=60)
 class OrderReports:
     """The use cases for a report on an order, from a callback or a status query."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  its ports
+    def __init__(  # noqa: PLR0913, PLR0917  one parameter per port
         self,
         store: VerificationStore,
         index: OrderIndex,

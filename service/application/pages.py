@@ -58,7 +58,7 @@ class _Poll:
 class Pages:
     """The hosted page's use cases. They only read. Every method may raise StoreUnavailable."""
 
-    def __init__(  # noqa: PLR0913  its ports
+    def __init__(  # noqa: PLR0913  one parameter per port
         self,
         *,
         store: VerificationStore,

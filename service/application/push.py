@@ -30,7 +30,7 @@ MOST_ROUNDS = 50
 SLOTS = 32
 """Deliveries that one worker makes at the same time."""
 SLOTS_OF_ENDPOINT = 4
-"""Deliveries that one worker makes to one endpoint at the same time, so that an endpoint that hangs leaves room for others."""
+"""Deliveries that one worker makes to one endpoint at the same time, so that a hanging endpoint leaves room for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +159,12 @@ class Reminder:
 
 
 class Push:
-    """Takes deliveries from the outbox and sends them in threads. Every worker process runs one, with its own ``consumer``."""
+    """Takes deliveries from the outbox and sends them in threads.
 
-    def __init__(  # noqa: PLR0913  its ports
+    Every worker process runs one. ``consumer`` is a name that no other process uses.
+    """
+
+    def __init__(  # noqa: PLR0913  one parameter per port
         self,
         *,
         outbox: Outbox,

@@ -24,7 +24,7 @@ class ReportUnreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One message of a report.
+    """A message of a report.
 
     Attributes:
         message_id: id of the message.

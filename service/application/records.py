@@ -78,8 +78,8 @@ class Records:
             stored: the record as it was read.
             transition: returns the new record; may be called several times.
             now: the current time, UTC.
-            anew: True to store the record even if the transition does not change it. Every other change that was read
-                before then fails and reads it again.
+            anew: True to store the record even if the transition does not change it. A simultaneous change that has
+                already read the record then fails, and reads it again.
             holding: True to store the record only while its number still points to it.
 
         Raises:

@@ -31,7 +31,7 @@ class Reservations:
         self._admission = admission
         self._purposes = purposes
 
-    def reserve(  # noqa: PLR0913, PLR0917  what decides over a reservation
+    def reserve(  # noqa: PLR0913, PLR0917  each decides over the reservation
         self,
         opened: Verification,
         context: CreationContext,
@@ -70,7 +70,7 @@ class Reservations:
                         return latest.verification, None
                     continue
                 if not latest.verification.may_be_succeeded_by(requester, now):
-                    # If the record is deleted meanwhile it refuses nobody: try again.
+                    # If the record was deleted meanwhile, the number is free: try again.
                     with suppress(NotFound):
                         self._refuse_second(latest, opened, refused(), act, now)
                     self._admission.forgive(refused(), act)

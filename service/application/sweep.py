@@ -22,7 +22,7 @@ BROKEN_AGAIN = timedelta(seconds=60)
 class Sweep:
     """Settles the records that are due. Several processes may sweep at once: each change is stored and announced once."""
 
-    def __init__(  # noqa: PLR0913  its ports
+    def __init__(  # noqa: PLR0913  one parameter per port
         self,
         store: VerificationStore,
         deadlines: Deadlines,

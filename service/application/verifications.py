@@ -175,7 +175,7 @@ class Verifications:
         self._admission.count(Scope.READ, client_name, self._clock())
         return self._reading.read(client_name, verification_id, wait_seconds, seen)
 
-    def consume(  # noqa: PLR0913, PLR0917  what a proof is bound to
+    def consume(  # noqa: PLR0913, PLR0917  a proof is bound to each of them
         self,
         client_name: str,
         verification_id: str,

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Waiter:
-    """One waiting request. It uses a lock instead of an Event, which consists of eight objects, because thousands may wait."""
+    """A waiting request. Thousands may wait, so it uses a lock and not an Event, which consists of eight objects."""
 
     __slots__ = ("_asleep", "failure", "version")
 

@@ -38,7 +38,10 @@ class RedisLimits:
     def step(
         self, spendings: Sequence[Spending], token: str, now: datetime, elsewhere: Sequence[Elsewhere] = ()
     ) -> Step:
-        """Return the step that counts the token against all limits on one server. ``elsewhere``: uses under other peppers."""
+        """Return the step that counts the token against all limits on one server.
+
+        ``elsewhere``: for each limit, the uses that count under other peppers; empty without another pepper.
+        """
         now_ms = _ms(now)
         args: list[str | bytes | int] = [now_ms, _member(token)]
         for index, each in enumerate(spendings):

@@ -40,7 +40,10 @@ class RedisProbe:
         self._ready = Script("ready")
 
     def ping(self) -> None:
-        """Write by a script, as a create does; on a cluster, at each node. The error's ``cause`` has the server's message."""
+        """Write by a script, as a create does; on a cluster, at each node.
+
+        The exception's ``cause`` has the first words of the server's message.
+        """
         topology = self._connection.topology
         with self._connection.using("ping") as client:
             keys = topology.one_each(client, self._keys.all_ready())

@@ -20,7 +20,7 @@ _HAPPENED = (1, 2, b"done", b"again")
 
 
 class Script:
-    """One Lua script. On a cluster, all keys of one run must share a slot."""
+    """A Lua script. On a cluster, all keys of one run must share a slot."""
 
     def __init__(self, name: str, text: str | None = None) -> None:
         """``text``: None reads the file ``name.lua``."""
@@ -51,7 +51,7 @@ class Script:
 
 
 class Step(NamedTuple):
-    """One script with its keys and arguments."""
+    """A script with its keys and arguments."""
 
     script: Script
     keys: Sequence[str]

@@ -36,7 +36,7 @@ _LONGEST_HELD_MS = LONGEST_WINDOW_SECONDS * 1000
 class RedisVerificationStore:
     """VerificationStore over Redis."""
 
-    def __init__(  # noqa: PLR0913  what is read or written together with a record
+    def __init__(  # noqa: PLR0913  each is read or written together with a record
         self,
         connection: Connection,
         keys: Keys,

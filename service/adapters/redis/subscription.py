@@ -136,11 +136,11 @@ class Subscription:
             fresh, self._fresh = self._fresh, set()
             gone, self._left = (self._left - self._followed) & self._subscribed, set()
         if self._pubsub is None:
-            # Kept too, because a client that nobody has closes its pool.
+            # Keep a reference to the client, because it closes its pool when it is garbage-collected.
             self._client = self._connect()
             self._pubsub = self._client.pubsub()
-        # What changed just before somebody began to wait was announced to nobody; for new ones the confirmation
-        # comes later than that.
+        # A record may have changed just before a request began to wait for it. A new subscription is confirmed later, and
+        # its records are read again then. Records with an older subscription must be read again now.
         if known := fresh & self._subscribed:
             self._check(known)
         added = fresh - known
@@ -176,7 +176,7 @@ class Subscription:
             self._check(confirmed)
 
     def _reread(self) -> None:
-        """Read a few records at a time again, so that each has its turn within REREAD_SECONDS without a burst."""
+        """Read a few of the records again, so that each has its turn within REREAD_SECONDS without a burst of reads."""
         now = monotonic()
         few = int(len(self._followed) * (now - self._read_at) / REREAD_SECONDS)
         if few:
@@ -184,7 +184,7 @@ class Subscription:
             self._check_next(few)
 
     def _look(self) -> None:
-        """Read records again while the subscription does not work: up to ``_MOST_READ``, then pause shortly."""
+        """Read up to ``_MOST_READ`` records again and pause shortly. This replaces a subscription that does not work."""
         self._check_next(_MOST_READ)
         self._changed.clear()
         self._changed.wait(BLIND_SECONDS)

@@ -23,7 +23,7 @@ TIMEOUT_SECONDS = 0.8
 """Longest wait for one connect and for one answer. A request gives up at the first step that fails, and then does at most
 one step to clean up. So even if the server hangs, 503 comes well within the contract's 5 s."""
 CLUSTER_TIMEOUT_SECONDS = 0.5
-"""The same for a cluster's node. It is shorter, because the client tries other nodes before it gives up."""
+"""Longest wait for one connect and one answer of a cluster's node. The client tries other nodes before it gives up."""
 TURN_SECONDS = 1.2
 """Longest wait of a step for a free client. It is long enough for a burst, and ends in 503 if the server hangs."""
 
@@ -102,7 +102,7 @@ class OneServer(ABC):
         """Close the connection of a client. The client's next command opens it again."""
         client.close()
 
-    def close(self) -> None:  # noqa: B027  a method that has nothing to do here
+    def close(self) -> None:  # noqa: B027  not abstract: there is nothing to do here
         """Do nothing, because clients share no connection."""
 
     def route(self, _client: AnyClient, _key: str) -> Mapping[str, Any]:
@@ -121,7 +121,7 @@ class OneServer(ABC):
         """Return one of the keys for each server."""
         return keys[:1]
 
-    def look_again(self, _client: AnyClient) -> None:  # noqa: B027  a method that has nothing to do here
+    def look_again(self, _client: AnyClient) -> None:  # noqa: B027  not abstract: there is nothing to do here
         """Do nothing, because a single server has no slots."""
 
 
