@@ -132,7 +132,10 @@ def refusals(
             yield _refusal(Blocked, f"{entry.kind} {entry.masked}: {entry.reason}", entry.expires_at, now)
     if busy_until is not None:
         yield _refusal(
-            VerificationInProgress, "Only its own requester may ask for the number now.", busy_until, now
+            VerificationInProgress,
+            "A verification holds the number; only its own requester may ask again.",
+            busy_until,
+            now,
         )
     if not screened.number_allowed:
         for each in conversions:

@@ -20,7 +20,7 @@ Opened = Callable[[Verification, datetime], Verification]
 """Transition that opens the record's window after the order or message has succeeded."""
 
 TEXT_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Letters and digits that are not easily mistaken for others."""
+"""Letters and digits of a text to send, without 0, 1, I, L, O and U, which are easily mistaken for others."""
 TEXT_CHARACTERS = 8
 FIRST_ASKED_AFTER = timedelta(seconds=20)
 """Time from an order to its first status query. Most calls are reported earlier, so that no query is needed."""

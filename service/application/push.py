@@ -71,7 +71,10 @@ class Outbox(Protocol):
         ...
 
     def take(self, consumer: str, most: int) -> list[Taken]:
-        """Take at most ``most`` deliveries for a worker: new ones, and those of workers that seem to have died."""
+        """Take at most ``most`` deliveries for a worker: new ones, and those of workers that seem to have died.
+
+        It may take fewer, or none, although there are more.
+        """
         ...
 
     def arrived(self, taken: Taken) -> None:
@@ -83,7 +86,7 @@ class Outbox(Protocol):
         ...
 
     def bury(self, taken: Taken, delivery: Delivery) -> None:
-        """Give a delivery up and keep it as a dead letter for an operator."""
+        """Give a delivery up and keep it as a dead letter for an operator. If those are full, drop it."""
         ...
 
     def wake(self, now: datetime) -> int:

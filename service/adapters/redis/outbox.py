@@ -55,7 +55,7 @@ class RedisOutbox:
             self._audit.run(client, keys, [0, "0-0", 0, *args])
 
     def take(self, consumer: str, most: int) -> list[Taken]:
-        """Take deliveries of dead workers, then new ones, from every part in one pipeline."""
+        """Take deliveries of dead workers, then new ones, from every part in one pipeline. Take none if ``most`` < 16."""
         share = most // (2 * AUDIT_PARTS)
         if share == 0:
             return []
@@ -101,7 +101,7 @@ class RedisOutbox:
         self._settled(taken.receipt, _written(delivery), str(_ms(until)), _name_of(delivery))
 
     def bury(self, taken: Taken, delivery: Delivery) -> None:
-        """Move the entry from the stream to the dead letters."""
+        """Move the entry from the stream to the dead letters, or drop it if its part of them is full."""
         self._settled(taken.receipt, _written(delivery), "", _name_of(delivery))
 
     def wake(self, now: datetime) -> int:

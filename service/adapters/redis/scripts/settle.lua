@@ -1,4 +1,5 @@
--- Remove a delivery from its stream. If it was not accepted, keep it for a retry or as a dead letter.
+-- Remove a delivery from its stream. If it was not accepted, keep it for a retry or as a dead letter; a dead letter is
+-- dropped if there are too many.
 -- KEYS: the deliveries, the retries, the dead letters.
 -- ARGV: the consumer group, the entry's id, milliseconds to keep idle keys, the delivery (empty: it was accepted), time of
 --       the retry in milliseconds since 1970 (empty: no retry), its name among the dead letters, most dead letters to keep.
