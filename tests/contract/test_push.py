@@ -11,9 +11,9 @@ import pytest
 from redis import RedisCluster
 
 from service.adapters.redis import outbox as outbox_module
-from service.adapters.redis.keys import Keys
+from service.adapters.redis.keys import AUDIT_PARTS, Keys
 from service.adapters.redis.outbox import RedisOutbox
-from service.application.announcement import Announcer, Delivery
+from service.application.announcement import Announcement, Announcer, Delivery
 from service.application.audit import AuditLog
 from service.application.dead_letters import DeadLetters
 from service.application.leadership import Term
@@ -333,6 +333,19 @@ def test_an_endpoint_that_hangs_leaves_room_for_the_others(post: Post) -> None:
     push.measure(Term(1, "x"))
     assert post.teller.left is not None
     assert post.teller.left.retrying == 80
+
+
+def test_a_worker_with_two_free_slots_still_takes_every_delivery(post: Post) -> None:
+    numbers = [f"+7999123{index:04}" for index in range(24)]
+    for index, number in enumerate(numbers):
+        delivery = Delivery(f"evt_{index}", "web/main", "{}")
+        post.outbox.announce(number, Announcement(f"evt_{index}", (delivery,), 60))
+
+    rounds = [post.outbox.take("one", 2) for _ in range(24 * AUDIT_PARTS)]
+
+    assert max(map(len, rounds)) <= 2
+    taken = [each.delivery.event_id for found in rounds for each in found]
+    assert sorted(taken) == sorted(f"evt_{index}" for index in range(24))
 
 
 def test_many_workers_deliver_each_event_once(post: Post) -> None:

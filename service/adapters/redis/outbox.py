@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import cycle
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -47,6 +48,7 @@ class RedisOutbox:
         self._settle = Script("settle")
         self._wake = Script("wake")
         self._replay = Script("replay")
+        self._parts = cycle(keys.all_deliveries())
 
     def announce(self, number: str, announcement: Announcement) -> None:
         """Run the audit stream's script without an audit entry."""
@@ -55,11 +57,11 @@ class RedisOutbox:
             self._audit.run(client, keys, [0, "0-0", 0, *args])
 
     def take(self, consumer: str, most: int) -> list[Taken]:
-        """Take deliveries of dead workers, then new ones, from every part in one pipeline. Take none if ``most`` < 16."""
-        share = most // (2 * AUDIT_PARTS)
-        if share == 0:
+        """Take deliveries of dead workers, then new ones, in one pipeline. Where ``most`` is small, the parts take turns."""
+        share = max(most // (2 * AUDIT_PARTS), 1)
+        parts = [next(self._parts) for _ in range(min(most // (2 * share), AUDIT_PARTS))]
+        if not parts:
             return []
-        parts = self._keys.all_deliveries()
         with self._connection.using("take") as client:
             pipeline = client.pipeline(transaction=False)
             for part in parts:
