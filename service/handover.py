@@ -21,7 +21,7 @@ def hand_over(settings: Settings) -> None:
 
 
 def handed_over() -> Settings | None:
-    """Return the last good settings; None while the master starts, and in a process that was not forked by such a master."""
+    """Return the last good settings; None while the master starts, and in a process without such a master."""
     return _checked[0] if _checked else None
 
 
@@ -31,5 +31,8 @@ def announce_reload() -> None:
 
 
 def is_replaced() -> bool:
-    """Tell whether the master has reloaded since this worker was forked. If not, a worker that stops does so with its replica."""
+    """Tell whether the master has reloaded since this worker was forked.
+
+    If it has not, and the worker is told to stop, then the whole replica stops.
+    """
     return _own[0] != _reloads[0]

@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """Runs ``sweep`` periodically until stopped. The interval is jittered, so that replicas do not sweep at once."""
+    """Thread that runs ``sweep`` periodically. The interval is jittered, so that replicas do not sweep at once."""
 
     def __init__(self, sweep: Callable[[], int]) -> None:
         self._sweep = sweep

@@ -20,7 +20,7 @@ RENEW_SECONDS = 2.0
 LOOK_SECONDS = 0.5
 """Seconds between two checks whether a duty of the leader is due."""
 STUCK_SECONDS = 120.0
-"""A thread that made no progress for this long is stuck: it never has to wait as long."""
+"""Seconds without progress after which a thread counts as stuck. No thread ever has to wait that long."""
 STOP_SECONDS = 25.0
 _SOCKET_SECONDS = 10
 _LOOK_FOR_SIGNALS_SECONDS = 0.5
@@ -83,7 +83,7 @@ class Lease:
 
 
 class Worker:
-    """Runs duties and loops in threads. ``run`` returns after SIGTERM or SIGINT, when the threads have ended."""
+    """Threads that run the duties and loops. ``run`` returns after SIGTERM or SIGINT, when the threads have ended."""
 
     def __init__(  # noqa: PLR0913  one parameter per thing it is given
         self,

@@ -68,7 +68,7 @@ BACKLOG_SECONDS = 5.0
 ORDERS_SECONDS = 2.0
 SWEEP_SECONDS = 1.5
 LEFT_TO_THE_WORKER = timedelta(seconds=5)
-"""A serving process sweeps only records that are overdue by this much, because the background worker sweeps the others."""
+"""Delay after which serving processes sweep an overdue record. Until then it is left to the background worker."""
 PUSH_SECONDS = 0.2
 
 _log = logging.getLogger(__name__)
@@ -79,11 +79,7 @@ def build(
 ) -> Surfaces:
     """Build the whole service as one WSGI callable. It connects to nothing yet.
 
-    Args:
-        settings: the checked settings.
-        multiprocess_dir: directory in which worker processes share their metrics; None for a single process.
-        clock: source of the current time, UTC.
-        greenlets: True if gevent runs the process.
+    ``multiprocess_dir``: directory in which processes share metrics; None for one process. ``greenlets``: True with gevent.
     """
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
@@ -184,7 +180,7 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
 
 
 def build_dead_letters(settings: Settings, *, clock: Clock = utc_now) -> DeadLetters:
-    """Build the dead letters' use cases for ``waitcall events``. It connects to nothing yet."""
+    """Build the use cases of ``waitcall events``. It connects to nothing yet."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
     return DeadLetters(RedisOutbox(core.connection, core.keys), core.audit, clock)

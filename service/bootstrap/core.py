@@ -30,7 +30,7 @@ from service.domain.limits import Scope
 from service.settings import Settings
 
 MAX_REDIS_CONNECTIONS = 64
-"""Most connections of one process to each server. A step waits for a free one; more would not make Redis faster."""
+"""Maximum number of connections of one process to each server. More would not make Redis faster."""
 
 
 def utc_now() -> datetime:

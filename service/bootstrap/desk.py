@@ -34,7 +34,7 @@ class Desk:
     lookup: Lookup
 
     def examine(self) -> Examined:
-        """Return Redis' report on itself: version, clock and eviction. StoreUnavailable."""
+        """Return Redis' report on itself: version, clock and eviction. Raises StoreUnavailable."""
         return self.core.probe.examine()
 
 

@@ -40,7 +40,7 @@ def opening_of(
     *,
     greenlets: bool = False,
 ) -> Opening:
-    """Build the part that orders calls and sends messages at the providers. ``greenlets``: True if gevent runs the process."""
+    """Build the part that orders calls and sends messages. ``greenlets``: True if gevent runs the process."""
     time_limit = within_greenlet if greenlets else within_thread
     routes = settings.policy.routing
     makers: dict[Provider, Callable[[Settings, Metrics, TimeLimit], CallProvider]] = {
@@ -109,7 +109,7 @@ def pages_of(settings: Settings, core: Core) -> Pages:
         limits=core.limits,
         clock=core.clock,
         public_url=settings.public_url,
-        # Clients of the internal API may wait in the same process, and half of the places are theirs.
+        # Clients of the internal API may wait in the same process, so pages get at most half of the places.
         max_waiting=min(WAITING_OF_A_PROCESS, settings.max_waiting // 2),
         rest=partial(sleep, PAGE_REST_SECONDS),
     )

@@ -37,7 +37,7 @@ def main() -> None:
 
 @main.command()
 def check() -> None:
-    """Check the settings in the environment and warn of weak ones. Name every mistake and exit 2 if there is any."""
+    """Check the settings in the environment, and warn of weak ones. Exit 2 and name all mistakes if there are any."""
     for weakness in weaknesses(sound_settings(os.environ)):
         click.echo(f"Warning: {weakness}.", err=True)
     click.echo("The settings are sound.")
@@ -67,7 +67,7 @@ def worker() -> None:
 
     The worker stops on SIGTERM. It serves probes and metrics on WAITCALL_WORKER_OPS_BIND.
     """
-    # WAITCALL_SURFACES decides which secrets are required, and a worker needs those of the provider and the webhooks.
+    # Ignore WAITCALL_SURFACES: without the surface api, settings lack secrets of provider and webhooks, which a worker needs.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("WAITCALL_SURFACES")}
     settings = sound_settings(environ)
     configure_logging(settings)

@@ -44,7 +44,7 @@ class Finding:
 )
 @as_json
 def doctor(*, url: str | None, json_wanted: bool) -> None:
-    """Check settings, Redis and its clock, the provider's credentials and inbox, and the handler. Exit 1 if a check fails."""
+    """Check settings, Redis and its clock, the provider's credentials and inbox, the handler. Exit 1 if one check fails."""
     with running(build_desk) as desk:
         findings = list(_findings(desk, url))
     show_rows([asdict(each) for each in findings], ("check", "state", "found"), json_wanted=json_wanted)

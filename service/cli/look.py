@@ -65,7 +65,7 @@ def balance(*, json_wanted: bool) -> None:
 def replay_callback(  # noqa: PLR0913  the command's options
     *, phone_number: str, ts: int | None, url: str | None, yes: bool, reason: str, operator: str
 ) -> None:
-    """Send the handler a signed callback for a call from PHONE_NUMBER, as the provider would. THIS VERIFIES the number."""
+    """Send the handler a callback for a call from PHONE_NUMBER, signed like the provider's. THIS VERIFIES the number."""
     number = E164.parse(read_number(phone_number) or "")
     if not yes:
         click.confirm(

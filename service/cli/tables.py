@@ -44,7 +44,7 @@ def _print_json(answer: Any) -> None:
 
 
 def _print(table: Table) -> None:
-    # A pipe has no width, so nothing is cut off there. Markup is off, because text in brackets is not a style here.
+    # Into a pipe, print wide lines, so that nothing is cut off. No markup, because text in brackets is not a style here.
     console = Console(
         file=sys.stdout, highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDE
     )

@@ -296,7 +296,7 @@ class StoreUnavailable(ServiceError):
 
 
 class RecordUnreadable(StoreUnavailable):
-    """One record is damaged, or another version wrote it. ``retry_after``: when it no longer blocks its number."""
+    """The record is damaged, or another version wrote it. ``retry_after``: when it no longer blocks its number."""
 
     default_detail = (
         "This verification's record cannot be read. Another version of the service may be able to read it."

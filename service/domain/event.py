@@ -35,10 +35,10 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One outcome of a verification. A verification has at most one event of each type.
+    """Outcome of a verification, as webhooks report it. A verification has at most one event of each type.
 
     Attributes:
-        at: when the outcome was reached, UTC; for ``canceled`` and ``failed`` when the event was first made.
+        at: when the outcome was reached, UTC; for ``canceled`` and ``failed`` when the event was made.
     """
 
     type: EventType

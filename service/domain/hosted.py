@@ -39,7 +39,7 @@ def check_return_url(url: str, origins: Collection[str]) -> str:
 
 
 class PageSeals:
-    """Derives the page's token and result from a verification's id. They are not stored and do not reveal the id."""
+    """Maker of the page's tokens and results from a verification's id. They are not stored, and do not reveal the id."""
 
     def __init__(self, *peppers: str) -> None:
         """``peppers``: the current one first, then the other one while the pepper rotates."""

@@ -16,7 +16,7 @@ class Scope(StrEnum):
     """Subject that an action is counted against (docs/limits.md)."""
 
     NUMBER = "number"
-    """Creates for one number from one end user's address; from one client, where it sends no address."""
+    """Creates for one number from one end user's address. Without an address, those of one client are counted."""
     NUMBER_TOTAL = "number_total"
     """Creates for one number from all requesters. A verification that is canceled or expires uncalled is not counted."""
     CODE_NUMBER = "code_number"
@@ -65,7 +65,7 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most ``count`` uses in any ``period_seconds``."""
+    """A limit of ``count`` uses in any ``period_seconds``."""
 
     count: int
     period_seconds: int
@@ -97,7 +97,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """One limit together with the subject that an action counts against.
+    """A limit together with the subject whose uses it counts.
 
     Attributes:
         subject: for instance the phone number; it never leaves the process unhashed.
@@ -149,7 +149,7 @@ class Spent:
 
 
 def total_of(limit: Limit) -> Limit:
-    """Derive the default limit of a number over all addresses from its limit from one address."""
+    """Return the default limit of a number over all addresses, for a given limit from one address."""
     return replace(limit, count=limit.count * TOTAL_FACTOR)
 
 

@@ -33,7 +33,7 @@ class ListAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ListEntry:
-    """One entry of the lists.
+    """Entry of the block and allow lists.
 
     Attributes:
         subject: in canonical form: a number in E.164, a prefix as ``+`` and digits, or a network in CIDR form.
@@ -60,7 +60,7 @@ class ListEntry:
 
     @property
     def weight(self) -> int:
-        """Precision of the entry: the higher, the more exact. Compare only entries of numbers, or only of networks."""
+        """Precision of the entry; higher is more exact. Numbers and prefixes are comparable, and so are networks."""
         if self.kind is ListKind.NETWORK:
             return ip_network(self.subject).prefixlen
         return len(self.subject) + (100 if self.kind is ListKind.NUMBER else 0)

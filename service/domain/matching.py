@@ -71,7 +71,7 @@ def _judged(  # noqa: PLR0911  one return per outcome, in the order of the rules
 def judge_order(  # noqa: PLR0911  one return per outcome, in the order of the rules
     record: Verification, report: OrderReport, now: datetime, skew: timedelta
 ) -> tuple[Outcome, Verification]:
-    """Decide what a provider's report that an order's number was called does; return the outcome and the changed record.
+    """Decide what a report that an order's number was called does, and return the outcome and the changed record.
 
     The provider has already compared the caller with the number. The time of the report follows the rules for calls.
     """
@@ -98,7 +98,7 @@ def judge_order(  # noqa: PLR0911  one return per outcome, in the order of the r
 def judge_text(  # noqa: PLR0911  one return per outcome, in the order of the rules
     record: Verification, message: InboundText, now: datetime
 ) -> tuple[Outcome, Verification]:
-    """Decide what a text message does to the verification of its sender's number; return the outcome and changed record.
+    """Decide what a text does to the sender's verification, and return the outcome and the changed record.
 
     Sender, recipient and text must all match what was shown; case, spaces and punctuation of the text are ignored.
     Each verification shows a new text, so an old message never matches a later verification.

@@ -20,7 +20,7 @@ class Capability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProviderOrder:
-    """One order at a provider whose callbacks name the order. Other providers' callbacks name the caller.
+    """Order at a provider whose callbacks name the order. Other providers' callbacks name the caller.
 
     Attributes:
         provider: the provider's name in policy and settings, for instance ``smsru``.

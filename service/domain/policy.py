@@ -14,7 +14,7 @@ from service.domain.numbers import E164, may_get_codes
 
 SHORTEST_WINDOW_SECONDS = 60
 LONGEST_WINDOW_SECONDS = 900
-"""The provider waits no longer for a call (smsc-api.md, section 1)."""
+"""Longest time, in seconds, that the provider waits for a call (smsc-api.md, section 1)."""
 
 
 class OnConcurrent(StrEnum):
@@ -66,7 +66,7 @@ CLIENT_PERMISSIONS = frozenset({Permission.CREATE, Permission.READ, Permission.C
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """One configured purpose; durations in seconds."""
+    """Configured purpose. Durations are in seconds."""
 
     name: str
     max_window_seconds: int = LONGEST_WINDOW_SECONDS
@@ -85,7 +85,7 @@ class Purpose:
     second_step: Channel | None = None
     """Channel that must be proven after the first one."""
     max_attempts: int = 5
-    """Most wrong codes, over all messages of one verification."""
+    """Number of wrong codes that end a verification, over all of its messages."""
     max_sends: int = 4
     resend_seconds: int = 30
     """Seconds until a second message may be sent; the delay doubles with each further message."""
@@ -208,7 +208,7 @@ class Policy:
     text_in_numbers: tuple[E164, ...] = ()
     """Our dedicated numbers that receive texts."""
     code_texts: Mapping[str, str] = field(default_factory=dict)
-    """Texts by BCP 47 locale; ``{code}`` is replaced by the code. The first one is used for unknown or missing locales."""
+    """Texts by BCP 47 locale, with ``{code}`` for the code. The first one serves unknown and missing locales."""
     code_sender: str | None = None
     """Sender name that the provider has approved; None for the account's default."""
     captcha: CaptchaRule | None = None

@@ -1,4 +1,4 @@
-"""The requester of a verification, and what a later request must repeat to be the same one."""
+"""The requester of a verification, and the check that a later request comes from the same one."""
 
 import hmac
 from dataclasses import dataclass, field

@@ -25,7 +25,7 @@ from service.domain.verification import Verification
 
 
 def shown(opened: Verification, placed: PlacedOrder) -> Verification:
-    """Add the number to dial to a record whose window has just begun. The window ends when the provider stops waiting."""
+    """Return the record, whose window has just begun, with the number to dial and the end of the provider's waiting."""
     listened = opened.window_seconds if placed.window_seconds is None else placed.window_seconds
     early = timedelta(seconds=max(opened.window_seconds - listened, 0))
     return replace(

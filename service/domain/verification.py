@@ -22,12 +22,12 @@ from service.domain.status import LIVE, Reason, Status
 _UNANSWERED = {Channel.CALL: Reason.NO_CALL, Channel.TEXT_IN: Reason.NO_TEXT, Channel.CODE: Reason.NO_CODE}
 
 ORDER_SLACK_SECONDS = 3
-"""An order that takes this much longer than allowed is given up: its process has died (30 s are promised)."""
+"""Seconds after an order's time limit at which the order is given up, because its process must have died."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Record of one attempt to prove one phone number to one client. Times are UTC and whole seconds.
+    """Record of one attempt to prove a phone number to a client. Times are UTC, in whole seconds.
 
     Attributes:
         status: as stored; ``at(now).status`` is the status at a given time.
@@ -171,7 +171,7 @@ class Verification:
         return self.cooling_until is not None and now < self.cooling_until
 
     def after(self, latest: "Verification", now: datetime) -> "Verification":
-        """Return this new record for the place of ``latest``, with the cooldown that ``latest`` still has."""
+        """Return this new record with the remaining cooldown of ``latest``, the record that it replaces."""
         return replace(self, cooling_until=latest.cooling_until) if latest.is_cooling(now) else self
 
     def answers(self, requester: Requester, now: datetime) -> bool:
@@ -203,7 +203,7 @@ class Verification:
         return self._ended(Status.FAILED, reason, self._retained_from(now)) if self.is_live else self
 
     def contest(self, now: datetime) -> "Verification":
-        """Record that another requester asked for the number. If the purpose says ``contest``, calls prove nothing from now on."""
+        """Note that another requester asked for the number. If the purpose says so, no call proves it from now on."""
         current = self.at(now)
         if self.rules.on_concurrent is not OnConcurrent.CONTEST:
             return self
@@ -268,7 +268,7 @@ class Verification:
         return replace(self, channel=channel, since=_whole(now), expires_at=expires_at, purge_at=purge_at)
 
     def prove(self, reason: Reason, now: datetime, dialled: str | None = None) -> "Verification":
-        """Return the proven record: verified, or on the second step if the purpose requires one that is still to be done."""
+        """Return the record after a proof: verified, or moved to the second step that the purpose still requires."""
         rules = self.rules
         if rules.second_step is not None and self.channel is not rules.second_step:
             return replace(self.move(rules.second_step, now), called_at=_whole(now))

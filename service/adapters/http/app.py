@@ -1,4 +1,4 @@
-"""One Flask app for each surface, and the WSGI callable that chooses the app by the listener's port."""
+"""Flask apps of the surfaces, and the WSGI callable that chooses the app by the listener's port."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -29,7 +29,7 @@ SECURITY_HEADERS = {
 """Default headers of every answer (OWASP REST security cheat sheet). An answer's own headers take precedence."""
 
 
-def create_app(  # noqa: PLR0913  what every surface has
+def create_app(  # noqa: PLR0913  every surface needs these
     name: str,
     blueprints: Iterable[Blueprint],
     *,
@@ -59,7 +59,7 @@ def create_app(  # noqa: PLR0913  what every surface has
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["TRUSTED_HOSTS"] = list(trusted_hosts) or None
     app.config["MAX_BODY_BYTES"] = max_body_bytes
-    # One byte more, because werkzeug cuts a chunked body silently at its limit, and body.py must see that there was more.
+    # One byte more: werkzeug cuts a chunked body silently at its limit, and body.py must see that it was longer.
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes + 1
     # A path with a double slash is another path and must not redirect.
     app.url_map.merge_slashes = False
@@ -84,7 +84,7 @@ def _secured(response: Response) -> Response:
 
 
 class Surfaces:
-    """The service's WSGI callable. The listener that accepted a request decides its surface, not the request's headers."""
+    """The service's WSGI callable. The listener that accepted a request decides its surface; headers do not."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Surfaces:
         self._metrics.http_request(UNREADABLE, "other", status, 0.0)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Pass the request to its surface. gunicorn takes SERVER_PORT from the listening socket, not from the Host header."""
+        """Pass the request to its surface. gunicorn takes SERVER_PORT from the socket, not from the Host header."""
         app = self.by_port.get(str(environ["SERVER_PORT"]))
         if app is None:
             return NotFound()(environ, start_response)

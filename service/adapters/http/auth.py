@@ -15,8 +15,8 @@ _View = TypeVar("_View", bound=Callable[..., object])
 
 
 def no_auth(view: _View) -> _View:
-    """Mark a view as open to everyone who reaches its surface. A view without this mark needs an API key."""
-    view.no_auth = True  # type: ignore[attr-defined]  # functions carry attributes; mypy can't say so
+    """Mark a view as open: requests need no API key. All other views need one."""
+    view.no_auth = True  # type: ignore[attr-defined]  # mypy knows no attributes of functions
     return view
 
 
@@ -24,7 +24,7 @@ def requires(permission: Permission) -> Callable[[_View], _View]:
     """Mark a view with the permission that a client's key needs."""
 
     def mark(view: _View) -> _View:
-        view.permission = permission  # type: ignore[attr-defined]  # as above
+        view.permission = permission  # type: ignore[attr-defined]  # mypy knows no attributes of functions
         return view
 
     return mark
@@ -47,7 +47,7 @@ class ApiKeys:
         self._clients = [(digest.encode(), client) for digest, client in client_by_sha256.items()]
 
     def client_of(self, key: str) -> str | None:
-        """Return the client of a key; None if it is unknown. All hashes are compared, so the time taken reveals nothing."""
+        """Return the client of a key; None if it is unknown. All hashes are compared, so that the time reveals nothing."""
         if not self._clients:
             return None
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest().encode()

@@ -52,7 +52,7 @@ def services() -> Services:
 
 
 class Parser(FlaskParser):
-    """Parser that reads bodies and queries strictly, and reports values that a schema does not allow as our problem."""
+    """Parser that reads bodies and queries strictly, and reports wrong values as ``validation_failed``."""
 
     def load_json(self, req: Request, schema: Schema) -> Any:  # noqa: ARG002  webargs' parameters
         """Read the body, which is required."""
@@ -65,7 +65,7 @@ class Parser(FlaskParser):
     def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:
         """Raise an error that names every wrong field."""
         # webargs nests the messages under the location of the fields, for instance "json".
-        (messages,) = error.normalized_messages().values()  # type: ignore[no-untyped-call]  # marshmallow's
+        (messages,) = error.normalized_messages().values()  # type: ignore[no-untyped-call]  # marshmallow has no types here
         raise refusal(messages) from error
 
 
@@ -81,7 +81,7 @@ def refuses(*codes: str) -> Callable[[_View], _View]:
     """Mark a view with the codes of problems that it may answer. The OpenAPI document lists them."""
 
     def mark(view: _View) -> _View:
-        view.problems = (*getattr(view, "problems", ()), *codes)  # type: ignore[attr-defined]  # as in auth.py
+        view.problems = (*getattr(view, "problems", ()), *codes)  # type: ignore[attr-defined]  # mypy knows no attributes of functions
         return view
 
     return mark

@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker, with bounds on slow and endless requests. Its long polls end when the worker is told to stop.
+"""gunicorn's gevent worker, with bounds on slow and endless requests. Long polls end when the worker is told to stop.
 
 Each connection is a greenlet, so a waiting connection costs some memory but no thread.
 """
@@ -13,16 +13,16 @@ from typing import Any
 
 import gevent
 from gevent import Timeout
-from gevent.socket import socket as GeventSocket  # noqa: N812  gevent's own spelling is the standard library's
+from gevent.socket import socket as GeventSocket  # noqa: N812  gevent names the class like a function
 from gunicorn import glogging
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
 HEAD_SECONDS = 10
-"""Most seconds from the first byte of a request's head to its last."""
+"""Seconds in which a request's head must arrive, counted from its first byte."""
 
 MOST_PIECES = 64
-"""Most pieces in which a request's head may arrive, because gunicorn reads the whole head again with each piece."""
+"""Number of pieces in which a request's head may arrive. gunicorn parses the whole head again with each piece."""
 
 STALLED_SECONDS = 30
 """Seconds that the socket may take to send one answer or to receive one piece of a body."""
@@ -31,13 +31,13 @@ TURN_BYTES = 16 * 1024
 """Bytes of one body after which other connections get a turn."""
 
 MOST_UNREAD_BYTES = 64 * 1024
-"""Longest unread rest of a body that is read to keep its connection open. With a longer rest the connection is closed."""
+"""Longest rest of a body that is read and dropped to keep the connection. After a longer rest it is closed."""
 
 MOST_LINGERING_BYTES = 8 * 1024 * 1024
-"""Most bytes that are read and dropped before a connection closes. Many clients read the answer only after sending all."""
+"""Bytes that are read and dropped before a connection closes, because many clients send everything before they read."""
 
 LINGER_SECONDS = 2.0
-"""Seconds that the client has to close after the last answer (RFC 9112, 9.6), and idle connections when the worker stops."""
+"""Seconds to wait for a client before its connection is closed (RFC 9112, 9.6)."""
 
 COLLECTED_AFTER = 20_000
 """New objects after which the garbage collector runs: about as many as a hundred requests make."""
@@ -58,7 +58,7 @@ class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn ships no types
 
 
 class Connection(GeventSocket):  # type: ignore[misc]  # gevent ships no types for it
-    """Socket of one client, which limits how slowly requests may arrive, and closes only after the last answer has arrived."""
+    """Socket of one client. It limits how slowly requests may arrive, and lets the last answer arrive before it closes."""
 
     def __init__(self, accepted: Any) -> None:
         """``accepted``: the accepted socket, which this object takes over."""
@@ -91,7 +91,7 @@ class Connection(GeventSocket):  # type: ignore[misc]  # gevent ships no types f
         return data
 
     def _recv_head(self, *args: Any) -> bytes:
-        """Receive a piece of a head. If the head takes too long, return b"", as if the client had closed the connection."""
+        """Receive a piece of a head. If the head takes too long, return nothing, as if the client had closed."""
         left = self._head_ends - monotonic()
         if left <= 0 or self._pieces == MOST_PIECES:
             return b""
@@ -104,7 +104,7 @@ class Connection(GeventSocket):  # type: ignore[misc]  # gevent ships no types f
         return data
 
     def close(self) -> None:
-        """Close our direction, wait a short time until the client closes the other (RFC 9112, 9.6), and close the socket.
+        """Close our direction, wait a short time for the client to close the other (RFC 9112, 9.6), and close.
 
         Closing a socket with unread bytes would reset the connection, and the client could lose the answer.
         """
@@ -142,7 +142,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         self._draining = False
 
     def init_process(self) -> None:
-        """Start the process. Until the app is loaded, SIGTERM ends the process at once, because there is nothing to finish."""
+        """Start the process. Until the app is loaded, SIGTERM ends it at once, because there is nothing to finish."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         super().init_process()
 

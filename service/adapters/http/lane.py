@@ -64,6 +64,6 @@ class Lane:
             yield
 
     def refuse(self) -> None:
-        """Wait for an empty turn, so that refusals are answered one by one. If the queue is too long, do not wait any longer."""
+        """Wait for a turn without work, so that refusals are answered one by one. If the queue is too long, go on."""
         with suppress(RateLimited), self.turn():
             pass

@@ -167,7 +167,7 @@ class ExplanationResponse(ResponseSchema):
     )
 
     def get_attribute(self, obj: Explanation, attr: str, default: Any) -> Any:
-        """Return the value of a field. ``verification`` shows the record together with ``busy_until`` of the explanation."""
+        """Return a field's value. ``verification`` shows the record and the explanation's ``busy_until`` together."""
         match attr:
             case "refused":
                 return bool(obj.refusals)

@@ -39,7 +39,7 @@ def _is_locale(text: str) -> None:
 
 def _whole(text: Any) -> Any:
     # int() also accepts signs, spaces, underscores and digits of other alphabets.
-    if not (isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= 2):  # noqa: PLR2004  digits of 30
+    if not (isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= 2):  # noqa: PLR2004  30 has two digits
         raise ValidationError(f"Must be whole seconds from 0 to {MAX_WAIT_SECONDS}.")
     return text
 

@@ -43,7 +43,7 @@ def read_form(body: bytes, content_type: str = "") -> Pairs:
 
 
 def read_urlencoded(encoded: bytes) -> Pairs:
-    """Read the fields of a form or a query string in their order. FormUnreadable."""
+    """Read the fields of a form or a query string in their order. Raises FormUnreadable."""
     if not encoded:
         return []
     text = encoded.decode("latin-1")

@@ -6,7 +6,7 @@ from time import monotonic
 
 
 class Breaker:
-    """Opens after ``failures`` failures in a row, and lets all requests through again after ``pause_seconds``.
+    """Breaker that opens after ``failures`` failures in a row, and admits all calls again after ``pause_seconds``.
 
     The first failure after a pause opens it again; a success resets it.
     """

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class GuardedCalls:
-    """Runs the calls of one operation at a provider."""
+    """Guard of the calls of one operation at a provider."""
 
     def __init__(
         self, operation: str, account: Account, metrics: ProviderMetrics, time_limit: TimeLimit

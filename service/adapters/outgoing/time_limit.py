@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class TimeLimit(Protocol):
-    """Runs a call within a time limit."""
+    """Function that runs a call within a time limit."""
 
     def __call__(self, seconds: float, call: Callable[[], T], ended: Callable[[], object]) -> T:
         """Run the call and return its result.

@@ -1,4 +1,4 @@
-"""Dedicated numbers and deferred tasks of the account: receive_phones.php, downloads.php (smsc-api.md, sections 4, 6)."""
+"""Dedicated numbers and deferred tasks: receive_phones.php and downloads.php (smsc-api.md, sections 4 and 6)."""
 
 import json
 import re
@@ -34,7 +34,7 @@ class SmscCabinet:
         return self._enquiry.ask("numbers", "receive_phones.php", {"get": "1"}, _read_numbers)
 
     def rent(self, number: E164, *, prolong: bool) -> Decimal:
-        """Rent a number (``buy=1``), and return its cost. The request is never repeated."""
+        """Rent a number (``buy=1``), and return its cost. The request is sent at most once, because it costs money."""
         fields = {"buy": "1", "phone": number.digits, "noprolong": str(int(not prolong))}
         return self._enquiry.ask("numbers", "receive_phones.php", fields, _read_cost, once=True)
 

@@ -97,7 +97,7 @@ class SmscCallbackDecoder:
 
 
 def _kind(fields: Fields) -> Kind:
-    # Check that a field is present, not its value: a status may be 0 and a text may be empty. The order is the provider's.
+    # Look for a field's presence, not its value: a status may be 0 and a text empty. The provider checks in this order.
     if "mes" in fields.raw:
         return Kind.SMS
     if "waitcall" in fields.raw:

@@ -32,7 +32,7 @@ from service.domain.order import Capability, PlacedOrder
 NAME = "smsc"
 OPERATION = "wait_call"
 _CEILING_A_MINUTE = 49
-"""One below the provider's ceiling of 50 identical requests a minute (smsc-api.md, section 1)."""
+"""Our ceiling of identical requests, just below the provider's 50 (smsc-api.md, section 1)."""
 _LONGEST_BUDGET_SECONDS = 30
 
 _log = logging.getLogger(__name__)

@@ -128,7 +128,7 @@ def _judged(
 
 
 def document(body: bytes) -> Any:
-    """Parse an answer's JSON. Unreadable."""
+    """Parse an answer's JSON. Raises Unreadable."""
     try:
         return json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -136,7 +136,7 @@ def document(body: bytes) -> Any:
 
 
 def error_code(answer: dict[str, Any]) -> int:
-    """Return the error code of an answer; -1 if the code is unreadable. Unreadable if the answer names no error."""
+    """Return the error code of an answer; -1 if the code is unreadable. Raises Unreadable if there is no error."""
     if "error_code" not in answer and "error" not in answer:
         raise Unreadable
     try:

@@ -173,7 +173,7 @@ def _json(text: str) -> Pairs:
 
 
 class _Children(ContentHandler):
-    """Collects the root's children that contain only text. Namespaces are ignored, which is fastest."""
+    """Handler that collects the root's children that contain only text. It ignores namespaces, which is fastest."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class _Children(ContentHandler):
         self._text: list[str] | None = None
 
     def startElement(self, name: str, attrs: Any) -> None:  # noqa: ARG002, N802  the library's name
-        """Begin a child of the root. An element inside a child means that the child holds more than text: drop it."""
+        """Begin a child of the root, or drop the current child, because it holds another element."""
         self._depth += 1
         self._text = [] if self._depth == 2 else None  # noqa: PLR2004  below the root
 

@@ -101,6 +101,6 @@ def _record(given: Any) -> InboxRecord | None:
 def _wall_time(text: Any) -> datetime | None:
     try:
         # The result has no offset, because the time zone of the provider's dates is unknown.
-        return datetime.strptime(str(text).strip(), _DATE)  # noqa: DTZ007
+        return datetime.strptime(str(text).strip(), _DATE)  # noqa: DTZ007  as above
     except ValueError:
         return None

@@ -27,7 +27,7 @@ _SEND_SHARE = 0.6
 """Share of the time budget for send.php. The rest is for status.php."""
 _NOT_FOUND = -3
 _CAPTCHA_CODES = frozenset({1, 5})
-"""Error codes that count as a wrong captcha, if a captcha was sent. The provider does not document its code for that."""
+"""Error codes that count as a wrong captcha if one was sent, because the provider does not document its code for it."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class SmscSender:
         time_limit: TimeLimit,
         sender_name: str | None = None,
     ) -> None:
-        """``sender_name``: a name approved in the account, at most 11 Latin characters; None for the account's default."""
+        """``sender_name``: approved in the account, at most 11 Latin characters; None for the account's default."""
         self._account = account
         self._metrics = metrics
         self._sender_name = sender_name
@@ -124,7 +124,7 @@ class SmscSender:
         fields: Mapping[str, str],
         timeout_seconds: float,
     ) -> tuple[Outcome, int | None]:
-        """Make one request. Return its outcome, and the error code or message status of the answer. _Lost."""
+        """Make one request. Return its outcome, and the answer's error code or message status. Raises _Lost."""
         # A request that is interrupted has exceeded its time limit.
         began, outcome = monotonic(), Outcome.TIMEOUT
         try:
@@ -145,7 +145,7 @@ class SmscSender:
             _log.warning("provider error", extra={"operation": operation, "error_code": code})
         return outcome, code
 
-    def _failure(self, outcome: Outcome, code: int | None, with_captcha: bool) -> Exception:  # noqa: FBT001  one caller, three facts
+    def _failure(self, outcome: Outcome, code: int | None, with_captcha: bool) -> Exception:  # noqa: FBT001  private, with one caller
         match outcome:
             case Outcome.THROTTLED:
                 return ProviderUnavailable("The provider is asked too often.", retry_after=60)

@@ -77,7 +77,7 @@ class SmsruCallbackDecoder:
 
 
 def _line_ends(message: bytes) -> Iterable[bytes]:
-    """Return the message as it came and with either kind of line end, because multipart senders and proxies change these."""
+    """Return the message as it came and with either line end, because senders and proxies of multipart forms change them."""
     plain = message.replace(b"\r\n", b"\n")
     return dict.fromkeys((message, plain, plain.replace(b"\n", b"\r\n")))
 

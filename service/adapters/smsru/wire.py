@@ -59,7 +59,7 @@ class Added:
 
 
 def read_added(body: bytes) -> Added | Refused:
-    """Read the answer of callcheck/add. UnreadableAnswer."""
+    """Read the answer of callcheck/add. Raises UnreadableAnswer."""
     answer = _document(body)
     if isinstance(answer, Refused):
         return answer
@@ -70,7 +70,7 @@ def read_added(body: bytes) -> Added | Refused:
 
 
 def read_status(body: bytes) -> OrderStatus | Refused:
-    """Read the answer of callcheck/status. UnreadableAnswer."""
+    """Read the answer of callcheck/status. Raises UnreadableAnswer."""
     answer = _document(body)
     if isinstance(answer, Refused):
         return answer
@@ -81,7 +81,7 @@ def read_status(body: bytes) -> OrderStatus | Refused:
 
 
 def read_balance(body: bytes) -> Decimal | Refused:
-    """Read the answer of my/balance. UnreadableAnswer."""
+    """Read the answer of my/balance. Raises UnreadableAnswer."""
     answer = _document(body)
     if isinstance(answer, Refused):
         return answer

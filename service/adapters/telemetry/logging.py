@@ -21,7 +21,7 @@ _SECRET = re.compile(r"(ver_)[0-9a-f]{16,}|[0-9a-f]{32,}", re.IGNORECASE)
 _SHORTEST = 7
 """Length of the shortest text that one of these patterns finds: a plus and six digits."""
 _LONGEST_VALUE = 8000
-"""Most characters of one value; longer ones are cut. A traceback has a few thousand."""
+"""Number of characters after which a value is cut. A traceback has a few thousand."""
 _SHORTEST_NUMBER = 10**6
 """Integers and floats from this size on are masked."""
 
@@ -54,7 +54,7 @@ def _clean(value: Any) -> Any:
 
 
 class MaskingJsonFormatter(JsonFormatter):
-    """Formats a record as one JSON object: time (UTC), level, logger, message, request_id and the call's ``extra`` fields."""
+    """Formatter of a record as a JSON object: time (UTC), level, logger, message, request_id and ``extra`` fields."""
 
     def __init__(self) -> None:
         super().__init__(

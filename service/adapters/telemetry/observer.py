@@ -15,13 +15,13 @@ from service.domain.limits import Decision, Scope
 from service.domain.verification import Verification
 
 _NOTABLE = (Outcome.CONFIRMED, Outcome.OTHER, Outcome.WEAK)
-"""Outcomes of the inbox that an operator should see: a lost callback, a possible text, or a call that proves too little."""
+"""Outcomes of the inbox that operators should see: a lost callback, a possible text, a call that proves too little."""
 
 _log = logging.getLogger("waitcall.events")
 
 
 class BalanceTeller:
-    """Reports the balance to the metrics, and warns while it is low."""
+    """Reporter of the balance to metrics and log. It warns while the balance is low."""
 
     def __init__(self, metrics: Metrics, low: Decimal) -> None:
         self._metrics = metrics
@@ -35,7 +35,7 @@ class BalanceTeller:
 
 
 class DeliveryTeller:
-    """Reports webhook deliveries to the metrics, and logs those that failed."""
+    """Reporter of webhook deliveries to metrics and log. It logs failed ones only."""
 
     def __init__(self, metrics: Metrics, endpoints: Collection[str]) -> None:
         self._metrics = metrics

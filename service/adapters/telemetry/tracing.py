@@ -44,7 +44,7 @@ class Tracing:
         self._tracer = self._provider.get_tracer("waitcall", version)
 
     def watch(self, app: Flask) -> Flask:
-        """Make a span for each request that matches a route. It lasts from the request's start until its answer is made."""
+        """Make a span for each request that matches a route, from its start until its answer is made."""
         request_started.connect(self._begin, app, weak=False)
         app.after_request(self._answered)
         app.teardown_request(self._end)

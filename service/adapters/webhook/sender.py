@@ -1,4 +1,4 @@
-"""One attempt to deliver an event to an endpoint: signed by Standard Webhooks, bounded in time, without redirects.
+"""Delivery of an event to an endpoint: signed by Standard Webhooks, bounded in time, without redirects.
 
 The endpoint's name is resolved first and its addresses are checked, so that an event does not reach an internal host by
 accident. The connection is made to a checked address, so a DNS answer that changes afterwards has no effect.
@@ -28,7 +28,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def look_up(host: str, port: int) -> list[str]:
-    """Return all addresses of a name by the system's resolver. OSError if there is none."""
+    """Return all addresses of a name by the system's resolver. Raises OSError if there is none."""
     return [str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
@@ -153,13 +153,13 @@ def _left(deadline: float) -> float:
 
 
 def _timeout(deadline: float, addresses: int) -> urllib3.Timeout:
-    """Return the timeout for one of ``addresses`` addresses, each of which gets an equal share of the time to connect."""
+    """Return the timeout for the next of ``addresses`` addresses, which share the time to connect equally."""
     seconds = _left(deadline)
     return urllib3.Timeout(total=seconds, connect=seconds / addresses)
 
 
 def _read(url: str) -> _Target:
-    """Split a URL of the policy into its parts. ValueError if its host is not a valid name."""
+    """Split a URL of the policy into its parts. Raises ValueError if its host is not a valid name."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if not host.isascii():

@@ -1,4 +1,4 @@
-"""Check that an endpoint's address is public, unless the policy allows private ones."""
+"""Check that an address is public. Endpoints need a public address unless the policy allows a private one."""
 
 import ipaddress
 

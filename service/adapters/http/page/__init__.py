@@ -148,8 +148,7 @@ class Shown:
             "way": way.value if uri or way is Channel.CODE else Channel.CODE.value,
             "call": record.call_number,
             "text_in": record.text_in,
-            # The QR code is drawn here, from our own number and text.
-            "qr": Markup(drawn),  # noqa: S704  # nosec B704  # no foreign text is in it
+            "qr": Markup(drawn),  # noqa: S704  # nosec B704  # made of our own number and text
             "left": left,
             "minutes": ceil(left / 60),
             "scripted": True,
@@ -157,7 +156,7 @@ class Shown:
         }
         return self._rendered("waiting.html", lang, t, t[heading[way]], facts | more, tab=t["title"])
 
-    def _rendered(  # noqa: PLR0913, PLR0917  what every template has
+    def _rendered(  # noqa: PLR0913, PLR0917  every template needs these
         self, template: str, lang: str, t: Texts, heading: str, facts: dict[str, Any], tab: str | None = None
     ) -> Response:
         text = self._templates.get_template(template).render(

@@ -12,7 +12,7 @@ _SRGB_LINEAR = 0.03928
 
 @dataclass(frozen=True)
 class Asset:
-    """One static file."""
+    """Static file of the page."""
 
     name: str
     content: bytes = field(repr=False)
