@@ -53,7 +53,7 @@ def fallback(body: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
 @routes.response(
     OK,
     VerificationResponse,
-    description="Another code is being sent; earlier codes are still accepted.",
+    description="A code is being sent; earlier codes are still accepted.",
     headers=REPLAYED,
 )
 @once(body_required=False)

@@ -25,7 +25,7 @@ class Account:
         base_urls: tried in order, for instance ``https://smsc.ru/sys``.
         credentials: form fields such as ``login`` and ``psw``, or ``apikey``; sent in the body only.
         budget_seconds: time for one operation, over all tries.
-        max_in_flight: most requests at a time, and most connections that are kept.
+        max_in_flight: maximum number of requests at a time, and of connections that are kept.
     """
 
     base_urls: Sequence[str]

@@ -42,7 +42,7 @@ def order_limit(tries: int) -> Limit:
     """Return a limit of orders for one number that stays below the provider's ceiling of identical requests.
 
     Args:
-        tries: most requests for one order: one for each base URL.
+        tries: maximum number of requests for one order, one for each base URL.
     """
     # An order is counted before it is sent, and its requests may be sent later, until its time budget ends.
     return Limit(max(_CEILING_A_MINUTE // tries, 1), 60 + _LONGEST_BUDGET_SECONDS)
