@@ -1,4 +1,4 @@
-"""The thread in each worker process that sweeps every few seconds."""
+"""Thread in each serving process that sweeps overdue records every few seconds."""
 
 import logging
 import random
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from service.domain.errors import StoreUnavailable
 
 INTERVAL_SECONDS = 2.0
-"""What was left to a worker for too long is settled within this, give or take half of it."""
+"""Average seconds between two sweeps; each interval is up to half of it shorter or longer."""
 
 _log = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """Runs ``sweep`` now and then until stopped; the interval is jittered so that replicas spread."""
+    """Thread that runs ``sweep`` periodically. The interval is jittered, so that replicas do not sweep at once."""
 
     def __init__(self, sweep: Callable[[], int]) -> None:
         self._sweep = sweep
@@ -22,11 +22,11 @@ class Sweeper:
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
     def start(self) -> None:
-        """To be called in the process that sweeps: threads do not survive a fork."""
+        """Start the thread. Call it in the process that is to sweep, because threads do not survive a fork."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Sweep no more."""
+        """Stop sweeping after the current sweep."""
         self._stopping.set()
 
     def _run(self) -> None:
@@ -34,7 +34,7 @@ class Sweeper:
             try:
                 self._sweep()
             except StoreUnavailable:
-                _log.debug("not swept: the store is away")
-            except Exception:  # noqa: BLE001  the last line of defence of a thread
-                # What is broken is due again later; the log says which line broke.
+                _log.debug("sweep skipped: the store is unavailable")
+            except Exception:  # noqa: BLE001  any error, or the thread would end
+                # The records stay due, so the next sweep tries them again.
                 _log.exception("sweep failed")

@@ -1,4 +1,4 @@
-"""The process beside the requests: one leader at a time for what must be done once, loops for what anyone may do."""
+"""The background worker: duties that only the leader performs, and loops that every worker runs."""
 
 import logging
 import random
@@ -18,9 +18,9 @@ from service.domain.errors import ProviderFailure, StoreUnavailable
 
 RENEW_SECONDS = 2.0
 LOOK_SECONDS = 0.5
-"""How often the leader looks whether one of its duties is due."""
+"""Seconds between two checks whether a duty of the leader is due."""
 STUCK_SECONDS = 120.0
-"""Longer than anything that a thread here may wait for: one that said nothing for so long is lost."""
+"""Seconds without progress after which a thread counts as stuck. No thread ever has to wait that long."""
 STOP_SECONDS = 25.0
 _SOCKET_SECONDS = 10
 _LOOK_FOR_SIGNALS_SECONDS = 0.5
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """What the leader alone does, again and again. ``run`` gets the term that it writes under."""
+    """Task that only the leader performs, repeatedly. ``run`` gets the leader's term, which fences its writes."""
 
     name: str
     run: Callable[[Term], object]
@@ -39,7 +39,7 @@ class Duty:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """What every worker does, again and again, jittered so that replicas spread."""
+    """Task that every worker performs, repeatedly. The interval is jittered, so that replicas do not run at once."""
 
     name: str
     run: Callable[[], object]
@@ -47,43 +47,43 @@ class Loop:
 
 
 class Lease:
-    """Our term, renewed by a thread of its own, so that a slow duty does not end it.
+    """Lease of the leader, renewed by a thread of its own, so that a slow duty does not let it expire.
 
-    The lease is over for us before it is over for Redis: it is counted from before it was asked for, by a clock
-    that goes on while the process is stopped.
+    It expires here before it expires in Redis: its time is counted from before the request, by a clock that goes on
+    while the process is stopped.
     """
 
     def __init__(self, leadership: Leadership, lease_seconds: float) -> None:
         self._leadership = leadership
         self._lease_seconds = lease_seconds
-        # A restarted process is another holder.
+        # A random part, because a restarted process must count as another holder.
         self._holder = f"{socket.gethostname()}-{token_hex(8)}"
         self._held: tuple[Term, float] | None = None
 
     def renew(self) -> None:
-        """Take the lease, or renew it. StoreUnavailable leaves it as it is, until it is over."""
+        """Take the lease or renew it. After StoreUnavailable the current lease stays valid until it expires."""
         asked = monotonic()
         before = self.term()
         term = self._leadership.take(self._holder)
         self._held = (term, asked + self._lease_seconds) if term else None
         if term != before:
             fence = (term or before or Term(0, "")).fence
-            _log.info("leading" if term else "no longer leading", extra={"fence": fence})
+            _log.info("became leader" if term else "no longer leader", extra={"fence": fence})
 
     def term(self) -> Term | None:
-        """The term, while it surely lasts."""
+        """Return the current term; None if this process may no longer be the leader."""
         held = self._held
         return held[0] if held and monotonic() < held[1] else None
 
     def resign(self) -> None:
-        """Let the next one begin at once."""
+        """Give the lease up, so that another worker can lead at once."""
         term, self._held = self.term(), None
         if term is not None:
             self._leadership.resign(term)
 
 
 class Worker:
-    """Threads around a lease. ``run`` returns after SIGTERM or SIGINT, when all of them have ended."""
+    """Threads that run the duties and loops. ``run`` returns after SIGTERM or SIGINT, when the threads have ended."""
 
     def __init__(  # noqa: PLR0913  one parameter per thing it is given
         self,
@@ -97,12 +97,12 @@ class Worker:
     ) -> None:
         """
         Args:
-            leadership: the lease.
-            lease_seconds: how long it lasts unless renewed.
-            duties: of the leader.
-            loops: of every worker.
-            close: gives sockets back, when nothing runs any more.
-            looped: told the name of each loop that went well, each time.
+            leadership: store of the lease.
+            lease_seconds: time after which a lease expires that is not renewed.
+            duties: tasks of the leader.
+            loops: tasks of every worker.
+            close: closes connections, after all threads have ended.
+            looped: called with a loop's name after each successful run.
         """
         self._lease = Lease(leadership, lease_seconds)
         self._duties = duties
@@ -119,21 +119,21 @@ class Worker:
         self._due = {duty.name: 0.0 for duty in duties}
 
     def fence(self) -> int:
-        """Of the term that this process leads; 0 for none."""
+        """Return the fence of the term that this process leads; 0 if it does not lead."""
         term = self._lease.term()
         return term.fence if term else 0
 
     def is_alive(self) -> bool:
-        """Whether every thread has shown itself lately."""
+        """Tell whether every thread has made progress recently."""
         return all(monotonic() - beat < STUCK_SECONDS for beat in self._beats.values())
 
     def serve(self, app: Any, bind: str) -> None:
-        """Listen for probes and scrapes from now on; answers begin with ``run``."""
+        """Open the socket for probes and scrapes. ``run`` begins to answer them."""
         host, _, port = bind.rpartition(":")
         self._server = make_server(host.strip("[]"), int(port), app, _Server, _Handler)
 
     def run(self) -> None:
-        """Work until told to stop."""
+        """Run duties and loops until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
         threads = [
@@ -144,19 +144,19 @@ class Worker:
             threading.Thread(target=self._server.serve_forever, name="ops", daemon=True).start()
         for thread in threads:
             thread.start()
-        _log.info("working")
-        # Python runs a handler in the main thread, but the kernel may give the signal to another one (it does after
-        # a pause), and that wakes nobody here.
+        _log.info("worker started")
+        # Wake up regularly. Python runs signal handlers in the main thread, but the kernel may deliver the signal to
+        # another thread (it does after a pause), and that does not end this wait.
         while not self._stopping.wait(_LOOK_FOR_SIGNALS_SECONDS):
             pass
-        _log.info("stopping")
+        _log.info("worker stopping")
         until = monotonic() + STOP_SECONDS
         for thread in threads:
             thread.join(max(until - monotonic(), 0.0))
         try:
             self._lease.resign()
         except StoreUnavailable:
-            _log.warning("not resigned: the lease ends by itself")
+            _log.warning("lease not given up: it will expire")
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -169,9 +169,9 @@ class Worker:
                 loop.run()
                 self._looped(loop.name)
             except StoreUnavailable:
-                _log.warning("the store is away", extra={"loop": loop.name})
-            except Exception:  # noqa: BLE001  the last line of defence of a thread
-                _log.exception("failed", extra={"loop": loop.name})
+                _log.warning("the store is unavailable", extra={"loop": loop.name})
+            except Exception:  # noqa: BLE001  any error, or the thread would end
+                _log.exception("loop failed", extra={"loop": loop.name})
             self._stopping.wait(loop.every_seconds * random.uniform(0.7, 1.3))  # noqa: S311  # nosec B311  # jitter, no secret
 
     def _lead(self) -> None:
@@ -188,9 +188,9 @@ class Worker:
             except ProviderFailure as failure:
                 _log.warning("the provider failed", extra={"duty": duty.name, "code": failure.code})
             except StoreUnavailable:
-                _log.warning("the store is away", extra={"duty": duty.name})
-            except Exception:  # noqa: BLE001  the other duties must be done
-                _log.exception("failed", extra={"duty": duty.name})
+                _log.warning("the store is unavailable", extra={"duty": duty.name})
+            except Exception:  # noqa: BLE001  any error, or the other duties would not run
+                _log.exception("duty failed", extra={"duty": duty.name})
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -201,4 +201,4 @@ class _Handler(WSGIRequestHandler):
     timeout = _SOCKET_SECONDS
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
-        """The surface writes its own line."""
+        """Write nothing: the Flask app logs each request itself."""

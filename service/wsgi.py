@@ -1,4 +1,4 @@
-"""The production entry: ``gunicorn -c config/gunicorn.conf.py service.wsgi:app``."""
+"""WSGI app of production: ``gunicorn -c config/gunicorn.conf.py service.wsgi:app``."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The composition root: the only place that names concrete adapters."""
+"""The composition root: the only package that names concrete adapters."""
 
 import logging
 import logging.config
@@ -68,7 +68,7 @@ BACKLOG_SECONDS = 5.0
 ORDERS_SECONDS = 2.0
 SWEEP_SECONDS = 1.5
 LEFT_TO_THE_WORKER = timedelta(seconds=5)
-"""A process that serves settles only what no worker has settled by then, or each of them would read all that is due."""
+"""Delay after which serving processes sweep an overdue record. Until then it is left to the background worker."""
 PUSH_SECONDS = 0.2
 
 _log = logging.getLogger(__name__)
@@ -77,7 +77,10 @@ _log = logging.getLogger(__name__)
 def build(
     settings: Settings, *, multiprocess_dir: str | None, clock: Clock = utc_now, greenlets: bool = False
 ) -> Surfaces:
-    """Put the whole service together as one WSGI callable. Connects to nothing yet. ``greenlets``: gevent runs the process."""
+    """Build the whole service as one WSGI callable. It connects to nothing yet.
+
+    ``multiprocess_dir``: directory in which processes share metrics; None for one process. ``greenlets``: True with gevent.
+    """
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
     trace = spans(settings.tracing, __version__)
@@ -92,7 +95,7 @@ def build(
     pages = pages_of(settings, core)
     ready = Readiness(core.probe)
     ops = [operations.blueprint(ready, expose, CONTENT_TYPE, __version__)]
-    # Probes and scrapes name the pod, not the service.
+    # No trusted hosts here, because probes and scrapes send the pod's address as their Host.
     by_port = {_port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES)}
     if "api" in settings.surfaces:
         opening = opening_of(settings, core, metrics, trace, greenlets=greenlets)
@@ -108,7 +111,7 @@ def build(
     if settings.policy.has_pages and settings.surfaces & {"callback", "page"}:
         public.append(page.blueprint(pages, _catalogues(settings), settings.policy.brand, clock, lane))
     if public:
-        # A key of the internal API means nothing here, and nobody can try one out.
+        # This surface knows no keys, so a stranger cannot try here whether a key is valid.
         app = outer("callback", public, max_body_bytes=CALLBACK_BODY_BYTES, keys=ApiKeys({}, {}), lane=lane)
         by_port[_port(settings.callback_bind)] = trace.watch(app)
     return Surfaces(
@@ -120,14 +123,14 @@ def build(
 
 
 def build_operator(settings: Settings, *, clock: Clock = utc_now) -> tuple[Operator, AuditLog]:
-    """What the command line needs: the operator's use cases and the audit stream. Connects to nothing yet."""
+    """Build the operator's use cases and the audit log for the command line. It connects to nothing yet."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
     return core.operator(), core.audit
 
 
 def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
-    """What runs beside the requests. Connects to nothing yet."""
+    """Build the background worker. It listens for probes, and connects to nothing yet."""
     policy = settings.policy
     metrics = Metrics(__version__, policy.clients, policy.purposes, worker=True)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
@@ -177,14 +180,14 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
 
 
 def build_dead_letters(settings: Settings, *, clock: Clock = utc_now) -> DeadLetters:
-    """What ``waitcall events`` needs. Connects to nothing yet."""
+    """Build the use cases of ``waitcall events``. It connects to nothing yet."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
     return DeadLetters(RedisOutbox(core.connection, core.keys), core.audit, clock)
 
 
 def configure_logging(settings: Settings) -> None:
-    """JSON lines for the whole process, and what an operator should know at start."""
+    """Log as JSON lines in the whole process, and warn of weak settings."""
     logging.config.dictConfig(logging_config(settings.log_level))
     for weakness in weaknesses(settings):
         _log.warning(weakness)
@@ -248,7 +251,7 @@ def _stop(
     sweeper.stop()
     notifier.close()
     if is_replaced():
-        # Another worker takes this one's place, and the replica stays ready.
+        # Another worker process replaces this one, so the replica stays ready.
         return 0
     readiness.leave()
     return drain_seconds

@@ -1,4 +1,4 @@
-"""What the service, its worker and the command line share: the store, and what stands around it."""
+"""Parts that the service, its worker and the command line share: the store and the adapters around it."""
 
 from datetime import UTC, datetime
 
@@ -30,16 +30,16 @@ from service.domain.limits import Scope
 from service.settings import Settings
 
 MAX_REDIS_CONNECTIONS = 64
-"""Of one process, to each server. More would not make one Redis faster; a step waits for a free one."""
+"""Maximum number of connections of one process to each server. More would not make Redis faster."""
 
 
 def utc_now() -> datetime:
-    """The one clock of the production process."""
+    """Return the current time, UTC. This is the only clock in production."""
     return datetime.now(UTC)
 
 
 class Core:
-    """What the service and the command line share: the store, and what stands around it."""
+    """Store and adapters that the service, its worker and the command line share."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Core:
         )
 
     def operator(self) -> Operator:
-        """The operator's use cases."""
+        """Return the operator's use cases."""
         return Operator(
             store=self.store,
             admission=self.admission,

@@ -1,4 +1,4 @@
-"""What the command line is made of beside the operator's use cases."""
+"""Use cases that the command line needs beside the operator's."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from service.settings import Settings
 
 @dataclass(frozen=True)
 class Desk:
-    """A person's way in. Connects to nothing before it is asked."""
+    """Use cases of the command line. Nothing connects before it is used."""
 
     settings: Settings
     core: Core
@@ -34,12 +34,12 @@ class Desk:
     lookup: Lookup
 
     def examine(self) -> Examined:
-        """Redis, as it tells of itself. StoreUnavailable."""
+        """Return Redis' report on itself: version, clock and eviction. Raises StoreUnavailable."""
         return self.core.probe.examine()
 
 
 def build_desk(settings: Settings) -> Desk:
-    """The use cases with the production clock."""
+    """Build the use cases with the production clock."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, utc_now)
     opening = opening_of(settings, core, metrics)

@@ -1,4 +1,4 @@
-"""What the service and the command line make of the same parts: the provider, and the use cases around it."""
+"""Builders that the service and the command line share: the providers, and the use cases around them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +29,7 @@ from service.domain.policy import Provider
 from service.settings import Settings
 
 PAGE_REST_SECONDS = 0.005
-"""Seconds between two reads of pages in a process, so that a crowd of visitors takes a part of it and not the whole."""
+"""Seconds between two reads of pages in one process, so that a crowd of visitors leaves time for other requests."""
 
 
 def opening_of(
@@ -40,7 +40,7 @@ def opening_of(
     *,
     greenlets: bool = False,
 ) -> Opening:
-    """The providers' calls and messages. ``greenlets``: gevent runs the process."""
+    """Build the part that orders calls and sends messages. ``greenlets``: True if gevent runs the process."""
     time_limit = within_greenlet if greenlets else within_thread
     routes = settings.policy.routing
     makers: dict[Provider, Callable[[Settings, Metrics, TimeLimit], CallProvider]] = {
@@ -109,7 +109,7 @@ def pages_of(settings: Settings, core: Core) -> Pages:
         limits=core.limits,
         clock=core.clock,
         public_url=settings.public_url,
-        # Callers of the internal API wait in the same process.
+        # Clients of the internal API may wait in the same process, so pages get at most half of the places.
         max_waiting=min(WAITING_OF_A_PROCESS, settings.max_waiting // 2),
         rest=partial(sleep, PAGE_REST_SECONDS),
     )
@@ -130,7 +130,7 @@ def _shown(settings: Settings) -> Callable[[E164, E164], bool]:
 
 
 def _order_seconds(settings: Settings) -> int:
-    # One provider may be asked after the other.
+    # Providers may be asked one after the other, so their timeouts add up.
     seconds = {
         Provider.SMSC: settings.smsc_timeout_seconds,
         Provider.SMSRU: settings.smsru_timeout_seconds,

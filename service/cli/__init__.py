@@ -22,22 +22,22 @@ from service.setting_values import SURFACES
 from service.settings import weaknesses
 
 CONFIGURATION = "config/gunicorn.conf.py"
-"""Of gunicorn, from the directory that the service is started in."""
+"""Path of gunicorn's configuration, relative to the directory that the service is started in."""
 
 
 @click.group()
 @click.version_option(__version__, prog_name="waitcall")
 def main() -> None:
-    """Operate waitcall. Settings come from the environment, as for the service.
+    """Operate waitcall. Settings are read from the environment, as by the service.
 
-    Exit codes: 0 done; 1 refused, or failed; 2 wrong settings or options; 3 the answer is no (verify: not proven,
-    reports reconcile: a difference, balance: low).
+    Exit codes: 0 success; 1 refused or failed; 2 wrong settings or options; 3 negative result (verify: not proven,
+    reports reconcile: differences found, balance: low).
     """
 
 
 @main.command()
 def check() -> None:
-    """Check the settings in the environment; exit 2 and name every mistake. Warn of each loosening."""
+    """Check the settings in the environment, and warn of weak ones. Exit 2 and name all mistakes if there are any."""
     for weakness in weaknesses(sound_settings(os.environ)):
         click.echo(f"Warning: {weakness}.", err=True)
     click.echo("The settings are sound.")
@@ -49,25 +49,25 @@ def check() -> None:
     "surfaces",
     type=click.Choice(SURFACES),
     multiple=True,
-    help="Serve this surface, and operations; may be repeated. Takes the place of WAITCALL_SURFACES.",
+    help="Serve this surface and operations; may be repeated. Overrides WAITCALL_SURFACES.",
 )
 def serve(surfaces: tuple[str, ...]) -> None:
-    """Run the service: gunicorn with its configuration, in this process, so that signals are its own."""
+    """Run the service: gunicorn with its configuration. It replaces this process, so it receives all signals."""
     environ = dict(os.environ)
     if surfaces:
         environ["WAITCALL_SURFACES"] = ",".join(surfaces)
         environ.pop("WAITCALL_SURFACES_FILE", None)
     program = str(Path(sys.executable).with_name("gunicorn"))
-    os.execve(program, [program, "-c", CONFIGURATION, "service.wsgi:app"], environ)  # noqa: S606  # nosec B606  # our own words
+    os.execve(program, [program, "-c", CONFIGURATION, "service.wsgi:app"], environ)  # noqa: S606  # nosec B606  # no argument comes from outside
 
 
 @main.command()
 def worker() -> None:
-    """Run beside the service: inbox reconciliation, expiry on time, webhooks, balance. Any number of replicas.
+    """Run the background worker: inbox reconciliation, expiry, webhooks and balance. It may have several replicas.
 
-    Ends on SIGTERM; probes and metrics on WAITCALL_WORKER_OPS_BIND.
+    The worker stops on SIGTERM. It serves probes and metrics on WAITCALL_WORKER_OPS_BIND.
     """
-    # A worker needs the provider's account and the webhooks' secrets, whatever a tree beside it serves.
+    # Ignore WAITCALL_SURFACES: without the surface api, settings lack secrets of provider and webhooks, which a worker needs.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("WAITCALL_SURFACES")}
     settings = sound_settings(environ)
     configure_logging(settings)

@@ -17,12 +17,16 @@ def audit() -> None:
 
 
 @audit.command("export")
-@click.option("--since", type=click.DateTime(), help="UTC. Default: everything that is kept.")
-@click.option("--until", type=click.DateTime(), help="UTC. Default: now.")
-@click.option("--number", help="Only what happened to this number (`-`: from standard input).")
-@click.option("--operator", callback=operator_name, help="Who exports, for the audit stream.")
+@click.option("--since", type=click.DateTime(), help="Start of the export, UTC. Default: the oldest entry.")
+@click.option("--until", type=click.DateTime(), help="End of the export, UTC. Default: now.")
+@click.option("--number", help="Only entries about this number (`-`: read it from standard input).")
+@click.option(
+    "--operator",
+    callback=operator_name,
+    help="Name of the operator, for the audit stream. Default: the user's name.",
+)
 def export(since: datetime | None, until: datetime | None, number: str | None, operator: str) -> None:
-    """Print the stream as JSON lines, oldest first. The export itself is audited."""
+    """Print the audit stream as JSON lines, oldest first. The export is itself audited."""
     text = read_number(number)
     with operating() as (use_cases, stream):
         phone_number = E164.parse(text).value if text else None

@@ -1,4 +1,4 @@
-"""``waitcall doctor``: everything that can be checked from here, in one table."""
+"""``waitcall doctor``: check the settings, Redis, the providers and the handlers, and show one table."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -18,20 +18,20 @@ from service.domain.policy import Provider
 from service.settings import weaknesses
 
 _MOST_SKEW_SECONDS = 2.0
-"""Clocks of replicas must agree that well (README.md, Deploy)."""
+"""Greatest allowed difference between the clocks of replicas, in seconds (README.md, Deploy)."""
 _SECONDS = 10.0
 _MOST_RECORDS = 5
 _CHECKS = (
-    "`waitcall verify YOUR-NUMBER`, call the number shown, then `waitcall doctor`: the call must be listed with that number",
+    "run `waitcall verify YOUR-NUMBER`, call the number shown, then run `waitcall doctor`: the call must be listed with that number",
     "send the text `[waitcall] 1` to a number that was shown, and `[waitcall] 2` to each number of text_in",
-    "a minute later `waitcall doctor`: each of these texts must be absent, or be a text that our handler got",
-    "if all of it holds, WAITCALL_INBOX_ASSURANCE=network lets a record of the inbox prove what a callback does",
+    "a minute later run `waitcall doctor`: each of these texts must be absent, or be listed as a text that our handler got",
+    "if all of this holds, set WAITCALL_INBOX_ASSURANCE=network: then a record of the inbox proves as much as a callback",
 )
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. ``state``: ok, warning or failure."""
+    """Result of one check. ``state``: ok, warning or failure."""
 
     check: str
     state: str
@@ -39,10 +39,12 @@ class Finding:
 
 
 @click.command()
-@click.option("--url", help="The handler as the provider reaches it: https://your.host/callbacks/smsc.")
+@click.option(
+    "--url", help="URL of the handler as the provider reaches it: https://your.host/callbacks/smsc."
+)
 @as_json
 def doctor(*, url: str | None, json_wanted: bool) -> None:
-    """Check settings, Redis and its clock, the provider's credentials and inbox, the handler. Exit 1 where one fails."""
+    """Check settings, Redis and its clock, the provider's credentials and inbox, the handler. Exit 1 if one check fails."""
     with running(build_desk) as desk:
         findings = list(_findings(desk, url))
     show_rows([asdict(each) for each in findings], ("check", "state", "found"), json_wanted=json_wanted)
@@ -66,9 +68,11 @@ def _findings(desk: Desk, url: str | None) -> Iterator[Finding]:
     if url:
         yield _handler("handler, from outside", url, b"OK")
     where = url or "https://YOUR.HOST/callbacks/smsc"
-    # The secret itself is not for a terminal's history.
+    # The secret itself must not appear in a terminal's history.
     address = f"{where}?charset=utf-8&{settings.callback_hash}=SECRET"
-    yield Finding("address to register", "ok", f"{address} (SECRET: the first of WAITCALL_CALLBACK_SECRETS)")
+    yield Finding(
+        "address to register", "ok", f"{address} (SECRET: the first value of WAITCALL_CALLBACK_SECRETS)"
+    )
     if desk.smsru is not None:
         yield _handler("handler for smsru", local.replace("/smsc", "/smsru"), b"100")
         yield Finding(
@@ -87,13 +91,13 @@ def _guarded(check: str, look: Callable[[], Iterator[Finding]], state: str = "fa
 
 def _redis(desk: Desk) -> Iterator[Finding]:
     examined = desk.examine()
-    version = examined.version or "not told to us"
+    version = examined.version or "unknown"
     try:
         desk.core.probe.ping()
     except StoreUnavailable as error:
-        yield Finding("redis", "failure", f"reached, version {version}, takes no write: {error.cause}")
+        yield Finding("redis", "failure", f"reached, version {version}, refuses writes: {error.cause}")
     else:
-        yield Finding("redis", "ok", f"reached, version {version}, takes writes")
+        yield Finding("redis", "ok", f"reached, version {version}, accepts writes")
     skew = examined.ahead_seconds
     state = "ok" if abs(skew) <= _MOST_SKEW_SECONDS else "failure"
     yield Finding("clock", state, f"Redis' is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} ours")
@@ -103,15 +107,15 @@ def _redis(desk: Desk) -> Iterator[Finding]:
 
 def _provider(desk: Desk) -> Iterator[Finding]:
     money, low = desk.balance.balance(), desk.settings.low_balance
-    yield Finding("provider", "ok", "our credentials are taken")
-    yield Finding("balance", "warning" if money < low else "ok", f"{money}, low below {low}")
+    yield Finding("provider", "ok", "our credentials are accepted")
+    yield Finding("balance", "warning" if money < low else "ok", f"{money}, warning below {low}")
 
 
 def _smsru(desk: Desk) -> Iterator[Finding]:
     if desk.smsru is not None:
         money = desk.smsru.balance()
         able = ", ".join(sorted(desk.smsru.capabilities))
-        yield Finding("smsru", "ok", f"our api_id is taken; balance {money}; {able}")
+        yield Finding("smsru", "ok", f"our api_id is accepted; balance {money}; {able}")
 
 
 def _numbers(desk: Desk) -> Iterator[Finding]:
@@ -152,7 +156,7 @@ def _told(record: LikeACall) -> str:
 
 def _handler(check: str, url: str, expected: bytes) -> Finding:
     try:
-        # The provider's own reachability check: a bare GET.
+        # The provider checks the handler in the same way: by a GET without parameters.
         answer = urllib3.request("GET", url, timeout=_SECONDS, retries=False, redirect=False)
     except urllib3.exceptions.HTTPError as error:
         return Finding(check, "failure", f"{url}: {type(error).__name__}")

@@ -1,4 +1,4 @@
-"""What every command starts from: the settings, the use cases, and errors as exit codes."""
+"""Parts that the commands share: settings, use cases, exit codes for errors, and the ``--operator`` option."""
 
 import getpass
 import logging
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def sound_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings, or exit 2 with every mistake."""
+    """Return the settings. If there are mistakes, print all of them and exit 2."""
     try:
         return load_settings(environ)
     except SettingsMistakes as error:
@@ -31,15 +31,15 @@ def sound_settings(environ: Mapping[str, str]) -> Settings:
 
 @contextmanager
 def operating() -> Iterator[tuple[Operator, AuditLog]]:
-    """The operator's use cases; a refusal is one line and exit 1."""
+    """Provide the operator's use cases and the audit log. A refusal prints one line and exits 1."""
     with running(build_operator) as built:
         yield built
 
 
 @contextmanager
 def running(build: Callable[[Settings], T]) -> Iterator[T]:
-    """What a command speaks through; a refusal is one line and exit 1."""
-    # The answer is for a person or a program; the service's own lines would stand between.
+    """Provide what ``build`` makes of the settings. A refusal prints one line and exits 1."""
+    # Log lines of the service would mix with the command's output.
     logging.disable(logging.CRITICAL)
     try:
         yield build(sound_settings(os.environ))
@@ -51,22 +51,24 @@ def running(build: Callable[[Settings], T]) -> Iterator[T]:
 
 
 def operator_name(_context: click.Context, _parameter: click.Parameter, given: str | None) -> str:
-    """Who acts, as the audit stream will say."""
+    """Return the operator's name for the audit stream: the given one, or the user's."""
     if given:
         return given
     try:
         return f"cli-{getpass.getuser()}"
     except (OSError, KeyError):
-        # A container's user may have no name.
+        # The user of a container may have no name.
         return f"cli-{os.getuid()}"
 
 
 def read_number(given: str | None) -> str | None:
-    """``-`` reads the number from standard input, so that no process list shows it."""
+    """Return the given number; for ``-`` read it from standard input, so that no process list shows it."""
     return sys.stdin.readline().strip() if given == "-" else given
 
 
 acting = click.option(
-    "--operator", callback=operator_name, help="Who acts, for the audit stream. Default: the user's name."
+    "--operator",
+    callback=operator_name,
+    help="Name of the operator, for the audit stream. Default: the user's name.",
 )
-"""Of every command that is audited."""
+"""The ``--operator`` option of each audited command."""

@@ -1,4 +1,4 @@
-"""``waitcall events``: secrets of endpoints, and what could not be delivered."""
+"""``waitcall events``: secrets of webhook endpoints, and events that could not be delivered."""
 
 import base64
 import json
@@ -14,16 +14,16 @@ _SECRET_BYTES = 32
 
 @click.group()
 def events() -> None:
-    """Webhooks: events on their way to clients."""
+    """Webhooks: secrets of endpoints, and undelivered events."""
 
 
 @events.command("secret")
 @click.argument("endpoint")
 def secret(endpoint: str) -> None:
-    """Make a secret for ENDPOINT (CLIENT/NAME): for the receiver, and for WAITCALL_WEBHOOK_SECRETS."""
+    """Make a secret for ENDPOINT (CLIENT/NAME). Print it for the receiver and for WAITCALL_WEBHOOK_SECRETS."""
     client, _, name = endpoint.partition("/")
     if not client or not name:
-        raise click.BadParameter("CLIENT/NAME, as in the policy: clients.CLIENT.webhooks.NAME")
+        raise click.BadParameter("Write CLIENT/NAME, as in the policy: clients.CLIENT.webhooks.NAME.")
     made = f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
     click.echo(f"secret:                  {made}")
     click.echo(f"WAITCALL_WEBHOOK_SECRETS: {endpoint}={made}")
@@ -32,7 +32,7 @@ def secret(endpoint: str) -> None:
 @events.command("dead")
 @acting
 def dead(operator: str) -> None:
-    """Print what no attempt delivered, as JSON lines."""
+    """Print the events that no attempt delivered (dead letters) as JSON lines."""
     with running(build_dead_letters) as letters:
         for each in letters.list(operator):
             line = {"event_id": each.event_id, "endpoint": each.endpoint, "attempts": each.attempt}
@@ -41,16 +41,16 @@ def dead(operator: str) -> None:
 
 @events.command("replay")
 @click.argument("event_id", required=False)
-@click.option("--endpoint", help="Only to this one, CLIENT/NAME.")
-@click.option("--all", "everything", is_flag=True, help="Every dead letter.")
-@click.option("--reason", required=True, help="Why, for the audit stream.")
+@click.option("--endpoint", help="Only dead letters for this endpoint, CLIENT/NAME.")
+@click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@click.option("--reason", required=True, help="Reason, for the audit stream.")
 @acting
 def replay(
     event_id: str | None, endpoint: str | None, *, everything: bool, reason: str, operator: str
 ) -> None:
-    """Deliver dead letters again. Exit 1 where there was none."""
+    """Deliver dead letters again. Exit 1 if there is none."""
     if not (event_id or endpoint or everything):
-        raise click.UsageError("Name an EVENT_ID or an --endpoint, or say --all.")
+        raise click.UsageError("Give an EVENT_ID, --endpoint or --all.")
     with running(build_dead_letters) as letters:
         count = letters.replay(operator, reason, event_id, endpoint)
     click.echo(f"replayed: {count}")

@@ -1,4 +1,4 @@
-"""``waitcall keys``: keys are made, hashed and tried; none is ever an argument."""
+"""``waitcall keys``: make, hash and check API keys. A key is never an argument, so no process list shows it."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ def keys() -> None:
 @keys.command("new")
 @click.argument("client")
 def new_key(client: str) -> None:
-    """Make a key for CLIENT: the key itself, for the client; its hash, for WAITCALL_API_KEYS."""
+    """Make a key for CLIENT. Print the key for the client, and its hash for WAITCALL_API_KEYS."""
     key = KEY_PREFIX + secrets.token_urlsafe(32)
     pair = _pair(client, key)
     click.echo(f"key:              {key}")
@@ -32,22 +32,22 @@ def new_key(client: str) -> None:
 @keys.command("hash")
 @click.argument("client")
 def hash_key(client: str) -> None:
-    """Read a key of CLIENT from standard input and print its pair for WAITCALL_API_KEYS."""
+    """Read a key of CLIENT from standard input and print its value for WAITCALL_API_KEYS."""
     key = _read_key()
     if len(key) < _SHORTEST_KEY:
         raise click.ClickException(
-            f"A key has at least {_SHORTEST_KEY} characters; `waitcall keys new` makes one."
+            f"A key must have at least {_SHORTEST_KEY} characters; `waitcall keys new` makes one."
         )
     click.echo(f"WAITCALL_API_KEYS: {_pair(client, key)}")
 
 
 @keys.command("check")
 def check_key() -> None:
-    """Read a key from standard input: whose is it, and what may it do? Exit 1 where it is nobody's."""
+    """Read a key from standard input and print its client, scopes and purposes. Exit 1 if no client has this key."""
     settings = sound_settings(os.environ)
     name = settings.api_keys.get(_digest(_read_key()))
     if name is None:
-        raise click.ClickException("This key is nobody's.")
+        raise click.ClickException("No client has this key.")
     client = settings.policy.clients[name]
     click.echo(f"client:   {name}")
     click.echo(f"scopes:   {', '.join(sorted(client.scopes))}")
@@ -64,5 +64,5 @@ def _digest(key: str) -> str:
 
 def _pair(client: str, key: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", client, re.ASCII):
-        raise click.BadParameter("a client is named with a-z, 0-9, - and _, from a letter on")
+        raise click.BadParameter("A client's name has a-z, 0-9, - and _, and begins with a letter.")
     return f"{client}={_digest(key)}"

@@ -1,4 +1,4 @@
-"""``waitcall show``, ``find``, ``balance``, ``replay-callback``."""
+"""``waitcall show``, ``find``, ``balance`` and ``replay-callback``."""
 
 import hashlib
 import time
@@ -23,7 +23,7 @@ _POST_SECONDS = 10.0
 @as_json
 @acting
 def show(*, verification_id: str, json_wanted: bool, operator: str) -> None:
-    """One verification by its id (`-`: from standard input, so that no process list shows it)."""
+    """Show a verification by its id (`-`: read it from standard input, so that no process list shows it)."""
     with running(build_desk) as desk:
         record = desk.lookup.show(operator, read_number(verification_id) or "")
         show_object(_told(record, desk), json_wanted=json_wanted)
@@ -34,7 +34,7 @@ def show(*, verification_id: str, json_wanted: bool, operator: str) -> None:
 @as_json
 @acting
 def find(*, phone_number: str, json_wanted: bool, operator: str) -> None:
-    """The latest verification of a number (`-`: from standard input)."""
+    """Show the latest verification of a number (`-`: read it from standard input)."""
     with running(build_desk) as desk:
         record = desk.lookup.find(operator, read_number(phone_number) or "")
         show_object(_told(record, desk), json_wanted=json_wanted)
@@ -43,7 +43,7 @@ def find(*, phone_number: str, json_wanted: bool, operator: str) -> None:
 @click.command()
 @as_json
 def balance(*, json_wanted: bool) -> None:
-    """Money left at the provider, in the account's currency. Exit 3 while it is below WAITCALL_LOW_BALANCE."""
+    """Show the balance at the provider, in the account's currency. Exit 3 if it is below WAITCALL_LOW_BALANCE."""
     with running(build_desk) as desk:
         money, low = desk.balance.balance(), desk.settings.low_balance
         show_object({"balance": str(money), "low": money < low}, json_wanted=json_wanted)
@@ -56,26 +56,28 @@ def balance(*, json_wanted: bool) -> None:
 @click.option(
     "--ts",
     type=int,
-    help="When the call rang, Unix seconds, as the provider's cabinet shows it. Default: now.",
+    help="Time of the call in Unix seconds, as the provider's web account shows it. Default: now.",
 )
-@click.option("--url", help="Of the handler. Default: the callback listener of this environment.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--reason", required=True, help="Why, for the audit stream.")
+@click.option("--url", help="URL of the handler. Default: the callback listener of this environment.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--reason", required=True, help="Reason, for the audit stream.")
 @acting
 def replay_callback(  # noqa: PLR0913  the command's options
     *, phone_number: str, ts: int | None, url: str | None, yes: bool, reason: str, operator: str
 ) -> None:
-    """Report a call of PHONE_NUMBER to the handler, signed, in the provider's place. IT VERIFIES the number."""
+    """Send the handler a callback for a call from PHONE_NUMBER, signed like the provider's. THIS VERIFIES the number."""
     number = E164.parse(read_number(phone_number) or "")
     if not yes:
-        click.confirm("This proves a call that only you vouch for. Go on?", abort=True, err=True)
+        click.confirm(
+            "This verifies the number although the provider reported no call. Continue?", abort=True, err=True
+        )
     with running(build_desk) as desk:
         settings = desk.settings
         desk.lookup.replayed(operator, number.value, reason)
         at = str(ts or int(time.time()))
         secret = settings.callback_secrets[0].reveal()
         if settings.callback_hash == "crc32":
-            raise click.ClickException("WAITCALL_CALLBACK_HASH is crc32; this speaks md5 and sha1.")
+            raise click.ClickException("WAITCALL_CALLBACK_HASH is crc32; this command supports md5 and sha1.")
         digest = hashlib.new(settings.callback_hash, f"{number.digits}:{at}:{secret}".encode()).hexdigest()
         fields = {"waitcall": "1", "phone": number.digits, "ts": at, settings.callback_hash: digest}
         status, text = _post(url or f"http://{settings.callback_bind}/callbacks/smsc", fields)
@@ -98,6 +100,6 @@ def _post(url: str, fields: dict[str, str]) -> tuple[int, str]:
 def _told(record: Verification, desk: Desk) -> dict[str, Any]:
     told = dump_verification(record, desk.core.clock())
     if told["text_in"]:
-        # The person's secret, while it lasts.
+        # The text is the person's secret until the window ends.
         told["text_in"] = {**told["text_in"], "text": "***", "uri": "***"}
     return {"client": record.requester.client, "region": record.region} | told

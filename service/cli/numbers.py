@@ -1,4 +1,4 @@
-"""``waitcall numbers``: dedicated numbers at the provider. Renting costs money and is never automatic."""
+"""``waitcall numbers``: dedicated numbers at the provider. Renting costs money, so it is never automatic."""
 
 import click
 
@@ -9,20 +9,20 @@ from service.cli.tables import as_json, show_object, show_rows
 from service.domain.numbers import E164
 
 _COLUMNS = ("phone_number", "state", "kind", "current_cost", "cost", "info")
-_reason = click.option("--reason", required=True, help="Why, for the audit stream.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+_reason = click.option("--reason", required=True, help="Reason, for the audit stream.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.group()
 def numbers() -> None:
-    """Dedicated numbers that receive texts; those in use stand in the policy, [text_in]."""
+    """Dedicated numbers that receive texts. The policy lists the numbers in use under [text_in]."""
 
 
 @numbers.command("list")
 @as_json
 @acting
 def list_numbers(*, json_wanted: bool, operator: str) -> None:
-    """Ours with their state, and those that may be rented: cost of the rest of the month, and of a month."""
+    """List our numbers with their state, and numbers for rent with the cost of the rest of this month and of a month."""
     with running(build_desk) as desk:
         rows = [_row(each) for each in desk.account.numbers(operator)]
     show_rows(rows, _COLUMNS, json_wanted=json_wanted)
@@ -30,7 +30,7 @@ def list_numbers(*, json_wanted: bool, operator: str) -> None:
 
 @numbers.command("rent")
 @click.argument("phone_number")
-@click.option("--no-prolong", is_flag=True, help="Only to the end of this month.")
+@click.option("--no-prolong", is_flag=True, help="Rent it only to the end of this month.")
 @_yes
 @_reason
 @as_json
@@ -38,7 +38,7 @@ def list_numbers(*, json_wanted: bool, operator: str) -> None:
 def rent(  # noqa: PLR0913  the command's options
     *, phone_number: str, no_prolong: bool, yes: bool, reason: str, json_wanted: bool, operator: str
 ) -> None:
-    """Rent PHONE_NUMBER: shows what it costs, and asks."""
+    """Rent PHONE_NUMBER after showing what it costs and asking for confirmation."""
     with running(build_desk) as desk:
         offered = desk.account.offer(E164.parse(phone_number))
         click.echo(
@@ -53,7 +53,7 @@ def rent(  # noqa: PLR0913  the command's options
         {"phone_number": offered.number.value, "charged": charged, "prolong": not no_prolong},
         json_wanted=json_wanted,
     )
-    click.echo("Name it in the policy: [text_in] numbers.", err=True)
+    click.echo("Add it to the policy: [text_in] numbers.", err=True)
 
 
 @numbers.command("prolong")
@@ -62,12 +62,12 @@ def rent(  # noqa: PLR0913  the command's options
 @_reason
 @acting
 def prolong(*, phone_number: str, yes: bool, reason: str, operator: str) -> None:
-    """Pay PHONE_NUMBER again next month, and so on."""
+    """Pay for PHONE_NUMBER every month from now on."""
     if not yes:
-        click.confirm(f"Pay {phone_number} every month?", abort=True, err=True)
+        click.confirm(f"Pay for {phone_number} every month?", abort=True, err=True)
     with running(build_desk) as desk:
         desk.account.set_prolong(operator, E164.parse(phone_number), prolong=True, reason=reason)
-    click.echo("It will be prolonged.")
+    click.echo("The number will be prolonged every month.")
 
 
 @numbers.command("stop")
@@ -75,10 +75,10 @@ def prolong(*, phone_number: str, yes: bool, reason: str, operator: str) -> None
 @_reason
 @acting
 def stop(*, phone_number: str, reason: str, operator: str) -> None:
-    """Let PHONE_NUMBER end with this month."""
+    """Stop paying for PHONE_NUMBER: its rent ends with this month."""
     with running(build_desk) as desk:
         desk.account.set_prolong(operator, E164.parse(phone_number), prolong=False, reason=reason)
-    click.echo("It ends with this month.")
+    click.echo("The rent ends with this month.")
 
 
 def _row(number: DedicatedNumber) -> dict[str, str | None]:

@@ -1,4 +1,4 @@
-"""``waitcall explain``, ``block``, ``unblock``, ``lists``: the operator's use cases, answered as JSON."""
+"""``waitcall explain``, ``block``, ``unblock`` and ``lists``: the operator's use cases. They print JSON."""
 
 import json
 import re
@@ -20,20 +20,23 @@ from service.domain.lists import ListAction, ListKind
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-_reason = click.option("--reason", required=True, help="Why, for the audit stream.")
+_reason = click.option("--reason", required=True, help="Reason, for the audit stream.")
 _number = click.argument("phone_number", required=False)
 
 
 @click.command()
 @_number
-@click.option("--client-ip", help="An end user's address.")
-@click.option("--client", help="A configured client.")
-@click.option("--purpose", help="Also: may the number be verified for this purpose?")
+@click.option("--client-ip", help="IP address of an end user.")
+@click.option("--client", help="Name of a configured client.")
+@click.option("--purpose", help="Also check whether the number may be verified for this purpose.")
 @acting
 def explain(
     phone_number: str | None, client_ip: str | None, client: str | None, purpose: str | None, operator: str
 ) -> None:
-    """Why is a number (`-`: from standard input), an address or a client refused? Exit 0 either way."""
+    """Explain whether a number (`-`: read it from standard input), an address or a client is refused, and why.
+
+    The exit code is 0 in both cases.
+    """
     with operating() as (use_cases, _):
         subject = Subject(read_number(phone_number), client_ip, client)
         _show(ExplanationResponse().dump(use_cases.explain(operator, subject, purpose)))
@@ -41,10 +44,16 @@ def explain(
 
 @click.command()
 @_number
-@click.option("--prefix", help="Instead of a number: + and digits.")
-@click.option("--network", help="Instead of a number: CIDR.")
-@click.option("--allow", is_flag=True, help="Allow instead: against a wider block, the guard and its limits.")
-@click.option("--for", "lasting", default="1d", show_default=True, help="s, m, h or d; 366d at most.")
+@click.option("--prefix", help="Prefix to block instead of a number: + and digits.")
+@click.option("--network", help="Network to block instead of a number, in CIDR form.")
+@click.option(
+    "--allow",
+    is_flag=True,
+    help="Allow instead of block: exempt it from wider blocks, the conversion guard and its limits.",
+)
+@click.option(
+    "--for", "lasting", default="1d", show_default=True, help="Duration in s, m, h or d; at most 366d."
+)
 @_reason
 @acting
 def block(  # noqa: PLR0913  the command's options
@@ -57,7 +66,7 @@ def block(  # noqa: PLR0913  the command's options
     reason: str,
     operator: str,
 ) -> None:
-    """Refuse a number, a prefix or a network from now on."""
+    """Block a number, a prefix or a network."""
     kind, subject = _named(read_number(phone_number), prefix, network)
     action = ListAction.ALLOW if allow else ListAction.BLOCK
     with operating() as (use_cases, _):
@@ -69,13 +78,13 @@ def block(  # noqa: PLR0913  the command's options
 
 @click.command()
 @_number
-@click.option("--client-ip", help="An end user's address.")
-@click.option("--client", help="A configured client.")
-@click.option("--prefix", help="Take this prefix out of the lists.")
-@click.option("--network", help="Take this network out of the lists.")
-@click.option("--scope", type=click.Choice([each.value for each in CLEARABLE]), help="Only this limit.")
-@click.option("--verification", is_flag=True, help="Also cancel the number's live verification.")
-@click.option("--conversion", is_flag=True, help="Also forget what the conversion guard counted.")
+@click.option("--client-ip", help="IP address of an end user.")
+@click.option("--client", help="Name of a configured client.")
+@click.option("--prefix", help="Remove this prefix from the lists.")
+@click.option("--network", help="Remove this network from the lists.")
+@click.option("--scope", type=click.Choice([each.value for each in CLEARABLE]), help="Clear only this limit.")
+@click.option("--verification", is_flag=True, help="Also cancel the live verification of the number.")
+@click.option("--conversion", is_flag=True, help="Also clear the counts of the conversion guard.")
 @_reason
 @acting
 def unblock(  # noqa: PLR0913  the command's options
@@ -91,7 +100,7 @@ def unblock(  # noqa: PLR0913  the command's options
     reason: str,
     operator: str,
 ) -> None:
-    """Forget what was counted against a number, address or client, and take out the block that names it."""
+    """Clear the limits of a number, address or client, and remove the block that names it."""
     with operating() as (use_cases, _):
         if prefix or network:
             use_cases.remove(operator, *_named(None, prefix, network), reason)
@@ -110,7 +119,7 @@ def unblock(  # noqa: PLR0913  the command's options
 @click.command()
 @acting
 def lists(operator: str) -> None:
-    """Every live entry of the block and allow lists."""
+    """Show all live entries of the block and allow lists."""
     with operating() as (use_cases, _):
         _show(ListsResponse().dump({"lists": use_cases.lists(operator)}))
 
@@ -122,14 +131,14 @@ def _named(number: str | None, prefix: str | None, network: str | None) -> tuple
         if text is not None
     ]
     if len(given) != 1:
-        raise click.UsageError("Name one of a number, --prefix and --network.")
+        raise click.UsageError("Give exactly one of a number, --prefix and --network.")
     return given[0]
 
 
 def _seconds(lasting: str) -> int:
     match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", lasting, re.ASCII)
     if match is None:
-        raise click.BadParameter("For instance 30m, 12h or 7d.", param_hint="--for")
+        raise click.BadParameter("Write a duration such as 30m, 12h or 7d.", param_hint="--for")
     return int(match[1]) * _SECONDS[match[2]]
 
 

@@ -1,4 +1,4 @@
-"""``waitcall reports``: deferred tasks of the provider, their files, and what they say against what we know."""
+"""``waitcall reports``: deferred tasks of the provider, their files, and a comparison with our audit stream."""
 
 import os
 import sys
@@ -27,16 +27,16 @@ DIFFERENT = 3
 
 @click.group()
 def reports() -> None:
-    """Reports that the provider made."""
+    """Reports that the provider makes on request."""
 
 
 @reports.command("list")
 @click.option("--after", "after_id", default=0, help="Only tasks after this id.")
-@click.option("--count", default=100, show_default=True, help="So many at most.")
+@click.option("--count", default=100, show_default=True, help="Most tasks to list.")
 @as_json
 @acting
 def list_reports(*, after_id: int, count: int, json_wanted: bool, operator: str) -> None:
-    """Deferred tasks with their status; the file is there at `done`."""
+    """List deferred tasks with their status. The file of a task exists once its status is `done`."""
     with running(build_desk) as desk:
         rows = [asdict(each) for each in desk.account.tasks(operator, after_id, count)]
     show_rows(rows, _COLUMNS, json_wanted=json_wanted)
@@ -45,17 +45,20 @@ def list_reports(*, after_id: int, count: int, json_wanted: bool, operator: str)
 @reports.command("download")
 @click.argument("task_id", type=int)
 @click.option(
-    "--to", "target", type=click.Path(dir_okay=False, path_type=Path), help="Default: report-ID.csv."
+    "--to",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write. Default: report-ID.csv.",
 )
 @acting
 def download(*, task_id: int, target: Path | None, operator: str) -> None:
-    """Fetch the file of TASK_ID; goes on where an earlier attempt ended."""
+    """Download the file of TASK_ID. An interrupted download is continued."""
     target = target or Path(f"report-{task_id}.csv")
     part = target.with_name(target.name + ".part")
     offset = part.stat().st_size if part.exists() else 0
     with running(build_desk) as desk:
         got = desk.account.download(operator, task_id, offset)
-        # Numbers of people stand in it.
+        # The file holds people's phone numbers, so only its owner may read it.
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with (
             os.fdopen(descriptor, "ab") as file,
@@ -70,10 +73,14 @@ def download(*, task_id: int, target: Path | None, operator: str) -> None:
 
 @reports.command("reconcile")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--since", type=click.DateTime(), help="UTC; of our audit stream. Default: 31 days ago.")
-@click.option("--until", type=click.DateTime(), help="UTC. Default: now.")
 @click.option(
-    "--column", "columns", multiple=True, help="What a column is called: id=NAME, cost=NAME, country=NAME."
+    "--since", type=click.DateTime(), help="Start of the audit entries to compare, UTC. Default: 31 days ago."
+)
+@click.option(
+    "--until", type=click.DateTime(), help="End of the audit entries to compare, UTC. Default: now."
+)
+@click.option(
+    "--column", "columns", multiple=True, help="Name of a column in FILE: id=NAME, cost=NAME, country=NAME."
 )
 @as_json
 @acting
@@ -86,7 +93,7 @@ def reconcile_report(  # noqa: PLR0913  the command's options
     json_wanted: bool,
     operator: str,
 ) -> None:
-    """Compare FILE with our audit stream. Exit 3 where they differ."""
+    """Compare FILE with our audit stream. Exit 3 if they differ."""
     names = dict(each.partition("=")[::2] for each in columns)
     last = until.replace(tzinfo=UTC) if until else datetime.now(UTC)
     first = since.replace(tzinfo=UTC) if since else last - timedelta(days=31)

@@ -1,4 +1,4 @@
-"""Answers for people as tables, for programs as JSON."""
+"""Output of commands: tables for people, JSON for programs."""
 
 import json
 import sys
@@ -11,11 +11,11 @@ from rich.table import Table
 
 _WIDE = 10_000
 
-as_json = click.option("--json", "json_wanted", is_flag=True, help="For programs.")
+as_json = click.option("--json", "json_wanted", is_flag=True, help="Print JSON, for programs.")
 
 
 def show_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, json_wanted: bool) -> None:
-    """One line for each row; JSON is a list of objects."""
+    """Print one line for each row; as JSON, a list of objects."""
     found = list(rows)
     if json_wanted:
         _print_json(found)
@@ -29,7 +29,7 @@ def show_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, json
 
 
 def show_object(answer: Mapping[str, Any], *, json_wanted: bool) -> None:
-    """One line for each member; JSON is the object."""
+    """Print one line for each member; as JSON, one object."""
     if json_wanted:
         _print_json(answer)
         return
@@ -44,8 +44,7 @@ def _print_json(answer: Any) -> None:
 
 
 def _print(table: Table) -> None:
-    # In a pipe nothing is cut off.
-    # What stands in brackets is said, not a style.
+    # Into a pipe, print wide lines, so that nothing is cut off. No markup, because text in brackets is not a style here.
     console = Console(
         file=sys.stdout, highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDE
     )

@@ -1,4 +1,4 @@
-"""``waitcall verify``: one whole verification in the terminal, from create to consume."""
+"""``waitcall verify``: a complete verification in the terminal, from create to consume."""
 
 import sys
 from datetime import UTC, datetime
@@ -19,18 +19,26 @@ from service.domain.status import Status
 from service.domain.verification import Verification
 
 NOT_PROVEN = 3
-"""Exit code where nobody called, texted or typed in time."""
+"""Exit code if the number was not proven in time."""
 _REFERENCE = "waitcall verify"
 
 
 @click.command()
 @click.argument("phone_number")
-@click.option("--purpose", help="Default: the client's first.")
-@click.option("--client", "client_name", help="On whose behalf. Default: the policy's first that may create.")
 @click.option(
-    "--channel", type=click.Choice([each.value for each in Channel]), help="Default: the purpose's first."
+    "--purpose", help="Purpose of the verification. Default: the client's first in alphabetical order."
 )
-@click.option("--no-qr", is_flag=True, help="No QR code of the link.")
+@click.option(
+    "--client",
+    "client_name",
+    help="Client to act for. Default: the policy's first client that has a purpose.",
+)
+@click.option(
+    "--channel",
+    type=click.Choice([each.value for each in Channel]),
+    help="Channel to begin with. Default: the purpose's first.",
+)
+@click.option("--no-qr", is_flag=True, help="Do not print the QR code of the link.")
 @as_json
 def verify(  # noqa: PLR0913  the command's options
     *,
@@ -41,7 +49,7 @@ def verify(  # noqa: PLR0913  the command's options
     no_qr: bool,
     json_wanted: bool,
 ) -> None:
-    """Verify a number (`-`: from standard input). Exit 0 when it is proven, 3 when it is not."""
+    """Verify a number (`-`: read it from standard input). Exit 0 if it is proven, 3 if it is not."""
     with running(build_desk) as desk:
         client = _client(desk, client_name)
         asked = purpose or min(client.purposes)
@@ -60,7 +68,7 @@ def verify(  # noqa: PLR0913  the command's options
 
 
 def _proven(desk: Desk, record: Verification, *, qr: bool) -> Verification:
-    """Wait, on whichever channel it stands, until it is over."""
+    """Guide the person through each channel until the verification is no longer pending, and return it."""
     while record.status is Status.PENDING:
         channel = record.channel
         if channel is Channel.CODE:
@@ -106,7 +114,7 @@ def _typed(desk: Desk, record: Verification) -> Verification:
 def _client(desk: Desk, name: str | None) -> Client:
     policy = desk.core.policy
     if name is not None and name not in policy.clients:
-        raise click.BadParameter(f"One of {', '.join(policy.clients)}.", param_hint="--client")
+        raise click.BadParameter(f"Give one of {', '.join(policy.clients)}.", param_hint="--client")
     able = [each for each in policy.clients.values() if each.purposes and name in (None, each.name)]
     if not able:
         raise click.ClickException("No client of the policy has a purpose.")

@@ -1,1 +1,1 @@
-"""What a verification is and when a call counts. Pure: no clock, no I/O, no framework."""
+"""The rules of a verification: its states, and when a call counts. Pure: no clock, no I/O, no framework."""

@@ -1,4 +1,4 @@
-"""How much a verification proves about who holds the number."""
+"""Assurance: how strongly a verification proves who holds the number."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,46 +8,46 @@ from service.domain.channel import Channel
 
 
 class Assurance(StrEnum):
-    """From least to most (docs/what-a-call-proves.md)."""
+    """Level of assurance, from the weakest to the strongest (docs/what-a-call-proves.md)."""
 
     ASSERTED = "asserted"
-    """The provider says that this caller ID called; it may have been forged."""
+    """The provider reports this caller ID, which may be forged."""
 
     NETWORK = "network"
-    """The caller's network is bound by law to check caller IDs."""
+    """The law obliges the caller's network to check caller IDs."""
 
     ROUNDTRIP = "roundtrip"
-    """A secret that only the phone could know travelled. Neither a call nor a text from it gives this."""
+    """The phone received a secret that was typed back to us. Calls and texts from the phone never reach this level."""
 
     def reaches(self, minimum: "Assurance") -> bool:
-        """Whether this is at least ``minimum``."""
+        """Tell whether this level is at least ``minimum``."""
         levels = list(Assurance)
         return levels.index(self) >= levels.index(minimum)
 
     def at_most(self, limit: "Assurance") -> "Assurance":
-        """Return the lesser of this and ``limit``."""
+        """Return the weaker of this level and ``limit``."""
         return self if limit.reaches(self) else limit
 
 
 @dataclass(frozen=True, slots=True)
 class Attested:
-    """What the operator believes of one region's networks, and on whose word."""
+    """Assurance that the operator assigns to calls from one region, and the source of that judgement."""
 
     assurance: Assurance
     source: str
 
 
 def of_call(region: str, table: Mapping[str, Attested]) -> Assurance:
-    """What a call from ``region`` proves; what the table does not name is only asserted."""
+    """Return the assurance of a call from ``region``. A region that the table does not name gives ``asserted``."""
     attested = table.get(region)
     return attested.assurance if attested else Assurance.ASSERTED
 
 
 def of_channel(channel: Channel, region: str, table: Mapping[str, Attested]) -> Assurance:
-    """What one channel proves.
+    """Return the assurance that a proof over one channel gives.
 
-    A text from the phone rests on its sender's number, like a call, and whoever starts the verification sees the text:
-    docs/adr/0024.
+    A text from the phone proves only its sender's number, as a call does, and the person who starts the verification
+    sees the text to send (docs/adr/0024).
     """
     match channel:
         case Channel.CALL:

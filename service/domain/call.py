@@ -1,4 +1,4 @@
-"""An observed call, its witness, and what it did."""
+"""Reported calls: who reports them, and what effect they had."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What a callback is about. ``unknown`` is what could not even be told apart."""
+    """Kind of a callback. ``unknown``: the callback's fields fit none of the other kinds."""
 
     CALL = "call"
     SMS = "sms"
@@ -15,17 +15,17 @@ class Kind(StrEnum):
 
 
 class Witness(StrEnum):
-    """Source of the report that a number called. ``domain/evidence.py`` says what each may prove."""
+    """Source of the report that a number called. ``domain/evidence.py`` decides how much each can prove."""
 
     CALLBACK = "callback"
-    """The provider's handler message, whose kind and signature were checked."""
+    """The provider's callback, whose kind and signature were checked."""
 
     INBOX = "inbox"
-    """A record of the provider's inbox, where calls and texts stand side by side."""
+    """A record of the provider's inbox, which lists calls and texts together."""
 
 
 class Outcome(StrEnum):
-    """Effect of a callback or of a record of the inbox."""
+    """Effect of a callback or of an inbox record."""
 
     CONFIRMED = "confirmed"
     REPEATED = "repeated"
@@ -37,19 +37,19 @@ class Outcome(StrEnum):
     MALFORMED = "malformed"
     OTHER = "other"
     WEAK = "weak"
-    """The inbox shows the call, and that proves less than the purpose demands."""
+    """Only the inbox shows the call, and the inbox proves less than the purpose requires."""
 
 
 @dataclass(frozen=True, slots=True)
 class InboundCall:
-    """A call that the provider vouches for, as one witness tells it.
+    """A call that the provider reports.
 
     Attributes:
         cli: the caller's number as ``+`` and digits; not checked against a numbering plan.
-        at: when it rang, UTC, whole seconds.
-        dialled: the number that was called, as ``+`` and digits, where the provider says it.
-        witness: who says so.
-        texted: a text of this caller that looks like a record of a call reached the handler lately.
+        at: when the phone rang, UTC, whole seconds.
+        dialled: the number that was called, as ``+`` and digits; None if the provider does not say it.
+        witness: source of the report.
+        texted: True if the caller recently sent a text that the inbox could list as a call.
     """
 
     cli: str
@@ -64,10 +64,10 @@ class InboundCall:
 
 @dataclass(frozen=True, slots=True)
 class OtherMessage:
-    """An authentic callback that is no call: a delivery status or an incoming SMS.
+    """An authentic callback that changes no verification, for instance a text whose sender is not a number.
 
     Attributes:
-        outcome: ``malformed`` for an entry that cannot be read, beside others of its batch.
+        outcome: ``malformed`` for an unreadable entry in a batch of readable ones.
     """
 
     kind: Kind

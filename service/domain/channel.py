@@ -1,4 +1,4 @@
-"""How a person shows that a number is theirs."""
+"""Channels over which a person proves a phone number."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,39 +8,39 @@ from service.domain.numbers import E164
 
 
 class Channel(StrEnum):
-    """What travels, and which way."""
+    """Channel of a proof."""
 
     CALL = "call"
-    """The person dials a number of the provider's."""
+    """The person calls a number of the provider."""
 
     TEXT_IN = "text_in"
-    """The person sends us a short text that we showed."""
+    """The person sends us a short text that we showed to them."""
 
     CODE = "code"
-    """We send a code, the person types it."""
+    """We send a code, and the person types it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextIn:
-    """What is to be sent, and where to."""
+    """A text for the person to send, and the number to send it to."""
 
     number: E164
     text: str = field(repr=False)
 
     @property
     def uri(self) -> str:
-        """``sms:`` URI (RFC 5724) that opens the message ready to be sent."""
+        """``sms:`` URI (RFC 5724) that opens the message, ready to send."""
         return f"sms:{self.number.value}?body={quote(self.text)}"
 
 
 @dataclass(frozen=True, slots=True)
 class InboundText:
-    """A text message that the provider vouches for.
+    """A text message that the provider reports.
 
     Attributes:
         cli: the sender's number as ``+`` and digits; not checked against a numbering plan.
-        to: the number that received it, as ``+`` and digits; empty where it is no number.
-        like_call: the provider's inbox may list it as if it were a call.
+        to: the number that received the text, as ``+`` and digits; empty if the recipient is not a number.
+        like_call: True if the provider's inbox could list this text as a call.
     """
 
     cli: str
@@ -54,7 +54,7 @@ class InboundText:
 
 @dataclass(frozen=True, slots=True)
 class Captcha:
-    """What a visitor typed under the provider's picture, and the address that the picture was shown to."""
+    """A visitor's answer to the provider's captcha, and the IP address that the picture was shown to."""
 
     code: str
     user_ip: str

@@ -1,4 +1,4 @@
-"""A code that travels to the phone and is typed by the person: sent, delivered, checked."""
+"""Codes that are sent to the phone and typed by the person: sending, delivery and checking."""
 
 import hmac
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _DIGEST_CHARACTERS = 32
 
 
 class CodeDelivery(StrEnum):
-    """Where the latest message stands, as the provider tells it."""
+    """Delivery status of the latest message, as the provider reports it."""
 
     QUEUED = "queued"
     DELIVERED = "delivered"
@@ -21,12 +21,12 @@ class CodeDelivery(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """What the provider says of one message.
+    """The provider's report on one message.
 
     Attributes:
-        message_id: ours, given at sending.
-        cli: the recipient as ``+`` and digits.
-        reason: the provider's, as a word; only of a failure.
+        message_id: our id of the message, which we gave when sending it.
+        cli: the recipient's number as ``+`` and digits.
+        reason: one word for the provider's reason; None unless delivery failed.
     """
 
     message_id: int
@@ -40,14 +40,14 @@ class DeliveryReport:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The codes of one verification. Any of them counts while the window is open: an earlier message may be the late one.
+    """The codes of one verification. All of them are valid while the window is open, because messages may arrive late.
 
     Attributes:
         digests: one keyed hash for each message, in the order of sending.
-        attempts: wrong answers so far, over all codes.
-        sent_at: when the latest was sent, UTC.
-        message_id: the latest's at the provider, 1 to 2147483647.
-        refused: the provider did not take the latest, so another may be sent at once.
+        attempts: wrong codes that were typed so far.
+        sent_at: when the latest message was sent, UTC.
+        message_id: id of the latest message at the provider, 1 to 2147483647.
+        refused: True if the provider refused the latest message, so that another may be sent at once.
     """
 
     digests: tuple[str, ...] = field(repr=False)
@@ -59,25 +59,25 @@ class Code:
     refused: bool = False
 
     def again(self, digest: str, message_id: int, now: datetime) -> "Code":
-        """Another message."""
+        """Return the codes with another message."""
         return Code((*self.digests, digest), now, message_id, attempts=self.attempts)
 
     def tried(self) -> "Code":
-        """Somebody typed a wrong one."""
+        """Return the codes with one more wrong attempt."""
         return replace(self, attempts=self.attempts + 1)
 
     def resend_at(self, resend_seconds: int) -> datetime:
-        """When the next may be sent: the delay doubles with each."""
+        """Return when the next message may be sent. The delay doubles with each message."""
         if self.refused:
             return self.sent_at
         return self.sent_at + timedelta(seconds=resend_seconds * 2 ** (len(self.digests) - 1))
 
     def resend_in(self, resend_seconds: int, now: datetime) -> int:
-        """Whole seconds until then, 0 where it has come."""
+        """Return the whole seconds until the next message may be sent; 0 if it may be sent now."""
         return max(ceil((self.resend_at(resend_seconds) - now).total_seconds()), 0)
 
     def matches(self, digests: Sequence[str]) -> bool:
-        """Whether one of ``digests`` is one that was sent; in constant time."""
+        """Tell, in constant time, whether one of ``digests`` is the hash of a code that was sent."""
         found = False
         for known in self.digests:
             for given in digests:
@@ -85,28 +85,31 @@ class Code:
         return found
 
     def reported(self, report: DeliveryReport) -> "Code":
-        """With what the provider says of the latest message; of an earlier one nothing changes. Delivered is final."""
+        """Return the codes with the delivery status of the latest message.
+
+        A report on an earlier message changes nothing, and ``delivered`` is final.
+        """
         if report.message_id != self.message_id or self.delivery is CodeDelivery.DELIVERED:
             return self
         return replace(self, delivery=report.delivery, delivery_reason=report.reason)
 
     def turned_down(self, reason: str) -> "Code":
-        """The provider did not take the latest message."""
+        """Return the codes after the provider refused the latest message."""
         return replace(self, delivery=CodeDelivery.FAILED, delivery_reason=reason, refused=True)
 
 
 class CodeSeals:
-    """Keyed hashes of codes; bound to one verification, so that none serves for another."""
+    """Keyed hashes of codes. Each is bound to one verification, so that it is useless for another."""
 
     def __init__(self, *peppers: str) -> None:
-        """``peppers``: the current first, then another while it rotates."""
+        """``peppers``: the current one first, then the other one while the pepper rotates."""
         self._keys = [hmac.digest(pepper.encode(), b"waitcall code", "sha256") for pepper in peppers]
 
     def seal(self, verification_id: str, code: str) -> str:
-        """The hash to keep."""
+        """Return the hash to store."""
         return self.seals(verification_id, code)[0]
 
     def seals(self, verification_id: str, code: str) -> list[str]:
-        """The hash under each pepper."""
+        """Return the hash under each pepper."""
         message = f"{verification_id} {code}".encode()
         return [hmac.digest(key, message, "sha256").hex()[:_DIGEST_CHARACTERS] for key in self._keys]

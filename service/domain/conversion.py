@@ -1,4 +1,7 @@
-"""The share of shown numbers that nobody called: high where someone starts verifications for others."""
+"""The conversion guard: it limits the share of shown numbers that are never called, by group of numbers.
+
+The share is high where somebody starts verifications for other people's numbers.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ _BUCKETS = 30
 
 
 class Group(StrEnum):
-    """Whose verifications are counted together."""
+    """Kind of group whose verifications are counted together."""
 
     COUNTRY = "country"
     PREFIX = "prefix"
@@ -22,14 +25,14 @@ class Group(StrEnum):
 
 @dataclass(frozen=True)
 class Budget:
-    """How much may go uncalled within one group.
+    """Rule for how many numbers of one group may stay uncalled.
 
     Attributes:
-        window_seconds: how far back it counts.
-        settle_seconds: verifications younger than this are not counted yet; people need time to dial.
-        floor: uncalled ones up to here are never too many.
-        max_uncalled_share: of the started ones, 0 to 1.
-        digits: how many of the international number make a prefix; 0 for the country's group.
+        window_seconds: age up to which verifications are counted.
+        settle_seconds: age from which verifications are counted; people need time to dial.
+        floor: the budget is never exceeded with this many uncalled numbers or fewer.
+        max_uncalled_share: highest allowed share of uncalled numbers among all shown, 0 to 1.
+        digits: length of a prefix in digits of the international number; 0 for groups by country.
     """
 
     group: Group
@@ -42,21 +45,27 @@ class Budget:
 
     @cached_property
     def bucket_seconds(self) -> int:
-        """How finely time is divided."""
+        """Length of one bucket in seconds."""
         return max(ceil(self.window_seconds / _BUCKETS), 1)
 
     def subject(self, number: E164, region: str) -> str:
-        """Which group a number is in."""
+        """Return the group that a number belongs to: its region, or its prefix."""
         return region if self.group is Group.COUNTRY else f"+{number.digits[: self.digits]}"
 
     def bucket_of(self, moment: datetime) -> int:
-        """Start of the bucket, in seconds of the epoch."""
+        """Return the start of the bucket that contains ``moment``, in seconds since the epoch."""
         return int(moment.timestamp()) // self.bucket_seconds * self.bucket_seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Verifications whose number was shown within one bucket, and how many of them were called."""
+    """Counts of one bucket of time.
+
+    Attributes:
+        start: in seconds since the epoch.
+        started: verifications whose number was shown in this bucket.
+        called: those among them whose number was called, at any time.
+    """
 
     start: int
     started: int
@@ -65,7 +74,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """How one group stands against its budget."""
+    """Current state of one group's budget."""
 
     budget: Budget
     started: int
@@ -75,14 +84,15 @@ class Conversion:
 
     @property
     def uncalled(self) -> int:
-        """Numbers shown that nobody called."""
+        """Count of shown numbers that were not called."""
         return self.started - self.called
 
 
 def judge(budget: Budget, buckets: Sequence[Bucket], now: datetime) -> Conversion:
-    """Count what lies between the window's start and the time to settle.
+    """Count the buckets inside the window that are older than ``settle_seconds``, and compare with the budget.
 
-    ``retry_after``: whole seconds until enough of it has aged, if nothing else happens; 0 where nothing is wrong.
+    ``retry_after`` of the result: whole seconds until enough buckets have left the window, if no number is shown
+    meanwhile; 0 if the budget is not exceeded.
     """
     at = now.astimezone(UTC).timestamp()
     settled_before = at - budget.settle_seconds

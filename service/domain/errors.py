@@ -1,4 +1,4 @@
-"""Every way in which waitcall says no, in the words of its callers.
+"""Errors that callers of waitcall can get, and their codes in the API.
 
 ServiceError (code)
 ├── ValidationFailed            validation_failed
@@ -37,7 +37,7 @@ ServiceError (code)
 └── StoreUnavailable            store_unavailable            (retry_after)
     └── RecordUnreadable        store_unavailable            (retry_after)
 
-No HTTP here: ``adapters/http/problems.py`` holds the one table that turns a code into a status.
+This module knows no HTTP. The table in ``adapters/http/problems.py`` maps each code to a status.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,11 +51,11 @@ class ServiceError(Exception):
     """A refusal that a caller can act on.
 
     Attributes:
-        code: stable word for programs.
-        detail: one sentence for people; never a phone number or a secret.
-        retry_after: whole seconds after which a repeat may succeed; None where waiting won't help.
-        errors: field name to messages, where single fields are at fault.
-        verification_id: the record that the refusal left behind, where there is one.
+        code: stable identifier for programs.
+        detail: one sentence for people; it never contains a phone number or a secret.
+        retry_after: whole seconds after which a retry may succeed; None if waiting does not help.
+        errors: messages by field name, where the request's fields are at fault.
+        verification_id: id of the record that the refused request left in the store, if any.
     """
 
     code: ClassVar[str]
@@ -78,11 +78,11 @@ class ServiceError(Exception):
 
 class ValidationFailed(ServiceError):
     code = "validation_failed"
-    default_detail = "The request is well-formed, but some of its values are not."
+    default_detail = "The request is well-formed, but some of its values are not allowed."
 
     @classmethod
     def of(cls, field: str, message: str) -> "ValidationFailed":
-        """The refusal of one field."""
+        """Return the error for one field."""
         return cls(errors={field: [message]})
 
 
@@ -124,7 +124,7 @@ class ReferenceMismatch(ServiceError):
 class ResultMismatch(ServiceError):
     code = "result_mismatch"
     default_detail = (
-        "A hosted verification is redeemed with the result that its page gave, no other with any."
+        "Send the result that the hosted page returned; send none for a verification without a hosted page."
     )
 
 
@@ -160,16 +160,16 @@ class NotPending(ServiceError):
 
 class WrongChannel(ServiceError):
     code = "wrong_channel"
-    default_detail = "The verification's channel has no code, or none was sent yet."
+    default_detail = "The verification's channel does not use codes, or no code was sent yet."
 
 
 class NoFallback(ServiceError):
     code = "no_fallback"
-    default_detail = "The purpose has no other channel after this one."
+    default_detail = "The purpose has no further channel after the current one."
 
 
 class CodeMismatch(ServiceError):
-    """A wrong code; ``attempts_left`` more may be wrong."""
+    """The typed code is wrong. ``attempts_left``: number of wrong codes that are still accepted."""
 
     code = "code_mismatch"
     default_detail = "The code is wrong."
@@ -181,7 +181,7 @@ class CodeMismatch(ServiceError):
 
 class AttemptsSpent(ServiceError):
     code = "attempts_spent"
-    default_detail = "Too many wrong codes. Start a new verification."
+    default_detail = "Too many wrong codes were typed. Start a new verification."
 
 
 class SendsSpent(ServiceError):
@@ -190,7 +190,7 @@ class SendsSpent(ServiceError):
 
 
 class CaptchaRequired(ServiceError):
-    """A visitor must solve the picture at ``image_url`` first."""
+    """The visitor must solve the captcha picture at ``image_url`` first."""
 
     code = "captcha_required"
     default_detail = "Show the picture at image_url to the visitor, and repeat the request with captcha."
@@ -202,19 +202,21 @@ class CaptchaRequired(ServiceError):
 
 class Contested(ServiceError):
     code = "contested"
-    default_detail = "Another requester asked for the same number, so a call proves nothing here."
+    default_detail = (
+        "Another requester asked for the same number, so a call no longer proves this verification."
+    )
 
 
 class Expired(ServiceError):
     code = "expired"
-    default_detail = "The time for this verification is over."
+    default_detail = "The time for this verification has run out."
 
 
 class RateLimited(ServiceError):
-    """A limit or the conversion guard refused.
+    """A limit or the conversion guard refused the request.
 
     Attributes:
-        limits: how the limits stand that were asked, the refusing one among them.
+        limits: state of the limits that the caller may see, including the one that refused; empty for the guard.
     """
 
     code = "rate_limited"
@@ -238,7 +240,7 @@ class IdempotencyKeyReused(ServiceError):
 
 
 class CallbackMalformed(ServiceError):
-    """A callback that cannot be read. ``kind`` says as what it was read so far."""
+    """A callback cannot be read. ``kind`` is the kind that was recognized before reading failed."""
 
     code = "invalid_request"
     default_detail = "The callback cannot be read."
@@ -249,7 +251,7 @@ class CallbackMalformed(ServiceError):
 
 
 class CallbackRejected(ServiceError):
-    """A callback whose hash is wrong or missing."""
+    """A callback's hash is wrong or missing."""
 
     code = "bad_signature"
     default_detail = "The callback's hash is wrong or missing."
@@ -260,7 +262,7 @@ class CallbackRejected(ServiceError):
 
 
 class ProviderFailure(ServiceError):
-    """An order that gave no number to show. ``reason``: what its record ends with."""
+    """An order gave no number to show. ``reason`` is the reason with which the record ends."""
 
     reason: ClassVar[Reason] = Reason.PROVIDER_ERROR
 
@@ -278,7 +280,7 @@ class NumberRefused(ProviderFailure):
 
 class CaptchaRejected(ProviderFailure):
     code = "captcha_rejected"
-    default_detail = "The provider does not take this answer to its picture. Show a new one."
+    default_detail = "The provider did not accept the answer to its captcha. Show a new picture."
 
 
 class ProviderUnavailable(ProviderFailure):
@@ -289,11 +291,13 @@ class ProviderUnavailable(ProviderFailure):
 
 class StoreUnavailable(ServiceError):
     code = "store_unavailable"
-    default_detail = "The store cannot confirm this now; ask again."
-    cause = ""  # The store's words, without keys and values: for operators, never for callers.
+    default_detail = "The store cannot confirm the request now. Send it again."
+    cause = ""  # The store's own message, without keys and values. Operators see it, callers never do.
 
 
 class RecordUnreadable(StoreUnavailable):
-    """One record is damaged, or written by another version; ``retry_after`` says when it stands in nobody's way."""
+    """The record is damaged, or another version wrote it. ``retry_after``: when it no longer blocks its number."""
 
-    default_detail = "This verification cannot be read here; another version of the service may be able to."
+    default_detail = (
+        "This verification's record cannot be read. Another version of the service may be able to read it."
+    )

@@ -1,4 +1,4 @@
-"""What is told to clients: one event for each outcome of a verification, derived from its record alone."""
+"""Events that webhooks deliver: one for each outcome of a verification, derived from its record alone."""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _MATCHED = {
 
 
 class EventType(StrEnum):
-    """The closed set of webhook types."""
+    """Type of a webhook event; the set is closed."""
 
     VERIFIED = "verification.verified"
     CONSUMED = "verification.consumed"
@@ -29,16 +29,16 @@ class EventType(StrEnum):
 
     @property
     def status(self) -> Status:
-        """The status that the verification reached."""
+        """Status that the verification reached."""
         return Status(self.value.partition(".")[2])
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One outcome. At most one of each type for one verification.
+    """Outcome of a verification, as webhooks report it. A verification has at most one event of each type.
 
     Attributes:
-        at: when it came about, UTC; for ``canceled`` and ``failed`` when it was told first.
+        at: when the outcome was reached, UTC; for ``canceled`` and ``failed`` when the event was made.
     """
 
     type: EventType
@@ -47,13 +47,13 @@ class Event:
 
     @property
     def id(self) -> str:
-        """The same however often, and by whomever, the event is told."""
+        """Id of the event. It depends on the verification and the type only, so each delivery has the same id."""
         name = f"{self.verification.id} {self.type}"
         return f"evt_{hashlib.sha256(name.encode()).hexdigest()[:40]}"
 
     @property
     def reason(self) -> Reason | None:
-        """Why, as it was for this outcome."""
+        """Reason that the record had when it reached this outcome."""
         match self.type:
             case EventType.VERIFIED | EventType.CONSUMED:
                 return _MATCHED[self.verification.channel]
@@ -64,7 +64,7 @@ class Event:
 
 
 def events_of(record: Verification, now: datetime) -> tuple[Event, ...]:
-    """Everything that has come about, oldest first."""
+    """Return the events of all outcomes that the record has reached, oldest first."""
     events = []
     if record.contested_at is not None:
         events.append(Event(EventType.CONTESTED, record, record.contested_at))

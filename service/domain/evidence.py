@@ -1,4 +1,4 @@
-"""The table of docs/adr/0032 as code: how much each witness of a call may prove."""
+"""Assurance that each witness of a call can give (the table of docs/adr/0032)."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ class InboxTrust:
     """The operator's trust in the provider's inbox.
 
     Attributes:
-        text_numbers: our numbers that receive texts. Nothing that reached one of them is taken for a call.
-        at_most: the most that a record can prove. ``NETWORK`` leaves what the caller's region gives.
+        text_numbers: our numbers that receive texts. A record of the inbox for one of them never counts as a call.
+        at_most: highest assurance that a record can give. With ``NETWORK`` the caller's region alone decides.
     """
 
     text_numbers: frozenset[E164] = frozenset()
@@ -21,7 +21,7 @@ class InboxTrust:
 
 
 def skeleton(text: str) -> str:
-    """Reduce a text to its ASCII letters and digits in lower case, which no charset on its way to us changes."""
+    """Reduce a text to its ASCII letters and digits in lower case. No charset changes those on the way to us."""
     return "".join(each for each in text if each.isascii() and each.isalnum()).lower()
 
 
@@ -30,13 +30,13 @@ def proven_by(
 ) -> Assurance | None:
     """Return the assurance that a call gives to the verification that showed ``shown``; None if it proves nothing.
 
-    ``assurance`` is the most that a call from this number proves, by its region.
+    ``assurance`` is the highest assurance that a call from the caller's region can give.
     """
     match call.witness:
         case Witness.CALLBACK:
             return assurance
         case Witness.INBOX:
-            # Anybody can forge the sender of a text, and a text can begin like a record of a call.
+            # The sender of a text is easy to forge, and a text can begin like the inbox's record of a call.
             if call.texted or shown is None or call.dialled != shown.value or shown in trust.text_numbers:
                 return None
             return assurance.at_most(trust.at_most)

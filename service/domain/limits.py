@@ -1,4 +1,4 @@
-"""How often something may be done, written as text: ``5/10m`` is five in ten minutes."""
+"""Rate limits, and their written form: ``5/10m`` allows five uses in any ten minutes."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -9,22 +9,22 @@ _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _TEXT = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,4})?([smhd])(?: (enforce|record_only))?", re.ASCII)
 _LONGEST_PERIOD = 31 * 86400
 TOTAL_FACTOR = 10
-"""How far the limit of a number alone lies above that of a number and one address."""
+"""Ratio of the default limit of a number over all addresses to its limit from one address."""
 
 
 class Scope(StrEnum):
-    """Who pays for an act (docs/limits.md)."""
+    """Subject that an action is counted against (docs/limits.md)."""
 
     NUMBER = "number"
-    """A number, as asked for from one address; by one client, where it names no address."""
+    """Creates for one number from one end user's address. Without an address, those of one client are counted."""
     NUMBER_TOTAL = "number_total"
-    """A number alone, whoever asks; what is canceled or expires uncalled is given back."""
+    """Creates for one number from all requesters. A verification that is canceled or expires uncalled is not counted."""
     CODE_NUMBER = "code_number"
-    """Codes sent to a number, whoever asks."""
+    """Codes sent to one number for all requesters."""
     CODE_GLOBAL = "code_global"
-    """Codes sent in all."""
+    """Codes sent to all numbers."""
     FAILED_CHECKS = "failed_checks"
-    """Wrong codes typed for a number, over all of its verifications."""
+    """Wrong codes typed for one number, over all of its verifications."""
     CLIENT = "client"
     IP = "ip"
     NETWORK = "network"
@@ -33,31 +33,31 @@ class Scope(StrEnum):
     READ = "read"
     CONSUME = "consume"
     CAPTCHA = "captcha"
-    """Creates that send a code; beyond it a visitor must solve a picture."""
+    """Creates that send a code. Above this limit the visitor must solve a captcha."""
     PAGE = "page"
-    """Polls of hosted pages that wait, by page and by address; set by the code, as the next."""
+    """Long polls of hosted pages, per page and per address. The limit is fixed in code, not in the policy."""
     PROVIDER = "provider"
-    """Orders for one number; set by the code, not by the policy, and never given back."""
+    """Orders placed at the provider for one number. The limit is fixed in code, and a use is never given back."""
 
 
 class Mode(StrEnum):
-    """What a limit or a guard does where it is exceeded."""
+    """Action of a limit or a guard that is exceeded."""
 
     ENFORCE = "enforce"
     RECORD_ONLY = "record_only"
 
 
 class Decision(StrEnum):
-    """What a limit or a guard said."""
+    """Decision of a limit or a guard about one action."""
 
     ALLOW = "allow"
     DENY = "deny"
     WOULD_DENY = "would_deny"
-    """Exceeded, but only recorded."""
+    """The limit is exceeded, but its mode is ``record_only``."""
 
     @classmethod
     def of(cls, mode: Mode, *, exceeded: bool) -> "Decision":
-        """By the mode."""
+        """Return the decision for a limit or a guard with this mode."""
         if not exceeded:
             return cls.ALLOW
         return cls.DENY if mode is Mode.ENFORCE else cls.WOULD_DENY
@@ -65,7 +65,7 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most ``count`` in any ``period_seconds``."""
+    """A limit of ``count`` uses in any ``period_seconds``."""
 
     count: int
     period_seconds: int
@@ -76,7 +76,7 @@ class Limit:
         """Read ``count/period``, for instance ``5/10m``, ``1000/h`` or ``5/10m record_only``.
 
         Raises:
-            ValueError: another form, or a period over 31 days.
+            ValueError: the text has another form, or the period is over 31 days.
         """
         match = _TEXT.fullmatch(text)
         if match is None:
@@ -84,12 +84,12 @@ class Limit:
         count, number, unit, mode = match.groups()
         period = int(number or 1) * _SECONDS[unit]
         if period > _LONGEST_PERIOD:
-            raise ValueError("Periods end at 31d.")
+            raise ValueError("The longest period is 31d.")
         return cls(int(count), period, Mode(mode or Mode.ENFORCE))
 
     @property
     def text(self) -> str:
-        """``count/period`` in the largest unit that fits."""
+        """The limit as ``count/period``, in the largest unit that divides the period."""
         unit = next(unit for unit, length in _SECONDS.items() if self.period_seconds % length == 0)
         number = self.period_seconds // _SECONDS[unit]
         return f"{self.count}/{number if number > 1 else ''}{unit}"
@@ -97,11 +97,11 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """One limit, and on whose account an act counts against it.
+    """A limit together with the subject whose uses it counts.
 
     Attributes:
-        subject: what is counted, for instance the number; never leaves the process unhashed.
-        seal: the subject's keyed hash, where only that was kept; then ``subject`` says nothing.
+        subject: for instance the phone number; it never leaves the process unhashed.
+        seal: the subject's keyed hash, where only the hash was stored; ``subject`` is then meaningless.
     """
 
     scope: Scope
@@ -112,11 +112,11 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class LimitState:
-    """How a limit stands.
+    """Current state of a limit for one subject.
 
     Attributes:
-        used: acts that count now.
-        reset_seconds: whole seconds until the oldest of them counts no longer; 0 where there is none.
+        used: uses inside the period.
+        reset_seconds: whole seconds until the oldest use leaves the period; 0 without any use.
     """
 
     scope: Scope
@@ -126,17 +126,17 @@ class LimitState:
 
     @property
     def remaining(self) -> int:
-        """How many more would pass now."""
+        """Number of further uses that would be allowed now."""
         return max(self.limit.count - self.used, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What became of counting one act.
+    """Result of counting one action against its limits.
 
     Attributes:
-        states: of each limit that was asked, in order, the act itself included where it counted.
-        exceeded: those of them that had nothing left. Where one enforces, nothing was counted.
+        states: state of each limit that was checked, in order. It includes the action, if the action was counted.
+        exceeded: the limits that were used up. If one of them enforces, the action was counted nowhere.
     """
 
     states: tuple[LimitState, ...] = ()
@@ -144,23 +144,23 @@ class Spent:
 
     @property
     def refusal(self) -> LimitState | None:
-        """The limit that refuses the act; None where it may go on."""
+        """The limit that refuses the action; None if the action is allowed."""
         return next((state for state in self.exceeded if state.limit.mode is Mode.ENFORCE), None)
 
 
 def total_of(limit: Limit) -> Limit:
-    """The limit of a number alone that follows from that of a number and one address."""
+    """Return the default limit of a number over all addresses, for a given limit from one address."""
     return replace(limit, count=limit.count * TOTAL_FACTOR)
 
 
 def address_of(address: str) -> str:
-    """What one subscriber has: an IPv4 address, or the /64 of an IPv6 one."""
+    """Return the network that one subscriber has: the IPv4 address itself, or the /64 around an IPv6 address."""
     parsed = plain_address(address)
     return str(IPv6Network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed)
 
 
 def network_of(address: str) -> str:
-    """The neighbourhood of an address: its /24, or the /48 that an IPv6 site is given."""
+    """Return the network around an address: the /24 for IPv4, the /48 of a site for IPv6."""
     parsed = plain_address(address)
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((parsed, 48), strict=False))
@@ -168,10 +168,10 @@ def network_of(address: str) -> str:
 
 
 def plain_address(address: str) -> IPv4Address | IPv6Address:
-    """The address itself, also where IPv6 carries an IPv4 one (RFC 4291, 2.5.5.2).
+    """Parse an address. An IPv4-mapped IPv6 address gives the IPv4 address (RFC 4291, 2.5.5.2).
 
     Raises:
-        ValueError: no address, or one with a zone, which means something on one machine only.
+        ValueError: not an address, or an address with a zone, which is meaningful on one machine only.
     """
     parsed = ip_address(address.replace("%", "?"))
     return getattr(parsed, "ipv4_mapped", None) or parsed

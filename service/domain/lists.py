@@ -1,4 +1,4 @@
-"""Numbers, prefixes and networks that an operator blocks, or allows against a wider block."""
+"""Block and allow lists: numbers, prefixes and networks that an operator blocks, or exempts from a wider block."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ _PREFIX = re.compile(r"\+[1-9][0-9]{0,13}", re.ASCII)
 
 
 class ListKind(StrEnum):
-    """What an entry names."""
+    """Kind of subject that an entry names."""
 
     NUMBER = "number"
     PREFIX = "prefix"
@@ -24,22 +24,22 @@ class ListKind(StrEnum):
 
 
 class ListAction(StrEnum):
-    """What an entry does."""
+    """Action of an entry."""
 
     BLOCK = "block"
     ALLOW = "allow"
-    """Lifts blocks that are wider, the conversion guard, and the limits that count this subject."""
+    """Exempts the subject from wider blocks, from the conversion guard, and from the limits that count it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListEntry:
-    """One line of the lists.
+    """Entry of the block and allow lists.
 
     Attributes:
-        subject: canonical: E.164, ``+`` and digits, or a network in CIDR form.
-        reason: for people; no secret.
-        by: who made it; ``policy`` for the policy file.
-        expires_at: the first instant at which it says nothing; None for never.
+        subject: in canonical form: a number in E.164, a prefix as ``+`` and digits, or a network in CIDR form.
+        reason: text for people; it must contain no secret.
+        by: name of the operator who made the entry; ``policy`` for the policy file.
+        expires_at: the first instant at which the entry no longer applies; None if it never expires.
     """
 
     action: ListAction
@@ -55,26 +55,26 @@ class ListEntry:
 
     @property
     def masked(self) -> str:
-        """The subject as it may be logged."""
+        """The subject in a form that may be logged."""
         return mask(self.subject) if self.kind is ListKind.NUMBER else self.subject
 
     @property
     def weight(self) -> int:
-        """The more exact of two entries weighs more."""
+        """Precision of the entry; higher is more exact. Numbers and prefixes are comparable, and so are networks."""
         if self.kind is ListKind.NETWORK:
             return ip_network(self.subject).prefixlen
         return len(self.subject) + (100 if self.kind is ListKind.NUMBER else 0)
 
     def is_live(self, now: datetime) -> bool:
-        """Whether it still says anything."""
+        """Tell whether the entry still applies."""
         return self.expires_at is None or now < self.expires_at
 
 
 def canonical(kind: ListKind, text: str, default_region: str | None = None) -> str:
-    """The one way to write a subject.
+    """Return the canonical form of a subject.
 
     Raises:
-        ValueError: not a number, prefix or network.
+        ValueError: the text is not a number, prefix or network, as ``kind`` requires.
     """
     match kind:
         case ListKind.NUMBER:
@@ -84,17 +84,17 @@ def canonical(kind: ListKind, text: str, default_region: str | None = None) -> s
                 raise ValueError("Not a phone number.") from error
         case ListKind.PREFIX:
             if not _PREFIX.fullmatch(text):
-                raise ValueError("Not a prefix: + and up to 14 digits, for instance +7800.")
+                raise ValueError("Not a prefix: write + and up to 14 digits, for instance +7800.")
             return text
         case ListKind.NETWORK:
             # A zone or an IPv4-mapped network would never match an address.
             if "%" in text or text.lower().startswith("::ffff:"):
-                raise ValueError("Not a network, for instance 203.0.113.0/24.")
+                raise ValueError("Not a network: write it like 203.0.113.0/24.")
             return str(ip_network(text, strict=False))
 
 
 class Directory:
-    """Entries, found by what they name. One subject has one entry: of two, the later given."""
+    """Index of entries by the subject that they name. If two entries name one subject, the later one counts."""
 
     def __init__(self, entries: Iterable[ListEntry] = ()) -> None:
         self.entries = {(entry.kind, entry.subject): entry for entry in entries}
@@ -103,12 +103,12 @@ class Directory:
         self._masks = sorted({(network.version, network.prefixlen) for network in networks})
 
     def naming_number(self, number: E164, now: datetime) -> list[ListEntry]:
-        """Live entries that name the number or the beginning of it."""
+        """Return the live entries that name the number or one of its prefixes."""
         prefixes = [(ListKind.PREFIX, number.value[:length]) for length in self._prefix_lengths]
         return self._live([*prefixes, (ListKind.NUMBER, number.value)], now)
 
     def naming_address(self, address: str, now: datetime) -> list[ListEntry]:
-        """Live entries that name a network around the address."""
+        """Return the live entries that name a network which contains the address."""
         parsed = plain_address(address)
         around = [
             (ListKind.NETWORK, str(ip_network((parsed, length), strict=False)))
@@ -123,5 +123,5 @@ class Directory:
 
 
 def strongest(entries: Iterable[ListEntry]) -> ListEntry | None:
-    """The most exact entry decides; of two that are as exact, the one that blocks."""
+    """Return the most exact entry; of two that are equally exact, the one that blocks."""
     return max(entries, key=lambda each: (each.weight, each.action is ListAction.BLOCK), default=None)

@@ -1,4 +1,4 @@
-"""A call or a text that came from outside, and what it does to the verification of its sender's number."""
+"""Effect of a reported call, order or text on the verification of its sender's number."""
 
 import hmac
 import re
@@ -19,19 +19,19 @@ _NO_CHANCE = (Status.ORDERING, Status.CANCELED, Status.FAILED)
 def judge_call(
     record: Verification, call: InboundCall, now: datetime, skew: timedelta, trust: InboxTrust = _STRICT
 ) -> tuple[Outcome, Verification]:
-    """Decide what a call does to this number's verification, and return the record after it.
+    """Decide what a call does to this number's verification, and return the outcome and the changed record.
 
     A call counts only inside ``channel_since - skew ≤ at ≤ min(expires_at, now + skew)``, and only if it is recorded
-    before ``expires_at`` (contract, section 5.2). What its witness cannot prove changes nothing (docs/adr/0032): the outcome
-    is ``OTHER`` where a record of the inbox may be no call to the number shown, ``WEAK`` where it proves less than the
-    purpose demands.
+    before ``expires_at`` (contract, section 5.2). A call that its witness cannot prove changes nothing (docs/adr/0032):
+    the outcome is ``OTHER`` if the inbox record may be something else than a call to the number shown, and ``WEAK`` if
+    the record proves less than the purpose requires.
     """
     proven = proven_by(call, record.call_number, record.assurance, trust)
     if proven is None:
         return Outcome.OTHER, record
     outcome, after = _judged(record, call, now, skew)
     if outcome is not Outcome.CONFIRMED or after.status is not Status.VERIFIED:
-        # After the first of two steps the second decides what is proven.
+        # After the first of two steps the assurance is not known yet: the second step decides it.
         return outcome, after
     if call.witness is Witness.INBOX and not proven.reaches(record.rules.min_assurance):
         return Outcome.WEAK, record
@@ -41,15 +41,15 @@ def judge_call(
 def _judged(  # noqa: PLR0911  one return per outcome, in the order of the rules
     record: Verification, call: InboundCall, now: datetime, skew: timedelta
 ) -> tuple[Outcome, Verification]:
-    """Judge the call by number, channel and time."""
+    """Judge the call by its number, channel and time, without regard to its witness."""
     current = record.at(now)
     if call.at > now + skew:
         return Outcome.EARLY, record
     if call.cli != record.phone_number.value or current.status in _NO_CHANCE:
         return Outcome.UNMATCHED, record
-    # An order that its provider reports on counts by that report alone.
+    # The order of a provider that reports on orders is proven by that provider's report alone.
     if record.channel is not Channel.CALL or record.call_number is None or record.order is not None:
-        # A second call after the first of two steps is no news.
+        # The person may call again after the first of two steps is done; that is a repetition.
         again = record.called_at is not None and call.at >= record.created_at - skew
         return (Outcome.REPEATED if again else Outcome.UNMATCHED), record
     if record.rules.match_dialled and call.dialled not in (None, record.call_number.value):
@@ -59,7 +59,7 @@ def _judged(  # noqa: PLR0911  one return per outcome, in the order of the rules
     if current.status is Status.EXPIRED:
         return Outcome.LATE, replace(current, reason=Reason.LATE_CALL)
     if call.at > record.expires_at:
-        # Inside the skew before the deadline: the caller's clock, not ours, is past it.
+        # The call is less than the skew in our future, so the provider's clock is past the deadline and ours is not.
         return Outcome.LATE, record
     if current.verified_at is not None:
         return Outcome.REPEATED, record
@@ -71,9 +71,9 @@ def _judged(  # noqa: PLR0911  one return per outcome, in the order of the rules
 def judge_order(  # noqa: PLR0911  one return per outcome, in the order of the rules
     record: Verification, report: OrderReport, now: datetime, skew: timedelta
 ) -> tuple[Outcome, Verification]:
-    """What a provider's word that an order's number was called does to the verification, and the record after it.
+    """Decide what a report that an order's number was called does, and return the outcome and the changed record.
 
-    The provider has compared caller and number. The times are held to the same rules as a call's.
+    The provider has already compared the caller with the number. The time of the report follows the rules for calls.
     """
     current = record.at(now)
     at = report.at or now
@@ -98,13 +98,13 @@ def judge_order(  # noqa: PLR0911  one return per outcome, in the order of the r
 def judge_text(  # noqa: PLR0911  one return per outcome, in the order of the rules
     record: Verification, message: InboundText, now: datetime
 ) -> tuple[Outcome, Verification]:
-    """What a text message does to the verification of its sender's number, and the record after it.
+    """Decide what a text does to the sender's verification, and return the outcome and the changed record.
 
-    Sender, recipient and text must all be those that were shown; case, spaces and punctuation of the text do not
-    count. A text shown once is never shown again, so an old message matches nothing later.
+    Sender, recipient and text must all match what was shown; case, spaces and punctuation of the text are ignored.
+    Each verification shows a new text, so an old message never matches a later verification.
     """
     current = record.at(now)
-    # A fallback takes the text away.
+    # A fallback to another channel removes the text from the record.
     asked = record.text_in
     if asked is None:
         return Outcome.OTHER, record

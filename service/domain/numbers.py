@@ -1,4 +1,4 @@
-"""Phone numbers: E.164 inside the house, masked wherever a person reads along."""
+"""Phone numbers: E.164 in code, masked in everything that people read."""
 
 import re
 import unicodedata
@@ -12,18 +12,18 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 from service.domain.errors import InvalidPhoneNumber
 
 REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
-"""CLDR two-letter regions that libphonenumber knows; the closed set of the ``region`` words."""
+"""CLDR two-letter regions that libphonenumber knows; the closed set of ``region`` values."""
 
 NUMBER_TYPES = {PhoneNumberType.to_string(value).lower(): value for value in PhoneNumberType.values()}
-"""libphonenumber's names in lower case, for instance ``mobile``, to its numbers."""
+"""Number types of libphonenumber by lower-case name, for instance ``mobile``."""
 
 UNKNOWN_REGION = "ZZ"
-"""CLDR's word for a number that belongs to no region, for instance +800."""
+"""CLDR's code for a number without a region, for instance +800."""
 
 _CODE_TYPES = frozenset({"mobile", "fixed_line_or_mobile"})
 _NO_CODES = (
     "+7954",  # RU: satellite phones of GlobalTel
-    *("+7840", "+7940"),  # Abkhazia, within Russia's plan and at foreign prices
+    *("+7840", "+7940"),  # Abkhazia: in Russia's numbering plan, at foreign prices
     *(
         "+861349",
         "+8617400",
@@ -35,20 +35,20 @@ _NO_CODES = (
     ),  # CN: satellite phones
     "+62868",  # ID: satellite phones
 )
-"""Ranges that libphonenumber calls mobile, and that no mobile network of that country serves."""
+"""Prefixes that libphonenumber classifies as mobile, although no mobile network of the country serves them."""
 
 _DIALLABLE_TYPES = frozenset(
     {"fixed_line", "mobile", "fixed_line_or_mobile", "voip", "toll_free"},
 )
 LONGEST_WRITTEN = 250
-"""Digits and signs that libphonenumber reads as such."""
+"""Longest text, in characters, that libphonenumber reads."""
 
-# What is left once the other spellings of a character are gone. Letters, extensions and signs that dial something else
-# are refused, because libphonenumber would read vanity letters, `;ext=` and `~` as part of a number.
+# Accepted texts, after other spellings of a character were replaced. Letters, extensions and dialling signs are refused,
+# because libphonenumber would read vanity letters, `;ext=` and `~` as part of a number.
 _WRITTEN = re.compile(r"[ ().\-/\[\]]*+\+*+[0-9 ().\-/\[\]]++", re.ASCII)
-# By Unicode category: what nobody sees, spaces, hyphens and dashes.
+# Replacements by Unicode category: invisible characters, spaces, hyphens and dashes.
 _PLAIN_KINDS = {"Cf": "", "Zs": " ", "Pd": "-"}
-_PLAIN_SIGNS = str.maketrans("\t＋−ー．／（）［］", " +--./()[]")  # noqa: RUF001  full width among them
+_PLAIN_SIGNS = str.maketrans("\t＋−ー．／（）［］", " +--./()[]")  # noqa: RUF001  full-width signs are meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +64,22 @@ class E164:
 
     @property
     def digits(self) -> str:
-        """The international digits without ``+``."""
+        """International digits without ``+``."""
         return self.value[1:]
 
     @property
     def masked(self) -> str:
-        """What may appear in a log: the first two and the last two digits."""
+        """Form for logs, with the first two and the last two digits only."""
         return mask(self.value)
 
     @property
     def region(self) -> str:
-        """CLDR region of the number, ``ZZ`` where there is none."""
+        """CLDR region of the number; ``ZZ`` if it has none."""
         return _region(self.value)
 
     @property
     def number_type(self) -> str:
-        """The type by libphonenumber, in lower case, for instance ``mobile``."""
+        """Number type by libphonenumber, in lower case, for instance ``mobile``."""
         return _number_type(self.value)
 
     @property
@@ -94,20 +94,20 @@ class E164:
 
     @classmethod
     def parse(cls, text: str, default_region: str | None = None) -> "E164":
-        """Read what a caller sent.
+        """Read a number as people write it.
 
         Args:
-            text: E.164, or a national form when ``default_region`` is given, with or without ``tel:``; spaces,
-                dots, hyphens, slashes and brackets of every kind are tolerated, and so is what nobody sees.
+            text: E.164, or a national form if ``default_region`` is given, with or without ``tel:``. Spaces, dots,
+                hyphens, slashes, brackets and invisible characters of every kind are ignored.
             default_region: CLDR region of national forms.
 
         Raises:
-            InvalidPhoneNumber: not a number that exists in its region's numbering plan.
+            InvalidPhoneNumber: the text is not a number of its region's numbering plan.
         """
         return cls(_read(text, default_region))
 
 
-# libphonenumber takes some 0.1 ms for each of these; the numbers to dial are few, and one request asks again and again.
+# libphonenumber takes about 0.1 ms for each of these. Numbers to dial are few, and one request asks repeatedly.
 _remembered = lru_cache(maxsize=4096)
 
 
@@ -124,7 +124,7 @@ def _read(text: str, default_region: str | None) -> str:
     if not _WRITTEN.fullmatch(text):
         raise InvalidPhoneNumber
     try:
-        # What begins with + needs no region, and is mostly the form that is asked about next.
+        # A text that begins with + needs no region. It is mostly E.164 already, so the parsed number is reused soon.
         number = _parsed(text) if text.startswith("+") else phonenumbers.parse(text, default_region)
     except phonenumbers.NumberParseException as error:
         raise InvalidPhoneNumber from error
@@ -134,7 +134,7 @@ def _read(text: str, default_region: str | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """``text`` in ASCII where it can be, without what nobody sees, without spaces around it and ``tel:``."""
+    """Replace other spellings by ASCII; remove invisible characters, surrounding spaces and ``tel:``."""
     text = text.translate(_PLAIN_SIGNS)
     if not text.isascii():
         text = "".join(map(_plain_character, text))
@@ -170,23 +170,24 @@ def mask(number: str) -> str:
 
 
 def may_be_dialled(number: E164, dial_regions: Collection[str]) -> bool:
-    """Whether a number can be one that the provider gives out to be dialled."""
+    """Tell whether the provider could give out this number to be dialled."""
     return number.region in dial_regions and number.number_type in _DIALLABLE_TYPES
 
 
 def may_get_codes(number: E164) -> bool:
-    """Tell whether a code may be sent to a number, whatever the policy says (contract, section 5.8).
+    """Tell whether a code may ever be sent to a number. The policy cannot allow more (contract, section 5.8).
 
-    A message costs what the recipient's network asks: premium, shared-cost and satellite numbers pay an attacker, and
-    toll-free, pager and fixed ones read none. A number of no country (+800, +881, +979 and the like) gets none either.
+    The recipient's network sets the price of a message: premium, shared-cost and satellite numbers can earn an attacker
+    money. Toll-free, pager and fixed numbers receive no messages. Numbers without a country (such as +800, +881, +979)
+    get no codes either.
     """
     ordinary = number.number_type in _CODE_TYPES and number.region != UNKNOWN_REGION
     return ordinary and not number.value.startswith(_NO_CODES)
 
 
 def may_be_shown(number: E164, subscriber: E164, dial_regions: Collection[str]) -> bool:
-    """Whether ``subscriber`` may be told to dial ``number`` (contract, section 5.4).
+    """Tell whether ``subscriber`` may be asked to dial ``number`` (contract, section 5.4).
 
-    Only ordinary numbers of the allowed regions: nobody is ever charged premium for a verification.
+    Only ordinary numbers of the allowed regions are shown, so that a verification never costs a premium rate.
     """
     return number != subscriber and may_be_dialled(number, dial_regions)

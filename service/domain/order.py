@@ -1,4 +1,4 @@
-"""An order for a number to dial, as a provider remembers it."""
+"""Orders for a number to dial, and what providers report about them."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,23 +8,23 @@ from service.domain.numbers import E164
 
 
 class Capability(StrEnum):
-    """What a provider can do beside giving out numbers."""
+    """Ability of a provider beside giving out numbers to dial."""
 
     DIALLED_IN_CALLBACK = "dialled_in_callback"
-    """It vouches for the number that was called, not for the caller alone."""
+    """Its callback confirms which number was called, not only who called."""
     POLL = "poll"
-    """It can be asked about calls whose callback was lost."""
+    """It can be asked about a call whose callback was lost."""
     TEXT_IN = "text_in"
     CODE = "code"
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderOrder:
-    """One order at a provider that reports on orders, where others report callers.
+    """Order at a provider whose callbacks name the order. Other providers' callbacks name the caller.
 
     Attributes:
-        provider: its name in policy and settings, for instance ``smsru``.
-        id: the provider's own; never another order's.
+        provider: the provider's name in policy and settings, for instance ``smsru``.
+        id: the order's id at the provider; it is never reused.
     """
 
     provider: str
@@ -33,12 +33,12 @@ class ProviderOrder:
 
 @dataclass(frozen=True, slots=True)
 class PlacedOrder:
-    """What an order gave.
+    """Result of a successful order.
 
     Attributes:
-        call_number: checked; the subscriber may dial it.
-        order: how the provider will name it, where it does.
-        window_seconds: the longest that the provider listens; None where that is as long as any window of ours.
+        call_number: the number to dial; it was checked and may be shown to the subscriber.
+        order: the order that the provider's callback will name; None if it names the caller.
+        window_seconds: seconds that the provider waits for the call; None if it waits as long as our longest window.
     """
 
     call_number: E164
@@ -47,7 +47,7 @@ class PlacedOrder:
 
 
 class OrderStatus(StrEnum):
-    """Where an order stands at its provider."""
+    """Status of an order at its provider."""
 
     WAITING = "waiting"
     CALLED = "called"
@@ -56,10 +56,10 @@ class OrderStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrderReport:
-    """What a provider says of an order.
+    """A provider's report on one order.
 
     Attributes:
-        at: UTC, when it came to that; None where the provider does not say.
+        at: when the order reached this status, UTC; None if the provider does not say.
     """
 
     order: ProviderOrder

@@ -1,4 +1,4 @@
-"""What the operator allows: purposes, clients, limits and the numbers that may be shown."""
+"""The operator's policy: purposes, clients, limits and the regions of numbers that may be shown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,18 +14,18 @@ from service.domain.numbers import E164, may_get_codes
 
 SHORTEST_WINDOW_SECONDS = 60
 LONGEST_WINDOW_SECONDS = 900
-"""The provider's own window: smsc-api.md, section 1."""
+"""Longest time, in seconds, that the provider waits for a call (smsc-api.md, section 1)."""
 
 
 class OnConcurrent(StrEnum):
-    """What a second requester does to the live verification of a number."""
+    """Effect of a second requester on the live verification of a number."""
 
     REFUSE = "refuse"
     CONTEST = "contest"
 
 
 class Provider(StrEnum):
-    """Who gives out numbers to dial."""
+    """Provider of numbers to dial."""
 
     SMSC = "smsc"
     SMSRU = "smsru"
@@ -33,10 +33,11 @@ class Provider(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Which providers are asked for a number, in order.
+    """Order in which providers are asked for a number to dial.
 
     Attributes:
-        regions: for the numbers of one country, instead of ``default``.
+        default: providers for every other region.
+        regions: providers for subscribers of one region, instead of ``default``.
     """
 
     default: tuple[Provider, ...] = (Provider.SMSC,)
@@ -44,20 +45,20 @@ class Routes:
 
     @property
     def providers(self) -> frozenset[Provider]:
-        """All that are named."""
+        """All providers that are named."""
         return frozenset(self.default).union(*self.regions.values())
 
 
 class Permission(StrEnum):
-    """What a client's key may do."""
+    """Permission of a client's key."""
 
     CREATE = "create"
-    """Create and cancel, and what lies between: fall back, resend, check."""
+    """Allows create, cancel, fallback, resend and check."""
 
     READ = "read"
     CONSUME = "consume"
     OPERATE = "operate"
-    """Explain, block, unblock: whatever stands under ``/v1/operator``."""
+    """Allows explain, block and unblock: all requests under ``/v1/operator``."""
 
 
 CLIENT_PERMISSIONS = frozenset({Permission.CREATE, Permission.READ, Permission.CONSUME})
@@ -65,7 +66,7 @@ CLIENT_PERMISSIONS = frozenset({Permission.CREATE, Permission.READ, Permission.C
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """One configured purpose; durations in seconds."""
+    """Configured purpose. Durations are in seconds."""
 
     name: str
     max_window_seconds: int = LONGEST_WINDOW_SECONDS
@@ -78,28 +79,28 @@ class Purpose:
     number_types: frozenset[str] = frozenset()
     min_assurance: Assurance = Assurance.ASSERTED
     match_dialled: bool = False
-    """Where a callback says which number was dialled, it must be the one that was shown. The inbox must always say it."""
+    """If a callback names the dialled number, it must be the number shown. An inbox record must always name it."""
     channels: tuple[Channel, ...] = (Channel.CALL,)
-    """Allowed, in the order of fallback; the first is the default."""
+    """Allowed channels in the order of fallback; the first is the default."""
     second_step: Channel | None = None
-    """Demanded after what the first channel proved."""
+    """Channel that must be proven after the first one."""
     max_attempts: int = 5
-    """Wrong codes, over all messages of one verification."""
+    """Number of wrong codes that end a verification, over all of its messages."""
     max_sends: int = 4
     resend_seconds: int = 30
-    """Until a second message may be sent; doubled for each further one."""
+    """Seconds until a second message may be sent; the delay doubles with each further message."""
 
     def assurance(self, channel: Channel, region: str, table: Mapping[str, Attested]) -> Assurance:
-        """What a verification that begins with ``channel`` proves in the end."""
+        """Return the assurance of a proven verification that begins with ``channel``."""
         return of_channel(self.second_step or channel, region, table)
 
     def channels_after(self, channel: Channel) -> tuple[Channel, ...]:
-        """Where a fallback may lead, in order."""
+        """Return the channels that a fallback from ``channel`` may lead to, in order."""
         return self.channels[self.channels.index(channel) + 1 :] if channel in self.channels else ()
 
     @property
     def demand(self) -> Assurance:
-        """The least that a verification of this purpose proves in the end."""
+        """Lowest assurance of a proven verification of this purpose."""
         return self.min_assurance if self.second_step is None else Assurance.ROUNDTRIP
 
     @property
@@ -108,31 +109,36 @@ class Purpose:
         return Channel.CODE in (*self.channels, self.second_step)
 
     def check(self, number: E164, assurance: Assurance, channel: Channel = Channel.CALL) -> None:
-        """Check whether a number, of which ``assurance`` would be proven, may be verified for this purpose over ``channel``.
+        """Check whether a number may be verified for this purpose over ``channel``.
+
+        Args:
+            number: the number to verify.
+            assurance: the assurance that the verification would give.
+            channel: the channel that it would begin with.
 
         Raises:
             PhoneNumberNotAllowed
         """
         if Channel.CODE in (channel, self.second_step) and not may_get_codes(number):
-            raise PhoneNumberNotAllowed("Codes are sent to mobile numbers of a country only.")
+            raise PhoneNumberNotAllowed("Codes can be sent to mobile numbers of a country only.")
         if self.regions and number.region not in self.regions:
             raise PhoneNumberNotAllowed
         if self.number_types and number.number_type not in self.number_types:
             raise PhoneNumberNotAllowed
         if not assurance.reaches(self.min_assurance):
             raise PhoneNumberNotAllowed(
-                f"For this number it would prove {assurance}; the purpose demands {self.min_assurance}.",
+                f"A verification of this number would give assurance {assurance}; the purpose requires {self.min_assurance}.",
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a client wants to be told.
+    """Webhook endpoint of a client.
 
     Attributes:
         name: ``CLIENT/NAME``.
-        events: the types that it asked for.
-        allow_private: it may be at an address inside, and speak plain HTTP.
+        events: types of the events that are delivered to it.
+        allow_private: True if it may have a private address, and use plain HTTP.
     """
 
     name: str
@@ -143,32 +149,36 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One internal caller."""
+    """Internal service that calls the API."""
 
     name: str
     purposes: frozenset[str]
     default_region: str | None = None
     scopes: frozenset[Permission] = CLIENT_PERMISSIONS
     limits: Mapping[Scope, tuple[Limit, ...]] = field(default_factory=dict)
-    """Instead of the policy's own for the same scope."""
+    """Limits that replace the policy's limits of the same scope."""
     webhooks: tuple[Endpoint, ...] = ()
     return_origins: frozenset[str] = frozenset()
-    """Where its hosted pages may lead back to, for instance ``https://login.example.org``."""
+    """Origins that its hosted pages may lead back to, for instance ``https://login.example.org``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What is kept of the audit stream."""
+    """Rules for keeping the audit stream."""
 
     max_entries: int = 100_000
     retention_seconds: int = 90 * 86400
     log: bool = False
-    """Also one line in the log for each entry."""
+    """True if each entry is also written to the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaptchaRule:
-    """Codes beyond these limits cost a visitor the provider's picture."""
+    """Limits for codes, above which the visitor must solve the provider's captcha.
+
+    Attributes:
+        image_url: URL of the captcha's picture.
+    """
 
     above: tuple[Limit, ...]
     image_url: str
@@ -176,7 +186,7 @@ class CaptchaRule:
 
 @dataclass(frozen=True, slots=True)
 class Brand:
-    """What the hosted page looks like."""
+    """Name, colour and support link on the hosted page."""
 
     name: str | None = None
     color: str = "#1d4ed8"
@@ -196,30 +206,30 @@ class Policy:
     assurance: Mapping[str, Attested] = field(default_factory=dict)
     audit: Audit = field(default_factory=Audit)
     text_in_numbers: tuple[E164, ...] = ()
-    """Dedicated numbers of ours that receive texts."""
+    """Our dedicated numbers that receive texts."""
     code_texts: Mapping[str, str] = field(default_factory=dict)
-    """By BCP 47 locale; ``{code}`` stands for the code. The first is for whoever names no locale, or another."""
+    """Texts by BCP 47 locale, with ``{code}`` for the code. The first one serves unknown and missing locales."""
     code_sender: str | None = None
-    """Approved at the provider; None for the account's default."""
+    """Sender name that the provider has approved; None for the account's default."""
     captcha: CaptchaRule | None = None
     routing: Routes = field(default_factory=Routes)
     brand: Brand = field(default_factory=Brand)
 
     @property
     def has_pages(self) -> bool:
-        """Whether any client may send people to a hosted page."""
+        """True if any client may use hosted pages."""
         return any(client.return_origins for client in self.clients.values())
 
     @property
     def providers(self) -> frozenset[Provider]:
-        """Providers whose accounts are used. Texts, codes and pictures all go through SMSC."""
+        """Providers whose accounts are used. Texts, codes and captchas always use SMSC."""
         beside_calls = {Channel.TEXT_IN, Channel.CODE}
         ways = {way for each in self.purposes.values() for way in (*each.channels, each.second_step)}
         by_smsc = bool(ways & beside_calls or self.text_in_numbers or self.captcha)
         return self.routing.providers | ({Provider.SMSC} if by_smsc else frozenset())
 
     def limits_of(self, scope: Scope, client: str) -> tuple[Limit, ...]:
-        """The limits of a scope for one client's requests."""
+        """Return the limits of a scope for one client's requests."""
         own = self.clients[client].limits if client in self.clients else {}
         if scope is Scope.NUMBER_TOTAL and scope not in self.limits:
             return tuple(map(total_of, self.limits.get(Scope.NUMBER, ())))

@@ -1,4 +1,4 @@
-"""Who asks for a verification."""
+"""The requester of a verification, and the check that a later request comes from the same one."""
 
 import hmac
 from dataclasses import dataclass, field
@@ -8,19 +8,19 @@ from service.domain.errors import PurposeMismatch, ReferenceMismatch
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """A client, what for, and on whose behalf. Without a reference nobody is the same requester."""
+    """A client, a purpose and the client's reference. Two requests without a reference have different requesters."""
 
     client: str
     purpose: str
     reference: str | None = field(repr=False)
 
     def same_as(self, other: "Requester") -> bool:
-        """Whether ``other`` is this requester again (contract, section 5.1)."""
+        """Tell whether ``other`` is this requester again (contract, section 5.1)."""
         whose = (self.client, self.purpose) == (other.client, other.purpose)
         return bool(self.reference) and whose and _same(self.reference, other.reference)
 
     def check(self, purpose: str, reference: str | None) -> None:
-        """Compare in constant time what a proof is bound to.
+        """Check, in constant time, that a proof is consumed for the purpose and reference that it was created for.
 
         Raises:
             PurposeMismatch, ReferenceMismatch

@@ -1,10 +1,10 @@
-"""Where a verification stands, and why (contract, section 4)."""
+"""Statuses of a verification and their reasons (contract, section 4)."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where a verification stands."""
+    """Status of a verification."""
 
     ORDERING = "ordering"
     PENDING = "pending"
@@ -18,7 +18,7 @@ class Status(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why it stands there."""
+    """Reason for a verification's status."""
 
     CALL_MATCHED = "call_matched"
     TEXT_MATCHED = "text_matched"
@@ -39,5 +39,5 @@ class Reason(StrEnum):
 
 
 LIVE = frozenset({Status.ORDERING, Status.PENDING, Status.CONTESTED})
-"""Holds its number."""
+"""Statuses in which a record holds its number."""
 FINISHED = frozenset({Status.CONSUMED, Status.EXPIRED, Status.CANCELED, Status.FAILED, Status.LAPSED})

@@ -1,4 +1,4 @@
-"""What a client asks of a pending verification on its way: another channel, another code, a check."""
+"""Steps of a pending verification: show the number, change the channel, send a code, check a code."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ from service.domain.verification import Verification
 
 
 def shown(opened: Verification, placed: PlacedOrder) -> Verification:
-    """The record whose window has just begun, with the number to dial; it ends when the provider stops listening."""
+    """Return the record, whose window has just begun, with the number to dial and the end of the provider's waiting."""
     listened = opened.window_seconds if placed.window_seconds is None else placed.window_seconds
     early = timedelta(seconds=max(opened.window_seconds - listened, 0))
     return replace(
@@ -38,14 +38,14 @@ def shown(opened: Verification, placed: PlacedOrder) -> Verification:
 
 
 def check_code(record: Verification, digests: list[str], now: datetime) -> tuple[bool, Verification]:
-    """Whether the person typed a code that was sent, and the record after it: proven, or one attempt poorer.
+    """Compare a typed code. Return whether it was right, and the changed record: proven, or with one attempt less.
 
-    The right code counts on the last attempt too, and again once it has proven the number.
+    The right code is accepted on the last attempt, and again after it has proven the number.
 
     Args:
         record: as stored.
-        digests: of what was typed, under each key.
-        now: UTC.
+        digests: hashes of the typed code, one under each pepper.
+        now: current time, UTC.
 
     Raises:
         WrongChannel, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
@@ -66,10 +66,10 @@ def check_code(record: Verification, digests: list[str], now: datetime) -> tuple
 
 
 def fall_back(record: Verification, channel: Channel, assurance: Assurance, now: datetime) -> Verification:
-    """The record on a later channel of its purpose. What the earlier one asked for proves nothing any more.
+    """Return the record on a later channel of its purpose. Calls or texts for the earlier one prove nothing any more.
 
     Raises:
-        NoFallback: not a later channel.
+        NoFallback: the purpose has no such later channel.
         AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
     """
     current = record.at(now)
@@ -82,12 +82,12 @@ def fall_back(record: Verification, channel: Channel, assurance: Assurance, now:
 
 
 def send_again(record: Verification, digest: str, message_id: int, now: datetime) -> Verification:
-    """The record as it stands while another code is on its way; the first, where the step has just begun.
+    """Return the record with one more code that is about to be sent, or with the first one.
 
     Raises:
         WrongChannel, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
-        PhoneNumberNotAllowed: no code is sent to such a number.
-        RateLimited: too soon.
+        PhoneNumberNotAllowed: no code may be sent to this number.
+        RateLimited: the code before was sent too recently.
         SendsSpent
     """
     current = record.at(now)
@@ -103,12 +103,12 @@ def send_again(record: Verification, digest: str, message_id: int, now: datetime
         raise SendsSpent
     wait = current.code.resend_in(current.rules.resend_seconds, now)
     if wait > 0:
-        raise RateLimited("The next code may be sent later.", retry_after=wait)
+        raise RateLimited("The next code cannot be sent yet.", retry_after=wait)
     return replace(current, code=current.code.again(digest, message_id, now))
 
 
 def with_report(record: Verification, report: DeliveryReport) -> Verification:
-    """The record with what the provider says of the latest code; unchanged where it says nothing new."""
+    """Return the record with the delivery status of the latest code; unchanged if the report says nothing new."""
     return replace(record, code=record.code.reported(report)) if record.code else record
 
 

@@ -1,8 +1,8 @@
-"""A verification and its transitions: pure functions of what is stored and of the time given.
+"""A verification and its transitions: pure functions of the stored record and of the current time.
 
 pending → verified → consumed; pending → expired | canceled | failed | contested; verified → lapsed;
-contested → expired | canceled. Before pending stands ``ordering``, which no caller ever sees.
-``expired`` and ``lapsed`` begin by themselves: ask :meth:`Verification.at`.
+contested → expired | canceled. A new record is ``ordering`` before it is pending; callers never see that status.
+``expired`` and ``lapsed`` are reached by time alone, without a write: :meth:`Verification.at` derives them.
 """
 
 from collections.abc import Mapping
@@ -22,31 +22,32 @@ from service.domain.status import LIVE, Reason, Status
 _UNANSWERED = {Channel.CALL: Reason.NO_CALL, Channel.TEXT_IN: Reason.NO_TEXT, Channel.CODE: Reason.NO_CODE}
 
 ORDER_SLACK_SECONDS = 3
-"""An order under way for so much longer than it may take has died with its worker (30 s are promised)."""
+"""Seconds after an order's time limit at which the order is given up, because its process must have died."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """One client, one number, one proof. Times are UTC and whole seconds.
+    """Record of one attempt to prove a phone number to a client. Times are UTC, in whole seconds.
 
     Attributes:
-        status: as stored; ask ``at(now).status`` for the truth.
+        status: as stored; ``at(now).status`` is the status at a given time.
         created_at: when the number was shown (while ordering: when it was asked for).
         expires_at: the first instant at which a call no longer counts.
         call_number: the number to dial; None until the provider has given one.
-        purge_at: the record may be forgotten from here on.
-        cooling_until: other requesters are refused until then, because of the verified one before it.
-        assurance: what a call from this number proves, as the policy stood when it was asked for.
-        dialled: the number that the matched call rang, where the provider said it.
-        channel: how the person is to prove it now.
-        since: when that channel was opened, where it is not the first.
-        text_in: what to send, and where to.
+        purge_at: the record may be deleted from this time on.
+        cooling_until: other requesters are refused until this time, because this record or the one before was verified.
+        assurance: assurance that a proof gives, by the policy at the time of the create.
+        dialled: the number that the matched call went to; None if the provider did not say it.
+        channel: the channel over which the person must prove the number now.
+        since: when that channel was opened; None for the first channel.
+        text_in: the text to send, and the number to send it to.
         code: the codes that were sent.
-        order: how the provider names what gave ``call_number``, where it reports on that and not on callers.
-        return_url: where the hosted page leads back to; None without such a page.
+        order: the provider's order that gave ``call_number``; None if the provider reports callers and not orders.
+        return_url: URL that the hosted page leads back to; None without a hosted page.
         called_at: when the first of two steps was done.
-        ordering_until: an order for this live record is under way, at the latest until then.
-        paid_by: keyed hashes of the end user's address, by limit, so that what follows counts for it as the create did.
+        ordering_until: an order for this pending record is under way, and ends at this time at the latest.
+        paid_by: keyed hashes of the end user's address by limit scope, so that later steps count against the same limits
+            as the create.
     """
 
     id: str
@@ -99,7 +100,7 @@ class Verification:
         order_seconds: int = 25,
         channel: Channel = Channel.CALL,
     ) -> "Verification":
-        """A record whose order is under way. It holds the number until that must have ended."""
+        """Return a new record whose order is under way. It holds the number until the order must have ended."""
         lease_end = _whole(now) + timedelta(seconds=order_seconds + ORDER_SLACK_SECONDS)
         return cls(
             id=verification_id,
@@ -121,12 +122,12 @@ class Verification:
 
     @property
     def channel_since(self) -> datetime:
-        """When the channel was opened: what came before proves nothing."""
+        """When the current channel was opened. Calls, texts and codes from before prove nothing."""
         return self.since or self.created_at
 
     @property
     def next_channel(self) -> Channel | None:
-        """Where a fallback leads, if the purpose allows one."""
+        """Channel that a fallback leads to; None if the purpose allows none."""
         return next(iter(self.rules.channels_after(self.channel)), None)
 
     @property
@@ -138,18 +139,18 @@ class Verification:
 
     @property
     def next_deadline(self) -> datetime | None:
-        """When time alone will change the status; None where it never will."""
+        """When the status will change by time alone; None if it never will."""
         if self.is_live:
             return self.expires_at
         return self.result_until if self.status is Status.VERIFIED else None
 
     @property
     def is_live(self) -> bool:
-        """True while it holds its number; ask ``at(now).is_live`` for the truth."""
+        """True while the stored status holds the number; ``at(now).is_live`` takes the time into account."""
         return self.status in LIVE
 
     def at(self, now: datetime) -> "Verification":
-        """The record as it stands at ``now``: what time alone decides is decided."""
+        """Return the record as it stands at ``now``, with the transitions that time alone causes."""
         if self.status is Status.ORDERING and now >= self.expires_at:
             return self._ended(Status.FAILED, Reason.PROVIDER_UNAVAILABLE, self.purge_at)
         if self.status in (Status.PENDING, Status.CONTESTED) and now >= self.expires_at:
@@ -159,33 +160,33 @@ class Verification:
         return self
 
     def busy_until(self, now: datetime) -> datetime | None:
-        """Until when other requesters are refused the number; None when it is free."""
+        """Return the time until which other requesters are refused the number; None if it is free."""
         current = self.at(now)
         if current.is_live:
             return current.expires_at
         return current.cooling_until if self.is_cooling(now) else None
 
     def is_cooling(self, now: datetime) -> bool:
-        """Whether a call was matched so recently that people may be dialling twice."""
+        """Tell whether the number was verified so recently that the person may still be dialling a second time."""
         return self.cooling_until is not None and now < self.cooling_until
 
     def after(self, latest: "Verification", now: datetime) -> "Verification":
-        """This new record in the place of ``latest``, whose cooldown it must not end."""
+        """Return this new record with the remaining cooldown of ``latest``, the record that it replaces."""
         return replace(self, cooling_until=latest.cooling_until) if latest.is_cooling(now) else self
 
     def answers(self, requester: Requester, now: datetime) -> bool:
-        """Tell whether ``requester`` gets this very record again: nothing matched, no contest, no order under way."""
+        """Tell whether ``requester`` gets this record again: pending, nothing matched yet, and no order under way."""
         ordering = self.ordering_until is not None and now < self.ordering_until
         untouched = self.at(now).status is Status.PENDING and self.called_at is None and not ordering
         return untouched and self.requester.same_as(requester)
 
     def may_be_succeeded_by(self, requester: Requester, now: datetime) -> bool:
-        """Whether ``requester`` may start anew on this record's number."""
+        """Tell whether ``requester`` may start a new verification of this record's number."""
         same = not self.at(now).is_live and self.requester.same_as(requester)
         return same or self.busy_until(now) is None
 
     def open_window(self, now: datetime) -> "Verification":
-        """The person can begin. A contest during the order stays one."""
+        """Start the window: the person can begin. A record that was contested during the order becomes contested."""
         contested = self.contested_at is not None or self.reason is Reason.CONCURRENT_REQUEST
         now = _whole(now)
         expires_at = now + timedelta(seconds=self.window_seconds)
@@ -198,11 +199,11 @@ class Verification:
         )
 
     def fail(self, reason: Reason, now: datetime) -> "Verification":
-        """The order gave nothing; the number is free. What has ended meanwhile stays as it ended."""
+        """End a live record whose order gave no number, so that the number is free. An ended record stays as it is."""
         return self._ended(Status.FAILED, reason, self._retained_from(now)) if self.is_live else self
 
     def contest(self, now: datetime) -> "Verification":
-        """Another requester asked for the number; where the purpose says so, a call proves nothing now."""
+        """Note that another requester asked for the number. If the purpose says so, no call proves it from now on."""
         current = self.at(now)
         if self.rules.on_concurrent is not OnConcurrent.CONTEST:
             return self
@@ -214,10 +215,10 @@ class Verification:
         return self
 
     def cancel(self, now: datetime, reason: Reason = Reason.BY_CLIENT) -> "Verification":
-        """Stop waiting. Canceled, failed and expired ones are answered as they are.
+        """Cancel the verification. A canceled, failed or expired one is returned as it is.
 
         Raises:
-            AlreadyVerified: a call has been matched.
+            AlreadyVerified: the number has been proven.
         """
         current = self.at(now)
         if current.status in (Status.VERIFIED, Status.CONSUMED, Status.LAPSED):
@@ -225,18 +226,18 @@ class Verification:
         return self._ended(Status.CANCELED, reason, self._retained_from(now)) if current.is_live else current
 
     def block(self, now: datetime) -> "Verification":
-        """End what is live, because an operator blocked its number. Anything else stays as it is."""
+        """End a live record, because an operator blocked its number. Any other record stays as it is."""
         current = self.at(now)
         return current.cancel(now, Reason.BY_OPERATOR) if current.is_live else current
 
     def consume(
         self, purpose: str, reference: str | None, now: datetime, redeemer: str | None = None
     ) -> "Verification":
-        """Redeem the proof. Whoever did, and names the same ``redeemer`` again, gets the same answer again.
+        """Consume the proof. A repeated request with the same ``redeemer`` gets the consumed record again.
 
         Raises:
-            PurposeMismatch, ReferenceMismatch: not what create stored.
-            NotVerified, Contested, AlreadyConsumed, Expired: by the state, in the contract's order.
+            PurposeMismatch, ReferenceMismatch: the create was made with another purpose or reference.
+            NotVerified, Contested, AlreadyConsumed, Expired: the status does not allow it.
         """
         self.requester.check(purpose, reference)
         current = self.at(now)
@@ -261,13 +262,13 @@ class Verification:
                 raise NotVerified
 
     def move(self, channel: Channel, now: datetime) -> "Verification":
-        """On to another channel, with a window of its own."""
+        """Return the record on another channel, with a new window."""
         expires_at = _whole(now) + timedelta(seconds=self.window_seconds)
         purge_at = expires_at + timedelta(seconds=self.rules.retention_seconds)
         return replace(self, channel=channel, since=_whole(now), expires_at=expires_at, purge_at=purge_at)
 
     def prove(self, reason: Reason, now: datetime, dialled: str | None = None) -> "Verification":
-        """What was asked for came: verified, or on to the second step that the purpose demands."""
+        """Return the record after a proof: verified, or moved to the second step that the purpose still requires."""
         rules = self.rules
         if rules.second_step is not None and self.channel is not rules.second_step:
             return replace(self.move(rules.second_step, now), called_at=_whole(now))
@@ -286,7 +287,7 @@ class Verification:
 
     def _ended(self, status: Status, reason: Reason, purge_at: datetime) -> "Verification":
         ordering = self.status is Status.ORDERING
-        # What stood in expires_at was the lease of the order; show the window that was asked for.
+        # While ordering, expires_at is the end of the order's lease. Show the window that was asked for instead.
         end = self.created_at + timedelta(seconds=self.window_seconds) if ordering else self.expires_at
         return replace(self, status=status, reason=reason, expires_at=end, purge_at=purge_at)
 
@@ -295,5 +296,5 @@ class Verification:
 
 
 def _whole(now: datetime) -> datetime:
-    # The API speaks whole seconds; what it says must be what is decided by.
+    # The API shows whole seconds, and decisions must agree with the times that it shows.
     return now.replace(microsecond=0)

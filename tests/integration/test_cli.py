@@ -117,8 +117,8 @@ def test_the_audit_stream_is_exported_as_json_lines(running: Running, cli: Cli) 
         (["unblock", NUMBER], 2, "--reason"),
         (["unblock", NUMBER, "--scope", "provider", "--reason", "x"], 2, "provider"),
         (["unblock", "--prefix", "+7800", "--reason", "x"], 1, "not_found"),
-        (["block", "--reason", "x"], 2, "Name one"),
-        (["block", NUMBER, "--prefix", "+7", "--reason", "x"], 2, "Name one"),
+        (["block", "--reason", "x"], 2, "Give exactly one"),
+        (["block", NUMBER, "--prefix", "+7", "--reason", "x"], 2, "Give exactly one"),
         (["block", NUMBER, "--for", "soon", "--reason", "x"], 2, "12h"),
         (["block", NUMBER, "--for", "400d", "--reason", "x"], 1, "expires_in"),
         (["block", "--network", "nowhere", "--reason", "x"], 1, "network"),
@@ -136,7 +136,7 @@ def test_a_key_is_hashed_and_tried_from_standard_input(cli: Cli) -> None:
     told = cli("keys", "check", given=KEY + "\n").stdout
     assert "client:   web" in told
     assert "scopes:   consume, create, read" in told
-    assert "nobody" in cli("keys", "check", given=key + "\n", code=1).output
+    assert "No client has this key" in cli("keys", "check", given=key + "\n", code=1).output
     assert "32 characters" in cli("keys", "hash", "web", given="short\n", code=1).output
 
 
@@ -186,7 +186,7 @@ def test_an_operator_lists_and_replays_what_no_receiver_took(
     assert "replayed: 1" in cli("events", "replay", "--endpoint", "web/main", "--reason", "x").stdout
     assert cli("events", "dead").stdout == ""
     assert "no such dead letter" in cli("events", "replay", "--all", "--reason", "x", code=1).output
-    assert "Name an EVENT_ID" in cli("events", "replay", "--reason", "x", code=2).output
+    assert "Give an EVENT_ID" in cli("events", "replay", "--reason", "x", code=2).output
     assert "CLIENT/NAME" in cli("events", "secret", "web", code=2).output
     kept = cli("audit", "export").stdout
     assert kept.count('"dead_letters"') == 2

@@ -207,7 +207,7 @@ def test_an_assurance_below_the_purposes_is_refused_in_words(starting) -> None:
     body = problem(
         running.create(phone_number="+77017654321", purpose="reset"), 422, "phone_number_not_allowed"
     )
-    assert "prove asserted" in body["detail"]
+    assert "assurance asserted" in body["detail"]
 
 
 def test_a_block_ends_what_is_live_and_a_proof_is_not_consumed(running: Running) -> None:

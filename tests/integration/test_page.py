@@ -361,13 +361,13 @@ def test_a_language_is_added_by_a_file(starting: Callable[..., Running], tmp_pat
     ("name", "text", "said"),
     [
         ("de.toml", "language = ", "cannot be read"),
-        ("de.toml", "language = 1", "is no text"),
-        ("de.toml", 'nothing = "x"', "is no text of the page"),
-        ("de.toml", 'call_from = "{password}"', "braces that nothing fills"),
-        ("de.toml", 'call_from = "{number.digits}"', "braces that nothing fills"),
-        ("de.toml", 'call_from = "{number!r}"', "a name, and nothing else"),
-        ("de.toml", 'call_from = "{number"', "a brace too many"),
-        ("not_a_tag!.toml", 'language = "x"', "no BCP 47 tag"),
+        ("de.toml", "language = 1", "is not a text"),
+        ("de.toml", 'nothing = "x"', "is not a text of the page"),
+        ("de.toml", 'call_from = "{password}"', "braces with an unknown name"),
+        ("de.toml", 'call_from = "{number.digits}"', "braces with an unknown name"),
+        ("de.toml", 'call_from = "{number!r}"', "braces may hold only a name"),
+        ("de.toml", 'call_from = "{number"', "unbalanced braces"),
+        ("not_a_tag!.toml", 'language = "x"', "not a BCP 47 tag"),
     ],
 )
 def test_a_wrong_catalogue_is_named(tmp_path: Path, name: str, text: str, said: str) -> None:

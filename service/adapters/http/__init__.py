@@ -1,1 +1,1 @@
-"""The three surfaces: internal API, public callback, operations."""
+"""HTTP adapter with three surfaces: internal API, public callbacks and pages, operations."""

@@ -17,7 +17,7 @@ PUBLIC_STATUSES = [status.value for status in Status if status is not Status.ORD
 
 
 class ResponseSchema(Schema):
-    """An object of an answer. It always has all of its fields but those of ``sometimes``, and may grow further ones."""
+    """Schema of a JSON object in an answer. All fields are always present, except those in ``sometimes``."""
 
     sometimes: ClassVar[frozenset[str]] = frozenset()
 
@@ -25,38 +25,40 @@ class ResponseSchema(Schema):
         unknown = EXCLUDE
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        """Let the document say which fields are always there."""
+        """Mark the fields that are always present as required in the OpenAPI document."""
         field_obj.required = field_name not in self.sometimes
 
 
 class CallResponse(ResponseSchema):
-    number = fields.String(metadata={"description": "The number to dial, E.164."})
-    display = fields.String(metadata={"description": "The same for people."})
-    uri = fields.String(metadata={"description": "The same as a tel: link (RFC 3966)."})
+    number = fields.String(metadata={"description": "Number to dial, E.164."})
+    display = fields.String(metadata={"description": "The number in a form for people."})
+    uri = fields.String(metadata={"description": "The number as a tel: link (RFC 3966)."})
 
 
 class TextInResponse(ResponseSchema):
-    number = fields.String(metadata={"description": "The number to send the text to, E.164."})
-    display = fields.String(metadata={"description": "The same for people."})
-    text = fields.String(metadata={"description": "What to send: secret, shown once, to this person alone."})
-    uri = fields.String(metadata={"description": "The message ready to be sent, as an sms: link (RFC 5724)."})
+    number = fields.String(metadata={"description": "Number to send the text to, E.164."})
+    display = fields.String(metadata={"description": "The number in a form for people."})
+    text = fields.String(
+        metadata={"description": "Text to send. It is a secret: show it to this person only."}
+    )
+    uri = fields.String(metadata={"description": "The message as an sms: link (RFC 5724)."})
 
 
 class CodeResponse(ResponseSchema):
     digits = fields.Integer()
-    attempts_left = fields.Integer(metadata={"description": "Wrong codes that may still be checked."})
-    sends_left = fields.Integer(metadata={"description": "Messages that may still be sent."})
+    attempts_left = fields.Integer(metadata={"description": "Number of wrong codes that are still accepted."})
+    sends_left = fields.Integer(metadata={"description": "Number of messages that may still be sent."})
     sent_at = fields.String(metadata={"format": "date-time"})
-    resend_in = fields.Integer(metadata={"description": "Seconds until another may be sent."})
+    resend_in = fields.Integer(metadata={"description": "Seconds until another message may be sent."})
     delivery = fields.String(
         validate=validate.OneOf([each.value for each in CodeDelivery]),
-        metadata={"description": "Of the latest message."},
+        metadata={"description": "Delivery status of the latest message."},
     )
-    delivery_reason = fields.String(allow_none=True, metadata={"description": "Why it failed."})
+    delivery_reason = fields.String(allow_none=True, metadata={"description": "Reason of a failed delivery."})
 
 
 class VerificationResponse(ResponseSchema):
-    id = fields.String(metadata={"description": "A secret of your server side."})
+    id = fields.String(metadata={"description": "Secret id of the verification: keep it on your server."})
     status = fields.String(validate=validate.OneOf(PUBLIC_STATUSES))
     reason = fields.String(allow_none=True, validate=validate.OneOf([*[r.value for r in Reason], None]))
     purpose = fields.String()
@@ -65,19 +67,23 @@ class VerificationResponse(ResponseSchema):
     call = fields.Nested(
         CallResponse,
         allow_none=True,
-        metadata={"description": "What to dial; null where the order failed, and on other channels."},
+        metadata={"description": "Number to dial; null if the order failed, and on other channels."},
     )
     channel = fields.String(validate=validate.OneOf([each.value for each in Channel]))
     text_in = fields.Nested(
-        TextInResponse, allow_none=True, metadata={"description": "What to send; null on other channels."}
+        TextInResponse, allow_none=True, metadata={"description": "Text to send; null on other channels."}
     )
-    code = fields.Nested(CodeResponse, allow_none=True, metadata={"description": "Null until one was sent."})
+    code = fields.Nested(
+        CodeResponse,
+        allow_none=True,
+        metadata={"description": "State of the codes; null until one was sent."},
+    )
     next_channel = fields.String(
-        allow_none=True, metadata={"description": "Where a fallback leads; null where there is none."}
+        allow_none=True, metadata={"description": "Channel that a fallback leads to; null if there is none."}
     )
     called_at = fields.String(
         allow_none=True,
-        metadata={"format": "date-time", "description": "When the first of two steps was done."},
+        metadata={"format": "date-time", "description": "Time when the first of two steps was done."},
     )
     created_at = fields.String(metadata={"format": "date-time", "description": "RFC 3339, UTC."})
     expires_at = fields.String(metadata={"format": "date-time"})
@@ -88,13 +94,16 @@ class VerificationResponse(ResponseSchema):
     assurance = fields.String(
         validate=validate.OneOf([each.value for each in Assurance]),
         metadata={
-            "description": "What it proves, or would: docs/what-a-call-proves.md. It may be lower once verified, "
-            "where only the provider's inbox shows the call."
+            "description": "Assurance of the proof, or while pending the assurance to expect: docs/what-a-call-proves.md. It may be lower "
+            "once verified, if only the provider's inbox shows the call."
         },
     )
     hosted_url = fields.String(
         allow_none=True,
-        metadata={"format": "uri", "description": "Where to send the person; null without a hosted page."},
+        metadata={
+            "format": "uri",
+            "description": "URL of the hosted page to send the person to; null without a hosted page.",
+        },
     )
 
 
@@ -105,12 +114,19 @@ class ProblemResponse(ResponseSchema):
     title = fields.String()
     status = fields.Integer()
     detail = fields.String()
-    instance = fields.String(metadata={"description": "A failed create names its record here."})
-    code = fields.String(metadata={"description": "Stable; meant for programs."})
+    instance = fields.String(
+        metadata={"description": "Path of the record that a failed create left; else a URN of the request."}
+    )
+    code = fields.String(metadata={"description": "Stable identifier of the problem, for programs."})
     request_id = fields.String()
-    retry_after = fields.Integer(metadata={"description": "Seconds; only where waiting helps."})
+    retry_after = fields.Integer(
+        metadata={"description": "Seconds to wait before a retry; only present if waiting helps."}
+    )
     image_url = fields.String(
-        metadata={"format": "uri", "description": "Of captcha_required: what to show the visitor."}
+        metadata={
+            "format": "uri",
+            "description": "Picture to show the visitor; only present for captcha_required.",
+        }
     )
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
 
@@ -137,14 +153,14 @@ EXAMPLE = {
     "assurance": "asserted",
     "hosted_url": None,
 }
-"""A verification that waits for its call, for the document."""
+"""Example of a pending verification for the OpenAPI document."""
 
 
 def dump_verification(record: Verification, now: datetime, hosted_url: str | None = None) -> dict[str, Any]:
-    """The object of the contract's section 3, in its order: what VerificationResponse says, field by field.
+    """Return a verification as the JSON object of the contract's section 3, with the fields of VerificationResponse.
 
-    Written out, because it is made for every answer and marshmallow would copy each value as it is; a test holds the
-    two together.
+    The fields are written out here because nearly every answer needs them, and marshmallow is slower and would only copy
+    each value. A test checks that the two agree.
     """
     number = record.call_number
     shown = number or record.channel is not Channel.CALL or record.since
@@ -197,13 +213,13 @@ def _code(record: Verification, code: Code, now: datetime) -> dict[str, Any]:
 
 
 def rfc3339(time: datetime | None) -> str | None:
-    """A time as the API writes it: UTC, whole seconds, ``Z``."""
+    """Return a time as the API writes it: UTC in whole seconds, with ``Z``."""
     if time is None:
         return None
     return _written(time)
 
 
-# Whole seconds, which thousands of records share.
+# Many records share the same times, because times are whole seconds.
 @lru_cache(maxsize=4096)
 def _written(time: datetime) -> str:
     return f"{(time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat(timespec='seconds')[:19]}Z"

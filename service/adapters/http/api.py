@@ -1,4 +1,4 @@
-"""The API on its app: the routes of the blueprints, and the OpenAPI 3.1 document that flask-smorest makes of them."""
+"""The internal API: routes of the blueprints, and the OpenAPI 3.1 document that flask-smorest makes from them."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ from service.adapters.http.problems import Problems
 
 
 class Api(flask_smorest.Api):  # type: ignore[misc]  # the library has no types
-    """The API's document, and its routes on an app."""
+    """OpenAPI document of the API, and registration of its routes on an app."""
 
-    # Each operation tells the problems that it answers.
+    # No default error: each operation lists the problems that it may answer with.
     DEFAULT_ERROR_RESPONSE_NAME = None
     ERROR_SCHEMA = ProblemResponse
 
@@ -32,7 +32,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]  # the library has no types
                     "description": "A person proves that a phone number is theirs by calling us.",
                     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
                 },
-                "servers": [{"url": "/", "description": "The service that gives this document."}],
+                "servers": [{"url": "/", "description": "The service that serves this document."}],
             },
         )
         self.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
@@ -40,14 +40,14 @@ class Api(flask_smorest.Api):  # type: ignore[misc]  # the library has no types
             self.register_blueprint(routes)
 
     def document(self) -> dict[str, Any]:
-        """The OpenAPI document."""
+        """Return the OpenAPI document."""
         document: dict[str, Any] = self.spec.to_dict()
-        # flask-smorest describes its way to give pages of a list, which nothing here does.
+        # flask-smorest adds a schema for pagination, which this API does not use.
         del document["components"]["schemas"]["PaginationMetadataSchema"]
         return document
 
     def handle_http_exception(self, error: Exception) -> Response:
-        """Answer with a problem of ours: flask-smorest registers this for every HTTPException."""
+        """Answer with our problem details. flask-smorest registers this method for every HTTPException."""
         problems: Problems = current_app.extensions["problems"]
         return problems.answer(error)
 
@@ -59,7 +59,7 @@ def mount(app: Flask, services: Services, version: str) -> None:
 
 
 def build_document(version: str) -> dict[str, Any]:
-    """The OpenAPI document, without a service."""
+    """Build the OpenAPI document without a running service."""
     return Api(Flask(__name__, static_folder=None), version).document()
 
 

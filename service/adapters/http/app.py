@@ -1,4 +1,4 @@
-"""One Flask app per surface, and the WSGI callable that tells them apart by listener."""
+"""Flask apps of the surfaces, and the WSGI callable that chooses the app by the listener's port."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -17,7 +17,7 @@ from service.application.observer import Observer
 API_BODY_BYTES = 16 * 1024
 CALLBACK_BODY_BYTES = 64 * 1024
 
-# Strict-Transport-Security is the ingress's to send: it knows whether the connection was one.
+# The ingress sends Strict-Transport-Security, because only it knows whether the connection uses TLS.
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -26,10 +26,10 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""Headers of every answer that sets none of its own (OWASP REST security cheat sheet); a page brings its own policy."""
+"""Default headers of every answer (OWASP REST security cheat sheet). An answer's own headers take precedence."""
 
 
-def create_app(  # noqa: PLR0913  what every surface has
+def create_app(  # noqa: PLR0913  every surface needs these
     name: str,
     blueprints: Iterable[Blueprint],
     *,
@@ -41,27 +41,27 @@ def create_app(  # noqa: PLR0913  what every surface has
     trusted_hops: int = 0,
     lane: Lane | None = None,
 ) -> Flask:
-    """Make the app of one surface: ``api``, ``callback`` or ``ops``. Its routes need a key unless they say otherwise.
+    """Make the Flask app of one surface: ``api``, ``callback`` or ``ops``. Its routes need an API key unless marked.
 
     Args:
         name: name of the surface.
-        blueprints: its routes.
-        max_body_bytes: longer bodies are refused.
-        keys: who may call.
-        observer: told of refusals.
-        metrics: told of every answer.
-        trusted_hosts: names that a Host header may say; empty for any.
-        trusted_hops: proxies of ours in front, whose ``X-Forwarded-For``, ``-Host`` and ``-Proto`` count.
+        blueprints: routes of the surface.
+        max_body_bytes: size above which a body is refused.
+        keys: API keys of the clients.
+        observer: receives refusals.
+        metrics: counts every answer.
+        trusted_hosts: allowed values of the Host header; empty for any.
+        trusted_hops: number of our own proxies in front, whose ``X-Forwarded-For``, ``-Host`` and ``-Proto`` are used.
             With 0 these headers are ignored.
-        lane: queue that refusals pass, where strangers cause them.
+        lane: queue for refusals, on a surface that strangers reach.
     """
     app = Flask(name, static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["TRUSTED_HOSTS"] = list(trusted_hosts) or None
     app.config["MAX_BODY_BYTES"] = max_body_bytes
-    # One more: werkzeug cuts a chunked body at its limit without a word, and body.py must see that there was more.
+    # One byte more: werkzeug cuts a chunked body silently at its limit, and body.py must see that it was longer.
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes + 1
-    # A doubled slash is another path, not a redirect.
+    # A path with a double slash is another path and must not redirect.
     app.url_map.merge_slashes = False
     app.before_request(begin_request)
     app.before_request(partial(require_client, app, keys))
@@ -73,7 +73,7 @@ def create_app(  # noqa: PLR0913  what every surface has
     app.register_error_handler(Exception, problems.answer)
     for routes in blueprints:
         app.register_blueprint(routes)
-    app.wsgi_app = BehindProxies(app.wsgi_app, trusted_hops)  # type: ignore[method-assign]  # Flask's way to add middleware
+    app.wsgi_app = BehindProxies(app.wsgi_app, trusted_hops)  # type: ignore[method-assign]  # Flask documents this way to add middleware
     return app
 
 
@@ -84,7 +84,7 @@ def _secured(response: Response) -> Response:
 
 
 class Surfaces:
-    """The WSGI callable. A request belongs to the surface whose listener accepted it, whatever it says."""
+    """The service's WSGI callable. The listener that accepted a request decides its surface; headers do not."""
 
     def __init__(
         self,
@@ -95,11 +95,11 @@ class Surfaces:
     ) -> None:
         """
         Args:
-            by_port: the app of each listener's port.
+            by_port: Flask apps by the listener's port.
             start: called once in each worker process, after the fork.
-            stop: called when the process is told to leave; must not block. Returns for how many seconds it is to
-                go on answering all the same.
-            metrics: where what reaches no surface is counted.
+            stop: called when the process is told to stop; it must not block. It returns for how many seconds the process
+                must still answer requests.
+            metrics: counts requests that reach no surface.
         """
         self.by_port = by_port
         self.start = start
@@ -107,11 +107,11 @@ class Surfaces:
         self._metrics = metrics
 
     def unreadable(self, status: int) -> None:
-        """Count an answer to what was no HTTP, and so reached no surface."""
+        """Count an answer to input that was not an HTTP request and so reached no surface."""
         self._metrics.http_request(UNREADABLE, "other", status, 0.0)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Gunicorn sets SERVER_PORT from the listening socket, not from the Host header."""
+        """Pass the request to its surface. gunicorn takes SERVER_PORT from the socket, not from the Host header."""
         app = self.by_port.get(str(environ["SERVER_PORT"]))
         if app is None:
             return NotFound()(environ, start_response)

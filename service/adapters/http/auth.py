@@ -1,4 +1,4 @@
-"""Who calls: API keys, compared by hash and in constant time. Open routes say so."""
+"""Authentication and permissions: API keys are compared by hash and in constant time. Open routes are marked."""
 
 import hashlib
 import hmac
@@ -15,28 +15,28 @@ _View = TypeVar("_View", bound=Callable[..., object])
 
 
 def no_auth(view: _View) -> _View:
-    """Mark a view as open to whoever reaches its surface. Without this a route needs a key."""
-    view.no_auth = True  # type: ignore[attr-defined]  # functions carry attributes; mypy can't say so
+    """Mark a view as open: requests need no API key. All other views need one."""
+    view.no_auth = True  # type: ignore[attr-defined]  # mypy knows no attributes of functions
     return view
 
 
 def requires(permission: Permission) -> Callable[[_View], _View]:
-    """Mark a view with what a client's keys must be allowed to do."""
+    """Mark a view with the permission that a client's key needs."""
 
     def mark(view: _View) -> _View:
-        view.permission = permission  # type: ignore[attr-defined]  # as above
+        view.permission = permission  # type: ignore[attr-defined]  # mypy knows no attributes of functions
         return view
 
     return mark
 
 
 def permission_of(view: Callable[..., object]) -> Permission | None:
-    """Get what a view is marked with, if it is."""
+    """Return the permission that a view is marked with; None without a mark."""
     return getattr(view, "permission", None)
 
 
 class ApiKeys:
-    """The keys of all clients, known by their SHA-256 alone, and what each client may do."""
+    """API keys of all clients, by their SHA-256 only, and the permissions of each client."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class ApiKeys:
         self._clients = [(digest.encode(), client) for digest, client in client_by_sha256.items()]
 
     def client_of(self, key: str) -> str | None:
-        """The key's client. Every known hash is compared, so the time tells nothing."""
+        """Return the client of a key; None if it is unknown. All hashes are compared, so that the time reveals nothing."""
         if not self._clients:
             return None
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest().encode()
@@ -59,7 +59,9 @@ class ApiKeys:
 
 
 def require_client(app: Flask, keys: ApiKeys) -> None:
-    """Find out who asks, and refuse who has no key for the view, unless it is marked with ``no_auth``.
+    """Identify the client by its key, and refuse a request whose key does not permit the view.
+
+    Views with ``no_auth`` are open.
 
     Raises:
         Unauthorized, ScopeNotAllowed
@@ -67,12 +69,12 @@ def require_client(app: Flask, keys: ApiKeys) -> None:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     client = keys.client_of(key.strip()) if scheme.lower() == "bearer" and key else None
     g.client = client or ""
-    # A path that nothing answers is 404 to everybody.
+    # A path without a view is answered 404, also without a key.
     view = app.view_functions[request.endpoint] if request.endpoint else None
     if view is None or getattr(view, "no_auth", False):
         return
     if client is None:
         raise Unauthorized
-    # A view that names no permission is open to no key: the structure tests find it.
+    # A view without a permission refuses every key. A structure test finds such views.
     if permission_of(view) not in keys.permissions.get(client, frozenset()):
         raise ScopeNotAllowed

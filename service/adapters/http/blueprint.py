@@ -1,4 +1,6 @@
-"""Blueprints of the API, by flask-smorest: what a view takes, answers and refuses stands beside it, and makes the document."""
+"""Blueprints of the API by flask-smorest. Decorators declare each view's arguments, answers and problems, both for the
+requests and for the OpenAPI document.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,10 +31,10 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The use cases behind the API's views.
+    """Use cases behind the API's views.
 
     Attributes:
-        page_url: gives the URL of a verification that has a hosted page.
+        page_url: gives the URL of a verification's hosted page; None without one.
     """
 
     verifications: Verifications
@@ -44,26 +46,26 @@ class Services:
 
 
 def services() -> Services:
-    """Get the use cases of the app that answers the current request."""
+    """Return the use cases of the current app."""
     found: Services = current_app.extensions["waitcall"]
     return found
 
 
 class Parser(FlaskParser):
-    """Reads bodies and queries strictly, and refuses what a schema does not allow with a problem of ours."""
+    """Parser that reads bodies and queries strictly, and reports wrong values as ``validation_failed``."""
 
     def load_json(self, req: Request, schema: Schema) -> Any:  # noqa: ARG002  webargs' parameters
-        """Read the body, which must be there."""
+        """Read the body, which is required."""
         return read_json()[0]
 
     def load_querystring(self, req: Request, schema: Schema) -> dict[str, str | list[str]]:  # noqa: ARG002  webargs' parameters
-        """Read the query. A parameter that stands twice becomes a list, which no schema of ours takes."""
+        """Read the query. A repeated parameter becomes a list, which no schema of ours accepts."""
         return {name: all_[0] if len(all_) == 1 else all_ for name, all_ in req.args.lists()}
 
     def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:
-        """Refuse, and name every field at fault."""
-        # webargs has put the messages under the place that the fields come from.
-        (messages,) = error.normalized_messages().values()  # type: ignore[no-untyped-call]  # marshmallow's
+        """Raise an error that names every wrong field."""
+        # webargs nests the messages under the location of the fields, for instance "json".
+        (messages,) = error.normalized_messages().values()  # type: ignore[no-untyped-call]  # marshmallow has no types here
         raise refusal(messages) from error
 
 
@@ -76,17 +78,17 @@ def _optional_json(_: Request, __: Schema) -> Any:
 
 
 def refuses(*codes: str) -> Callable[[_View], _View]:
-    """Mark a view with codes of problems that it may answer; the document tells them."""
+    """Mark a view with the codes of problems that it may answer. The OpenAPI document lists them."""
 
     def mark(view: _View) -> _View:
-        view.problems = (*getattr(view, "problems", ()), *codes)  # type: ignore[attr-defined]  # as in auth.py
+        view.problems = (*getattr(view, "problems", ()), *codes)  # type: ignore[attr-defined]  # mypy knows no attributes of functions
         return view
 
     return mark
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # the library has no types
-    """Blueprint whose views get their arguments checked by ``PARSER``, and are documented with all that they refuse."""
+    """Blueprint whose views get arguments that ``PARSER`` has checked, and are documented with all their problems."""
 
     ARGUMENTS_PARSER = PARSER
     DEFAULT_LOCATION_CONTENT_TYPE_MAPPING: Mapping[str, str] = {"json": JSON, "optional_json": JSON}
@@ -94,7 +96,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # the library h
     def route(self, rule: str, **options: Any) -> Callable[[_View], _View]:
         """Register a view and document it.
 
-        Its name is the operationId, the first paragraph of its docstring the summary, the rest the description.
+        The view's name is the operationId, the first paragraph of its docstring is the summary, and the rest is the
+        description.
         """
         register = super().route(rule, **options)
 
@@ -113,18 +116,18 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # the library h
     def arguments(
         self, schema: type[Schema], *, location: str = "json", **options: Any
     ) -> Callable[[_View], _View]:
-        """Give the view what the schema loads from the request. ``required=False``: the body may be absent."""
+        """Pass the view what the schema loads from the request. With ``required=False`` the body may be absent."""
         codes = _WITH_BODY if location == "json" else ("validation_failed",)
         if location == "json" and not options.get("required", True):
             location = "optional_json"
-        # One instance for all requests: to make one takes longer than to load with it.
+        # One instance for all requests, because making one takes longer than loading with it.
         load = super().arguments(schema(), location=location, **options)
         return lambda view: refuses(*codes)(load(view))
 
     def response(
         self, status_code: int, schema: type[Schema] | None = None, **options: Any
     ) -> Callable[[_View], _View]:
-        """Document the view's answer, and dump it where the view returns no response."""
+        """Document the view's answer, and dump the view's result unless it is a Response."""
         answer: Callable[[_View], _View] = super().response(status_code, schema, **options)
         return answer
 

@@ -1,4 +1,4 @@
-"""A request's body, read strictly: bounded, UTF-8, one JSON value without repeated names."""
+"""Strict reading of request bodies: bounded in size and time; one JSON value in UTF-8, without repeated names."""
 
 import json
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 
 JSON = "application/json"
 BODY_SECONDS = 10
-"""Seconds that a whole body may take to arrive, however steadily it drips."""
+"""Seconds in which the whole body must arrive."""
 
 
 def read_body() -> bytes:
     """Read the body of the current request.
 
     Raises:
-        RequestEntityTooLarge: the body is longer than the surface allows, whether it says so or comes in chunks.
-        BadRequest: its framing is broken, or it did not arrive whole in time.
+        RequestEntityTooLarge: the body is longer than the surface allows, by its Content-Length or in chunks.
+        BadRequest: the framing is broken, or the body did not arrive completely in time.
     """
     try:
         with Timeout(BODY_SECONDS, BadRequest()):
@@ -36,10 +36,12 @@ def read_body() -> bytes:
 
 
 def read_json(*, optional: bool = False) -> tuple[Any, Callable[[], bytes]]:
-    """Read the body's JSON value, and how to get its canonical form, equal for equal values. A second reading is free.
+    """Read the body's JSON value. Return it, and a function that gives its canonical form, equal for equal values.
+
+    The result is kept for the request, so a second call is cheap.
 
     Args:
-        optional: an absent body is an empty object.
+        optional: True if an absent body counts as an empty object.
 
     Raises:
         UnsupportedMediaType, BadRequest
@@ -62,7 +64,7 @@ def _read_json(*, optional: bool) -> tuple[Any, Callable[[], bytes]]:
         raise BadRequest from error
     canonical = partial(_canonical, value)
     if b"\\u" in raw:
-        # Refuses lone surrogates, which no store or log could keep; only escapes can bring them.
+        # Raises for lone surrogates, which cannot be stored or logged. Only escapes can produce them.
         canonical()
     return value, canonical
 
@@ -70,7 +72,7 @@ def _read_json(*, optional: bool) -> tuple[Any, Callable[[], bytes]]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name appears twice")
     return value
 
 
@@ -78,7 +80,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-# json of the standard library: no other tells of a name that stands twice.
+# The standard library's json, because other parsers do not report repeated names.
 _decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant).decode
 
 

@@ -1,4 +1,4 @@
-"""/callbacks/smsc and /callbacks/smsru: decode, record, acknowledge. The dialects stay behind the decoders."""
+"""Routes /callbacks/smsc and /callbacks/smsru: decode, record, acknowledge. Only the decoders know the protocols."""
 
 from functools import partial
 from typing import Protocol
@@ -23,31 +23,31 @@ from service.domain.order import OrderReport
 PATH = "/callbacks/smsc"
 ORDERS_PATH = "/callbacks/smsru"
 _HUNDRED = "100"
-"""What counts as an acknowledgement there (docs/providers/smsru.md)."""
+"""Body that sms.ru accepts as an acknowledgement (docs/providers/smsru.md)."""
 
 
 class MessageDecoder(Protocol):
-    """Turns a request of the provider into what it says."""
+    """Decoder of the callbacks of a provider that reports callers and texts."""
 
     def decode(
         self, query: bytes, body: bytes, content_type: str
     ) -> InboundCall | InboundText | DeliveryReport | OtherMessage:
-        """An authentic message. Raises CallbackMalformed or CallbackRejected."""
+        """Return the authentic message of a request. Raises CallbackMalformed or CallbackRejected."""
         ...
 
 
 class ReportDecoder(Protocol):
-    """Turns a request of a provider that reports on orders into what it says."""
+    """Decoder of the callbacks of a provider that reports on orders."""
 
     def decode(self, body: bytes, content_type: str) -> list[OrderReport | OtherMessage]:
-        """Authentic entries. Raises CallbackMalformed or CallbackRejected."""
+        """Return the authentic entries of a request. Raises CallbackMalformed or CallbackRejected."""
         ...
 
 
 def blueprint(
     calls: Calls, messages: Messages, decoder: MessageDecoder, observer: Observer, lane: Lane
 ) -> Blueprint:
-    """The handler's route."""
+    """Make the route for callbacks that report callers and texts."""
     routes = Blueprint("callbacks", __name__)
     refused = partial(_refused, observer)
 
@@ -83,7 +83,7 @@ def blueprint(
 def orders_blueprint(
     reports: OrderReports, decoder: ReportDecoder, observer: Observer, lane: Lane
 ) -> Blueprint:
-    """The route of the provider that reports on orders."""
+    """Make the route for callbacks that report on orders."""
     routes = Blueprint("order_callbacks", __name__)
     refused = partial(_refused, observer)
 
@@ -108,7 +108,7 @@ def orders_blueprint(
             try:
                 note_callback(Kind.CALL, reports.record(each))
             except RecordUnreadable as error:
-                # The others count all the same.
+                # Record the other entries first, then report the error.
                 unreadable = error
         if unreadable is not None:
             raise unreadable
@@ -118,7 +118,7 @@ def orders_blueprint(
 
 
 def _refused(observer: Observer, error: Exception) -> None:
-    """Count and note what was not believed."""
+    """Count and log a callback that was refused."""
     match error:
         case CallbackMalformed():
             kind, outcome = Kind(error.kind), Outcome.MALFORMED

@@ -1,4 +1,4 @@
-"""/v1/verifications/ID/fallback, resend and check: what happens between create and consume."""
+"""Routes /v1/verifications/ID/fallback, resend and check: the steps between create and consume."""
 
 from typing import Any
 
@@ -24,7 +24,11 @@ _PENDING = (
 )
 _PAID = ("rate_limited", "phone_number_not_allowed", "provider_error", "provider_unavailable")
 
-routes = Blueprint("channels", __name__, description="Between start and redeem: another channel, and codes.")
+routes = Blueprint(
+    "channels",
+    __name__,
+    description="Steps between create and consume: change the channel, send and check codes.",
+)
 
 
 @routes.route(f"{PATH}/<verification_id>/fallback", methods=["POST"])
@@ -33,7 +37,7 @@ routes = Blueprint("channels", __name__, description="Between start and redeem: 
 @routes.response(
     OK,
     VerificationResponse,
-    description="On the new channel, with a window of its own; on the same one where it was there already.",
+    description="The verification on the new channel, with a new window; unchanged if it was on that channel already.",
     headers=REPLAYED,
 )
 @once(body_required=False)
@@ -49,13 +53,13 @@ def fallback(body: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
 @routes.response(
     OK,
     VerificationResponse,
-    description="Another code is on its way; earlier ones still count.",
+    description="A code is being sent; earlier codes are still accepted.",
     headers=REPLAYED,
 )
 @once(body_required=False)
 @routes.arguments(ResendRequest, required=False)
 def resend(_: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
-    """Send a code: the first of a second step, or another"""
+    """Send another code, or the first code of a second step"""
     return kept_answer(services().channels.resend(g.client, verification_id))
 
 
@@ -65,5 +69,8 @@ def resend(_: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
 @routes.response(OK, VerificationResponse, description="The code was right.")
 @routes.arguments(CheckRequest)
 def check(body: dict[str, str], verification_id: str) -> Response:
-    """Compare the code that the person typed; too many wrong ones for a number and day are 429, the right one's too"""
+    """Check the code that the person typed
+
+    After too many wrong codes for one number in a day, every check is answered 429, also of the right code.
+    """
     return response_of(answer_of(services().channels.check(g.client, verification_id, body["code"])))

@@ -1,4 +1,4 @@
-"""Around every request: its id, one line in the log, its count and duration."""
+"""Id, log line and metrics of each request."""
 
 import logging
 import random
@@ -14,10 +14,10 @@ from service.domain.call import Kind, Outcome
 
 HEADER = "X-Request-ID"
 UNMATCHED = "unmatched"
-"""The route label of a path that no route has."""
+"""Value of the label ``route`` for a path without a route."""
 
 UNREADABLE = "unreadable"
-"""The route label of what was no HTTP request at all."""
+"""Value of the label ``route`` for input that is not an HTTP request."""
 
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _FAILURE = 500
@@ -28,28 +28,28 @@ _log = logging.getLogger("waitcall.access")
 
 
 class HttpMetrics(Protocol):
-    """Where each answer is counted."""
+    """Metrics of answers."""
 
     def failed(self, code: str) -> None:
-        """A caller or the provider was answered 5xx."""
+        """Count a 5xx answer to a client or a provider."""
         ...
 
     def http_request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """One request was answered."""
+        """Count an answered request, and observe its duration."""
         ...
 
 
 def new_request_id() -> str:
-    """20 random letters: no digits, which the log would take for a number and mask."""
+    """Return 20 random letters. Digits are not used, because the log would mask them as a phone number."""
     return random.randbytes(20).translate(_LETTERS).decode()  # noqa: S311  # nosec B311  # a name, no secret
 
 
 def begin_request() -> None:
-    """Give the request its id, and prepare what its log line will say.
+    """Give the request an id, and prepare the fields of its log line.
 
-    The views and error handlers fill in ``flask.g``: ``client`` (whose key it came with; empty without one),
-    ``verification`` (end of the id that it is about), ``problem`` (code that it is answered with) and ``callbacks``
-    (kind and outcome of each message of a provider).
+    The views and error handlers set these attributes of ``flask.g``: ``client`` (the client of the request's key; empty
+    without a key), ``verification`` (the last characters of the verification's id), ``problem`` (code of the problem in
+    the answer) and ``callbacks`` (kind and outcome of each message in a callback).
     """
     given = request.headers.get(HEADER)
     request_id.set(given if given is not None and _ACCEPTED.fullmatch(given) else new_request_id())
@@ -62,19 +62,19 @@ def begin_request() -> None:
 
 
 def note_callback(kind: Kind, outcome: Outcome) -> None:
-    """Note for the log line what became of a provider's message."""
+    """Add the kind and outcome of a provider's message to the request's log line."""
     g.callbacks.append(f"{kind} {outcome}")
 
 
 def end_request(surface: str, metrics: HttpMetrics, response: Response) -> Response:
-    """Count the request, write its log line, and echo its id."""
+    """Count the request, write its log line, and return its id in a header."""
     seconds = monotonic() - g.began
-    # The route, never the path: a caller may have put anything into the path.
+    # Log the route, never the path, because a path may contain secrets or personal data.
     route = request.url_rule.rule if request.url_rule else UNMATCHED
     method = request.method if request.method in _METHODS else "other"
     status, code = response.status_code, g.problem
     metrics.http_request(route, method, status, seconds)
-    # A probe that says no is no answer to a caller.
+    # A 503 of a probe is no failed request of a client.
     if status >= _FAILURE and surface != "ops" and code:
         metrics.failed(code)
     line = {
@@ -84,7 +84,7 @@ def end_request(surface: str, metrics: HttpMetrics, response: Response) -> Respo
         "status": status,
         "duration_ms": round(seconds * 1000, 2),
         "client": g.client or None,
-        # Where the provider calls from; not where people are.
+        # Log addresses of providers, but not of people who open a page.
         "remote": request.remote_addr if surface == "callback" and not route.startswith("/p/") else None,
         "code": code,
         "verification": g.verification,
@@ -99,6 +99,6 @@ def end_request(surface: str, metrics: HttpMetrics, response: Response) -> Respo
 
 
 def forget_request(_: BaseException | None) -> None:
-    """Forget the request's id and events: its connection may bring another."""
+    """Clear the request's id and events, because the connection may carry another request."""
     request_id.set(None)
     events.set(None)

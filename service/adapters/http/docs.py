@@ -1,4 +1,4 @@
-"""/openapi.json, and the page at /docs that shows it."""
+"""Routes /openapi.json, and /docs, a page that shows the document."""
 
 import json
 from importlib.resources import files
@@ -11,7 +11,7 @@ from werkzeug.exceptions import NotFound
 from service.adapters.http.auth import no_auth
 from service.adapters.http.body import JSON
 
-# The page's own files; nothing comes from another host.
+# The page loads only these files, and nothing from other hosts.
 _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -23,7 +23,7 @@ _PAGE = """<!DOCTYPE html>
 <link rel="stylesheet" href="/docs/swagger-ui.css">
 </head>
 <body>
-<main id="swagger-ui"><noscript>The document itself: <a href="/openapi.json">/openapi.json</a></noscript></main>
+<main id="swagger-ui"><noscript>OpenAPI document: <a href="/openapi.json">/openapi.json</a></noscript></main>
 <script src="/docs/swagger-ui-bundle.js"></script>
 <script src="/docs/start.js"></script>
 </body>
@@ -34,7 +34,7 @@ _CSP = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';
 
 
 def blueprint(document: dict[str, Any]) -> Blueprint:
-    """``/openapi.json`` and ``/docs``, open to whoever reaches the surface."""
+    """Make the routes ``/openapi.json`` and ``/docs``, which need no key."""
     routes = Blueprint("openapi", __name__)
     written = json.dumps(document).encode()
     assets = {name: (files("flask_swagger_ui") / "dist" / name).read_bytes() for name in _ASSETS}

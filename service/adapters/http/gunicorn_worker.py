@@ -1,6 +1,6 @@
-"""gunicorn's gevent worker, with bounds on slow and endless requests, and long polls that end when the worker is told to leave.
+"""gunicorn's gevent worker, with bounds on slow and endless requests. Long polls end when the worker is told to stop.
 
-Each connection is a greenlet: it costs memory while it waits, and no thread.
+Each connection is a greenlet, so a waiting connection costs some memory but no thread.
 """
 
 import gc
@@ -13,44 +13,44 @@ from typing import Any
 
 import gevent
 from gevent import Timeout
-from gevent.socket import socket as GeventSocket  # noqa: N812  gevent's own spelling is the standard library's
+from gevent.socket import socket as GeventSocket  # noqa: N812  gevent names the class like a function
 from gunicorn import glogging
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
 HEAD_SECONDS = 10
-"""Seconds from the first byte of a request's head to its last, however steadily they drip."""
+"""Seconds in which a request's head must arrive, counted from its first byte."""
 
 MOST_PIECES = 64
-"""Most pieces that one request's head may come in, because gunicorn looks at all of it again with each piece."""
+"""Number of pieces in which a request's head may arrive. gunicorn parses the whole head again with each piece."""
 
 STALLED_SECONDS = 30
-"""Seconds that one answer, or one piece of a body, may take to pass the socket."""
+"""Seconds that the socket may take to send one answer or to receive one piece of a body."""
 
 TURN_BYTES = 16 * 1024
-"""Bytes of one body after which every other connection has a turn."""
+"""Bytes of one body after which other connections get a turn."""
 
 MOST_UNREAD_BYTES = 64 * 1024
-"""Longest rest of a body that is read so that its connection can go on; behind a longer one it ends."""
+"""Longest rest of a body that is read and dropped to keep the connection. After a longer rest it is closed."""
 
 MOST_LINGERING_BYTES = 8 * 1024 * 1024
-"""Most bytes that are thrown away before a connection closes. Many clients look for an answer only after they have sent everything."""
+"""Bytes that are read and dropped before a connection closes, because many clients send everything before they read."""
 
 LINGER_SECONDS = 2.0
-"""Seconds after the last answer for the other side to close (RFC 9112, 9.6), and for idle connections on the way out."""
+"""Seconds to wait for a client before its connection is closed (RFC 9112, 9.6)."""
 
 COLLECTED_AFTER = 20_000
-"""Objects after which the garbage collector looks: those of a hundred requests, if nothing of them had gone by itself."""
+"""New objects after which the garbage collector runs: about as many as a hundred requests make."""
 
 
 class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn ships no types
-    """gunicorn's logger without its access log: ours is one line a request, with the route and not the path."""
+    """gunicorn's logger without its access log, because our own has one line for each request, with the route only."""
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """Log nothing."""
 
     def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
-        """Leave out the words of a request that cannot be read: a number or a key may be among them."""
+        """Log a warning. Leave out the content of an unreadable request, which may contain a phone number or a key."""
         text = str(msg)
         if text.startswith("Invalid request from "):
             msg = ": ".join(text.partition("'")[0].split(": ")[:2])
@@ -58,28 +58,28 @@ class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn ships no types
 
 
 class Connection(GeventSocket):  # type: ignore[misc]  # gevent ships no types for it
-    """Socket of one client that bounds how slowly a request may come, and lets the last answer arrive before it closes."""
+    """Socket of one client. It limits how slowly requests may arrive, and lets the last answer arrive before it closes."""
 
     def __init__(self, accepted: Any) -> None:
-        """``accepted``: the socket to take over."""
+        """``accepted``: the accepted socket, which this object takes over."""
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         self.await_request()
 
     def await_request(self) -> None:
-        """Expect the head of a request next."""
+        """Wait for the head of the next request."""
         self._is_in_head, self._pieces, self._head_ends = True, 0, inf
         self.settimeout(None)
 
     def begin_answer(self) -> None:
-        """Expect a body, and an answer to be taken."""
+        """Begin to read a body and to send an answer."""
         self._is_in_head, self._received = False, 0
         self.settimeout(STALLED_SECONDS)
 
     def recv(self, *args: Any) -> bytes:
         """Receive a piece of a request.
 
-        gevent turns to another connection only where there is nothing to read, so a sender that is faster than we are
-        would keep everybody else waiting.
+        gevent switches to another connection only when there is nothing to read. Without the explicit switch here a fast
+        sender would block all other connections.
         """
         if self._is_in_head:
             return self._recv_head(*args)
@@ -91,7 +91,7 @@ class Connection(GeventSocket):  # type: ignore[misc]  # gevent ships no types f
         return data
 
     def _recv_head(self, *args: Any) -> bytes:
-        """Receive a piece of a head, or nothing, as if the client had left, where it takes too long."""
+        """Receive a piece of a head. If the head takes too long, return nothing, as if the client had closed."""
         left = self._head_ends - monotonic()
         if left <= 0 or self._pieces == MOST_PIECES:
             return b""
@@ -104,9 +104,9 @@ class Connection(GeventSocket):  # type: ignore[misc]  # gevent ships no types f
         return data
 
     def close(self) -> None:
-        """Close our half, wait a while until the other side closes its own (RFC 9112, 9.6), and close.
+        """Close our direction, wait a short time for the client to close the other (RFC 9112, 9.6), and close.
 
-        A socket that is closed with bytes unread resets the connection, and the client may lose the answer.
+        Closing a socket with unread bytes would reset the connection, and the client could lose the answer.
         """
         with suppress(OSError), Timeout(LINGER_SECONDS, False):
             self.settimeout(None)
@@ -118,13 +118,13 @@ class Connection(GeventSocket):  # type: ignore[misc]  # gevent ships no types f
         super().close()
 
     def end(self) -> None:
-        """Make whoever reads from it believe that the client has left."""
+        """End reading: the reader sees the same as if the client had closed the connection."""
         with suppress(OSError):
             self.shutdown(socket.SHUT_RD)
 
 
 def is_read_to_its_end(body: Any) -> bool:
-    """Read what an app has left of a body. False where that is too much, takes too long or cannot be read."""
+    """Read the rest of a body that the app did not read. Return False if it is too long, too slow or unreadable."""
     try:
         with Timeout(LINGER_SECONDS):
             return len(body.read(MOST_UNREAD_BYTES + 1)) <= MOST_UNREAD_BYTES
@@ -133,7 +133,7 @@ def is_read_to_its_end(body: Any) -> bool:
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
-    """The worker class of config/gunicorn.conf.py."""
+    """Worker class that config/gunicorn.conf.py names."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -142,24 +142,24 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         self._draining = False
 
     def init_process(self) -> None:
-        """Start the process. A worker that is told to leave before it has loaded the app has nothing to finish."""
+        """Start the process. Until the app is loaded, SIGTERM ends it at once, because there is nothing to finish."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         super().init_process()
 
     def load_wsgi(self) -> None:
-        """Load the app, then start what runs beside its requests."""
+        """Load the app, and start its background thread."""
         super().load_wsgi()
         start = getattr(self.wsgi, "start", None)
         if start is not None:
             start()
-        # What is there now stays: the collector need not walk over it again and again. And what requests make goes without
-        # it, so it may come seldom.
+        # The objects that exist now stay, so exempt them from garbage collection. Requests leave few reference cycles, so
+        # the collector may run rarely.
         gc.collect()
         gc.freeze()
         gc.set_threshold(COLLECTED_AFTER)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve one connection, from its first byte to its end."""
+        """Serve one connection until it ends."""
         connection = Connection(client)
         self._idle.add(connection)
         try:
@@ -168,15 +168,15 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
             self._idle.discard(connection)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
-        """Answer one request, whose head has been read. StopIteration ends its connection."""
+        """Answer one request whose head has been read. StopIteration closes its connection."""
         self._idle.discard(sock)
         sock.begin_answer()
         try:
             goes_on = super().handle_request(listener_name, req, sock, addr)
         except TimeoutError as error:
-            # gunicorn would log a traceback for each client that does not take its answer.
+            # The client does not read its answer. Without this, gunicorn would log a traceback.
             raise StopIteration from error
-        # What was not read must not be taken for the next request.
+        # The unread rest of a body must not be taken for the next request.
         if not is_read_to_its_end(req.body):
             raise StopIteration
         sock.await_request()
@@ -184,21 +184,21 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         return goes_on
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer what reached no app, and count it."""
+        """Answer a request that reached no app, and count it."""
         unreadable = getattr(self.wsgi, "unreadable", None)
         if unreadable is not None:
             unreadable(400 if isinstance(exc, ParseException) else 500)
         super().handle_error(req, client, addr, exc)
 
-    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002  gunicorn's
-        """Leave, on SIGTERM. A signal's handler may not wait for anything."""
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002  gunicorn's parameters
+        """Stop the worker on SIGTERM, in a greenlet, because a signal handler must not wait."""
         gevent.spawn(self._leave)
 
     def _leave(self) -> None:
-        """Answer requests that wait for a change with the current state, and end idle connections.
+        """End long polls with the current state, stop accepting connections, and close idle ones.
 
-        Where the whole replica goes, ``/readyz`` says so and the listeners stay open for a while, so that a
-        balancer can look elsewhere before a connection is refused. A worker that is told twice leaves at once.
+        If the whole replica stops, ``/readyz`` answers 503 and the listeners stay open for some seconds, so that load
+        balancers stop sending requests before connections are refused. A second SIGTERM skips these seconds.
         """
         stop = getattr(self.wsgi, "stop", None)
         seconds = stop() if stop is not None else 0

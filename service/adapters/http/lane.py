@@ -1,7 +1,7 @@
-"""A lane for work that strangers can cause at will, so that callbacks, reads and probes are not behind it.
+"""Queue for work that strangers can cause at will, so that it does not delay callbacks, reads and probes.
 
-A worker process computes one thing at a time. Long bodies, drawn pages and refusals pass here one by one, and after each
-the process turns to everybody else. Works with plain threads and, patched, under gevent.
+A worker process computes one thing at a time. Long bodies, rendered pages and refusals pass this queue one by one, and
+after each one the process serves other requests. It works with threads, and with gevent if the process is patched.
 """
 
 import threading
@@ -12,11 +12,12 @@ from time import sleep, thread_time
 from service.domain.errors import RateLimited
 
 LONG_BYTES = 16 * 1024
-"""Longer bodies take the lane. A genuine message is shorter: 1000 Cyrillic letters, however they are written, or a batch of a
-hundred entries."""
+"""Bodies above this size use the queue. Genuine messages are shorter: 1000 Cyrillic letters in any encoding, or a batch of
+100 entries."""
 
 REST_AFTER_A_BODY = 100
-"""Times what reading it took: so long bodies get a hundredth of a process, and the 99th percentile of others is theirs."""
+"""Pause after a long body, as a multiple of the CPU time that it took. So long bodies use at most 1 % of a process, and
+barely affect the 99th percentile of other requests."""
 
 SHORTEST_REST_SECONDS = 0.001
 LONGEST_REST_SECONDS = 1.0
@@ -24,20 +25,20 @@ PATIENCE_SECONDS = 2.0
 
 
 class Lane:
-    """One at a time."""
+    """Queue that lets one piece of work run at a time."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
 
     @contextmanager
     def turn(self, rest: int = 0) -> Iterator[None]:
-        """Wait for a turn; the next begins after a rest. Nothing in it may wait for the network.
+        """Wait for a turn. After it the queue pauses. Code inside the turn must not wait for the network.
 
         Args:
-            rest: times the CPU time that was used.
+            rest: length of the pause, as a multiple of the CPU time that the turn used.
 
         Raises:
-            RateLimited: too much is before it.
+            RateLimited: the queue is too long.
         """
         if not self._turn.acquire(timeout=PATIENCE_SECONDS):
             raise RateLimited(retry_after=1)
@@ -51,10 +52,10 @@ class Lane:
 
     @contextmanager
     def turn_if_long(self, body: bytes) -> Iterator[None]:
-        """Wait for a turn where the body is long.
+        """Wait for a turn if the body is long.
 
         Raises:
-            RateLimited: too much is before it.
+            RateLimited: the queue is too long.
         """
         if len(body) <= LONG_BYTES:
             yield
@@ -63,6 +64,6 @@ class Lane:
             yield
 
     def refuse(self) -> None:
-        """Wait for a turn with nothing to do, so that refusals leave one by one."""
+        """Wait for a turn without work, so that refusals are answered one by one. If the queue is too long, go on."""
         with suppress(RateLimited), self.turn():
             pass

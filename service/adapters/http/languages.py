@@ -1,7 +1,7 @@
-"""BCP 47 language tags that strangers send.
+"""BCP 47 language tags in requests.
 
-langcodes never forgets a tag that it was asked about, so it is asked about so many of them and no more. The real ones are
-some hundred.
+langcodes caches every tag that it is asked about and never forgets one. So it is asked about a limited number of tags;
+real ones are a few hundred.
 """
 
 from collections.abc import Collection, Iterator
@@ -16,13 +16,13 @@ MOST_WISHES = 10
 MOST_TAGS = 2000
 _LONGEST_HEADER = 1000
 _FARTHEST = 25
-"""Distance as langcodes measures it: ``ru-KZ`` finds ``ru``, ``sr`` does not."""
+"""Greatest distance of a match, as langcodes measures it: ``ru-KZ`` matches ``ru``, but ``sr`` does not."""
 
 _valid: dict[str, bool] = {}
 
 
 def is_tag(text: str) -> bool:
-    """Tell whether ``text`` is a valid tag; once langcodes was asked about too many, whether it is written like one."""
+    """Tell whether ``text`` is a valid tag. After too many different tags only its syntax is checked."""
     if not _is_written(text):
         return False
     if text not in _valid and len(_valid) < MOST_TAGS:
@@ -34,27 +34,27 @@ def _is_written(text: str) -> bool:
     if len(text) > LONGEST_TAG:
         return False
     try:
-        parse_tag(text)  # type: ignore[no-untyped-call]  # langcodes' own
+        parse_tag(text)  # type: ignore[no-untyped-call]  # langcodes has no types here
     except LanguageTagError:
         return False
     return True
 
 
 def wishes_in(accept_language: str) -> Iterator[str]:
-    """The first ten tags of an ``Accept-Language`` header, the most wanted first."""
+    """Return the first ten tags of an ``Accept-Language`` header, the most preferred first."""
     first = accept_language[:_LONGEST_HEADER].split(",", MOST_WISHES)[:MOST_WISHES]
     return parse_accept_header(",".join(first), LanguageAccept).values()
 
 
 class Nearest:
-    """Finds which of some languages is nearest to a tag."""
+    """Finder of the nearest available language for a tag."""
 
     def __init__(self, languages: Collection[str]) -> None:
         self._languages = list(languages)
         self._found: dict[str, str] = {}
 
     def to(self, tag: str) -> str | None:
-        """Find it; None where none is near. Once langcodes was asked about too many, the first subtag decides."""
+        """Return the nearest language; None if none is near. After too many different tags the first subtag decides."""
         if not _is_written(tag):
             return None
         if tag not in self._found and len(self._found) < MOST_TAGS:

@@ -1,4 +1,4 @@
-"""Idempotency-Key around a view: the same request is answered once, and its answer given again."""
+"""Idempotency-Key: a repeated request with the same key gets the stored answer of the first one."""
 
 import hashlib
 import logging
@@ -19,16 +19,16 @@ _LONGEST_KEY = 255
 _PARAMETER = {
     "name": IDEMPOTENCY_KEY,
     "in": "header",
-    "description": "The same key and body get the same answer again, without a second order.",
+    "description": "A repeated request with the same key and body gets the same answer, without a second order.",
     "schema": {"type": "string", "minLength": 1, "maxLength": _LONGEST_KEY},
 }
 REPLAYED = {
     IDEMPOTENCY_REPLAYED: {
-        "description": "`true` on an answer that was stored.",
+        "description": "`true` if this is the stored answer of an earlier request.",
         "schema": {"type": "string", "enum": ["true"]},
     },
 }
-"""The header as the OpenAPI document describes it."""
+"""OpenAPI description of the header."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,10 +36,10 @@ _log = logging.getLogger(__name__)
 def once(
     *, body_required: bool = True
 ) -> Callable[[Callable[..., tuple[Answer, int]]], Callable[..., Response]]:
-    """Answer a request, or answer again what was answered under its Idempotency-Key.
+    """Make a view idempotent: a repeated request with the same Idempotency-Key gets the stored answer.
 
-    Stands above the view's arguments, so that a key is refused for another body before that is validated. The view
-    returns its answer, and for how many seconds to keep it.
+    Put this decorator above the one for the view's arguments, so that a key that was used with another body is refused
+    before the body is validated. The view returns its answer, and the seconds to keep it.
     """
 
     def decorate(view: Callable[..., tuple[Answer, int]]) -> Callable[..., Response]:
@@ -62,7 +62,7 @@ def _answer_once(canonical: Callable[[], bytes], produce: Callable[[], tuple[Ans
         raise ValidationFailed.of(IDEMPOTENCY_KEY, f"Must be 1 to {_LONGEST_KEY} characters.")
     store = services().idempotency
     route = f"{request.method} {request.url_rule}"
-    # The path belongs to what must be equal: it names the verification.
+    # The path is part of what must be equal, because it names the verification.
     begun = store.begin(g.client, route, key, request.path.encode() + b"\n" + canonical())
     if isinstance(begun, Answer):
         replayed = response_of(begun)
@@ -76,13 +76,13 @@ def _answer_once(canonical: Callable[[], bytes], produce: Callable[[], tuple[Ans
     try:
         store.complete(begun, answer, keep_seconds)
     except StoreUnavailable:
-        # It has happened; to say otherwise would hide the id of a live verification.
+        # The request has taken effect. An error now would hide the id of a live verification from the client.
         _log.warning("answer not stored under its Idempotency-Key")
     return response_of(answer)
 
 
 def redeemer() -> str | None:
-    """Identify who asks, and asks again after an answer that was lost: client, Idempotency-Key and body, hashed."""
+    """Return a hash of client, Idempotency-Key and body, equal for a repeated request; None without a key."""
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
         return None

@@ -1,4 +1,4 @@
-"""/livez, /readyz, /version, /metrics."""
+"""Routes /livez, /readyz, /version and /metrics."""
 
 from collections.abc import Callable
 
@@ -16,21 +16,21 @@ def blueprint(
     version: str,
     is_alive: Callable[[], bool] = lambda: True,
 ) -> Blueprint:
-    """The operations surface of a process.
+    """Make the routes of the operations surface.
 
     Args:
-        readiness: asked by ``/readyz``.
-        exposition: the text of ``/metrics``.
-        exposition_type: its media type.
-        version: of the service.
-        is_alive: whether the process still does what it is there for.
+        readiness: state behind ``/readyz``.
+        exposition: gives the text of ``/metrics``.
+        exposition_type: media type of that text.
+        version: version of the service.
+        is_alive: tells whether the process still makes progress.
     """
     routes = Blueprint("operations", __name__)
 
     @routes.get("/livez")
     @no_auth
     def livez() -> ResponseReturnValue:
-        # A process that answers is alive; the worker also has threads that must go on.
+        # A serving process that answers is alive. The background worker also checks its threads.
         if not is_alive():
             return {"status": "stuck"}, 503
         return {"status": "alive"}

@@ -1,4 +1,4 @@
-"""/v1/operator: why is this refused, and let it pass. Subjects travel in bodies, never in URLs."""
+"""Routes /v1/operator: explain refusals, and lift them. Phone numbers are sent in bodies, never in URLs."""
 
 from typing import Any
 
@@ -23,14 +23,16 @@ from service.domain.policy import Permission
 PATH = "/v1/operator"
 OK, CREATED, NO_CONTENT = 200, 201, 204
 
-# The acting operator is the client of the key.
-routes = Blueprint("operator", __name__, description="Why somebody is refused, and how to let them pass.")
+# The audit stream names the client of the key as the operator.
+routes = Blueprint(
+    "operator", __name__, description="Explain refusals, lift them, and edit the block and allow lists."
+)
 
 
 @routes.route(f"{PATH}/explain", methods=["POST"])
 @requires(Permission.OPERATE)
 @refuses("invalid_phone_number")
-@routes.response(OK, ExplanationResponse, description="Explanation")
+@routes.response(OK, ExplanationResponse, description="Explanation of the refusals.")
 @routes.arguments(ExplainRequest)
 def explain(asked: dict[str, Any]) -> Explanation:
     """Explain why a number, an address or a client is refused"""
@@ -40,36 +42,39 @@ def explain(asked: dict[str, Any]) -> Explanation:
 @routes.route(f"{PATH}/unblock", methods=["POST"])
 @requires(Permission.OPERATE)
 @refuses("invalid_phone_number")
-@routes.response(OK, UndoneResponse, description="Undone")
+@routes.response(OK, UndoneResponse, description="List of what was undone.")
 @routes.arguments(UnblockRequest)
 def unblock(what: dict[str, Any]) -> Undone:
-    """Forget what was counted, and take out the block"""
+    """Clear the limits of a number, address or client, and remove the block that names it"""
     return services().operator.unblock(g.client, **what)
 
 
 @routes.route(f"{PATH}/lists", methods=["GET"])
 @requires(Permission.OPERATE)
-@routes.response(OK, ListsResponse, description="Lists")
+@routes.response(OK, ListsResponse, description="All live entries.")
 def lists() -> dict[str, list[ListEntry]]:
-    """Every live entry of the lists"""
+    """List all live entries"""
     return {"lists": services().operator.lists(g.client)}
 
 
 @routes.route(f"{PATH}/lists", methods=["POST"])
 @requires(Permission.OPERATE)
-@routes.response(CREATED, ListEntryResponse, description="ListEntry")
+@routes.response(CREATED, ListEntryResponse, description="The new entry.")
 @routes.arguments(PutListEntryRequest)
 def put(entry: dict[str, Any]) -> ListEntry:
-    """Block or allow a number, prefix or network; a blocked number's live verification is canceled"""
+    """Block or allow a number, prefix or network
+
+    Blocking a number also cancels its live verification.
+    """
     return services().operator.put(g.client, **entry)
 
 
 @routes.route(f"{PATH}/lists/remove", methods=["POST"])
 @requires(Permission.OPERATE)
 @refuses("not_found")
-@routes.response(NO_CONTENT, description="Out.")
+@routes.response(NO_CONTENT, description="The entry was removed.")
 @routes.arguments(RemoveListEntryRequest)
 def remove(entry: dict[str, Any]) -> Response:
-    """Take an entry out of the lists"""
+    """Remove an entry from the lists"""
     services().operator.remove(g.client, **entry)
     return Response(status=NO_CONTENT)

@@ -1,4 +1,4 @@
-"""The JSON of ``/v1/operator``, which the command line writes too."""
+"""JSON schemas of ``/v1/operator``. The command line prints the same JSON."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ _NUMBER = {"description": "E.164.", "examples": ["+79991234567"]}
 _REASON = fields.String(
     required=True,
     validate=validate.Length(1, LONGEST_REASON),
-    metadata={"description": "Why, for the audit stream."},
+    metadata={"description": "Reason, for the audit stream."},
 )
 
 
 class Time(fields.String):
-    """Time of an answer, as the whole API writes it."""
+    """Field for a time in an answer, in the API's format."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(metadata={"format": "date-time"}, **options)
@@ -33,8 +33,8 @@ class Time(fields.String):
 
 class SubjectRequest(Request):
     phone_number = fields.String(metadata=_NUMBER)
-    client_ip = fields.String(metadata={"description": "An end user's address."})
-    client = fields.String(metadata={"description": "A configured client."})
+    client_ip = fields.String(metadata={"description": "IP address of an end user."})
+    client = fields.String(metadata={"description": "Name of a configured client."})
 
     @post_load
     def _subject(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -43,7 +43,9 @@ class SubjectRequest(Request):
 
 
 class ExplainRequest(SubjectRequest):
-    purpose = fields.String(metadata={"description": "Also: may the number be verified for this purpose?"})
+    purpose = fields.String(
+        metadata={"description": "Also check whether the number may be verified for this purpose."}
+    )
 
 
 class UnblockRequest(SubjectRequest):
@@ -61,7 +63,7 @@ class UnblockRequest(SubjectRequest):
     conversion = fields.Boolean(
         truthy={True},
         falsy={False},
-        metadata={"description": "Also forget what the conversion guard counted around the number."},
+        metadata={"description": "Also clear the counts of the conversion guard for the number's groups."},
     )
 
 
@@ -74,7 +76,7 @@ class _Named(Request):
     @validates_schema
     def _names_one_thing(self, data: dict[str, Any], **_: Any) -> None:
         if sum(kind in data for kind in ListKind) != 1:
-            raise ValidationError("Name one of number, prefix, network.")
+            raise ValidationError("Give exactly one of number, prefix and network.")
 
     @post_load
     def _kind(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -88,7 +90,9 @@ class PutListEntryRequest(_Named):
         required=True,
         strict=True,
         validate=validate.Range(1, LONGEST_EXPIRES_IN),
-        metadata={"description": "Seconds. What should hold for longer belongs into the policy file."},
+        metadata={
+            "description": "Seconds until the entry expires. Put permanent entries into the policy file."
+        },
     )
 
 
@@ -98,11 +102,13 @@ class RemoveListEntryRequest(_Named):
 
 class LimitResponse(ResponseSchema):
     scope = fields.Enum(Scope, by_value=fields.String)
-    limit = fields.String(attribute="limit.text", metadata={"description": "count/period, as in the policy."})
+    limit = fields.String(
+        attribute="limit.text", metadata={"description": "Limit as count/period, as in the policy."}
+    )
     mode = fields.Enum(Mode, by_value=fields.String, attribute="limit.mode")
     used = fields.Integer()
     remaining = fields.Integer()
-    reset_seconds = fields.Integer(metadata={"description": "Until the oldest use counts no longer."})
+    reset_seconds = fields.Integer(metadata={"description": "Seconds until the oldest use no longer counts."})
 
 
 class ListEntryResponse(ResponseSchema):
@@ -110,7 +116,7 @@ class ListEntryResponse(ResponseSchema):
     kind = fields.Enum(ListKind, by_value=fields.String)
     subject = fields.String()
     reason = fields.String()
-    by = fields.String(metadata={"description": "An operator, or `policy` for the policy file."})
+    by = fields.String(metadata={"description": "Operator who made the entry; `policy` for the policy file."})
     created_at = Time(allow_none=True)
     expires_at = Time(allow_none=True)
 
@@ -125,9 +131,11 @@ class ConversionResponse(ResponseSchema):
 
 
 class RefusalResponse(ResponseSchema):
-    code = fields.String(metadata={"description": "What create would answer."})
+    code = fields.String(metadata={"description": "Problem code that a create would get."})
     detail = fields.String()
-    retry_after = fields.Integer(allow_none=True, metadata={"description": "Null: waiting won't help."})
+    retry_after = fields.Integer(
+        allow_none=True, metadata={"description": "Seconds to wait; null if waiting does not help."}
+    )
 
 
 class LatestVerificationResponse(ResponseSchema):
@@ -153,11 +161,13 @@ class ExplanationResponse(ResponseSchema):
     verification = fields.Nested(
         LatestVerificationResponse,
         allow_none=True,
-        metadata={"description": "The number's latest record, without its id: that is its client's secret."},
+        metadata={
+            "description": "Latest verification of the number, without its id, which is a secret of its client."
+        },
     )
 
     def get_attribute(self, obj: Explanation, attr: str, default: Any) -> Any:
-        """Get what a field shows; the latest record is shown with ``busy_until``, which stands beside it."""
+        """Return a field's value. ``verification`` shows the record and the explanation's ``busy_until`` together."""
         match attr:
             case "refused":
                 return bool(obj.refusals)
@@ -168,9 +178,9 @@ class ExplanationResponse(ResponseSchema):
 
 
 class UndoneResponse(ResponseSchema):
-    limits = fields.List(fields.String(), metadata={"description": "Scopes that were cleared."})
+    limits = fields.List(fields.String(), metadata={"description": "Scopes of the limits that were cleared."})
     lists = fields.List(fields.Nested(ListEntryResponse))
-    conversions = fields.Integer(metadata={"description": "Groups that were cleared."})
+    conversions = fields.Integer(metadata={"description": "Number of groups whose counts were cleared."})
     verification_canceled = fields.Boolean()
 
 

@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457): the one table from a code to a status, and the one place that renders them."""
+"""Problem details (RFC 9457): the table from codes to statuses, and the error handler that renders them."""
 
 import json
 import logging
@@ -56,9 +56,9 @@ STATUS_OF = {
     "provider_unavailable": 503,
     "store_unavailable": 503,
 }
-"""Every code of the contract's section 6; ``bad_signature`` for the callback's 403 (docs/adr/0012); and
-``blocked`` and ``scope_not_allowed`` (docs/adr/0013); those of the channels (docs/adr/0024); and
-``result_mismatch`` (docs/adr/0026)."""
+"""HTTP status of each problem code: the codes of the contract's section 6, ``bad_signature`` (docs/adr/0012),
+``blocked`` and ``scope_not_allowed`` (docs/adr/0013), the codes of the channels (docs/adr/0024), and ``result_mismatch``
+(docs/adr/0026)."""
 
 _CODE_OF_HTTP = {
     401: "unauthenticated",
@@ -70,11 +70,11 @@ _CODE_OF_HTTP = {
 _DETAIL_OF_HTTP = {
     "invalid_request": "The request cannot be read.",
     "unauthenticated": "Send a valid key: Authorization: Bearer KEY.",
-    "not_found": "There is nothing here.",
-    "method_not_allowed": "This method does not apply here.",
+    "not_found": "There is no such resource.",
+    "method_not_allowed": "The resource does not support this method.",
     "body_too_large": "The body is too large.",
     "unsupported_media_type": "Send application/json.",
-    "internal_error": "Something went wrong here. The request id finds it in our log.",
+    "internal_error": "An unexpected error occurred. The service's log has it under the request id.",
 }
 
 _log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def document(  # noqa: PLR0913  the members of a problem
     instance: str | None = None,
     image_url: str | None = None,
 ) -> dict[str, Any]:
-    """One problem as JSON: ``type``, ``title``, ``status``, ``detail``, ``instance`` and our own members."""
+    """Return a problem as a JSON object: ``type``, ``title``, ``status``, ``detail``, ``instance`` and our own members."""
     current = request_id.get()
     members: dict[str, Any] = {
         "type": f"urn:waitcall:problem:{code}",
@@ -110,7 +110,7 @@ def document(  # noqa: PLR0913  the members of a problem
 
 
 def responses(codes: Iterable[str]) -> dict[int, Any]:
-    """Describe the answers with these codes for the OpenAPI document, by status."""
+    """Return OpenAPI descriptions of the answers with these problem codes, by status."""
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys(codes):
         by_status.setdefault(STATUS_OF[code], []).append(code)
@@ -127,15 +127,15 @@ def responses(codes: Iterable[str]) -> dict[int, Any]:
 
 
 class Problems:
-    """Flask's error handler: answers any error with a problem, and counts each refusal of a known client."""
+    """Error handler for Flask: it answers every error with a problem, and counts refusals of known clients."""
 
     def __init__(self, observer: Observer, lane: Lane | None = None) -> None:
-        """``lane``: queue that refusals pass, where strangers cause them."""
+        """``lane``: queue for refusals, on a surface that strangers reach."""
         self._observer = observer
         self._lane = lane
 
     def answer(self, error: Exception) -> Response:
-        """Answer the error. What is no refusal of ours is told to the log alone."""
+        """Answer an error with a problem. Only the log shows details of an unexpected error."""
         if self._lane is not None:
             self._lane.refuse()
         match error:

@@ -1,7 +1,7 @@
-"""The caller's address, host and scheme, as our proxies name them in ``X-Forwarded-For``, ``-Host`` and ``-Proto``.
+"""The caller's address, host and scheme, from ``X-Forwarded-For``, ``-Host`` and ``-Proto`` of our proxies.
 
-werkzeug's ProxyFix takes the address as it stands, with a port or in brackets, reads the headers whole however long they
-are, and believes none of them where whoever sent the first value left a quote open in it.
+This replaces werkzeug's ProxyFix, which keeps a port or brackets in the address, reads headers of any length, and ignores
+all values if the first one, which the caller may have sent, contains an open quote.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,10 +18,10 @@ _SCHEMES = ("http", "https")
 
 
 class BehindProxies:
-    """WSGI middleware that puts the caller's address, the host and the scheme into the environment where the headers tell them."""
+    """WSGI middleware that sets the caller's address, the host and the scheme in the environment from the headers."""
 
     def __init__(self, app: Callable[[Environ, StartResponse], Iterable[bytes]], hops: int) -> None:
-        """``hops``: proxies of ours in front, each of which adds a value at the end. With 0 nothing is believed."""
+        """``hops``: number of our own proxies, each of which appends one value. With 0 the headers are ignored."""
         self._app = app
         self._hops = hops
 
@@ -43,7 +43,7 @@ class BehindProxies:
 
 
 def address_in(text: str) -> str | None:
-    """The IP address in a value of ``X-Forwarded-For``, without a port and brackets; None where there is none."""
+    """Return the IP address in a value of ``X-Forwarded-For``, without port and brackets; None if there is none."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -1,4 +1,4 @@
-"""How the limits stand, as headers: draft-ietf-httpapi-ratelimit-headers-10, structured fields (RFC 9651)."""
+"""Rate-limit headers (draft-ietf-httpapi-ratelimit-headers-10), as structured fields (RFC 9651)."""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,19 @@ from service.domain.limits import LimitState, Mode
 POLICY_HEADER, HEADER = "RateLimit-Policy", "RateLimit"
 LIMIT_HEADERS = {
     POLICY_HEADER: {
-        "description": "Each limit that was asked: quota `q`, window `w` in seconds.",
+        "description": "Limits that were checked, each with its quota `q` and window `w` in seconds.",
         "schema": {"type": "string"},
     },
     HEADER: {
-        "description": "What is left of each: `r`, until the next is free in `t` seconds.",
+        "description": "State of each limit: `r` uses remain, and the oldest use expires in `t` seconds.",
         "schema": {"type": "string"},
     },
 }
-"""The headers as the OpenAPI document describes them."""
+"""OpenAPI descriptions of the headers."""
 
 
 def limit_headers(states: Sequence[LimitState]) -> dict[str, str]:
-    """Each enforced limit with its quota and window, and what is left of it until when (seconds)."""
+    """Return the headers for all enforced limits: quota and window; remaining uses and seconds until the reset."""
     enforced = [state for state in states if state.limit.mode is Mode.ENFORCE]
     if not enforced:
         return {}
@@ -31,5 +31,5 @@ def limit_headers(states: Sequence[LimitState]) -> dict[str, str]:
 
 
 def _name(state: LimitState) -> str:
-    # One scope may have several limits; the period tells them apart.
+    # A scope may have several limits, so the period is part of the name.
     return f"{state.scope}-{state.limit.period_seconds}"

@@ -1,4 +1,4 @@
-"""The JSON of the API, by marshmallow: requests in, verifications out, and the source of the OpenAPI document."""
+"""Marshmallow schemas of the API's requests. The OpenAPI document is made from them, too."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -28,30 +28,30 @@ def _is_address(text: str) -> None:
 
 def _is_small(pairs: Mapping[str, str]) -> None:
     if len(pairs) > MAX_METADATA:
-        raise ValidationError(f"At most {MAX_METADATA} pairs.")
+        raise ValidationError(f"At most {MAX_METADATA} pairs are allowed.")
 
 
 def _is_locale(text: str) -> None:
-    # langcodes also takes underscores, which BCP 47 does not.
+    # langcodes also accepts underscores, which BCP 47 does not allow.
     if "_" in text or not is_tag(text):
         raise ValidationError("Not a BCP 47 language tag.")
 
 
 def _whole(text: Any) -> Any:
-    # int() also takes signs, spaces, underscores and other alphabets' digits.
-    if not (isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= 2):  # noqa: PLR2004  digits of 30
-        raise ValidationError(f"Must be whole seconds, 0 to {MAX_WAIT_SECONDS}.")
+    # int() also accepts signs, spaces, underscores and digits of other alphabets.
+    if not (isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= 2):  # noqa: PLR2004  30 has two digits
+        raise ValidationError(f"Must be whole seconds from 0 to {MAX_WAIT_SECONDS}.")
     return text
 
 
 class Request(Schema):
-    """Body of a request: unknown fields are refused, and null is the same as absent for every optional one."""
+    """Base schema of request bodies. Unknown fields are refused; null in an optional field counts as absent."""
 
     class Meta:
         unknown = RAISE
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:  # noqa: ARG002  the library's names
-        """Let the document say that null is allowed."""
+        """Mark optional fields as nullable in the OpenAPI document."""
         if not field_obj.required:
             field_obj.allow_none = True
 
@@ -68,7 +68,7 @@ class CaptchaRequest(Request):
     user_ip = fields.String(
         required=True,
         validate=_is_address,
-        metadata={"description": "The address that the picture was shown to; the provider gets it."},
+        metadata={"description": "IP address that the picture was shown to. It is sent to the provider."},
     )
 
     @post_load
@@ -81,7 +81,7 @@ class ContextRequest(Request):
         Risk,
         by_value=fields.String,
         metadata={
-            "description": "Your own verdict, where the policy knows captchas: low spares the visitor, high demands one."
+            "description": "Your own risk score, if the policy has captchas: low skips the captcha, high requires it."
         },
     )
 
@@ -90,7 +90,7 @@ class HostedRequest(Request):
     return_url = fields.String(
         required=True,
         metadata={
-            "description": "Where the page leads back to, with result or outcome added; of an origin that the policy allows.",
+            "description": "URL that the page leads back to, with result or outcome added. The policy must allow its origin.",
             "examples": ["https://login.example.org/phone/done"],
         },
     )
@@ -100,14 +100,14 @@ class CreateRequest(Request):
     phone_number = fields.String(
         required=True,
         metadata={
-            "description": "E.164, or a national form where the client has a default region. As people write and paste it: "
-            "spaces, hyphens and brackets of every kind, invisible marks and tel: are no mistake.",
+            "description": "E.164, or a national form if the client has a default region. Spaces, hyphens and brackets of "
+            "every kind, invisible characters and tel: are accepted, because people write and paste numbers with them.",
             "examples": ["+79991234567"],
         },
     )
     purpose = fields.String(
         required=True,
-        metadata={"description": "A configured purpose.", "examples": ["login"]},
+        metadata={"description": "Name of a configured purpose.", "examples": ["login"]},
     )
     reference = fields.String(
         validate=_REFERENCE,
@@ -120,17 +120,21 @@ class CreateRequest(Request):
     window_seconds = fields.Integer(
         strict=True,
         validate=validate.Range(SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS),
-        metadata={"description": "How long a call may come, up to the purpose's cap."},
+        metadata={"description": "Seconds in which the call must come, up to the purpose's maximum."},
     )
     client_ip = fields.String(
         validate=_is_address,
         metadata={
-            "description": "The end user's address, for limits only; never stored raw. Send it: without it a stranger can use up what a number may ask for through your client."
+            "description": "IP address of the end user. It is used for limits only and never stored in the clear. Send it: "
+            "without it, a stranger can use up the limits of a number through your client."
         },
     )
     locale = fields.String(
         validate=_is_locale,
-        metadata={"description": "BCP 47, for display texts.", "examples": ["ru-RU"]},
+        metadata={
+            "description": "BCP 47 language tag for texts that the person sees.",
+            "examples": ["ru-RU"],
+        },
     )
     metadata = fields.Dict(
         keys=fields.String(),
@@ -142,16 +146,16 @@ class CreateRequest(Request):
     channel = fields.Enum(
         Channel,
         by_value=fields.String,
-        metadata={"description": "One of the purpose's; its first by default."},
+        metadata={"description": "One of the purpose's channels; its first by default."},
     )
     captcha = fields.Nested(
         CaptchaRequest,
-        metadata={"description": "The answer to captcha_required; only for the channel code."},
+        metadata={"description": "Answer to captcha_required; only for the channel code."},
     )
     context = fields.Nested(ContextRequest, allow_none=True)
     hosted = fields.Nested(
         HostedRequest,
-        metadata={"description": "Also answer hosted_url, a page of ours to send the person to."},
+        metadata={"description": "Ask for a hosted page: the answer has its hosted_url."},
     )
 
     @post_load
@@ -176,11 +180,11 @@ class CheckRequest(Request):
     code = fields.String(
         required=True,
         validate=validate.Regexp(
-            rf"[0-9]{{{CODE_DIGITS}}}\Z", error=f"A code is {CODE_DIGITS} digits, as text."
+            rf"[0-9]{{{CODE_DIGITS}}}\Z", error=f"A code is a string of {CODE_DIGITS} digits."
         ),
-        # JavaScript, which other clients' tools follow, has no \\Z.
+        # A pattern of its own for the document, because JavaScript's regular expressions have no \\Z.
         metadata={
-            "description": "What the person typed.",
+            "description": "Code that the person typed.",
             "examples": ["012345"],
             "pattern": f"^[0-9]{{{CODE_DIGITS}}}$",
         },
@@ -188,19 +192,19 @@ class CheckRequest(Request):
 
 
 class ConsumeRequest(Request):
-    purpose = fields.String(required=True, metadata={"description": "As given to create."})
+    purpose = fields.String(required=True, metadata={"description": "The purpose that was given to create."})
     reference = fields.String(
         validate=_REFERENCE,
-        metadata={"description": "As given to create; a missing one equals a missing one."},
+        metadata={"description": "The reference that was given to create; absent if create had none."},
     )
     result = fields.String(
         validate=validate.Length(min=1, max=128),
-        metadata={"description": "Of a hosted verification: what the browser brought back."},
+        metadata={"description": "For a hosted verification: the result that the browser brought back."},
     )
 
 
 class PollQuery(Schema):
-    """How long to hold an answer, and what the caller shows already."""
+    """Query of a read: time to wait for a change, and the channel that the client shows."""
 
     wait = fields.Integer(
         load_default=0,
@@ -212,13 +216,13 @@ class PollQuery(Schema):
         Channel,
         by_value=fields.String,
         metadata={
-            "description": "The channel that you show: answered at once where the verification stands on another."
+            "description": "Channel that you show. If the verification is on another one, the answer comes at once."
         },
     )
 
 
 def refusal(messages: Mapping[str, Any]) -> ValidationFailed:
-    """Name every field at fault, from a schema's messages."""
+    """Return an error that names every wrong field, from a schema's messages."""
     return ValidationFailed(
         errors={
             "body" if name == "_schema" else str(name): list(_leaves(texts))

@@ -1,4 +1,4 @@
-"""/v1/verifications: create, read, consume, cancel."""
+"""Routes /v1/verifications: create, read, consume and cancel."""
 
 from typing import Any
 
@@ -19,15 +19,17 @@ from service.domain.verification import Verification
 PATH = "/v1/verifications"
 CREATED, OK = 201, 200
 HOUR = 3600
-"""Answers are kept for the window and so much longer."""
+"""Seconds that an answer is kept after the window ends."""
 
 _LOCATION = {"Location": {"description": "Path of the record.", "schema": {"type": "string"}}}
 
-routes = Blueprint("verifications", __name__, description="A person proves a number: start, wait, redeem.")
+routes = Blueprint(
+    "verifications", __name__, description="Verify a phone number: create, wait for the proof, consume it."
+)
 
 
 def answer_of(record: Verification, status: int = OK) -> Answer:
-    """Make the answer that shows a verification, to be given now and, where an Idempotency-Key says so, again."""
+    """Return the answer that shows a verification."""
     g.verification = record.id[-6:]
     location = f"{PATH}/{record.id}" if status == CREATED else None
     dumped = dump_verification(record, services().clock(), services().page_url(record))
@@ -35,7 +37,7 @@ def answer_of(record: Verification, status: int = OK) -> Answer:
 
 
 def kept_answer(record: Verification, status: int = OK) -> tuple[Answer, int]:
-    """Make the same for ``once``, with the seconds that it is kept."""
+    """Return the answer that shows a verification, and the seconds for which ``once`` keeps it."""
     return answer_of(record, status), record.window_seconds + HOUR
 
 
@@ -47,15 +49,15 @@ def kept_answer(record: Verification, status: int = OK) -> tuple[Answer, int]:
 @routes.response(
     CREATED,
     VerificationResponse,
-    description="The number to dial, and the record that waits for the call.",
+    description="The new verification with the number to dial.",
     headers=REPLAYED | LIMIT_HEADERS | _LOCATION,
     example=EXAMPLE,
 )
 @routes.alt_response(
     OK,
     schema=VerificationResponse,
-    description="The live verification of the same client, purpose and reference: nothing was matched, nobody contests it. "
-    "No new order was placed.",
+    description="The pending verification of the same client, purpose and reference: it is not contested, and no call was "
+    "matched. No new order was placed.",
     headers=REPLAYED,
 )
 @once()
@@ -63,12 +65,12 @@ def kept_answer(record: Verification, status: int = OK) -> tuple[Answer, int]:
 def create(start: Start) -> tuple[Answer, int]:
     """Start a verification
 
-    A number has one live verification. Another requester gets 409 verification_in_progress: cancel the attempt that your
-    own session still holds, or wait for retry_after seconds and start again.
+    A number has at most one live verification. Another requester gets 409 verification_in_progress: cancel the attempt
+    that your own session still holds, or wait for retry_after seconds and start again.
     """
     started = services().verifications.start(g.client, start)
 
-    # An answer that is given again says nothing of limits: what it cost is over.
+    # Only the first answer has these headers. A repeated one was not counted against the limits.
     @after_this_request
     def tell_limits(response: Response) -> Response:
         response.headers.update(limit_headers(started.limits))
@@ -80,7 +82,9 @@ def create(start: Start) -> tuple[Answer, int]:
 @routes.route(f"{PATH}/<verification_id>", methods=["GET"])
 @requires(Permission.READ)
 @refuses("not_found", "rate_limited")
-@routes.response(OK, VerificationResponse, description="As it stands now.", example=EXAMPLE)
+@routes.response(
+    OK, VerificationResponse, description="The verification in its current state.", example=EXAMPLE
+)
 @routes.arguments(PollQuery, location="query")
 def read(query: dict[str, Any], verification_id: str) -> Response:
     """Read a verification, or wait until it changes"""
@@ -93,12 +97,12 @@ def read(query: dict[str, Any], verification_id: str) -> Response:
 @refuses("not_found", "purpose_mismatch", "reference_mismatch", "result_mismatch", "blocked", "not_verified")
 @refuses("already_consumed", "contested", "expired", "rate_limited")
 @routes.response(
-    OK, VerificationResponse, description="Redeemed, for the first and only time.", headers=REPLAYED
+    OK, VerificationResponse, description="The verification, consumed by this request.", headers=REPLAYED
 )
 @once()
 @routes.arguments(ConsumeRequest)
 def consume(proof: dict[str, str], verification_id: str) -> tuple[Answer, int]:
-    """Redeem the proof, exactly once"""
+    """Consume the proof, exactly once"""
     consumed = services().verifications.consume(
         g.client, verification_id, proof["purpose"], proof.get("reference"), redeemer(), proof.get("result")
     )
@@ -108,7 +112,7 @@ def consume(proof: dict[str, str], verification_id: str) -> tuple[Answer, int]:
 @routes.route(f"{PATH}/<verification_id>", methods=["DELETE"])
 @requires(Permission.CREATE)
 @refuses("not_found", "already_verified")
-@routes.response(OK, VerificationResponse, description="Canceled, or finished before.")
+@routes.response(OK, VerificationResponse, description="The verification, canceled now or finished before.")
 def cancel(verification_id: str) -> Response:
-    """Stop waiting"""
+    """Cancel a verification"""
     return response_of(answer_of(services().verifications.cancel(g.client, verification_id)))

@@ -1,1 +1,1 @@
-"""How unsigned messages of providers are read: every form alike, in linear time and within bounds (docs/adr/0036)."""
+"""Reading of callbacks before their signature is checked, in linear time and within bounds (docs/adr/0036)."""

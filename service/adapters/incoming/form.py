@@ -1,6 +1,6 @@
-"""The fields of a form, urlencoded or multipart, in linear time and within bounds.
+"""Fields of a form, urlencoded or multipart, read in linear time and within bounds.
 
-Values stay as they came, one Latin-1 character for each byte, because their charset may be one of the fields and a
+Values are decoded as Latin-1, one character for each byte, because one of the fields may name the real charset and the
 signature covers the bytes.
 """
 
@@ -14,8 +14,8 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 MOST_FIELDS = 200
 # RFC 2046 allows a boundary of 70 characters.
 _LONGEST_TYPE = 300
-# The library takes longest over heads of parts that hold thousands of one of these. Two hundred fields have fewer, and so
-# has the longest text message.
+# The library is slowest with part headers that hold thousands of one of these characters. Two hundred fields have fewer
+# of them, and so does the longest text message.
 _MARKS = (b"\n", b"\r", b";", b'"', b"\\", b"%")
 _MOST_MARKS = 1200
 
@@ -23,15 +23,15 @@ Pairs = list[tuple[str, str]]
 
 
 class FormUnreadable(Exception):
-    """Not a form; says why."""
+    """The body is not a form. The message says why."""
 
 
 def read_form(body: bytes, content_type: str = "") -> Pairs:
     """Read the fields in their order.
 
     Args:
-        body: whole.
-        content_type: the header. Whatever is not ``multipart/form-data`` is read as urlencoded.
+        body: the complete body.
+        content_type: the header. Anything but ``multipart/form-data`` is read as urlencoded.
 
     Raises:
         FormUnreadable
@@ -43,17 +43,17 @@ def read_form(body: bytes, content_type: str = "") -> Pairs:
 
 
 def read_urlencoded(encoded: bytes) -> Pairs:
-    """Read the fields of a form or a query string in their order. FormUnreadable."""
+    """Read the fields of a form or a query string in their order. Raises FormUnreadable."""
     if not encoded:
         return []
     text = encoded.decode("latin-1")
     escapes = text.count("%")
     if not escapes and "+" not in text and text.count("&") < MOST_FIELDS:
-        # Nothing is escaped, as in most calls: what parse_qsl would do, in a fifth of its steps.
+        # Most callbacks escape nothing. This gives the same fields as parse_qsl, in a fifth of its steps.
         return [(name, value) for name, _, value in (each.partition("=") for each in text.split("&") if each)]
     if escapes > MOST_FIELDS and escapes * 3 > len(text):
-        # An escape has three characters, and the library takes longest over what only begins like one.
-        raise FormUnreadable("Not escaped as a form is.")
+        # An escape has three characters, and the library is slowest with texts that only begin like one.
+        raise FormUnreadable("The escapes are not those of a form.")
     try:
         return parse_qsl(text, keep_blank_values=True, encoding="latin-1", max_num_fields=MOST_FIELDS)
     except ValueError as error:
@@ -65,7 +65,7 @@ def _parts(body: bytes, boundary: str) -> Iterator[tuple[str, str]]:
     for event in _events(body, boundary):
         match event:
             case Field() | File():
-                # The library says None of a part without a name.
+                # The library gives None for a part without a name.
                 name, value = event.name or "", b""
             case Data():
                 value += event.data

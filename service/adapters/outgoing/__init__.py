@@ -1,1 +1,1 @@
-"""What every telephony provider's adapter stands on: bounded requests, bulkhead, budget, breakers."""
+"""Parts that the adapters of all telephony providers share: bounded requests, bulkhead, time budget, breakers."""

@@ -1,4 +1,4 @@
-"""Circuit breaker: after failures in a row nothing is asked for a while."""
+"""Circuit breaker: after several failures in a row it stops requests for a while."""
 
 from collections.abc import Callable
 from math import inf
@@ -6,9 +6,9 @@ from time import monotonic
 
 
 class Breaker:
-    """Opens after so many failures in a row, and lets everybody through again when its pause is over.
+    """Breaker that opens after ``failures`` failures in a row, and admits all calls again after ``pause_seconds``.
 
-    The first failure after a pause opens it again; the first success closes it.
+    The first failure after a pause opens it again; a success resets it.
     """
 
     def __init__(self, failures: int, pause_seconds: float, clock: Callable[[], float] = monotonic) -> None:
@@ -20,11 +20,11 @@ class Breaker:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the next call may be made; 0 while it is closed."""
+        """Seconds until the next call may be made; 0 if the breaker is closed."""
         return max(self._open_until - self._clock(), 0.0)
 
     def failed(self) -> None:
-        """Count a failure. Calls that were under way when it opened do not prolong its pause."""
+        """Count a failure. Calls that were under way when the breaker opened do not prolong its pause."""
         if self.seconds_left:
             return
         self._failures += 1
@@ -32,5 +32,5 @@ class Breaker:
             self._open_until = self._clock() + self._pause_seconds
 
     def succeeded(self) -> None:
-        """Close it."""
+        """Close the breaker."""
         self._failures, self._open_until = 0, -inf

@@ -1,4 +1,4 @@
-"""Guard around every request that somebody waits for: so many at once, so long each, and none while they fail anyway."""
+"""Guard around provider requests that a caller waits for: limits on their number and time, and a circuit breaker."""
 
 import logging
 from collections.abc import Callable
@@ -15,19 +15,21 @@ from service.domain.errors import ProviderError, ProviderFailure, ProviderUnavai
 
 BREAKER_FAILURES = 10
 BREAKER_SECONDS = 10
-"""Refused at once for this long after repeated failures (the contract allows 20)."""
+"""Seconds for which calls are refused at once after repeated failures (the contract allows 20)."""
 PAUSE_SECONDS = 15
-"""After wrong credentials or a blocked address: repeated errors earn a longer block (section 0)."""
+"""Seconds without calls after wrong credentials or a blocked address. The provider blocks longer after repeated errors
+(smsc-api.md, section 0)."""
 RETRY_AFTER_SECONDS = 5
 _SOCKET_SHARE = 0.95
-"""Share of the budget after which sockets give up: a plain hang ends, and is counted, there. The rest is for peers that drip."""
+"""Share of the budget after which sockets time out. A peer that is silent is counted there; the rest of the budget ends a
+peer that sends slowly."""
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 class GuardedCalls:
-    """Runs the calls of one operation at the provider."""
+    """Guard of the calls of one operation at a provider."""
 
     def __init__(
         self, operation: str, account: Account, metrics: ProviderMetrics, time_limit: TimeLimit
@@ -41,14 +43,15 @@ class GuardedCalls:
         self._refusal = Breaker(1, PAUSE_SECONDS)
 
     def run(self, call: Callable[[float], T]) -> T:
-        """Make the call, unless it would fail anyway.
+        """Make the call and return its result.
 
         Args:
-            call: given the monotonic time by which its sockets must have given up.
+            call: gets the monotonic time at which its sockets must time out.
 
         Raises:
-            ProviderUnavailable: not asked at all for now, or over the budget.
-            ProviderFailure: the call's own.
+            ProviderUnavailable: the call was not made, because a breaker is open or too many calls are under way; or it
+                took longer than the budget.
+            ProviderFailure: the call raised it.
         """
         pause = max(self._refusal.seconds_left, self._outage.seconds_left)
         if pause:
@@ -63,17 +66,17 @@ class GuardedCalls:
             self._outage.failed()
             raise
         except ProviderFailure:
-            # The provider answered.
+            # The provider answered, so there is no outage.
             self._outage.succeeded()
             raise
         self._outage.succeeded()
         return result
 
     def pause(self) -> ProviderError:
-        """Ask nothing for a while: our credentials or our address were refused. Returns what to raise."""
+        """Stop calls for a while, because the provider refused our credentials or address. Return the error to raise."""
         self._refusal.failed()
         _log.error(
-            "orders paused: credentials refused",
+            "calls paused: the provider refuses our credentials or address",
             extra={"operation": self._operation, "seconds": PAUSE_SECONDS},
         )
         return ProviderError("The provider refuses our credentials or address.")
@@ -81,7 +84,7 @@ class GuardedCalls:
     def _within_budget(self, call: Callable[[float], T]) -> T:
         deadline = monotonic() + self._budget_seconds * _SOCKET_SHARE
         try:
-            # A call that is left alone counts as in flight until it ends.
+            # A call that has exceeded its budget may go on in its thread. It counts as in flight until it ends.
             return self._time_limit(self._budget_seconds, lambda: call(deadline), self._in_flight.release)
         except TimeoutError as error:
             raise ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS) from error

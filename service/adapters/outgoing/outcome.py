@@ -1,10 +1,10 @@
-"""How one request to a provider ended."""
+"""Outcomes of requests to a provider."""
 
 from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """How one request to the provider ended; the metric's closed set."""
+    """Outcome of one request to a provider; the closed set of a metric's label."""
 
     OK = "ok"
     BAD_NUMBER = "bad_number"

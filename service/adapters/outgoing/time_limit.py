@@ -1,6 +1,6 @@
-"""Limits for the whole time that a call takes, however slowly the other side goes on answering.
+"""Limits for the total time of a call, even if the other side keeps answering slowly.
 
-A socket's timeout starts anew with each byte. To end a peer that drips, somebody beside the call looks at the clock.
+A socket's timeout starts anew with each byte. So another greenlet or thread must watch the total time.
 """
 
 from collections.abc import Callable
@@ -14,21 +14,26 @@ T = TypeVar("T")
 
 
 class TimeLimit(Protocol):
-    """Runs a call within its time."""
+    """Function that runs a call within a time limit."""
 
     def __call__(self, seconds: float, call: Callable[[], T], ended: Callable[[], object]) -> T:
-        """Return what the call returns. ``ended`` is called once the call has ended, which may be after its time.
+        """Run the call and return its result.
+
+        Args:
+            seconds: the limit.
+            call: the call to run.
+            ended: called once when the call has ended, which may be after the limit.
 
         Raises:
-            TimeoutError: its time is over.
+            TimeoutError: the call took longer than the limit.
         """
         ...
 
 
 def within_greenlet(seconds: float, call: Callable[[], T], ended: Callable[[], object]) -> T:
-    """TimeLimit of a process that gevent runs: a call that takes too long is interrupted where it waits.
+    """TimeLimit for a process that gevent runs: a call that takes too long is interrupted where it waits.
 
-    The call must leave nothing half done, whatever interrupts it.
+    The call must be safe to interrupt at any wait.
     """
     clock = gevent.Timeout.start_new(seconds)
     try:
@@ -43,11 +48,11 @@ def within_greenlet(seconds: float, call: Callable[[], T], ended: Callable[[], o
 
 
 def within_thread(seconds: float, call: Callable[[], T], ended: Callable[[], object]) -> T:
-    """TimeLimit of any other process: a call that takes too long is left alone, and goes on until its sockets give up."""
-    # One thread for each call: the callers bound how many there are.
+    """TimeLimit for any other process: a call that takes too long goes on in its thread until its sockets time out."""
+    # Each call has a thread of its own. The callers limit the number of calls.
     thread = ThreadPoolExecutor(1, thread_name_prefix="limited")
     try:
-        # Its log lines carry the request's id.
+        # The copied context gives the request's id to the log lines of the call.
         future = thread.submit(copy_context().run, call)
         future.add_done_callback(lambda _: ended())
         return future.result(timeout=seconds)

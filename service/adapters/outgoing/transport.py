@@ -1,4 +1,4 @@
-"""POSTs to the provider: secrets in the body only, every answer bounded in time and size."""
+"""POST requests to a provider: secrets are sent in the body only, and answers are bounded in time and size."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,22 +10,22 @@ from service.adapters.outgoing.outcome import Outcome
 
 
 class ProviderMetrics(Protocol):
-    """Where the adapter reports each request."""
+    """Metrics that a provider's adapter reports to."""
 
     def provider_request(self, operation: str, outcome: str, seconds: float) -> None:
-        """One request ended."""
+        """Record the outcome and duration of one request."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where to ask, and as whom.
+    """Account at a provider: its URLs, credentials and bounds.
 
     Attributes:
         base_urls: tried in order, for instance ``https://smsc.ru/sys``.
-        credentials: ``login`` and ``psw``, or ``apikey``; sent in the body only.
-        budget_seconds: for one operation, over all tries.
-        max_in_flight: requests at once, and connections that are kept.
+        credentials: form fields such as ``login`` and ``psw``, or ``apikey``; sent in the body only.
+        budget_seconds: time for one operation, over all tries.
+        max_in_flight: maximum number of requests at a time, and of connections that are kept.
     """
 
     base_urls: Sequence[str]
@@ -35,7 +35,7 @@ class Account:
 
 
 class Transport:
-    """One pool of connections to the provider."""
+    """Pool of connections to a provider."""
 
     def __init__(self, account: Account) -> None:
         self._credentials = dict(account.credentials)
@@ -49,7 +49,7 @@ class Transport:
     def post(
         self, url: str, fields: Mapping[str, str], timeout_seconds: float, max_bytes: int
     ) -> tuple[int, bytes]:
-        """Status and body; an answer longer than ``max_bytes`` is as good as empty.
+        """Send a form and return the answer's status and body. A body longer than ``max_bytes`` is returned as empty.
 
         Raises:
             urllib3.exceptions.HTTPError
@@ -65,7 +65,9 @@ class Transport:
     def open(
         self, url: str, fields: Mapping[str, str], timeout_seconds: float, offset: int
     ) -> urllib3.BaseHTTPResponse:
-        """An answer as a stream, which the caller closes; from ``offset`` where the server can.
+        """Send a form and return the answer as a stream, which the caller must close.
+
+        The stream begins at byte ``offset`` if the server supports ranges (status 206), else at the first byte.
 
         Raises:
             urllib3.exceptions.HTTPError
@@ -74,7 +76,7 @@ class Transport:
         return self._request(url, fields, timeout, {"Range": f"bytes={offset}-"} if offset else {})
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the connections."""
         self._http.clear()
 
     def _request(
@@ -84,7 +86,7 @@ class Transport:
         timeout: urllib3.Timeout,
         headers: Mapping[str, str] | None = None,
     ) -> urllib3.BaseHTTPResponse:
-        # A redirect would take the credentials along.
+        # No redirects, because a redirect would pass the credentials on.
         return self._http.request(
             "POST",
             url,
@@ -98,8 +100,8 @@ class Transport:
 
 
 def transport_outcome(error: urllib3.exceptions.HTTPError) -> Outcome:
-    """What a failed exchange counts as."""
-    # A refused connection is a ConnectTimeoutError too, by inheritance.
+    """Return the outcome that a failed request counts as."""
+    # NewConnectionError (connection refused) inherits from ConnectTimeoutError, but is no timeout.
     refused = isinstance(error, urllib3.exceptions.NewConnectionError)
     return (
         Outcome.TIMEOUT

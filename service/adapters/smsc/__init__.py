@@ -1,1 +1,1 @@
-"""The provider's dialect, spoken and understood only here. Facts: docs/provider.md."""
+"""Adapter for the provider SMSC. Only this package knows its protocol (docs/provider.md)."""

@@ -24,32 +24,35 @@ _ERROR = re.compile(rb"\s*\{\s*\"error|\s*ERROR = ")
 
 
 class SmscCabinet:
-    """Cabinet over SMSC."""
+    """Cabinet for an account at SMSC."""
 
     def __init__(self, account: Account, metrics: ProviderMetrics) -> None:
         self._enquiry = Enquiry(account, metrics)
 
     def free_numbers(self) -> list[DedicatedNumber]:
-        """``get=1``. A number that cannot be read is left out."""
+        """List the numbers for rent (``get=1``). Unreadable ones are left out."""
         return self._enquiry.ask("numbers", "receive_phones.php", {"get": "1"}, _read_numbers)
 
     def rent(self, number: E164, *, prolong: bool) -> Decimal:
-        """``buy=1``."""
+        """Rent a number (``buy=1``), and return its cost. The request is sent at most once, because it costs money."""
         fields = {"buy": "1", "phone": number.digits, "noprolong": str(int(not prolong))}
         return self._enquiry.ask("numbers", "receive_phones.php", fields, _read_cost, once=True)
 
     def set_prolong(self, number: E164, *, prolong: bool) -> None:
-        """``chg=1``: the same again changes nothing, so it may be repeated."""
+        """Switch the monthly prolongation of a number (``chg=1``). Repeating the request is harmless."""
         fields = {"chg": "1", "phone": number.digits, "noprolong": str(int(not prolong))}
         self._enquiry.ask("numbers", "receive_phones.php", fields, _read_confirmation)
 
     def tasks(self, after_id: int, count: int) -> list[Task]:
-        """``get_list=1``."""
+        """List up to ``count`` tasks with ids above ``after_id`` (``get_list=1``)."""
         fields = {"get_list": "1", "cnt": str(count)} | ({"after_id": str(after_id)} if after_id else {})
         return self._enquiry.ask("downloads", "downloads.php", fields, _read_tasks)
 
     def file(self, task_id: int, offset: int) -> Download:
-        """``get_file=1``; where the server knows no ranges, what is there already is skipped."""
+        """Download a task's file from byte ``offset`` (``get_file=1``).
+
+        If the server does not support ranges, the first ``offset`` bytes are read and dropped.
+        """
         fields = {"get_file": "1", "id": str(task_id), "fmt": "3"}
         response = self._enquiry.open("downloads", "downloads.php", fields, offset)
         skip = 0 if response.status == _PARTIAL else offset
@@ -62,7 +65,7 @@ class SmscCabinet:
         return Download(_chunks(response, first, skip), size)
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the connections."""
         self._enquiry.close()
 
 
@@ -128,7 +131,7 @@ def _read_confirmation(body: bytes) -> str | int:
     answer = document(body)
     if isinstance(answer, dict) and ("error" in answer or "error_code" in answer):
         return error_code(answer)
-    # Its text is not on record.
+    # The text of a success is not documented.
     return "confirmed"
 
 

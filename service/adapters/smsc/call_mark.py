@@ -1,4 +1,4 @@
-"""The mark of a call in the provider's inbox: a word at the beginning, which any text may begin with too."""
+"""The mark of a call in the provider's inbox: a word at its beginning. Any text message may begin with it, too."""
 
 from service.domain.evidence import skeleton
 
@@ -6,13 +6,13 @@ _MARK = "[waitcall]"
 
 
 def is_marked(text: str) -> bool:
-    """Tell if the text of an inbox record begins with the mark of a call."""
+    """Tell whether the text of an inbox record begins with the mark of a call."""
     return text.strip().casefold().startswith(_MARK)
 
 
 def resembles_mark(text: str) -> bool:
-    """Tell if the inbox could list this text, as the handler received it, with the mark of a call.
+    """Tell whether the inbox could list this text, as the handler received it, with the mark of a call.
 
-    Looser than ``is_marked``: what stands around the letters may have been lost between charsets.
+    This check is looser than ``is_marked``, because the characters around the letters may differ between charsets.
     """
     return skeleton(_MARK) in skeleton(text)

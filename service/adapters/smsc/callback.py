@@ -1,7 +1,7 @@
-"""The handler's messages: three kinds, read strictly, believed only with the configured hash.
+"""Decoder of SMSC's callbacks: three kinds of messages, accepted only with the right hash.
 
-Facts: smsc-api.md section 2. The hash covers the values exactly as received, so values stay bytes until
-they are authentic.
+Source: smsc-api.md, section 2. The hash covers the values exactly as they were received, so values stay bytes until the
+hash is checked.
 """
 
 import hmac
@@ -27,7 +27,7 @@ _PHONE = re.compile(rb"[0-9]{1,15}")
 _WRITTEN_PHONE = re.compile(rb"\+?([0-9]{1,15})")
 _MESSAGE_ID = re.compile(rb"[0-9]{1,10}")
 _TS = re.compile(rb"[0-9]{1,10}")
-# What each kind's hash covers, before the secret.
+# Fields that the hash of each kind covers, followed by the secret.
 _COVERED = {
     Kind.CALL: ("phone", "ts"),
     Kind.SMS: ("phone", "mes", "to"),
@@ -36,16 +36,16 @@ _COVERED = {
 
 
 class SmscCallbackDecoder:
-    """Tells the kinds apart, parses strictly, then checks the hash in constant time."""
+    """Decoder that finds the kind, parses a call strictly, and checks the hash in constant time."""
 
     def __init__(self, hash_name: str, secrets: Sequence[str]) -> None:
         """
         Args:
-            hash_name: the only hash that counts: ``md5``, ``sha1`` or ``crc32``.
-            secrets: the current secret, then the previous one while rotating.
+            hash_name: the only hash that is accepted: ``md5``, ``sha1`` or ``crc32``.
+            secrets: the current secret, then the previous one while the secret rotates.
 
         Raises:
-            ValueError: no secret; nothing could be believed.
+            ValueError: no secret is given, so no hash could be checked.
         """
         if not secrets:
             raise ValueError("A callback secret is required.")
@@ -57,14 +57,14 @@ class SmscCallbackDecoder:
 
         Args:
             query: the URL's raw query string.
-            body: the raw body, form, XML or JSON; told apart by content.
-            content_type: the header; it matters for a multipart form alone.
+            body: the raw body. Form, XML and JSON are distinguished by their content.
+            content_type: the header; it is used for a multipart form only.
 
         Returns:
-            The call, the text, the report on a message of ours, or another authentic message.
+            The call, the text, the delivery report on one of our messages, or another authentic message.
 
         Raises:
-            CallbackMalformed: it cannot be read, or a call's ``phone`` or ``ts`` is malformed.
+            CallbackMalformed: the request cannot be read, or a call's ``phone`` or ``ts`` is malformed.
             CallbackRejected: the hash is wrong or missing.
         """
         try:
@@ -87,7 +87,7 @@ class SmscCallbackDecoder:
         if given is None or names is None or any(name not in fields.raw for name in names):
             return False
         accepted = False
-        # No early exit: neither the secret's place nor the charset's shows in the time taken.
+        # No early exit, so that the time taken does not reveal which secret or charset matched.
         for secret in self._secrets:
             for values in fields.spellings(names):
                 message = b":".join((*values, secret))
@@ -97,7 +97,7 @@ class SmscCallbackDecoder:
 
 
 def _kind(fields: Fields) -> Kind:
-    # By presence, in the provider's order: a status may legally be 0 and a text empty.
+    # Look for a field's presence, not its value: a status may be 0 and a text empty. The provider checks in this order.
     if "mes" in fields.raw:
         return Kind.SMS
     if "waitcall" in fields.raw:
@@ -110,14 +110,14 @@ def _kind(fields: Fields) -> Kind:
 def _call(fields: Fields) -> InboundCall:
     phone, ts = fields.raw.get("phone", b""), fields.raw.get("ts", b"")
     if not _PHONE.fullmatch(phone):
-        raise CallbackMalformed("phone must be 1 to 15 digits.", Kind.CALL)
+        raise CallbackMalformed("phone must have 1 to 15 digits.", Kind.CALL)
     if not _TS.fullmatch(ts):
-        raise CallbackMalformed("ts must be 1 to 10 digits.", Kind.CALL)
+        raise CallbackMalformed("ts must have 1 to 10 digits.", Kind.CALL)
     return InboundCall(f"+{phone.decode()}", datetime.fromtimestamp(int(ts), UTC))
 
 
 def _text(fields: Fields) -> InboundText | None:
-    """None where the sender or the recipient is no number, but a name or a short code."""
+    """Return the text; None if the sender or the recipient is not a number but a name."""
     codec = CHARSETS[fields.charset]
     readable = fields.raw["mes"].decode(codec, "replace")
     if resembles_mark(readable):
@@ -125,7 +125,7 @@ def _text(fields: Fields) -> InboundText | None:
     try:
         text = fields.raw["mes"].decode(codec)
     except UnicodeDecodeError as error:
-        raise CallbackMalformed("mes is not text in the charset named.", Kind.SMS) from error
+        raise CallbackMalformed("mes is not text in the named charset.", Kind.SMS) from error
     cli, to = fields.raw["phone"], fields.raw["to"]
     if not _PHONE.fullmatch(cli) or not _PHONE.fullmatch(to):
         return None
@@ -133,7 +133,7 @@ def _text(fields: Fields) -> InboundText | None:
 
 
 def _text_like_a_call(fields: Fields, text: str) -> InboundText | None:
-    """Read as much as there is: what is refused here could still pass for a call in the provider's inbox."""
+    """Read as much as possible. A text that is refused here could still be taken for a call in the provider's inbox."""
     cli, to = (_WRITTEN_PHONE.fullmatch(fields.raw[name]) for name in ("phone", "to"))
     if cli is None:
         return None
@@ -141,9 +141,9 @@ def _text_like_a_call(fields: Fields, text: str) -> InboundText | None:
 
 
 def _report(fields: Fields) -> DeliveryReport | None:
-    """None where it is of no message of ours, or says nothing that we know."""
+    """Return the delivery report; None if its message id cannot be ours, or its status is unknown."""
     message_id, cli, status = (fields.raw[name] for name in _COVERED[Kind.STATUS])
-    # The hash does not cover it: it explains a failure, and decides nothing.
+    # The hash does not cover err, so it may only explain a failure.
     delivery = delivery_of(status, fields.raw.get("err", b""))
     if delivery is None or not _MESSAGE_ID.fullmatch(message_id) or not _PHONE.fullmatch(cli):
         return None
@@ -155,14 +155,14 @@ def _hex(algorithm: Callable[[bytes], bytes]) -> Callable[[bytes], list[bytes]]:
 
 
 def _crc32(message: bytes) -> list[bytes]:
-    # How the provider writes it is unknown: unsigned, signed or eight hexadecimal digits.
+    # The provider's notation is unknown: unsigned, signed, or eight hexadecimal digits.
     checksum = zlib.crc32(message)
     signed = checksum - (1 << 32) if checksum >> 31 else checksum
     return [b"%d" % checksum, b"%d" % signed, b"%08x" % checksum]
 
 
 _SPELLINGS: dict[str, Callable[[bytes], list[bytes]]] = {
-    # The provider offers nothing stronger.
+    # md5 and sha1 are weak, but the provider offers nothing stronger.
     "md5": _hex(lambda message: md5(message, usedforsecurity=False).hexdigest().encode()),
     "sha1": _hex(lambda message: sha1(message, usedforsecurity=False).hexdigest().encode()),
     "crc32": _crc32,

@@ -1,4 +1,4 @@
-"""Orders at the provider: one retry policy over the backup hosts inside one time budget."""
+"""Orders at SMSC: each base URL is tried once, within one time budget."""
 
 import logging
 from collections.abc import Callable
@@ -32,31 +32,31 @@ from service.domain.order import Capability, PlacedOrder
 NAME = "smsc"
 OPERATION = "wait_call"
 _CEILING_A_MINUTE = 49
-"""One below the provider's 50 identical requests (smsc-api.md, section 1)."""
+"""Our ceiling of identical requests, just below the provider's 50 (smsc-api.md, section 1)."""
 _LONGEST_BUDGET_SECONDS = 30
 
 _log = logging.getLogger(__name__)
 
 
 def order_limit(tries: int) -> Limit:
-    """Orders for one number that can never reach the provider's ceiling of 50 identical requests a minute.
+    """Return a limit of orders for one number that stays below the provider's ceiling of identical requests.
 
     Args:
-        tries: requests that one order may make: one per base URL.
+        tries: maximum number of requests for one order, one for each base URL.
     """
-    # An order is counted before it is sent, and may be sent up to its whole budget later.
+    # An order is counted before it is sent, and its requests may be sent later, until its time budget ends.
     return Limit(max(_CEILING_A_MINUTE // tries, 1), 60 + _LONGEST_BUDGET_SECONDS)
 
 
 class _NextBaseUrl(Exception):
-    """This host gave nothing usable; the next one may."""
+    """This base URL gave no usable answer, but the next one may."""
 
     def __init__(self, failure: ProviderFailure) -> None:
         self.failure = failure
 
 
 class SmscProvider:
-    """CallProvider over SMSC's wait_call.php."""
+    """CallProvider for SMSC's wait_call.php."""
 
     name = NAME
     capabilities = frozenset({Capability.POLL, Capability.TEXT_IN, Capability.CODE})
@@ -75,24 +75,25 @@ class SmscProvider:
         self._calls = GuardedCalls(OPERATION, account, metrics, time_limit)
 
     def order(self, subscriber: E164) -> PlacedOrder:
-        """Ask for a number that ``subscriber`` may dial.
+        """Order a number that ``subscriber`` may dial.
 
         Raises:
-            NumberRefused: codes 7 and 8.
-            ProviderError: any other code but 9, an unreadable answer, or a number that must not be shown.
-            ProviderUnavailable: unreachable, timed out, 5xx, code 9, or not asked at all for now.
+            NumberRefused: the provider answered code 7 or 8.
+            ProviderError: another error code except 9, an unreadable answer, or a number that must not be shown.
+            ProviderUnavailable: the provider is unreachable, timed out, answered 5xx or code 9, or a guard prevented the
+                request.
         """
         return PlacedOrder(self._calls.run(lambda deadline: self._over_base_urls(subscriber, deadline)))
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the connections."""
         self._http.close()
 
     def _over_base_urls(self, subscriber: E164, deadline: float) -> E164:
         failure: ProviderFailure = ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS)
         left = len(self._account.base_urls)
         for base_url in self._account.base_urls:
-            # Each host gets its share of what is left, so that one that hangs leaves time.
+            # Each base URL gets an equal share of the remaining time, so that one that hangs leaves time for the others.
             share = (deadline - monotonic()) / left
             try:
                 return self._ask(base_url, subscriber, max(share, 0.05))
@@ -103,7 +104,7 @@ class SmscProvider:
 
     def _ask(self, base_url: str, subscriber: E164, timeout_seconds: float) -> E164:
         began = monotonic()
-        # What is interrupted has run out of time.
+        # A request that is interrupted has exceeded its time limit.
         outcome = Outcome.TIMEOUT
         try:
             fields = order_fields(subscriber.digits)

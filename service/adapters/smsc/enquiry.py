@@ -1,4 +1,4 @@
-"""Questions that nobody waits for: one answer out of several base URLs, and what every failure means."""
+"""Queries to SMSC that no end user waits for: try each base URL, and turn failures into errors."""
 
 import json
 import logging
@@ -22,11 +22,11 @@ T = TypeVar("T")
 
 
 class Unreadable(Exception):
-    """Neither an error nor the answer."""
+    """The body is neither an error nor the expected answer."""
 
 
 class Enquiry:
-    """Asks one base URL after the other."""
+    """Queries that try one base URL after the other."""
 
     def __init__(self, account: Account, metrics: ProviderMetrics) -> None:
         self._account = account
@@ -42,36 +42,38 @@ class Enquiry:
         *,
         once: bool = False,
     ) -> T:
-        """What the provider answers.
+        """Send a query, and return the provider's answer.
 
         Args:
-            operation: the metric's word.
+            operation: value of the metric's label.
             script: for instance ``get.php``.
-            fields: without credentials, format and charset.
-            read: the answer, or the code of an error; Unreadable.
-            once: it costs money: another base URL is asked only if not one byte of the request can have left.
+            fields: form fields without credentials, format and charset.
+            read: turns a body into the answer or an error code; raises Unreadable.
+            once: True if the request costs money. Another base URL is then tried only if nothing was sent.
 
         Raises:
-            ProviderError: an error code, or nothing readable.
-            ProviderUnavailable: nobody answered; of a request made ``once``, it may have happened.
+            ProviderError: the provider answered with an error code, or unreadably.
+            ProviderUnavailable: no base URL answered. A request with ``once`` may have been carried out.
         """
         failure: ProviderFailure = ProviderUnavailable()
         for base_url in self._account.base_urls:
             outcome, answer, code, left = self._asked(operation, f"{base_url}/{script}", fields, read)
             if answer is not None:
                 return answer
-            _log.warning("provider asked in vain", extra={"operation": operation, "outcome": outcome.value})
+            _log.warning("provider request failed", extra={"operation": operation, "outcome": outcome.value})
             if code is not None:
                 raise ProviderError(f"The provider answered with error code {code}.")
             if once and left:
                 raise ProviderUnavailable(
-                    "The answer was lost: it may have happened. Look before you repeat it."
+                    "The answer was lost, so the request may have been carried out. Check before you repeat it."
                 )
             failure = ProviderError() if outcome is Outcome.UNREADABLE else ProviderUnavailable()
         raise failure
 
     def open(self, operation: str, script: str, fields: Mapping[str, str], offset: int) -> Any:
-        """A file as a stream, an urllib3 response that the caller closes; from ``offset`` where the server can.
+        """Open a file as a stream: an urllib3 response, which the caller must close.
+
+        The stream begins at byte ``offset`` if the server supports ranges (status 206), else at the first byte.
 
         Raises:
             ProviderFailure
@@ -91,13 +93,13 @@ class Enquiry:
         raise ProviderUnavailable
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the connections."""
         self._http.close()
 
     def _asked(
         self, operation: str, url: str, fields: Mapping[str, str], read: Callable[[bytes], T | int]
     ) -> tuple[Outcome, T | None, int | None, bool]:
-        """Outcome, answer, error code, and whether anything has left."""
+        """Ask one base URL. Return the outcome, the answer, the error code, and whether anything was sent."""
         began, outcome = monotonic(), Outcome.UNREACHABLE
         try:
             spoken = dict(fields) | {"fmt": "3", "charset": "utf-8"}
@@ -126,7 +128,7 @@ def _judged(
 
 
 def document(body: bytes) -> Any:
-    """The JSON of an answer. Unreadable."""
+    """Parse an answer's JSON. Raises Unreadable."""
     try:
         return json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -134,7 +136,7 @@ def document(body: bytes) -> Any:
 
 
 def error_code(answer: dict[str, Any]) -> int:
-    """The code that an answer names; -1 where it cannot be read. Unreadable where it names none."""
+    """Return the error code of an answer; -1 if the code is unreadable. Raises Unreadable if there is no error."""
     if "error_code" not in answer and "error" not in answer:
         raise Unreadable
     try:

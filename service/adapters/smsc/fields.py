@@ -1,7 +1,7 @@
-"""A callback's fields, from its query string and its body: form, XML or JSON, in three charsets.
+"""Fields of a callback, from its query string and its body: form, XML or JSON, in three charsets.
 
-One field with two values is refused: whoever checks one must not act on the other. What has too many parts is refused
-before a parser sees it (docs/adr/0036).
+A field with two values is refused, so that the value that is checked is also the value that is used. A body with too many
+parts is refused before it is parsed (docs/adr/0036).
 """
 
 import json
@@ -24,26 +24,26 @@ CHARSETS = {"windows-1251": "cp1251", "utf-8": "utf-8", "koi8-r": "koi8-r"}
 DEFAULT_CHARSET = "windows-1251"
 
 _LONGEST_DECLARATION = 200
-# A field is a start tag and an end tag; beside them stand a root, a declaration and some comments.
+# A field takes two tags. The root, a declaration and some comments need a few more.
 _MOST_TAGS = 2 * MOST_FIELDS + 20
-# The longest text message has a thousand characters.
+# The longest text message has 1000 characters.
 _MOST_MARKS = 2000
-# A field is a name and mostly a text, each between two quotes.
+# A field's name and its text take two quotes each.
 _MOST_QUOTES = 4 * MOST_FIELDS
 
 
 class FieldsUnreadable(Exception):
-    """Not a form, XML or JSON object; says why."""
+    """The request is not a form, XML document or JSON object. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Field names to values.
+    """Fields of a callback.
 
     Attributes:
-        raw: each value as received, in bytes; escapes of JSON and XML in ``charset``.
+        raw: values by field name, as bytes as they were received; unescaped values of JSON and XML in ``charset``.
         charset: a key of CHARSETS.
-        others: the same in other charsets that the sender of a document may have hashed in.
+        others: the values in other charsets, in which the sender of a document may have hashed them.
     """
 
     raw: dict[str, bytes] = field(repr=False)
@@ -51,25 +51,25 @@ class Fields:
     others: tuple[dict[str, bytes], ...] = field(default=(), repr=False)
 
     def spellings(self, names: Sequence[str]) -> list[list[bytes]]:
-        """The values of ``names`` in each way that their sender may have hashed them."""
+        """Return the values of ``names`` in each encoding in which the sender may have hashed them."""
         sources = [source for source in (self.raw, *self.others) if all(name in source for name in names)]
         return [[source[name] for name in names] for source in sources]
 
 
 def read_fields(query: bytes, body: bytes, content_type: str = "") -> Fields:
-    """All fields of a request.
+    """Read all fields of a request.
 
     Args:
         query: the URL's raw query string.
-        body: whole; XML and JSON are known by their first character.
-        content_type: the header, which tells a multipart form from another.
+        body: the complete body. XML and JSON are recognized by their first character.
+        content_type: the header, which distinguishes a multipart form from an urlencoded one.
 
     Raises:
         FieldsUnreadable
     """
     try:
         in_query = read_urlencoded(query)
-        # Latin-1 maps each byte to one character and back, so nothing is lost before the charset is known.
+        # The charset is not known yet. Latin-1 maps each byte to one character and back, so nothing is lost.
         text = body.decode("latin-1").removeprefix("\xef\xbb\xbf").lstrip()
         reader = {"{": _json, "<": _xml}.get(text[:1])
         if reader is not None:
@@ -87,11 +87,11 @@ def _document(in_query: Pairs, reader: Callable[[str], Pairs], text: str) -> Fie
     try:
         values = _once(reader(body.decode(CHARSETS[charset])))
     except UnicodeError as error:
-        raise FieldsUnreadable("The body is not text in the charset named.") from error
+        raise FieldsUnreadable("The body is not text in the named charset.") from error
     raw, *others = (
         _encoded(in_query, values, codec) for codec in (CHARSETS[charset], "utf-8", CHARSETS[DEFAULT_CHARSET])
     )
-    # Which charset a hashed text had before it became JSON or XML is not documented.
+    # It is not documented in which charset the provider hashes a text before it writes it as JSON or XML.
     return Fields(raw, charset, tuple(others))
 
 
@@ -114,7 +114,7 @@ def _charset(name: str | None) -> str | None:
 
 
 def _declared(text: str) -> str | None:
-    """The encoding that an XML declaration names."""
+    """Return the encoding that the XML declaration names; None if there is none."""
     declaration, end, _ = text[:_LONGEST_DECLARATION].partition("?>")
     if not end or not declaration.startswith("<?xml"):
         return None
@@ -123,7 +123,7 @@ def _declared(text: str) -> str | None:
 
 
 def _guessed(body: bytes) -> str:
-    # A document that names no charset: UTF-8 cannot be mistaken for anything else, and JSON is UTF-8.
+    # The document names no charset. JSON is UTF-8, and text in another charset is hardly ever valid UTF-8.
     try:
         body.decode()
     except UnicodeDecodeError:
@@ -134,9 +134,9 @@ def _guessed(body: bytes) -> str:
 def _merged(in_query: Pairs, in_body: Pairs) -> dict[str, str]:
     query, body = _once(in_query), _once(in_body)
     for name, value in query.items():
-        # The provider repeats its URL's parameters among the fields, so equal ones may stand twice.
+        # The provider repeats parameters of the URL in the body, so a field may appear in both with one value.
         if body.get(name, value) != value:
-            raise FieldsUnreadable("A field stands twice.")
+            raise FieldsUnreadable("A field appears twice.")
     return query | body
 
 
@@ -144,7 +144,7 @@ def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in pairs:
         if name in values:
-            raise FieldsUnreadable("A field stands twice.")
+            raise FieldsUnreadable("A field appears twice.")
         values[name] = value
     return values
 
@@ -161,11 +161,11 @@ def _json(text: str) -> Pairs:
     def keep(found: list[tuple[str, Any]]) -> Any:
         pairs.append([(name, value) for name, value in found if isinstance(value, str)])
         if len({name for name, _ in found}) != len(found):
-            raise FieldsUnreadable("A field stands twice.")
+            raise FieldsUnreadable("A field appears twice.")
         return found
 
     try:
-        # Numbers stay the text that they were: the hash covers what was received.
+        # Keep numbers as text, because the hash covers the text that was received.
         json.loads(text, object_pairs_hook=keep, parse_int=str, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError) as error:
         raise FieldsUnreadable("The body is not JSON.") from error
@@ -173,7 +173,7 @@ def _json(text: str) -> Pairs:
 
 
 class _Children(ContentHandler):
-    """The root's children that hold text alone. Namespaces are not looked at, which costs the parser least."""
+    """Handler that collects the root's children that contain only text. It ignores namespaces, which is fastest."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -182,17 +182,17 @@ class _Children(ContentHandler):
         self._text: list[str] | None = None
 
     def startElement(self, name: str, attrs: Any) -> None:  # noqa: ARG002, N802  the library's name
-        """Begin a child, or find that the one that has begun holds more than text."""
+        """Begin a child of the root, or drop the current child, because it holds another element."""
         self._depth += 1
         self._text = [] if self._depth == 2 else None  # noqa: PLR2004  below the root
 
     def characters(self, content: str) -> None:
-        """Take text."""
+        """Collect text of the current child."""
         if self._text is not None:
             self._text.append(content)
 
     def endElement(self, name: str) -> None:  # noqa: N802  the library's name
-        """Keep a child."""
+        """Keep the child that ends, if it holds only text."""
         self._depth -= 1
         if self._text is not None:
             self.pairs.append((name, "".join(self._text)))
@@ -204,7 +204,7 @@ def _xml(text: str) -> Pairs:
         raise FieldsUnreadable("Too many fields.")
     children = _Children()
     source = InputSource()
-    # Text already, whatever encoding its declaration names.
+    # The text is decoded already, so the encoding in its declaration must be ignored.
     source.setCharacterStream(StringIO(text))
     parser = make_parser()
     parser.forbid_dtd = True
@@ -212,8 +212,8 @@ def _xml(text: str) -> Pairs:
     try:
         parser.parse(source)
     except (SAXException, DefusedXmlException, ValueError) as error:
-        # The parser and its error refer to themselves and to the document: a flood would fill the memory before the
-        # collector of cycles comes.
+        # Break the reference cycles between parser, error and document. Otherwise a flood of broken documents would fill
+        # the memory before the garbage collector runs.
         clear_frames(error.__traceback__)
         parser.setContentHandler(ContentHandler())
         parser.reset()

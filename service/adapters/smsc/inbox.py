@@ -1,4 +1,4 @@
-"""The provider's inbox and balance: get.php and balance.php (smsc-api.md, sections 3 and 7)."""
+"""SMSC's inbox and balance: get.php and balance.php (smsc-api.md, sections 3 and 7)."""
 
 import re
 from datetime import datetime
@@ -17,13 +17,13 @@ _DATE = "%d.%m.%Y %H:%M:%S"
 
 
 class SmscInbox:
-    """Inbox and Balance over SMSC."""
+    """Inbox and Balance for an account at SMSC."""
 
     def __init__(self, account: Account, metrics: ProviderMetrics) -> None:
         self._enquiry = Enquiry(account, metrics)
 
     def after(self, record_id: int | None) -> list[InboxRecord]:
-        """What arrived after a record, of the last hour, oldest first; at most ``PAGE``.
+        """Return the records of the last hour that follow ``record_id``, oldest first; at most ``PAGE``.
 
         Raises:
             ProviderFailure
@@ -34,7 +34,7 @@ class SmscInbox:
         return self._enquiry.ask("get_answers", "get.php", fields, read_inbox)
 
     def balance(self) -> Decimal:
-        """The account's money, in its own currency.
+        """Return the account's balance, in the account's currency.
 
         Raises:
             ProviderFailure
@@ -42,12 +42,12 @@ class SmscInbox:
         return self._enquiry.ask("balance", "balance.php", {}, read_balance)
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the connections."""
         self._enquiry.close()
 
 
 def read_inbox(body: bytes) -> list[InboxRecord] | int:
-    """The records, or an error's code. A record that cannot be read is left out: others must not wait for it."""
+    """Read the records, or an error code. Unreadable records are left out, so that they do not hold up the others."""
     answer = document(body)
     if isinstance(answer, dict):
         return error_code(answer)
@@ -58,7 +58,7 @@ def read_inbox(body: bytes) -> list[InboxRecord] | int:
 
 
 def read_balance(body: bytes) -> Decimal | int:
-    """The money, or an error's code."""
+    """Read the balance, or an error code."""
     answer = document(body)
     if not isinstance(answer, dict):
         raise Unreadable
@@ -100,7 +100,7 @@ def _record(given: Any) -> InboxRecord | None:
 
 def _wall_time(text: Any) -> datetime | None:
     try:
-        # No offset is meant: the zone of the provider's dates is unknown.
-        return datetime.strptime(str(text).strip(), _DATE)  # noqa: DTZ007
+        # The result has no offset, because the time zone of the provider's dates is unknown.
+        return datetime.strptime(str(text).strip(), _DATE)  # noqa: DTZ007  as above
     except ValueError:
         return None

@@ -1,7 +1,7 @@
-"""Codes by SMS: send.php, and status.php where its answer was lost (smsc-api.md, section 9).
+"""Codes by SMS: send.php, and status.php if the answer of send.php was lost (smsc-api.md, section 9).
 
-A message costs money. It is handed over once: another base URL is tried only where nothing can have left, and after
-an answer that never came the provider is asked what became of our own message id.
+A message costs money, so it is sent once. Another base URL is tried only if nothing was sent. If the answer is lost, the
+provider is asked for the status of our message id.
 """
 
 import json
@@ -24,20 +24,20 @@ from service.domain.numbers import E164
 
 OPERATION, ASKING = "send", "status"
 _SEND_SHARE = 0.6
-"""Of the budget; the rest is for asking what became of it."""
+"""Share of the time budget for send.php. The rest is for status.php."""
 _NOT_FOUND = -3
 _CAPTCHA_CODES = frozenset({1, 5})
-"""What the provider says to a wrong picture code is not on record: whatever has no other meaning then."""
+"""Error codes that count as a wrong captcha if one was sent, because the provider does not document its code for it."""
 
 _log = logging.getLogger(__name__)
 
 
 class _Lost(Exception):
-    """It may have been taken."""
+    """The answer was lost, so the provider may have accepted the message."""
 
 
 class SmscSender:
-    """CodeSender over SMSC."""
+    """CodeSender for SMSC."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class SmscSender:
         time_limit: TimeLimit,
         sender_name: str | None = None,
     ) -> None:
-        """``sender_name``: approved in the account, up to 11 Latin characters; None for the account's default."""
+        """``sender_name``: approved in the account, at most 11 Latin characters; None for the account's default."""
         self._account = account
         self._metrics = metrics
         self._sender_name = sender_name
@@ -54,13 +54,14 @@ class SmscSender:
         self._calls = GuardedCalls(OPERATION, account, metrics, time_limit)
 
     def send(self, subscriber: E164, text: str, message_id: int, captcha: Captcha | None = None) -> None:
-        """Hand a text over, once.
+        """Send a text, once.
 
         Raises:
-            NumberRefused: codes 7 and 8.
-            CaptchaRejected: refused for no other known reason, and a captcha was given.
-            ProviderError: any other code.
-            ProviderUnavailable: unreachable, code 9, lost without a trace, or not asked at all for now.
+            NumberRefused: the provider answered code 7 or 8.
+            CaptchaRejected: a captcha was given, and the provider refused without another known reason.
+            ProviderError: the provider answered another error code.
+            ProviderUnavailable: the provider is unreachable, answered code 9 or does not know a message whose answer was
+                lost, or a guard prevented the request.
         """
         fields = {
             "phones": subscriber.digits,
@@ -76,7 +77,7 @@ class SmscSender:
         self._calls.run(lambda deadline: self._over_base_urls(fields, deadline))
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the connections."""
         self._http.close()
 
     def _over_base_urls(self, fields: Mapping[str, str], deadline: float) -> None:
@@ -96,7 +97,7 @@ class SmscSender:
         raise ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS)
 
     def _look_for(self, base_url: str, sent: Mapping[str, str], deadline: float, began: float) -> None:
-        """Was it taken? Found is taken; anything else is not sure, and told as a failure."""
+        """Ask whether the provider accepted a message whose answer was lost. If it does not confirm that, raise."""
         fields = {"phone": sent["phones"], "id": sent["id"], "fmt": "3", "charset": "utf-8"}
         try:
             outcome, code = self._ask(
@@ -105,7 +106,7 @@ class SmscSender:
         except _Lost:
             outcome, code = Outcome.UNREADABLE, None
         _log.warning(
-            "send: answer lost",
+            "answer to a message lost",
             extra={
                 "operation": OPERATION,
                 "outcome": outcome.value,
@@ -123,14 +124,14 @@ class SmscSender:
         fields: Mapping[str, str],
         timeout_seconds: float,
     ) -> tuple[Outcome, int | None]:
-        """One exchange: what it means, and the error code or message status that it names. _Lost."""
-        # What is interrupted has run out of time.
+        """Make one request. Return its outcome, and the answer's error code or message status. Raises _Lost."""
+        # A request that is interrupted has exceeded its time limit.
         began, outcome = monotonic(), Outcome.TIMEOUT
         try:
             status, body = self._http.post(f"{base_url}/{script}", fields, timeout_seconds, MAX_ANSWER_BYTES)
             outcome, code = _read(status, body, operation)
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
-            # Not one byte of it has left.
+            # There was no connection, so nothing was sent.
             outcome = Outcome.UNREACHABLE
             return outcome, None
         except urllib3.exceptions.HTTPError as error:
@@ -144,7 +145,7 @@ class SmscSender:
             _log.warning("provider error", extra={"operation": operation, "error_code": code})
         return outcome, code
 
-    def _failure(self, outcome: Outcome, code: int | None, with_captcha: bool) -> Exception:  # noqa: FBT001  one caller, three facts
+    def _failure(self, outcome: Outcome, code: int | None, with_captcha: bool) -> Exception:  # noqa: FBT001  private, with one caller
         match outcome:
             case Outcome.THROTTLED:
                 return ProviderUnavailable("The provider is asked too often.", retry_after=60)

@@ -1,4 +1,4 @@
-"""Message statuses and delivery errors → our words (smsc-api.md, section 9)."""
+"""Translation of message statuses and delivery errors into our words (smsc-api.md, section 9)."""
 
 from service.domain.code import CodeDelivery
 
@@ -30,11 +30,11 @@ _ERRORS = {
     b"255": "rejected_by_operator",
 }
 REASONS = frozenset({*_FAILED.values(), *_ERRORS.values()})
-"""The closed set of a failed delivery's reasons that come from the provider."""
+"""Closed set of reasons for a failed delivery that come from the provider."""
 
 
 def delivery_of(status: bytes, error: bytes) -> tuple[CodeDelivery, str | None] | None:
-    """Where a message stands, and why it failed; None for a status that is not on record."""
+    """Return a message's delivery status and the reason of a failure; None for an undocumented status."""
     if status in _DELIVERED:
         return CodeDelivery.DELIVERED, None
     if status in _QUEUED:

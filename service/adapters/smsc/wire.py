@@ -1,4 +1,4 @@
-"""wait_call.php: parameters out, answer in, and the one table of error codes (smsc-api.md, sections 0, 1)."""
+"""Fields and answers of wait_call.php, and SMSC's table of error codes (smsc-api.md, sections 0 and 1)."""
 
 import json
 import re
@@ -19,7 +19,7 @@ ERROR_CODES = {
     8: Outcome.NUMBER_REFUSED,  # the number cannot be served (as in send.php)
     9: Outcome.THROTTLED,  # more than 50 identical requests in a minute (ceiling documented)
 }
-"""What is not in the table is REJECTED: permanent for this request."""
+"""Codes that are not in the table count as REJECTED: the request would fail again."""
 
 MAX_ANSWER_BYTES = 65536
 _NUMBER = re.compile(r"\+?[0-9][0-9 ().\-]{4,30}", re.ASCII)
@@ -28,10 +28,11 @@ _SEPARATORS = re.compile(r"[,;\n]")
 
 @dataclass(frozen=True, slots=True)
 class NumberGiven:
-    """A successful answer: digits without ``+``.
+    """A successful answer. Numbers are digits without ``+``.
 
     Attributes:
-        pool: every number of which one was assigned; None where the answer names none.
+        number: the number to dial.
+        pool: all numbers that the provider could have assigned; None if the answer does not name them.
     """
 
     number: str = field(repr=False)
@@ -40,22 +41,22 @@ class NumberGiven:
 
 @dataclass(frozen=True, slots=True)
 class ErrorGiven:
-    """An answer that names an error code; -1 where the code itself is unreadable."""
+    """An answer with an error code; -1 if the code is unreadable."""
 
     code: int
 
     @property
     def outcome(self) -> Outcome:
-        """What the code means to us."""
+        """Outcome that the code stands for."""
         return ERROR_CODES.get(self.code, Outcome.REJECTED)
 
 
 class UnreadableAnswer(Exception):
-    """Empty, cut off, HTML, or of a shape that the page does not leave open."""
+    """The answer is empty, cut off, HTML, or of a shape that smsc-api.md rules out."""
 
 
 def order_fields(digits: str) -> dict[str, str]:
-    """The form fields of an order, without credentials. Digits go without ``+``."""
+    """Return the form fields of an order, without credentials. ``digits``: the subscriber's number without ``+``."""
     return {"phone": digits, "fmt": "3", "charset": "utf-8"}
 
 
@@ -89,7 +90,7 @@ def _digits(value: Any) -> str:
     return _digits_of(str(value))
 
 
-# The same few numbers are named by every answer.
+# All answers name the same few numbers, so remember how they are read.
 @lru_cache(maxsize=256)
 def _digits_of(written: str) -> str:
     text = written.strip()
@@ -105,7 +106,7 @@ def _pool(value: Any) -> frozenset[str] | None:
 def _members(value: Any) -> list[str]:
     if isinstance(value, str):
         return [_digits_of(part) for part in _SEPARATORS.split(value) if part.strip()]
-    # "By country" (section 1) may well mean an object of lists.
+    # "By country" (smsc-api.md, section 1) may mean an object of lists.
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):

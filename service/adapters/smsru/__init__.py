@@ -1,1 +1,1 @@
-"""sms.ru's callcheck (docs/providers/smsru.md)."""
+"""Adapter for sms.ru's callcheck (docs/providers/smsru.md)."""

@@ -1,7 +1,7 @@
-"""The handler's batches: up to a hundred entries of lines, believed only with the hash over all of them.
+"""Decoder of sms.ru's callbacks: batches of up to 100 entries, accepted only with the right hash over all entries.
 
-Facts: docs/providers/smsru.md. The hash covers the account's key and the entries in their order, and no time; an entry
-names one order, which proves one verification once, so that a batch may come again and again.
+Source: docs/providers/smsru.md. The hash covers the account's key and the entries in their order, but no time. A replayed
+batch does no harm, because an entry names one order, and an order proves one verification once.
 """
 
 import hmac
@@ -24,15 +24,15 @@ _WHOLE = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
 class SmsruCallbackDecoder:
-    """Checks the hash in constant time, then reads each entry."""
+    """Decoder that checks the hash in constant time, then reads each entry."""
 
     def __init__(self, api_ids: Sequence[str]) -> None:
         """
         Args:
-            api_ids: the account's key, then another that is accepted while it is exchanged.
+            api_ids: the account's key, then a second key that is accepted while the key rotates.
 
         Raises:
-            ValueError: none; nothing could be believed.
+            ValueError: no key is given, so no hash could be checked.
         """
         if not api_ids:
             raise ValueError("An api_id is required.")
@@ -41,14 +41,14 @@ class SmsruCallbackDecoder:
     def decode(self, body: bytes, content_type: str = "") -> list[OrderReport | OtherMessage]:
         """Read one request of the provider.
 
-        An entry that cannot be read does not refuse the others: they count, and the batch does not come again.
+        An unreadable entry does not affect the others: they count, and the batch is acknowledged.
 
         Args:
             body: the raw body, a form.
-            content_type: the header; it matters for a multipart form alone.
+            content_type: the header; it is used for a multipart form only.
 
         Raises:
-            CallbackMalformed: no form, too many entries, or no entry that can be read.
+            CallbackMalformed: the body is not a form, has too many entries, or has only unreadable ones.
             CallbackRejected: the hash is wrong or missing.
         """
         try:
@@ -59,7 +59,7 @@ class SmsruCallbackDecoder:
         if not self._authentic(entries, [value for name, value in given if name == "hash"]):
             raise CallbackRejected(Kind.UNKNOWN)
         if len(entries) > MOST_ENTRIES:
-            raise CallbackMalformed(f"At most {MOST_ENTRIES} entries.")
+            raise CallbackMalformed(f"At most {MOST_ENTRIES} entries are allowed.")
         read = [_read(entry) for entry in entries]
         if read and all(each == _UNREADABLE for each in read):
             raise CallbackMalformed("An order's id, its status and a time are expected.", Kind.CALL)
@@ -77,7 +77,7 @@ class SmsruCallbackDecoder:
 
 
 def _line_ends(message: bytes) -> Iterable[bytes]:
-    """Spellings of an entry: as it came, and with either line end, because senders and proxies of multipart forms change them."""
+    """Return the message as it came and with either line end, because senders and proxies of multipart forms change them."""
     plain = message.replace(b"\r\n", b"\n")
     return dict.fromkeys((message, plain, plain.replace(b"\n", b"\r\n")))
 

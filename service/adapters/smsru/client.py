@@ -1,4 +1,4 @@
-"""Orders at sms.ru and questions about them: one request each, nothing is ever asked twice."""
+"""Client of sms.ru: orders, their status, and the balance. Each takes one request, without retries."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -28,14 +28,14 @@ from service.domain.order import Capability, OrderStatus, PlacedOrder, ProviderO
 NAME = "smsru"
 OPERATION = "callcheck_add"
 WINDOW_SECONDS = 300
-"""The provider listens for so long (docs/providers/smsru.md)."""
+"""Seconds for which the provider waits for the call (docs/providers/smsru.md)."""
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 class SmsruProvider:
-    """CallProvider and OrderInquiry over callcheck."""
+    """CallProvider and OrderInquiry for sms.ru's callcheck."""
 
     name = NAME
     capabilities = frozenset({Capability.DIALLED_IN_CALLBACK, Capability.POLL})
@@ -47,7 +47,7 @@ class SmsruProvider:
         metrics: ProviderMetrics,
         time_limit: TimeLimit,
     ) -> None:
-        """``account``: one base URL, for instance ``https://sms.ru``, and ``api_id``."""
+        """``account``: with one base URL, for instance ``https://sms.ru``, and the credential ``api_id``."""
         self._account = account
         self._may_be_shown = may_be_shown
         self._metrics = metrics
@@ -55,12 +55,13 @@ class SmsruProvider:
         self._calls = GuardedCalls(OPERATION, account, metrics, time_limit)
 
     def order(self, subscriber: E164) -> PlacedOrder:
-        """Ask for a number that ``subscriber`` may dial.
+        """Order a number that ``subscriber`` may dial.
 
         Raises:
-            NumberRefused: codes 202, 207 and 209.
-            ProviderError: any other code, an unreadable answer, or a number that must not be shown.
-            ProviderUnavailable: unreachable, timed out, 5xx, a daily limit, or not asked at all for now.
+            NumberRefused: the provider answered code 202, 207 or 209.
+            ProviderError: another error code, an unreadable answer, or a number that must not be shown.
+            ProviderUnavailable: the provider is unreachable, timed out, answered 5xx or named a limit, or a guard
+                prevented the request.
         """
 
         def call(deadline: float) -> PlacedOrder:
@@ -71,7 +72,7 @@ class SmsruProvider:
         return self._calls.run(call)
 
     def status(self, order: ProviderOrder) -> OrderStatus:
-        """Where an order stands.
+        """Return the status of an order.
 
         Raises:
             ProviderFailure
@@ -81,7 +82,7 @@ class SmsruProvider:
         )
 
     def balance(self) -> Decimal:
-        """Money left, in roubles.
+        """Return the account's balance, in roubles.
 
         Raises:
             ProviderFailure
@@ -89,7 +90,7 @@ class SmsruProvider:
         return self._ask("smsru_balance", {}, read_balance, self._account.budget_seconds)
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the connections."""
         self._http.close()
 
     def _checked(self, added: Added, subscriber: E164) -> PlacedOrder:
@@ -98,7 +99,7 @@ class SmsruProvider:
         except InvalidPhoneNumber:
             number = None
         if number is None or not self._may_be_shown(number, subscriber):
-            # The exchange itself was counted as a success.
+            # The request itself was counted as OK, so count the bad number in addition.
             self._metrics.provider_request(OPERATION, Outcome.BAD_NUMBER, 0.0)
             raise ProviderError("The provider gave a number that must not be shown.")
         return PlacedOrder(number, ProviderOrder(NAME, added.order_id), WINDOW_SECONDS)
@@ -113,7 +114,7 @@ class SmsruProvider:
         path = {OPERATION: "callcheck/add", "callcheck_status": "callcheck/status"}.get(
             operation, "my/balance"
         )
-        # What is interrupted has run out of time.
+        # A request that is interrupted has exceeded its time limit.
         began, outcome, answer = monotonic(), Outcome.TIMEOUT, None
         try:
             status, body = self._http.post(
@@ -129,7 +130,7 @@ class SmsruProvider:
             self._metrics.provider_request(operation, outcome, monotonic() - began)
         if answer is not None:
             return answer
-        _log.warning("provider asked in vain", extra={"operation": operation, "outcome": outcome.value})
+        _log.warning("provider request failed", extra={"operation": operation, "outcome": outcome.value})
         raise self._failure(outcome)
 
     def _read(

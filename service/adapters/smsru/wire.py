@@ -1,4 +1,4 @@
-"""callcheck/add, callcheck/status and my/balance: answers in, and the table of status codes (docs/providers/smsru.md)."""
+"""Answers of callcheck/add, callcheck/status and my/balance, and the table of status codes (docs/providers/smsru.md)."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from service.domain.order import OrderStatus
 OK = 100
 STATUS_CODES = {
     200: Outcome.CREDENTIALS,
-    201: Outcome.REJECTED,  # no money
+    201: Outcome.REJECTED,  # not enough money
     202: Outcome.NUMBER_REFUSED,  # the number is written wrongly, or there is no route to it
     206: Outcome.THROTTLED,  # the day's limit
     207: Outcome.NUMBER_REFUSED,  # no route to the number
@@ -21,12 +21,12 @@ STATUS_CODES = {
     230: Outcome.THROTTLED,  # the day's limit of this number
     231: Outcome.THROTTLED,
     232: Outcome.THROTTLED,
-    300: Outcome.CREDENTIALS,  # a token that is over, or another address
+    300: Outcome.CREDENTIALS,  # the token has expired, or our address has changed
     301: Outcome.CREDENTIALS,
     302: Outcome.CREDENTIALS,  # the account is not confirmed
     500: Outcome.SERVER_ERROR,
 }
-"""What is not in the table is REJECTED: permanent for this request."""
+"""Codes that are not in the table count as REJECTED: the request would fail again."""
 STATUSES = {400: OrderStatus.WAITING, 401: OrderStatus.CALLED, 402: OrderStatus.ENDED}
 
 MAX_ANSWER_BYTES = 65536
@@ -35,31 +35,31 @@ _NUMBER = re.compile(r"\+?[0-9][0-9 ().\-]{4,30}", re.ASCII)
 
 
 class UnreadableAnswer(Exception):
-    """Empty, cut off, HTML, or of another shape."""
+    """The answer is empty, cut off, HTML, or of an unknown shape."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An answer that names another code than 100; -1 where the code itself is unreadable."""
+    """An answer with another code than 100; -1 if the code is unreadable."""
 
     code: int
 
     @property
     def outcome(self) -> Outcome:
-        """What the code means to us."""
+        """Outcome that the code stands for."""
         return STATUS_CODES.get(self.code, Outcome.REJECTED)
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """An order was taken: its id, and digits without ``+``."""
+    """An accepted order: its id, and the number to dial as digits without ``+``."""
 
     order_id: str = field(repr=False)
     number: str = field(repr=False)
 
 
 def read_added(body: bytes) -> Added | Refused:
-    """The answer to callcheck/add. UnreadableAnswer."""
+    """Read the answer of callcheck/add. Raises UnreadableAnswer."""
     answer = _document(body)
     if isinstance(answer, Refused):
         return answer
@@ -70,7 +70,7 @@ def read_added(body: bytes) -> Added | Refused:
 
 
 def read_status(body: bytes) -> OrderStatus | Refused:
-    """The answer to callcheck/status. UnreadableAnswer."""
+    """Read the answer of callcheck/status. Raises UnreadableAnswer."""
     answer = _document(body)
     if isinstance(answer, Refused):
         return answer
@@ -81,7 +81,7 @@ def read_status(body: bytes) -> OrderStatus | Refused:
 
 
 def read_balance(body: bytes) -> Decimal | Refused:
-    """The answer to my/balance. UnreadableAnswer."""
+    """Read the answer of my/balance. Raises UnreadableAnswer."""
     answer = _document(body)
     if isinstance(answer, Refused):
         return answer
@@ -112,7 +112,7 @@ def _text(value: Any) -> str:
 
 
 def _whole(value: Any) -> int:
-    # Codes are written as numbers and as texts.
+    # The provider writes codes as numbers or as texts.
     try:
         return -1 if isinstance(value, bool) else int(value)
     except (TypeError, ValueError, OverflowError):

@@ -1,1 +1,1 @@
-"""Metrics and logs. Never raises into the service, never shows a number or a secret."""
+"""Metrics, logs and traces. They never raise into the service, and never show a phone number or a secret."""

@@ -1,4 +1,4 @@
-"""The audit stream as log lines too, for whoever ships logs to a place of their own."""
+"""Log lines for entries of the audit stream, for operators who collect logs elsewhere."""
 
 import logging
 
@@ -8,7 +8,7 @@ _log = logging.getLogger("waitcall.audit")
 
 
 def tell(entry: AuditEntry) -> None:
-    """One line for an entry that was kept, with neither number nor id."""
+    """Log an entry that was stored, without phone number and id."""
     _log.info(
         "audit", extra={"event": entry.event, "actor": entry.actor, "details": dict(entry.details or {})}
     )

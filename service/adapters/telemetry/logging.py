@@ -1,4 +1,4 @@
-"""JSON lines with a request id, in which no line holds a phone number or a verification's id, whoever wrote it."""
+"""Log lines as JSON with the request's id. Phone numbers and verification ids are masked, also in lines of libraries."""
 
 import json
 import re
@@ -9,25 +9,25 @@ from pythonjsonlogger.json import JsonFormatter
 
 from service.application.context import request_id, trace_id
 
-# Any run of digits long enough for a number, and any number written with spaces or hyphens of any kind. Greedy on
-# purpose: a masked counter costs nothing, an unmasked number cannot be taken back.
+# Any run of digits that is long enough for a phone number, and any number written with spaces or hyphens of any kind. It
+# is better to mask a harmless counter than to leak a number.
 _DIGITS = re.compile(r"\d{7,}")
 _BETWEEN = r"(?:[ ().\-/\[\]\t\xa0\xad\u2000-\u206f\u2212\u3000\ufeff\uff08-\uff0f]|%20)*"
 _BEHIND_THE_PLUS = rf"{_BETWEEN}\d{_BETWEEN}(?:\d{_BETWEEN}){{5,}}"
 _WRITTEN = re.compile(r"(?:[+\uff0b]|%2[Bb])" + _BEHIND_THE_PLUS)
 _NO_DIGITS = re.compile(r"%2[0Bb]|\D")
-# Ids of verifications, tokens of pages, and results.
+# Ids of verifications, tokens of hosted pages, and their results.
 _SECRET = re.compile(r"(ver_)[0-9a-f]{16,}|[0-9a-f]{32,}", re.IGNORECASE)
 _SHORTEST = 7
-"""Characters of the shortest text that any of these finds: a plus and six digits."""
+"""Length of the shortest text that one of these patterns finds: a plus and six digits."""
 _LONGEST_VALUE = 8000
-"""Characters of a value; a traceback has some thousand."""
+"""Number of characters after which a value is cut. A traceback has a few thousand."""
 _SHORTEST_NUMBER = 10**6
-"""The least of the numbers that are masked."""
+"""Integers and floats from this size on are masked."""
 
 
 def masked(text: str) -> str:
-    """``text`` with every phone number hidden but for its last two digits, and every id but for its last six."""
+    """Return ``text`` with only the last two digits of each phone number and the last six characters of each id."""
     if len(text) < _SHORTEST:
         return text
     return _without_numbers(_SECRET.sub(lambda match: f"{match[1] or ''}***{match[0][-6:]}", text))
@@ -39,11 +39,11 @@ def _without_numbers(text: str) -> str:
 
 
 def _clean(value: Any) -> Any:
-    """Mask every text in a value, and cut what is too long."""
+    """Mask all texts in a value, and cut long ones."""
     match value:
         case None | bool():
             return value
-        # What is longer may be somebody's number, and JSON has no word for infinity.
+        # A greater number may be a phone number. Infinity and NaN are masked as text, because JSON cannot express them.
         case int() | float() if abs(value) < _SHORTEST_NUMBER:
             return value
         case dict():
@@ -54,7 +54,7 @@ def _clean(value: Any) -> Any:
 
 
 class MaskingJsonFormatter(JsonFormatter):
-    """One JSON object a line: time (UTC), level, logger, message, request_id, and what the call adds."""
+    """Formatter of a record as a JSON object: time (UTC), level, logger, message, request_id and ``extra`` fields."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -65,9 +65,9 @@ class MaskingJsonFormatter(JsonFormatter):
         )
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Add what the request brings, and mask the whole line. JSON itself escapes newlines and other alphabets."""
+        """Add the ids of request and trace, and mask the whole line. JSON escapes newlines and other alphabets."""
         time = log_data.pop("time")
-        # Hexadecimal digits here name a request and nothing else.
+        # Hexadecimal digits in these ids are harmless, so only numbers are masked in them.
         names = {"request_id": request_id.get(), "trace_id": trace_id.get()}
         names |= {name: log_data.pop(name) for name in names.keys() & log_data.keys()}
         line: dict[str, Any] = _clean(log_data)
@@ -76,8 +76,8 @@ class MaskingJsonFormatter(JsonFormatter):
 
 
 def logging_config(level: str) -> dict[str, Any]:
-    """The ``logging.config`` dictionary for the whole process tree, gunicorn included."""
-    # Both write paths at debug, and a path holds a verification's id.
+    """Return the ``logging.config`` dictionary for the whole process tree, including gunicorn."""
+    # gunicorn and urllib3 log paths at level debug, and a path contains a verification's id.
     quiet = {"level": "INFO" if level == "debug" else level.upper()}
     return {
         "version": 1,
@@ -89,7 +89,7 @@ def logging_config(level: str) -> dict[str, Any]:
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {
             "gunicorn.error": {**quiet, "handlers": [], "propagate": True},
-            # Ours is one line a request, with the route and not the path.
+            # Our own access log has one line for each request, with the route instead of the path.
             "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
             "urllib3": quiet,
         },

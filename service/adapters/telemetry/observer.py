@@ -1,4 +1,4 @@
-"""Observer → counters and the log: what happened to a verification stands in the line of its request."""
+"""Observer that writes metrics and the log. A verification's events are written in the log line of the request."""
 
 import logging
 from collections.abc import Collection
@@ -15,42 +15,42 @@ from service.domain.limits import Decision, Scope
 from service.domain.verification import Verification
 
 _NOTABLE = (Outcome.CONFIRMED, Outcome.OTHER, Outcome.WEAK)
-"""Outcomes of the inbox that an operator should see: a lost callback, perhaps a text, a call that was not enough."""
+"""Outcomes of the inbox that operators should see: a lost callback, a possible text, a call that proves too little."""
 
 _log = logging.getLogger("waitcall.events")
 
 
 class BalanceTeller:
-    """Balance → gauges, and a warning while it is low."""
+    """Reporter of the balance to metrics and log. It warns while the balance is low."""
 
     def __init__(self, metrics: Metrics, low: Decimal) -> None:
         self._metrics = metrics
         self._low = low
 
     def __call__(self, money: Decimal) -> None:
-        """What is left, in the account's currency."""
+        """Report the balance, in the account's currency."""
         self._metrics.balance(money, self._low)
         if money < self._low:
             _log.warning("balance is low", extra={"balance": float(money), "low": float(self._low)})
 
 
 class DeliveryTeller:
-    """Teller → counters, gauges, and a line for what did not arrive."""
+    """Reporter of webhook deliveries to metrics and log. It logs failed ones only."""
 
     def __init__(self, metrics: Metrics, endpoints: Collection[str]) -> None:
         self._metrics = metrics
         self._endpoints = endpoints
 
     def delivered(self, delivery: Delivery, outcome: DeliveryOutcome, *, dead: bool) -> None:
-        """One attempt ended."""
-        # An endpoint may have left the policy; the labels stay a closed set.
+        """Count an attempt, and log it if it failed. ``dead``: there will be no further attempt."""
+        # The endpoint may have left the policy. The labels must stay a closed set.
         endpoint = delivery.endpoint if delivery.endpoint in self._endpoints else "other"
         self._metrics.delivered(endpoint, outcome)
         if outcome is DeliveryOutcome.ACCEPTED:
             return
         _log.log(
             logging.ERROR if dead else logging.WARNING,
-            "not delivered",
+            "webhook not delivered",
             extra={
                 "event": delivery.event_id,
                 "endpoint": endpoint,
@@ -61,90 +61,90 @@ class DeliveryTeller:
         )
 
     def backlog(self, backlog: Backlog, now: datetime) -> None:
-        """What is left."""
+        """Report the undelivered events."""
         counts = {"waiting": backlog.waiting, "retrying": backlog.retrying, "dead": backlog.dead}
         oldest = (now - backlog.oldest_at).total_seconds() if backlog.oldest_at else 0.0
         self._metrics.backlog(counts, max(oldest, 0.0))
 
 
 class LoggingObserver:
-    """Counts by :class:`Metrics`; numbers in its lines are masked, ids shown by their end."""
+    """Observer that counts events and logs them, with masked phone numbers and the last characters of ids."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
     def started(self, verification: Verification) -> None:
-        """A number was shown."""
+        """Count and log a verification whose number was shown."""
         self._metrics.started(verification)
         self._tell("started", verification)
 
     def contested(self, verification: Verification) -> None:
-        """Another requester asked for the number."""
+        """Count and log a verification that another requester contested."""
         self._metrics.contested(verification)
         self._tell("contested", verification)
 
     def verified(self, verification: Verification, call: InboundCall | None) -> None:
-        """It was proven."""
+        """Count and log a verification that was proven."""
         self._metrics.verified(verification, call)
         self._tell("verified", verification)
 
     def finished(self, verification: Verification) -> None:
-        """A record reached a final status."""
+        """Count and log a verification that reached a final status."""
         self._metrics.finished(verification)
         self._tell("finished", verification)
 
     def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
-        """A callback was read; the request's own line says what it brought."""
+        """Count a callback. The log line of its request shows the outcome."""
         self._metrics.callback(kind, outcome, lag_seconds)
 
     def reconciled(self, outcome: Outcome | None) -> None:
-        """Count what the provider's inbox named; a call that it alone reported, or that it cannot prove, is a warning."""
+        """Count and log a call in the inbox. A call that only the inbox reported, or that it cannot prove, is a warning."""
         self._metrics.reconciled(outcome)
         level = logging.WARNING if outcome in _NOTABLE else logging.INFO
         _log.log(level, "reconciled", extra={"outcome": outcome.value if outcome else UNPLACED})
 
     def ordered(self, provider: str, *, given: bool) -> None:
-        """A provider was asked for a number; the adapter's own lines say why there is none."""
+        """Count an order, and log one that gave no number. The adapter logs the reason."""
         self._metrics.channels.ordered(provider, given=given)
         if not given:
-            _log.warning("no number given", extra={"provider": provider})
+            _log.warning("provider gave no number", extra={"provider": provider})
 
     def fell_back(self, verification: Verification) -> None:
-        """Its client moved it to another channel."""
+        """Count and log a fallback to another channel."""
         self._metrics.channels.fell_back(verification)
         self._tell("fell back", verification)
 
     def code_sent(self, verification: Verification) -> None:
-        """The provider took a code."""
+        """Count and log a code that the provider accepted."""
         self._metrics.channels.sent(verification)
         self._tell("code sent", verification)
 
     def code_checked(self, verification: Verification, *, correct: bool) -> None:
-        """A code was typed."""
+        """Count and log a typed code."""
         self._metrics.channels.checked(verification, correct=correct)
         self._tell("code checked", verification)
 
     def code_reported(self, verification: Verification) -> None:
-        """The provider told where the latest code stands."""
+        """Count and log a delivery report on the latest code."""
         self._metrics.channels.reported(verification)
         self._tell("code reported", verification)
 
     def refused(self, client: str, code: str) -> None:
-        """A known client was answered 4xx; the access line tells it too."""
+        """Count a 4xx answer to a known client. The request's log line shows it, too."""
         self._metrics.refused(client, code)
 
     def limited(self, scope: Scope, decision: Decision) -> None:
-        """A limit was asked; the line tells of those that said no, or would have."""
+        """Count a check of a limit, and log it if the limit is exceeded."""
         self._metrics.limited(scope, decision)
         if decision is not Decision.ALLOW:
-            _log.info("limited", extra={"scope": scope.value, "decision": decision.value})
+            _log.info("limit exceeded", extra={"scope": scope.value, "decision": decision.value})
 
     def guarded(self, conversion: Conversion, region: str, decision: Decision, now: datetime) -> None:
-        """The conversion guard was asked."""
+        """Count a check of the conversion guard, and log it if the budget is exceeded."""
         self._metrics.guarded(conversion, region, decision, now)
         if decision is not Decision.ALLOW:
             _log.warning(
-                "conversion",
+                "conversion budget exceeded",
                 extra={
                     "group": conversion.budget.group.value,
                     "region": region,

@@ -1,4 +1,4 @@
-"""Whether requests are traced. OpenTelemetry is an extra, imported only where it is asked for."""
+"""Switch for tracing. OpenTelemetry is an optional dependency, which is imported only if tracing is on."""
 
 from typing import Protocol
 
@@ -8,33 +8,33 @@ from service.application.providers import CallProvider
 
 
 class Spans(Protocol):
-    """Follows requests and orders."""
+    """Tracing of requests and orders."""
 
     def watch(self, app: Flask) -> Flask:
-        """The app, with a span for each request."""
+        """Make the app trace each request, and return it."""
         ...
 
     def traced(self, provider: CallProvider) -> CallProvider:
-        """The provider, with a span for each order."""
+        """Return the provider with a span for each order."""
         ...
 
 
 class NoSpans:
-    """Leaves everything as it is."""
+    """Tracing that is off."""
 
     def watch(self, app: Flask) -> Flask:
-        """The app itself."""
+        """Return the app unchanged."""
         return app
 
     def traced(self, provider: CallProvider) -> CallProvider:
-        """The provider itself."""
+        """Return the provider unchanged."""
         return provider
 
 
 def spans(exporter: str, version: str) -> Spans:
-    """Of the ``exporter`` that WAITCALL_TRACING names: ``off`` or ``otlp``."""
+    """Return the tracing for ``exporter``, the value of WAITCALL_TRACING: ``off`` or ``otlp``."""
     if exporter == "off":
         return NoSpans()
-    from service.adapters.telemetry.tracing import Tracing  # noqa: PLC0415  an extra
+    from service.adapters.telemetry.tracing import Tracing  # noqa: PLC0415  OpenTelemetry may not be installed
 
     return Tracing(version)

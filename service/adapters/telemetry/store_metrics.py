@@ -1,4 +1,4 @@
-"""Counters of what went wrong at the store."""
+"""Counters of errors at the store."""
 
 from collections.abc import Callable
 
@@ -8,25 +8,25 @@ WHERE = (
     *("answers", "audit", "conversions", "dead_letters", "deadlines", "deliveries"),
     *("inbox", "lease", "limits", "lists", "orders", "record"),
 )
-"""Where an entry may be unreadable."""
+"""Closed set of the kinds of entries that may be unreadable."""
 
 
 class StoreMetrics:
-    """Told by the store's adapters."""
+    """Counters of errors at the store. The Redis adapters report to them."""
 
     def __init__(self, counter: Callable[[str, str, tuple[str, ...]], Callable[..., Counter]]) -> None:
         self._redis_errors = counter("redis_errors", "Failed steps at Redis", ("operation",))
         self._unreadable = counter(
-            "unreadable_entries", "Entries in Redis that could not be read and were passed over", ("where",)
+            "unreadable_entries", "Entries in Redis that could not be read and were skipped", ("where",)
         )
-        # Zero and absent differ for an alert.
+        # Start these counters at 0, because alerts distinguish 0 from absent.
         for where in WHERE:
             self._unreadable(where)
 
     def redis_error(self, operation: str) -> None:
-        """One step at Redis failed."""
+        """Count a failed step at Redis."""
         self._redis_errors(operation).inc()
 
     def unreadable(self, where: str) -> None:
-        """An entry in Redis could not be read."""
+        """Count an entry in Redis that could not be read."""
         self._unreadable(where).inc()

@@ -1,6 +1,6 @@
-"""Spans by OpenTelemetry, where they are asked for: one for each request of a caller or the provider, one for each order.
+"""Tracing with OpenTelemetry: one span for each incoming request, and one for each order at a provider.
 
-No span holds a path, a query or a body: an id, a number or a signature may be in any of them.
+Spans hold no paths, queries and bodies, because these may contain ids, phone numbers or signatures.
 """
 
 from contextvars import Token
@@ -32,7 +32,10 @@ _FAILURE = 500
 
 
 class Tracing:
-    """Where to: the standard variables ``OTEL_EXPORTER_OTLP_…``; how many: ``OTEL_TRACES_SAMPLER``."""
+    """Tracing that exports by OTLP.
+
+    The standard variables ``OTEL_EXPORTER_OTLP_…`` say where to, and ``OTEL_TRACES_SAMPLER`` how many traces.
+    """
 
     def __init__(self, version: str, exporter: SpanExporter | None = None) -> None:
         resource = Resource.create({"service.name": "waitcall", "service.version": version})
@@ -41,18 +44,18 @@ class Tracing:
         self._tracer = self._provider.get_tracer("waitcall", version)
 
     def watch(self, app: Flask) -> Flask:
-        """Make a span for each request that finds a route, from before anything else until the answer is made."""
+        """Make a span for each request that matches a route, from its start until its answer is made."""
         request_started.connect(self._begin, app, weak=False)
         app.after_request(self._answered)
         app.teardown_request(self._end)
         return app
 
     def traced(self, provider: CallProvider) -> CallProvider:
-        """The provider, with a span for each order."""
+        """Return the provider with a span for each order."""
         return _TracedProvider(provider, self._tracer)
 
     def close(self) -> None:
-        """Send what is left."""
+        """Export the remaining spans, and stop."""
         self._provider.shutdown()
 
     def _begin(self, _: Flask, **_more: Any) -> None:
@@ -105,7 +108,7 @@ class _TracedProvider:
         return self._provider.capabilities
 
     def order(self, subscriber: E164) -> PlacedOrder:
-        """As the provider's. A failure is named, its message is not: only its class."""
+        """Order at the provider within a span. A failure's class is recorded, but not its message."""
         span = self._tracer.start_span("provider.order", kind=SpanKind.CLIENT)
         token = spans.attach(set_span_in_context(span))
         try:

@@ -1,1 +1,1 @@
-"""Outcomes out to the clients' endpoints, by Standard Webhooks."""
+"""Delivery of events to the clients' endpoints, by the Standard Webhooks specification."""

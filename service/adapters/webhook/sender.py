@@ -1,7 +1,7 @@
-"""One attempt at one endpoint: signed by Standard Webhooks, bounded, without redirects, never inward by accident.
+"""Delivery of an event to an endpoint: signed by Standard Webhooks, bounded in time, without redirects.
 
-The endpoint's name is looked up first, every address is checked, and the connection is made to a checked address. A
-name whose answer changes between check and connection leads nowhere else.
+The endpoint's name is resolved first and its addresses are checked, so that an event does not reach an internal host by
+accident. The connection is made to a checked address, so a DNS answer that changes afterwards has no effect.
 """
 
 import socket
@@ -22,19 +22,19 @@ from service.application.push import SLOTS, DeliveryOutcome
 from service.domain.policy import Endpoint
 
 TIMEOUT_SECONDS = 10.0
-"""For looking the name up, connecting and answering together; only the status of an answer is read."""
+"""Seconds for the lookup, the connection and the answer together. Only the status of an answer is read."""
 _GONE = 410
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def look_up(host: str, port: int) -> list[str]:
-    """Every address that the system's resolver gives for a name. OSError where there is none."""
+    """Return all addresses of a name by the system's resolver. Raises OSError if there is none."""
     return [str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A URL in the parts that a connection by address needs. ``authority`` is the Host header."""
+    """Parts of a URL that a connection by address needs. ``authority`` is the value of the Host header."""
 
     scheme: str
     host: str
@@ -44,7 +44,7 @@ class _Target:
 
 
 class WebhookSender:
-    """Sender over HTTP."""
+    """Sender of webhooks over HTTP."""
 
     def __init__(
         self,
@@ -55,21 +55,21 @@ class WebhookSender:
     ) -> None:
         """
         Args:
-            secrets: of each endpoint, the current one first; while rotating each signs.
-            resolve: host and port to addresses; asked once for each attempt.
-            allowed: whether an address may be connected to where the policy does not allow private ones.
+            secrets: secrets by endpoint name, the current one first; while they rotate, each secret signs.
+            resolve: gives the addresses of a host and port; called once for each attempt.
+            allowed: tells whether an address is allowed for an endpoint without ``allow_private``.
         """
         self._signers = {name: [Webhook(secret) for secret in each] for name, each in secrets.items()}
         self._allowed = allowed
         self._resolve = resolve
-        # The system's resolver takes no time limit. In a thread it can be given up, and ends by itself later.
+        # The system's resolver has no timeout. In a thread of its own the attempt can give up waiting for it.
         self._lookups = ThreadPoolExecutor(SLOTS, thread_name_prefix="lookup")
         self._pools = urllib3.PoolManager(
             num_pools=64, maxsize=SLOTS, retries=False, cert_reqs="CERT_REQUIRED"
         )
 
     def send(self, endpoint: Endpoint, delivery: Delivery, now: datetime) -> DeliveryOutcome:
-        """POST it once."""
+        """Make one attempt to deliver, and return its outcome."""
         now = now.astimezone(UTC)
         signatures = [
             signer.sign(delivery.event_id, now, delivery.body) for signer in self._signers[endpoint.name]
@@ -91,7 +91,7 @@ class WebhookSender:
             return DeliveryOutcome.UNREACHABLE
 
     def close(self) -> None:
-        """Give the sockets back. A lookup that hangs is left to end by itself."""
+        """Close the connections. A lookup that hangs goes on until it ends by itself."""
         self._lookups.shutdown(wait=False, cancel_futures=True)
         self._pools.clear()
 
@@ -107,7 +107,7 @@ class WebhookSender:
         if not addresses:
             return DeliveryOutcome.FORBIDDEN
         for tried, address in enumerate(addresses[:-1]):
-            # A refused connection is a ConnectTimeoutError too, by inheritance: nothing was sent.
+            # If connecting fails, nothing was sent, so try the next address. Refused connections raise a subclass of this.
             with suppress(urllib3.exceptions.ConnectTimeoutError):
                 return self._post(target, address, body, headers, _timeout(deadline, len(addresses) - tried))
         return self._post(target, addresses[-1], body, headers, _timeout(deadline, 1))
@@ -120,7 +120,7 @@ class WebhookSender:
         headers: Mapping[str, str],
         timeout: urllib3.Timeout,
     ) -> DeliveryOutcome:
-        # The certificate must be the name's, whichever address it was found at.
+        # The connection is made to an address, but the certificate must be valid for the name.
         pool = self._pools.connection_from_host(
             address, target.port, target.scheme, pool_kwargs={"server_hostname": target.host}
         )
@@ -133,7 +133,7 @@ class WebhookSender:
             redirect=False,
             preload_content=False,
         )
-        # Nobody reads the body: a connection on which one follows is not used again.
+        # The answer's body is not read, so a connection on which one follows cannot be reused.
         if response.length_remaining == 0:
             response.drain_conn()
             response.release_conn()
@@ -153,26 +153,26 @@ def _left(deadline: float) -> float:
 
 
 def _timeout(deadline: float, addresses: int) -> urllib3.Timeout:
-    """Leave each further address as much time to connect as this one."""
+    """Return the timeout for the next of ``addresses`` addresses, which share the time to connect equally."""
     seconds = _left(deadline)
     return urllib3.Timeout(total=seconds, connect=seconds / addresses)
 
 
 def _read(url: str) -> _Target:
-    """Take a URL of the policy apart. ValueError where it cannot be reached by any name."""
+    """Split a URL of the policy into its parts. Raises ValueError if its host is not a valid name."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if not host.isascii():
         written = host
         host = host.encode("idna").decode()
-        # The codec follows IDNA 2003, which takes a few letters (such as ß) for others: that is another domain.
+        # The codec follows IDNA 2003, which replaces a few letters (such as ß) by others and so names another domain.
         if host.encode().decode("idna") != written:
-            raise ValueError("Not an unambiguous international name: write it as xn--….")
+            raise ValueError("This international domain name is ambiguous: write it as xn--….")
     default = _DEFAULT_PORTS[parts.scheme]
     port = parts.port or default
     named = f"[{host.partition('%')[0]}]" if ":" in host else host
     authority = named if port == default else f"{named}:{port}"
-    # The library quotes what a path or a query may not hold.
+    # The library escapes characters that are not allowed in a path or a query.
     query = f"?{parts.query}" if parts.query else ""
     path = urllib3.util.parse_url(f"http://host{parts.path or '/'}{query}").request_uri
     return _Target(parts.scheme, host, port, authority, path)

@@ -1,14 +1,14 @@
-"""Addresses that an endpoint may have, unless the policy lets it be inside."""
+"""Check that an address is public. Endpoints need a public address unless the policy allows a private one."""
 
 import ipaddress
 
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-"""Everything that IANA has opened for hosts. Loopback, link-local, site-local, unique local, multicast, v4-compatible and
-translated addresses and the local NAT64 prefix lie outside."""
+"""Range that IANA has opened for hosts. Loopback, link-local, site-local, unique local, multicast, v4-compatible and
+translated addresses and the local NAT64 prefix are outside of it."""
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-# Parts of the global space that lead to something else than a host of the internet. ``is_global`` says so of most of
-# them, but not in every version of Python.
+# Parts of the global range that do not belong to hosts of the internet. ``is_global`` excludes most of them, but not in
+# every version of Python.
 _NOT_HOSTS_V6 = tuple(
     ipaddress.IPv6Network(each)
     for each in (
@@ -21,8 +21,8 @@ _NOT_HOSTS_V6 = tuple(
 _NOT_HOSTS_V4 = tuple(
     ipaddress.IPv4Network(each)
     for each in (
-        "168.63.129.16/32",  # the platform's own server behind every machine at Azure
-        "192.0.0.0/24",  # protocol assignments; metadata at Oracle's cloud
+        "168.63.129.16/32",  # Azure's platform server, reachable from each of its machines
+        "192.0.0.0/24",  # protocol assignments; metadata service of Oracle's cloud
         "192.88.99.0/24",  # relays of 6to4
     )
 )
@@ -33,8 +33,8 @@ _ISATAP_MASK = 0xFDFFFFFF
 def is_public(address: str) -> bool:
     """Tell whether an address belongs to a host of the public internet.
 
-    IPv4 addresses inside IPv6 ones are judged as IPv4 where a kernel or a DNS64 resolver makes such addresses
-    (``::ffff:0:0/96``, ``64:ff9b::/96``); every other way of embedding them is refused. What cannot be read is refused.
+    IPv6 addresses that embed an IPv4 address as kernels and DNS64 resolvers do (``::ffff:0:0/96``, ``64:ff9b::/96``) are
+    judged by that IPv4 address. Other embeddings are refused, and so is a text that is not an address.
     """
     try:
         read = ipaddress.ip_address(address)

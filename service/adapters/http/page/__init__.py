@@ -1,4 +1,4 @@
-"""/p/TOKEN: the hosted page. It shows, and leads back; nothing can be done here."""
+"""The hosted page /p/TOKEN. It shows a verification and links back to the client; it cannot change anything."""
 
 from datetime import datetime
 from math import ceil
@@ -48,7 +48,7 @@ _TEXTS = {
 
 
 def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, lane: Lane) -> Blueprint:
-    """The page's routes, open to whoever holds a token."""
+    """Make the page's routes, which need only the page's token."""
     routes = Blueprint("pages", __name__)
     shown = Shown(catalogues, brand)
 
@@ -85,7 +85,7 @@ def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, 
 
 
 class Shown:
-    """What a browser gets to see."""
+    """Renderer of the hosted page."""
 
     def __init__(self, catalogues: Catalogues, brand: Brand) -> None:
         self._catalogues = catalogues
@@ -96,14 +96,14 @@ class Shown:
         )
 
     def page(self, page: Page, now: datetime) -> Response:
-        """A verification as it stands."""
+        """Return the page of a verification in its current state."""
         record = page.verification
         lang, t = self._language(record.locale)
         facts: dict[str, Any] = {
             "status": record.status.value,
             "channel": record.channel.value,
             "masked": record.phone_number.masked,
-            # After the end it is a wish to begin anew with the other channel.
+            # For an expired verification the link asks the client to start again with the other channel.
             "next_channel": record.next_channel if record.status in _WITH_ANOTHER_WAY else None,
             "back": {each: _with(record, "outcome", each) for each in _OUTCOMES},
         }
@@ -114,17 +114,17 @@ class Shown:
         return self._rendered("over.html", lang, t, t["title_done" if done else "title_over"], facts)
 
     def back(self, record: Verification, name: str, value: str) -> AnyResponse:
-        """To where the person began."""
+        """Redirect to the client's return URL, with ``value`` in the parameter ``name``."""
         return _guarded(redirect(_with(record, name, value), 303))
 
     def failure(self, error: ServiceError) -> Response:
-        """There is no page, or nothing can be read just now."""
+        """Return the page for an error: the token is unknown, or the verification cannot be read now."""
         lang, t = self._language(None)
         gone = isinstance(error, NotFound)
         name = "gone" if gone else "busy"
         facts = {"text": t[f"{name}_explain"], "refresh": None if gone else REFRESH_SECONDS, "back": None}
         response = self._rendered("over.html", lang, t, t[name], facts)
-        # Counted and logged like any other refusal.
+        # The request's log line and metrics show this code, as for any other refusal.
         g.problem = error.code
         response.status_code = STATUS_OF[error.code]
         if error.retry_after:
@@ -136,7 +136,7 @@ class Shown:
     ) -> Response:
         left = max(ceil((record.expires_at - now).total_seconds()), 0)
         way = record.channel
-        # A second step whose code was not asked for yet looks like any code: it is typed elsewhere.
+        # On the channel code the page is the same before and after a code was sent: it is typed on the client's site.
         uri = record.text_in.uri if record.text_in else record.call_number.uri if record.call_number else None
         drawn = segno.make(uri, error="m").svg_inline(border=2, omitsize=True) if uri else ""
         heading = {
@@ -148,8 +148,7 @@ class Shown:
             "way": way.value if uri or way is Channel.CODE else Channel.CODE.value,
             "call": record.call_number,
             "text_in": record.text_in,
-            # Drawn here from a number and a text of ours.
-            "qr": Markup(drawn),  # noqa: S704  # nosec B704  # no foreign text is in it
+            "qr": Markup(drawn),  # noqa: S704  # nosec B704  # made of our own number and text
             "left": left,
             "minutes": ceil(left / 60),
             "scripted": True,
@@ -157,7 +156,7 @@ class Shown:
         }
         return self._rendered("waiting.html", lang, t, t[heading[way]], facts | more, tab=t["title"])
 
-    def _rendered(  # noqa: PLR0913, PLR0917  what every template has
+    def _rendered(  # noqa: PLR0913, PLR0917  every template needs these
         self, template: str, lang: str, t: Texts, heading: str, facts: dict[str, Any], tab: str | None = None
     ) -> Response:
         text = self._templates.get_template(template).render(
@@ -167,7 +166,7 @@ class Shown:
                 "languages": self._catalogues.languages,
                 "brand": self._brand,
                 "files": self.assets.names,
-                # Relative, so that a proxy may put a path in front.
+                # The path is relative, so that a proxy may add a prefix.
                 "assets": "assets",
                 "heading": heading,
                 "heading_of_tab": tab or heading,

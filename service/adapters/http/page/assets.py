@@ -1,4 +1,4 @@
-"""The page's own files, under names that change with their content; nothing comes from another host."""
+"""Static files of the hosted page. Their names change with their content. Nothing is loaded from another host."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ _SRGB_LINEAR = 0.03928
 
 @dataclass(frozen=True)
 class Asset:
-    """One file as it is sent."""
+    """Static file of the page."""
 
     name: str
     content: bytes = field(repr=False)
@@ -20,7 +20,7 @@ class Asset:
 
 
 class Assets:
-    """Style sheet with the brand's colour, script and icon."""
+    """Static files of the page: style sheet with the brand's colour, script, and icon."""
 
     def __init__(self, brand: Brand) -> None:
         here = files("service.adapters.http.page")
@@ -33,12 +33,12 @@ class Assets:
 
     @property
     def names(self) -> dict[str, str]:
-        """For the templates."""
+        """File names for the templates."""
         return {"css": self.css.name, "js": self.js.name, "icon": self.icon.name}
 
 
 def readable_on(color: str) -> str:
-    """Black or white, whichever has the greater contrast (WCAG 2.2, relative luminance)."""
+    """Return black or white, whichever has the greater contrast to ``color`` (WCAG 2.2, relative luminance)."""
     channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     linear = [each / 12.92 if each <= _SRGB_LINEAR else ((each + 0.055) / 1.055) ** 2.4 for each in channels]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,4 +1,4 @@
-"""The page's texts: one TOML file per language, and which language a person gets."""
+"""Texts of the hosted page in TOML files, one for each language, and the choice of a visitor's language."""
 
 import logging
 import tomllib
@@ -16,16 +16,16 @@ Texts = Mapping[str, str]
 
 
 class CatalogueMistake(Exception):
-    """A file that is no catalogue; says which, and why."""
+    """A file is not a valid catalogue. The message names the file and the mistake."""
 
 
 class Catalogues:
-    """Language → texts. Each has every text; what a file leaves out is English."""
+    """Texts by language. A text that is missing in a language is replaced by the English one."""
 
     def __init__(self, directories: Iterable[Path]) -> None:
         """
         Args:
-            directories: of ``TAG.toml`` files; a later one's win.
+            directories: directories of ``TAG.toml`` files; files of a later directory replace those of an earlier one.
 
         Raises:
             CatalogueMistake
@@ -39,11 +39,11 @@ class Catalogues:
 
     @property
     def languages(self) -> list[tuple[str, str]]:
-        """Tag and own name of each."""
+        """Tag and native name of each language."""
         return [(tag, texts["language"]) for tag, texts in self._texts.items()]
 
     def choose(self, wishes: Iterable[str | None]) -> tuple[str, Texts]:
-        """The language of the first wish that can be met; English where none can."""
+        """Return the language, and its texts, of the first wish that is available; English if none is."""
         for wish in wishes:
             tag = self._nearest.to(wish) if wish else None
             if tag is not None:
@@ -53,20 +53,22 @@ class Catalogues:
 
 def _read(path: Path, english: Texts | None) -> dict[str, str]:
     if not is_tag(path.stem):
-        raise CatalogueMistake(f"{path.name}: named by no BCP 47 tag.")
+        raise CatalogueMistake(f"{path.name}: the name is not a BCP 47 tag.")
     try:
         texts = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CatalogueMistake(f"{path.name}: cannot be read: {error}.") from error
     for name, text in texts.items():
         if not isinstance(text, str) or not text:
-            raise CatalogueMistake(f"{path.name}: {name} is no text.")
+            raise CatalogueMistake(f"{path.name}: {name} is not a text.")
         if english is not None and name not in english:
-            raise CatalogueMistake(f"{path.name}: {name} is no text of the page.")
+            raise CatalogueMistake(f"{path.name}: {name} is not a text of the page.")
         if english is not None and _filled_in(text, path) - _filled_in(english[name], path):
-            raise CatalogueMistake(f"{path.name}: {name} holds braces that nothing fills.")
+            raise CatalogueMistake(f"{path.name}: {name} has braces with an unknown name.")
     if english is not None and english.keys() - texts.keys():
-        _log.warning("texts missing", extra={"catalogue": path.name, "count": len(english) - len(texts)})
+        _log.warning(
+            "catalogue lacks texts", extra={"catalogue": path.name, "count": len(english) - len(texts)}
+        )
     return texts
 
 
@@ -74,7 +76,7 @@ def _filled_in(text: str, path: Path) -> set[str]:
     try:
         pieces = list(Formatter().parse(text))
     except ValueError as error:
-        raise CatalogueMistake(f"{path.name}: a brace too many in {text[:20]!r}.") from error
+        raise CatalogueMistake(f"{path.name}: unbalanced braces in {text[:20]!r}.") from error
     if any(form or conversion for _, _, form, conversion in pieces):
-        raise CatalogueMistake(f"{path.name}: braces hold a name, and nothing else.")
+        raise CatalogueMistake(f"{path.name}: braces may hold only a name.")
     return {name for _, name, _, _ in pieces if name is not None}

@@ -1,4 +1,4 @@
-// The countdown, and the long poll. Whatever changes, the server shows it: the page is loaded anew.
+// Countdown and long poll. If the status or the channel changes, reload the page, so that the server renders it.
 (() => {
   "use strict";
   const { status, channel, left } = document.querySelector("main").dataset;
@@ -6,7 +6,7 @@
   const clock = document.getElementById("left");
   const offline = document.getElementById("offline");
   const shortest = 1000, longest = 15000;
-  // Other polls of this page or address wait already: what is answered this fast is asked at most this often.
+  // The server answers at once if too many polls of this page or address wait. Slow down after such early answers.
   const early = 3000, unheld = 5000;
   let ends = Date.now() + 1000 * Number(left);
   let pause = shortest, timer = 0, asking = false;
