@@ -1,4 +1,4 @@
-"""Debian's Chromium drives the examples on the embedded stack."""
+"""Fixtures that drive the examples with Debian's Chromium on the embedded stack."""
 
 import json
 import shutil
@@ -63,7 +63,7 @@ class Visitor:
     complaints: list[str] = field(default_factory=list)
 
     def watch(self, page: Any) -> Any:
-        """Whatever a page does that it should not."""
+        """Collect script errors, dialogs and refusals of the content security policy. Return the page."""
 
         def heard(message: Any) -> None:
             if "Content Security Policy" in message.text or "Refused to" in message.text:
@@ -88,18 +88,18 @@ class Visitor:
             return json.load(response)
 
     def call(self) -> None:
-        """The number that was shown."""
+        """Call the number that the page shows."""
         phone = self.number.removeprefix("+")
         self.tell("dial", cli=self.number, did=self.ask(f"orders?phone={phone}")["numbers"][-1])
 
     def code(self) -> str:
-        """The latest that was received."""
+        """Return the code of the latest message received."""
         phone = self.number.removeprefix("+")
         text = self.ask(f"messages?phone={phone}")["messages"][-1]["text"]
         return "".join(filter(str.isdigit, text))
 
     def begin(self, example: str = "login") -> None:
-        """From the first page to where something has to be done."""
+        """Open an example, type the phone number and submit it."""
         address = self.stack.login if example == "login" else self.stack.reset
         self.page.goto(address)
         self.page.locator("#phone").fill(self.number)
@@ -109,16 +109,15 @@ class Visitor:
         (page or self.page).get_by_text(self.number).wait_for()
 
     def check_accessible(self, page: Any = None) -> None:
-        """axe-core finds nothing."""
+        """Assert that axe-core finds no accessibility violation."""
         axe = pytest.importorskip(
             "axe_playwright_python.sync_playwright", reason="not installed: make browser-tools"
         )
-        # Bounded motion ends before colours are compared.
         found = axe.Axe().run(page or self.page).response["violations"]
         assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
 
     def shoot(self, name: str, request: pytest.FixtureRequest) -> None:
-        """Into docs/ where that is asked for."""
+        """Save a screenshot in docs/screenshots if ``--screenshots`` is given."""
         if request.config.getoption("--screenshots"):
             SCREENSHOTS.mkdir(exist_ok=True)
             self.page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), scale="css")
@@ -133,7 +132,7 @@ def visiting(chromium: Any, stack: Examples) -> Iterator[Any]:
 
     def make(size: str = "desktop", lang: str = "en", **options: Any) -> Visitor:
         context = chromium.new_context(**SIZES[size], locale=lang, **options)
-        # Only ends what hangs.
+        # Generous on purpose: the timeout only ends a test that hangs.
         context.set_default_timeout(60000)
         number = f"+7999777{next(_numbers):04}"
         visitor = Visitor(context, None, stack, number, lang)

@@ -1,4 +1,4 @@
-"""The API's documentation page in Chromium, as the real server gives it."""
+"""Test the API's documentation page in Chromium, as the real server serves it."""
 
 import json
 import urllib.request

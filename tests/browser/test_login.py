@@ -1,4 +1,4 @@
-"""The login example, and with it the hosted page, as people meet them."""
+"""Test the login example and the hosted page as their users see them."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def test_the_whole_login(
     waiting(visitor)
     assert page.locator("html").get_attribute("lang") == lang
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    # A moment may pass until Chromium has told the new page of the pointer that it plays.
+    # Chromium may take a moment to tell the new page which pointer it emulates.
     page.locator(".qr").wait_for(state="visible" if size == "desktop" else "hidden")
     page.get_by_role("timer").filter(has_text=re.compile(r"^1[45]:\d\d$")).wait_for()
     visitor.check_accessible()
@@ -64,7 +64,7 @@ def test_the_call_link_dials(visiting: Visiting) -> None:
 
 
 @pytest.mark.everyday
-def test_it_is_done_by_keyboard_alone(visiting: Visiting) -> None:
+def test_the_login_works_by_keyboard_alone(visiting: Visiting) -> None:
     visitor = visiting()
     page = visitor.page
     page.goto(visitor.stack.login)
@@ -91,13 +91,13 @@ def test_it_is_done_by_keyboard_alone(visiting: Visiting) -> None:
 
 @pytest.mark.everyday
 def test_a_poll_names_the_channel_that_the_page_shows(visiting: Visiting) -> None:
-    """A verification that has moved since is then answered at once."""
+    """The service then answers at once if the verification has moved to another channel."""
     visitor = visiting()
     with visitor.page.expect_request(re.compile(r"/status\?wait=25&channel=call$")):
         visitor.begin()
 
 
-def test_a_screen_reader_is_told(visiting: Visiting) -> None:
+def test_a_screen_reader_gets_status_heading_and_qr_code(visiting: Visiting) -> None:
     visitor = visiting("desktop")
     visitor.begin()
     waiting(visitor)
@@ -108,7 +108,7 @@ def test_a_screen_reader_is_told(visiting: Visiting) -> None:
     assert page.get_by_role("alert").inner_text() == ""
 
 
-def test_it_works_without_a_script(visiting: Visiting) -> None:
+def test_the_page_works_without_javascript(visiting: Visiting) -> None:
     visitor = visiting(java_script_enabled=False)
     visitor.begin()
     waiting(visitor)
@@ -118,13 +118,13 @@ def test_it_works_without_a_script(visiting: Visiting) -> None:
     visitor.logged_in()
 
 
-def test_the_time_runs_out_before_ones_eyes(visiting: Visiting) -> None:
+def test_an_open_page_shows_that_the_time_is_over(visiting: Visiting) -> None:
     visitor = visiting()
     visitor.begin()
     waiting(visitor)
     expire(visitor)
 
-    # The open long poll ends within 25 s; nobody loads the page anew.
+    # The open long poll ends within 25 s, so the page changes without a reload.
     visitor.page.get_by_text("The time is over").wait_for()
     visitor.check_accessible()
     visitor.page.get_by_role("link", name="Start again").click()
@@ -132,7 +132,7 @@ def test_the_time_runs_out_before_ones_eyes(visiting: Visiting) -> None:
     visitor.page.locator("#phone").wait_for()
 
 
-def test_who_is_late_may_take_the_other_way(visiting: Visiting) -> None:
+def test_a_visitor_who_is_too_late_can_still_get_a_code(visiting: Visiting) -> None:
     visitor = visiting("phone")
     visitor.begin()
     waiting(visitor)
@@ -147,7 +147,7 @@ def test_who_is_late_may_take_the_other_way(visiting: Visiting) -> None:
 
 
 def expire(visitor: Visitor) -> None:
-    """The record's window ended a while ago."""
+    """Change the visitor's record so that its time window ended a while ago."""
     with Redis(unix_socket_path=str(visitor.stack.directory / "valkey.sock")) as client:
         for key in client.scan_iter("waitcall:*:v:*"):
             document = json.loads(client.get(key))
@@ -164,7 +164,7 @@ def test_two_tabs_end_in_one_login(visiting: Visiting) -> None:
     second.goto(visitor.page.url)
     second.get_by_role("heading", name=CALL["en"]).wait_for()
     visitor.call()
-    # Whichever comes second finds the proof redeemed.
+    # The tab that comes second finds the proof already consumed.
     for page in (visitor.page, second):
         page.get_by_text(visitor.number).or_(page.get_by_text("Your number is confirmed.")).wait_for()
         if page.get_by_role("link", name="Continue").count():
@@ -172,7 +172,7 @@ def test_two_tabs_end_in_one_login(visiting: Visiting) -> None:
         visitor.logged_in(page)
 
 
-def test_the_way_back_and_forth_shows_no_stale_page(visiting: Visiting) -> None:
+def test_back_and_forward_show_no_stale_page(visiting: Visiting) -> None:
     visitor = visiting()
     visitor.begin()
     waiting(visitor)
@@ -190,7 +190,7 @@ def test_the_way_back_and_forth_shows_no_stale_page(visiting: Visiting) -> None:
     visitor.logged_in()
 
 
-def test_a_lost_connection_is_told_and_mended(visiting: Visiting) -> None:
+def test_a_lost_connection_is_shown_and_the_login_goes_on_after_it(visiting: Visiting) -> None:
     visitor = visiting("phone")
     visitor.begin()
     waiting(visitor)
@@ -207,7 +207,7 @@ def test_another_way_is_a_code(visiting: Visiting, request: pytest.FixtureReques
     waiting(visitor)
     page = visitor.page
     page.get_by_role("link", name="Another way").click()
-    # Nothing is sent before the person has clicked at the app that it began at.
+    # No code is sent before the person has confirmed in the app where the login began.
     page.get_by_role("button", name="Send me a code instead").wait_for()
     visitor.check_accessible()
     assert visitor.ask(f"messages?phone={visitor.number.removeprefix('+')}")["messages"] == []
@@ -221,7 +221,7 @@ def test_another_way_is_a_code(visiting: Visiting, request: pytest.FixtureReques
     visitor.logged_in()
 
 
-def test_whoever_cancels_is_back_where_it_began(visiting: Visiting) -> None:
+def test_a_visitor_who_cancels_returns_to_the_first_page(visiting: Visiting) -> None:
     visitor = visiting()
     visitor.begin()
     waiting(visitor)
@@ -234,7 +234,7 @@ def test_whoever_cancels_is_back_where_it_began(visiting: Visiting) -> None:
     waiting(visitor)
 
 
-def test_who_left_the_page_is_told_by_the_webhook(visiting: Visiting) -> None:
+def test_a_visitor_who_left_the_page_sees_the_call_that_the_webhook_reported(visiting: Visiting) -> None:
     visitor = visiting()
     visitor.begin()
     waiting(visitor)
@@ -261,7 +261,7 @@ def test_the_language_can_be_switched(visiting: Visiting) -> None:
     visitor.logged_in()
 
 
-def test_the_page_is_light_and_asks_no_other_host(visiting: Visiting) -> None:
+def test_the_page_is_small_and_requests_nothing_from_other_hosts(visiting: Visiting) -> None:
     visitor = visiting("phone")
     visitor.begin()
     waiting(visitor)
@@ -289,7 +289,7 @@ def test_the_page_is_light_and_asks_no_other_host(visiting: Visiting) -> None:
 # An attacker's browser
 
 
-def test_no_frame_may_hold_it(visiting: Visiting) -> None:
+def test_no_frame_may_contain_the_page(visiting: Visiting) -> None:
     visitor = visiting()
     visitor.begin()
     waiting(visitor)
@@ -304,7 +304,7 @@ def test_no_frame_may_hold_it(visiting: Visiting) -> None:
     assert inner.url.startswith("chrome-error://")
 
 
-def test_no_other_site_fills_in_the_form(visiting: Visiting) -> None:
+def test_no_other_site_can_submit_the_form(visiting: Visiting) -> None:
     visitor = visiting()
     form = f'<form method="post" action="{visitor.stack.login}/login"><input name="phone" value="{visitor.number}"><button>x</button></form>'
     visitor.page.route(
@@ -317,7 +317,7 @@ def test_no_other_site_fills_in_the_form(visiting: Visiting) -> None:
     assert visitor.ask(f"orders?phone={visitor.number.removeprefix('+')}")["numbers"] == []
 
 
-def test_what_is_smuggled_in_stays_text(visiting: Visiting) -> None:
+def test_markup_in_parameters_stays_text(visiting: Visiting) -> None:
     visitor = visiting()
     page = visitor.page
     evil = "%22%3E%3Cscript%3Ealert(1)%3C/script%3E"
@@ -341,8 +341,8 @@ def test_what_is_smuggled_in_stays_text(visiting: Visiting) -> None:
     page.get_by_text("That did not work.").wait_for()
 
 
-def test_what_a_caller_says_stays_inert(visiting: Visiting) -> None:
-    """Metadata, reference, locale and return_url of a client that was itself led astray."""
+def test_markup_from_a_client_stays_inert(visiting: Visiting) -> None:
+    """The metadata, reference, locale and return_url come from a client that was itself deceived."""
     visitor = visiting()
     evil = '"><img src=x onerror=alert(1)><script>alert(1)</script>'
     with Waitcall(visitor.stack.api, API_KEY) as client:
@@ -360,12 +360,12 @@ def test_what_a_caller_says_stays_inert(visiting: Visiting) -> None:
     visitor.page.goto(made.hosted_url)
     waiting(visitor)
     visitor.call()
-    # Its own app takes the result for none of its own, and says so.
+    # The example does not know this result, because it did not start the verification, so it starts over.
     visitor.page.wait_for_url(f"{visitor.stack.login}/")
 
 
-def test_a_result_of_ones_own_logs_nobody_else_in(visiting: Visiting) -> None:
-    """Login by a link: an attacker verifies a number of its own, and hands the way back to a victim."""
+def test_an_attackers_result_logs_no_victim_in(visiting: Visiting) -> None:
+    """An attacker verifies a number of their own and sends the return link to a victim."""
     attacker, victim = visiting(), visiting()
     attacker.begin()
     waiting(attacker)

@@ -1,4 +1,4 @@
-"""A newcomer's walk: the quickstart's commands in an empty folder, and its clicks in Chromium."""
+"""Follow the quickstart as a newcomer: run its commands in an empty folder and make its clicks in Chromium."""
 
 import os
 import re
@@ -76,5 +76,5 @@ def test_from_a_clone_to_the_login(chromium: Any, tmp_path: Path, capsys: pytest
     assert "consumed once" in done.stdout
 
 
-def test_the_page_shows_what_is_printed() -> None:
+def test_the_quickstart_shows_the_address_that_is_printed() -> None:
     assert "http://127.0.0.1:8082/?login=http%3A%2F%2F127.0.0.1%3A8085" in PAGE.read_text()

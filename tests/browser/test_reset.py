@@ -1,4 +1,4 @@
-"""The password reset example: a call or a text, then a code, and a page of its own."""
+"""Test the password reset example, which needs a call or a text and then a code, and has pages of its own."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ Visiting = Callable[..., Visitor]
 
 @pytest.fixture(autouse=True)
 def fresh(stack: Examples) -> None:
-    """The one account may be reset again at once."""
+    """Empty Redis, so that the only account can be reset again at once."""
     with Redis(unix_socket_path=str(stack.directory / "valkey.sock")) as client:
         client.flushall()
 
@@ -49,7 +49,7 @@ def test_a_call_and_a_code_reset_the_password(
     page.get_by_text("Your password is changed.").wait_for()
 
 
-def test_who_cannot_call_sends_a_text(visiting: Visiting) -> None:
+def test_a_visitor_who_cannot_call_sends_a_text(visiting: Visiting) -> None:
     visitor = visiting("phone", "ru")
     visitor.number = KNOWN
     page = visitor.page
@@ -64,8 +64,8 @@ def test_who_cannot_call_sends_a_text(visiting: Visiting) -> None:
     page.get_by_role("heading", name="Придумайте новый пароль").wait_for()
 
 
-def test_who_has_no_account_learns_it_only_after_the_proof(visiting: Visiting) -> None:
-    """Up to there both see the same pages, word for word."""
+def test_a_missing_account_is_told_only_after_the_proof(visiting: Visiting) -> None:
+    """Until then visitors with and without an account see the same pages, word for word."""
     pages: list[list[str]] = []
     for number in (KNOWN, None):
         visitor = visiting()
@@ -85,7 +85,7 @@ def test_who_has_no_account_learns_it_only_after_the_proof(visiting: Visiting) -
     visitor.page.locator("#phone").wait_for()
 
 
-def test_whoever_starts_again_gets_the_number_again_at_once(visiting: Visiting) -> None:
+def test_after_starting_again_the_number_can_be_used_at_once(visiting: Visiting) -> None:
     visitor = visiting()
     visitor.number = KNOWN
     for _ in range(2):
@@ -101,7 +101,7 @@ def test_whoever_starts_again_gets_the_number_again_at_once(visiting: Visiting) 
     other.page.get_by_role("heading", name="Type the code").wait_for()
 
 
-def test_a_number_that_is_being_reset_by_another_looks_like_any(visiting: Visiting) -> None:
+def test_a_number_that_another_visitor_is_resetting_looks_like_any_other(visiting: Visiting) -> None:
     pages = []
     for _ in range(2):
         visitor = visiting()
@@ -113,13 +113,16 @@ def test_a_number_that_is_being_reset_by_another_looks_like_any(visiting: Visiti
 
 
 def masked(visitor: Visitor) -> str:
-    """Text of the page as it is laid out, so not before its stylesheet is there."""
+    """Return the page's text with every digit replaced by 0.
+
+    The text depends on the layout, so the stylesheet must be loaded first.
+    """
     visitor.page.wait_for_load_state("load")
     text = visitor.page.locator("main").inner_text()
     return "".join("0" if letter.isdigit() else letter for letter in text)
 
 
-def test_a_password_is_set_by_nobody_without_the_proof(visiting: Visiting) -> None:
+def test_no_password_can_be_set_without_the_proof(visiting: Visiting) -> None:
     visitor = visiting()
     for path in ("/password", "/confirm"):
         visitor.page.goto(visitor.stack.reset + path)
@@ -130,7 +133,7 @@ def test_a_password_is_set_by_nobody_without_the_proof(visiting: Visiting) -> No
     visitor.page.locator("#phone").wait_for()
 
 
-def test_too_many_wrong_codes_end_it_neutrally(visiting: Visiting) -> None:
+def test_too_many_wrong_codes_end_the_reset_with_a_neutral_message(visiting: Visiting) -> None:
     visitor = visiting()
     visitor.begin("reset")
     visitor.page.get_by_role("heading", name="Call this number").wait_for()

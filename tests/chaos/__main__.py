@@ -1,4 +1,4 @@
-"""``python -m tests.chaos``: the whole run, its table printed and kept in docs/reliability.md."""
+"""Run every topology (``python -m tests.chaos``), print the table and write it into docs/reliability.md."""
 
 import platform
 import subprocess
@@ -21,10 +21,14 @@ WITHOUT = "one server, no reconciliation"
 
 
 def main() -> int:
-    """Exit 1 when a promise was broken, or when a run without reconciliation loses nothing: it must."""
+    """Run the storms and return the exit code.
+
+    The code is 1 when a promise was broken. It is also 1 when the run without reconciliation lost
+    nothing: then the storm was too gentle to prove anything.
+    """
     parser = ArgumentParser(prog="make chaos")
     parser.add_argument("--count", type=int, default=1700, help="verifications in each topology")
-    parser.add_argument("--only", choices=TOPOLOGIES, help="one topology; the page stays as it is")
+    parser.add_argument("--only", choices=TOPOLOGIES, help="run one topology and do not write the page")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-reconciliation", action="store_true")
     asked = parser.parse_args()
@@ -58,7 +62,7 @@ def _verdict(reports: dict[str, Report]) -> int:
 def _told(reports: dict[str, Report], count: int, seed: int) -> str:
     counts = table({title: each.tally for title, each in reports.items()})
     kinds = sorted({kind for each in reports.values() for kind in each.mischief})
-    lines = ["| done to it | " + " | ".join(reports) + " |", "|---|" + "---:|" * len(reports)]
+    lines = ["| failure | " + " | ".join(reports) + " |", "|---|" + "---:|" * len(reports)]
     for kind in kinds:
         times = (str(each.mischief.get(kind, "")) for each in reports.values())
         lines += [f"| {kind} | {' | '.join(times)} |"]

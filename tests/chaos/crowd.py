@@ -1,4 +1,4 @@
-"""People who call, and the callers' servers that ask about them: they retry, and write down every answer they got."""
+"""Simulate people who call, and the client servers that verify them. The servers retry and keep every answer."""
 
 import heapq
 import http.client
@@ -19,12 +19,12 @@ LOOK_SECONDS = 1.2
 TIMEOUT_SECONDS = 8
 VAIN_SECONDS = 12
 OVER = None
-"""What a step returns when there is no next one."""
+"""Returned by a step after which there is no further step."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Status 0: none came."""
+    """Answer to one request. Status 0 means that no answer came."""
 
     status: int
     body: dict[str, Any]
@@ -35,13 +35,13 @@ class Answer:
 
     @property
     def settles(self) -> bool:
-        """Whether asking again is pointless. Everything else is a reason to ask the other replica."""
+        """Tell whether this answer is final. If it is not, the client asks the other replica."""
         waiting = ("verification_in_progress", "idempotency_in_flight")
         return 200 <= self.status < 500 and self.status != 429 and self.code not in waiting
 
 
 class Replicas:
-    """Asks one replica after the other, as a client without a balancer in front would."""
+    """Send each request to the next replica in turn, because no load balancer stands in front."""
 
     def __init__(self, urls: Sequence[str], key: str) -> None:
         self._turn = itertools.count()
@@ -68,19 +68,22 @@ class Replicas:
 
 @dataclass(frozen=True)
 class Person:
-    """Who has a number, and how the network treats the report of the call."""
+    """A person with a phone number, and what the network does with the callbacks of the call."""
 
     number: str
     calls: bool
     reports: tuple[float, ...]
-    """Seconds after the call at which its callback comes, each time it comes. Empty: it never does."""
+    """Seconds from the call to each delivery of its callback. Empty if the callback is lost."""
     redeemers: int
-    """How many ask at once for the one proof."""
+    """Number of requests that try to consume the proof at once."""
     redeems_again: bool
 
 
 def crowd(count: int, first: int, dice: random.Random) -> list[Person]:
-    """Of ten: one never calls. Of ten callbacks: three are lost, two come again, three come late, so out of order."""
+    """Make people of whom one in ten never calls.
+
+    Of ten callbacks three are lost, two are delivered twice and three are late, so they arrive out of order.
+    """
     people = []
     for index in range(first, first + count):
         fate = dice.random()
@@ -106,7 +109,7 @@ def crowd(count: int, first: int, dice: random.Random) -> list[Person]:
 
 @dataclass
 class Redemption:
-    """One asker for one proof, under a key of its own."""
+    """One attempt to consume a proof, retried with its own idempotency key until it gets a final answer."""
 
     journey: "Journey"
     key: str
@@ -136,13 +139,13 @@ class Journey:
     verified_at: float = 0.0
     refused: Answer | None = None
     statuses: list[str] = field(default_factory=list)
-    """Every status that a read was answered with."""
+    """Statuses that the reads returned, oldest first."""
     redemptions: list[Redemption] = field(default_factory=list)
     over: bool = False
 
     @property
     def waits_in_vain(self) -> bool:
-        """Tell whether the last callback is long past, and no read has said anything but pending."""
+        """Tell whether the call is ``VAIN_SECONDS`` old and the verification is still pending."""
         return bool(
             self.called_at and not self.redemptions and time.monotonic() - self.called_at > VAIN_SECONDS
         )
@@ -159,7 +162,7 @@ class Journey:
         return self._look()
 
     def redeemed(self, redemption: Redemption) -> float | None:
-        """One of the askers has its answer."""
+        """Note that one attempt has its answer. Once all have, make the second attempt or end the journey."""
         done = [each for each in self.redemptions if each.given is not None]
         if len(done) == len(self.redemptions):
             again = self.person.redeems_again and not redemption.key.startswith("again")
@@ -192,7 +195,7 @@ class Journey:
         status = str(answer.body.get("status", answer.code))
         self.statuses.append(status)
         if status == "pending":
-            # Who never called is looked at again when all is over.
+            # A person who never called is looked at again at the end of the run.
             return LOOK_SECONDS if self.person.calls else OVER
         if status == "verified":
             self.verified_at = time.monotonic()
@@ -208,7 +211,7 @@ class Journey:
 
 @dataclass
 class Unproven:
-    """At the end: reads the verification of somebody who never called, then asks for its proof."""
+    """Read the verification of a person who never called, then try to consume it. Used at the end of a run."""
 
     journey: Journey
 
@@ -222,13 +225,13 @@ class Unproven:
 
 
 class Phone:
-    """The telephone network, by the simulator's control door."""
+    """Telephone network, driven through the simulator's control API."""
 
     def __init__(self, control_url: str) -> None:
         self._host = str(urlsplit(control_url).netloc)
 
     def dial(self, person: Person, call_number: str) -> None:
-        """The call is made, and in the provider's inbox; its callbacks come as the person's fate has it."""
+        """Make the call: it enters the provider's inbox, and its callbacks come as ``person.reports`` says."""
         at = int(time.time())
         order = {"cli": person.number, "did": call_number, "lose": True}
         if not self._send("/dial", order)["reported"]:
@@ -237,17 +240,17 @@ class Phone:
             self.report(person.number, at, delay)
 
     def report(self, number: str, at: int, delay: float = 0.01, **handler: str) -> None:
-        """A callback, signed by the provider unless ``secret`` says otherwise."""
+        """Send the callback of a call, signed with the provider's secret unless ``secret`` is given."""
         fields = {"waitcall": "1", "phone": number, "ts": str(at)}
         self._send("/message", {"kind": "call", "fields": fields, "delay_seconds": delay} | handler)
 
     def message(self, number: str, text: str) -> None:
-        """A signed SMS, which is no call."""
+        """Send a signed callback about an SMS, which must not count as a call."""
         fields = {"phone": number, "mes": text, "to": "79585551234"}
         self._send("/message", {"kind": "sms", "fields": fields, "delay_seconds": 0.01})
 
     def text(self, number: str, text: str) -> None:
-        """A text to a dedicated number that stands in the inbox, and whose message is lost."""
+        """Send a text to a dedicated number. It enters the provider's inbox, but its callback is lost."""
         self._send("/text", {"cli": number, "to": "79585550000", "text": text, "lose": True})
 
     def _send(self, path: str, order: dict[str, Any]) -> Any:
@@ -264,7 +267,10 @@ class Phone:
 
 
 class Square:
-    """Where everybody takes the next step when it is due, on a few threads. Ends when all are over, or at the deadline."""
+    """Thread pool that runs each walker's next step when it is due.
+
+    A walker has a method ``step``, which returns the seconds until its next step, or ``OVER``.
+    """
 
     def __init__(self, threads: int) -> None:
         self._due: list[tuple[float, int, Any]] = []
@@ -293,7 +299,7 @@ class Square:
             self._changed.notify()
 
     def wait(self, seconds: float) -> bool:
-        """Until nobody has a next step, or so long. Tell whether nobody has."""
+        """Wait at most ``seconds`` until no walker has a next step, and tell whether none has."""
         with self._changed:
             self._changed.wait_for(lambda: self._failure or not (self._due or self._stepping), seconds)
             if self._failure is not None:
@@ -314,7 +320,7 @@ class Square:
             after = OVER
             try:
                 after = walker.step()
-            except BaseException as failure:  # noqa: BLE001  told by wait()
+            except BaseException as failure:  # noqa: BLE001  wait() raises it
                 self._failure = failure
             with self._changed:
                 self._stepping -= 1

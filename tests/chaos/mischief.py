@@ -1,4 +1,4 @@
-"""What goes wrong during a run: processes are killed and paused, the provider hangs, resets and lies, Redis fails over."""
+"""Cause failures during a run: kill and pause processes, make the provider hang, reset or lie, fail Redis over."""
 
 import itertools
 import json
@@ -29,9 +29,9 @@ LIES: list[dict[str, Any]] = [
 
 
 class Mischief:
-    """One thing after another, in an order of dice, until told to stop; then all is put right.
+    """Cause one failure after another in random order until stopped, then repair everything.
 
-    ``at_once``: the accidents of Redis happen beside everything else, which takes half the time.
+    With ``at_once`` the accidents of Redis happen beside the other failures, which takes half the time.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Mischief:
             thread.start()
 
     def stop(self) -> None:
-        """Every kind of deed has been done to its end by then. Raises what a deed failed with."""
+        """Stop once every kind of failure has happened at least once. Raise the error of a deed that failed."""
         for _ in self._threads:
             self._all_done.acquire()
         self._stop.set()
@@ -94,7 +94,7 @@ class Mischief:
                     self.done[name] += 1
                     self._stop.wait(self._dice.uniform(0.5, 2))
                 self._all_done.release()
-        except BaseException as failure:  # noqa: BLE001  told by stop()
+        except BaseException as failure:  # noqa: BLE001  stop() raises it
             self._failure = failure
             self._all_done.release()
 
@@ -105,7 +105,7 @@ class Mischief:
                 os.kill(self._dice.choice(workers), signal.SIGKILL)
 
     def _kill_gunicorn_master(self) -> None:
-        """Its workers notice and end; something starts it again, as Kubernetes would."""
+        """Kill gunicorn's master and start it again, as Kubernetes would. Its orphaned workers end by themselves."""
         service = self._dice.choice(self._services)
         service.process.kill()
         service.process.wait()
@@ -158,7 +158,7 @@ class Mischief:
 
 
 def forge(phone: Phone, people: Sequence[Person], at: int) -> None:
-    """What an attacker and an old network send about numbers that never call."""
+    """Send forged, stale and irrelevant messages about numbers that never call."""
     forgeries: list[Callable[[str], None]] = [
         lambda number: phone.report(number, at, secret="not-the-secret-of-anyone"),
         lambda number: phone.report(number, at, secret=""),

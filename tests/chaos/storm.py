@@ -1,4 +1,4 @@
-"""One run: real processes on loopback, a crowd that asks and calls, and mischief until all have been started."""
+"""Run real processes on loopback, a crowd that starts verifications and calls, and failures meanwhile."""
 
 import json
 import random
@@ -42,7 +42,7 @@ THREADS = 48
 
 @dataclass(frozen=True)
 class Run:
-    """What to do."""
+    """Parameters of a run."""
 
     topology: str
     count: int
@@ -50,25 +50,25 @@ class Run:
     per_second: float = 20.0
     reconciliation: bool = True
     patience_seconds: float = 100.0
-    """After the last mischief: with reconciliation, several polls."""
+    """Longest wait after the last failure. With reconciliation, several polls of the inbox fit in it."""
     hurried: bool = False
-    """Redis has its accidents while the processes and the provider have theirs, and the last polls of the inbox come early."""
+    """Cause the failures of Redis beside the other failures, and poll the inbox early at the end."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What came of it."""
+    """Result of a run."""
 
     tally: Tally
     mischief: dict[str, int]
     answers: dict[str, int]
-    """To the clients: status and code, or what the connection died of."""
+    """Number of answers to the clients by status and problem code, or by the connection's error."""
     broken: dict[str, list[str]]
-    """The last statuses of each verification that a promise was broken to, for the reader of a bad run."""
+    """Last statuses of the verifications for which a promise was broken, to help debug a bad run."""
 
 
 def storm(run: Run) -> Report:
-    """Leaves nothing behind."""
+    """Run one storm. The processes always end, and the files stay only if a promise was broken."""
     dice = random.Random(run.seed)
     with ExitStack() as stack:
         topology = _topology(run.topology, dice)
@@ -83,7 +83,7 @@ def storm(run: Run) -> Report:
         )
         square = stack.enter_context(Square(THREADS))
         journeys = [Journey(each, replicas, phone, square.enter) for each in crowd(run.count, 0, dice)]
-        # The first poll of a new installation proves nothing (ADR 0017); it comes before its first call.
+        # The first poll of a new installation proves nothing (ADR 0017), so it must come before the first call.
         if run.reconciliation:
             _wait_for_the_first_poll(topology)
         mischief.start()
@@ -96,7 +96,7 @@ def storm(run: Run) -> Report:
         if run.hurried and run.reconciliation:
             _poll_until_all_are_over(square, topology, run.patience_seconds)
         _wait(run, square, [each for each in journeys if each.person.calls or not each.id])
-        # Those who never called are read once more, and somebody tries to redeem what they never proved.
+        # Verifications without a call are read once more, and a client tries to consume them.
         for journey in journeys:
             if journey.id and not journey.person.calls:
                 square.enter(Unproven(journey))
@@ -108,7 +108,7 @@ def storm(run: Run) -> Report:
         if each.person.calls and (not each.redemptions or "verified" not in each.statuses)
     ]
     if counted.broken:
-        # What a bad run left stays, for its reader.
+        # The files of a bad run stay for debugging.
         lines = [json.dumps(each) for each in simulator.exchange.ledger]
         (directory / "ledger.jsonl").write_text("\n".join(lines))
     else:
@@ -127,7 +127,7 @@ def _wait_for_the_first_poll(topology: Topology) -> None:
 
 
 def _wait(run: Run, square: Square, journeys: list[Journey]) -> None:
-    """Until all are over. Without reconciliation whoever lost a call would look for ever."""
+    """Wait until all journeys are over. Without reconciliation a journey whose callback is lost never ends."""
     if run.reconciliation:
         square.wait(run.patience_seconds)
     else:
@@ -135,7 +135,10 @@ def _wait(run: Run, square: Square, journeys: list[Journey]) -> None:
 
 
 def _poll_until_all_are_over(square: Square, topology: Topology, patience_seconds: float) -> None:
-    """A poll leaves calls that have not settled to the next, so one must come after the last call."""
+    """Poll the inbox until all journeys are over.
+
+    A poll leaves calls younger than ``SETTLING`` to the next poll, so one poll must come after the last call.
+    """
     deadline = monotonic() + patience_seconds
     while not square.wait(SETTLING.total_seconds() + 1) and monotonic() < deadline:
         with redis_connection(topology.url) as connection, connection.using("inbox") as client:
@@ -183,7 +186,7 @@ def _processes(
 
 @contextmanager
 def _callbacks_to_each(simulator: Simulator, services: list[Service]) -> Iterator[None]:
-    """The registered address leads to one replica now and to the other then, as behind a balancer."""
+    """Send the callbacks to the replicas in turn, as a load balancer would."""
     ended = Event()
 
     def turn() -> None:

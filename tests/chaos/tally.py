@@ -1,4 +1,4 @@
-"""The simulator's ledger against every answer given."""
+"""Compare the simulator's ledger with every answer that the service gave."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -12,34 +12,34 @@ PROVEN = ("verified", "consumed")
 
 @dataclass(frozen=True)
 class Tally:
-    """What a run came to. Every count is of verifications."""
+    """Result of a run. Every count is a number of verifications."""
 
     started: int
     refused: int
-    """A create that was answered with a no that no retry changes."""
+    """Creates that got a final refusal."""
     never_started: int
-    """A create that was never answered."""
+    """Creates that never got an answer."""
     calls_made: int
-    """By the provider's ledger."""
+    """Calls in the provider's ledger."""
     callbacks_lost: int
     """Calls whose callback never reached a handler that answered 200."""
     verified: int
     consumed: int
     lost: int
-    """Called, and never verified."""
+    """Verifications with a call that were never seen as verified."""
     never_consumed: int
-    """Verified, and no asker got the proof."""
+    """Verified verifications that no request could consume."""
     falsely_verified: int
-    """Verified or consumed by any answer, and not called by the ledger."""
+    """Verifications that an answer called verified or consumed although the ledger has no call."""
     consumed_twice: int
-    """Two askers got the one proof."""
+    """Verifications that two requests consumed."""
     median_seconds: float
-    """From the call to the read that said verified."""
+    """Median time from the call to the first read that returned verified."""
     longest_seconds: float
 
     @property
     def broken(self) -> dict[str, int]:
-        """The promises that this run broke."""
+        """Counts of the broken promises by name. Empty after a good run."""
         promises = (
             *("refused", "never_started", "lost", "never_consumed"),
             *("falsely_verified", "consumed_twice"),
@@ -48,7 +48,7 @@ class Tally:
 
 
 def tally(journeys: Sequence[Journey], ledger: Sequence[dict[str, Any]]) -> Tally:
-    """Count; the journeys' own idea of who called is not asked."""
+    """Count the results of a run. The ledger alone decides who called."""
     called = {entry["cli"] for entry in ledger if entry["door"] == "phone" and entry["reported"]}
     told = {
         number
@@ -81,7 +81,7 @@ def tally(journeys: Sequence[Journey], ledger: Sequence[dict[str, Any]]) -> Tall
 
 
 def table(columns: dict[str, Tally]) -> str:
-    """Markdown, one column a run."""
+    """Return a Markdown table with one column for each run."""
     lines = ["| | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
     for each in fields(Tally):
         name = each.name.replace("_", " ")
@@ -91,7 +91,7 @@ def table(columns: dict[str, Tally]) -> str:
 
 
 def _proofs(journey: Journey) -> int:
-    """How many askers were told that the proof is theirs."""
+    """Count the requests that consumed the proof."""
     return sum(each.given is not None and each.given.status == 200 for each in journey.redemptions)
 
 

@@ -1,4 +1,7 @@
-"""A master dies with what its replica never got. What was acknowledged under MIN_REPLICAS=1 is still there."""
+"""A master dies before its replica got the latest writes.
+
+With MIN_REPLICAS=1 every write that the service has acknowledged survives.
+"""
 
 import signal
 from collections.abc import Iterator
@@ -38,7 +41,7 @@ def replicated(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 class Stage:
-    """A verified verification, and the pair of servers that has it."""
+    """A pending verification, and the master and replica that store it."""
 
     def __init__(self, replicated: Any, world: World, policy: Policy = POLICY) -> None:
         self.world, self.clock, self.observer = world, FakeClock(), RecordingObserver()
@@ -47,7 +50,7 @@ class Stage:
         self.id = self.verifications.start("web", ASK).verification.id
 
     def cut_off(self) -> None:
-        """From now on the replica gets nothing."""
+        """Stop replication. The replica has everything up to now and gets no later write."""
         self.in_step()
         assert self.replica.process is not None
         self.replica.process.send_signal(signal.SIGSTOP)
@@ -55,7 +58,7 @@ class Stage:
             client.execute_command("CLIENT KILL TYPE replica")
 
     def fail_over(self) -> None:
-        """The master dies, and the replica takes its place as it is."""
+        """Stop the master and wait until the replica, which lacks the later writes, is the master."""
         self.master.stop()
         assert self.replica.process is not None
         self.replica.process.send_signal(signal.SIGCONT)
@@ -79,7 +82,7 @@ class Stage:
 
 
 def knows(world: World, verification_id: str) -> bool:
-    """A client hears of a fail-over a moment later, and until then asks the dead master."""
+    """Tell whether the record can be read. Just after a fail-over the client still asks the dead master."""
     try:
         return world.store.get(verification_id) is not None
     except StoreUnavailable:
@@ -110,12 +113,12 @@ def test_a_consume_that_no_replica_has_is_not_acknowledged_and_can_be_asked_agai
         stage.cut_off()
         with pytest.raises(StoreUnavailable):
             stage.consume("flow-1")
-        # Nor is it when it is asked for again, though the master has it.
+        # A repeated request fails as well, although the master has the write.
         with pytest.raises(StoreUnavailable):
             stage.consume("flow-1")
         stage.fail_over()
         assert stage.status() is Status.VERIFIED
-        # The new master has no replica yet; to go on without one is the operator's choice.
+        # The new master has no replica yet, so the operator must set MIN_REPLICAS=0 to go on.
         with redis_world(replicated.url, min_replicas=0) as alone:
             verifications, _ = use_cases(alone, FakeProvider(), stage.observer, stage.clock)
             wait_for(lambda: knows(alone, stage.id))
@@ -159,8 +162,8 @@ def test_a_text_that_no_replica_has_is_not_acknowledged_so_that_it_is_sent_again
             assert again.record_text(message) is Outcome.CONFIRMED
 
 
-def test_the_inbox_is_not_done_with_a_call_whose_use_no_replica_has(replicated: Any) -> None:
-    """A worker that still talks to a replaced master would skip the call for good."""
+def test_the_inbox_does_not_skip_a_used_call_that_no_replica_has(replicated: Any) -> None:
+    """Otherwise a worker that still talks to a replaced master would skip the call for good."""
     with redis_world(replicated.url, type(replicated).__name__.lower(), min_replicas=1) as world:
         stage = Stage(replicated, world)
         stage.cut_off()
@@ -178,7 +181,7 @@ def test_a_number_to_dial_is_shown_only_once_a_replica_knows_it(replicated: Any)
             verifications, _ = use_cases(another, FakeProvider(), stage.observer, stage.clock)
             stage.verifications.cancel("web", stage.id)
             stage.cut_off()
-            # The first leaves a record at the master that the second finds; a promise neither of them makes.
+            # The second create finds the first one's record at the master and must fail all the same.
             for _ in range(2):
                 with pytest.raises(StoreUnavailable):
                     verifications.start("web", ASK)
@@ -196,8 +199,8 @@ def test_a_read_says_verified_only_once_a_replica_knows_it(replicated: Any) -> N
             stage.verifications.get("web", stage.id)
 
 
-def test_a_master_that_was_replaced_without_knowing_it_is_left() -> None:
-    """The connections in the pool lead to it until the sentinel is asked again."""
+def test_a_client_leaves_a_master_that_does_not_know_it_was_replaced() -> None:
+    """Pooled connections lead to the old master until the client asks the sentinel again."""
     with ExitStack() as stack:
         servers = ReplicatedSentinel("valkey")
         stack.callback(servers.close)
@@ -218,7 +221,7 @@ def test_a_master_that_was_replaced_without_knowing_it_is_left() -> None:
 
 
 def test_without_min_replicas_an_acknowledged_consume_can_be_lost(replicated: Any) -> None:
-    """The price of 0, which the README names: the proof can be consumed a second time."""
+    """With MIN_REPLICAS=0 a proof can be consumed twice after a fail-over, as its documentation says."""
     with redis_world(replicated.url, type(replicated).__name__.lower(), min_replicas=0) as world:
         stage = Stage(replicated, world)
         stage.calls.record(call_at(stage.clock()))

@@ -1,4 +1,4 @@
-"""A short storm over each kind of Redis. The long one is ``make chaos``; its table is in docs/reliability.md."""
+"""Run a short storm on each kind of Redis. ``make chaos`` runs the long one and writes docs/reliability.md."""
 
 import pytest
 
@@ -8,20 +8,20 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("topology", ["single", "sentinel", "cluster"])
-def test_whatever_fails_every_call_verifies_once_and_nothing_else_does(topology: str) -> None:
+def test_each_call_verifies_once_and_nothing_else_does_whatever_fails(topology: str) -> None:
     report = storm(Run(topology, count=120, per_second=3, hurried=True))
     assert report.tally.broken == {}, report
     assert report.tally.started == 120
     assert report.tally.calls_made == report.tally.verified == report.tally.consumed > 100
-    # It was a storm: callbacks were lost, and every kind of mischief was done.
+    # The run proves nothing unless callbacks were lost and every kind of failure happened.
     assert report.tally.callbacks_lost > 25
     assert all(report.mischief.values())
     assert len(report.mischief) >= 9
 
 
 def test_without_reconciliation_the_same_storm_loses_calls() -> None:
-    """So that the count of what is lost can be something other than 0."""
+    """The count of lost calls can differ from 0, so a count of 0 elsewhere means something."""
     report = storm(Run("single", count=60, per_second=4, reconciliation=False, hurried=True))
     assert report.tally.lost > 0
-    # All that is lost is calls; nobody is let in.
+    # Calls are lost, but no other promise is broken.
     assert {*report.tally.broken} == {"lost"}

@@ -1,4 +1,4 @@
-"""Redis as people run it, each with the accidents that it is said to survive. One accident at a time."""
+"""Start Redis in the supported topologies, and cause the accidents that each must survive, one at a time."""
 
 import random
 import signal
@@ -16,7 +16,7 @@ Accident = Callable[[], None]
 
 
 class Topology(Protocol):
-    """Where the service keeps its state, and what can happen to it."""
+    """Redis servers of the service, with the accidents that can happen to them."""
 
     name: str
     min_replicas: int
@@ -25,14 +25,14 @@ class Topology(Protocol):
     def url(self) -> str: ...
 
     def accidents(self) -> dict[str, Accident]:
-        """By name; each returns when all is as before, so that the next one finds everything in order."""
+        """Return the accidents by name. Each returns only once everything is back in order."""
         ...
 
     def close(self) -> None: ...
 
 
 class Single:
-    """One server that writes to disk before it answers."""
+    """A standalone server that writes to disk before it answers."""
 
     name = "one server"
     min_replicas = 0
@@ -61,11 +61,11 @@ class Single:
 
 
 class _Replicated:
-    """Masters with a replica each, and something that promotes a replica whose master is gone."""
+    """Masters that have one replica each and are replaced by it when they fail."""
 
     min_replicas = 1
     forced: str
-    """What its own fail-over is called."""
+    """Name of the command that forces a fail-over."""
 
     def accidents(self) -> dict[str, Accident]:
         return {
@@ -96,11 +96,11 @@ class _Replicated:
         self._whole(replica, master)
 
     def _pair(self) -> tuple[Server, Server]:
-        """A master and its replica, as it is now."""
+        """Return a current master and its replica."""
         raise NotImplementedError
 
     def _promoted(self, server: Server) -> None:
-        """Wait until it has taken its master's place."""
+        """Wait until the server is the master."""
         raise NotImplementedError
 
     def _start_again(self, master: Server, replica: Server) -> None:
@@ -110,7 +110,7 @@ class _Replicated:
         raise NotImplementedError
 
     def _whole(self, master: Server, replica: Server) -> None:
-        """Wait until both hold the same, and everybody knows who is who."""
+        """Wait until the replica is in step and every server knows the roles."""
         raise NotImplementedError
 
 
@@ -137,16 +137,16 @@ class Sentinel(_Replicated):
         return both if role(both[0]) == "master" else (both[1], both[0])
 
     def _promoted(self, server: Server) -> None:
-        """The sentinel has ended its fail-over: it tells everybody the new address."""
+        """Wait until the sentinel has ended the fail-over and gives the new master's address."""
         wait_for(lambda: self._told() == server.port and role(server) == "master", seconds=PATIENCE_SECONDS)
 
     def _start_again(self, master: Server, replica: Server) -> None:
-        # Nobody may start it as an empty master: it comes back as a replica of the one that has the data.
+        # The dead server must not return as an empty master, so it starts as a replica of the new one.
         restarted(master, "--replicaof", f"127.0.0.1 {replica.port}")
 
     def _force(self, replica: Server) -> None:
         with Redis(port=self._servers.sentinel.port) as sentinel:
-            # Refused as long as it has not heard of the replica lately.
+            # The sentinel refuses until it has heard from the replica lately.
             wait_for(lambda: sentinel.execute_command("SENTINEL FAILOVER mymaster"), seconds=PATIENCE_SECONDS)
 
     def _told(self) -> int:
@@ -155,7 +155,7 @@ class Sentinel(_Replicated):
         return 0 if "failover_in_progress" in master["flags"] else int(master["port"])
 
     def _whole(self, master: Server, replica: Server) -> None:
-        # Whichever is which in the end: with a single sentinel they may change places once more.
+        # With a single sentinel the two may change places once more, so either may be the master in the end.
         def in_order() -> bool:
             master, replica = self._pair()
             return self._told() == master.port and attached(master) and replicates(replica)
@@ -236,7 +236,7 @@ def paused(server: Server, seconds: float) -> None:
 
 
 def restarted(server: Server, *role_options: str) -> None:
-    """Start again, in the role that it has now."""
+    """Start the server again with other role options than before."""
     command = server.command
     if "--replicaof" in command:
         at = command.index("--replicaof")

@@ -1,4 +1,4 @@
-"""Each alert fires when it should and is silent when it should not: promtool, over the rules that the chart installs."""
+"""Test with promtool that each alert rule of the chart fires when it should and only then."""
 
 import re
 import shutil
@@ -34,7 +34,10 @@ SWEPT = 'waitcall_worker_loop_timestamp_seconds{loop="sweep"}'
 
 @dataclass(frozen=True)
 class Case:
-    """Series in promtool's notation, a value each ``interval``."""
+    """One alert, with series that make it fire and series that do not.
+
+    The series are in promtool's notation, with one value for each ``interval``.
+    """
 
     alert: str
     at: str
@@ -191,7 +194,7 @@ def alerts() -> dict[str, dict[str, Any]]:
 
 
 def groups_of(alert: dict[str, Any]) -> list[dict[str, Any]]:
-    """The groups with nothing but an alert and the recorded series that it reads."""
+    """Return the rule groups reduced to one alert and the recorded series that it reads."""
 
     def belongs(rule: dict[str, Any]) -> bool:
         return rule == alert or ("record" in rule and rule["record"] in alert["expr"])
@@ -224,13 +227,16 @@ def promtool_test(
     }
 
 
-def test_every_alert_has_its_case() -> None:
+def test_every_alert_has_a_case() -> None:
     assert sorted(alerts()) == sorted(case.alert for case in CASES)
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-def test_each_alert_fires_and_is_silent(tmp_path: Path) -> None:
-    """All in one process, each beside the recorded series that it reads; it names those that do not."""
+def test_each_alert_fires_when_it_should_and_only_then(tmp_path: Path) -> None:
+    """One promtool process tests all cases and names those that fail.
+
+    Each case has a rule file of its own with the alert and the recorded series that it reads.
+    """
     for case in CASES:
         rules = f"{case.alert}.rules.yaml"
         (tmp_path / rules).write_text(yaml.safe_dump({"groups": groups_of(alerts()[case.alert])}))

@@ -1,4 +1,7 @@
-"""Server-side apply of every rendering to a real kube-apiserver on a real etcd. `make apply-test` builds the one with Go."""
+"""Apply every rendering of the chart, server-side, to a real kube-apiserver with a real etcd.
+
+``make apply-test`` builds kube-apiserver, for which it needs Go.
+"""
 
 import http.client
 import json
@@ -26,7 +29,7 @@ CUSTOM = {
     ("external-secrets.io", "v1"): ("ExternalSecret",),
     ("gateway.networking.k8s.io", "v1"): ("HTTPRoute",),
 }
-"""Operators bring these kinds; here any content of theirs is taken."""
+"""Kinds that Kubernetes operators define. The definitions of this test accept any content."""
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -37,7 +40,7 @@ pytestmark = [
 
 
 class ControlPlane:
-    """An API server and its store; no kubelet, no controller."""
+    """An API server with its etcd, without kubelets and controllers."""
 
     def __init__(self, directory: Path) -> None:
         store, peers, self.port = free_port(), free_port(), free_port()
@@ -66,7 +69,7 @@ class ControlPlane:
     def ask(
         self, method: str, path: str, body: Any = None, kind: str = "application/json"
     ) -> tuple[int, Any]:
-        # Its certificate is its own, and it listens on loopback.
+        # The server has a self-signed certificate and listens on loopback only.
         context = ssl._create_unverified_context()
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=context)
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": kind}
@@ -134,11 +137,11 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_the_api_server_takes_every_object_and_the_same_again(plane: ControlPlane, path: Path) -> None:
+def test_the_api_server_accepts_every_object_and_accepts_it_again(plane: ControlPlane, path: Path) -> None:
     namespace = path.stem
     named = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     assert plane.ask("POST", "/api/v1/namespaces", named)[0] == 201
-    # What the release expects to find there.
+    # The release refers to these two objects, which a controller or an administrator makes in a cluster.
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
     plane.ask("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", account)
     priority = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "high"}}
@@ -155,6 +158,6 @@ def test_the_api_server_takes_every_object_and_the_same_again(plane: ControlPlan
             assert status in expected, (each["kind"], each["metadata"]["name"], told)
 
 
-def test_the_api_server_can_say_no(plane: ControlPlane) -> None:
+def test_the_api_server_refuses_a_wrong_object(plane: ControlPlane) -> None:
     wrong = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"ports": []}}
     assert plane.apply(wrong, "default")[0] == 422

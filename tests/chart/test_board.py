@@ -1,4 +1,4 @@
-"""Every query of the board and of the rules, asked of a real Prometheus that scrapes a running stack."""
+"""Test every query of the dashboard and of the rules on a real Prometheus that scrapes a running stack."""
 
 import json
 import re
@@ -55,14 +55,14 @@ def board_queries() -> list[str]:
 
 
 def rule_selectors() -> list[str]:
-    """What the rules look at: an alert that is silent has no result, so its parts are asked for."""
+    """Return the series that the rules read. A silent alert has no result, so its parts are queried instead."""
     groups = yaml.safe_load(RULES.read_text())["groups"]
     texts = [rule["expr"] for group in groups for rule in group["rules"]]
     found = {each for text in texts for each in re.findall(r"waitcall[\w:]+(?:\{[^}]*\})?", text)}
     return sorted(found)
 
 
-def test_the_board_is_the_written_one_and_has_its_rows() -> None:
+def test_the_dashboard_is_the_generated_one_and_has_its_rows() -> None:
     assert BOARD.read_text() == written(), "python -m development.board"
     assert list(ROWS) == [
         *("Funnel", "Conversion and time to call", "Provider", "Codes"),
@@ -74,7 +74,7 @@ def test_the_board_is_the_written_one_and_has_its_rows() -> None:
 
 
 def exported() -> set[str]:
-    """Every series of the service and of its worker, and those that the rules record."""
+    """Return the names of all series: those of the service and its worker, and those that the rules record."""
     suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
     collected = list(Metrics("1", [], [], worker=True).registry.collect())
     groups = yaml.safe_load(RULES.read_text())["groups"]
@@ -82,7 +82,7 @@ def exported() -> set[str]:
     return recorded | {each.name + suffix for each in collected for suffix in suffixes[each.type]}
 
 
-def test_every_query_is_of_series_that_are_exported() -> None:
+def test_every_query_reads_only_exported_series() -> None:
     asked = {
         name
         for query in [*board_queries(), *rule_selectors()]
@@ -93,7 +93,7 @@ def test_every_query_is_of_series_that_are_exported() -> None:
 
 
 def test_no_query_needs_to_know_how_many_deployments_there_are() -> None:
-    """A series of one surface comes from some pods only, so each query sums over all of them."""
+    """Only some pods export the series of a surface, so each query must sum over all pods."""
     told_apart = re.compile(r"\b(job|instance|pod|component|deployment|namespace)\b")
     groups = yaml.safe_load(RULES.read_text())["groups"]
     rules = [rule["expr"] for group in groups for rule in group["rules"]]
@@ -110,7 +110,7 @@ class Prometheus:
             "rule_files": [str(directory / "rules.yaml")],
             "scrape_configs": [{"job_name": "waitcall", "static_configs": [{"targets": targets}]}],
         }
-        # The rules' own interval is for production.
+        # The interval of the shipped rules is too long for a test.
         (directory / "rules.yaml").write_text(RULES.read_text().replace("interval: 30s", "interval: 5s"))
         (directory / "prometheus.yaml").write_text(yaml.safe_dump(config))
         self.process = subprocess.Popen(
@@ -126,7 +126,7 @@ class Prometheus:
         wait_for(lambda: self.series("up") == len(targets), seconds=60)
 
     def series(self, query: str) -> int:
-        """How many have a value that is a number."""
+        """Return the number of series of the result whose value is not NaN."""
         for name, value in {
             "$__rate_interval": "2m",
             "$client": ".*",
@@ -145,7 +145,7 @@ class Prometheus:
 
 
 class Day:
-    """A day in the life of a service, squeezed: whatever can be counted happens."""
+    """Requests, calls and failures that make every metric of the service count something."""
 
     def __init__(self, service: Service, simulator: Simulator, redis: Server) -> None:
         self.service, self.simulator, self.redis = service, simulator, redis
@@ -189,7 +189,7 @@ class Day:
         self.let_expire()
 
     def type_a_code(self) -> None:
-        """One that is not delivered at first, mistyped at first."""
+        """Check a code. Its first delivery report is a failure, and the first code typed is wrong."""
         _, made = self.begin("coded")
         url = f"{self.service.api}/v1/verifications/{made.json['id']}"
         self.service.ask("POST", f"{url}/fallback", {})
@@ -201,7 +201,7 @@ class Day:
             self.service.ask("POST", f"{url}/check", {"code": typed})
 
     def let_expire(self) -> None:
-        """Whatever is pending without a call to come."""
+        """Make all pending verifications expire, except those for login."""
         with self.redis.client() as client:
             for key in client.scan_iter("waitcall:*:v:*"):
                 document = json.loads(client.get(key))
@@ -266,4 +266,4 @@ def test_every_query_finds_data(
         prometheus.close()
         with capsys.disabled():
             lines = [f"{count:>4}  {' '.join(query.split())}" for query, count in found.items()]
-            print("", *lines, sep="\n")  # noqa: T201  the table is for its reader
+            print("", *lines, sep="\n")  # noqa: T201  the table is for the person who runs the test

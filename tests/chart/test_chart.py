@@ -1,4 +1,4 @@
-"""The chart, rendered by Helm itself: sound for Kubernetes, hardened, and deaf to misspelt values."""
+"""Test the chart as Helm renders it: valid for Kubernetes, hardened, and strict about misspelt values."""
 
 import json
 import re
@@ -21,7 +21,7 @@ CHART = ROOT / "helm/waitcall"
 EXAMPLES = sorted((CHART / "ci").glob("*.yaml"))
 KUBERNETES = (*(pytest.param(older, marks=pytest.mark.slow) for older in ("1.29", "1.33")), "1.36")
 WITHOUT_SCHEMA = {"ServiceMonitor", "PrometheusRule", "ExternalSecret", "HTTPRoute"}
-"""Of custom resources: not in Kubernetes's own schemas. Their shape is asserted below."""
+"""Kinds of custom resources. Kubernetes has no schemas for them, so tests below assert their shape."""
 WORKLOADS = ("Deployment", "Pod")
 
 example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -55,14 +55,14 @@ def environment_of(deployment: dict[str, Any]) -> dict[str, str | None]:
 
 
 def serving(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Deployments that serve, by the end of their names."""
+    """Return the Deployments other than the worker's by the last part of their names."""
     found = [each for each in objects if each["kind"] == "Deployment"]
     named = {each["metadata"]["name"].rpartition("-")[2]: each for each in found}
     return {name: each for name, each in named.items() if name != "worker"}
 
 
 def chosen_by(selector: dict[str, str], objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Deployments whose pods have these labels."""
+    """Return the Deployments whose pods have these labels."""
     return [
         each
         for each in objects
@@ -77,7 +77,7 @@ def ports_of(deployment: dict[str, Any]) -> dict[str, int]:
 
 
 def peers(policy: dict[str, Any], port: int) -> list[dict[str, Any]]:
-    """Who may come to a port."""
+    """Return the peers that a network policy lets in to a port."""
     rules = [rule for rule in policy["spec"]["ingress"] if port in [each["port"] for each in rule["ports"]]]
     return [peer for rule in rules for peer in rule["from"]]
 
@@ -87,14 +87,14 @@ def one(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
     return found
 
 
-def test_there_are_the_examples() -> None:
+def test_the_chart_has_five_example_values() -> None:
     assert [path.stem.removesuffix("-values") for path in EXAMPLES] == [
         *("cluster", "everything", "minimal", "production", "simulator")
     ]
 
 
 @example
-def test_helm_finds_nothing_to_say(path: Path) -> None:
+def test_helm_lint_finds_nothing(path: Path) -> None:
     report = helm.lint(str(CHART), values_of(path), strict=True)
     assert report["errors"] == []
     assert [each for each in report["messages"] if each["severity"] > 1] == []
@@ -102,7 +102,7 @@ def test_helm_finds_nothing_to_say(path: Path) -> None:
 
 @example
 @pytest.mark.parametrize("version", KUBERNETES)
-def test_kubernetes_takes_every_object(path: Path, version: str) -> None:
+def test_every_object_is_valid_for_kubernetes(path: Path, version: str) -> None:
     objects = render(values_of(path))
     assert len(objects) > 8
     for each in objects:
@@ -126,7 +126,7 @@ def test_every_pod_is_hardened(path: Path) -> None:
             assert {"cpu", "memory"} <= {*container["resources"]["requests"]}
             assert "memory" in container["resources"]["limits"]
             assert not container["image"].endswith(":latest")
-            # Secrets come as files, or from a Secret: never as words in a manifest.
+            # Secrets come from files or from a Secret object, never as text in a manifest.
             assert not any(
                 "SECRET" in each["name"] and "value" in each and "/" not in each["value"]
                 for each in container.get("env", [])
@@ -157,7 +157,7 @@ def test_long_lived_pods_are_probed_spread_and_given_time(path: Path) -> None:
 
 
 @example
-def test_what_the_pods_are_told_are_settings_of_the_service(path: Path) -> None:
+def test_every_variable_of_the_pods_is_a_setting_of_the_service(path: Path) -> None:
     known = {PREFIX + name for name in NAMES}
     for each in render(values_of(path)):
         if each["kind"] == "Deployment":
@@ -183,7 +183,7 @@ def test_every_value_of_the_settings_reaches_every_pod() -> None:
 
 
 @example
-def test_network_policies_open_the_ports_that_are_there_and_no_other(path: Path) -> None:
+def test_network_policies_open_only_ports_that_exist(path: Path) -> None:
     objects = render(values_of(path))
     for policy in (each for each in objects if each["kind"] == "NetworkPolicy"):
         (deployment,) = chosen_by(policy["spec"]["podSelector"]["matchLabels"], objects)
@@ -198,7 +198,7 @@ def test_network_policies_open_the_ports_that_are_there_and_no_other(path: Path)
             assert {port["targetPort"] for port in service["spec"]["ports"]} <= {*ports_of(deployment)}
 
 
-def test_the_tests_pod_is_let_in_where_only_callers_are() -> None:
+def test_the_test_pod_is_let_in_where_only_api_clients_are() -> None:
     values = values_of(CHART / "ci/production-values.yaml") | {"test": {"apiKeySecret": "waitcall-test"}}
     objects = render(values)
     labels = one(objects, "Pod", "rel-waitcall-test")["metadata"]["labels"]
@@ -243,7 +243,7 @@ def test_nothing_but_the_callback_paths_is_public(path: Path) -> None:
             assert each["spec"]["type"] == "ClusterIP"
 
 
-def test_the_autoscaler_alone_says_how_many_and_the_budget_knows_it() -> None:
+def test_the_autoscaler_alone_sets_the_number_of_pods_and_the_disruption_budget_fits_it() -> None:
     values = values_of(CHART / "ci/production-values.yaml")
     objects = render(values)
     for name, most in (("rel-waitcall-api", 20), ("rel-waitcall-public", 40)):
@@ -307,7 +307,7 @@ def test_no_pod_that_strangers_reach_holds_a_key_or_an_account(path: Path) -> No
 
 
 @example
-def test_no_policy_lets_strangers_to_the_api_or_the_pods_that_they_reach_out(path: Path) -> None:
+def test_no_policy_lets_strangers_into_the_api_or_lets_public_pods_out(path: Path) -> None:
     values = values_of(path)
     objects = render(values)
     given = values.get("networkPolicy", {})
@@ -326,7 +326,7 @@ def test_no_policy_lets_strangers_to_the_api_or_the_pods_that_they_reach_out(pat
         assert ports == {53, *given.get("redis", {}).get("ports", [6379])}
 
 
-def test_the_namespaces_pods_may_ask_the_api_but_not_those_that_strangers_reach() -> None:
+def test_pods_of_the_namespace_may_call_the_api_except_the_public_ones() -> None:
     objects = render(values_of(CHART / "ci/minimal-values.yaml"))
     (peer,) = peers(one(objects, "NetworkPolicy", "rel-waitcall-api"), 8080)
     refused = {each["key"] for each in peer["podSelector"]["matchExpressions"]}
@@ -337,7 +337,7 @@ def test_the_namespaces_pods_may_ask_the_api_but_not_those_that_strangers_reach(
     assert not refused & {*found["api"]["spec"]["template"]["metadata"]["labels"]}
 
 
-def test_what_differs_for_a_deployment_holds_for_it_alone() -> None:
+def test_a_value_of_one_deployment_changes_no_other() -> None:
     objects = render(values_of(CHART / "ci/everything-values.yaml"))
     found = serving(objects)
     scalers = {
@@ -374,8 +374,8 @@ def test_the_simulator_calls_back_the_public_deployment() -> None:
         assert found == serving(objects)[name]
 
 
-def test_pods_of_the_one_deployment_before_are_found_once_they_have_the_labels() -> None:
-    """The chart's README says how nobody notices the upgrade from one Deployment."""
+def test_pods_of_the_former_single_deployment_get_requests_once_they_are_labelled() -> None:
+    """The chart's README has the command that sets the labels, so that the upgrade drops no request."""
     objects = render(values_of(CHART / "ci/minimal-values.yaml"))
     readme = (CHART / "README.md").read_text()
     (command,) = re.findall(r"kubectl label pods .*component=serve .*", readme)
@@ -489,7 +489,7 @@ def test_what_is_missing_is_named(wrong: dict[str, Any], told: str) -> None:
         render(values)
 
 
-def test_the_readme_has_every_value_and_the_schema_no_other() -> None:
+def test_the_readme_and_the_schema_have_exactly_the_charts_values() -> None:
     text = (CHART / "values.yaml").read_text()
     readme = (CHART / "README.md").read_text()
     assert readme == chart_readme.filled(readme, text), "make chart-readme"
@@ -502,7 +502,7 @@ def test_the_readme_has_every_value_and_the_schema_no_other() -> None:
         return {leaf for name, each in found.items() for leaf in leaves(each, name)}
 
     named = {name for name, _, _ in chart_readme.rows(text)}
-    # What may differ for one Deployment is described once, at `serve` and its neighbours.
+    # Values that may differ for one Deployment are described once, under `serve` and beside it.
     differing = {"autoscaling", "podDisruptionBudget", *schema["properties"]["serve"]["properties"]}
     page = schema["properties"]["page"]["properties"]
     assert differing == {*schema["definitions"]["deployment"]["properties"]} == {*page} - {"enabled"}
@@ -512,11 +512,11 @@ def test_the_readme_has_every_value_and_the_schema_no_other() -> None:
     assert own | {"serve.resources", "worker.resources"} == named | {"global"}
 
 
-def test_the_charts_policy_is_the_shipped_one() -> None:
+def test_the_policy_of_the_chart_equals_the_one_in_config() -> None:
     assert (CHART / "files/policy.toml").read_text() == (ROOT / "config/policy.toml").read_text()
 
 
-def test_the_version_is_the_services() -> None:
+def test_the_app_version_of_the_chart_is_the_version_of_the_service() -> None:
     from service import __version__  # noqa: PLC0415
 
     assert chart().metadata["appVersion"] == __version__

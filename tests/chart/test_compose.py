@@ -1,4 +1,4 @@
-"""compose.yaml, as far as it can be held without a Docker engine: its words are ours, its files are there."""
+"""Test compose.yaml without a Docker engine: its settings are known and its files exist."""
 
 import re
 from pathlib import Path
@@ -13,12 +13,12 @@ TEXT = (ROOT / "compose.yaml").read_text()
 SERVICES = yaml.safe_load(TEXT)["services"]
 
 
-def test_what_it_tells_the_service_are_settings() -> None:
+def test_every_variable_given_to_the_service_is_a_setting() -> None:
     for name in ("api", "public", "worker"):
         assert {each.removeprefix(PREFIX) for each in SERVICES[name]["environment"]} <= {*NAMES}
 
 
-def test_the_public_side_is_a_process_tree_of_its_own_without_keys_and_accounts() -> None:
+def test_the_public_side_is_a_separate_process_tree_without_keys_and_accounts() -> None:
     served = {name: SERVICES[name]["command"][1:] for name in ("api", "public")}
     assert served == {"api": ["--surface", "api"], "public": ["--surface", "callback"]}
     assert SERVICES["public"]["environment"].items() < SERVICES["api"]["environment"].items()
@@ -29,9 +29,9 @@ def test_the_public_side_is_a_process_tree_of_its_own_without_keys_and_accounts(
     assert {name for name, each in SERVICES.items() if each.get("network_mode")} == {"worker", "simulator"}
 
 
-def test_prometheus_scrapes_what_serves_and_the_worker() -> None:
+def test_prometheus_scrapes_the_serving_processes_and_the_worker() -> None:
     scraped = yaml.safe_load((ROOT / "development/compose/prometheus.yaml").read_text())["scrape_configs"]
-    # The worker has the API's network, and so its name.
+    # The worker shares the network of the API's container, so it is reached by the API's name.
     assert scraped[0]["static_configs"] == [{"targets": ["api:9090", "api:9091", "public:9090"]}]
 
 
@@ -40,7 +40,7 @@ def test_every_variable_is_made_by_compose_env_or_has_a_default() -> None:
     assert needed == {*environment("a key")}
 
 
-def test_every_file_that_it_mounts_is_there() -> None:
+def test_every_mounted_file_exists() -> None:
     mounted = [volume.split(":")[0] for each in SERVICES.values() for volume in each.get("volumes", [])]
     assert all((ROOT / path).exists() for path in mounted if path.startswith("./"))
     assert len(mounted) == 7

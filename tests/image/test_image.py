@@ -1,6 +1,6 @@
-"""The image, built from the Dockerfile on a stand-in base and run: as nobody, on a read-only root, in the roles that the chart gives it.
+"""Build the image from the Dockerfile and run it as the chart does: without root, on a read-only file system.
 
-The stand-in is a debootstrapped Debian with Python, because no registry of images can be assumed.
+The base image is replaced by a debootstrapped Debian with Python, because a registry of images may be out of reach.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from tests.redis_servers import Server, free_port, wait_for
 
 TOOLS = ("buildah", "podman", "runc", "debootstrap")
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
-# Of this process alone: images are the whole machine's.
+# All processes of the machine share its images, so the process id keeps these names apart.
 IMAGE, STAND_IN = (f"localhost/waitcall{name}:image-test-{os.getpid()}" for name in ("", "-stand-in"))
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 pytestmark = [
@@ -43,7 +43,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     base = tmp_path_factory.mktemp("stand-in")
     said("debootstrap", "--variant=minbase", "--include=python3,python3-venv", "bookworm", str(base))
     if AUTHORITIES.exists():
-        # Whom this machine trusts, the stand-in must trust: a mirror of packages may be its own.
+        # The package mirror may have a certificate of an authority that only this machine trusts.
         (base / "etc/ssl/certs").mkdir(parents=True, exist_ok=True)
         shutil.copy(AUTHORITIES, base / "etc/ssl/certs")
         (base / "etc/pip.conf").write_text(f"[global]\ncert = {AUTHORITIES}\n")
@@ -65,7 +65,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def run(image: str, *words: str, options: tuple[str, ...] = ()) -> list[str]:
-    """Rootfs read-only, one tmpfs; the network is the machine's, where Redis and the simulator are."""
+    """Return the command that runs the image, with a read-only root and one tmpfs.
+
+    The container uses the network of the host, because Redis and the simulator run there.
+    """
     return [
         *(
             "podman",
@@ -84,7 +87,7 @@ def run(image: str, *words: str, options: tuple[str, ...] = ()) -> list[str]:
 
 
 class Container:
-    """A role of the image, running: the words of its command."""
+    """Running container of the image. ``role`` is the command's arguments."""
 
     def __init__(self, image: str, role: tuple[str, ...], environ: dict[str, str], policy: Path) -> None:
         self.name = f"waitcall-test-{role[-1]}-{os.getpid()}"
@@ -107,7 +110,7 @@ class Container:
 
 
 class Running:
-    """The internal side, the public side and the worker, of one image."""
+    """Containers of the internal side, the public side and the worker, with Redis and the simulator."""
 
     def __init__(self, image: str, directory: Path) -> None:
         callback = free_port()
@@ -127,7 +130,7 @@ class Running:
             "WAITCALL_DRAIN_SECONDS": "3",
         }
         environ = {name: value for name, value in settings.items() if name.startswith("WAITCALL_")}
-        # What strangers reach holds no key of a client and no account.
+        # The public side needs neither the clients' API keys nor the provider account.
         public = environ | {"WAITCALL_OPS_BIND": f"127.0.0.1:{public_ops}"}
         del public["WAITCALL_API_KEYS"], public["WAITCALL_SMSC_APIKEY"]
         self.api = Container(image, ("serve", "--surface", "api"), environ, policy)
@@ -135,7 +138,7 @@ class Running:
         self.worker = Container(image, ("worker",), environ, policy)
         self.public_ops = f"http://127.0.0.1:{public_ops}"
         urls = [f"http://127.0.0.1:{port}" for port in (api, callback, ops)]
-        self.service = Service(None, directory / "none", *urls)  # type: ignore[arg-type]  # podman has the process
+        self.service = Service(None, directory / "none", *urls)  # type: ignore[arg-type]  # podman owns the process
         self.worker_ops = f"http://127.0.0.1:{worker}"
         wait_for(self.ready, seconds=60)
 
@@ -159,7 +162,9 @@ def running(image: str, tmp_path: Path) -> Iterator[Running]:
     started.close()
 
 
-def test_it_holds_what_runs_and_nothing_to_build_with(image: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_image_has_no_build_tools_and_no_development_code(
+    image: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     for module in ("simulator", "tests", "development", "pip", "setuptools"):
         missing = f"import importlib.util as u, sys; sys.exit(u.find_spec('{module}') is not None)"
         said(*run(image, "-c", missing, options=("--rm", "--entrypoint", "/opt/waitcall/bin/python")))
@@ -174,7 +179,7 @@ def test_it_holds_what_runs_and_nothing_to_build_with(image: str, capsys: pytest
         print(f"\nimage: {int(size) / 1e6:.0f} MB, of which the stand-in base {base / 1e6:.0f} MB")  # noqa: T201
 
 
-def test_it_serves_as_nobody_on_a_read_only_root(running: Running) -> None:
+def test_the_image_serves_without_root_on_a_read_only_file_system(running: Running) -> None:
     service = running.service
     made = service.create()
     assert made.status == 201
@@ -183,7 +188,7 @@ def test_it_serves_as_nobody_on_a_read_only_root(running: Running) -> None:
     assert service.consume(made.json["id"]).status == 200
     for serve in (running.api, running.public):
         assert serve.sh("id -u").stdout.strip() == "10001"
-        # podman itself mounts /var/tmp.
+        # /var/tmp is left out, because podman mounts a writable one.
         for path in ("/app", "/opt/waitcall", "/etc", "/run", "/usr", "/var/lib", "/home"):
             assert serve.sh(f"touch {path}/x").returncode != 0, path
         assert serve.sh("touch /tmp/x").returncode == 0
@@ -195,7 +200,7 @@ def test_it_serves_as_nobody_on_a_read_only_root(running: Running) -> None:
 
 
 def test_sigterm_under_load_drops_no_request(running: Running) -> None:
-    """A balancer that looks at /readyz every tenth of a second, and callers behind it."""
+    """A load balancer polls /readyz every 0.1 s, and clients send requests until it is not ready."""
     answers: Counter[str] = Counter()
     routable, ended = threading.Event(), threading.Event()
     routable.set()
@@ -216,7 +221,7 @@ def test_sigterm_under_load_drops_no_request(running: Running) -> None:
                 made: Answered = running.service.create(f"+{next(numbers)}")
                 answers[str(made.status)] += 1
                 answers[str(running.service.read(made.json["id"], wait=1).status)] += 1
-            except Exception as error:  # noqa: BLE001  whatever it is, it is a dropped request
+            except Exception as error:  # noqa: BLE001  any error is a dropped request
                 answers[repr(error)] += 1
 
     threads = [threading.Thread(target=look), *(threading.Thread(target=ask) for _ in range(16))]

@@ -1,4 +1,4 @@
-"""The Python client on the newest Python that Debian has; the oldest that it claims, 3.11, is every other test's."""
+"""Test the Python client on the newest Python in Debian. All other tests run on the oldest supported, 3.11."""
 
 import os
 import platform
@@ -59,7 +59,7 @@ pytestmark = [
 
 def test_the_client_works_on_the_newest_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "forky"
-    # Its script is that of sid, also where this Debian does not know the name yet.
+    # The script of sid works for forky too, also on a Debian that does not know that name yet.
     said(
         *("debootstrap", "--variant=minbase", "--include=python3", "forky", str(root)),
         *("http://deb.debian.org/debian", "sid"),
