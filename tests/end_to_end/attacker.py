@@ -1,7 +1,7 @@
-"""An attacker's script: everything that the peers' bugs teach, tried against the running service.
+"""Attack the running service in every way that is known from the bugs of similar services.
 
-Each attack says what it tried, what came back, and whether it won. ``test_attacks.py`` runs all of them;
-``make attack`` writes the record, docs/attacks.md.
+Each attack records what it tried, what came back and whether it succeeded. ``test_attacks.py`` runs them all.
+``make attack`` also writes the record to docs/attacks.md.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ DEDICATED = "79585550000"
 OWNER_IP, ATTACKER_IP = "198.51.100.7", "203.0.113.9"
 POLLS = 2600
 PATIENCE_SECONDS = 15
-"""Shorter than any poll waits, so that an answer came beside the flood."""
+"""Seconds that a request may take. This is shorter than any long poll, so the answer came during the flood."""
 POLICY = f"""
 dial_regions = ["RU"]
 [purposes.login]
@@ -70,7 +70,7 @@ source = "for the test"
 
 @dataclass
 class Attempt:
-    """One attack and its end."""
+    """One attack, its steps and whether it succeeded."""
 
     threat: str
     name: str
@@ -79,11 +79,11 @@ class Attempt:
 
     @property
     def heading(self) -> str:
-        """The attack's name behind the threat that it belongs to, where it has one."""
+        """Name of the attack, after the threat that it belongs to if there is one."""
         return f"{self.threat}: {self.name}" if self.threat else self.name.capitalize()
 
     def saw(self, what: str, answer: Answered | None = None) -> None:
-        """Write down a step; an answer by its status and code."""
+        """Record a step, with the status and code of the answer if one is given."""
         if answer is None:
             self.told.append(what)
             return
@@ -95,7 +95,7 @@ class Attempt:
 
 
 class Attacker:
-    """Knows the API, the provider's dialect and the victim's number; not the secrets."""
+    """Attacker who knows the API, the provider's protocol and the victim's number, but no secret."""
 
     def __init__(self, service: Service, simulator: Simulator) -> None:
         self.service = service
@@ -103,7 +103,7 @@ class Attacker:
         self._numbers: Iterator[int] = count(79991000000)
 
     def all(self) -> Iterator[Attempt]:
-        """Every attack, in order."""
+        """Make every attack in order, and yield its record."""
         attacks: list[tuple[str, str, Callable[[Attempt], None]]] = [
             (
                 "T1",
@@ -182,7 +182,7 @@ class Attacker:
         ts = int(time.time())
         it.saw("the captured callback", self.service.call(number[1:], ts))
         self._consume(first.json["id"])
-        # The same requester: the cooldown would keep others from a second dialling.
+        # The requester is the same, because the cooldown would refuse another one.
         answer = self._create(number)
         it.saw("a later verification of the number", answer)
         it.saw("the callback again", self.service.call(number[1:], ts))
@@ -221,7 +221,7 @@ class Attacker:
             it.saw("its digest on a call", answer)
         read = self.service.read(made.json["id"])
         it.saw("it reads", read)
-        # The second one is a genuine SMS still, with a word too many: acknowledged as such, and no call.
+        # The second request is still a genuine SMS, with one field too many. It is acknowledged as an SMS.
         it.won = read.json["status"] == "verified"
 
     def forge(self, it: Attempt) -> None:
@@ -345,7 +345,7 @@ class Attacker:
                 began = time.monotonic()
                 status, headers, size = _post_json(serving.url, {"phone_number": number})
                 took = time.monotonic() - began
-                # What differs by chance or by the clock alone is not what differs by the number.
+                # Values differ by chance and by the clock, so only names and lengths of headers are compared.
                 names = tuple(sorted(name for name, _ in headers))
                 lengths = tuple(len(value) for _, value in sorted(headers))
                 seen[state] = (status, names, lengths, size)
@@ -358,7 +358,7 @@ class Attacker:
     def forge_texts(self, it: Attempt) -> None:
         texts = {"a dedicated number": "[waitcall] hello", "the number shown": "[waitcall]"}
         ids = {}
-        # The first poll looks back on an hour, in which the time of a record can't be told.
+        # The first poll of an installation cannot tell the time of a record and so proves nothing (ADR 0017).
         self._poll_inbox()
         for purpose in ("login", "dialled"):
             for to, words in texts.items():
@@ -552,7 +552,7 @@ class Attacker:
     def _leave_waiting(
         self, method: str, path: str, body: bytes, headers: dict[str, str] | None = None
     ) -> socket.socket:
-        """Send a request and don't wait for its answer."""
+        """Send a request and return its connection without waiting for the answer."""
         parts = urlsplit(self.service.callback)
         connection = socket.create_connection((str(parts.hostname), parts.port), timeout=PATIENCE_SECONDS)
         lines = {"Host": parts.netloc, "Content-Length": str(len(body))} | (headers or {})
@@ -565,7 +565,7 @@ class Attacker:
             poll_inbox(client)
 
     def _messages(self) -> int:
-        """How many messages the provider has sent."""
+        """Return the number of messages that the provider has sent."""
         return len(self.service.ask("GET", f"{self.simulator.control_url}/messages").json["messages"])
 
     def _control(self, action: str, **order: Any) -> Answered:

@@ -1,4 +1,4 @@
-"""The production command, as it is started in production: gunicorn -c config/gunicorn.conf.py service.wsgi:app."""
+"""Fixtures that run the service with its production command, gunicorn -c config/gunicorn.conf.py service.wsgi:app."""
 
 import hashlib
 import json
@@ -98,7 +98,7 @@ class Service:
         return {name: float(value) for name, _, value in lines}
 
     def total(self, name: str, *labels: str) -> float:
-        """Sum of a metric over all series that carry the labels."""
+        """Return the sum of a metric over all series that have the labels."""
         return sum_of(self.metrics(), name, *labels)
 
     def workers(self) -> list[int]:
@@ -111,7 +111,7 @@ class Service:
         return self.process.wait(30)
 
     def start_again(self) -> None:
-        """As whatever watches over it would, after it died."""
+        """Start the service again after its process died, as a supervisor would."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 production_command(), cwd=ROOT, env=self.environ, stdout=output, stderr=subprocess.STDOUT
@@ -154,7 +154,7 @@ class Working:
 
 
 def launch_worker(service: Service, directory: Path, **environ: str) -> Working:
-    """One beside a service, under its settings."""
+    """Start a worker with the settings of a service, and wait until it answers."""
     port = free_port()
     log = directory / f"worker-{port}.log"
     with log.open("wb") as output:
@@ -188,9 +188,9 @@ def settle() -> None:
 
 
 def poll_inbox(client: Any) -> None:
-    """Have the leading worker read the inbox once, without waiting for the time of its next poll.
+    """Make the leading worker read the inbox now, and wait until it has.
 
-    The provider refuses a fourth identical request in a minute.
+    The provider refuses a fourth identical request within a minute.
     """
     began = time.time()
 
@@ -221,7 +221,7 @@ def redis_server() -> Iterator[Server]:
 
 @pytest.fixture
 def starting(redis_server: Server, simulator: Simulator, tmp_path: Path) -> Iterator[Starting]:
-    """Services of one test; they end with it, or they would sweep what the next one counts."""
+    """Function that starts a service. The services end with the test, or they would disturb the next one's counts."""
     with ExitStack() as started:
 
         def start(*, ready: bool = True, policy: str = POLICY, **environ: str) -> Service:
@@ -295,7 +295,7 @@ def answers(service: Service, probe: str) -> bool:
 
 
 def connections(service: Service) -> int:
-    """Established at the API's listener."""
+    """Count the established connections at the API's listener."""
     port = f":{int(service.api.rpartition(':')[2]):04X}"
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return sum(1 for line in lines if line.split()[1].endswith(port) and line.split()[3] == "01")

@@ -1,4 +1,7 @@
-"""A login team's endpoint as docs/what-a-call-proves.md asks for it: one answer, one size, one time for everybody."""
+"""Endpoint of a client that does not reveal anything about a number, as docs/what-a-call-proves.md demands.
+
+The answer, its size and its time are equal for all numbers.
+"""
 
 import secrets
 import threading
@@ -12,12 +15,12 @@ from werkzeug.serving import make_server
 
 ANSWER_AFTER_SECONDS = 2.0
 DECOY = {"number": "+79585550100", "display": "+7 958 555-01-00", "uri": "tel:+79585550100"}
-"""A number of the pool that this caller was shown before."""
+"""Number of the provider's pool that the client has from an earlier answer."""
 
 
 @dataclass
 class NeutralCaller:
-    """``create`` starts a verification and returns waitcall's status and body."""
+    """Client whose ``create`` starts a verification and returns waitcall's status and body."""
 
     create: Callable[[str, str], tuple[int, dict[str, Any]]]
     took: list[float] = field(default_factory=list)
@@ -31,7 +34,7 @@ class NeutralCaller:
             session = secrets.token_urlsafe(24)
             status, body = self.create(request.get_json()["phone_number"], session)
             self.took.append(time.monotonic() - began)
-            # Who is refused is shown a number all the same: what it was refused for is nobody's business.
+            # A refused number gets a decoy, so that the answer does not reveal the refusal.
             call = body["call"] if status in (200, 201) and body.get("call") else DECOY
             answer = jsonify(
                 message="Call this number from your phone. If nothing happens in ten minutes, try another way.",
@@ -45,7 +48,7 @@ class NeutralCaller:
 
 
 class Serving:
-    """The caller on a port of its own."""
+    """HTTP server that runs the endpoint on a free port."""
 
     def __init__(self, caller: NeutralCaller) -> None:
         self._server = make_server("127.0.0.1", 0, caller.app(), threaded=True)

@@ -1,8 +1,8 @@
-"""Visitors without manners: many connections that poll one page, each again as soon as it is answered or cut off.
+"""Poll one page over many connections, each again as soon as it is answered or cut off.
 
-python -m tests.end_to_end.pollers PORT PATH CONNECTIONS PAUSE_SECONDS
+Usage: ``python -m tests.end_to_end.pollers PORT PATH CONNECTIONS PAUSE_SECONDS``
 
-Says ``open`` once every connection has been made and has asked, and goes on until its standard input ends.
+The program prints ``open`` once every connection has sent a request, and runs until its standard input ends.
 """
 
 import resource
@@ -21,7 +21,7 @@ class Crowd:
         self.opened: set[int] = set()
 
     def poll(self, index: int) -> None:
-        """Poll for ever, over a connection that is made anew whenever it ends."""
+        """Poll for ever, and connect again whenever the connection ends."""
         while True:
             try:
                 with socket.create_connection(("127.0.0.1", self._port)) as connection:

@@ -1,4 +1,4 @@
-"""Receivers of webhooks as clients run them: each verifies what it gets with the library, and remembers it."""
+"""Webhook receivers as clients run them: each verifies its events with the standardwebhooks library."""
 
 import socket
 import threading
@@ -15,7 +15,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr"
 
 @dataclass
 class Receiver:
-    """What came in. ``answer`` gets the number of the request, from 1 on, and says the status."""
+    """Address of a receiver, the headers that it got, and the ids and bodies of the events that it accepted."""
 
     port: int = 0
     accepted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -39,6 +39,7 @@ def receiving(
     port: int = 0,
     secret: str = SECRET,
 ) -> Iterator[Receiver]:
+    """Run a receiver. ``answer`` maps the number of a request, from 1 on, to the status of its answer."""
     receiver, lock = Receiver(), threading.Lock()
     verifier = Webhook(secret)
 

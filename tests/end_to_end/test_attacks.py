@@ -1,4 +1,4 @@
-"""The attacker's script against gunicorn, Valkey and the provider simulator: nothing of it succeeds."""
+"""Run the attacker's script against gunicorn, Valkey and the provider simulator. No attack may succeed."""
 
 import hashlib
 import re
@@ -32,7 +32,7 @@ def attacked(starting: Starting, simulator: Simulator, tmp_path: Path) -> Iterat
 
 
 def record(attempts: list[Attempt]) -> str:
-    """Write docs/attacks.md from what was seen."""
+    """Return the text of docs/attacks.md for these attempts."""
     lines = [
         "# A recorded run of the attacker's script",
         "",

@@ -1,4 +1,4 @@
-"""Every channel through gunicorn, Valkey and the provider simulator; attacks on them; and what they cost."""
+"""Test every channel, attacks on it and its cost, with gunicorn, Valkey and the provider simulator."""
 
 import json
 import os
@@ -47,7 +47,7 @@ class Stage:
     service: Service
     simulator: Simulator
     counted: dict[str, float]
-    """The service's metrics before the test."""
+    """Metrics of the service before the test."""
 
     def create(self, number: str = VICTIM, **fields: Any) -> Answered:
         return self.service.create(number, **fields)
@@ -72,7 +72,7 @@ class Stage:
             return json.load(response)
 
     def more(self, name: str, *labels: str) -> float:
-        """How much the test has added to a metric."""
+        """Return how much the test has added to a metric."""
         return self.service.total(name, *labels) - sum_of(self.counted, name, *labels)
 
     def orders(self, endpoint: str) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ def service(
 
 @pytest.fixture
 def stage(service: Service, simulator: Simulator, redis_server: Server) -> Iterator[Stage]:
-    """The one service, with nothing in its store."""
+    """Shared service with an empty store."""
     with redis_server.client() as client:
         client.flushall()
     simulator.exchange.reset()
@@ -139,7 +139,7 @@ def test_a_code_to_the_phone(stage: Stage) -> None:
     assert wrong.json["errors"] == {"code": ["Wrong. Attempts left: 4."]}
     assert stage.post(made, "check", code=code).json["status"] == "verified"
     assert stage.consume(made).json["reason"] == "code_matched"
-    # Neither the log nor the store ever held it.
+    # The log never shows the code. Longer ids and numbers are cut out first, because they may contain its digits.
     assert code not in re.sub(r"[0-9a-f-]{32,}|\d{9,}", "", stage.service.log.read_text())
     assert stage.more("waitcall_codes_sent_total") == 1
     assert stage.more("waitcall_code_checks_total", 'outcome="incorrect"') == 1
@@ -149,7 +149,7 @@ def test_a_code_to_the_phone(stage: Stage) -> None:
 def test_a_call_and_then_a_code(stage: Stage) -> None:
     made = stage.create(purpose="two_steps").json
     waiting: list[Any] = []
-    # Named, because the call may be faster than the poll.
+    # The poll names the channel, because the call may come before the poll.
     url = f"{stage.service.api}/v1/verifications/{made['id']}?wait=30&channel=call"
     poll = threading.Thread(target=lambda: waiting.append(stage.service.ask("GET", url).json))
     poll.start()
@@ -170,7 +170,7 @@ def test_a_call_that_does_not_work_becomes_a_text_and_then_a_code(stage: Stage) 
     assert (text["id"], text["channel"], text["call"]) == (made["id"], "text_in", None)
     code = stage.post(made, "fallback", channel="code").json
     assert (code["channel"], code["assurance"], code["next_channel"]) == ("code", "roundtrip", None)
-    # Lost answers are asked for again.
+    # A client that lost the answer repeats the request, and no second message is sent.
     assert stage.post(made, "fallback", channel="code").status == 200
     assert len(stage.orders("send")) == 1
     assert stage.post(made, "fallback").json["code"] == "no_fallback"
@@ -186,8 +186,8 @@ def test_a_hundred_wrong_codes_over_two_workers_spend_exactly_five_attempts(stag
     assert Counter(answers) == {"code_mismatch": 5, "attempts_spent": 95}
 
 
-def test_what_forges_a_number_at_asserted_fails_at_roundtrip(stage: Stage) -> None:
-    """T1: the attacker starts, sees everything that the API shows, and controls a trunk that sends any number."""
+def test_a_forged_number_succeeds_at_asserted_and_fails_at_roundtrip(stage: Stage) -> None:
+    """Threat T1: the attacker starts the verification, sees every answer of the API and can forge any caller ID."""
 
     def forged_call(made: Any) -> None:
         number = made["call"]["number"] if made["call"] else "+79585551234"
@@ -222,7 +222,7 @@ def test_what_forges_a_number_at_asserted_fails_at_roundtrip(stage: Stage) -> No
 
 
 def test_riding_on_the_owner_succeeds_at_asserted_and_fails_at_roundtrip(stage: Stage) -> None:
-    """T2, T6: the attacker starts first; the owner, told by a friendly voice, calls or redials."""
+    """Threats T2 and T6: the attacker starts the verification and talks the owner into calling."""
 
     def the_owner_calls(number: str) -> None:
         stage.control("/dial", cli=number, did="+79585551234")
@@ -244,14 +244,14 @@ def test_riding_on_the_owner_succeeds_at_asserted_and_fails_at_roundtrip(stage: 
             assert stage.post(made, "check", code=wrong).status == 422
         assert stage.post(made, "check", code=right).json["code"] == "attempts_spent"
         assert stage.consume(made).json["code"] == "not_verified"
-    # And an SMS that the owner is talked into sending names no session but the one whose text it is.
+    # A text from the owner verifies only the session that showed exactly this text.
     text = stage.create("+79991230004", channel="text_in").json
     stage.control("/text", cli="+79991230004", to="+79585550000", text="YES")
     assert stage.consume(text).json["code"] == "not_verified"
 
 
-def test_money_leaves_once_for_each_request(stage: Stage) -> None:
-    """The provider's ledger against what was asked: lost answers, repeats, refusals, and a worker killed on the way."""
+def test_each_request_is_paid_for_once(stage: Stage) -> None:
+    """Compare the provider's ledger with the requests, of which some fail, repeat or lose their worker."""
     faults, service = stage.simulator.faults, stage.service
     made = []
     for place, fault in enumerate(("lost", "none", "lost", "reset", "hang", "status", "none")):
@@ -270,14 +270,14 @@ def test_money_leaves_once_for_each_request(stage: Stage) -> None:
     assert len(stage.orders("send")) == 7
     assert len(stage.simulator.office.sent) == 4
 
-    # Twenty fallbacks at once, on two workers.
+    # Twenty fallbacks at once, on two workers, send one message.
     faults.load([], None)
     call = stage.create("+79991234100").json
     together(20, lambda _: stage.post(call, "fallback", channel="code"))
     assert len(stage.simulator.office.sent) == 5
     assert len([each for each in stage.orders("wait_call") if each["fields"]["phone"] == "79991234100"]) == 1
 
-    # A worker dies while its message is under way: nobody sends it again.
+    # A worker dies while it sends a message, and no other worker sends it again.
     faults.load([{"kind": "slow", "value": 1.5}], None)
     victim = stage.create("+79991234200").json
     before = len(stage.orders("send"))

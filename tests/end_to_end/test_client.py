@@ -1,4 +1,4 @@
-"""The Python client, blocking and for asyncio: one suite over the real service and the double that callers test with."""
+"""Test the Python client, blocking and asyncio, against the real service and against the double for tests."""
 
 import asyncio
 import json
@@ -58,11 +58,11 @@ DOUBLES = ("double", "double-async")
 
 
 class Blocking:
-    """The client for asyncio, driven from outside."""
+    """Blocking wrapper of the asyncio client."""
 
     def __init__(self, client: AsyncWaitcall) -> None:
         self._client = client
-        # A thread of its own: whatever runs in this one's loop stays out of the way.
+        # The client has a thread of its own, because an event loop may already run in this one.
         self._thread = ThreadPoolExecutor(1)
         self._runner = asyncio.Runner()
 
@@ -84,7 +84,7 @@ class Blocking:
 
 @dataclass
 class Stage:
-    """A service, real or not, a client of it, and a person with a phone."""
+    """A client of the real service or of the double, and a person with a phone."""
 
     client: Any
     call: Callable[[str], None]
@@ -189,13 +189,13 @@ def test_the_same_requester_gets_the_live_one_and_others_are_told_to_wait(stage:
     assert 0 < refused.value.retry_after <= 900
 
 
-def test_a_key_of_ones_own_makes_one_verification(stage: Stage) -> None:
+def test_two_creates_with_one_idempotency_key_make_one_verification(stage: Stage) -> None:
     number = next(stage.numbers)
     asked = {"purpose": "login", "idempotency_key": f"key-{number}"}
     assert stage.client.start(number, **asked).id == stage.client.start(number, **asked).id
 
 
-def test_another_way_by_a_code(stage: Stage) -> None:
+def test_a_fallback_to_a_code_verifies(stage: Stage) -> None:
     made = stage.begin()
     moved = stage.client.fall_back(made.id)
     assert (moved.channel, moved.call, moved.assurance) == ("code", None, "roundtrip")
@@ -228,7 +228,7 @@ def test_wrong_codes_are_counted(stage: Stage) -> None:
     assert stage.client.read(made.id).reason == "attempts_spent"
 
 
-def test_what_does_not_apply_is_said(stage: Stage) -> None:
+def test_a_request_that_does_not_apply_raises_its_problem(stage: Stage) -> None:
     made = stage.begin()
     with pytest.raises(problems.WrongChannel):
         stage.client.check(made.id, "000000")
@@ -260,7 +260,7 @@ def test_waiting_ends_with_the_verification_or_with_the_time(stage: Stage) -> No
     assert (ended.value.verification.status, str(ended.value)) == ("canceled", "canceled: by_client")
 
 
-def test_a_hosted_verification_wants_its_result(stage: Stage) -> None:
+def test_a_hosted_verification_needs_its_result(stage: Stage) -> None:
     made = stage.begin(return_url=BACK)
     assert "/p/" in made.hosted_url
     stage.call(made.phone_number)
@@ -269,12 +269,12 @@ def test_a_hosted_verification_wants_its_result(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "ver_1", "../operator", UNKNOWN + "0", UNKNOWN.upper()])
-def test_what_is_no_id_is_not_asked_about(stage: Stage, wrong: str) -> None:
+def test_a_malformed_id_is_refused_without_a_request(stage: Stage, wrong: str) -> None:
     with pytest.raises(ValueError, match="id"):
         stage.client.read(wrong)
 
 
-# The real one alone
+# Tests with the real service alone
 
 
 def test_a_call_ends_the_waiting_at_once(
@@ -303,7 +303,7 @@ def test_a_hosted_page_gives_the_result_that_redeems(
 
 
 class Losing(httpx.HTTPTransport):
-    """A network that loses the first answer of each path, after it was given."""
+    """Network that loses the first answer of each path after the service gave it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -353,7 +353,7 @@ def test_a_service_that_is_not_there_is_unreachable() -> None:
         client.read(UNKNOWN)
 
 
-def test_a_wrong_key_and_a_wrong_value_are_said(service: Service) -> None:
+def test_a_wrong_key_and_a_wrong_value_raise_their_problems(service: Service) -> None:
     with Waitcall(service.api, "wrong") as client, pytest.raises(problems.Unauthenticated):
         client.read(UNKNOWN)
     with Waitcall(service.api, KEY) as client:
@@ -365,7 +365,7 @@ def test_a_wrong_key_and_a_wrong_value_are_said(service: Service) -> None:
         assert refused.value.request_id
 
 
-# The double alone
+# Tests with the double alone
 
 
 @pytest.mark.everyday
@@ -397,7 +397,7 @@ def test_the_double_loses_refuses_and_lets_time_pass() -> None:
 
 
 @pytest.mark.everyday
-def test_a_code_is_sent_for_checking_once() -> None:
+def test_a_check_whose_answer_was_lost_is_not_sent_again() -> None:
     double = Double()
     client = double.client()
     made = client.start("+79991234567", purpose="login", channel="code")
@@ -415,7 +415,7 @@ def test_the_double_answers_with_every_field_of_the_service() -> None:
     assert list(dumped) == list(VerificationResponse().fields)
 
 
-# What is generated
+# Generated files
 
 
 @pytest.mark.everyday
@@ -442,7 +442,7 @@ def test_generated_files_are_what_would_be_generated() -> None:
 @pytest.mark.everyday
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>", b'{"id": 1}', b'{"detail": "x"}'])
 @pytest.mark.parametrize("status", [200, 404, 502])
-def test_an_answer_of_somebody_else_is_unreachable(status: int, body: bytes) -> None:
+def test_an_answer_that_is_not_from_waitcall_is_unreachable(status: int, body: bytes) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
     with Waitcall("http://x", KEY, transport=transport, attempts=1) as client, pytest.raises(Unreachable):
         client.read(UNKNOWN)
@@ -486,7 +486,7 @@ def test_an_event_is_read(secret: str) -> None:
 
 
 @pytest.mark.everyday
-def test_what_is_forged_old_or_no_event_is_refused() -> None:
+def test_a_forged_old_or_malformed_event_is_refused() -> None:
     body = json.dumps(EVENT)
     webhooks = Webhooks([SECRET])
     for given, headers in (

@@ -1,4 +1,4 @@
-"""What meets the open network: headers, hosts, proxies, and clients that take their time."""
+"""Test what faces the open network: headers, hosts, proxies and slow clients."""
 
 import json
 import socket
@@ -29,7 +29,7 @@ SECURITY_HEADERS = {
 
 
 def exchange(url: str, sent: bytes) -> bytes:
-    """Send bytes as they are; return whatever comes until the connection ends."""
+    """Send raw bytes and return everything that comes until the connection ends."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
         connection.sendall(sent)
@@ -53,7 +53,7 @@ def test_every_answer_carries_the_security_headers(service: Service, surface: st
     assert {name: answer.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 
-def test_an_answer_says_whether_its_connection_goes_on(service: Service) -> None:
+def test_an_answer_says_whether_the_connection_stays_open(service: Service) -> None:
     goes_on = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
     ends = b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -63,8 +63,8 @@ def test_an_answer_says_whether_its_connection_goes_on(service: Service) -> None
     assert [b"\r\nConnection: close\r\n" in each for each in answers] == [False, False, True]
 
 
-def test_who_sends_too_long_a_body_before_reading_sees_the_answer(service: Service) -> None:
-    """And nothing of the body is taken for another request."""
+def test_a_client_that_sends_too_long_a_body_before_it_reads_gets_the_answer(service: Service) -> None:
+    """No part of the body is taken for another request."""
     asked = b"POST /callbacks/smsc HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
     answer = exchange(service.callback, asked + b"GET / HTTP/1.1\r\n" * 250_000)
     assert answer.startswith(b"HTTP/1.1 413 ")
@@ -78,7 +78,7 @@ def test_a_body_that_nobody_reads_leaves_the_connection_to_the_next_request(serv
     assert [each.split()[0] for each in answers.split(b"HTTP/1.1 ")[1:]] == [b"404", b"200"]
 
 
-def test_only_our_names_are_answered_where_they_are_configured(starting: Starting) -> None:
+def test_only_configured_host_names_are_answered(starting: Starting) -> None:
     service = starting(callback_port=str(free_port()), WAITCALL_TRUSTED_HOSTS="api.internal, .example.org")
 
     def status(url: str, host: str) -> int:
@@ -90,7 +90,7 @@ def test_only_our_names_are_answered_where_they_are_configured(starting: Startin
         assert status(service.callback, host) == 400
     refused = get(service.api, "/openapi.json", "Host: evil.example")
     assert json.loads(refused.partition(b"\r\n\r\n")[2])["code"] == "invalid_request"
-    # Probes and scrapes name the pod.
+    # Probes and scrapes send the pod's address as host, so the operations listener accepts any host.
     assert int(get(service.ops, "/livez", "Host: 10.1.2.3:9090").split()[1]) == 200
 
 
@@ -129,7 +129,7 @@ def dripping(service: Service) -> Iterator[list[socket.socket]]:
 def test_a_request_that_drips_is_cut_off_in_bounded_time(
     service: Service, dripping: list[socket.socket]
 ) -> None:
-    """A byte a second keeps every timeout between two bytes happy; the whole request has one as well."""
+    """A steady drip never reaches a timeout between two bytes, so the whole request has a time limit as well."""
     began = time.monotonic()
     open_ones = set(dripping)
     while open_ones and time.monotonic() - began < HEAD_SECONDS + BODY_SECONDS + 10:
@@ -149,8 +149,10 @@ def test_a_request_that_drips_is_cut_off_in_bounded_time(
 
 
 def test_clients_that_never_close_keep_nobody_waiting(service: Service) -> None:
-    """Each has its whole answer and holds its half of the connection open; a hundred times that is enough
-    to stop a server that waits for them one after another."""
+    """A hundred clients have their answers and keep their half of the connection open.
+
+    They would block a server that waits for one after another to close.
+    """
     parts = urlsplit(service.callback)
     held = []
     for _ in range(100):
@@ -159,7 +161,7 @@ def test_clients_that_never_close_keep_nobody_waiting(service: Service) -> None:
         held.append(connection)
     answers = [connection.recv(4096).split()[1] for connection in held]
 
-    # Two workers and two seconds a connection would be 100 s; the client's own patience is the judge.
+    # A server that waited 2 s for each connection would need 100 s with two workers.
     assert service.ask("GET", f"{service.callback}/callbacks/smsc", timeout=5).status == 200
     assert service.ask("GET", f"{service.ops}/readyz", timeout=5).status == 200
     assert answers == [b"200"] * 100
@@ -181,7 +183,7 @@ def test_clients_that_never_close_keep_nobody_waiting(service: Service) -> None:
     ],
     ids=["many headers", "long header", "long line", "smuggling", "two hosts"],
 )
-def test_what_is_too_much_or_ambiguous_is_refused(service: Service, sent: bytes, status: bytes) -> None:
+def test_an_oversized_or_ambiguous_request_is_refused(service: Service, sent: bytes, status: bytes) -> None:
     answer = exchange(service.callback, sent)
 
     assert answer.split()[1] == status
@@ -189,7 +191,7 @@ def test_what_is_too_much_or_ambiguous_is_refused(service: Service, sent: bytes,
 
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script-Name", "X-Forwarded-Prefix", "PATH_INFO"])
 def test_no_header_rewrites_the_path(service: Service, name: str) -> None:
-    """gunicorn believes SCRIPT_NAME of a loopback peer, unless it is told to believe nobody."""
+    """gunicorn trusts SCRIPT_NAME from a loopback peer unless it is configured to trust no peer."""
     told = get(service.callback, "/elsewhere/callbacks/smsc", "Host: x", f"{name}: /elsewhere")
     assert told.split()[1] == b"404"
     assert get(service.callback, "/callbacks/smsc", "Host: x", f"{name}: /elsewhere").split()[1] == b"200"
@@ -203,7 +205,7 @@ def held(url: str, count: int) -> Iterator[socket.socket]:
 
 @pytest.mark.parametrize("hard", [4096, 128], ids=["the limit can be raised", "the limit is hard"])
 def test_more_connections_than_open_files_cost_no_worker(starting: Starting, hard: int) -> None:
-    """Idle ones, as anybody can open them at the public listener."""
+    """Anyone can open idle connections at the public listener."""
     service = starting(callback_port=str(free_port()), open_files=f"64:{hard}")
     workers = set(service.workers())
 
@@ -222,10 +224,10 @@ def test_more_connections_than_open_files_cost_no_worker(starting: Starting, har
 @pytest.mark.parametrize(
     "said", [b"", b"POST /callbacks/smsc HTTP/1.1\r\nX-A: "], ids=["silent", "half a request"]
 )
-def test_a_flood_at_the_public_listener_costs_callers_and_probes_nothing(
+def test_a_flood_at_the_public_listener_does_not_stop_the_api_and_the_probes(
     starting: Starting, said: bytes
 ) -> None:
-    """More connections than the one worker has threads: the internal API does not notice."""
+    """One worker has 700 connections at its public listener and still answers at its other listeners."""
     service = starting(callback_port=str(free_port()), WAITCALL_WORKERS="1")
     flood = list(held(service.callback, 700))
     for connection in flood:
@@ -233,7 +235,7 @@ def test_a_flood_at_the_public_listener_costs_callers_and_probes_nothing(
     wait_for(lambda: accept_queue(service.callback) == 0)
 
     for _ in range(3):
-        # Before the flood is cut off.
+        # The answers come before the flood's connections are cut off.
         assert service.ask("GET", f"{service.ops}/readyz", timeout=HEAD_SECONDS - 1).status == 200
         asked = {"phone_number": f"+7999{next(_NUMBERS)}", "purpose": "login"}
         assert (
@@ -246,7 +248,7 @@ def test_a_flood_at_the_public_listener_costs_callers_and_probes_nothing(
     assert service.ask("GET", f"{service.callback}/callbacks/smsc", timeout=10).status == 200
 
 
-def test_whoever_has_something_to_say_gets_past_the_silent(starting: Starting) -> None:
+def test_silent_connections_do_not_keep_active_clients_out(starting: Starting) -> None:
     service = starting(callback_port=str(free_port()), WAITCALL_WORKERS="1")
     flood = list(held(service.callback, SILENT))
 
@@ -262,14 +264,14 @@ def test_silent_connections_do_not_hold_up_the_end(starting: Starting) -> None:
     silent = [*held(service.callback, 20), *held(service.api, 20)]
     service.process.terminate()
 
-    # Idle ones are given 2 s; the grace period for requests in flight is 30 s.
+    # Idle connections have 2 s to close. Requests in flight would have 30 s.
     assert service.process.wait(15) == 0
     for connection in silent:
         connection.close()
 
 
 def accept_queue(url: str) -> int:
-    """Connections that the kernel holds for a listener until they are accepted."""
+    """Count the connections that the kernel holds for a listener until they are accepted."""
     port = f":{int(url.rpartition(':')[2]):04X}"
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(
@@ -281,4 +283,4 @@ def accept_queue(url: str) -> int:
 
 _NUMBERS = count(2000000)
 SILENT = 2000
-"""Connections that say nothing."""
+"""Number of connections that send nothing."""

@@ -1,4 +1,4 @@
-"""What `helm test` runs in the cluster, run here against a real service."""
+"""Run the script of ``helm test`` against a real service."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("simulated", [True, False])
-def test_the_charts_test_passes(service: Service, simulator: Simulator, simulated: bool) -> None:
+def test_the_script_of_helm_test_passes(service: Service, simulator: Simulator, simulated: bool) -> None:
     told = {
         "API": service.api,
         "SIMULATOR": simulator.control_url if simulated else "",

@@ -1,4 +1,4 @@
-"""`make install` in a copy of the tree: in place, and never at the price of what works."""
+"""Test ``make install`` in a copy of the tree. If it fails, the environment before it must still work."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from tests.end_to_end.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 AWAY = {"UV_OFFLINE": "1", "UV_NO_CACHE": "1", "PIP_NO_INDEX": "1"}
-"""Environment of a machine that reaches no index."""
+"""Environment of a machine that reaches no package index."""
 UNKNOWN = f"never-heard-of-this==1.0 \\\n    --hash=sha256:{'0' * 64}\n"
 
 
@@ -47,7 +47,7 @@ def works(tree: Path) -> bool:
     return told.returncode == 0 and (tree / ".venv/bin/gunicorn").exists()
 
 
-def test_what_runs_the_service_is_installed_and_no_developers_tool(installed: Path) -> None:
+def test_the_service_is_installed_without_development_tools(installed: Path) -> None:
     assert works(installed)
     names = {path.name for path in (installed / ".venv/bin").iterdir()}
     assert names.isdisjoint({"pytest", "mypy", "ruff", "schemathesis", "bandit"})
@@ -62,7 +62,7 @@ def test_without_an_index_a_touched_project_is_installed_again(installed: Path) 
     assert works(installed)
 
 
-def test_a_lock_that_cannot_be_installed_leaves_what_works(installed: Path) -> None:
+def test_a_lock_that_cannot_be_installed_leaves_the_working_environment(installed: Path) -> None:
     lock = installed / "requirements-run.txt"
     before = lock.read_text()
     lock.write_text(before + UNKNOWN)
@@ -75,7 +75,7 @@ def test_a_lock_that_cannot_be_installed_leaves_what_works(installed: Path) -> N
     assert works(installed)
 
 
-def test_half_an_environment_is_made_anew_or_kept(installed: Path) -> None:
+def test_a_damaged_environment_is_kept_until_it_can_be_replaced(installed: Path) -> None:
     (installed / ".venv/bin/uv").unlink()
     (installed / "pyproject.toml").touch()
 

@@ -1,4 +1,4 @@
-"""make run and make demo, and the lines that they and the README tell people to paste."""
+"""Test ``make run`` and ``make demo``, and the commands that they and the README tell people to paste."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def stack():
 
 
 def pasted(script: str, stack: Stack) -> str:
-    """What the lines print, with the usual ports replaced by this stack's."""
+    """Run a script in bash, with the usual ports replaced by this stack's, and return its output."""
     for usual, mine in zip(vars(Ports()).values(), vars(stack.ports).values(), strict=True):
         script = script.replace(f"127.0.0.1:{usual}", f"127.0.0.1:{mine}")
     ended = subprocess.run(
@@ -91,12 +91,12 @@ def test_the_demo_succeeds() -> None:
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stack_leaves_nothing_behind(ending: signal.Signals) -> None:
-    """Also where the launcher is killed outright: its children end; only then its files stay."""
+    """The children end even if the launcher is killed outright. Only in that case do its files stay."""
     script = (
         "import sys, development.__main__ as m; from development.stack import Ports; "
         "free = Ports.free(); m.Ports = lambda: free; sys.argv = ['development', 'run']; sys.exit(m.main())"
     )
-    # As a shell starts a background job: with SIGINT ignored.
+    # A shell starts a background job with SIGINT ignored, and so does this test.
     ignoring = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {script}"
     launcher = subprocess.Popen(
         [sys.executable, "-u", "-c", ignoring],

@@ -1,4 +1,4 @@
-"""How a replica goes: told to, or killed with work in its hands."""
+"""Test how a replica ends: on request, and killed in the middle of its work."""
 
 import os
 import signal
@@ -13,10 +13,10 @@ from tests.redis_servers import free_port, wait_for
 pytestmark = pytest.mark.slow
 BUDGET_SECONDS = 2
 SLACK_SECONDS = 4
-"""Of the order's lease: three, and one for whole seconds."""
+"""Seconds by which an order's lease exceeds its budget: three, and one for rounding up."""
 
 
-def test_readiness_falls_first_and_everything_else_goes_on_meanwhile(starting: Starting) -> None:
+def test_a_replica_told_to_end_is_first_unready_and_still_serves(starting: Starting) -> None:
     service = starting(callback_port=str(free_port()), WAITCALL_DRAIN_SECONDS="6")
     made = service.create("+79991239001").json
     polled: list[Answered] = []
@@ -28,7 +28,7 @@ def test_readiness_falls_first_and_everything_else_goes_on_meanwhile(starting: S
 
     wait_for(lambda: ready(service) == (503, "leaving"))
     assert service.ask("GET", f"{service.ops}/livez").status == 200
-    # Those who wait are told how it stands; a new poll is answered at once.
+    # Waiting polls get the current status, and new polls are answered at once.
     poll.join(5)
     assert [(each.status, each.json["status"]) for each in polled] == [(200, "pending")]
     assert service.read(made["id"], wait=30).json["status"] == "pending"
@@ -37,8 +37,8 @@ def test_readiness_falls_first_and_everything_else_goes_on_meanwhile(starting: S
     assert service.process.wait(40) == 0
 
 
-def test_who_is_told_twice_does_not_wait(starting: Starting) -> None:
-    """The drain outlasts the wait for its end below."""
+def test_a_worker_that_gets_a_second_sigterm_does_not_drain(starting: Starting) -> None:
+    """The drain takes 20 s, so a process that ends within 12 s has not drained."""
     service = starting(callback_port=str(free_port()), WAITCALL_DRAIN_SECONDS="20", WAITCALL_WORKERS="1")
     (worker,) = service.workers()
     service.process.terminate()
@@ -87,7 +87,7 @@ def test_a_killed_process_leaves_no_stuck_reservation(
 
 
 def test_a_killed_master_takes_its_workers_along_and_starts_again(starting: Starting) -> None:
-    """Nothing keeps the ports."""
+    """The new master can bind the ports, because no orphaned worker keeps them."""
     service = starting(callback_port=str(free_port()))
     workers = service.workers()
     service.process.kill()
@@ -110,7 +110,7 @@ def ignoring_the_end_of(service: Service, number: str) -> None:
     try:
         service.create(number)
     except OSError:
-        """The process died with the answer."""
+        """The process died before it could answer."""
 
 
 def alive(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""Limits over two gunicorn workers, on one Redis and on a cluster: exact, and told by standard headers."""
+"""Test that limits are exact over two gunicorn workers, on one Redis and on a cluster, and stand in the headers."""
 
 import re
 from collections import Counter

@@ -1,4 +1,7 @@
-"""Strangers at the public listener: polls of the hosted page are bounded, and the provider's callback always gets through."""
+"""Test the public listener under load by strangers.
+
+Polls of the hosted page are limited, and the provider's callback always gets through.
+"""
 
 import hashlib
 import json
@@ -28,7 +31,10 @@ CONNECTIONS = 2600
 CALLBACKS = 12
 HALF_SENT = 2000
 PATIENCE_SECONDS = 15
-"""Shorter than any poll waits, so that an answer came beside it. How many milliseconds it takes is measured by benchmarks."""
+"""Seconds that a request may take. This is shorter than any long poll, so the answer did not wait for one.
+
+The benchmarks measure how long it really takes.
+"""
 PENDING, VERIFIED = (200, "pending"), (200, "verified")
 
 
@@ -38,7 +44,7 @@ def hosting(starting: Starting) -> Service:
 
 
 def begin(service: Service, number: str | None = None) -> str:
-    """A pending verification; the path of its page."""
+    """Create a verification, and return the path of its hosted page."""
     made = service.create(f"+{number or next(_NUMBERS)}", hosted={"return_url": f"{ORIGIN}/done"})
     assert made.status == 201, made.body
     url: str = made.json["hosted_url"]
@@ -46,7 +52,7 @@ def begin(service: Service, number: str | None = None) -> str:
 
 
 def call(service: Service, number: str) -> int:
-    """Report a call as the provider does, within its patience."""
+    """Report a call as the provider does, and return the status of the answer."""
     ts = int(time.time())
     digest = hashlib.sha1(f"{number}:{ts}:{SECRET}".encode()).hexdigest()
     url = f"{service.callback}/callbacks/smsc?waitcall=1&phone={number}&ts={ts}&sha1={digest}"
@@ -56,7 +62,7 @@ def call(service: Service, number: str) -> int:
 
 @contextmanager
 def polling(service: Service, paths: list[str]) -> Iterator[list[socket.socket]]:
-    """One poll of each path, all at once, each over a connection of its own."""
+    """Poll all paths at once, each over a connection of its own."""
     parts = urlsplit(service.callback)
     with ExitStack() as opened:
         connections = [
@@ -74,7 +80,7 @@ def answered(connections: list[socket.socket]) -> list[socket.socket]:
 
 
 def said(connection: socket.socket) -> tuple[int, str]:
-    """Status of the answer, and the verification's."""
+    """Return the status of the answer and the status of the verification."""
     received = b""
     while piece := connection.recv(65536):
         received += piece
@@ -83,7 +89,7 @@ def said(connection: socket.socket) -> tuple[int, str]:
 
 
 def waiting(redis: Server) -> int:
-    """Polls that hold a place of their address now."""
+    """Count the polls that hold a place within the limit of their address."""
     with redis.client() as client:
         names = client.keys(f"*:limit:page:{WAITING_OF_AN_ADDRESS.count}:*")
         return sum(client.zcard(name) for name in names)
@@ -94,7 +100,7 @@ def waiting(redis: Server) -> int:
     [(1, 50, WAITING_OF_A_PAGE.count), (60, 60, WAITING_OF_AN_ADDRESS.count)],
     ids=["of one page", "of one address"],
 )
-def test_so_many_polls_wait_over_all_workers_and_the_others_are_answered_at_once(
+def test_polls_beyond_the_limit_of_all_workers_are_answered_at_once(
     hosting: Service, pages: int, polls: int, most: int
 ) -> None:
     numbers = [next(_NUMBERS) for _ in range(pages)]
@@ -107,7 +113,7 @@ def test_so_many_polls_wait_over_all_workers_and_the_others_are_answered_at_once
 
         assert {call(hosting, each) for each in numbers} == {200}
 
-        # They were held until the change.
+        # The polls within the limit were held until the call.
         assert [said(each) for each in held] == [VERIFIED] * most
 
 
@@ -143,7 +149,7 @@ def test_without_redis_a_poll_is_refused_and_does_not_hang(hosting: Service, red
     with redis_server.client() as client:
         client.execute_command("CLIENT", "PAUSE", "6000", "ALL")
         asked = f"{hosting.callback}{path}/status?wait=25"
-        # Together: who waits for another's turn to read must not be answered later.
+        # The polls come together, because one that queues behind another must not be answered later.
         refused = together(12, lambda _: hosting.ask("GET", asked, timeout=5))
         client.execute_command("CLIENT", "UNPAUSE")
     told = [(each.status, each.json["code"]) if isinstance(each, Answered) else each for each in refused]
@@ -170,7 +176,7 @@ def crowd(service: Service, path: str, pause: float) -> Iterator[None]:
 def test_callbacks_are_answered_while_thousands_poll_one_page(
     hosting: Service, starting: Starting, apart: bool, pause: float
 ) -> None:
-    """Thousands of connections from one address."""
+    """The thousands of connections come from one address."""
     pages = hosting
     if apart:
         pages = starting(policy=HOSTED, callback_port=str(free_port()), WAITCALL_SURFACES="page", **PAGES)
@@ -219,7 +225,7 @@ while True:
 @pytest.mark.parametrize(
     "attack", [EXTENSIONS, UNREAD], ids=["extensions of chunks", "a body that nobody reads"]
 )
-def test_who_never_stops_sending_keeps_nobody_waiting(hosting: Service, attack: str) -> None:
+def test_an_endless_request_keeps_no_other_client_waiting(hosting: Service, attack: str) -> None:
     parts = urlsplit(hosting.callback)
     command = [sys.executable, "-c", attack, str(parts.hostname), str(parts.port)]
     senders = [subprocess.Popen(command) for _ in range(2)]
@@ -235,7 +241,7 @@ def test_who_never_stops_sending_keeps_nobody_waiting(hosting: Service, attack: 
             each.wait()
 
 
-def test_half_sent_callbacks_keep_no_other_waiting(starting: Starting) -> None:
+def test_half_sent_callbacks_keep_no_other_callback_waiting(starting: Starting) -> None:
     service = starting(policy=HOSTED, callback_port=str(free_port()), WAITCALL_WORKERS="1", **PAGES)
     parts = urlsplit(service.callback)
     half = b"POST /callbacks/smsc HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\nabc"

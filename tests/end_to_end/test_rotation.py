@@ -1,4 +1,4 @@
-"""Secrets, keys, pepper and policy rotate under a running load, by SIGHUP: nothing fails, nothing is lost."""
+"""Test that secrets, keys, pepper and policy are rotated by SIGHUP under load without a failed request."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ PEPPERS = {"old": "o" * 32, "new": "n" * 32}
 NAMES = ("API_KEYS", "CALLBACK_SECRETS", "KEY_PEPPER", "KEY_PEPPER_OTHER")
 NEVER = 60
 NUMBERS = count(79990000000)
-"""No number twice: two calls of one within a second are one call."""
+"""Phone numbers. Each is used once, because two calls of one number within a second count as one call."""
 
 
 def pairs(*which: str) -> str:
@@ -36,7 +36,7 @@ def pairs(*which: str) -> str:
 
 @dataclass
 class Load:
-    """Callers that live whole verifications, over connections that they keep."""
+    """Clients that run whole verifications over persistent connections."""
 
     service: Service
     key: str = KEYS["old"]
@@ -53,7 +53,7 @@ class Load:
                 phone = next(NUMBERS)
             try:
                 failed = self._journey(http, phone)
-            except Exception as error:  # noqa: BLE001  a cut connection is a failure like others
+            except Exception as error:  # noqa: BLE001  a cut connection counts as a failure
                 failed = repr(error)
             with self.lock:
                 self.journeys["failed" if failed else "done"] += 1
@@ -87,7 +87,7 @@ class Load:
         return http.request(method, url, body=json.dumps(body) if body else None, headers=headers)
 
     def pass_through(self, journeys: int = 12) -> None:
-        """Until so many more are done: each caller has lived at least one wholly within this stage."""
+        """Wait until so many more journeys are done: enough for each client to run one within this stage."""
         goal = self.journeys.total() + journeys
         wait_for(lambda: self.journeys.total() >= goal or bool(self.failures), NEVER)
 
@@ -107,7 +107,7 @@ def under_load(service: Service) -> Iterator[Load]:
 
 
 def reload(service: Service) -> None:
-    """SIGHUP, until the last of the old workers has left."""
+    """Send SIGHUP and wait until all old workers have left."""
     old = set(service.workers())
     service.process.send_signal(signal.SIGHUP)
     wait_for(lambda: not old & set(service.workers()) and len(service.workers()) == 2, NEVER)
@@ -130,11 +130,11 @@ def rotating(starting: Starting, tmp_path: Path):
     return service, write
 
 
-def test_everything_rotates_and_nobody_notices(rotating) -> None:
+def test_keys_secrets_and_pepper_rotate_without_a_failed_request(rotating) -> None:
     service, write = rotating
     with under_load(service) as load:
         load.pass_through()
-        # Everything new is known beside the old.
+        # First the service accepts the new values beside the old ones.
         write(
             API_KEYS=pairs("old", "new"),
             CALLBACK_SECRETS=f"{SECRETS['new']},{SECRETS['old']}",
@@ -142,20 +142,20 @@ def test_everything_rotates_and_nobody_notices(rotating) -> None:
         )
         reload(service)
         load.pass_through()
-        # The other sides switch, one after the other; the new pepper comes first.
+        # Then the client and the provider switch, and the new pepper becomes the current one.
         load.key = KEYS["new"]
         load.secret = SECRETS["new"]
         write(KEY_PEPPER=PEPPERS["new"], KEY_PEPPER_OTHER=PEPPERS["old"])
         reload(service)
         load.pass_through(24)
-        # Nothing of the old is live any more.
+        # Last the old values are removed.
         write(API_KEYS=pairs("new"), CALLBACK_SECRETS=SECRETS["new"], KEY_PEPPER_OTHER="")
         reload(service)
         load.pass_through()
 
     assert load.failures == []
     assert load.journeys["done"] >= 60
-    # Counters outlive the workers that counted.
+    # The counts of workers that have left are kept.
     consumed = service.total("waitcall_verifications_finished_total", 'status="consumed"')
     assert consumed == load.journeys["done"]
     stale = {"Authorization": f"Bearer {KEYS['old']}"}
@@ -178,7 +178,7 @@ def test_broken_settings_are_refused_by_name_and_change_nothing(rotating) -> Non
     assert load.failures == []
     wait_for(lambda: not workers & set(service.workers()), NEVER)
     workers = set(service.workers())
-    # A worker that replaces a dead one lives under what its siblings have, not under what the files say.
+    # A worker that replaces a dead one uses the settings of its siblings, not the broken files.
     os.kill(min(workers), signal.SIGKILL)
     wait_for(lambda: len(service.workers()) == 2 and min(workers) not in service.workers(), NEVER)
     with under_load(service) as load:
@@ -194,7 +194,7 @@ def test_broken_settings_are_refused_by_name_and_change_nothing(rotating) -> Non
     assert load.failures == []
 
 
-def test_the_policy_is_read_again(starting: Starting, tmp_path: Path) -> None:
+def test_a_reload_reads_the_policy_again(starting: Starting, tmp_path: Path) -> None:
     service = starting()
     assert service.create("+79991234567", purpose="signup").status == 422
 
@@ -205,7 +205,7 @@ def test_the_policy_is_read_again(starting: Starting, tmp_path: Path) -> None:
     assert service.create("+79991234567", purpose="signup").status == 201
 
 
-def test_who_waits_for_a_call_is_answered_by_a_reload_and_not_cut_off(starting: Starting) -> None:
+def test_a_reload_answers_long_polls_instead_of_cutting_them_off(starting: Starting) -> None:
     service = starting()
     made = [service.create(f"+{next(NUMBERS)}").json["id"] for _ in range(6)]
     answers: list[tuple[int, str]] = []
@@ -217,7 +217,7 @@ def test_who_waits_for_a_call_is_answered_by_a_reload_and_not_cut_off(starting: 
     waiting = [threading.Thread(target=wait, args=(each,)) for each in made]
     for thread in waiting:
         thread.start()
-    # One that no old worker has accepted by then waits at a new one.
+    # A poll that no old worker has accepted when the reload begins is accepted by a new one.
     wait_for(lambda: connections_to(service) >= 6, NEVER)
     reload(service)
     for thread in waiting:
@@ -228,7 +228,7 @@ def test_who_waits_for_a_call_is_answered_by_a_reload_and_not_cut_off(starting: 
 
 
 def connections_to(service: Service) -> int:
-    """Established connections to the API listener, as the kernel counts them."""
+    """Count the established connections at the API's listener."""
     port = f":{int(service.api.rpartition(':')[2]):04X}"
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return len([line for line in lines if line.split()[1].endswith(port) and line.split()[3] == "01"])

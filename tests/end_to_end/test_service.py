@@ -1,4 +1,4 @@
-"""The whole service under gunicorn: two workers, real sockets, real Valkey."""
+"""Test the whole service under gunicorn, with two workers, real sockets and a real Valkey."""
 
 import json
 import os
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_main_job_through_the_simulator(service: Service, simulator: Simulator) -> None:
-    """The person dials; the provider's own callback reaches the callback listener."""
+    """The person dials, and the simulated provider sends its callback to the callback listener."""
     made = service.create("+79991230001").json
     waiting: list = []
     reader = threading.Thread(target=lambda: waiting.append(service.read(made["id"], 30).json))
@@ -46,7 +46,9 @@ def test_the_main_job_through_the_simulator(service: Service, simulator: Simulat
     assert service.consume(made["id"]).status == 409
 
 
-def test_exactly_one_of_many_over_both_workers(service: Service, simulator: Simulator) -> None:
+def test_exactly_one_of_many_equal_requests_succeeds_over_both_workers(
+    service: Service, simulator: Simulator
+) -> None:
     before = len(simulator.exchange.ledger)
     statuses = Counter(together(50, lambda _: service.create("+79991230002", reference=None).status))
     assert statuses == {201: 1, 409: 49}
@@ -58,7 +60,7 @@ def test_exactly_one_of_many_over_both_workers(service: Service, simulator: Simu
     assert Counter(together(100, lambda _: service.consume(made["id"]).status)) == {200: 1, 409: 99}
 
 
-def test_counts_are_exact_over_workers_and_survive_a_killed_one(starting: Starting) -> None:
+def test_counts_are_exact_over_all_workers_and_survive_a_killed_one(starting: Starting) -> None:
     service = starting(callback_port=str(free_port()))
     numbers = [f"7999124{index:04d}" for index in range(40)]
     made = [answer.json for answer in together(40, lambda index: service.create(f"+{numbers[index]}"))]
@@ -96,7 +98,7 @@ def test_metrics_pass_promtool(service: Service) -> None:
 
 
 def test_while_the_provider_hangs_everything_else_answers(starting: Starting, simulator: Simulator) -> None:
-    """100 creates are held; reads, callbacks and consumes are answered before any of them is."""
+    """While 100 creates wait for the provider, reads, callbacks and consumes are answered."""
     service = starting(callback_port=str(free_port()), WAITCALL_SMSC_TIMEOUT_SECONDS="10")
     made = service.create("+79991230005").json
     simulator.faults.load([], {"kind": "hang"})
@@ -190,7 +192,7 @@ def test_a_start_before_redis_is_up_is_not_ready_then_ready(starting: Starting, 
     assert service.create("+79991230010").status == 201
 
 
-def test_sigterm_answers_who_waits_and_ends_cleanly(starting: Starting) -> None:
+def test_sigterm_answers_long_polls_and_ends_cleanly(starting: Starting) -> None:
     service = starting(callback_port=str(free_port()))
     made = service.create("+79991230011").json
     answers: list = []
@@ -218,7 +220,7 @@ def test_sigterm_answers_who_waits_and_ends_cleanly(starting: Starting) -> None:
         (b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: weird\r\n\r\n", b"501"),
     ],
 )
-def test_what_is_not_http_gets_gunicorns_answer_and_is_counted(
+def test_a_request_that_is_not_http_gets_gunicorns_answer_and_is_counted(
     service: Service, sent: bytes, status: bytes
 ) -> None:
     labels = ('route="unreadable"', 'status="400"')
@@ -230,7 +232,7 @@ def test_what_is_not_http_gets_gunicorns_answer_and_is_counted(
     assert service.total("waitcall_http_requests_total", *labels) == before + 3
 
 
-def test_chunks_that_cannot_be_read_are_a_problem(service: Service) -> None:
+def test_unreadable_chunks_get_a_problem_document(service: Service) -> None:
     sent = (
         b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-key-of-web\r\n"
         b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nxx\r\n"
@@ -258,8 +260,8 @@ def test_a_huge_body_gets_its_answer(service: Service, framing: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
-def test_a_client_that_stalls_gives_its_thread_back(service: Service, part: str) -> None:
-    """Bounded by the worker, not by the client's patience."""
+def test_a_client_that_stalls_is_cut_off(service: Service, part: str) -> None:
+    """The worker ends the request after HEAD_SECONDS or BODY_SECONDS. The client would wait longer."""
     head = b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-key-of-web\r\n"
     rest = b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
     host, port = service.api.removeprefix("http://").split(":")
@@ -303,7 +305,7 @@ def test_no_log_line_of_any_level_holds_a_number(starting: Starting, simulator: 
     assert {"/v1/verifications", "/callbacks/smsc", "unmatched"} <= {line.get("route") for line in lines}
 
 
-def test_every_mistake_is_named_and_the_status_is_2(tmp_path) -> None:
+def test_wrong_settings_are_all_named_and_the_exit_status_is_2(tmp_path) -> None:
     settings = sound_settings(tmp_path, "nonsense", "https://smsc.ru/sys") | {
         "WAITCALL_CALLBACK_SECRETS": "dev-callback-secret",
         "WAITCALL_LOG_LEVEL": "loud",
@@ -321,7 +323,7 @@ def test_every_mistake_is_named_and_the_status_is_2(tmp_path) -> None:
 def _raw(base: str, sent: bytes) -> bytes:
     host, port = base.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
-        # Refused before all of it was sent? The answer is what counts.
+        # The service may refuse before everything was sent, and its answer is what counts.
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(sent)
         received = b""
@@ -334,7 +336,7 @@ def _raw(base: str, sent: bytes) -> bytes:
 
 
 def test_a_lapse_that_nobody_asks_about_is_counted_once(starting: Starting, redis_server: Server) -> None:
-    """A purpose whose results lapse after a second: the shortest deadline there is."""
+    """Results of the purpose lapse after one second, which is the shortest deadline that a policy allows."""
     policy = POLICY.replace("[purposes.login]", "[purposes.login]\nresult_seconds = 1")
     own_database = redis_server.url.removesuffix("0") + "1"
     service = starting(policy=policy, callback_port=str(free_port()), WAITCALL_REDIS_URL=own_database)

@@ -1,4 +1,4 @@
-"""The other provider through gunicorn, Valkey and the simulator: routing, reports, questions, attacks."""
+"""Test the second provider, sms.ru, with gunicorn, Valkey and the simulator: routing, reports, queries, attacks."""
 
 import json
 import signal
@@ -68,7 +68,10 @@ def service(
 
 @pytest.fixture
 def failing(starting: Starting, simulator: Simulator) -> Service:
-    """One of the test's own, whose breakers may open. The providers' callbacks reach the other, over the one store."""
+    """Service of one test, whose circuit breakers may open.
+
+    The providers send their callbacks to the module's service, which has the same store.
+    """
     return starting(policy=POLICY, callback_port=str(free_port()), **settings(simulator))
 
 
@@ -83,7 +86,7 @@ def post(simulator: Simulator, path: str, **order: Any) -> Any:
 
 
 def orders(simulator: Simulator) -> Counter[str]:
-    """At each provider."""
+    """Count the orders at each provider."""
     return Counter(
         each["endpoint"]
         for each in simulator.exchange.ledger
@@ -126,23 +129,23 @@ def test_another_country_stays_with_the_first_provider(service: Service, simulat
     assert orders(simulator) == {"wait_call": 1}
 
 
-def test_what_fails_is_followed_by_the_other_and_then_left_alone(
+def test_a_failing_provider_is_replaced_by_the_other_and_then_not_asked(
     service: Service, failing: Service, simulator: Simulator
 ) -> None:
-    """One order at each for each create; once the breaker is open the failing one is not asked at all."""
+    """Each create asks both providers until the breaker of the failing one opens."""
     post(simulator, "faults", always={"kind": "status", "value": 500}, provider="smsru")
     made = [failing.create(f"+7999123{index:04}") for index in range(60)]
 
     assert {each.status for each in made} == {201}
     assert {digits(each.json) in SMSC_POOL for each in made} == {True}
-    # Breakers are each worker's own.
+    # Each of the two workers has its own breaker.
     assert BREAKER_FAILURES <= orders(simulator)["callcheck_add"] <= 2 * BREAKER_FAILURES
     assert orders(simulator)["wait_call"] == 60
     post(simulator, "dial", cli="+79991230000", did=made[0].json["call"]["number"])
     assert failing.read(made[0].json["id"], wait=5).json["status"] == "verified"
 
 
-def test_one_that_hangs_costs_its_own_budget_only(
+def test_a_hanging_provider_costs_only_its_own_budget(
     service: Service, failing: Service, simulator: Simulator
 ) -> None:
     post(simulator, "faults", always={"kind": "hang"}, provider="smsru")
@@ -163,7 +166,7 @@ def test_a_lost_report_is_found_by_the_worker(
         assert service.read(made["id"]).json["status"] == "pending"
 
         with redis_server.client() as client:
-            # It is asked about 20 s after it was made; by this, at once.
+            # The worker asks about an order 20 s after it was made. This makes it due at once.
             (order,) = client.zrange(orders_to_ask("smsru"), 0, -1)
             client.zadd(orders_to_ask("smsru"), {order: 0}, xx=True)
         wait_for(lambda: service.read(made["id"]).json["status"] == "verified")
@@ -174,7 +177,7 @@ def test_a_lost_report_is_found_by_the_worker(
         worker.stop()
 
 
-def test_a_forger_gets_nowhere(service: Service, simulator: Simulator) -> None:
+def test_forged_reports_are_refused(service: Service, simulator: Simulator) -> None:
     rejected, unmatched = (
         ("waitcall_callbacks_total", f'outcome="{outcome}"') for outcome in ("bad_signature", "unmatched")
     )
@@ -189,7 +192,7 @@ def test_a_forger_gets_nowhere(service: Service, simulator: Simulator) -> None:
         urllib.request.Request("http://x/", data=json.dumps({"data": [entry]}).encode()),
     ):
         assert send(service, forged)[0] == 403
-    # Whoever knows the other provider's secret, or calls one of its numbers, has not called this one.
+    # A correctly signed callback of the other provider is accepted, but proves nothing about this number.
     assert service.call(NUMBER.removeprefix("+"), int(simulator.clock())).status == 200
 
     assert service.read(made["id"]).json["status"] == "pending"
@@ -212,7 +215,7 @@ def test_a_captured_batch_proves_nothing_later(service: Service, simulator: Simu
 
 
 def wait_for_new(service: Service) -> Any:
-    """The same requester may start anew at once."""
+    """Create a new verification. The cooldown does not hold the same requester back."""
     made = service.create()
     assert made.status == 201, made.body
     return made.json
@@ -238,7 +241,7 @@ def test_a_report_that_could_not_be_kept_is_asked_for_again(
     assert service.read(made["id"], wait=5).json["status"] == "verified"
 
 
-def test_the_provider_may_look_whether_anybody_is_there(service: Service) -> None:
+def test_the_provider_can_check_that_the_handler_is_up(service: Service) -> None:
     answer = service.ask("GET", f"{service.callback}/callbacks/smsru")
     assert (answer.status, answer.body) == (200, b"100")
 

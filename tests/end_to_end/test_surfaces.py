@@ -1,4 +1,4 @@
-"""Surfaces in process trees of their own: who listens where, and that a journey goes through both."""
+"""Test surfaces in separate process trees: where each listens, and a verification that needs two of them."""
 
 import socket
 import subprocess
@@ -32,7 +32,7 @@ def listens(url: str) -> bool:
 
 
 def serves(service: Service, door: str) -> set[str]:
-    """Surfaces whose paths have an answer there. A page without a token is a page that says so."""
+    """Return the surfaces that answer at a listener. The page answers an unknown token with an HTML page."""
 
     def is_served(name: str, answer: Answered) -> bool:
         return answer.status == 200 or (
@@ -70,7 +70,7 @@ def test_a_tree_listens_for_its_surfaces_and_operations_alone(
 
 def test_a_journey_goes_through_both_trees(starting: Starting) -> None:
     api = starting(policy=HOSTED, callback_port=str(free_port()), WAITCALL_SURFACES="api", **PAGES)
-    # The public tree holds no key of a client and no account.
+    # The public tree needs neither API keys nor a provider account.
     keyless = {"WAITCALL_API_KEYS": "", "WAITCALL_SMSC_APIKEY": "", "WAITCALL_SURFACES": "callback"}
     public = starting(policy=HOSTED, callback_port=str(free_port()), **keyless, **PAGES)
     made = api.create(hosted={"return_url": f"{ORIGIN}/done"}).json

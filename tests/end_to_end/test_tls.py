@@ -1,4 +1,4 @@
-"""TLS to Redis and to the provider, under the production command: gevent replaces what both speak it with."""
+"""Test TLS to Redis and to the provider under the production command, where gevent replaces the ssl module."""
 
 import socket
 import ssl
@@ -25,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture
 def tls_provider(simulator: Simulator, authority: trustme.CA) -> Iterator[str]:
-    """The simulator behind a door that speaks TLS."""
+    """Address of a TLS proxy in front of the simulator."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(context)
     inner = int(simulator.base_url.split(":")[2].split("/")[0])

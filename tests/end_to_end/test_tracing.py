@@ -1,4 +1,4 @@
-"""Spans, as a collector on a real socket gets them."""
+"""Test the spans that the service sends to an OTLP collector on a real socket."""
 
 import json
 import threading
@@ -19,7 +19,7 @@ NUMBER = "79991239201"
 
 
 class Collector:
-    """Takes OTLP over HTTP."""
+    """Collector that accepts OTLP over HTTP."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -34,7 +34,7 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
-                """Nothing."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -59,7 +59,7 @@ def collector() -> Iterator[Collector]:
     running.server.server_close()
 
 
-def test_each_step_is_a_span_of_the_callers_trace_and_says_nothing_of_whom(
+def test_each_step_is_a_span_of_the_clients_trace_without_personal_data(
     starting: Starting, collector: Collector
 ) -> None:
     service = starting(
@@ -92,13 +92,13 @@ def test_each_step_is_a_span_of_the_callers_trace_and_says_nothing_of_whom(
     assert "/v1/verifications" in traced
 
 
-def test_a_collector_that_is_away_takes_nothing_from_anybody(starting: Starting) -> None:
+def test_requests_succeed_while_the_collector_is_away(starting: Starting) -> None:
     service = starting(
         callback_port=str(free_port()),
         WAITCALL_TRACING="otlp",
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
         OTEL_BSP_SCHEDULE_DELAY="50",
-        # How long the end waits for the last spans to be taken.
+        # At the end the process waits so many seconds for the collector to take the last spans.
         OTEL_EXPORTER_OTLP_TIMEOUT="1",
     )
     for index in range(20):

@@ -1,4 +1,4 @@
-"""The console transcripts of the documentation, run against gunicorn, Valkey and the provider simulator."""
+"""Run the console transcripts of the documentation against gunicorn, Valkey and the provider simulator."""
 
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
         ("account.md", ""),
     ],
 )
-def test_the_transcripts_of_the_documentation(
+def test_the_commands_of_the_documentation_answer_as_it_shows(
     starting: Starting, simulator: Simulator, redis_server: Server, tmp_path: Path, page: str, more: str
 ) -> None:
     with redis_server.client() as client:

@@ -1,4 +1,4 @@
-"""Events from gunicorn through `waitcall worker` to receivers that misbehave."""
+"""Test the delivery of events from gunicorn through ``waitcall worker`` to receivers that misbehave."""
 
 import json
 import time
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 def listening(**urls: str) -> tuple[str, str]:
-    """A policy with webhooks, and their secrets."""
+    """Return a policy with these webhooks, and the value of WAITCALL_WEBHOOK_SECRETS for it."""
     tables = "".join(
         f'[clients.web.webhooks.{name}]\nurl = "{url}"\nallow_private = true\n' for name, url in urls.items()
     )
@@ -39,7 +39,7 @@ def workers(tmp_path: Path) -> Iterator[list[Working]]:
 
 
 def journey(service: Service, simulator: Simulator, number: str) -> str:
-    """Create, call, consume: two events."""
+    """Create, call and consume, which makes two events. Return the id of the verification."""
     made = service.create(number).json
     digits = number.lstrip("+")
     assert service.call(digits, int(time.time())).status == 200
@@ -52,14 +52,14 @@ def parts(name: str) -> list[str]:
 
 
 def retry_now(redis: Redis) -> None:
-    """Make whatever waits for another attempt due, in the order in which it would have been."""
+    """Make all waiting retries due now, without changing their order."""
     for key in parts("retries"):
         for delivery in redis.zrange(key, 0, -1):
             redis.zadd(key, {delivery: -3_600_000}, incr=True, xx=True)
 
 
 def attempts(redis: Redis, endpoint: str) -> list[int]:
-    """How often each delivery to an endpoint was tried that waits for another attempt."""
+    """Return the number of attempts so far for each delivery to an endpoint that waits for a retry."""
     waiting = [json.loads(each) for key in parts("retries") for each in redis.zrange(key, 0, -1)]
     return [attempt for _, name, attempt, _ in waiting if name == endpoint]
 
@@ -71,7 +71,7 @@ def consumers(redis: Redis) -> set[str]:
 
 
 def held(redis: Redis, consumer: str) -> list[tuple[str, list[bytes]]]:
-    """Deliveries that a worker has taken and not settled."""
+    """Return the stream entries of deliveries that a worker has taken and not settled."""
     pending = [
         (key, redis.xpending_range(key, GROUP, "-", "+", 1000, consumer)) for key in parts("deliveries")
     ]
@@ -81,7 +81,7 @@ def held(redis: Redis, consumer: str) -> list[tuple[str, list[bytes]]]:
 def test_receivers_that_fail_hang_or_are_away_get_every_event(
     starting: Starting, workers: list[Working], tmp_path: Path, simulator: Simulator, redis_server: Server
 ) -> None:
-    """One fails five times for each event, one hangs for its first ten requests, one is away for two attempts at each."""
+    """One receiver fails its first 100 requests, one hangs for its first ten, one is away for two attempts an event."""
     away_port = free_port()
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server.client())
@@ -104,7 +104,7 @@ def test_receivers_that_fail_hang_or_are_away_get_every_event(
         workers.append(launch_worker(service, tmp_path))
         ids = {journey(service, simulator, f"+7999400{index:04d}") for index in range(10)}
         wait_for(lambda: len(sound.ids) == 20)
-        # One of the workers dies with deliveries in its hands, and what it had is left for long enough to be taken over.
+        # One worker dies while it holds deliveries. They are made to look idle for long enough to be taken over.
         wait_for(lambda: held(redis, first))
         workers[0].process.kill()
         workers[0].process.wait()
@@ -130,7 +130,7 @@ def test_receivers_that_fail_hang_or_are_away_get_every_event(
             assert told == {
                 (each, kind) for each in ids for kind in ("verification.verified", "verification.consumed")
             }
-            # However often an event came, it came under one id.
+            # An event that came several times had the same id each time.
             assert len(receiver.ids) == 20
         assert failing.asked >= 120
     log = workers[1].log.read_text()

@@ -1,4 +1,4 @@
-"""`waitcall worker` as it runs in production, beside gunicorn, Valkey and the provider's simulator."""
+"""Test ``waitcall worker`` as it runs in production, with gunicorn, Valkey and the provider simulator."""
 
 import json
 import signal
@@ -102,7 +102,7 @@ def test_with_three_callbacks_in_ten_lost_every_call_verifies_within_one_poll(
         lost += lose
         dial(simulator, number, answer["call"]["number"], lose=lose)
     ids = [answer["id"] for answer in made.values()]
-    # A call of the last five seconds waits for the poll after the next.
+    # A poll leaves calls of the last five seconds to the next poll.
     settle()
     with redis_server.client() as client:
         poll_inbox(client)
@@ -115,7 +115,7 @@ def test_with_three_callbacks_in_ten_lost_every_call_verifies_within_one_poll(
     assert service.total("waitcall_verifications_verified_total") == verified + 60 - lost
     assert counted["waitcall_provider_balance"] == 250.8
     assert counted["waitcall_provider_balance_low"] == 0
-    # Nothing of it shows a number.
+    # The log shows no phone number.
     assert "999100" not in worker.log.read_text()
 
 
@@ -150,7 +150,7 @@ def test_no_forged_text_passes_for_a_call_and_a_lost_callback_is_still_made_good
         shown = made["call"]["number"] if made["call"] else DEDICATED
         tell(simulator, "text", **({"cli": number, "to": shown, "text": "[waitcall] hello"} | text))
         victims[case] = (made["id"], purpose)
-    # Calls whose callbacks are lost: in the inbox they stand behind all texts, so these were read before them.
+    # The callbacks of these calls are lost. The inbox lists the calls after the texts, so the texts are read first.
     unnamed, elsewhere, rung = (service.create(f"+799920100{each:02d}").json for each in range(3))
     other = next(each for each in POOL if f"+{each}" != elsewhere["call"]["number"])
     dial(simulator, "+79992010000", unnamed["call"]["number"], lose=True, to_phone=None)
@@ -181,7 +181,7 @@ def test_no_forged_text_passes_for_a_call_and_a_lost_callback_is_still_made_good
 
 
 @pytest.mark.usefixtures("fresh")
-def test_a_paused_leader_is_succeeded_and_can_do_no_harm_when_it_wakes(
+def test_a_paused_leader_is_replaced_and_does_no_harm_when_it_wakes(
     service: Service, working: Workers, simulator: Simulator, redis_server: Server
 ) -> None:
     workers = [working(service), working(service)]
@@ -191,7 +191,7 @@ def test_a_paused_leader_is_succeeded_and_can_do_no_harm_when_it_wakes(
     first.process.send_signal(signal.SIGSTOP)
     wait_for(lambda: second.fence() == 2, seconds=20)
     first.process.send_signal(signal.SIGCONT)
-    # By its own clock its lease is over at once; it never leads beside the other.
+    # Its own clock tells it at once that its lease is over, so it never leads beside the other.
     assert first.fence() == 0
     assert second.fence() == 2
     service.create()
@@ -201,7 +201,7 @@ def test_a_paused_leader_is_succeeded_and_can_do_no_harm_when_it_wakes(
         assert polls(simulator) > asked
         assert (first.fence(), second.fence()) == (0, 2)
         assert client.get("waitcall:{worker}:fence") == b"2"
-    # Told to end, it resigns: nobody waits for its lease.
+    # A leader that is told to end gives up its lease, so the other need not wait for it to expire.
     assert second.stop() == 0
     wait_for(lambda: first.fence() == 3, seconds=5)
     lines = [json.loads(line) for line in first.log.read_text().splitlines() if line.startswith("{")]
@@ -209,8 +209,8 @@ def test_a_paused_leader_is_succeeded_and_can_do_no_harm_when_it_wakes(
 
 
 @pytest.mark.usefixtures("fresh")
-def test_told_to_end_while_it_is_paused_it_ends_when_it_wakes(service: Service, working: Workers) -> None:
-    """The kernel gives such a signal to any thread."""
+def test_a_worker_that_is_told_to_end_just_after_a_pause_ends(service: Service, working: Workers) -> None:
+    """The kernel may deliver the signal to any thread, so one try proves little."""
     for _ in range(4):
         worker = working(service)
         worker.process.send_signal(signal.SIGSTOP)
@@ -223,7 +223,7 @@ def test_told_to_end_while_it_is_paused_it_ends_when_it_wakes(service: Service, 
 def test_a_verification_that_nobody_calls_is_finished_and_counted_once(
     service: Service, working: Workers, redis_server: Server
 ) -> None:
-    """Its deadline is moved into the past; no request asks about it."""
+    """The test moves the deadline into the past, and no request reads the verification."""
     working(service)
     created = service.create().json
     with redis_server.client() as client:

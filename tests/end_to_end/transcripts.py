@@ -1,4 +1,4 @@
-"""Console transcripts of the documentation: run as they stand, and held to what they say was answered."""
+"""Run console transcripts of the documentation and compare their output with what the page shows."""
 
 import json
 import re
@@ -13,7 +13,7 @@ _END = "--- end of output ---"
 
 @dataclass
 class Line:
-    """One command, and what the page says comes of it."""
+    """One command of a page, and the output that the page shows for it."""
 
     command: str
     expected: str
@@ -21,7 +21,7 @@ class Line:
 
 
 def lines_of(page: Path) -> list[Line]:
-    """Every command of a page: lines that begin with ``$``, continued by a backslash."""
+    """Return the commands of a page: lines that begin with ``$``, with those that a backslash continues."""
     found: list[Line] = []
     for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
         for text in block.replace("\\\n", " ").splitlines():
@@ -33,7 +33,7 @@ def lines_of(page: Path) -> list[Line]:
 
 
 def run(lines: list[Line], environ: dict[str, str], directory: Path) -> None:
-    """All of them, in one shell, in order."""
+    """Run the commands in order in one shell, and keep the output of each."""
     script = "\n".join(f"{line.command}\nprintf '\\n%s\\n' '{_END}'" for line in lines)
     done = subprocess.run(
         ["bash", "-c", script],
@@ -51,7 +51,7 @@ def run(lines: list[Line], environ: dict[str, str], directory: Path) -> None:
 
 
 def check(line: Line) -> None:
-    """What stands on the page is in the answer: a JSON object by its members, anything else word by word."""
+    """Assert that the output contains what the page shows: each member of a JSON object, or else each line."""
     expected = line.expected.strip()
     if not expected:
         return
@@ -70,6 +70,6 @@ def _contained(expected: Any, found: Any, line: Line) -> None:
             assert name in found, f"{line.command}: {name} is missing in {found}"
             _contained(value, found[name], line)
     elif isinstance(expected, str) and re.fullmatch(r"<.*>", expected):
-        assert found, f"{line.command}: nothing stands for {expected}"
+        assert found, f"{line.command}: there is no value for {expected}"
     else:
         assert found == expected, f"{line.command}: {found!r} is not {expected!r}"
