@@ -109,7 +109,7 @@ def crowd(count: int, first: int, dice: random.Random) -> list[Person]:
 
 @dataclass
 class Redemption:
-    """One attempt to consume a proof, retried with its own idempotency key until it gets a final answer."""
+    """Attempt to consume a proof, repeated with its own idempotency key until it gets a final answer."""
 
     journey: "Journey"
     key: str
@@ -127,7 +127,7 @@ class Redemption:
 
 @dataclass
 class Journey:
-    """One verification, from its first request to the last answer about it."""
+    """Life of a verification, from its first request to the last answer about it."""
 
     person: Person
     replicas: Replicas

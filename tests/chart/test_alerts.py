@@ -34,7 +34,7 @@ SWEPT = 'waitcall_worker_loop_timestamp_seconds{loop="sweep"}'
 
 @dataclass(frozen=True)
 class Case:
-    """One alert, with series that make it fire and series that do not.
+    """An alert, with series that make it fire and series that do not.
 
     The series are in promtool's notation, with one value for each ``interval``.
     """
@@ -233,7 +233,7 @@ def test_every_alert_has_a_case() -> None:
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_each_alert_fires_when_it_should_and_only_then(tmp_path: Path) -> None:
-    """One promtool process tests all cases and names those that fail.
+    """A single promtool process tests all cases and names those that fail.
 
     Each case has a rule file of its own with the alert and the recorded series that it reads.
     """

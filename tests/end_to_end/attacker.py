@@ -70,7 +70,7 @@ source = "for the test"
 
 @dataclass
 class Attempt:
-    """One attack, its steps and whether it succeeded."""
+    """Record of an attack: its steps and whether it succeeded."""
 
     threat: str
     name: str

@@ -148,7 +148,7 @@ def test_a_call_verifies_and_is_redeemed_once(stage: Stage) -> None:
     assert (made.status, made.created, made.is_pending) == ("pending", True, True)
     assert made.call.uri == f"tel:{made.call.number}"
     assert (made.metadata, made.next_channel) == ({"a": "b"}, "code")
-    # What is left counts down on the way; the window itself does not.
+    # ``expires_in`` counts down while the answer is on its way. The window itself is exact.
     assert made.expires_at - made.created_at == timedelta(seconds=60)
     assert 50 < made.expires_in <= 60
     assert made.expires_at.tzinfo is not None

@@ -227,7 +227,7 @@ def test_more_connections_than_open_files_cost_no_worker(starting: Starting, har
 def test_a_flood_at_the_public_listener_does_not_stop_the_api_and_the_probes(
     starting: Starting, said: bytes
 ) -> None:
-    """One worker has 700 connections at its public listener and still answers at its other listeners."""
+    """The worker has 700 connections at its public listener and still answers at its other listeners."""
     service = starting(callback_port=str(free_port()), WAITCALL_WORKERS="1")
     flood = list(held(service.callback, 700))
     for connection in flood:

@@ -81,7 +81,7 @@ def held(redis: Redis, consumer: str) -> list[tuple[str, list[bytes]]]:
 def test_receivers_that_fail_hang_or_are_away_get_every_event(
     starting: Starting, workers: list[Working], tmp_path: Path, simulator: Simulator, redis_server: Server
 ) -> None:
-    """One receiver fails its first 100 requests, one hangs for its first ten, one is away for two attempts an event."""
+    """A receiver fails its first 100 requests, a second hangs for ten, a third is away for two attempts an event."""
     away_port = free_port()
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server.client())
@@ -104,7 +104,7 @@ def test_receivers_that_fail_hang_or_are_away_get_every_event(
         workers.append(launch_worker(service, tmp_path))
         ids = {journey(service, simulator, f"+7999400{index:04d}") for index in range(10)}
         wait_for(lambda: len(sound.ids) == 20)
-        # One worker dies while it holds deliveries. They are made to look idle for long enough to be taken over.
+        # A worker dies while it holds deliveries. They are made to look idle for long enough to be taken over.
         wait_for(lambda: held(redis, first))
         workers[0].process.kill()
         workers[0].process.wait()

@@ -13,7 +13,7 @@ _END = "--- end of output ---"
 
 @dataclass
 class Line:
-    """One command of a page, and the output that the page shows for it."""
+    """A command of a page, and the output that the page shows for it."""
 
     command: str
     expected: str

@@ -176,7 +176,7 @@ def test_the_image_has_no_build_tools_and_no_development_code(
     assert (user, stop) == ("10001:10001", "SIGTERM")
     assert "org.opencontainers.image.version" in labels
     with capsys.disabled():
-        print(f"\nimage: {int(size) / 1e6:.0f} MB, of which the stand-in base {base / 1e6:.0f} MB")  # noqa: T201
+        print(f"\nimage: {int(size) / 1e6:.0f} MB, of which the stand-in base {base / 1e6:.0f} MB")  # noqa: T201  a figure
 
 
 def test_the_image_serves_without_root_on_a_read_only_file_system(running: Running) -> None:

@@ -1,4 +1,7 @@
-"""The production factory over a real Valkey and a simulator, driven through Flask's test client."""
+"""Fixtures that build the service as production does, on a real Valkey and the provider simulator.
+
+The tests use Flask's test client.
+"""
 
 import hashlib
 import re
@@ -48,7 +51,7 @@ numbers = ["+79585550000"]
 
 @dataclass
 class Running:
-    """The three surfaces, and what stands behind them."""
+    """Applications of the three surfaces, with the simulator, the clock and the Redis that they use."""
 
     api: Flask
     callback: Flask
@@ -78,7 +81,7 @@ class Running:
         return self.callback.test_client().post("/callbacks/smsc", data=fields)
 
     def code(self) -> str:
-        """That the latest message held."""
+        """Return the code in the latest message."""
         return re.sub(r"[^0-9]", "", self.simulator.office.sent[-1].text)
 
     def text(self, to: str, text: str, phone: str = "79991234567") -> Any:

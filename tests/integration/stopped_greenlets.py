@@ -1,4 +1,4 @@
-"""A process under gevent whose greenlets are stopped while Redis is silent. Run with the URL and the server's process."""
+"""Stop greenlets under gevent while Redis is paused. The arguments are the URL and the process id of Redis."""
 
 from gevent import monkey
 
@@ -36,7 +36,7 @@ def stopped(ask: Callable[[str], object]) -> object:
         ask("left")
         raise AssertionError("A server that is stopped has answered.")
     killed = gevent.spawn(ask, "left")
-    # Until the command is on its way.
+    # The command must be on its way before the greenlet is killed.
     killed.join(0.1)
     killed.kill()
     following = gevent.spawn(get, "asked")

@@ -1,7 +1,7 @@
-"""Everything that reads bytes of strangers, and the inputs that it reads longest; and a program that reads all of them.
+"""List every function that reads bytes of strangers, with the inputs that take it longest, and read them all.
 
-``python -m tests.integration.strangers`` says when it is ready, and reads them all once a line comes in, each between two
-system calls that test_linear_time.py has callgrind listen for.
+``python -m tests.integration.strangers`` prints ``ready``, waits for a line, and then reads every input. Each is read
+between two system calls at which callgrind starts and stops counting for test_linear_time.py.
 """
 
 import gc
@@ -45,13 +45,13 @@ TOKEN = b"/p/" + b"0" * 56
 
 @dataclass(frozen=True)
 class Entry:
-    """One reader.
+    """A function that reads bytes of strangers.
 
     Attributes:
-        reached: from where a stranger reaches it.
-        read: what is counted; whatever it raises is its answer.
-        worst: names of inputs → an input of so many bytes.
-        sizes: of the inputs; where a limit stands before the reader, the larger one is the limit.
+        reached: part of a request through which a stranger reaches it.
+        read: the function. Its errors are ignored.
+        worst: the slowest inputs by name, each made for a given number of bytes.
+        sizes: both sizes of the inputs in bytes. If the size is limited, the larger one is the limit.
     """
 
     reached: str
@@ -61,12 +61,15 @@ class Entry:
 
 
 def filled(piece: bytes, head: bytes = b"", tail: bytes = b"") -> Input:
-    """Make as many of one piece as fit."""
+    """Return a function that makes an input of one piece, repeated as often as it fits."""
     return lambda size: head + piece * ((size - len(head) - len(tail)) // len(piece)) + tail
 
 
 def numbered(piece: bytes, head: bytes = b"", tail: bytes = b"") -> Input:
-    """Make pieces that differ, and differ from those of another size; ``#`` is their number."""
+    """Return a function that makes an input of different pieces. ``#`` becomes the number of the piece.
+
+    The numbers depend on the size, so that the smaller input has no piece of the larger one.
+    """
 
     def make(size: int) -> bytes:
         pieces = (piece.replace(b"#", b"%x" % (size * 100 + each)) for each in count())
@@ -175,7 +178,7 @@ PART = b'--x\r\nContent-Disposition: form-data; name="'
 
 
 def part(piece: bytes, before: bytes = b"Content-Disposition: form-data; ") -> Input:
-    """One part with many pieces in its head."""
+    """Return a function that makes one part of a form with many pieces in its head."""
     return filled(piece, b"--x\r\n" + before, b"\r\n\r\n1\r\n--x--\r\n")
 
 
@@ -295,14 +298,14 @@ NUMBERS = {
 
 
 class Nobody:
-    """Whoever is told of what happens, and hears nothing."""
+    """Stand-in for observers and use cases that ignores every call."""
 
     def __getattr__(self, _: str) -> Callable[..., None]:
         return lambda *_, **__: None
 
 
 class Empty(Pages):
-    """No page is there."""
+    """Use cases of the hosted page that find no page."""
 
     def __init__(self) -> None:
         pass
@@ -357,7 +360,7 @@ def _create(field: str, value: bytes) -> object:
 
 
 def _request(raw: bytes) -> object:
-    """gunicorn's own reading, in pieces as large as those that it asks the socket for."""
+    """Read a request with gunicorn's parser, in pieces as large as it reads from a socket."""
     pieces = (raw[at : at + 8192] for at in range(0, len(raw), 8192))
     request = next(RequestParser(_limits, pieces, ("192.0.2.1", 1)))
     chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": request.body, "wsgi.input_terminated": True}
@@ -424,7 +427,7 @@ ENTRIES = {
         _ONE_HEADER,
     ),
     "chunked body": Entry("connection", _request, REQUESTS),
-    # gunicorn looks at all of a head whenever a piece comes, so this does not grow linearly; it ends at 64 pieces.
+    # gunicorn reads a whole head again with each piece, so the cost is not linear. It is bounded at 64 pieces.
     "head": Entry("connection", _request, HEADS, (64 * 8190, 64 * 8190)),
     "log line": Entry("whatever is logged", _line, LINES),
     "phone_number": Entry(
@@ -442,7 +445,7 @@ ENTRIES = {
 PATTERNS = {
     "adapters/http/context.py": {r"[A-Za-z0-9._-]{1,128}": "X-Request-ID"},
     "adapters/http/schemas.py": {r"f'[0-9]{{{CODE_DIGITS}}}\\Z'": "JSON at the API"},
-    "adapters/redis/connection.py": {r"[0-9]{3}|[:{}@/*]": "no stranger: the store's own words"},
+    "adapters/redis/connection.py": {r"[0-9]{3}|[:{}@/*]": "no stranger: error texts of Redis"},
     "adapters/redis/conversions.py": {
         r"([a-z]):([0-9]{1,12})": "no stranger: names that the store made",
         r"[0-9]{1,12}": "no stranger: counts that the store made",
@@ -475,13 +478,13 @@ PATTERNS = {
     "domain/matching.py": {r"[\W_]": "no stranger: texts that the provider signed"},
     "domain/numbers.py": {r"[ ().\-/\[\]]*+\+*+[0-9 ().\-/\[\]]++": "phone_number"},
 }
-"""Every pattern of the modules that strangers reach, as it is written there, and the entry that feeds it."""
+"""Every pattern of the modules that strangers reach, as written there, with the entry that feeds it."""
 
 CASES = [(name, case) for name, entry in ENTRIES.items() for case in entry.worst]
 
 
 def main() -> None:
-    """Make every input, read each once at a smaller size so that all is loaded, then read what is asked for."""
+    """Make all inputs, read smaller ones so that everything is loaded, then read them between the system calls."""
     logging.disable()
     gc.disable()
     inputs = [[ENTRIES[name].worst[case](size) for size in ENTRIES[name].sizes] for name, case in CASES]
@@ -497,7 +500,7 @@ def main() -> None:
     sys.stdin.readline()
     for (name, _), sizes in zip(CASES, inputs, strict=True):
         for given in sizes:
-            # callgrind begins to count at the first of these system calls, and writes down at the second.
+            # callgrind starts to count at the first of these system calls, and saves the count at the second.
             os.getpgrp()
             read(name, given)
             os.getppid()

@@ -1,4 +1,4 @@
-"""The API as its callers see it."""
+"""Test the API as its clients see it."""
 
 import io
 import json
@@ -19,7 +19,7 @@ PATH = "/v1/verifications"
 
 
 def problem(response, status: int, code: str) -> dict:
-    """Assert a problem of the contract's section 6; return it."""
+    """Assert that a response is this problem (contract, section 6), and return its body."""
     body = response.get_json(force=True)
     assert (response.status_code, body["code"]) == (status, code), body
     assert response.mimetype == "application/problem+json"
@@ -128,8 +128,8 @@ def test_other_refusals_of_a_create(running: Running, fields: dict, status: int,
 
 
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "a key"}], ids=["without a key", "with one"])
-def test_no_depth_of_a_body_is_a_failure_of_ours(running: Running, key: dict[str, str]) -> None:
-    """Reading and writing run out of stack at different depths."""
+def test_no_depth_of_a_body_gives_a_500(running: Running, key: dict[str, str]) -> None:
+    """Parsing and serializing run out of stack at different depths, so every depth is tried."""
     headers = {"Authorization": f"Bearer {KEY}"} | key
     client = running.api.test_client()
     for depth in range(700, 1000):
@@ -185,7 +185,7 @@ def test_sixteen_kibibytes_are_allowed(running: Running) -> None:
     "authorization",
     [None, "", "Bearer", "Bearer ", "Bearer wrong", f"Basic {KEY}", KEY, f"Bearer {KEY}x", "Bearer \xe9"],
 )
-def test_without_a_key_nothing_is_answered(running: Running, authorization: str | None) -> None:
+def test_a_request_without_a_valid_key_is_refused(running: Running, authorization: str | None) -> None:
     headers = {"Authorization": authorization} if authorization is not None else {}
     client = running.api.test_client()
     for response in (
@@ -245,7 +245,7 @@ def test_a_consume_is_checked_in_order(running: Running, proof: dict, status: in
     problem(running.post(f"{PATH}/{verification_id}/consume", proof), status, code)
 
 
-def test_what_lapsed_or_expired_is_gone(running: Running) -> None:
+def test_a_lapsed_or_expired_verification_cannot_be_consumed(running: Running) -> None:
     proof = {"purpose": "login", "reference": "flow"}
     first = running.create().get_json()["id"]
     running.call()
@@ -260,7 +260,7 @@ def test_what_lapsed_or_expired_is_gone(running: Running) -> None:
     assert (expired["status"], expired["reason"], expired["expires_in"]) == ("expired", "no_call", 0)
 
 
-def test_a_contested_one_is_refused_as_such(running: Running) -> None:
+def test_a_contested_verification_cannot_be_consumed(running: Running) -> None:
     made = running.create(purpose="contested").get_json()
     problem(running.create(purpose="contested", reference="other"), 409, "verification_in_progress")
     assert running.call().status_code == 200
@@ -359,8 +359,8 @@ def test_fifty_creates_with_one_key_place_one_order(running: Running) -> None:
     assert len(running.simulator.exchange.ledger) == 1
 
 
-def test_an_answer_that_cannot_be_stored_is_given_all_the_same(running: Running, monkeypatch) -> None:
-    """It has happened: to hide the id of a live verification would help nobody."""
+def test_an_answer_that_cannot_be_stored_for_a_repeat_is_still_given(running: Running, monkeypatch) -> None:
+    """The verification exists, so the client must get its id even if a repeat will not."""
 
     def away(*_: object) -> None:
         raise StoreUnavailable
@@ -371,7 +371,7 @@ def test_an_answer_that_cannot_be_stored_is_given_all_the_same(running: Running,
     assert running.post(PATH, body, Idempotency_Key="k").status_code == 201
 
 
-def test_an_unexpected_error_tells_nothing_but_its_request_id(running: Running, monkeypatch) -> None:
+def test_an_unexpected_error_shows_nothing_but_its_request_id(running: Running, monkeypatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("a secret in the text of an exception")
 
@@ -382,7 +382,7 @@ def test_an_unexpected_error_tells_nothing_but_its_request_id(running: Running, 
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])
-def test_a_refused_key_length(running: Running, key: str) -> None:
+def test_an_idempotency_key_has_1_to_255_characters(running: Running, key: str) -> None:
     body = {"phone_number": "+79991234567", "purpose": "login"}
 
     problem(running.post(PATH, body, Idempotency_Key=key), 422, "validation_failed")
@@ -413,14 +413,14 @@ def test_a_failed_order_names_its_record_and_frees_the_number(
     assert running.create(reference="other").status_code == 201
 
 
-def test_a_limit_answers_429_and_says_when(starting) -> None:
+def test_a_limit_answers_429_with_the_time_to_wait(starting) -> None:
     running = starting(POLICY.replace("number = []", 'number = ["1/10m"]'))
     running.delete(f"{PATH}/{running.create().get_json()['id']}")
 
     assert problem(running.create(), 429, "rate_limited")["retry_after"] == 600
 
 
-def test_paths_of_other_surfaces_are_not_here(running: Running) -> None:
+def test_no_surface_serves_the_paths_of_another(running: Running) -> None:
     paths = {
         "api": [PATH, "/openapi.json", "/docs"],
         "callback": ["/callbacks/smsc"],
@@ -432,7 +432,7 @@ def test_paths_of_other_surfaces_are_not_here(running: Running) -> None:
                 problem(app.test_client().get(path), 404, "not_found")
 
 
-def test_foreign_paths_and_methods(running: Running) -> None:
+def test_unknown_paths_get_404_and_wrong_methods_405(running: Running) -> None:
     problem(running.get("/"), 404, "not_found")
     problem(running.get(f"{PATH}/"), 404, "not_found")
     for response in (
@@ -445,7 +445,7 @@ def test_foreign_paths_and_methods(running: Running) -> None:
 
 
 def test_a_request_id_ends_with_its_request(running: Running) -> None:
-    """What is logged between requests belongs to none of them."""
+    """A line that is logged between two requests must not carry the id of either."""
     running.get(PATH)
     assert request_id.get() is None
 
@@ -460,7 +460,7 @@ def test_a_request_id_is_accepted_or_replaced(running: Running) -> None:
         assert len(made) == 20
 
 
-def test_the_operations_surface(running: Running) -> None:
+def test_the_operations_surface_answers_its_four_paths(running: Running) -> None:
     client = running.ops.test_client()
 
     assert client.get("/livez").get_json() == {"status": "alive"}
@@ -469,7 +469,7 @@ def test_the_operations_surface(running: Running) -> None:
     assert client.get("/metrics").mimetype == "text/plain"
 
 
-def test_a_callback_is_answered_by_what_it_is(running: Running) -> None:
+def test_each_kind_of_callback_gets_its_answer(running: Running) -> None:
     client = running.callback.test_client()
     assert client.get("/callbacks/smsc").text == "OK"
     problem(client.post("/callbacks/smsc", data=b""), 403, "bad_signature")
@@ -498,8 +498,8 @@ def test_every_refusal_of_a_known_client_is_counted(running: Running) -> None:
     assert not [name for name in metrics if "unauthenticated" in name]
 
 
-def test_a_key_means_nothing_at_the_public_listener(running: Running, caplog) -> None:
-    """Or anybody could try keys there, and see by the answer or the counters which one is real."""
+def test_the_public_listener_ignores_api_keys(running: Running, caplog) -> None:
+    """Otherwise a stranger could try keys there and see from the answer or the counters which are valid."""
     told = []
     for key in (KEY, "wrong"):
         with caplog.at_level(logging.INFO, "waitcall.access"):
@@ -511,9 +511,7 @@ def test_a_key_means_nothing_at_the_public_listener(running: Running, caplog) ->
     assert not [name for name in running.metrics() if name.startswith("waitcall_refusals_total{")]
 
 
-def test_a_journey_is_one_line_a_request_which_tells_what_happened_without_the_number(
-    running: Running, caplog
-) -> None:
+def test_each_request_logs_one_line_with_its_events_and_a_masked_number(running: Running, caplog) -> None:
     with caplog.at_level(logging.INFO):
         made = running.create().get_json()
         running.call()
@@ -528,15 +526,15 @@ def test_a_journey_is_one_line_a_request_which_tells_what_happened_without_the_n
 
 
 @pytest.mark.parametrize(
-    ("body", "brought"),
+    ("body", "logged"),
     [
         ({"waitcall": "1", "phone": "79991234567", "ts": "1", "sha1": "0" * 40}, "call bad_signature"),
         ({"waitcall": "1", "phone": "+7999", "ts": "1"}, "call malformed"),
         ({"a": "b"}, "unknown bad_signature"),
     ],
 )
-def test_the_line_of_a_callback_says_what_it_brought(
-    running: Running, caplog, body: dict[str, str], brought: str
+def test_the_log_line_of_a_callback_has_its_kind_and_outcome(
+    running: Running, caplog, body: dict[str, str], logged: str
 ) -> None:
     with caplog.at_level(logging.INFO, "waitcall.access"):
         running.create()
@@ -546,11 +544,11 @@ def test_the_line_of_a_callback_says_what_it_brought(
         running.callback.test_client().post("/callbacks/smsc", data=body)
 
     told = [record.__dict__.get("callbacks") for record in caplog.records]
-    assert told == [None, ["call confirmed"], ["call repeated"], None, [brought]]
+    assert told == [None, ["call confirmed"], ["call repeated"], None, [logged]]
 
 
 def test_no_line_of_the_log_and_no_metric_holds_the_number(starting) -> None:
-    """At the loudest level, over successes and failures of every kind."""
+    """The log level is debug, and there are successes and failures of every kind."""
     running = starting(WAITCALL_LOG_LEVEL="debug")
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -625,7 +623,7 @@ def _parts(name: str) -> tuple:
 def test_a_consume_whose_answer_was_lost_is_answered_again_under_its_key(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It happened, and then the store went away: the same key gets the proof, another key does not."""
+    """The proof is consumed, but then Redis fails. The same key gets the proof, another key does not."""
     made = running.create().get_json()
     running.call()
     path, proof = f"/v1/verifications/{made['id']}/consume", {"purpose": "login", "reference": "flow"}
@@ -665,5 +663,5 @@ def test_null_is_the_same_as_absent(running: Running, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["phone_number", "purpose"])
-def test_what_is_required_is_not_null(running: Running, name: str) -> None:
+def test_a_required_field_must_not_be_null(running: Running, name: str) -> None:
     assert running.create(**{name: None}).get_json()["errors"].keys() == {name}

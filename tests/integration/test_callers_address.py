@@ -1,4 +1,4 @@
-"""Whose address counts where proxies of ours stand in front, whatever anybody writes into their headers."""
+"""Test which client address the service believes behind trusted proxies, whatever the headers say."""
 
 import json
 import logging
@@ -63,7 +63,7 @@ def test_port_and_brackets_are_dropped(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", UNTOLD)
-def test_what_is_no_address_is_none(text: str) -> None:
+def test_a_text_that_is_no_address_gives_none(text: str) -> None:
     assert address_in(text) is None
 
 
@@ -97,7 +97,7 @@ def remotes(
         (2, ",,", PROXY),
     ],
 )
-def test_the_log_names_the_address_that_our_proxies_saw(
+def test_the_log_has_the_address_that_the_trusted_proxies_saw(
     behind: Callable[[int], Running],
     remotes: Callable[[], list[str | None]],
     hops: int,
@@ -108,7 +108,7 @@ def test_the_log_names_the_address_that_our_proxies_saw(
     assert remotes() == [remote]
 
 
-def test_polls_count_for_that_address_whatever_the_port_is(
+def test_polls_count_for_the_forwarded_address_whatever_its_port(
     behind: Callable[[int], Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     addresses: list[str | None] = []
@@ -134,7 +134,7 @@ def test_no_header_of_a_proxy_gives_a_5xx(behind: Callable[[int], Running]) -> N
         "X-Forwarded-Prefix",
     )
     odd = [*TOLD, *UNTOLD, "a:b:c", "a:99999", "[", "ftp", "https", "ours.example:443", ", ,", "a,b,c"]
-    # One middleware stands before every route, so each value meets another three of them, and each header all.
+    # All routes share one middleware, so each value is tried on a few routes and each header on all.
     routes = cycle(ROUTES.items())
     for hops in (0, 1, 2):
         running = behind(hops)
@@ -146,7 +146,9 @@ def test_no_header_of_a_proxy_gives_a_5xx(behind: Callable[[int], Running]) -> N
                 assert answer.status < 500, (hops, sent, route)
 
 
-def test_the_host_and_the_scheme_are_those_that_our_proxies_saw(starting: Callable[..., Running]) -> None:
+def test_the_host_and_the_scheme_are_those_that_the_trusted_proxies_saw(
+    starting: Callable[..., Running],
+) -> None:
     app = starting(WAITCALL_TRUSTED_HOPS="1", WAITCALL_TRUSTED_HOSTS="ours.example").callback
     for header, status in {
         "ours.example": 200,

@@ -1,4 +1,4 @@
-"""The routes of the channels over HTTP: keys, scopes, repeats, events."""
+"""Test the routes of the channels over HTTP: keys, scopes, repeats and events."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from tests.making import NOW, SEALS, call_at, pending, seconds
 PATH = "/v1/verifications"
 
 
-def test_the_same_key_sends_once(running: Running) -> None:
+def test_requests_with_one_idempotency_key_send_one_message(running: Running) -> None:
     asked = {"phone_number": "+79991234567", "purpose": "any_channel", "channel": "code"}
     first = running.post(PATH, asked, Idempotency_Key="k-1")
     again = running.post(PATH, asked, Idempotency_Key="k-1")
@@ -30,7 +30,7 @@ def test_the_same_key_sends_once(running: Running) -> None:
     assert [each.status_code for each in sent] == [200, 200, 200]
     assert len({each.get_data() for each in sent}) == 1
     assert len(running.simulator.office.sent) == 2
-    # Without the key it is another request, and too soon.
+    # Without the key this is another resend, and it comes too soon.
     assert running.post(f"{PATH}/{made}/resend", {}).get_json()["code"] == "rate_limited"
 
 
@@ -42,7 +42,7 @@ def test_another_clients_verification_is_not_found_on_any_route(running: Running
     assert running.get(f"{PATH}/{made}").get_json()["channel"] == "call"
 
 
-def test_who_may_only_read_moves_nothing(starting: Callable[..., Running]) -> None:
+def test_a_client_that_may_only_read_changes_nothing(starting: Callable[..., Running]) -> None:
     running = starting(POLICY.replace('purposes = ["login"]\n', 'purposes = ["login"]\nscopes = ["read"]\n'))
     for action, body in (("fallback", {}), ("resend", {}), ("check", {"code": "123456"})):
         refused = running.post(f"{PATH}/ver_x/{action}", body, key=OTHER_KEY)
@@ -65,7 +65,7 @@ def test_a_wrong_body_is_named(running: Running) -> None:
         assert list(refused.get_json()["errors"]) == [field]
 
 
-def test_a_captcha_without_a_policy_for_it_is_passed_on_all_the_same(running: Running) -> None:
+def test_a_captcha_is_passed_on_even_if_the_policy_has_none(running: Running) -> None:
     code = running.simulator.office.picture("127.0.0.1")
     captcha = {"code": code, "user_ip": "127.0.0.1"}
     made = running.create(purpose="any_channel", channel="code", captcha=captcha)
@@ -73,7 +73,7 @@ def test_a_captcha_without_a_policy_for_it_is_passed_on_all_the_same(running: Ru
     assert running.simulator.office.pictures == {}
 
 
-def test_events_say_what_has_matched() -> None:
+def test_events_name_what_has_matched() -> None:
     rules = Purpose("login", channels=(Channel.CALL, Channel.CODE))
     called = judge_call(pending(rules=rules), call_at(NOW), NOW, seconds(5))[1]
     moved = fall_back(pending(rules=rules), Channel.CODE, Assurance.ROUNDTRIP, NOW)

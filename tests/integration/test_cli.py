@@ -1,4 +1,4 @@
-"""The operator's commands against a real Valkey, with the settings of the service."""
+"""Test the operator's commands against a real Valkey, with the settings of the service."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ Cli = Callable[..., Result]
 
 @pytest.fixture
 def running(starting, clock: FakeClock) -> Running:
-    # The command line has the production clock.
+    # The commands use the real time, so the service's clock must agree with it.
     clock.now = datetime.now(UTC)
     return starting(LIMITED)
 
@@ -50,7 +50,7 @@ def cli(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cl
     return run
 
 
-def test_an_operator_finds_out_why_and_undoes_it(running: Running, cli: Cli) -> None:
+def test_an_operator_finds_out_why_a_number_is_refused_and_unblocks_it(running: Running, cli: Cli) -> None:
     made = running.create().get_json()
     running.delete(f"/v1/verifications/{made['id']}")
     assert running.create().status_code == 429
@@ -124,7 +124,9 @@ def test_the_audit_stream_is_exported_as_json_lines(running: Running, cli: Cli) 
         (["block", "--network", "nowhere", "--reason", "x"], 1, "network"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_words(cli: Cli, words: list[str], code: int, said: str) -> None:
+def test_a_senseless_command_is_refused_with_an_explanation(
+    cli: Cli, words: list[str], code: int, said: str
+) -> None:
     assert said in cli(*words, code=code).output
 
 
@@ -168,7 +170,7 @@ def test_an_operator_lists_and_replays_what_no_receiver_took(
     (tmp_path / "policy.toml").write_text(LIMITED + HOOKED)
     with redis_connection(running.redis.url) as connection:
         outbox = RedisOutbox(connection, Keys("p" * 32))
-        # The first look at streams that were never read makes their groups.
+        # The first read of a stream creates its consumer group.
         outbox.take("a worker", 64)
         for name in ("evt_1", "evt_2"):
             delivery = Delivery(name, "web/main", '{"type":"verification.verified"}', 1)
@@ -194,7 +196,7 @@ def test_an_operator_lists_and_replays_what_no_receiver_took(
     assert "receiver fixed" in kept
 
 
-def test_a_worker_needs_its_accounts_whatever_a_tree_beside_it_serves(
+def test_a_worker_needs_its_accounts_whatever_surfaces_are_set(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAITCALL_SURFACES", "callback")

@@ -1,4 +1,4 @@
-"""The commands that speak with the provider, against the simulator; and the ones that look at everything at once."""
+"""Test the commands that use the provider's account, and the doctor, against the simulator."""
 
 import hashlib
 import io
@@ -29,7 +29,7 @@ Cli = Callable[..., Result]
 
 @pytest.fixture
 def running(starting, clock: FakeClock) -> Running:
-    # The command line has the production clock.
+    # The commands use the real time, so the service's clock must agree with it.
     clock.now = datetime.now(UTC)
     made = starting(POLICY)
     made.simulator.cabinet.reset()
@@ -62,10 +62,10 @@ def cli(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cl
 
 @pytest.fixture
 def listening(running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The callback surface on a socket, where the settings say that it is."""
+    """URL of the callback handler, which listens on the socket that the settings name."""
 
     def framed(environ: dict[str, Any], start: Any) -> Any:
-        # As gunicorn does and this server does not: the stream ends where the body does.
+        # Unlike gunicorn, this server does not end the stream with the body, so the body is read here.
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         return running.callback(environ | {"wsgi.input": io.BytesIO(body)}, start)
 
@@ -97,13 +97,13 @@ def test_our_numbers_and_the_free_ones_are_listed(running: Running, cli: Cli) ->
     table = cli("numbers", "list").stdout
     assert table.splitlines()[0].split()[:2] == ["phone", "number"]
     assert "rented" in table
-    # The provider answers two a minute, over however many terminals.
+    # The provider answers two such requests a minute, over all terminals together.
     refused = cli("numbers", "list", code=1)
     assert "rate_limited: The provider answers 2 such requests a minute." in refused.output
     assert len(asked(running, "receive_phones")) == 2
 
 
-def test_renting_shows_the_cost_asks_and_is_audited(running: Running, cli: Cli) -> None:
+def test_renting_shows_the_cost_asks_for_consent_and_is_audited(running: Running, cli: Cli) -> None:
     no = cli("numbers", "rent", FREE, "--reason", "more texts", given="n\n", code=1)
     assert "270.00 for the rest of this month, 900.00 a month" in no.output
     assert [each for each in asked(running, "receive_phones") if "buy" in each] == []
@@ -123,7 +123,7 @@ def test_a_number_whose_rent_was_not_answered_is_not_rented_again(running: Runni
     assert [each for each in asked(running, "receive_phones") if "buy" in each] == []
 
 
-def test_without_the_money_nothing_is_rented(running: Running, cli: Cli) -> None:
+def test_no_number_is_rented_without_enough_money(running: Running, cli: Cli) -> None:
     running.simulator.exchange.balance = "1.00"
     refused = cli("numbers", "rent", FREE, "--yes", "--reason", "x", code=1)
     assert "error code 3" in refused.output
@@ -168,7 +168,7 @@ def test_a_report_is_listed_downloaded_and_resumed(running: Running, cli: Cli, t
     assert not (tmp_path / "none.csv").exists()
 
 
-def test_a_report_is_held_against_our_audit_stream(running: Running, cli: Cli, tmp_path: Path) -> None:
+def test_a_report_is_compared_with_the_audit_stream(running: Running, cli: Cli, tmp_path: Path) -> None:
     ask = {"purpose": "any_channel", "channel": "code"}
     for last in range(3):
         assert running.create(phone_number=f"+7999123450{last}", **ask).status_code == 201
@@ -210,7 +210,7 @@ def test_the_doctor_finds_everything_sound(
     assert {"redis", "clock", "provider", "balance", "handler", "handler, from outside"} <= set(by_check)
 
 
-def test_the_doctor_says_what_the_inbox_holds_and_how_to_check_it(
+def test_the_doctor_counts_the_records_of_the_inbox_and_says_how_to_check_it(
     running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulator, now = running.simulator, running.simulator.clock()
@@ -240,7 +240,7 @@ def test_the_doctor_says_what_the_inbox_holds_and_how_to_check_it(
     assert found["state"] == "ok"
     assert "records of the last hour: 5; that look like calls: 4; " in found["found"]
     assert "with a number that may be shown: 2; without: 2; texts that our handler got: 1" in found["found"]
-    # Each record by itself, with masked numbers.
+    # The finding lists each record with masked numbers.
     assert found["found"].count("(a text)") == 1
     assert "+79*******68 to +79*******00 (no text known)" in found["found"]
     assert not any(each in found["found"] for each in (calling, texting, shown))
@@ -254,7 +254,7 @@ def test_the_doctor_says_what_the_inbox_holds_and_how_to_check_it(
     assert told("inbox proves")["found"] == "a call to the number shown, at most network"
 
 
-def test_a_provider_that_is_away_leaves_the_doctor_with_a_finding(
+def test_the_doctor_reports_a_provider_that_is_away(
     running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAITCALL_SMSC_URLS", "http://127.0.0.1:9/sys")
@@ -276,7 +276,7 @@ def test_the_doctor_names_what_is_broken(running: Running, cli: Cli, monkeypatch
     monkeypatch.setenv("WAITCALL_SMSC_APIKEY", "wrong")
     told = cli("doctor", "--json", code=1)
     states = {each["check"]: each["state"] for each in json.loads(told.stdout)}
-    # Nobody listens there; the credentials are wrong; one of our numbers is anybody's.
+    # Nothing listens at the handler's address, and the credentials are wrong.
     assert states["handler"] == "failure"
     assert states["provider"] == "failure"
     assert states["redis"] == "ok"
@@ -286,14 +286,14 @@ def test_the_doctor_names_what_is_broken(running: Running, cli: Cli, monkeypatch
 
 
 @pytest.mark.parametrize(("ours", "told"), [(60, "behind"), (-60, "ahead of")])
-def test_the_doctor_names_a_clock_that_is_not_ours(
+def test_the_doctor_names_a_clock_of_redis_that_differs(
     running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch, ours: int, told: str
 ) -> None:
     monkeypatch.setattr(probe, "time", lambda: time.time() + ours)
     rows = json.loads(cli("doctor", "--json", code=1).stdout)
     (clock,) = (each for each in rows if each["check"] == "clock")
     assert clock["state"] == "failure"
-    # A busy machine answers a little late.
+    # A busy machine answers a little late, so the difference may be up to a second less.
     assert re.fullmatch(rf"Redis' is (59|60)\.\d s {told} ours", clock["found"])
 
 
@@ -308,7 +308,7 @@ def test_the_doctor_looks_at_the_second_provider(
     def rows(code: int) -> dict[str, dict[str, str]]:
         return {each["check"]: each for each in json.loads(cli("doctor", "--json", code=code).stdout)}
 
-    # The application under test was built without it, so that its handler is not there.
+    # The application under test was built without the second provider, so it has no handler for it.
     found = rows(1)
     assert found["smsru"]["state"] == "ok"
     assert "4122.56; dialled_in_callback, poll" in found["smsru"]["found"]
@@ -353,7 +353,7 @@ def test_a_whole_verification_in_the_terminal(running: Running, cli: Cli) -> Non
     def person() -> None:
         orders = running.simulator.exchange.orders
         wait_for(lambda: orders)
-        # The number is shown a moment after it was ordered.
+        # The call is repeated until it counts, because the number is shown a moment after its order.
         wait_for(called)
 
     def called() -> bool:
@@ -382,7 +382,7 @@ def test_a_code_is_typed_in_the_terminal(running: Running, cli: Cli) -> None:
     assert told.stderr.count("Wrong.") == 5
 
 
-def test_completion_scripts_are_there(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_completes_in_bash(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_WAITCALL_COMPLETE", "bash_source")
     result = CliRunner().invoke(main, prog_name="waitcall")
     assert "complete -o nosort -F" in result.output

@@ -1,4 +1,4 @@
-"""No line that the client causes holds an id, whichever library writes it, over real connections."""
+"""Test over real connections that no log line of the client or of its libraries has the id of a verification."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
             status, body = 201, json.dumps(RECORD)
         self.send_response(status)
         self.send_header("Content-Length", str(len(body.encode())))
-        # httpcore writes the head of every answer.
+        # httpcore logs the headers of every answer.
         self.send_header("Location", f"/v1/verifications/{ID}")
         self.end_headers()
         self.wfile.write(body.encode())
@@ -83,7 +83,7 @@ def address() -> Iterator[str]:
 
 
 def walk(address: str, timeout_seconds: float = 0.5) -> list[WaitcallError | str]:
-    """Everything that a client can do, and what came of it."""
+    """Make every kind of request, and return the results and errors."""
     came: list[WaitcallError | str] = []
     with Waitcall(address, "key", timeout_seconds=timeout_seconds, attempts=1) as client:
         acts: list[Callable[[], object]] = [
@@ -135,7 +135,7 @@ def test_no_line_holds_an_id(
 ) -> None:
     caplog.set_level(level)
     came = walking(address)
-    # The lines are there, and tell one verification from another.
+    # The log has the lines, and they still tell one verification from another.
     assert "/v1/verifications/ver_…abcdef" in caplog.text
     if level == logging.DEBUG:
         assert "location" in caplog.text.lower()
@@ -159,7 +159,7 @@ def test_no_line_of_a_failure_holds_an_id(
             errors = walking(address, 0.1)
             assert {type(each) for each in errors} == {Unreachable}
             for error in errors:
-                # As a handler of errors writes it, with everything that it came from.
+                # An error handler would log it like this, with the whole chain of causes.
                 logging.getLogger("app").error("failed", exc_info=error)
     assert "failed" in caplog.text
     assert ID not in caplog.text
@@ -181,7 +181,7 @@ def test_every_logger_of_the_libraries_is_masked(address: str, caplog: pytest.Lo
     assert ID not in caplog.text
 
 
-def test_other_lines_stay_as_they_are_and_the_filter_survives_a_configuration(
+def test_other_log_lines_are_unchanged_and_the_filter_survives_a_reconfiguration(
     address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     Waitcall(address, "key").close()

@@ -1,7 +1,7 @@
-"""What a request costs in things that can be counted: Python calls, and commands at Redis. Seconds live in benchmarks/.
+"""Bound the cost of a request in Python calls and in commands at Redis. Seconds are measured in benchmarks/.
 
-The bounds are what was counted when they were written, and a tenth more: a new library may shift them a little, a defect
-shifts them a lot. A bound that was lowered by an improvement is a good change of this file.
+The bounds for calls are the counts at the time of writing plus a tenth, because a new library may shift them a little.
+A defect shifts them a lot. After an improvement, lower the bound.
 """
 
 import sys
@@ -22,11 +22,11 @@ CALLS = {"create": 1994, "read": 773, "callback": 1143, "consume": 1163}
 COMMANDS = {"create": 44, "read": 1, "callback": 17, "consume": 9}
 SLACK = 1.1
 FRESH = map(str, count(79991230001))
-"""Each a number that nobody has seen: those that were parsed are remembered."""
+"""Phone numbers that no request has used yet, because the parser caches those that it has seen."""
 
 
 class Effort:
-    """Counted calls of Python functions in this thread, and commands that the server ran, scripts' own among them."""
+    """Counts of Python calls in this thread and of commands that Redis ran, including those in scripts."""
 
     def __init__(self, running: Running) -> None:
         self._running = running
@@ -47,9 +47,9 @@ class Effort:
                 yield
             finally:
                 sys.setprofile(None)
-            # The count itself is a command too.
+            # Reading the count is a command as well.
             self.commands[name] = commands(client) - before - 1
-        # The fewest: now and then another thread has the connection, and a new one is made.
+        # The lowest count is kept, because sometimes another thread has the connection and a new one is made.
         self.calls[name] = min(counted[0], self.calls.get(name, counted[0]))
 
 
@@ -63,10 +63,10 @@ def effort(starting: Callable[..., Running]) -> Effort:
     running = starting(POLICY)
     spent = Effort(running)
     for digits in POOL:
-        # Which of them is shown is a throw of dice; a process knows all of them soon.
+        # A random one of these numbers is shown, so all of them are parsed and cached beforehand.
         shown = E164.parse(f"+{digits}")
         assert all((shown.region, shown.number_type, shown.display))
-    # The first of everything loads, compiles and connects.
+    # The first request of each kind loads modules, compiles patterns and connects.
     for number in islice(FRESH, 4):
         asked = {"phone_number": f"+{number}", "purpose": "login"}
         with spent.of("create"):
@@ -82,10 +82,10 @@ def effort(starting: Callable[..., Running]) -> Effort:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_request_makes_so_many_calls(effort: Effort, name: str) -> None:
+def test_a_request_makes_no_more_python_calls_than_its_bound(effort: Effort, name: str) -> None:
     assert effort.calls[name] <= CALLS[name] * SLACK
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_request_makes_so_many_commands_at_redis(effort: Effort, name: str) -> None:
+def test_a_request_makes_exactly_the_expected_commands_at_redis(effort: Effort, name: str) -> None:
     assert effort.commands[name] == COMMANDS[name]

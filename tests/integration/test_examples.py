@@ -1,4 +1,4 @@
-"""The example apps, as somebody meets them who means no good, on the client's double."""
+"""Test the example apps against a hostile visitor, with the double of the client."""
 
 import json
 import re
@@ -28,7 +28,7 @@ PAGES = "https://verify.example.org"
 
 @dataclass
 class Example:
-    """One app, its service, and where its form leads."""
+    """An example app, the double of its service, and the path that its first form is sent to."""
 
     name: str
     app: Flask
@@ -40,7 +40,7 @@ class Example:
 
 
 class Visitor:
-    """A browser: it keeps cookies, and fills in the forms that it was shown."""
+    """Browser that keeps cookies and fills in the forms that it was shown."""
 
     def __init__(self, example: Example, client: FlaskClient) -> None:
         self.example = example
@@ -53,7 +53,7 @@ class Visitor:
         return response
 
     def post(self, path: str, **fields: str) -> TestResponse:
-        """Send the form of the last page that goes to a path, with what was typed into it."""
+        """Send the form of the last page that goes to a path, with these fields filled in."""
         form = re.search(rf'<form[^>]* action="{re.escape(path)}"[^>]*>(.*?)</form>', self.page, re.DOTALL)
         assert form, f"no form to {path} in {self.page}"
         hidden = dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', form[1]))
@@ -102,7 +102,7 @@ def asked(double: Double) -> list[str]:
     return [method for method, _ in double.requests]
 
 
-# No other site acts for a visitor
+# No other site can act for a visitor
 
 
 def rules(app: Flask, method: str) -> list[str]:
@@ -113,7 +113,7 @@ def rules(app: Flask, method: str) -> list[str]:
     ]
 
 
-def test_no_form_is_taken_without_its_token(example: Example) -> None:
+def test_no_form_is_accepted_without_its_token(example: Example) -> None:
     visitor = example.visitor()
     visitor.begin()
     before, cookie = len(example.double.requests), visitor.cookie
@@ -126,7 +126,7 @@ def test_no_form_is_taken_without_its_token(example: Example) -> None:
     assert (len(example.double.requests), visitor.cookie) == (before, cookie)
 
 
-def test_a_token_of_another_session_is_no_token(example: Example) -> None:
+def test_a_token_of_another_session_is_refused(example: Example) -> None:
     attacker, victim = example.visitor(), example.visitor()
     attacker.get("/")
     token = re.search(r'name="csrf_token" value="([^"]+)"', attacker.page)[1]
@@ -136,7 +136,7 @@ def test_a_token_of_another_session_is_no_token(example: Example) -> None:
     assert example.double.requests == []
 
 
-def test_a_page_that_is_asked_for_sends_and_changes_nothing(example: Example) -> None:
+def test_no_get_request_sends_or_changes_anything(example: Example) -> None:
     queries = (
         "",
         "?outcome=fallback",
@@ -177,7 +177,7 @@ def test_a_link_from_another_site_sends_no_code_and_cancels_nothing() -> None:
     assert len(example.double.requests) == before
     with pytest.raises(LookupError):
         example.double.code(NUMBER)
-    # The person's own click does it.
+    # A click of the person sends the code.
     visitor.get("/phone?outcome=fallback")
     assert visitor.post("/another-way").headers["Location"] == "/code"
     assert example.double.code(NUMBER)
@@ -243,7 +243,7 @@ def test_forms_may_lead_on_to_the_hosted_page() -> None:
 @pytest.mark.parametrize(
     ("app", "scheme", "secure"),
     [
-        (lambda: login().app, "http", True),  # behind a proxy that ends TLS: the app knows its address
+        (lambda: login().app, "http", True),  # a proxy ends TLS, and the app knows its public address
         (lambda: login_app(Double().client(), Webhooks([SECRET]), "http://127.0.0.1:1"), "http", False),
         (lambda: reset().app, "http", False),
         (lambda: reset().app, "https", True),
@@ -260,7 +260,7 @@ def test_cookies_are_kept_from_scripts_other_sites_and_clear_text(
     assert ("Secure" in cookie) is secure
 
 
-def test_a_planted_session_is_worth_nothing_after_the_login() -> None:
+def test_a_planted_session_is_useless_after_the_login() -> None:
     example = login()
     planted = example.visitor()
     planted.get("/")
@@ -278,7 +278,7 @@ def test_a_planted_session_is_worth_nothing_after_the_login() -> None:
     assert victim.cookie != named
 
 
-def test_a_tab_that_has_not_heard_of_the_new_session_does_not_end_it() -> None:
+def test_a_tab_with_an_old_session_does_not_end_the_new_one() -> None:
     example = login()
     first, second = example.visitor(), example.visitor()
     first.begin()
@@ -297,7 +297,7 @@ def test_a_tab_that_has_not_heard_of_the_new_session_does_not_end_it() -> None:
     assert NUMBER in first.get("/").text
 
 
-def test_who_lost_the_answer_to_starting_again_is_not_locked_out(example: Example) -> None:
+def test_a_visitor_who_lost_the_answer_to_starting_again_is_not_locked_out(example: Example) -> None:
     visitor = example.visitor()
     visitor.begin()
     visitor.get("/" if example.name == "login" else "/confirm")
@@ -307,7 +307,7 @@ def test_who_lost_the_answer_to_starting_again_is_not_locked_out(example: Exampl
     assert visitor.begin().status_code == 303
 
 
-# One answer for every number
+# Every number gets the same answer
 
 
 def refusals(double: Double) -> list[Callable[[], None]]:
@@ -324,7 +324,7 @@ def refusals(double: Double) -> list[Callable[[], None]]:
 
 
 def seen(answer: TestResponse) -> tuple[int, int, list[tuple[str, int]]]:
-    """Everything that a stranger can measure: status, size, and the length of every header."""
+    """Return everything that a stranger can measure: status, size and the length of every header."""
     return answer.status_code, len(answer.data), [(name, len(value)) for name, value in answer.headers]
 
 
@@ -336,7 +336,7 @@ def test_every_number_gets_the_first_answer_of_a_fresh_one(example: Example) -> 
         assert seen(example.visitor().begin(OTHER)) == fresh
 
 
-def test_a_refused_number_is_shown_a_number_to_call_all_the_same() -> None:
+def test_a_refused_number_gets_a_number_to_call_like_any_other() -> None:
     example = reset()
     fresh = example.visitor()
     fresh.begin()
@@ -350,7 +350,7 @@ def test_a_refused_number_is_shown_a_number_to_call_all_the_same() -> None:
         assert refused.get("/state?step=call").json == polled == {"step": "call"}
 
 
-def test_what_waitcall_said_of_a_number_is_never_told() -> None:
+def test_waitcalls_reason_for_a_refusal_is_never_shown() -> None:
     example = login()
     pages = set()
     for refuse in refusals(example.double):
@@ -363,7 +363,7 @@ def test_what_waitcall_said_of_a_number_is_never_told() -> None:
     assert "That did not work." in pages.pop()
 
 
-def test_an_outage_is_told() -> None:
+def test_an_outage_is_shown() -> None:
     example = reset()
     example.double.fail_next("provider_error", 502)
     answer = example.visitor().begin()
@@ -387,17 +387,17 @@ def test_the_first_answer_takes_as_long_for_every_number(
 # Every page has a way on
 
 
-def test_to_start_again_frees_the_number(example: Example) -> None:
+def test_starting_again_frees_the_number(example: Example) -> None:
     visitor = example.visitor()
     visitor.begin()
     visitor.get("/" if example.name == "login" else "/confirm")
     assert visitor.post("/again").headers["Location"] == "/"
-    # Somebody else gets it at once, and so does the same person with the Back button.
+    # Another requester can use the number at once, and so can the same person with the Back button.
     assert example.double.client().start(NUMBER, purpose="login", reference="x").created
 
 
 def test_a_new_attempt_ends_the_one_before(example: Example) -> None:
-    """Somebody goes back to a form of an earlier page."""
+    """The visitor goes back to the form of an earlier page and sends it again."""
     visitor = example.visitor()
     visitor.begin()
     visitor.get("/" if example.name == "login" else "/confirm")
@@ -406,7 +406,7 @@ def test_a_new_attempt_ends_the_one_before(example: Example) -> None:
     assert [each for each in asked(example.double) if each != "GET"] == ["POST", "DELETE", "POST"]
 
 
-def test_who_has_no_account_can_start_again() -> None:
+def test_a_visitor_without_an_account_can_start_again() -> None:
     visitor = reset().visitor()
     with visitor.client.session_transaction() as session:
         session["proven"] = OTHER

@@ -1,4 +1,4 @@
-"""Every request takes Flask's way, so whatever hooks into Flask sees it; tracing is one such hook and changes no answer."""
+"""Test that hooks into Flask see every request. Tracing is one such hook, and it must not change any answer."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ VARYING = ("request_id", "instance", "id", "call")
 
 
 def requests_of(app: Flask) -> list[tuple[str, str]]:
-    """A method and a path for each route, and a path that no route has."""
+    """Return a method and a path for each route, and for a path without a route."""
 
     def path(rule: Rule) -> str:
         return rule.rule.replace("<", "").replace(">", "")
@@ -42,11 +42,11 @@ def test_hooks_and_signals_fire_on_every_route(running: Running, surface: str) -
         seen.clear()
         headers = {"Authorization": f"Bearer {KEY}"}
         app.test_client().open(path, method=method, headers=headers).close()
-        # A request without the right scope is refused before later functions are asked.
+        # A request without the right scope is refused before the test's own before_request function runs.
         assert seen[-2:] == ["finished", "teardown"], (method, path)
 
 
-def test_a_function_after_a_request_can_change_the_answer(running: Running) -> None:
+def test_an_after_request_function_can_change_the_answer(running: Running) -> None:
     def changed(response: Any) -> Any:
         response.headers["X-Route"] = str(request.url_rule)
         return response
@@ -55,7 +55,7 @@ def test_a_function_after_a_request_can_change_the_answer(running: Running) -> N
     assert running.ops.test_client().get("/livez").headers["X-Route"] == "/livez"
 
 
-def test_a_hook_that_breaks_is_a_problem_like_any_other(running: Running) -> None:
+def test_a_hook_that_fails_gives_a_problem_document(running: Running) -> None:
     running.api.before_request(lambda: 1 / 0)
     answer = running.get(NOBODYS)
     assert (answer.status_code, answer.get_json()["code"]) == (500, "internal_error")
@@ -70,7 +70,7 @@ def test_a_view_may_use_flasks_request_and_globals(running: Running) -> None:
 
 
 def plain(answer: Any) -> tuple[int, list[str], Any]:
-    """Status, names of headers and body, without what differs from one request to the next."""
+    """Return status, header names and body, without the fields that differ from one request to the next."""
     text = answer.text
     if answer.mimetype in {"application/json", "application/problem+json"}:
         text = {name: value for name, value in json.loads(text).items() if name not in VARYING}
@@ -78,7 +78,7 @@ def plain(answer: Any) -> tuple[int, list[str], Any]:
 
 
 def life(running: Running, phone: str) -> list[Any]:
-    """Answers of a verification from create to consume, and of some refusals."""
+    """Run a verification from create to consume, with some refusals, and return the answers."""
     asked = {"phone_number": f"+{phone}", "purpose": "login", "metadata": {"a": "Я"}}
     made = [running.post(PATH, asked, Idempotency_Key=phone) for _ in range(2)]
     url = f"{PATH}/{made[0].get_json()['id']}"
@@ -88,7 +88,7 @@ def life(running: Running, phone: str) -> list[Any]:
     return [plain(each) for each in answers]
 
 
-def test_tracing_changes_no_answer_and_no_line(starting: Callable[..., Running], caplog) -> None:
+def test_tracing_changes_no_answer_and_no_log_line(starting: Callable[..., Running], caplog) -> None:
     found = []
     spans = InMemorySpanExporter()
     tracing = Tracing("1", spans)

@@ -1,4 +1,4 @@
-"""No input gives a 500: bytes at every public path, in every form and with every header; JSON at the API."""
+"""Test that no input gives a 500: bytes at every public path, in every form and header, and JSON at the API."""
 
 import hashlib
 import json
@@ -100,7 +100,7 @@ DISPOSITIONS = st.sampled_from(
 
 @st.composite
 def multipart(draw: st.DrawFn) -> tuple[bytes, str]:
-    """A form of parts of which any piece may be missing, doubled, empty or of another form; and its Content-Type."""
+    """Draw a multipart form, of which any piece may be missing, doubled, empty or wrong, and its Content-Type."""
     end = draw(LINE_ENDS)
     pieces = []
     for name, value in draw(st.lists(st.tuples(ODD_NAMES, ODD_VALUES), max_size=5)):
@@ -203,7 +203,7 @@ QUERIES = st.one_of(
 )  # fmt: skip
 
 
-@pytest.fixture(params=["past Flask", "through Flask"])
+@pytest.fixture(params=["without a hook", "with a hook"])
 def public(request: pytest.FixtureRequest, starting: Callable[..., Running]) -> Running:
     running = starting(
         EVERYTHING,
@@ -211,8 +211,8 @@ def public(request: pytest.FixtureRequest, starting: Callable[..., Running]) -> 
         WAITCALL_SMSRU_API_ID=SMSRU_KEY,
         WAITCALL_TRUSTED_HOPS="1",
     )
-    if request.param == "through Flask":
-        # Whoever hooks into Flask, as tracing does, has every request go its way.
+    if request.param == "with a hook":
+        # Tracing hooks into Flask in this way.
         for app in (running.api, running.callback):
             app.before_request(lambda: None)
     return running
@@ -269,8 +269,8 @@ def test_no_header_at_the_api_gives_a_500_before_a_key_is_known(public: Running)
     attack()
 
 
-def test_a_signed_message_is_believed_in_every_form(public: Running) -> None:
-    """At both handlers, with either line end between the parts."""
+def test_a_signed_message_is_accepted_in_every_form(public: Running) -> None:
+    """Both handlers accept forms and multipart bodies, with either line end between the parts."""
     phone, ts = "79991234567", str(int(public.clock().timestamp()))
     digest = hashlib.sha1(f"{phone}:{ts}:{SECRET}".encode()).hexdigest()
     entry = f"callcheck_status\n1-1\n400\n{ts}"

@@ -1,4 +1,4 @@
-"""The OpenAPI document in other people's tools: a linter has nothing to say, and generated clients work."""
+"""Test the OpenAPI document with third-party tools: a linter finds nothing, and generated clients work."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def document(tmp_path: Path) -> Path:
 
 
 def run(command: list[str | Path], directory: Path, **environ: str) -> str:
-    """Run a tool that must succeed; what it printed."""
+    """Run a tool that must succeed, and return its output."""
     done = subprocess.run(
         command, cwd=directory, env=os.environ | environ, capture_output=True, text=True, check=False
     )
@@ -43,7 +43,7 @@ def run(command: list[str | Path], directory: Path, **environ: str) -> str:
 
 
 def lint(document: Path) -> Any:
-    """The linter's findings by its strictest rules, where a warning is an error."""
+    """Return the linter's findings under its strictest rules, where a warning is an error."""
     quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
     command = [NODE / "redocly", "lint", "--extends=recommended-strict", "--format=json", document]
     done = subprocess.run(command, env=os.environ | quiet, capture_output=True, text=True, check=False)
@@ -76,7 +76,7 @@ def test_a_typescript_program_compiles_against_the_document(document: Path) -> N
 
 
 @needs_generator
-def test_a_generated_python_client_goes_the_way(
+def test_a_generated_python_client_completes_a_verification(
     document: Path, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = document.parent
@@ -89,7 +89,7 @@ def test_a_generated_python_client_goes_the_way(
         PATH=path,
     )
     assert "warning" not in printed.lower()
-    # The client needs attrs, which came with its generator.
+    # The client needs attrs, which is installed beside its generator.
     monkeypatch.setattr(sys, "path", [str(directory), *sys.path, str(TOOLS)])
     made = import_module("made_from_the_document")
     verifications = "made_from_the_document.api.verifications"

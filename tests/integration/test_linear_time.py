@@ -1,10 +1,10 @@
-"""Whatever a stranger sends is read in linear time, counted in instructions.
+"""Test that input of strangers is read in linear time, counted in instructions.
 
-Seconds depend on the machine and its other guests; instructions hardly do. Valgrind's callgrind counts those of one Python
-process that reads each input of strangers.py at two sizes. Four times as many bytes may cost four times as much, and a
-quarter more; and nothing may cost more than MOST_INSTRUCTIONS.
+Unlike seconds, instructions hardly depend on the machine and its load. Valgrind's callgrind counts them in a Python
+process that reads each input of strangers.py at two sizes. Four times as many bytes may cost four times as much plus a
+quarter, and no input may cost more than MOST_INSTRUCTIONS.
 
-The table of what everything costs: ``python -m tests.integration.test_linear_time``.
+``python -m tests.integration.test_linear_time`` prints a table of all costs.
 """
 
 import ast
@@ -22,10 +22,13 @@ import pytest
 from tests.integration.strangers import CASES, CHUNKED, ENTRIES, PATTERNS
 
 MOST_INSTRUCTIONS = 60_000_000
-"""Some 3 ms, where 50 ms are the limit."""
+"""Most instructions for one input, about 3 ms. The limit is 50 ms of CPU."""
 
 MOST_BEFORE_US = {"chunked body": 300_000_000, "head": 500_000_000}
-"""gunicorn's own price of chunks of one byte, between which everybody has a turn, and of the largest head: 20 ms."""
+"""Most instructions of gunicorn's own parser for chunks of one byte and for the largest head, about 20 ms.
+
+Between the chunks other connections have a turn.
+"""
 
 SLACK = 1.25
 CONSTANT = 300_000
@@ -45,7 +48,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Count:
-    """Instructions of one input at both sizes."""
+    """Instruction counts of one input at both sizes."""
 
     entry: str
     case: str
@@ -54,19 +57,19 @@ class Count:
 
     @property
     def ratio(self) -> float:
-        """How much more the larger one costs for each byte."""
+        """Cost of a byte of the larger input, as a multiple of a byte of the smaller one."""
         smaller, larger = ENTRIES[self.entry].sizes
         return self.large / self.small / (larger / smaller)
 
     @property
     def grows_too_fast(self) -> bool:
-        """Tell whether it costs more for each byte, whatever costs the same at any size."""
+        """Tell whether the cost of a byte grows with the size by more than SLACK and CONSTANT allow."""
         smaller, larger = ENTRIES[self.entry].sizes
         return self.large > self.small * larger / smaller * SLACK + CONSTANT
 
 
 def count(folder: Path) -> Iterator[Count]:
-    """Let callgrind count everything. Its system calls for the marks are those of strangers.py."""
+    """Count all inputs with callgrind, which starts and stops at the system calls that strangers.py makes."""
     out = folder / "out"
     callgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--dump-line=no"]
     marks = ["--zero-before=getpgrp", "--dump-before=getppid", f"--callgrind-out-file={out}"]
@@ -107,19 +110,19 @@ def test_four_times_the_bytes_cost_four_times_as_much(counts: list[Count]) -> No
 
 
 @pytest.mark.slow
-def test_nothing_is_expensive_at_its_limit(counts: list[Count]) -> None:
+def test_no_input_is_expensive_at_the_largest_size(counts: list[Count]) -> None:
     dear = [each for each in counts if each.large > MOST_BEFORE_US.get(each.entry, MOST_INSTRUCTIONS)]
     assert dear == []
 
 
 def test_chunks_are_read_to_their_end() -> None:
-    """An entry that failed early would be cheap."""
+    """A reader that failed early would look cheap, so this one is shown to read everything."""
     body = CHUNKED + b"1\r\na\r\n" * 10 + b"0\r\n\r\n"
     assert ENTRIES["chunked body"].read(body) == b"a" * 10
 
 
 def patterns_in(source: str) -> set[str]:
-    """Every pattern that a module gives to ``re``, or to marshmallow, as it is written there."""
+    """Return the source of every pattern that a module passes to ``re`` or to marshmallow."""
     calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
     return {
         _written(call.args[0])
@@ -154,14 +157,14 @@ def _written(argument: ast.expr) -> str:
 
 
 def modules() -> Iterator[Path]:
-    """Those that bytes of strangers come through."""
+    """Yield the modules that handle bytes of strangers."""
     for place in PLACES:
         at = ROOT / "service" / place
         yield from [at] if at.is_file() else sorted(at.rglob("*.py"))
 
 
 def test_every_pattern_is_on_the_list() -> None:
-    """A new one is added to PATTERNS with the entry that feeds it, or with why no stranger reaches it."""
+    """Add a new pattern to PATTERNS with the entry that feeds it, or with why no stranger reaches it."""
     found = {str(path.relative_to(ROOT / "service")): patterns_in(path.read_text()) for path in modules()}
     assert {path: patterns for path, patterns in found.items() if patterns} == {
         path: set(patterns) for path, patterns in PATTERNS.items()
@@ -169,7 +172,7 @@ def test_every_pattern_is_on_the_list() -> None:
 
 
 def test_re_is_imported_by_its_own_name() -> None:
-    """Or the test above would not see its patterns."""
+    """The test above finds only patterns that are passed to a function of ``re`` by that name."""
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text())):
             assert not (isinstance(node, ast.ImportFrom) and node.module == "re"), path
@@ -178,13 +181,13 @@ def test_re_is_imported_by_its_own_name() -> None:
             ), path
 
 
-def test_every_entry_that_a_pattern_names_is_there() -> None:
+def test_every_entry_that_a_pattern_names_exists() -> None:
     reached = {why for patterns in PATTERNS.values() for why in patterns.values() if why not in ENTRIES}
     assert all(why.startswith("no stranger: ") for why in reached), reached
 
 
 def main() -> None:
-    """Print the table."""
+    """Print a table of the inputs and their costs, the highest cost first."""
     with tempfile.TemporaryDirectory() as folder:
         found = list(count(Path(folder)))
     for each in sorted(found, key=lambda each: -each.large):

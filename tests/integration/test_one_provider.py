@@ -1,4 +1,4 @@
-"""A service whose policy uses the second provider alone: nothing of the first is asked for, and nobody asks it."""
+"""Test a policy that uses only the second provider: the first needs no credentials and gets no request."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ default = ["smsru"]
 @pytest.fixture
 def environ(running: Running) -> dict[str, str]:
     return {
-        # Whoever asked it would be refused.
+        # Nothing listens at this address, so a request to the first provider would fail.
         "WAITCALL_SMSC_URLS": "http://127.0.0.1:9/sys",
         "WAITCALL_SMSC_APIKEY": "",
         "WAITCALL_SMSRU_API_ID": running.simulator.callcheck.account.api_id,
@@ -45,7 +45,7 @@ def test_a_number_is_shown_without_the_other_provider(
     assert made.status_code == 201
     assert made.get_json()["call"]["number"] in {f"+{number}" for number in POOL}
     assert alone.ops.test_client().get("/readyz").status_code == 200
-    # Its handler is there all the same: the secret is required.
+    # The first provider's callback handler exists nevertheless, because its secret is required.
     assert alone.call().status_code == 200
 
 
@@ -71,10 +71,10 @@ def test_the_doctor_asks_only_the_provider_that_is_used(
     assert states.keys().isdisjoint({"provider", "balance"})
 
 
-def test_a_record_that_cannot_be_read_keeps_no_other_of_its_batch_from_counting(
+def test_an_unreadable_record_does_not_keep_others_of_its_batch_from_being_verified(
     starting: Callable[..., Running], environ: dict[str, str]
 ) -> None:
-    """The provider is asked to send it again, because another version may be able to read it."""
+    """The 503 makes the provider repeat the batch, because another version of the service may read the record."""
     alone = starting(POLICY, **environ, WAITCALL_API_KEYS=f"web={hashlib.sha256(KEY.encode()).hexdigest()}")
     bad, good = (alone.create(phone_number=f"+7999123450{each}").get_json()["id"] for each in (1, 2))
     checks = {f"+{each.phone}": each for each in alone.simulator.callcheck.checks.values()}

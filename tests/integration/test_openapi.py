@@ -1,4 +1,4 @@
-"""The generated document against the running API: no 5xx, no undocumented answer."""
+"""Test the running API against its OpenAPI document: no 5xx and no undocumented answer."""
 
 import json
 import urllib.request
@@ -52,7 +52,10 @@ OPERATIONS = [
 
 
 def described(running: Running) -> Any:
-    """The served document, its answers closed: clients must bear new fields, but none may be undocumented."""
+    """Return the served document with closed schemas.
+
+    Clients must accept unknown fields, but this test must find every undocumented one.
+    """
     schema = schemathesis.openapi.from_wsgi("/openapi.json", running.api)
     for each in schema.raw_schema["components"]["schemas"].values():
         each["additionalProperties"] = False
@@ -61,7 +64,7 @@ def described(running: Running) -> Any:
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
-def test_no_input_finds_an_undocumented_answer(
+def test_no_input_gets_an_undocumented_answer(
     running: Running, path: str, method: str, mode: GenerationMode
 ) -> None:
     schema = described(running)
@@ -85,7 +88,7 @@ def test_no_input_finds_an_undocumented_answer(
     assert tried >= 20
 
 
-def test_the_attacked_operations_are_all_there_are(running: Running) -> None:
+def test_the_tested_operations_are_all_of_the_document(running: Running) -> None:
     document = running.api.test_client().get("/openapi.json").get_json()
     documented = {
         (path, method.upper())
@@ -98,7 +101,7 @@ def test_the_attacked_operations_are_all_there_are(running: Running) -> None:
 
 
 def test_a_live_verification_conforms_in_every_state(running: Running) -> None:
-    """What random input can't reach: the 2xx answers, through the same schema."""
+    """Random input does not reach the 2xx answers, so this test makes them and checks them by the same schema."""
     schema = described(running)
     headers = {"Authorization": f"Bearer {KEY}"}
     path = "/v1/verifications/{verification_id}"
@@ -167,7 +170,7 @@ def test_every_channel_conforms_in_every_state(running: Running) -> None:
     send("/v1/verifications", 422, **asked | {"purpose": "login", "channel": "code"})
 
 
-def test_a_captcha_is_asked_for_in_words(starting: Callable[..., Running]) -> None:
+def test_a_missing_captcha_is_refused_with_the_address_of_its_image(starting: Callable[..., Running]) -> None:
     running = starting(
         POLICY + '[captcha]\nabove = ["1/h"]\nimage_url = "https://smsc.example/imgcode.php"\n'
     )
@@ -187,7 +190,7 @@ def test_a_captcha_is_asked_for_in_words(starting: Callable[..., Running]) -> No
     assert right.status_code == 201
 
 
-def test_the_page_asks_nobody_else(running: Running) -> None:
+def test_the_documentation_page_loads_nothing_from_other_hosts(running: Running) -> None:
     client = running.api.test_client()
     page = client.get("/docs")
 

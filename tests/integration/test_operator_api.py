@@ -1,4 +1,4 @@
-"""/v1/operator and the scopes of keys, through the production factory."""
+"""Test /v1/operator and the scopes of keys, on the application that production runs."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ OF_THE_NUMBER = ["number", "number_total", "code_number", "failed_checks"]
 LIMITED = POLICY.replace("number = []", 'number = ["1/10m"]\nip = ["9/h record_only"]')
 
 
-def test_each_scope_opens_its_own_doors_and_no_other(starting) -> None:
+def test_each_scope_allows_its_own_routes_and_no_other(starting) -> None:
     doors = {
         "create": [
             ("POST", PATH, {"phone_number": NUMBER, "purpose": "login"}),
@@ -61,7 +61,7 @@ def test_an_ordinary_client_operates_nothing(running: Running) -> None:
     )
 
 
-def test_create_tells_how_its_limits_stand(starting) -> None:
+def test_a_create_returns_the_state_of_its_limits(starting) -> None:
     running = starting(LIMITED)
     made = running.create(client_ip="192.0.2.1")
     running.delete(f"{PATH}/{made.get_json()['id']}")
@@ -75,7 +75,7 @@ def test_create_tells_how_its_limits_stand(starting) -> None:
     assert refused.headers["RateLimit"] == '"number-600";r=0;t=600'
 
 
-def test_without_a_limit_no_header_speaks_of_one(running: Running) -> None:
+def test_without_a_limit_there_is_no_header_about_limits(running: Running) -> None:
     assert "RateLimit" not in running.create().headers
     assert "RateLimit-Policy" not in running.create(phone_number="+79991234568").headers
 
@@ -103,7 +103,7 @@ def test_a_refused_number_is_explained_and_let_pass(starting) -> None:
     assert running.create(client_ip="192.0.2.1").status_code == 201
 
 
-def test_a_block_is_made_told_and_taken_out(running: Running) -> None:
+def test_a_block_is_made_listed_and_removed(running: Running) -> None:
     made = running.operate("lists", action="block", network="192.0.2.7/24", reason="a flood", expires_in=600)
     assert made.status_code == 201
     assert made.get_json() == {
@@ -144,7 +144,7 @@ def test_a_block_is_made_told_and_taken_out(running: Running) -> None:
         ("lists/remove", {"prefix": "7", "reason": "x"}),
     ],
 )
-def test_what_makes_no_sense_is_named(running: Running, what: str, fields: dict) -> None:
+def test_each_wrong_field_is_named(running: Running, what: str, fields: dict) -> None:
     assert problem(running.operate(what, **fields), 422, "validation_failed")["errors"]
 
 
@@ -169,7 +169,7 @@ def test_the_audit_log_line_is_an_option(starting, caplog: pytest.LogCaptureFixt
     assert told == [("started", "client:web"), ("explain", "operator:ops")]
 
 
-def test_the_guard_is_told_by_metrics(starting) -> None:
+def test_decisions_of_the_conversion_guard_are_counted(starting) -> None:
     guard = '[conversion.prefix]\nmode = "record_only"\ndigits = 5\nsettle_seconds = 0\nfloor = 1\n'
     running = starting(POLICY + guard)
     for index in range(2):
@@ -198,7 +198,7 @@ def test_contests_are_counted(running: Running) -> None:
     assert KEY not in str(told)
 
 
-def test_an_assurance_below_the_purposes_is_refused_in_words(starting) -> None:
+def test_an_assurance_below_the_purposes_is_refused_with_an_explanation(starting) -> None:
     policy = POLICY.replace("[purposes.reset]", '[purposes.reset]\nmin_assurance = "network"')
     running = starting(policy + '[assurance.RU]\nlevel = "network"\nsource = "x"\n')
 
@@ -210,7 +210,7 @@ def test_an_assurance_below_the_purposes_is_refused_in_words(starting) -> None:
     assert "assurance asserted" in body["detail"]
 
 
-def test_a_block_ends_what_is_live_and_a_proof_is_not_consumed(running: Running) -> None:
+def test_a_block_cancels_pending_verifications_and_refuses_to_consume_proofs(running: Running) -> None:
     waiting = running.create().get_json()
     proven = running.create(phone_number="+79991234568").get_json()
     running.call("79991234568")

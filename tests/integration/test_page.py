@@ -1,4 +1,4 @@
-"""The hosted page over HTTP: what each state shows, what no page may do, what it weighs."""
+"""Test the hosted page over HTTP: what each state shows, what no page may do, and its size."""
 
 import re
 from collections.abc import Callable
@@ -31,7 +31,7 @@ MOST_BYTES = 30_000
 
 
 class Tree(HTMLParser):
-    """Every tag with its attributes, and the text."""
+    """Tags of a page with their attributes, and its text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ def hosted(starting: Callable[..., Running]) -> Running:
 
 
 def begin(running: Running, **fields: Any) -> tuple[dict[str, Any], str]:
-    """The verification, and its page's path at our door."""
+    """Create a verification, and return it with the path of its page at the service."""
     made = running.create(hosted={"return_url": BACK}, **fields)
     assert made.status_code == 201, made.text
     body = made.get_json()
@@ -99,7 +99,7 @@ def test_the_page_shows_the_number_and_leads_back_with_a_result(hosted: Running)
     assert "confirmed" in done.text
 
 
-def test_reads_say_the_address_again_and_others_have_none(hosted: Running) -> None:
+def test_reads_repeat_the_address_and_other_verifications_have_none(hosted: Running) -> None:
     made, _ = begin(hosted)
     assert hosted.get(f"/v1/verifications/{made['id']}").get_json()["hosted_url"] == made["hosted_url"]
     again = hosted.create(hosted={"return_url": f"{ORIGIN}/elsewhere"})
@@ -120,7 +120,7 @@ def test_reads_say_the_address_again_and_others_have_none(hosted: Running) -> No
         "yes",
     ],
 )
-def test_no_other_place_is_led_to(hosted: Running, wrong: object) -> None:
+def test_no_other_return_url_is_accepted(hosted: Running, wrong: object) -> None:
     answer = hosted.create(hosted=wrong)
     assert (answer.status_code, answer.get_json()["code"]) == (422, "validation_failed")
 
@@ -136,7 +136,7 @@ def test_without_pages_in_the_policy_there_are_none(running: Running) -> None:
     assert running.create().get_json()["hosted_url"] is None
 
 
-def test_the_status_says_what_the_page_needs_and_no_more(hosted: Running) -> None:
+def test_the_status_has_what_the_page_needs_and_no_more(hosted: Running) -> None:
     _, path = begin(hosted)
     answer = look(hosted, f"{path}/status")
     assert answer.get_json() == {"status": "pending", "channel": "call", "expires_in": 900}
@@ -163,7 +163,7 @@ def test_nothing_can_be_done_with_the_token(hosted: Running, method: str) -> Non
     assert hosted.get(f"/v1/verifications/{made['id']}").get_json()["status"] == "pending"
 
 
-def test_each_state_has_its_words_and_a_way_on(hosted: Running) -> None:
+def test_each_state_has_its_text_and_a_link_onwards(hosted: Running) -> None:
     _, path = begin(hosted, purpose="any_channel")
     links = Tree(look(hosted, path).text).links()
     for outcome in ("fallback", "start_again", "canceled"):
@@ -202,7 +202,7 @@ def test_a_second_step_leads_back_to_where_its_code_is_typed(hosted: Running) ->
     assert f"{BACK}&outcome=code" in Tree(page.text).links()
 
 
-def test_whatever_a_caller_or_visitor_says_stays_inert(hosted: Running) -> None:
+def test_markup_from_a_client_or_visitor_stays_inert(hosted: Running) -> None:
     evil = '"><script>alert(1)</script>'
     made = hosted.create(
         hosted={"return_url": f"{ORIGIN}/?a='&b=(1)"}, metadata={evil: evil}, reference=evil, locale="en"
@@ -222,7 +222,7 @@ def test_whatever_a_caller_or_visitor_says_stays_inert(hosted: Running) -> None:
             assert not str(attrs.get(name, "")).startswith(("javascript:", "data:", "//"))
 
 
-def test_strict_headers_stand_on_every_answer(hosted: Running) -> None:
+def test_every_answer_has_strict_headers(hosted: Running) -> None:
     _, path = begin(hosted)
     page = look(hosted, path)
     policy = dict(part.strip().split(" ", 1) for part in page.headers["Content-Security-Policy"].split(";"))
@@ -235,7 +235,7 @@ def test_strict_headers_stand_on_every_answer(hosted: Running) -> None:
     assert page.headers["Cache-Control"] == "no-store"
     assert page.headers["X-Content-Type-Options"] == "nosniff"
     assert "Set-Cookie" not in page.headers
-    # Browsers hold a page to every policy they are given, so a second one would leave nothing of it.
+    # A browser applies every policy that it gets, so a second one would block the whole page.
     assert all(len(page.headers.getlist(name)) == 1 for name, _ in page.headers)
     hosted.call()
     for each in (look(hosted, path), look(hosted, f"/p/{'0' * 56}")):
@@ -244,12 +244,12 @@ def test_strict_headers_stand_on_every_answer(hosted: Running) -> None:
         assert "frame-ancestors 'none'" in each.headers["Content-Security-Policy"]
 
 
-def test_a_page_that_is_not_there_says_so_to_people(hosted: Running) -> None:
+def test_an_unknown_page_is_an_html_page_that_says_so(hosted: Running) -> None:
     page = look(hosted, f"/p/{'0' * 56}", Accept_Language="ru")
     assert (page.status_code, page.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
     assert "Этой страницы больше нет" in page.text
     assert look(hosted, f"/p/{'0' * 56}/status").get_json()["code"] == "not_found"
-    # Misses are not counted: whoever shares the address must not be locked out.
+    # Misses count against no limit, because people who share the address must not be locked out.
     assert {look(hosted, f"/p/{index:056x}").status_code for index in range(40)} == {404}
     _, path = begin(hosted)
     assert look(hosted, path).status_code == 200
@@ -296,7 +296,7 @@ def test_the_page_works_without_its_script(hosted: Running) -> None:
     assert "about 15 min" in page.text
 
 
-def test_everything_together_is_light_and_of_our_own_host(hosted: Running) -> None:
+def test_the_page_and_its_assets_are_small_and_come_from_one_host(hosted: Running) -> None:
     _, path = begin(hosted)
     page = look(hosted, path)
     total, count = len(page.data), 1
@@ -308,7 +308,7 @@ def test_everything_together_is_light_and_of_our_own_host(hosted: Running) -> No
                 assert asset.status_code == 200
                 assert "immutable" in asset.headers["Cache-Control"]
                 total, count = total + len(asset.data), count + 1
-    print(f"hosted page: {total} bytes, {count} requests")  # noqa: T201  a figure for its reader
+    print(f"hosted page: {total} bytes, {count} requests")  # noqa: T201  a figure
     assert count == 4
     assert total < MOST_BYTES
     assert look(hosted, "/p/assets/page.js").status_code == 404
@@ -321,7 +321,7 @@ def test_the_token_stands_in_no_log_line(hosted: Running, caplog: pytest.LogCapt
     look(hosted, f"{path}/status")
     token = path.removeprefix("/p/")
     assert not any(token[24:] in str(vars(record)) for record in caplog.records)
-    # Of which there are some.
+    # The page was logged at all.
     assert any(vars(record).get("route") == "/p/<token>" for record in caplog.records)
     pages = [vars(record) for record in caplog.records if str(vars(record).get("route")).startswith("/p/")]
     assert {each["remote"] for each in pages} == {None}
@@ -352,7 +352,7 @@ def test_a_language_is_added_by_a_file(starting: Callable[..., Running], tmp_pat
     _, path = begin(running, locale="kk")
     page = look(running, path)
     assert "Осы нөмірге" in page.text
-    # What the file leaves out is English; the others are still offered.
+    # Texts that the file leaves out are English, and the other languages are still offered.
     assert "Only go on if you began this yourself" in page.text
     assert {"?lang=en", "?lang=ru"} <= set(Tree(page.text).links())
 
@@ -380,5 +380,5 @@ def test_a_wrong_catalogue_is_named(tmp_path: Path, name: str, text: str, said: 
     ("color", "on"),
     [("#000000", "#ffffff"), ("#ffffff", "#000000"), ("#ffcc00", "#000000"), ("#1d4ed8", "#ffffff")],
 )
-def test_letters_on_the_brands_colour_can_be_read(color: str, on: str) -> None:
+def test_text_on_the_brands_colour_is_readable(color: str, on: str) -> None:
     assert readable_on(color) == on

@@ -1,4 +1,4 @@
-"""Requests that come slowly, in many pieces, or without an end: none of them keeps a worker or other connections busy."""
+"""Test that slow, fragmented and endless requests keep neither a worker nor other connections busy."""
 
 import socket
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def ends() -> Iterator[tuple[Connection, socket.socket]]:
 
 
 def pieces(connection: Connection, theirs: socket.socket, most: int) -> int:
-    """How many single bytes of a request are read."""
+    """Send single bytes of a request and return how many are read."""
     for number in range(most):
         theirs.send(b"a")
         if connection.recv(10) == b"":
@@ -41,11 +41,11 @@ def pieces(connection: Connection, theirs: socket.socket, most: int) -> int:
     return most
 
 
-def test_a_head_in_too_many_pieces_is_not_waited_for(ends: Any) -> None:
+def test_a_head_in_too_many_pieces_ends_the_connection(ends: Any) -> None:
     assert pieces(*ends, 1000) == MOST_PIECES
 
 
-def test_each_request_has_its_own_pieces_and_a_body_has_any(ends: Any) -> None:
+def test_the_limit_of_pieces_holds_for_each_head_and_not_for_bodies(ends: Any) -> None:
     for _ in range(3):
         assert pieces(*ends, MOST_PIECES) == MOST_PIECES
         ends[0].begin_answer()
@@ -53,13 +53,13 @@ def test_each_request_has_its_own_pieces_and_a_body_has_any(ends: Any) -> None:
         ends[0].await_request()
 
 
-def test_the_rest_of_a_head_is_waited_for_within_a_bound(ends: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rest_of_a_head_must_come_in_time(ends: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gunicorn_worker, "HEAD_SECONDS", 0.05)
     assert pieces(*ends, 1) == 1
     assert ends[0].recv(10) == b""
 
 
-def test_a_fast_sender_leaves_everybody_else_a_turn(ends: Any) -> None:
+def test_a_fast_sender_lets_other_greenlets_run(ends: Any) -> None:
     connection, theirs = ends
     turns: list[int] = []
     connection.begin_answer()
@@ -70,14 +70,16 @@ def test_a_fast_sender_leaves_everybody_else_a_turn(ends: Any) -> None:
     assert turns == [0, 1, 2, 3]
 
 
-def test_who_reads_nothing_of_a_long_answer_is_left(ends: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_does_not_read_a_long_answer_is_cut_off(
+    ends: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gunicorn_worker, "STALLED_SECONDS", 0.05)
     ends[0].begin_answer()
     with pytest.raises(TimeoutError):
         ends[0].sendall(b"a" * 8 * 1024 * 1024)
 
 
-def test_a_connection_closes_when_the_other_side_has_or_after_a_while(
+def test_a_connection_closes_after_the_other_side_or_after_a_while(
     ends: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gunicorn_worker, "LINGER_SECONDS", 0.05)
@@ -103,11 +105,11 @@ def body_of(raw: bytes) -> Any:
     ],
     ids=["nothing", "as much as is read", "more", "broken"],
 )
-def test_what_an_app_leaves_of_a_body_is_read_within_a_bound(chunks: bytes, is_read: bool) -> None:
+def test_an_unread_body_is_read_to_its_end_only_up_to_a_bound(chunks: bytes, is_read: bool) -> None:
     assert is_read_to_its_end(body_of(CHUNKED + chunks)) is is_read
 
 
-def test_a_rest_that_never_comes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rest_of_a_body_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     class Silent:
         def read(self, _: int) -> bytes:
             Event().wait()

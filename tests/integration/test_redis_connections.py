@@ -1,4 +1,4 @@
-"""Kept connections to Redis: whatever state one is found in, the answer is that of the command that was asked."""
+"""Test kept connections to Redis: in every state of a connection a command gets its own answer."""
 
 import signal
 import socket
@@ -22,7 +22,7 @@ from tests.redis_servers import Sentinel, Server, wait_for
 
 @pytest.fixture(params=["server", "sentinel"])
 def redis(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """One server, reached directly, and through a sentinel that names it."""
+    """Server that is reached directly or through a sentinel."""
     server: Any = Server("valkey").start() if request.param == "server" else Sentinel("valkey")
     yield server
     server.close()
@@ -44,12 +44,12 @@ def test_one_connection_serves_commands_and_pipelines_one_after_another(redis: A
         ours = connect.client_id()
         others = client.client_id()
         kept = {int(each["id"]) for each in client.client_list(_type="normal")}
-    # The sentinel has its own.
+    # The sentinel has a connection of its own.
     assert ours in kept
     assert len(kept - {others}) <= (1 if isinstance(redis, Server) else 2)
 
 
-def test_a_connection_that_was_ended_while_idle_is_not_used(redis: Any, connect: Any) -> None:
+def test_a_connection_that_ended_while_idle_is_not_used(redis: Any, connect: Any) -> None:
     connect.set("k", "1")
     with redis.client() as client:
         assert client.client_kill_filter(_type="normal", skipme=True) >= 1
@@ -57,11 +57,11 @@ def test_a_connection_that_was_ended_while_idle_is_not_used(redis: Any, connect:
 
 
 class Stopped(BaseException):
-    """Like gevent's Timeout, or the end of a greenlet."""
+    """Exception like gevent's Timeout, which is not derived from Exception."""
 
 
-def test_an_answer_that_nobody_read_is_not_taken_for_the_next(redis: Any) -> None:
-    """Whatever the user of a client was stopped by, and whoever caught it in between."""
+def test_an_unread_answer_is_not_taken_for_the_next(redis: Any) -> None:
+    """The code that uses the client is stopped after it has sent a command."""
     connection = Connection(topology_of(Address.parse(redis.url), 8), lambda _: None)
     with connection.using("set") as client:
         client.mset({"left": "left", "asked": "asked"})
@@ -78,7 +78,7 @@ def test_an_answer_that_nobody_read_is_not_taken_for_the_next(redis: Any) -> Non
     connection.close()
 
 
-def test_a_pipeline_that_stops_at_an_answer_leaves_none_for_the_next(redis: Any) -> None:
+def test_a_pipeline_that_fails_at_an_answer_leaves_none_for_the_next(redis: Any) -> None:
     connection = Connection(topology_of(Address.parse(redis.url), 8), lambda _: None)
 
     def fail(_: object) -> None:
@@ -99,7 +99,7 @@ def test_a_pipeline_that_stops_at_an_answer_leaves_none_for_the_next(redis: Any)
 
 
 def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(redis: Any, connect: Any) -> None:
-    """A master that is paused answers everything when it goes on, in order."""
+    """A paused master answers all commands in order once it goes on."""
     connect.mset({"late": "late", "asked": "asked"})
     server = redis.master if isinstance(redis, Sentinel) else redis
     server.process.send_signal(signal.SIGSTOP)
@@ -109,7 +109,7 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(redis: Any, con
         with pytest.raises(RedisTimeoutError):
             connect.get("late")
         thread.start()
-        # Until the command is on its way.
+        # The command must be on its way before the server goes on.
         thread.join(0.2)
     finally:
         server.process.send_signal(signal.SIGCONT)
@@ -118,7 +118,7 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(redis: Any, con
 
 
 def test_a_server_that_hangs_is_asked_once() -> None:
-    """Its time is used, and the command may have run."""
+    """The command is not repeated, because its time is over and it may have run."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = topology_of(Address.parse(f"redis://127.0.0.1:{silent.getsockname()[1]}/0"), 8).client()
         with pytest.raises(RedisTimeoutError):
@@ -130,7 +130,7 @@ def test_a_server_that_hangs_is_asked_once() -> None:
             silent.accept()
 
 
-def test_a_connection_that_ends_under_a_command_is_opened_again_once(redis: Any, connect: Any) -> None:
+def test_a_command_whose_connection_ends_is_repeated_once(redis: Any, connect: Any) -> None:
 
     answers: list[Any] = []
     thread = threading.Thread(target=lambda: answers.append(connect.execute_command("BLPOP", "queue", 0)))
@@ -145,7 +145,7 @@ def test_a_connection_that_ends_under_a_command_is_opened_again_once(redis: Any,
     assert answers == [(b"queue", b"late")]
 
 
-def test_a_server_that_is_gone_is_an_outage_and_the_turn_is_given_back(redis: Any) -> None:
+def test_a_dead_server_is_an_outage_and_the_client_is_given_back(redis: Any) -> None:
     counted: list[str] = []
     connection = Connection(topology_of(Address.parse(redis.url), 1), counted.append, max_steps=1)
     with connection.using("first") as client:
@@ -164,8 +164,8 @@ def cluster(make: Any) -> Cluster:
     return made
 
 
-def test_a_client_that_cannot_be_made_is_an_outage_and_the_turn_is_given_back() -> None:
-    """A cluster's client asks the cluster when it is made."""
+def test_a_client_that_cannot_be_made_is_an_outage_and_its_place_is_given_back() -> None:
+    """The client of a cluster asks the cluster for its slots when it is made."""
     counted: list[str] = []
 
     def refuse() -> Any:
@@ -179,13 +179,13 @@ def test_a_client_that_cannot_be_made_is_an_outage_and_the_turn_is_given_back() 
 
 
 def test_a_clusters_client_is_made_once_however_many_come_first() -> None:
-    """A new process under load asked a cluster for its slots sixty times at once, and was refused connections."""
+    """A new process under load once asked a cluster for its slots sixty times at once and was refused."""
     made: list[object] = []
     first = threading.Event()
 
     def connect() -> Any:
         made.append(object())
-        # The others come meanwhile.
+        # The other threads come meanwhile.
         first.wait(0.1)
         return made[-1]
 
@@ -200,7 +200,7 @@ def test_a_clusters_client_is_made_once_however_many_come_first() -> None:
     assert set(map(id, clients)) == {id(made[0])}
 
 
-def test_an_error_of_ours_is_no_outage_and_gives_its_turn_back() -> None:
+def test_an_error_of_the_calling_code_is_no_outage_and_the_client_is_given_back() -> None:
     counted: list[str] = []
     connection = Connection(Standalone(Address.parse("redis://127.0.0.1:1/0")), counted.append, max_steps=1)
     for _ in range(2):
@@ -209,7 +209,7 @@ def test_an_error_of_ours_is_no_outage_and_gives_its_turn_back() -> None:
     assert counted == []
 
 
-def test_no_more_than_so_many_clients_are_used_at_once_and_each_by_one(redis: Any) -> None:
+def test_the_number_of_clients_is_bounded_and_each_has_one_user_at_a_time(redis: Any) -> None:
     connection = Connection(topology_of(Address.parse(redis.url), 4), lambda _: None, max_steps=4)
     lock = threading.Lock()
     inside: list[int] = []
@@ -236,12 +236,12 @@ def test_no_more_than_so_many_clients_are_used_at_once_and_each_by_one(redis: An
     for _ in range(10):
         with connection.using("any") as client:
             used.add(id(client))
-    # The one that was used last, so that no more connections are opened than are needed at once.
+    # The client used last is used first, so no more connections are opened than are needed at once.
     assert len(used) == 1
     connection.close()
 
 
-def test_who_finds_no_free_client_in_time_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_that_gets_no_free_client_in_time_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_module, "TURN_SECONDS", 0.01)
     counted: list[str] = []
     connection = Connection(Standalone(Address.parse("redis://127.0.0.1:1/0")), counted.append, max_steps=1)
@@ -254,7 +254,7 @@ def test_who_finds_no_free_client_in_time_is_told_so(monkeypatch: pytest.MonkeyP
         pass
 
 
-def test_who_waits_gets_the_client_that_is_given_back() -> None:
+def test_a_waiting_caller_gets_the_client_that_is_given_back() -> None:
     connection = Connection(Standalone(Address.parse("redis://127.0.0.1:1/0")), lambda _: None, max_steps=1)
     taken = threading.Event()
 
@@ -270,8 +270,8 @@ def test_who_waits_gets_the_client_that_is_given_back() -> None:
     thread.join()
 
 
-def test_a_timeout_ends_what_is_idle_too(redis: Any) -> None:
-    """The master may have been replaced: what is opened anew asks the sentinels who it is."""
+def test_a_timeout_closes_idle_connections_too(redis: Any) -> None:
+    """The master may have been replaced, and new connections ask the sentinels for it."""
     connection = Connection(topology_of(Address.parse(redis.url), 8), lambda _: None)
     with connection.using("first") as idle, connection.using("second") as client:
         idle.ping()
@@ -286,13 +286,13 @@ def test_a_timeout_ends_what_is_idle_too(redis: Any) -> None:
     connection.close()
 
 
-def test_a_command_larger_than_the_kernel_takes_at_once_arrives_whole(redis: Any, connect: Any) -> None:
+def test_a_command_larger_than_the_socket_buffer_arrives_whole(redis: Any, connect: Any) -> None:
     large = b"x" * 8_000_000
     connect.set("k", large)
     assert connect.get("k") == large
 
 
-def test_several_commands_are_answered_in_their_order_errors_among_them(redis: Any, connect: Any) -> None:
+def test_several_commands_are_answered_in_order_with_errors_among_them(redis: Any, connect: Any) -> None:
     def asked() -> Any:
         return connect.pipeline(transaction=False).set("k", 1).hget("k", "f").get("k")
 
@@ -302,16 +302,16 @@ def test_several_commands_are_answered_in_their_order_errors_among_them(redis: A
     kept = connect.connection_pool.connection
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         asked().execute()
-    # The connection is as good as before.
+    # The connection still works and is kept.
     assert connect.get("k") == b"1"
     assert connect.connection_pool.connection is kept
     assert kept.is_connected
 
 
-def test_who_is_stopped_in_the_middle_leaves_no_answer_for_the_next(
+def test_a_command_interrupted_while_it_waits_leaves_no_answer_for_the_next(
     redis: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A greenlet may be killed, a thread interrupted, wherever it waits."""
+    """A greenlet can be killed and a thread interrupted wherever it waits."""
     connect.mset({"left": "left", "asked": "asked"})
     receive = socket.socket.recv_into
 
@@ -325,8 +325,8 @@ def test_who_is_stopped_in_the_middle_leaves_no_answer_for_the_next(
     assert connect.get("asked") == b"asked"
 
 
-def test_a_master_that_was_demoted_is_asked_for_anew(redis: Any, connect: Any) -> None:
-    """Reached directly there is no other; the sentinels may name one, so the connection to the old one ends."""
+def test_a_demoted_master_is_left_if_sentinels_can_name_another(redis: Any, connect: Any) -> None:
+    """Without sentinels there is no other server to ask, so the connection stays open."""
     connect.set("k", "1")
     behind_sentinel = isinstance(redis, Sentinel)
     server = redis.master if behind_sentinel else redis

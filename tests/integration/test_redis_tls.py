@@ -1,4 +1,4 @@
-"""TLS to Redis in all its forms, by a real server; the embedded one is built without."""
+"""Test TLS to Redis in every topology with an installed redis-server, because the embedded server has no TLS."""
 
 import subprocess
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(binary("redis") is None, reason="redis-server is
 
 
 class TlsServer:
-    """Speaks nothing but TLS, with a certificate for ``host``."""
+    """Redis server that accepts only TLS, with a certificate for ``host``."""
 
     def __init__(
         self, directory: Path, authority: trustme.CA, host: str, *options: str, conf: str = ""
@@ -99,15 +99,15 @@ def info(client: Any) -> bytes:
 
 
 @pytest.mark.usefixtures("trusted")
-def test_a_certificate_of_a_trusted_authority_is_spoken_to(url: str) -> None:
+def test_a_certificate_of_a_trusted_authority_is_accepted(url: str) -> None:
     with redis_world(url) as world:
         world.probe.ping()
 
 
-def test_an_authority_that_nobody_named_is_refused(url: str) -> None:
+def test_a_certificate_of_an_unknown_authority_is_refused(url: str) -> None:
     with redis_world(url) as world, pytest.raises(StoreUnavailable) as refused:
         world.probe.ping()
-    # The library says no more of a sentinel than that it cannot be asked.
+    # Behind a sentinel, redis-py reports only that it found no master.
     told = "No master found" if "sentinel" in url else "CERTIFICATE_VERIFY_FAILED"
     assert told in "".join(causes(refused.value))
 

@@ -1,4 +1,7 @@
-"""A Redis that answers and takes no write: creates and readiness say so, the log and the doctor say why, and it heals."""
+"""Test a Redis that answers but refuses writes.
+
+Creates and readiness fail, the log and the doctor name the cause, and the service recovers by itself.
+"""
 
 import hashlib
 import json
@@ -24,7 +27,7 @@ NUMBER = "+79991234567"
 
 @dataclass(frozen=True)
 class Refusal:
-    """How a server is made to refuse, how it is mended, and the word that it then says."""
+    """A way to make a server refuse writes, the way to end it, and a word of the server's error."""
 
     word: str
     begin: Callable[[Redis, Server], object]
@@ -103,7 +106,7 @@ UNAVAILABLE, READY = (503, "store_unavailable"), (200, "ready")
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_server_that_takes_no_write_is_not_ready_and_the_log_says_why(
+def test_with_a_server_that_refuses_writes_the_service_is_not_ready_and_logs_why(
     running: Running, server: Server, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     refusal = REFUSALS[name]
@@ -117,7 +120,7 @@ def test_a_server_that_takes_no_write_is_not_ready_and_the_log_says_why(
             assert (made.status_code, made.get_json()["code"]) == UNAVAILABLE
             assert "cause" not in made.get_json()
             assert ready(running) == UNAVAILABLE
-        # Its own words, once, however many requests fail; and nothing of what was asked for.
+        # The log has the server's error once, however many requests fail, and no key and no value.
         told = [
             vars(each)["cause"] for each in caplog.records if each.getMessage() == "redis operation failed"
         ]
@@ -166,7 +169,7 @@ def test_the_doctor_names_what_the_server_refuses(
 def test_a_cluster_that_lost_a_master_is_not_ready(
     starting: Callable[..., Running], caplog: pytest.LogCaptureFixture, product: str
 ) -> None:
-    """It heals when the master is back."""
+    """The service is ready again once the master is back."""
     if binary(product) is None:
         pytest.skip(f"{product}-server is not installed (apt install redis-server)")
     cluster = Cluster(product)
@@ -209,11 +212,11 @@ def test_readiness_leaves_short_lived_keys(running: Running, server: Server) -> 
         (RedisError("word " * 50), "RedisError: " + " ".join(["word"] * 16)),
     ],
 )
-def test_words_are_few_and_name_no_key_and_no_value(error: Exception, said: str) -> None:
+def test_a_logged_cause_is_short_and_has_no_key_and_no_value(error: Exception, said: str) -> None:
     assert words_of(error) == said
 
 
-def test_the_words_do_not_stand_in_the_answer(running: Running, server: Server) -> None:
+def test_the_answer_does_not_show_the_cause(running: Running, server: Server) -> None:
     with server.client() as client:
         client.config_set("maxmemory", 1)
         told: Any = running.create().get_json()

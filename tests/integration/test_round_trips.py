@@ -1,4 +1,4 @@
-"""How often each request talks to Redis, under the shipped policy: a regression shows as a number, not as a second."""
+"""Count the round trips to Redis of each request under the shipped policy."""
 
 import socket
 import uuid
@@ -18,12 +18,12 @@ HOOK = '\n[clients.web.webhooks.main]\nurl = "https://login.example.org/hook"\n'
 SECRET = {"WAITCALL_WEBHOOK_SECRETS": "web/main=whsec_" + "QUFB" * 8}
 EXPECTED = {"create": 3, "pending": 1, "call": 2, "verified": 1, "consume": 2}
 OF_A_KEY = {"create": 2, "pending": 0, "call": 0, "verified": 0, "consume": 2}
-"""More with an Idempotency-Key."""
+"""Further round trips of a request with an Idempotency-Key."""
 
 
 @pytest.fixture
 def sent(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One entry for each time that something was written to Redis' socket: a command, or several."""
+    """List with one entry for each write to the socket of Redis, be it one command or a pipeline."""
     written: list[int] = []
     with valkey.client() as client:
         server = client.connection_pool.get_connection()._sock.getpeername()
@@ -72,11 +72,11 @@ def journey(running: Running, sent: list[int], number: str, *, keyed: bool = Tru
 
 
 @pytest.mark.parametrize("hooked", [False, True], ids=["without webhooks", "with webhooks"])
-def test_each_request_makes_so_many_round_trips(
+def test_each_request_makes_exactly_the_expected_round_trips(
     starting: Callable[..., Running], sent: list[int], hooked: bool
 ) -> None:
     running = starting(POLICY + HOOK, **SECRET) if hooked else starting(POLICY)
-    # Connections are opened and scripts are loaded by the first.
+    # The first requests open connections and load scripts.
     journey(running, sent, "+79991230001")
     assert journey(running, sent, "+79991230002", keyed=False) == EXPECTED
     assert journey(running, sent, "+79991230003") == {

@@ -1,4 +1,4 @@
-"""The order against the simulator's sockets: every way in which the provider can fail."""
+"""Test orders at SMSC against the simulator's sockets: every way in which the provider can fail."""
 
 import socket
 import ssl
@@ -30,9 +30,9 @@ from tests.making import NUMBER, OTHER_NUMBER, together
 from tests.redis_servers import free_port
 
 BUDGET = 1.0
-"""Seconds for an order whose provider hangs or drips."""
+"""Budget in seconds of an order whose provider hangs or drips."""
 PATIENCE = 20.0
-"""Seconds for any other, so that a busy machine is never taken for a slow provider."""
+"""Budget in seconds of any other order, so that a busy machine is not taken for a slow provider."""
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_each_failure_is_told_apart_and_counted(
 @pytest.mark.parametrize(
     "fault", [("status", 500), ("reset", None), ("hang", None), ("html", None), ("empty", None)]
 )
-def test_the_next_base_url_helps_where_the_first_gives_nothing(simulator, ordering, observer, fault) -> None:
+def test_the_next_base_url_is_asked_if_the_first_gives_nothing(simulator, ordering, observer, fault) -> None:
     plan(simulator, fault)
 
     provider = ordering([simulator.base_url] * 2, budget=4 * BUDGET if fault[0] == "hang" else PATIENCE)
@@ -155,7 +155,7 @@ def test_an_error_code_is_never_asked_again(simulator, ordering, observer, code)
     assert len(simulator.exchange.ledger) == 1
 
 
-def test_the_last_host_decides_what_it_was(simulator, ordering, observer) -> None:
+def test_the_failure_of_the_last_host_decides_the_error(simulator, ordering, observer) -> None:
     plan(simulator, ("html", None), ("status", 500))
     with pytest.raises(ProviderUnavailable):
         ordering([simulator.base_url] * 2).order(NUMBER)
@@ -164,7 +164,7 @@ def test_the_last_host_decides_what_it_was(simulator, ordering, observer) -> Non
         ordering([simulator.base_url] * 2).order(NUMBER)
 
 
-def test_nobody_listening_is_unavailable(ordering, observer) -> None:
+def test_a_provider_that_does_not_listen_is_unavailable(ordering, observer) -> None:
     with pytest.raises(ProviderUnavailable):
         ordering([f"http://127.0.0.1:{free_port()}/sys"]).order(NUMBER)
     assert outcomes(observer) == {"unreachable": 1}
@@ -172,7 +172,7 @@ def test_nobody_listening_is_unavailable(ordering, observer) -> None:
 
 @pytest.mark.parametrize("fault", ["hang", "drip"])
 def test_one_budget_holds_over_all_tries_even_byte_by_byte(simulator, ordering, fault) -> None:
-    """The bound of a failure, with room for a slow machine; not a benchmark."""
+    """The bound leaves room for a slow machine, because this is not a benchmark."""
     plan(simulator, always=(fault, None))
     began = time.monotonic()
 
@@ -216,7 +216,7 @@ def test_the_breaker_opens_after_repeated_failures(simulator, ordering, observer
 
 
 @pytest.mark.parametrize("fault", [("error", 3), ("error", 7), ("html", None), ("premium", None)])
-def test_refusals_of_single_orders_never_open_it(simulator, ordering, observer, fault) -> None:
+def test_refusals_of_single_orders_never_open_the_breaker(simulator, ordering, observer, fault) -> None:
     plan(simulator, *[fault] * (BREAKER_FAILURES + 3))
     provider = ordering([simulator.base_url])
     for _ in range(BREAKER_FAILURES + 3):
@@ -228,7 +228,7 @@ def test_refusals_of_single_orders_never_open_it(simulator, ordering, observer, 
 
 @pytest.mark.parametrize("code", [2, 4])
 def test_refused_credentials_pause_all_orders(simulator, ordering, code) -> None:
-    """Frequent errors block the address: section 0."""
+    """The provider blocks an address that makes frequent errors (smsc-api.md, section 0)."""
     plan(simulator, ("error", code))
     provider = ordering([simulator.base_url])
     with pytest.raises(ProviderError):
@@ -252,7 +252,7 @@ def test_orders_beyond_the_bulkhead_are_refused_at_once(simulator, ordering, obs
 
 
 def test_credentials_do_not_follow_a_redirect(ordering) -> None:
-    """Whoever can answer must not be able to send them elsewhere."""
+    """A host that can answer an order must not be able to send the credentials elsewhere."""
     asked: list[str] = []
 
     class Redirecting(BaseHTTPRequestHandler):
@@ -276,7 +276,7 @@ def test_credentials_do_not_follow_a_redirect(ordering) -> None:
     assert asked == ["/sys/wait_call.php"]
 
 
-def test_an_order_logs_under_its_requests_id(simulator, ordering, monkeypatch) -> None:
+def test_log_lines_of_an_order_have_the_id_of_its_request(simulator, ordering, monkeypatch) -> None:
     seen: list[str | None] = []
     monkeypatch.setattr(
         "service.adapters.smsc.client._log.warning", lambda *_, **__: seen.append(request_id.get())
@@ -308,7 +308,7 @@ def test_an_order_logs_under_its_requests_id(simulator, ordering, monkeypatch) -
         b"\x16\x03\x01\x00\x00",
     ],
 )
-def test_what_is_no_http_is_a_failed_order_and_no_more(ordering, observer, sent: bytes) -> None:
+def test_an_answer_that_is_not_http_fails_only_its_order(ordering, observer, sent: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -338,7 +338,7 @@ def test_connections_are_kept_and_used_again(simulator, ordering) -> None:
 def test_a_provider_that_ends_each_connection_after_its_answer_is_asked_once_for_each_order(
     ordering: Callable[..., SmscProvider], observer: RecordingObserver
 ) -> None:
-    """It does not say so beforehand: the kept connection looks open until the next order."""
+    """The provider does not announce the end, so the kept connection looks open until the next order."""
     body = b'{"phone": "%s"}' % next(iter(POOL)).encode()
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     numbers = [E164(f"+7999123456{last}") for last in range(5)]
@@ -359,7 +359,7 @@ def test_a_provider_that_ends_each_connection_after_its_answer_is_asked_once_for
         provider = ordering([f"http://127.0.0.1:{server.getsockname()[1]}/sys"])
         for number in numbers:
             provider.order(number)
-            # The end has arrived before the next order leaves.
+            # The connection must have ended before the next order leaves.
             assert ended.acquire(timeout=PATIENCE)
         thread.join()
 
@@ -409,10 +409,10 @@ def test_credentials_never_show_in_a_repr(ordering, simulator) -> None:
     assert "the-secret-itself" not in repr(account)
 
 
-def test_a_certificate_that_nobody_vouches_for_ends_the_order(
+def test_an_untrusted_certificate_ends_the_order(
     ordering: Callable[..., SmscProvider], observer: RecordingObserver
 ) -> None:
-    """A hijacked name with a certificate of the hijacker's own: the credentials are not even sent."""
+    """A hijacked host name has a certificate of the attacker. The client does not even send its credentials."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("localhost").configure_cert(context)
     received: list[bytes] = []
@@ -452,7 +452,7 @@ def test_over_tls_a_connection_is_kept(
         def serve() -> None:
             plain, _ = listener.accept()
             with suppress(OSError), context.wrap_socket(plain, server_side=True) as secure:
-                # One connection alone: an order on another would find nobody.
+                # The server accepts one connection, so an order on a second one would fail.
                 for _ in range(2):
                     asked.append(read_request(secure))
                     secure.sendall(answer)

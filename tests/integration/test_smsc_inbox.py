@@ -1,4 +1,4 @@
-"""get.php and balance.php against the simulator, and every shape that the page leaves open."""
+"""Test get.php and balance.php against the simulator, with every shape of answer that smsc-api.md leaves open."""
 
 import json
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def test_calls_are_read_after_the_last_one_known(simulator: Simulator) -> None:
     inbox.close()
 
 
-def test_the_next_base_url_is_asked_where_one_is_away(simulator: Simulator) -> None:
+def test_the_next_base_url_is_asked_if_the_first_is_away(simulator: Simulator) -> None:
     metrics = RecordingObserver()
     inbox = inbox_of(simulator, metrics, "http://127.0.0.1:9/sys")
     assert inbox.balance() == Decimal("250.80")
@@ -62,7 +62,7 @@ def test_the_next_base_url_is_asked_where_one_is_away(simulator: Simulator) -> N
     inbox.close()
 
 
-def test_an_error_is_not_asked_about_again(simulator: Simulator) -> None:
+def test_a_request_that_got_an_error_is_not_repeated(simulator: Simulator) -> None:
     metrics = RecordingObserver()
     inbox = inbox_of(simulator, metrics, simulator.base_url, key="wrong")
     with pytest.raises(ProviderError):
@@ -124,7 +124,7 @@ def test_a_record_is_read_in_every_shape(given: str, record: InboxRecord) -> Non
         "[wait\u00adcall]",
     ],
 )
-def test_whatever_the_inbox_takes_for_a_call_the_handler_would_have_told_apart(words: str) -> None:
+def test_every_text_that_looks_like_a_call_in_the_inbox_is_recognised_by_the_handler(words: str) -> None:
     record = {"id": 1, "phone": "79991234567", "to_phone": "79585551234", "message": words}
     (read,) = read_inbox(json.dumps([record]).encode())
     if read.cli is not None:
@@ -132,14 +132,14 @@ def test_whatever_the_inbox_takes_for_a_call_the_handler_would_have_told_apart(w
             assert resembles_mark(words.encode(codec, "replace").decode(codec))
 
 
-def test_when_a_record_was_received_is_the_providers_word_and_read_apart() -> None:
+def test_the_times_sent_and_received_of_a_record_are_read_separately() -> None:
     given = {"id": 1, "phone": "7999", "message": "[waitcall] 1", "sent": "12.02.2024 18:34:17"}
     (read,) = read_inbox(json.dumps([given | {"received": "12.02.2024 18:34:21"}]).encode())
     assert (read.wall_time, read.received, read.message) == (WALL, WALL.replace(second=21), "[waitcall] 1")
     assert "7999" not in repr(read)
 
 
-def test_what_is_no_record_is_left_out_and_the_order_is_by_id() -> None:
+def test_entries_that_are_not_records_are_left_out_and_records_are_sorted_by_id() -> None:
     given = b'[{"id":3,"phone":"1","message":""},7,{"id":"x"},{},{"id":2,"phone":"1","message":""}]'
     assert [each.id for each in read_inbox(given)] == [2, 3]
 
@@ -157,6 +157,6 @@ def test_money_comes_as_text_or_number(given: bytes) -> None:
 
 
 @pytest.mark.parametrize("given", [b'{"balance":"much"}', b'{"balance":null}', b'{"balance":NaN}'])
-def test_what_is_no_money_is_unreadable(given: bytes) -> None:
+def test_a_balance_that_is_no_amount_is_unreadable(given: bytes) -> None:
     with pytest.raises(Unreadable):
         read_balance(given)

@@ -1,4 +1,4 @@
-"""Codes against the simulator's sockets: whatever fails, a message leaves once."""
+"""Test sending codes against the simulator's sockets: whatever fails, a message is sent once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -97,7 +97,7 @@ def test_each_failure_is_told_apart_and_nothing_is_sent_again(
 ) -> None:
     plan(simulator, fault)
 
-    # A second base URL would be tried, if another try were safe.
+    # The second base URL shows that no other try is made, because none would be safe.
     sender = sending([simulator.base_url] * 2, budget=1.0 if fault[0] == "hang" else 20.0)
     with pytest.raises(ProviderFailure) as failed:
         sender.send(NUMBER, TEXT, 77)
@@ -117,7 +117,7 @@ def test_a_message_whose_answer_was_lost_is_found_by_its_id(simulator, sending, 
     assert observer.counts["provider", "status", "ok"] == 1
 
 
-def test_where_nothing_can_have_left_another_host_is_asked(simulator, sending) -> None:
+def test_another_host_is_asked_if_the_first_cannot_have_sent_anything(simulator, sending) -> None:
     nobody = f"http://127.0.0.1:{free_port()}/sys"
 
     sending([nobody, simulator.base_url]).send(NUMBER, TEXT, 77)

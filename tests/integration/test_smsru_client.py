@@ -1,4 +1,4 @@
-"""The order at the other provider, against the simulator's sockets: every way in which it can fail."""
+"""Test orders at sms.ru against the simulator's sockets: every way in which the provider can fail."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -55,7 +55,7 @@ def asked(simulator: Simulator) -> list[dict[str, Any]]:
     return [each for each in simulator.exchange.ledger if each["door"] == "front"]
 
 
-def test_an_order_gives_a_number_its_name_and_its_window(
+def test_an_order_returns_a_number_an_order_id_and_a_window(
     simulator: Simulator, at: Callable[..., SmsruProvider], observer: RecordingObserver
 ) -> None:
     provider = at(simulator.smsru_url)
@@ -73,7 +73,7 @@ def test_an_order_gives_a_number_its_name_and_its_window(
     assert only["fields"] == {"api_id": "***", "json": "1", "phone": NUMBER.digits}
 
 
-def test_where_an_order_stands_can_be_asked(
+def test_the_status_of_an_order_can_be_queried(
     simulator: Simulator, at: Callable[..., SmsruProvider], observer: RecordingObserver
 ) -> None:
     provider = at(simulator.smsru_url)
@@ -90,7 +90,9 @@ def test_where_an_order_stands_can_be_asked(
     assert observer.counts["provider", "callcheck_status", "ok"] == 4
 
 
-def test_the_window_is_over_there_too(simulator: Simulator, at: Callable[..., SmsruProvider]) -> None:
+def test_an_order_ends_with_its_window_at_the_provider_too(
+    simulator: Simulator, at: Callable[..., SmsruProvider]
+) -> None:
     provider = at(simulator.smsru_url)
     placed = provider.order(NUMBER)
     simulator.advance(301)
@@ -118,7 +120,7 @@ def test_the_window_is_over_there_too(simulator: Simulator, at: Callable[..., Sm
         (("premium", None), ProviderError, "bad_number"),
     ],
 )
-def test_every_failure_is_declared_and_asked_once(
+def test_every_failure_raises_its_error_and_is_not_retried(
     simulator: Simulator,
     at: Callable[..., SmsruProvider],
     observer: RecordingObserver,
@@ -144,7 +146,7 @@ def test_a_wrong_key_pauses_orders(simulator: Simulator, at: Callable[..., Smsru
     assert len(asked(simulator)) == 1
 
 
-def test_a_provider_that_is_down_is_left_alone(at: Callable[..., SmsruProvider]) -> None:
+def test_a_provider_that_is_down_is_not_asked_for_a_while(at: Callable[..., SmsruProvider]) -> None:
     provider = at(f"http://127.0.0.1:{free_port()}")
     for _ in range(BREAKER_FAILURES):
         with pytest.raises(ProviderUnavailable):

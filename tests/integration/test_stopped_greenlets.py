@@ -1,4 +1,4 @@
-"""A greenlet that is killed, or out of time, while it waits for Redis leaves no answer for the next."""
+"""Test that a greenlet stopped while it waits for Redis leaves no answer for the next command."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def redis(request: pytest.FixtureRequest) -> Iterator[Any]:
     server.close()
 
 
-def test_who_is_stopped_leaves_no_answer_and_gives_the_client_back(redis: Any) -> None:
+def test_a_stopped_greenlet_leaves_no_answer_and_gives_the_client_back(redis: Any) -> None:
     server = redis.master if isinstance(redis, Sentinel) else redis
     command = [
         sys.executable,

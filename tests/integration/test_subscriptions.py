@@ -1,4 +1,4 @@
-"""A subscription at a real server: confirmed, told, left, refused, and cut off."""
+"""Test subscriptions at a real server: confirmed, notified, left, refused and cut off."""
 
 from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
@@ -15,7 +15,7 @@ PATIENCE = 10.0
 
 
 class Heard:
-    """Record of a subscription: changes that it told, and records that it wanted read again."""
+    """A subscription, the changes that it announced, and the keys that it wanted read again."""
 
     def __init__(self, url: str) -> None:
         topology = topology_of(Address.parse(url), 8)
@@ -61,7 +61,7 @@ def publish(client: Any, *keys: str) -> list[int]:
     return [client.spublish(key, "") for key in keys]
 
 
-def test_what_is_followed_is_confirmed_and_told_until_it_is_left(redis: Any, heard: Heard) -> None:
+def test_a_followed_key_is_confirmed_and_announced_until_it_is_left(redis: Any, heard: Heard) -> None:
     heard.subscription.follow("a")
     heard.subscription.follow("b")
     assert heard.confirmed(2) == {"a", "b"}
@@ -76,14 +76,12 @@ def test_what_is_followed_is_confirmed_and_told_until_it_is_left(redis: Any, hea
     assert heard.told.get(timeout=PATIENCE) == "b"
 
 
-def test_what_was_subscribed_at_a_connection_that_ended_is_subscribed_and_read_again(
-    redis: Any, heard: Heard
-) -> None:
+def test_after_a_lost_connection_keys_are_subscribed_and_read_again(redis: Any, heard: Heard) -> None:
     heard.subscription.follow("a")
     heard.subscription.follow("b")
     heard.confirmed(2)
     with redis.client() as client:
-        # A sentinel listens to its master too.
+        # A sentinel subscribes at its master as well, so more than one connection may end.
         assert client.client_kill_filter(_type="pubsub") >= 1
 
         assert heard.confirmed(2) == {"a", "b"}
@@ -92,7 +90,7 @@ def test_what_was_subscribed_at_a_connection_that_ended_is_subscribed_and_read_a
     assert [heard.told.get(timeout=PATIENCE) for _ in range(2)] == ["a", "b"]
 
 
-def test_where_it_may_not_subscribe_records_are_read_again_and_again(redis: Any) -> None:
+def test_a_user_who_may_not_subscribe_reads_records_again_and_again(redis: Any) -> None:
     server = redis.master if isinstance(redis, Sentinel) else redis
     with redis.client() as client:
         client.execute_command("ACL SETUSER", "mute", "on", ">pass", "~*", "resetchannels", "+@all")
@@ -103,7 +101,7 @@ def test_where_it_may_not_subscribe_records_are_read_again_and_again(redis: Any)
     refused.subscription.close()
 
 
-def test_a_closed_feed_keeps_no_connection(redis: Any, heard: Heard) -> None:
+def test_a_closed_subscription_keeps_no_connection(redis: Any, heard: Heard) -> None:
     heard.subscription.follow("a")
     heard.confirmed(1)
     heard.subscription.close()

@@ -1,4 +1,4 @@
-"""What takes too long ends in time, in a process with threads and in one with greenlets."""
+"""Test that calls that take too long end in time, in a process with threads and in one with greenlets."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def in_greenlets(program: str) -> None:
-    """Run it where gevent is, as the service's worker is: what is patched here would stay so."""
+    """Run a program in another process under gevent, because the patches would stay in this one."""
     whole = "from gevent import monkey\nmonkey.patch_all()\n" + textwrap.dedent(program)
     done = subprocess.run(
         [sys.executable, "-c", whole], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
@@ -36,7 +36,7 @@ def test_a_call_in_a_thread_carries_the_context_of_its_caller() -> None:
     assert ended == ["ended"]
 
 
-def test_a_call_that_is_left_alone_has_ended_only_when_it_has() -> None:
+def test_an_abandoned_call_is_reported_as_ended_only_when_it_ends() -> None:
     going, ended = threading.Event(), threading.Event()
     with pytest.raises(TimeoutError):
         within_thread(0.05, lambda: going.wait(20), ended.set)
@@ -45,14 +45,14 @@ def test_a_call_that_is_left_alone_has_ended_only_when_it_has() -> None:
     assert ended.wait(20)
 
 
-def test_no_thread_is_left_of_calls_that_ended() -> None:
+def test_calls_that_ended_leave_no_thread() -> None:
     before = threading.active_count()
     for _ in range(20):
         within_thread(5, lambda: None, lambda: None)
     wait_for(lambda: threading.active_count() <= before)
 
 
-def test_an_error_of_the_call_is_its_callers() -> None:
+def test_an_error_of_the_call_reaches_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         within_thread(5, lambda: 1 // 0, lambda: None)
 
@@ -86,7 +86,7 @@ def test_a_greenlet_is_interrupted_where_it_waits() -> None:
             said.append("error")
         assert said[3:] == ["ended", "error"], said
 
-        # Somebody else's clock around it is not taken for its own, and none is left behind.
+        # A timeout of the caller is not taken for the limit's own, and no timeout is left behind.
         with gevent.Timeout(0.1, False):
             within_greenlet(20, call, lambda: None)
             raise AssertionError
@@ -96,7 +96,7 @@ def test_a_greenlet_is_interrupted_where_it_waits() -> None:
 
 
 def test_an_order_that_drips_or_hangs_is_over_in_time_and_the_next_one_is_sound() -> None:
-    """Under gevent, with a real provider at the other end of a socket; the bound has room for a slow machine."""
+    """The order runs under gevent against a real socket. The bound leaves room for a slow machine."""
     in_greenlets(
         """
         import time
@@ -125,7 +125,7 @@ def test_an_order_that_drips_or_hangs_is_over_in_time_and_the_next_one_is_sound(
                 except ProviderUnavailable:
                     pass
                 assert time.monotonic() - began < 15, fault
-                # One at a time: nothing of it is under way any more.
+                # Only one order may be in flight, so this one shows that the last one is over.
                 assert provider.order(E164("+79991234568")).call_number.value.startswith("+7")
                 simulator.release()
             assert Counted.seen == ["timeout", "ok"] * 3, Counted.seen

@@ -1,4 +1,4 @@
-"""`make walks` counts what it says."""
+"""Test the counts that ``make walks`` prints."""
 
 import subprocess
 import sys

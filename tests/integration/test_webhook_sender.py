@@ -1,4 +1,4 @@
-"""One attempt at a real receiver: signed, bounded, without redirects, never inward by accident."""
+"""Test one delivery attempt to a real receiver: signed, bounded, without redirects, and to no internal address."""
 
 import socket
 import ssl
@@ -36,17 +36,17 @@ def endpoint(url: str, *, allow_private: bool = True) -> Endpoint:
     return Endpoint("web/main", url, frozenset(), allow_private)
 
 
-def test_a_receiver_verifies_it_with_the_library(sender: WebhookSender) -> None:
+def test_a_receiver_verifies_the_signature_with_the_library(sender: WebhookSender) -> None:
     with receiving() as receiver:
         for _ in range(2):
             outcome = sender.send(endpoint(receiver.url), DELIVERY, datetime.now(UTC))
             assert outcome is DeliveryOutcome.ACCEPTED
-    # The same id both times: that is what a receiver drops duplicates by.
+    # Both attempts have one id, by which a receiver drops duplicates.
     assert [event_id for event_id, _ in receiver.accepted] == ["evt_1", "evt_1"]
     assert receiver.accepted[0][1]["data"]["reference"] == "поток"
 
 
-def test_while_a_secret_rotates_both_sign() -> None:
+def test_during_a_rotation_both_secrets_sign() -> None:
     sender = WebhookSender({"web/main": [OTHER_SECRET, SECRET]})
     for secret in (SECRET, OTHER_SECRET):
         with receiving(secret=secret) as receiver:
@@ -101,7 +101,9 @@ def test_only_2xx_is_accepted_and_no_redirect_is_followed(
         "169.254.169.254",
     ],
 )
-def test_an_address_inside_gets_no_connection_unless_it_is_allowed(sender: WebhookSender, host: str) -> None:
+def test_an_internal_address_gets_no_connection_unless_it_is_allowed(
+    sender: WebhookSender, host: str
+) -> None:
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as inside:
         url = f"http://{host}:{inside.getsockname()[1]}/hook"
         outcome = sender.send(endpoint(url, allow_private=False), DELIVERY, datetime.now(UTC))
@@ -111,11 +113,11 @@ def test_an_address_inside_gets_no_connection_unless_it_is_allowed(sender: Webho
     assert outcome is DeliveryOutcome.FORBIDDEN
 
 
-# Names are looked up once, checked, and connected to by address
+# A name is resolved once, and its checked address is connected to
 
 
 class Answers:
-    """A resolver whose answer changes each time it is asked."""
+    """Resolver that gives another answer each time."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
@@ -136,7 +138,7 @@ def resolving(resolve: Answers | Callable[[str, int], Sequence[str]]) -> Webhook
 
 
 class Door:
-    """A TLS server at one address. It remembers the server name, the Host header and the path of each request."""
+    """TLS server that records the server name, the Host header and the path of each request."""
 
     def __init__(self, authority: trustme.CA, address: str, port: int = 0, name: str = "hooks.example.org"):
         self.names: list[str | None] = []
@@ -163,7 +165,7 @@ class Door:
             def get_request(self) -> Any:
                 connection, peer = super().get_request()
                 door.connections += 1
-                # The handshake happens in the handler's thread, when it first reads.
+                # The handshake happens in the handler's thread at its first read.
                 secured = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
                 return secured, peer
 
@@ -195,13 +197,13 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
     return authority
 
 
-def test_a_name_that_changes_its_address_leads_nowhere_else(authority: trustme.CA) -> None:
+def test_a_name_whose_address_changes_leads_to_no_internal_address(authority: trustme.CA) -> None:
     names = Answers([OUTSIDE], [INSIDE])
     sender = resolving(names)
     with Door(authority, OUTSIDE) as outside, Door(authority, INSIDE, outside.port) as inside:
         to = endpoint(f"https://hooks.example.org:{outside.port}/a%20path?q=1", allow_private=False)
         assert sender.send(to, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.ACCEPTED
-        # One lookup for the check and the connection, and the name stands in SNI, certificate and Host.
+        # The check and the connection use the same lookup. SNI, certificate and Host have the name.
         assert names.asked == [("hooks.example.org", outside.port)]
         assert outside.names == ["hooks.example.org"]
         assert outside.requests == [(f"hooks.example.org:{outside.port}", "/a%20path?q=1")]
@@ -212,7 +214,7 @@ def test_a_name_that_changes_its_address_leads_nowhere_else(authority: trustme.C
 
 def test_among_several_addresses_only_the_allowed_ones_are_tried(authority: trustme.CA) -> None:
     with Door(authority, OUTSIDE) as outside, Door(authority, INSIDE, outside.port) as inside:
-        # Nothing listens at the first one that is allowed.
+        # Nothing listens at the first allowed address, so the second is tried.
         sender = resolving(Answers([INSIDE, ALSO_OUTSIDE, OUTSIDE, INSIDE]))
         to = endpoint(f"https://hooks.example.org:{outside.port}/", allow_private=False)
         assert sender.send(to, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.ACCEPTED
@@ -228,7 +230,7 @@ def test_an_answer_without_an_allowed_address_is_refused() -> None:
     sender.close()
 
 
-def test_the_certificate_must_be_the_names(authority: trustme.CA) -> None:
+def test_the_certificate_must_be_for_the_host_name(authority: trustme.CA) -> None:
     with Door(authority, OUTSIDE, name=OUTSIDE) as other:
         sender = resolving(Answers([OUTSIDE]))
         to = endpoint(f"https://hooks.example.org:{other.port}/", allow_private=False)
@@ -263,13 +265,13 @@ def test_an_international_name_is_looked_up_and_certified_in_its_ascii_form(auth
         assert sender.send(to, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.ACCEPTED
         assert names.asked == [("xn--bcher-kva.example", door.port)]
         assert door.requests == [(f"xn--bcher-kva.example:{door.port}", "/%C3%BCber")]
-        # Two standards read this letter as two domains.
+        # Two standards map ß to different domains, so the name is not connected to.
         ambiguous = endpoint(f"https://straße.example:{door.port}/", allow_private=False)
         assert sender.send(ambiguous, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.UNREACHABLE
     sender.close()
 
 
-def test_the_default_port_is_not_named() -> None:
+def test_the_host_header_leaves_out_the_default_port() -> None:
     try:
         listening = socket.create_server((OUTSIDE, 80))
     except OSError:
@@ -323,7 +325,7 @@ def test_a_resolver_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
     ended.set()
 
 
-def test_one_that_hangs_and_one_that_is_away_are_told_apart(
+def test_a_receiver_that_hangs_and_one_that_is_away_have_different_outcomes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sender_module, "TIMEOUT_SECONDS", 0.2)

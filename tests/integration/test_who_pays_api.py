@@ -1,4 +1,7 @@
-"""The attacks that were found, through the API, under the shipped policy (with its codes taken, where they are about codes)."""
+"""Test known attacks on money and on other people's numbers through the API, under the shipped policy.
+
+Attacks with codes use the shipped policy with codes allowed.
+"""
 
 from collections import Counter
 from collections.abc import Callable
@@ -32,7 +35,7 @@ def act(running: Running, verification: str, name: str, **body: Any) -> Any:
     return running.post(f"{PATH}/{verification}/{name}", body)
 
 
-def test_sixty_creates_by_one_address_are_twenty_orders_and_no_message(
+def test_sixty_creates_by_one_address_make_twenty_orders_and_no_message(
     starting: Callable[..., Running],
 ) -> None:
     running = starting(CALLS)
@@ -44,7 +47,7 @@ def test_sixty_creates_by_one_address_are_twenty_orders_and_no_message(
     assert running.simulator.office.sent == []
 
 
-def test_where_codes_are_allowed_they_go_to_russian_mobiles_twenty_an_hour(
+def test_allowed_codes_go_only_to_russian_mobiles_and_twenty_an_hour(
     starting: Callable[..., Running],
 ) -> None:
     running = starting(CODES)
@@ -58,7 +61,7 @@ def test_where_codes_are_allowed_they_go_to_russian_mobiles_twenty_an_hour(
     assert len(running.simulator.office.sent) == 20
 
 
-def test_fallbacks_and_resends_are_not_free(starting: Callable[..., Running]) -> None:
+def test_fallbacks_to_a_code_count_against_the_limit_of_the_address(starting: Callable[..., Running]) -> None:
     running = starting(CODES.replace('ip = ["20/h", "100/d"]', 'ip = ["5/h"]'))
     made = [create(running, number(index)).get_json()["id"] for index in range(5)]
 
@@ -70,7 +73,7 @@ def test_fallbacks_and_resends_are_not_free(starting: Callable[..., Running]) ->
 
 
 @pytest.mark.parametrize(("purpose", "spoiled"), [("login", 0), ("password_reset", 20)])
-def test_forty_second_requests_cost_their_address_and_spoil_what_it_can_pay_for(
+def test_forty_requests_for_owned_numbers_count_for_their_address_and_contest_within_its_limit(
     starting: Callable[..., Running], purpose: str, spoiled: int
 ) -> None:
     running = starting(CALLS)
@@ -87,7 +90,7 @@ def test_forty_second_requests_cost_their_address_and_spoil_what_it_can_pay_for(
     assert standing == Counter(contested=spoiled, pending=40 - spoiled)
 
 
-def test_twenty_creates_and_cancels_lock_out_nobody_but_their_address(
+def test_twenty_creates_and_cancels_lock_out_only_their_own_address(
     starting: Callable[..., Running],
 ) -> None:
     running = starting(CALLS)
@@ -106,7 +109,9 @@ def test_twenty_creates_and_cancels_lock_out_nobody_but_their_address(
     assert running.get(f"{PATH}/{owner.get_json()['id']}").get_json()["status"] == "verified"
 
 
-def test_wrong_codes_end_after_twenty_however_many_verifications(starting: Callable[..., Running]) -> None:
+def test_twenty_wrong_codes_are_compared_over_any_number_of_verifications(
+    starting: Callable[..., Running],
+) -> None:
     running = starting(CODES)
     answers: Counter[int] = Counter()
     for index in range(4):
