@@ -201,7 +201,7 @@ def test_a_lost_connection_is_shown_and_the_login_goes_on_after_it(visiting: Vis
     visitor.logged_in()
 
 
-def test_another_way_is_a_code(visiting: Visiting, request: pytest.FixtureRequest) -> None:
+def test_the_link_to_another_way_leads_to_a_code(visiting: Visiting, request: pytest.FixtureRequest) -> None:
     visitor = visiting("phone")
     visitor.begin()
     waiting(visitor)

@@ -64,7 +64,7 @@ def test_a_visitor_who_cannot_call_sends_a_text(visiting: Visiting) -> None:
     page.get_by_role("heading", name="Придумайте новый пароль").wait_for()
 
 
-def test_a_missing_account_is_told_only_after_the_proof(visiting: Visiting) -> None:
+def test_a_missing_account_is_shown_only_after_the_proof(visiting: Visiting) -> None:
     """Until then visitors with and without an account see the same pages, word for word."""
     pages: list[list[str]] = []
     for number in (KNOWN, None):

@@ -483,7 +483,7 @@ def test_a_misspelt_value_is_refused(name: str, value: Any) -> None:
     ],
     ids=["secret", "ingress", "route", "external", "simulator", "page"],
 )
-def test_what_is_missing_is_named(wrong: dict[str, Any], told: str) -> None:
+def test_a_missing_value_is_named(wrong: dict[str, Any], told: str) -> None:
     values = {"secret": {"existingSecret": "waitcall"}} | wrong if wrong else {}
     with pytest.raises(helm.HelmError, match=told):
         render(values)

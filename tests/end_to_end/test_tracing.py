@@ -98,7 +98,7 @@ def test_requests_succeed_while_the_collector_is_away(starting: Starting) -> Non
         WAITCALL_TRACING="otlp",
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
         OTEL_BSP_SCHEDULE_DELAY="50",
-        # At the end the process waits so many seconds for the collector to take the last spans.
+        # Seconds that the process waits at its end for the collector to take the last spans.
         OTEL_EXPORTER_OTLP_TIMEOUT="1",
     )
     for index in range(20):

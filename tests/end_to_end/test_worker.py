@@ -191,7 +191,7 @@ def test_a_paused_leader_is_replaced_and_does_no_harm_when_it_wakes(
     first.process.send_signal(signal.SIGSTOP)
     wait_for(lambda: second.fence() == 2, seconds=20)
     first.process.send_signal(signal.SIGCONT)
-    # Its own clock tells it at once that its lease is over, so it never leads beside the other.
+    # The first worker's own clock tells it at once that its lease is over, so there are never two leaders.
     assert first.fence() == 0
     assert second.fence() == 2
     service.create()
