@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 from service.adapters.telemetry.logging import logging_config
-from service.handover import announce_reload, hand_over, handed_over
-from service.settings import SettingsMistakes, load_settings
+from service.configuration.last_good import announce_reload, hand_over, handed_over
+from service.configuration.settings import SettingsMistakes, load_settings
 
 # `make run` sets this name before it runs this file. No environment variable can set it.
 _development = bool(globals().get("development_stack", False))

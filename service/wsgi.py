@@ -3,8 +3,8 @@
 import os
 
 from service.bootstrap import build, configure_logging
-from service.handover import handed_over
-from service.settings import load_settings
+from service.configuration.last_good import handed_over
+from service.configuration.settings import load_settings
 
 _settings = handed_over() or load_settings(os.environ)
 configure_logging(_settings)

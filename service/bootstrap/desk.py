@@ -16,7 +16,7 @@ from service.application.lookup import Lookup
 from service.application.verifications import Verifications
 from service.bootstrap.core import Core, utc_now
 from service.bootstrap.use_cases import account_of, channels_of, opening_of, smsru_of, verifications_of
-from service.settings import Settings
+from service.configuration.settings import Settings
 
 
 @dataclass(frozen=True)

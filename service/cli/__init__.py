@@ -18,8 +18,8 @@ from service.cli.numbers import numbers
 from service.cli.operate import block, explain, lists, unblock
 from service.cli.reports import reports
 from service.cli.verify import verify
-from service.setting_values import SURFACES
-from service.settings import weaknesses
+from service.configuration.settings import SURFACES
+from service.configuration.weaknesses import weaknesses
 
 CONFIGURATION = "config/gunicorn.conf.py"
 """Path of gunicorn's configuration, relative to the directory that the service is started in."""

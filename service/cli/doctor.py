@@ -11,11 +11,11 @@ from service.application.inbox_look import LikeACall, look
 from service.bootstrap.desk import Desk, build_desk
 from service.cli.environment import running
 from service.cli.tables import as_json, show_rows
+from service.configuration.weaknesses import weaknesses
 from service.domain.assurance import Assurance
 from service.domain.errors import ServiceError, StoreUnavailable
 from service.domain.numbers import may_be_dialled
 from service.domain.policy import Provider
-from service.settings import weaknesses
 
 _MOST_SKEW_SECONDS = 2.0
 """Greatest allowed difference between the clocks of replicas, in seconds (README.md, Deploy)."""

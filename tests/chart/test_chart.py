@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from development import chart_readme
-from service.settings import NAMES, PREFIX
+from service.configuration.settings import PREFIX, SETTINGS
 
 yaml = pytest.importorskip("yaml")
 helm = pytest.importorskip("helm_python", reason="Helm is not installed: make chart-tools")
@@ -158,7 +158,7 @@ def test_long_lived_pods_are_probed_spread_and_given_time(path: Path) -> None:
 
 @example
 def test_what_the_pods_are_told_are_settings_of_the_service(path: Path) -> None:
-    known = {PREFIX + name for name in NAMES}
+    known = {PREFIX + name for name in SETTINGS}
     for each in render(values_of(path)):
         if each["kind"] == "Deployment":
             (main, *_) = each["spec"]["template"]["spec"]["containers"]

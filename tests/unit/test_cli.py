@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from service.cli import main
-from service.setting_values import api_keys
+from service.configuration.settings import SETTINGS
 
 
 def test_a_new_key_and_its_hash_belong_together() -> None:
@@ -19,7 +19,9 @@ def test_a_new_key_and_its_hash_belong_together() -> None:
     assert told.exit_code == 0
     assert key is not None
     assert pair is not None
-    assert api_keys(pair[1]) == {hashlib.sha256(key[1].encode()).hexdigest(): "web"}
+    assert SETTINGS["API_KEYS"].reads.deserialize(pair[1]) == {
+        hashlib.sha256(key[1].encode()).hexdigest(): "web"
+    }
     assert len(key[1]) > 40
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.configuration.policy import PolicyMistakes, read_policy
 from service.domain.assurance import Assurance, Attested
 from service.domain.channel import Channel
 from service.domain.conversion import Budget, Group
@@ -20,7 +21,6 @@ from service.domain.policy import (
     Provider,
     Routes,
 )
-from service.policy_file import PolicyMistakes, read_policy
 
 EVERY_EVENT = frozenset(each.value for each in EventType)
 BASE = """

@@ -6,7 +6,7 @@ has the same settings as the other workers, even if the files have changed meanw
 
 from mmap import mmap
 
-from service.settings import Settings
+from service.configuration.settings import Settings
 
 # _reloads is shared memory of the master and all workers. _own is copied at a fork, so it keeps the value of that time,
 # and a worker that is still loading while the master reloads counts as replaced, too.
