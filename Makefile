@@ -157,6 +157,11 @@ attack: develop ## run the attacker's script against the service, and write docs
 limits-page: install ## write the tables of docs/limits.md, from the code and the shipped policy
 	@$(BIN)/python -m pytest -q tests/unit/test_limits_page.py --record-limits
 
+.PHONY: reference
+reference: develop ## docs/reference: settings, policy and its JSON Schema, from the declarations; then the chart's table
+	@$(BIN)/python -m development.reference
+	@$(BIN)/python -m development.chart_readme
+
 .PHONY: chaos
 chaos: develop ## run 5,100 verifications during failures on three kinds of Redis, and write docs/reliability.md (15 minutes)
 	@$(BIN)/python -m tests.chaos

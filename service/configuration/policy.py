@@ -3,6 +3,7 @@
 A schema loads one table. Where ``makes`` names a class of the domain, that class holds the defaults of its keys.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -96,11 +97,10 @@ def json_schema() -> dict[str, Any]:
     spec = APISpec("waitcall's policy", FIRST, openapi_version="3.1.0", plugins=[plugin])
     spec.components.schema("Policy", schema=PolicySchema)
     schema: dict[str, Any] = spec.to_dict()["components"]["schemas"]["Policy"]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Policy of waitcall",
-        **schema,
-    }
+    # Python's \Z is the $ of JSON Schema.
+    written = json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
+    read: dict[str, Any] = json.loads(written.replace(r"\\Z", "$"))
+    return read
 
 
 def _flat(messages: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
@@ -158,8 +158,8 @@ def several(meaning: str, kind: fields.Field[Any], post_load: Any = tuple, **mor
 def limits(meaning: str, *defaults: str, **more: Any) -> fields.List[Any]:
     """Limits as ``5/10m``, loaded as Limit."""
     if defaults:
-        more |= {"load_default": tuple(map(Limit.parse, defaults))}
-    return several(meaning, fields.String(post_load=_limit), default=list(defaults), **more)
+        more |= {"load_default": tuple(map(Limit.parse, defaults)), "default": list(defaults)}
+    return several(meaning, fields.String(post_load=_limit), **more)
 
 
 def table(schema: type[Schema], meaning: str = "", **more: Any) -> fields.Nested:
@@ -241,7 +241,7 @@ NAME = fields.String(
     metadata={"title": "NAME"},
 )
 REGION = fields.String(
-    validate=validate.OneOf(REGIONS, error="{input} is no region, for instance RU."),
+    validate=validate.OneOf(sorted(REGIONS), error="{input} is no region, for instance RU."),
     metadata={"title": "REGION"},
 )
 LOCALE = fields.String(
@@ -253,7 +253,7 @@ LOCALE = fields.String(
 class Keys(Schema):
     """Keys of one table. ``makes``: the domain's class that has their defaults."""
 
-    makes: ClassVar[type | None] = None
+    makes: ClassVar[Any] = None
 
 
 class Table(Keys):
@@ -267,9 +267,7 @@ class Table(Keys):
 class PurposeSchema(Keys):
     makes = Purpose
 
-    max_window_seconds = whole(
-        "Cap of `window_seconds`, seconds.", SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS
-    )
+    max_window_seconds = whole("Cap of `window_seconds`.", SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS)
     on_concurrent = choice(
         'What a second requester of the same number does: `"refuse"` refuses the second one and leaves the first alone; '
         '`"contest"` makes the first one worthless too.',
@@ -392,7 +390,7 @@ class ClientSchema(Keys):
     default_region = text(
         "Region whose national forms are read; empty: E.164 alone.",
         told='`""`',
-        validate=validate.OneOf({"", *REGIONS}, error="{input} is no region."),
+        validate=validate.OneOf(["", *sorted(REGIONS)], error="{input} is no region."),
         post_load=lambda region: region or None,
     )
     scopes = several(
@@ -614,12 +612,15 @@ class PolicySchema(Keys):
     )
     purposes = tables(NAME, PurposeSchema, "One table for each purpose.", required=True)
     clients = tables(
-        NAME, ClientSchema, "One table for each client; its keys are in `WAITCALL_API_KEYS`.", required=True
+        NAME,
+        ClientSchema,
+        "One table for each client; its keys are in `WAITCALL_API_KEYS`. Its `limits` stand in the place of the policy's for the same scope.",
+        required=True,
     )
     limits = table(
         LimitsSchema,
         "Count and period, for instance `20/h`; s, m, h, d. Several may stand for one scope; `[]` switches it off. A limit with "
-        "` record_only` behind it counts and tells, but refuses nobody. [Who pays for what](../limits.md).",
+        "` record_only` behind it counts and tells, but refuses nobody. docs/limits.md says who pays for what.",
         load_default=lambda: DEFAULT_LIMITS,
     )
     conversion = table(
