@@ -488,6 +488,15 @@ def load_settings(environ: Mapping[str, str], *, development: bool = False) -> S
     return Settings(**{attribute: read[name] for attribute, name, _ in _declared()})
 
 
+def in_effect(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Variable, source and text of each sound setting, stars for a secret."""
+    for name, declared in SETTINGS.items():
+        sources = {"environment": PREFIX + name, "file": f"{PREFIX}{name}_FILE"}
+        source = next((each for each, variable in sources.items() if environ.get(variable)), "default")
+        text = _given(environ, name, declared.default)
+        yield PREFIX + name, source, "***" if text and declared.secret else text
+
+
 def _given(environ: Mapping[str, str], name: str, default: str | None) -> str:
     """Return the text of a setting: as it is set, of its file, or the default. ValueError says what is wrong."""
     text, path = environ.get(PREFIX + name) or default, environ.get(f"{PREFIX}{name}_FILE")
