@@ -63,30 +63,22 @@ _ORIGIN = re.compile(r"(https?)://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)(:[1-9][
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class PolicyMistakes(Exception):
-    """Everything that is wrong with the file, one sentence each."""
-
-    def __init__(self, mistakes: list[str]) -> None:
-        self.mistakes = mistakes
-        super().__init__("; ".join(mistakes))
-
-
 def read_policy(path: str) -> Policy:
     """Read and check a policy file.
 
     Raises:
-        PolicyMistakes: the file cannot be read, or anything in it is wrong.
+        ValidationError: the file cannot be read, or anything in it is wrong; its messages are a sentence each.
     """
     try:
         with Path(path).open("rb") as file:
             document = tomllib.load(file)
         policy: Policy = PolicySchema().load(document)
     except OSError as error:
-        raise PolicyMistakes([f"{path} cannot be read: {error.strerror}."]) from error
+        raise ValidationError(f"{path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PolicyMistakes([f"{path} is not TOML: {error}."]) from error
+        raise ValidationError(f"{path} is not TOML: {error}.") from error
     except ValidationError as error:
-        raise PolicyMistakes([f"{path}: {mistake}" for mistake in _flat(error.messages)]) from error
+        raise ValidationError([f"{path}: {mistake}" for mistake in _flat(error.messages)]) from error
     return policy
 
 
@@ -269,12 +261,12 @@ class PurposeSchema(Keys):
 
     max_window_seconds = whole("Cap of `window_seconds`.", SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS)
     on_concurrent = choice(
-        'What a second requester of the same number does: `"refuse"` refuses the second one and leaves the first alone; '
-        '`"contest"` makes the first one worthless too.',
+        'What happens if a second requester asks for the same number: `"refuse"` refuses only the second; `"contest"` also makes '
+        "the first verification worthless.",
         OnConcurrent,
     )
     cooldown_seconds = whole(
-        "After a verified call other requesters wait this long, because people dial twice.",
+        "Other requesters wait this long after a verified call, because people dial twice.",
         0,
         LONGEST_WINDOW_SECONDS,
     )
@@ -289,13 +281,13 @@ class PurposeSchema(Keys):
     )
     min_assurance = choice(
         "Refuse numbers from which a call proves less. Only a code gives `roundtrip`. A call that only the provider's inbox "
-        'shows does not verify above `WAITCALL_INBOX_ASSURANCE`. The shipped policy says `"network"` for `password_reset`; '
-        "less is a warning at start.",
+        'shows proves at most `WAITCALL_INBOX_ASSURANCE`. The shipped policy demands `"network"` for `password_reset`; less '
+        "gives a warning at every start.",
         Assurance,
     )
     match_dialled = switch(
-        "Where a callback says which number was called, it must be the one shown (SMSC's callbacks don't say). A record of the "
-        "inbox must always name it."
+        "If a callback says which number was called, it must be the one shown. SMSC's callbacks do not say it; records of the "
+        "inbox must always say it."
     )
     channels = several(
         "Ways to prove the number, in the order of fallback. A create that names none begins with the first.",
@@ -370,7 +362,7 @@ class ClientLimitsSchema(Keys):
 
 class ClientHostedSchema(Keys):
     return_origins = several(
-        "Where the client's hosted pages may lead back to, for instance `https://login.example.org`.",
+        "Origins that the client's hosted pages may lead back to, for instance `https://login.example.org`.",
         fields.String(validate=_is_an_origin),
         frozenset,
         required=True,
@@ -437,10 +429,14 @@ class LimitsSchema(ClientLimitsSchema):
 class BudgetSchema(Keys):
     makes = Budget
 
-    mode = choice("What happens to a group with too many uncalled verifications.", Mode, required=True)
-    window_seconds = whole("How far back it counts.", 60, _DAY)
-    settle_seconds = whole("Younger verifications are not counted yet.", 0, LONGEST_WINDOW_SECONDS)
-    floor = whole("This many uncalled verifications are never too many.", 0, 1_000_000)
+    mode = choice(
+        "Refuse creates of a group with too many uncalled verifications, or only record it.",
+        Mode,
+        required=True,
+    )
+    window_seconds = whole("Period that is counted.", 60, _DAY)
+    settle_seconds = whole("Verifications younger than this are not counted yet.", 0, LONGEST_WINDOW_SECONDS)
+    floor = whole("Up to this many uncalled verifications are always allowed.", 0, 1_000_000)
     max_uncalled_share: fields.Float = _key(
         fields.Float, "Allowed share of uncalled ones among those shown.", validate=validate.Range(0, 1)
     )
@@ -466,12 +462,12 @@ class ConversionSchema(Keys):
 
 class ListEntrySchema(Keys):
     action = choice(
-        "Refuse what the entry names, or allow it against a wider block.", ListAction, required=True
+        "Block what the entry names, or allow it in spite of a wider block.", ListAction, required=True
     )
     number = text("Number, E.164.", told="one of the three")
     prefix = text("Prefix, for instance `+7800`.", told="one of the three")
     network = text("Network of end users, for instance `203.0.113.0/24`.", told="one of the three")
-    reason = text("Why, for people.", required=True, validate=validate.Length(1, LONGEST_REASON))
+    reason = text("Reason, for people.", required=True, validate=validate.Length(1, LONGEST_REASON))
     expires_at: fields.Raw = _key(
         fields.Raw,
         "When the entry ends, for instance `2027-01-01T00:00:00Z`, unquoted.",
@@ -509,15 +505,15 @@ class AssuranceSchema(Table):
         attribute="assurance",
         validate=validate.NoneOf([Assurance.ROUNDTRIP]),
     )
-    source = text("On whose word, for people.", required=True, validate=validate.Length(1, 500))
+    source = text("Who says so, for people.", required=True, validate=validate.Length(1, 500))
 
 
 class AuditSchema(Table):
     makes = Audit
 
     max_entries = whole("Entries that the audit stream keeps.", 1000, _MOST_AUDIT_ENTRIES)
-    retention_seconds = whole("How long it keeps them.", _DAY, 3660 * _DAY)
-    log = switch("Write each entry as a log line too.")
+    retention_seconds = whole("Age at which entries are removed.", _DAY, 3660 * _DAY)
+    log = switch("Also write each entry as a log line.")
 
 
 class TextInSchema(Keys):
@@ -573,7 +569,7 @@ class RoutingSchema(Table):
     makes = Routes
 
     default = several(
-        "Providers that are asked for a number to dial, in order: the next one where the one before gives none.",
+        "Providers that are asked for a number to dial, in order; the next is asked if one gives none.",
         fields.Enum(Provider, by_value=True),
         validate=_each_once,
     )
@@ -594,7 +590,7 @@ class HostedSchema(Table):
     )
     support_url: fields.URL = _key(
         fields.URL,
-        "Where the page sends people who need help, `https:` or `mailto:`.",
+        "Link for people who need help, `https:` or `mailto:`.",
         schemes={"https", "mailto"},
         require_tld=False,
     )
@@ -641,7 +637,7 @@ class PolicySchema(Keys):
         TextInSchema, "Needed where a purpose has the channel `text_in`.", attribute="text_in_numbers"
     )
     code = table(CodeSchema, "Messages with a code.", load_default=lambda: CodeSchema().load({}))
-    captcha = table(CaptchaSchema, "Off unless the table is there.")
+    captcha = table(CaptchaSchema, "A captcha before codes; off unless the table is there.")
     routing = table(RoutingSchema, "Who gives numbers to dial.")
     hosted = table(HostedSchema, "What the hosted page looks like.", attribute="brand")
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from marshmallow import Schema, ValidationError, validate
 from marshmallow import fields as kinds
 
-from service.configuration.policy import FIRST, PolicyMistakes, read_policy
+from service.configuration.policy import FIRST, read_policy
 from service.configuration.redis_url import Address
 from service.domain.assurance import Assurance
 from service.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Policy, Provider
@@ -33,7 +33,6 @@ LONGEST_SMSC_TIMEOUT_SECONDS = 25
 """Shorter than an order's lease on its number (service/domain/verification.py)."""
 SHORTEST_INBOX_POLL_SECONDS = 20
 """Three identical requests a minute are allowed (smsc-api.md, section 0)."""
-_SHORTEST_CALLBACK_SECRET = 16
 _SHORTEST_PEPPER = 32
 _MOST_AT_ONCE = 2
 """Values of one secret while it is rotated: two keys of a client, secrets of the callback or of a webhook."""
@@ -103,13 +102,6 @@ def _redis_url(text: str) -> Address:
         raise ValidationError(str(error)) from error
 
 
-def _policy(path: str) -> Policy:
-    try:
-        return read_policy(path)
-    except PolicyMistakes as error:
-        raise ValidationError(cast("list[str | list[Any] | dict[str, Any]]", error.mistakes)) from error
-
-
 def _installed(word: str) -> str:
     if word == "otlp" and find_spec("opentelemetry") is None:
         raise ValidationError("Needs the packages of waitcall[tracing].")
@@ -163,22 +155,17 @@ def _pepper(text: str) -> Secret | None:
     return _secret(text)
 
 
-def _api_ids(text: str) -> tuple[Secret, ...]:
-    parts = text.split(",") if text else []
-    if len(parts) > _MOST_AT_ONCE:
-        raise ValidationError("At most the current and the other key.")
-    like = _like(r"[A-Za-z0-9_-]{16,128}", "Each needs 16 to 128 letters, digits, - and _.")
-    return tuple(Secret(like(part)) for part in parts)
+def _secrets(count: str, wrong: str) -> kinds.String:
+    """One secret, or two while it is rotated; ``count`` is that of their characters."""
+    like = _like(rf"[A-Za-z0-9_-]{{{count}}}", wrong)
 
+    def read(text: str) -> tuple[Secret, ...]:
+        parts = text.split(",") if text else []
+        if len(parts) > _MOST_AT_ONCE:
+            raise ValidationError("At most two, while rotating.")
+        return tuple(Secret(like(part)) for part in parts)
 
-def _callback_secrets(text: str) -> tuple[Secret, ...]:
-    parts = text.split(",")
-    if len(parts) > _MOST_AT_ONCE:
-        raise ValidationError("At most the current and the previous secret.")
-    if any(len(part) < _SHORTEST_CALLBACK_SECRET for part in parts):
-        raise ValidationError(f"Each needs at least {_SHORTEST_CALLBACK_SECRET} characters.")
-    like = _like(r"[A-Za-z0-9_-]+", "The provider takes letters, digits, - and _ only.")
-    return tuple(Secret(like(part)) for part in parts)
+    return kinds.String(post_load=read)
 
 
 def _api_keys(text: str) -> Mapping[str, str]:
@@ -272,8 +259,8 @@ class Settings:
 
     redis_url: Address = _setting(
         _text(_redis_url),
-        "`redis://`, `rediss://`, `unix://`, `redis+sentinel://h1,h2/name/db`, `redis+cluster://h1,h2`, the last two with TLS as "
-        "`rediss+…`; Redis 7 or Valkey.",
+        "Redis 7 or Valkey: `redis://`, `rediss://`, `unix://`, `redis+sentinel://h1,h2/name/db`, `redis+cluster://h1,h2`; the "
+        "last two with TLS as `rediss+…`.",
         secret=True,
     )
     redis_min_replicas: int = _setting(
@@ -283,13 +270,13 @@ class Settings:
     )
     smsc_urls: tuple[str, ...] = _setting(
         _text(_base_urls),
-        "Base URLs of the provider, tried in order.",
+        "Base URLs of the provider, in the order in which they are tried.",
         "https://smsc.ru/sys,https://www2.smsc.ru/sys",
     )
     smsc_login: str = _setting(
         kinds.String(),
-        "Login at SMSC, with `WAITCALL_SMSC_PASSWORD`. Credentials are required where the policy's routing names `smsc`, and for "
-        "codes, texts and captchas, which go through it.",
+        "Login at SMSC, with `WAITCALL_SMSC_PASSWORD`. Credentials are required if the policy's routing names `smsc`, or if it has "
+        "codes, texts or captchas, which go through SMSC.",
         "",
         secret=True,
     )
@@ -297,10 +284,12 @@ class Settings:
     smsc_apikey: Secret | None = _setting(
         _text(_secret), "API key at SMSC, instead of login and password.", "", secret=True
     )
-    smsc_timeout_seconds: float = _setting(_timeout(), "Whole budget of one order, over all tries.", "5")
+    smsc_timeout_seconds: float = _setting(
+        _timeout(), "Most seconds for one order, all attempts included.", "5"
+    )
     smsru_api_ids: tuple[Secret, ...] = _setting(
-        _text(_api_ids),
-        "Key of a second provider, optionally `,other` that its callbacks may be signed with. Required where the policy's routing "
+        _secrets("16,128", "Each needs 16 to 128 letters, digits, - and _."),
+        "Key of the second provider, optionally `,other` that its callbacks may be signed with. Required if the policy's routing "
         "names `smsru`.",
         "",
         name="SMSRU_API_ID",
@@ -309,16 +298,18 @@ class Settings:
     smsru_url: str = _setting(_text(_base_url), "Base URL of the second provider.", "https://sms.ru")
     smsru_timeout_seconds: float = _setting(
         _timeout(),
-        "Budget of one order there; with `WAITCALL_SMSC_TIMEOUT_SECONDS` at most 25, as one may follow the other.",
+        "Most seconds for one order there; at most 25 together with `WAITCALL_SMSC_TIMEOUT_SECONDS`.",
         "5",
     )
     callback_secrets: tuple[Secret, ...] = _setting(
-        _text(_callback_secrets),
+        _secrets("16,", "Each needs 16 or more letters, digits, - and _."),
         "Secret that callbacks are signed with, optionally `,previous`; 16 or more letters, digits, `-`, `_`.",
         secret=True,
     )
     callback_hash: str = _setting(
-        _word("md5", "sha1", "crc32"), "Hash of the signature. `crc32` is forgeable: a start warns.", "sha1"
+        _word("md5", "sha1", "crc32"),
+        "Hash that callbacks are signed with. `crc32` is forgeable, and every start warns.",
+        "sha1",
     )
     api_keys: Mapping[str, str] = _setting(
         _text(_api_keys),
@@ -331,22 +322,22 @@ class Settings:
         _text(_pepper), "Secret that hashes numbers into key names; 32 or more characters.", secret=True
     )
     key_pepper_other: Secret | None = _setting(
-        _text(_pepper), "Pepper that is being rotated to, or from.", "", secret=True
+        _text(_pepper), "Second pepper, while the pepper is rotated.", "", secret=True
     )
-    policy: Policy = _setting(_text(_policy), "Policy file.", "config/policy.toml")
+    policy: Policy = _setting(_text(read_policy), "Path of the policy file.", "config/policy.toml")
     public_url: str = _setting(
         _text(_public_url),
-        "Public listener as browsers reach it, for hosted pages. Required where a client of the policy has any.",
+        "URL of the public listener as browsers reach it. Required if a client of the policy has hosted pages.",
         "",
     )
     page_locales: str = _setting(
         _text(_directory),
-        "Directory of `TAG.toml` files: further languages of the hosted page, or other words.",
+        "Directory of `TAG.toml` files with more languages of the hosted page, or other words.",
         "",
     )
     window_seconds: int = _setting(
         _whole(SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS),
-        "Default window.",
+        "Seconds in which the call must come, if a create names none.",
         str(LONGEST_WINDOW_SECONDS),
     )
     surfaces: frozenset[str] = _setting(
@@ -363,35 +354,35 @@ class Settings:
     )
     drain_seconds: int = _setting(
         _whole(0, 20),
-        "After SIGTERM `/readyz` is 503 for so long while everything else is still answered.",
+        "Seconds after SIGTERM in which `/readyz` answers 503 while all requests are still served.",
         "3",
     )
     max_orders: int = _setting(
         _whole(1, 20_000),
-        "Creates of one worker process that may wait for the provider; the next is 503 at once.",
+        "Most creates of one worker process that wait for the provider at the same time; the next gets 503 at once.",
         "1000",
     )
     max_waiting: int = _setting(
         _whole(1, 20_000),
-        "Long polls of one worker process; the next is answered at once with the current state.",
+        "Most long polls of one worker process at the same time; the next gets the current state at once.",
         "5000",
     )
     inbox_poll_seconds: int = _setting(
         _whole(0, 300, _polls_seldom),
-        "Time between two polls of the provider's inbox, at least 20; with `0` a lost callback stays lost.",
+        "Seconds between two polls of the provider's inbox, at least 20; with `0` calls with lost callbacks are not found.",
         "25",
     )
     inbox_assurance: Assurance = _setting(
         _word(Assurance.ASSERTED, Assurance.NETWORK, becomes=Assurance),
-        "The most that a call proves which the provider's inbox alone shows; `network` is what a callback proves. Only once "
-        "`waitcall doctor` has shown that this account's records tell calls from texts; every start warns.",
+        "The most that a call proves if only the provider's inbox shows it; a callback proves `network`. Set it to `network` after "
+        "`waitcall doctor` has shown that this account's records tell calls from texts. Every start warns then.",
         "asserted",
     )
     low_balance: Decimal = _setting(
         kinds.Decimal(
             pre_load=_like(r"[0-9]{1,9}(\.[0-9]{1,2})?", "Must be an amount, for instance 100 or 99.50.")
         ),
-        "The balance is low below this, in the account's currency.",
+        "Warn below this balance, in the account's currency.",
         "100",
     )
     webhook_secrets: Mapping[str, tuple[Secret, ...]] = _setting(
@@ -403,29 +394,30 @@ class Settings:
     )
     trusted_hosts: tuple[str, ...] = _setting(
         _text(_hosts),
-        "Names that a `Host` header may say on the API and callback listeners, comma-separated, without ports; `.example.org` "
-        "stands for subdomains too.",
+        "Names that the `Host` header may have on the API and callback listeners, comma-separated, without ports; `.example.org` "
+        "includes its subdomains.",
         "",
         told="any",
     )
     trusted_hops: int = _setting(
         _whole(0, 10),
-        "Proxies of yours in front, whose `X-Forwarded-For`, `-Host` and `-Proto` count; with 0 they are ignored.",
+        "Number of your own proxies in front of the service. Their `X-Forwarded-For`, `-Host` and `-Proto` count; with 0 they are "
+        "ignored.",
         "0",
     )
     workers: int = _setting(
         _whole(1, 256, before=_cores),
-        "Worker processes; gevent, so a request that waits costs no thread.",
+        "Worker processes. They run on gevent, so a request that waits costs no thread.",
         "",
         told="cores",
     )
     log_level: str = _setting(
-        _word("debug", "info", "warning", "error", "critical"), "Least level that is logged.", "info"
+        _word("debug", "info", "warning", "error", "critical"), "Least level of log lines.", "info"
     )
     tracing: str = _setting(
         _word("off", "otlp", becomes=_installed),
-        "`otlp`: spans of creates, orders, callbacks, reads and consumes by OpenTelemetry (`waitcall[tracing]`, "
-        "`OTEL_EXPORTER_OTLP_ENDPOINT`); their `trace_id` is in the log.",
+        "`otlp` sends spans of creates, orders, callbacks, reads and consumes by OpenTelemetry; needs `waitcall[tracing]` and "
+        "`OTEL_EXPORTER_OTLP_ENDPOINT`. Log lines have their `trace_id`.",
         "off",
     )
 
