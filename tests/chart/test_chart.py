@@ -492,7 +492,7 @@ def test_what_is_missing_is_named(wrong: dict[str, Any], told: str) -> None:
 def test_the_readme_has_every_value_and_the_schema_no_other() -> None:
     text = (CHART / "values.yaml").read_text()
     readme = (CHART / "README.md").read_text()
-    assert readme == chart_readme.filled(readme, text), "make chart-readme"
+    assert readme == chart_readme.filled(readme, text), "make reference"
     schema = json.loads((CHART / "values.schema.json").read_text())
 
     def leaves(node: dict[str, Any], path: str = "") -> set[str]:

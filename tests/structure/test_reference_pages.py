@@ -8,10 +8,12 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+import yaml
+from marshmallow.validate import Range
 
-from development import reference
+from development import chart_readme, reference
 from service.configuration.policy import json_schema, read_policy
-from service.configuration.settings import SETTINGS, load_settings
+from service.configuration.settings import SETTINGS, Setting, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIRED = {
@@ -80,6 +82,34 @@ def inline(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name} = {inline(each)}" for name, each in value.items()) + "}"
     return json.dumps(value)
+
+
+CHART = ROOT / "helm/waitcall"
+OF_THE_CHART = {"workers": "2"}
+"""Defaults that the chart has of its own: a pod's processes are not as many as the node's cores."""
+
+
+def test_the_chart_says_what_the_declarations_say() -> None:
+    text = (CHART / "values.yaml").read_text()
+    assert text == chart_readme.described(text), "make reference"
+    assert (CHART / "README.md").read_text() == chart_readme.filled((CHART / "README.md").read_text(), text)
+    for name, value in yaml.safe_load(text)["settings"].items():
+        told = ",".join(value) if isinstance(value, list) else str(value)
+        assert told == OF_THE_CHART.get(name, setting_of(name).default), name
+
+
+def test_the_chart_takes_no_number_that_the_service_refuses() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["settings"]["properties"]
+    bounded = {name: each for name, each in schema.items() if "maximum" in each}
+    assert len(bounded) > 8
+    for name, each in bounded.items():
+        (inside,) = [one for one in setting_of(name).reads.validators if isinstance(one, Range)]
+        assert inside.min <= each.get("minimum", each.get("exclusiveMinimum")), name
+        assert each["maximum"] <= inside.max, name
+
+
+def setting_of(value: str) -> Setting:
+    return SETTINGS[re.sub(r"([A-Z])", r"_\1", value).upper()]
 
 
 def test_the_development_environment_holds_what_differs_from_the_defaults() -> None:
