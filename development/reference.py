@@ -108,7 +108,7 @@ def _row(schema: Schema, key: str, each: kinds.Field[Any], path: str = "") -> tu
 
 
 def values(each: kinds.Field[Any]) -> str:
-    """What a field takes, as far as its validators say."""
+    """Name the values that a field takes, as far as its validators say."""
     words: Iterable[Any] = ()
     for check in each.validators:
         if isinstance(check, validate.Range):
