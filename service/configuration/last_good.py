@@ -15,12 +15,12 @@ _own = [0]
 _checked: list[Settings] = []
 
 
-def hand_over(settings: Settings) -> None:
+def keep_settings(settings: Settings) -> None:
     """Keep the settings for all workers that are forked from now on."""
     _checked[:] = [settings]
 
 
-def handed_over() -> Settings | None:
+def kept_settings() -> Settings | None:
     """Return the last good settings; None while the master starts, and in a process without such a master."""
     return _checked[0] if _checked else None
 
