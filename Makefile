@@ -157,6 +157,11 @@ attack: develop ## run the attacker's script against the service, and write docs
 limits-page: install ## write the tables of docs/limits.md, from the code and the shipped policy
 	@$(BIN)/python -m pytest -q tests/unit/test_limits_page.py --record-limits
 
+.PHONY: reference
+reference: develop ## write docs/reference, and the chart's words about settings, from the declarations of settings and policy keys
+	@$(BIN)/python -m development.reference
+	@$(BIN)/python -m development.chart_readme
+
 .PHONY: chaos
 chaos: develop ## run 5,100 verifications during failures on three kinds of Redis, and write docs/reliability.md (15 minutes)
 	@$(BIN)/python -m tests.chaos
@@ -179,10 +184,6 @@ chart-test: chart-tools ## lint and render the chart, and validate it against th
 apply-test: chart-tools ## apply every rendering of the chart to a kube-apiserver, which Go builds first (10 minutes; needs etcd)
 	@mkdir -p .tools && [ -x .tools/kube-apiserver ] || (cd development/apiserver && go build -ldflags="-s -w" -o ../../.tools/kube-apiserver .)
 	@$(BIN)/python -m pytest -q tests/chart/test_apply.py
-
-.PHONY: chart-readme
-chart-readme: develop ## write the table of values in the chart's README
-	@$(BIN)/python -m development.chart_readme
 
 .PHONY: alerts-test
 alerts-test: develop ## test with promtool that each alert fires when it should, and only then

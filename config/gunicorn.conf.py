@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 from service.adapters.telemetry.logging import logging_config
-from service.handover import announce_reload, hand_over, handed_over
-from service.settings import SettingsMistakes, load_settings
+from service.configuration.last_good import announce_reload, keep_settings, kept_settings
+from service.configuration.settings import SettingsMistakes, load_settings
 
 # `make run` sets this name before it runs this file. No environment variable can set it.
 _development = bool(globals().get("development_stack", False))
@@ -22,12 +22,12 @@ try:
     _settings = load_settings(os.environ, development=_development)
 except SettingsMistakes as _error:
     _mistakes = list(_error.mistakes)
-    _settings = handed_over()
+    _settings = kept_settings()
 if _settings is None:
     for _mistake in _mistakes:
         print(_mistake, file=sys.stderr)  # noqa: T201  no logger is configured yet
     raise SystemExit(2)
-hand_over(_settings)
+keep_settings(_settings)
 
 bind = _settings.binds
 workers = _settings.workers

@@ -1,14 +1,29 @@
-"""Writer of the table in the chart's README, from the comments in values.yaml: ``python -m development.chart_readme``."""
+"""Writer of the settings' comments in values.yaml, and of the table in the chart's README: ``python -m development.chart_readme``.
+
+A setting's meaning is that of its declaration. The lines of comment below it say what the chart has to add.
+"""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from service.configuration.settings import PREFIX, SETTINGS
+
 CHART = Path(__file__).resolve().parent.parent / "helm" / "waitcall"
 BEGIN, END = "<!-- values -->", "<!-- end of values -->"
+
+
+def described(text: str) -> str:
+    """values.yaml with the declared meaning behind the name of each setting."""
+
+    def told(found: re.Match[str]) -> str:
+        return f"{found[1]}`{PREFIX}{found[2]}`: {SETTINGS[found[2]].meaning}"
+
+    return re.sub(rf"^( *# -- )`{PREFIX}(\w+)`.*$", told, text, flags=re.MULTILINE)
 
 
 def rows(text: str) -> list[tuple[str, str, str]]:
@@ -29,6 +44,7 @@ def rows(text: str) -> list[tuple[str, str, str]]:
             meaning = stripped.removeprefix("# -- ")
             continue
         if not stripped or stripped.startswith("#"):
+            meaning += stripped.removeprefix("#") if meaning else ""
             continue
         if documented is not None and indent > documented:
             continue
@@ -62,9 +78,9 @@ def filled(readme: str, values: str) -> str:
 
 
 if __name__ == "__main__":
-    page = CHART / "README.md"
+    values, page = CHART / "values.yaml", CHART / "README.md"
+    values.write_text(described(values.read_text(encoding="utf-8")), encoding="utf-8")
     page.write_text(
-        filled(page.read_text(encoding="utf-8"), (CHART / "values.yaml").read_text(encoding="utf-8")),
-        encoding="utf-8",
+        filled(page.read_text(encoding="utf-8"), values.read_text(encoding="utf-8")), encoding="utf-8"
     )
-    sys.stdout.write(f"{page.relative_to(CHART.parent.parent)}\n")
+    sys.stdout.writelines(f"{each.relative_to(CHART.parent.parent)}\n" for each in (values, page))

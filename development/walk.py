@@ -27,7 +27,7 @@ from werkzeug.test import create_environ, run_wsgi_app
 
 from development.stack import API_KEY, ROOT, development_settings, valkey_command
 from service.bootstrap import build, configure_logging
-from service.settings import load_settings
+from service.configuration.settings import load_settings
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 

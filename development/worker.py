@@ -4,7 +4,7 @@ import os
 import sys
 
 from service.bootstrap import build_worker, configure_logging
-from service.settings import SettingsMistakes, load_settings
+from service.configuration.settings import SettingsMistakes, load_settings
 
 
 def main() -> int:

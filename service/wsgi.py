@@ -3,9 +3,9 @@
 import os
 
 from service.bootstrap import build, configure_logging
-from service.handover import handed_over
-from service.settings import load_settings
+from service.configuration.last_good import kept_settings
+from service.configuration.settings import load_settings
 
-_settings = handed_over() or load_settings(os.environ)
+_settings = kept_settings() or load_settings(os.environ)
 configure_logging(_settings)
 app = build(_settings, multiprocess_dir=os.environ.get("PROMETHEUS_MULTIPROC_DIR"), greenlets=True)

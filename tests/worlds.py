@@ -32,8 +32,8 @@ from service.application.ports import (
     UsedCalls,
     VerificationStore,
 )
+from service.configuration.redis_url import Address
 from service.domain.policy import Audit
-from service.redis_url import Address
 from tests.fakes.memory import (
     MemoryAuditLog,
     MemoryConversions,

@@ -54,12 +54,12 @@ from service.bootstrap.use_cases import (
     smsru_of,
     verifications_of,
 )
+from service.configuration.last_good import is_replaced
+from service.configuration.settings import Secret, Settings
+from service.configuration.weaknesses import weaknesses
 from service.domain.evidence import InboxTrust
 from service.domain.numbers import may_be_dialled
 from service.domain.policy import Provider
-from service.handover import is_replaced
-from service.setting_values import Secret
-from service.settings import Settings, weaknesses
 from service.sweeper import Sweeper
 from service.worker import Duty, Loop, Worker
 

@@ -24,10 +24,10 @@ from service.application.effects import TransitionEffects
 from service.application.observer import Observer
 from service.application.operator import Operator
 from service.application.ports import Clock
+from service.configuration.settings import Settings
 from service.domain.code import CodeSeals
 from service.domain.hosted import PageSeals
 from service.domain.limits import Scope
-from service.settings import Settings
 
 MAX_REDIS_CONNECTIONS = 64
 """Maximum number of connections of one process to each server. More would not make Redis faster."""

@@ -23,10 +23,10 @@ from service.application.records import Records
 from service.application.routing import Routing
 from service.application.verifications import Verifications
 from service.bootstrap.core import Core
+from service.configuration.settings import Settings
 from service.domain.evidence import InboxTrust
 from service.domain.numbers import E164, may_be_shown
 from service.domain.policy import Provider
-from service.settings import Settings
 
 PAGE_REST_SECONDS = 0.005
 """Seconds between two reads of pages in one process, so that a crowd of visitors leaves time for other requests."""

@@ -1,5 +1,6 @@
 """The ``waitcall`` command."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -17,9 +18,11 @@ from service.cli.look import balance, find, replay_callback, show
 from service.cli.numbers import numbers
 from service.cli.operate import block, explain, lists, unblock
 from service.cli.reports import reports
+from service.cli.tables import as_json, show_rows
 from service.cli.verify import verify
-from service.setting_values import SURFACES
-from service.settings import weaknesses
+from service.configuration.policy import json_schema
+from service.configuration.settings import SURFACES, in_effect
+from service.configuration.weaknesses import weaknesses
 
 CONFIGURATION = "config/gunicorn.conf.py"
 """Path of gunicorn's configuration, relative to the directory that the service is started in."""
@@ -36,11 +39,28 @@ def main() -> None:
 
 
 @main.command()
-def check() -> None:
+@click.option(
+    "--values",
+    is_flag=True,
+    help="Print each setting too: where it comes from, and its value unless it is secret.",
+)
+@click.option(
+    "--schema", is_flag=True, help="Print the JSON Schema of the policy, for editors, and check nothing."
+)
+@as_json
+def check(*, values: bool, schema: bool, json_wanted: bool) -> None:
     """Check the settings in the environment, and warn of weak ones. Exit 2 and name all mistakes if there are any."""
+    if schema:
+        click.echo(json.dumps(json_schema(), indent=2))
+        return
     for weakness in weaknesses(sound_settings(os.environ)):
         click.echo(f"Warning: {weakness}.", err=True)
-    click.echo("The settings are sound.")
+    if values:
+        columns = ("setting", "from", "value")
+        rows = (dict(zip(columns, each, strict=True)) for each in in_effect(os.environ))
+        show_rows(rows, columns, json_wanted=json_wanted)
+    else:
+        click.echo("The settings are sound.")
 
 
 @main.command()

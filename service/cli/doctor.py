@@ -8,14 +8,14 @@ import click
 import urllib3
 
 from service.application.inbox_look import LikeACall, look
-from service.bootstrap.desk import Desk, build_desk
+from service.bootstrap.cli_context import CliContext, build_cli_context
 from service.cli.environment import running
 from service.cli.tables import as_json, show_rows
+from service.configuration.weaknesses import weaknesses
 from service.domain.assurance import Assurance
 from service.domain.errors import ServiceError, StoreUnavailable
 from service.domain.numbers import may_be_dialled
 from service.domain.policy import Provider
-from service.settings import weaknesses
 
 _MOST_SKEW_SECONDS = 2.0
 """Greatest allowed difference between the clocks of replicas, in seconds (README.md, Deploy)."""
@@ -45,24 +45,24 @@ class Finding:
 @as_json
 def doctor(*, url: str | None, json_wanted: bool) -> None:
     """Check settings, Redis and its clock, the provider's credentials and inbox, the handler. Exit 1 if one check fails."""
-    with running(build_desk) as desk:
-        findings = list(_findings(desk, url))
+    with running(build_cli_context) as context:
+        findings = list(_findings(context, url))
     show_rows([asdict(each) for each in findings], ("check", "state", "found"), json_wanted=json_wanted)
     if any(each.state == "failure" for each in findings):
         raise click.exceptions.Exit(1)
 
 
-def _findings(desk: Desk, url: str | None) -> Iterator[Finding]:
-    settings = desk.settings
+def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:
+    settings = context.settings
     weak = list(weaknesses(settings))
     yield Finding("settings", "warning" if weak else "ok", "; ".join(weak) or "sound")
-    yield from _guarded("redis", lambda: _redis(desk))
+    yield from _guarded("redis", lambda: _redis(context))
     if Provider.SMSC in settings.policy.providers:
-        yield from _guarded("provider", lambda: _provider(desk))
-    if desk.smsru is not None:
-        yield from _guarded("smsru", lambda: _smsru(desk))
-    yield from _guarded("numbers", lambda: _numbers(desk))
-    yield from _guarded("inbox", lambda: _inbox(desk), "warning")
+        yield from _guarded("provider", lambda: _provider(context))
+    if context.smsru is not None:
+        yield from _guarded("smsru", lambda: _smsru(context))
+    yield from _guarded("numbers", lambda: _numbers(context))
+    yield from _guarded("inbox", lambda: _inbox(context), "warning")
     local = f"http://{settings.callback_bind}/callbacks/smsc"
     yield _handler("handler", local, b"OK")
     if url:
@@ -73,7 +73,7 @@ def _findings(desk: Desk, url: str | None) -> Iterator[Finding]:
     yield Finding(
         "address to register", "ok", f"{address} (SECRET: the first value of WAITCALL_CALLBACK_SECRETS)"
     )
-    if desk.smsru is not None:
+    if context.smsru is not None:
         yield _handler("handler for smsru", local.replace("/smsc", "/smsru"), b"100")
         yield Finding(
             "address to register at smsru", "ok", where.replace("/callbacks/smsc", "/callbacks/smsru")
@@ -89,11 +89,11 @@ def _guarded(check: str, look: Callable[[], Iterator[Finding]], state: str = "fa
         yield Finding(check, state, f"{error.code}: {error.detail}")
 
 
-def _redis(desk: Desk) -> Iterator[Finding]:
-    examined = desk.examine()
+def _redis(context: CliContext) -> Iterator[Finding]:
+    examined = context.examine()
     version = examined.version or "unknown"
     try:
-        desk.core.probe.ping()
+        context.core.probe.ping()
     except StoreUnavailable as error:
         yield Finding("redis", "failure", f"reached, version {version}, refuses writes: {error.cause}")
     else:
@@ -105,34 +105,34 @@ def _redis(desk: Desk) -> Iterator[Finding]:
         yield Finding("eviction", "failure", f"maxmemory-policy is {examined.eviction}: records may vanish")
 
 
-def _provider(desk: Desk) -> Iterator[Finding]:
-    money, low = desk.balance.balance(), desk.settings.low_balance
+def _provider(context: CliContext) -> Iterator[Finding]:
+    money, low = context.balance.balance(), context.settings.low_balance
     yield Finding("provider", "ok", "our credentials are accepted")
     yield Finding("balance", "warning" if money < low else "ok", f"{money}, warning below {low}")
 
 
-def _smsru(desk: Desk) -> Iterator[Finding]:
-    if desk.smsru is not None:
-        money = desk.smsru.balance()
-        able = ", ".join(sorted(desk.smsru.capabilities))
+def _smsru(context: CliContext) -> Iterator[Finding]:
+    if context.smsru is not None:
+        money = context.smsru.balance()
+        able = ", ".join(sorted(context.smsru.capabilities))
         yield Finding("smsru", "ok", f"our api_id is accepted; balance {money}; {able}")
 
 
-def _numbers(desk: Desk) -> Iterator[Finding]:
-    for each in desk.account.numbers("doctor") if desk.core.policy.text_in_numbers else ():
-        if each.number in desk.core.policy.text_in_numbers:
+def _numbers(context: CliContext) -> Iterator[Finding]:
+    for each in context.account.numbers("doctor") if context.core.policy.text_in_numbers else ():
+        if each.number in context.core.policy.text_in_numbers:
             state = "ok" if each.state == "rented" else "failure"
             yield Finding("dedicated number", state, f"{each.number.display}: {each.state.value}")
 
 
-def _inbox(desk: Desk) -> Iterator[Finding]:
-    policy = desk.core.policy
-    records = desk.inbox.after(None)
+def _inbox(context: CliContext) -> Iterator[Finding]:
+    policy = context.core.policy
+    records = context.inbox.after(None)
     calls = look(
         records,
         partial(may_be_dialled, dial_regions=policy.dial_regions),
         policy.text_in_numbers,
-        desk.core.used_calls.was_texted_by,
+        context.core.used_calls.was_texted_by,
     )
     named = sum(each.may_be_shown for each in calls)
     texts = sum(each.is_text for each in calls)
@@ -142,7 +142,7 @@ def _inbox(desk: Desk) -> Iterator[Finding]:
     )
     state = "warning" if calls and not named else "ok"
     yield Finding("inbox", state, "; ".join([found, *map(_told, calls[-_MOST_RECORDS:])]))
-    limit = desk.settings.inbox_assurance
+    limit = context.settings.inbox_assurance
     yield Finding("inbox proves", "ok", f"a call to the number shown, at most {limit}")
     if limit is Assurance.ASSERTED:
         for number, step in enumerate(_CHECKS, 1):

@@ -13,8 +13,8 @@ import click
 from service.application.audit import AuditLog
 from service.application.operator import Operator
 from service.bootstrap import build_operator
+from service.configuration.settings import Settings, SettingsMistakes, load_settings
 from service.domain.errors import ServiceError
-from service.settings import Settings, SettingsMistakes, load_settings
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import click
 import urllib3
 
 from service.adapters.http.answers import dump_verification
-from service.bootstrap.desk import Desk, build_desk
+from service.bootstrap.cli_context import CliContext, build_cli_context
 from service.cli.environment import acting, read_number, running
 from service.cli.tables import as_json, show_object
 from service.domain.numbers import E164
@@ -24,9 +24,9 @@ _POST_SECONDS = 10.0
 @acting
 def show(*, verification_id: str, json_wanted: bool, operator: str) -> None:
     """Show a verification by its id (`-`: read it from standard input, so that no process list shows it)."""
-    with running(build_desk) as desk:
-        record = desk.lookup.show(operator, read_number(verification_id) or "")
-        show_object(_told(record, desk), json_wanted=json_wanted)
+    with running(build_cli_context) as context:
+        record = context.lookup.show(operator, read_number(verification_id) or "")
+        show_object(_told(record, context), json_wanted=json_wanted)
 
 
 @click.command()
@@ -35,17 +35,17 @@ def show(*, verification_id: str, json_wanted: bool, operator: str) -> None:
 @acting
 def find(*, phone_number: str, json_wanted: bool, operator: str) -> None:
     """Show the latest verification of a number (`-`: read it from standard input)."""
-    with running(build_desk) as desk:
-        record = desk.lookup.find(operator, read_number(phone_number) or "")
-        show_object(_told(record, desk), json_wanted=json_wanted)
+    with running(build_cli_context) as context:
+        record = context.lookup.find(operator, read_number(phone_number) or "")
+        show_object(_told(record, context), json_wanted=json_wanted)
 
 
 @click.command()
 @as_json
 def balance(*, json_wanted: bool) -> None:
     """Show the balance at the provider, in the account's currency. Exit 3 if it is below WAITCALL_LOW_BALANCE."""
-    with running(build_desk) as desk:
-        money, low = desk.balance.balance(), desk.settings.low_balance
+    with running(build_cli_context) as context:
+        money, low = context.balance.balance(), context.settings.low_balance
         show_object({"balance": str(money), "low": money < low}, json_wanted=json_wanted)
         if money < low:
             raise click.exceptions.Exit(3)
@@ -71,9 +71,9 @@ def replay_callback(  # noqa: PLR0913  the command's options
         click.confirm(
             "This verifies the number although the provider reported no call. Continue?", abort=True, err=True
         )
-    with running(build_desk) as desk:
-        settings = desk.settings
-        desk.lookup.replayed(operator, number.value, reason)
+    with running(build_cli_context) as context:
+        settings = context.settings
+        context.lookup.replayed(operator, number.value, reason)
         at = str(ts or int(time.time()))
         secret = settings.callback_secrets[0].reveal()
         if settings.callback_hash == "crc32":
@@ -97,8 +97,8 @@ def _post(url: str, fields: dict[str, str]) -> tuple[int, str]:
     return answer.status, answer.data.decode("utf-8", "replace")[:200]
 
 
-def _told(record: Verification, desk: Desk) -> dict[str, Any]:
-    told = dump_verification(record, desk.core.clock())
+def _told(record: Verification, context: CliContext) -> dict[str, Any]:
+    told = dump_verification(record, context.core.clock())
     if told["text_in"]:
         # The text is the person's secret until the window ends.
         told["text_in"] = {**told["text_in"], "text": "***", "uri": "***"}

@@ -3,7 +3,7 @@
 import click
 
 from service.application.account import DedicatedNumber
-from service.bootstrap.desk import build_desk
+from service.bootstrap.cli_context import build_cli_context
 from service.cli.environment import acting, running
 from service.cli.tables import as_json, show_object, show_rows
 from service.domain.numbers import E164
@@ -23,8 +23,8 @@ def numbers() -> None:
 @acting
 def list_numbers(*, json_wanted: bool, operator: str) -> None:
     """List our numbers with their state, and numbers for rent with the cost of the rest of this month and of a month."""
-    with running(build_desk) as desk:
-        rows = [_row(each) for each in desk.account.numbers(operator)]
+    with running(build_cli_context) as context:
+        rows = [_row(each) for each in context.account.numbers(operator)]
     show_rows(rows, _COLUMNS, json_wanted=json_wanted)
 
 
@@ -39,8 +39,8 @@ def rent(  # noqa: PLR0913  the command's options
     *, phone_number: str, no_prolong: bool, yes: bool, reason: str, json_wanted: bool, operator: str
 ) -> None:
     """Rent PHONE_NUMBER after showing what it costs and asking for confirmation."""
-    with running(build_desk) as desk:
-        offered = desk.account.offer(E164.parse(phone_number))
+    with running(build_cli_context) as context:
+        offered = context.account.offer(E164.parse(phone_number))
         click.echo(
             f"{offered.number.display}: {offered.current_cost} for the rest of this month, {offered.cost} a month"
             f"{'' if no_prolong else ', prolonged until you stop it'}.",
@@ -48,7 +48,7 @@ def rent(  # noqa: PLR0913  the command's options
         )
         if not yes:
             click.confirm("Rent it?", abort=True, err=True)
-        charged = desk.account.rent(operator, offered, prolong=not no_prolong, reason=reason)
+        charged = context.account.rent(operator, offered, prolong=not no_prolong, reason=reason)
     show_object(
         {"phone_number": offered.number.value, "charged": charged, "prolong": not no_prolong},
         json_wanted=json_wanted,
@@ -65,8 +65,8 @@ def prolong(*, phone_number: str, yes: bool, reason: str, operator: str) -> None
     """Pay for PHONE_NUMBER every month from now on."""
     if not yes:
         click.confirm(f"Pay for {phone_number} every month?", abort=True, err=True)
-    with running(build_desk) as desk:
-        desk.account.set_prolong(operator, E164.parse(phone_number), prolong=True, reason=reason)
+    with running(build_cli_context) as context:
+        context.account.set_prolong(operator, E164.parse(phone_number), prolong=True, reason=reason)
     click.echo("The number will be prolonged every month.")
 
 
@@ -76,8 +76,8 @@ def prolong(*, phone_number: str, yes: bool, reason: str, operator: str) -> None
 @acting
 def stop(*, phone_number: str, reason: str, operator: str) -> None:
     """Stop paying for PHONE_NUMBER: its rent ends with this month."""
-    with running(build_desk) as desk:
-        desk.account.set_prolong(operator, E164.parse(phone_number), prolong=False, reason=reason)
+    with running(build_cli_context) as context:
+        context.account.set_prolong(operator, E164.parse(phone_number), prolong=False, reason=reason)
     click.echo("The rent ends with this month.")
 
 

@@ -16,7 +16,7 @@ from service.application.reconciliation import (
     read_report,
     reconcile,
 )
-from service.bootstrap.desk import build_desk
+from service.bootstrap.cli_context import build_cli_context
 from service.cli.environment import acting, running
 from service.cli.tables import as_json, show_object, show_rows
 
@@ -37,8 +37,8 @@ def reports() -> None:
 @acting
 def list_reports(*, after_id: int, count: int, json_wanted: bool, operator: str) -> None:
     """List deferred tasks with their status. The file of a task exists once its status is `done`."""
-    with running(build_desk) as desk:
-        rows = [asdict(each) for each in desk.account.tasks(operator, after_id, count)]
+    with running(build_cli_context) as context:
+        rows = [asdict(each) for each in context.account.tasks(operator, after_id, count)]
     show_rows(rows, _COLUMNS, json_wanted=json_wanted)
 
 
@@ -56,8 +56,8 @@ def download(*, task_id: int, target: Path | None, operator: str) -> None:
     target = target or Path(f"report-{task_id}.csv")
     part = target.with_name(target.name + ".part")
     offset = part.stat().st_size if part.exists() else 0
-    with running(build_desk) as desk:
-        got = desk.account.download(operator, task_id, offset)
+    with running(build_cli_context) as context:
+        got = context.account.download(operator, task_id, offset)
         # The file holds people's phone numbers, so only its owner may read it.
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with (
@@ -101,8 +101,8 @@ def reconcile_report(  # noqa: PLR0913  the command's options
         rows = read_report(file.read_bytes(), names)
     except ReportUnreadable as error:
         raise click.ClickException(f"{file}: {error}") from error
-    with running(build_desk) as desk:
-        found = reconcile(rows, desk.account.audited(operator, first, last, (SENT, REFUSED)))
+    with running(build_cli_context) as context:
+        found = reconcile(rows, context.account.audited(operator, first, last, (SENT, REFUSED)))
     _tell(found, json_wanted=json_wanted)
     if found.unknown or found.unsent or found.refused_but_sent:
         raise click.exceptions.Exit(DIFFERENT)

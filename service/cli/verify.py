@@ -9,7 +9,7 @@ import segno
 
 from service.adapters.http.answers import dump_verification
 from service.application.verifications import Start
-from service.bootstrap.desk import Desk, build_desk
+from service.bootstrap.cli_context import CliContext, build_cli_context
 from service.cli.environment import read_number, running
 from service.cli.tables import as_json, show_object
 from service.domain.channel import Channel
@@ -50,35 +50,35 @@ def verify(  # noqa: PLR0913  the command's options
     json_wanted: bool,
 ) -> None:
     """Verify a number (`-`: read it from standard input). Exit 0 if it is proven, 3 if it is not."""
-    with running(build_desk) as desk:
-        client = _client(desk, client_name)
+    with running(build_cli_context) as context:
+        client = _client(context, client_name)
         asked = purpose or min(client.purposes)
         start = Start(read_number(phone_number) or "", asked, _REFERENCE, channel=channel)
-        record = desk.verifications.start(client.name, start).verification
+        record = context.verifications.start(client.name, start).verification
         try:
-            record = _proven(desk, record, qr=not no_qr)
+            record = _proven(context, record, qr=not no_qr)
         except (KeyboardInterrupt, click.Abort):
-            desk.verifications.cancel(client.name, record.id)
+            context.verifications.cancel(client.name, record.id)
             raise
         if record.status is Status.VERIFIED:
-            record = desk.verifications.consume(client.name, record.id, asked, _REFERENCE)
+            record = context.verifications.consume(client.name, record.id, asked, _REFERENCE)
         show_object(_summary(record), json_wanted=json_wanted)
         if record.status is not Status.CONSUMED:
             raise click.exceptions.Exit(NOT_PROVEN)
 
 
-def _proven(desk: Desk, record: Verification, *, qr: bool) -> Verification:
+def _proven(context: CliContext, record: Verification, *, qr: bool) -> Verification:
     """Guide the person through each channel until the verification is no longer pending, and return it."""
     while record.status is Status.PENDING:
         channel = record.channel
         if channel is Channel.CODE:
-            record = _typed(desk, record)
+            record = _typed(context, record)
             continue
         _instruct(record, qr=qr)
         while record.status is Status.PENDING and record.channel is channel:
             left = int((record.expires_at - datetime.now(UTC)).total_seconds())
             click.echo(f"\r{left // 60:02}:{left % 60:02} left ", nl=False, err=True)
-            record = desk.verifications.get(record.requester.client, record.id, wait_seconds=1)
+            record = context.verifications.get(record.requester.client, record.id, wait_seconds=1)
         click.echo(err=True)
     return record
 
@@ -96,23 +96,23 @@ def _instruct(record: Verification, *, qr: bool) -> None:
         segno.make(uri, error="m").terminal(out=sys.stderr, compact=True, border=1)
 
 
-def _typed(desk: Desk, record: Verification) -> Verification:
+def _typed(context: CliContext, record: Verification) -> Verification:
     client = record.requester.client
     if record.code is None:
-        record = desk.channels.resend(client, record.id)
+        record = context.channels.resend(client, record.id)
     click.echo(f"A code is on its way to {record.phone_number.display}.", err=True)
     while True:
         code = click.prompt("Code", err=True)
         try:
-            return desk.channels.check(client, record.id, str(code).strip())
+            return context.channels.check(client, record.id, str(code).strip())
         except CodeMismatch as wrong:
             click.echo(f"Wrong. Attempts left: {wrong.attempts_left}.", err=True)
             if not wrong.attempts_left:
-                return desk.verifications.get(client, record.id)
+                return context.verifications.get(client, record.id)
 
 
-def _client(desk: Desk, name: str | None) -> Client:
-    policy = desk.core.policy
+def _client(context: CliContext, name: str | None) -> Client:
+    policy = context.core.policy
     if name is not None and name not in policy.clients:
         raise click.BadParameter(f"Give one of {', '.join(policy.clients)}.", param_hint="--client")
     able = [each for each in policy.clients.values() if each.purposes and name in (None, each.name)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from development import chart_readme
-from service.settings import NAMES, PREFIX
+from service.configuration.settings import PREFIX, SETTINGS
 
 yaml = pytest.importorskip("yaml")
 helm = pytest.importorskip("helm_python", reason="Helm is not installed: make chart-tools")
@@ -158,7 +158,7 @@ def test_long_lived_pods_are_probed_spread_and_given_time(path: Path) -> None:
 
 @example
 def test_every_variable_of_the_pods_is_a_setting_of_the_service(path: Path) -> None:
-    known = {PREFIX + name for name in NAMES}
+    known = {PREFIX + name for name in SETTINGS}
     for each in render(values_of(path)):
         if each["kind"] == "Deployment":
             (main, *_) = each["spec"]["template"]["spec"]["containers"]
@@ -492,7 +492,7 @@ def test_a_missing_value_is_named(wrong: dict[str, Any], told: str) -> None:
 def test_the_readme_and_the_schema_have_exactly_the_charts_values() -> None:
     text = (CHART / "values.yaml").read_text()
     readme = (CHART / "README.md").read_text()
-    assert readme == chart_readme.filled(readme, text), "make chart-readme"
+    assert readme == chart_readme.filled(readme, text), "make reference"
     schema = json.loads((CHART / "values.schema.json").read_text())
 
     def leaves(node: dict[str, Any], path: str = "") -> set[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from development.compose_env import environment
-from service.settings import NAMES, PREFIX
+from service.configuration.settings import PREFIX, SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "compose.yaml").read_text()
@@ -15,7 +15,7 @@ SERVICES = yaml.safe_load(TEXT)["services"]
 
 def test_every_variable_given_to_the_service_is_a_setting() -> None:
     for name in ("api", "public", "worker"):
-        assert {each.removeprefix(PREFIX) for each in SERVICES[name]["environment"]} <= {*NAMES}
+        assert {each.removeprefix(PREFIX) for each in SERVICES[name]["environment"]} <= {*SETTINGS}
 
 
 def test_the_public_side_is_a_separate_process_tree_without_keys_and_accounts() -> None:

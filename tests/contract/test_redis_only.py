@@ -34,6 +34,7 @@ from service.application.idempotency import Answer, Begun
 from service.application.ports import Change, Claim, Stored
 from service.application.sweep import Sweep
 from service.application.verifications import Start, Verifications
+from service.configuration.redis_url import Address
 from service.domain.call import Outcome
 from service.domain.conversion import Bucket, Budget, Group
 from service.domain.errors import AlreadyConsumed, NotFound, ProviderError, RecordUnreadable, StoreUnavailable
@@ -43,7 +44,6 @@ from service.domain.matching import judge_call
 from service.domain.order import ProviderOrder
 from service.domain.policy import Audit
 from service.domain.status import Status
-from service.redis_url import Address
 from tests.conftest import SENTINEL, AnyServer, open_world, running
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver

@@ -22,6 +22,7 @@ from service.application.idempotency import Answer, Begun
 from service.application.inbox import Progress
 from service.application.sweep import Sweep
 from service.application.verifications import Start
+from service.configuration.redis_url import Address
 from service.domain.call import Outcome
 from service.domain.conversion import Budget, Group
 from service.domain.errors import Blocked, RecordUnreadable, StoreUnavailable, VerificationInProgress
@@ -30,7 +31,6 @@ from service.domain.lists import ListAction, ListKind
 from service.domain.order import OrderReport, OrderStatus, ProviderOrder
 from service.domain.policy import LONGEST_WINDOW_SECONDS
 from service.domain.status import Status
-from service.redis_url import Address
 from tests.contract import test_orders
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver

@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 
 from service.bootstrap import build
-from service.settings import load_settings
+from service.configuration.settings import load_settings
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from tests.fakes.clock import FakeClock

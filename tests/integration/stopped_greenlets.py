@@ -13,7 +13,7 @@ import gevent  # noqa: E402  after the patch
 
 from service.adapters.redis.connection import Connection  # noqa: E402  after the patch
 from service.adapters.redis.topology import topology_of  # noqa: E402  after the patch
-from service.redis_url import Address  # noqa: E402  after the patch
+from service.configuration.redis_url import Address  # noqa: E402  after the patch
 
 URL, PROCESS = sys.argv[1], int(sys.argv[2])
 connection = Connection(topology_of(Address.parse(URL), 1), lambda _: None, max_steps=1)

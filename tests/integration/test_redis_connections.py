@@ -14,8 +14,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from service.adapters.redis import connection as connection_module
 from service.adapters.redis.connection import Connection
 from service.adapters.redis.topology import Cluster, Standalone, topology_of
+from service.configuration.redis_url import Address
 from service.domain.errors import StoreUnavailable
-from service.redis_url import Address
 from tests.making import together
 from tests.redis_servers import Sentinel, Server, wait_for
 

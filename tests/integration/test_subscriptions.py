@@ -8,7 +8,7 @@ import pytest
 
 from service.adapters.redis.subscription import Subscription
 from service.adapters.redis.topology import topology_of
-from service.redis_url import Address
+from service.configuration.redis_url import Address
 from tests.redis_servers import Cluster, Sentinel, Server, wait_for
 
 PATIENCE = 10.0

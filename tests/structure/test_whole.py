@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from marshmallow import fields
 
-from service import settings as settings_module
 from service.adapters.http.problems import STATUS_OF
 from service.adapters.redis.scripts import source
+from service.configuration.settings import load_settings
 from service.domain import errors
 from service.domain.errors import ServiceError
 from service.domain.policy import Permission
-from service.settings import load_settings
 from tests import threats
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,65 +105,12 @@ def test_every_error_has_a_status_and_a_line_in_the_readme() -> None:
         assert f"`{code}`" in README
 
 
-def test_every_setting_is_in_the_readme_and_in_the_development_environment() -> None:
-    development = (ROOT / "config/development.env").read_text()
-    not_in_development = {"REDIS_URL", "SMSC_URLS", "SMSC_LOGIN", "SMSC_PASSWORD", "SMSRU_URL"}
-    for name in settings_module.NAMES:
-        assert f"`WAITCALL_{name}`" in README
-        if name not in not_in_development:
-            assert f"WAITCALL_{name}=" in development
-    documented = set(re.findall(r"^\| `WAITCALL_(\w+)`", README, re.MULTILINE))
-    assert documented == set(settings_module.NAMES)
-
-
-def test_the_defaults_of_the_readme_are_the_settings() -> None:
-    required = {
-        "WAITCALL_REDIS_URL": "redis://127.0.0.1:6379/0",
-        "WAITCALL_SMSC_APIKEY": "an-api-key",
-        "WAITCALL_CALLBACK_SECRETS": "a-secret-of-sixteen",
-        "WAITCALL_API_KEYS": f"web={'0' * 64}",
-        "WAITCALL_KEY_PEPPER": "p" * 32,
-    }
-    defaults = dict(re.findall(r"^\| `(WAITCALL_\w+)` \| `([^`]+)` \|", README, re.MULTILINE))
-    assert len(defaults) > 20
-    # Two secrets are never equal, but all have one repr, so the settings are compared by repr.
-    unset = repr(load_settings(required))
-    for name, default in defaults.items():
-        assert repr(load_settings(required | {name: default})) == unset, name
-
-
 def test_every_metric_is_in_the_readme_and_no_other() -> None:
     from service.adapters.telemetry.metrics import Metrics  # noqa: PLC0415
 
     collected = Metrics("1", [], [], worker=True).registry.collect()
     names = {metric.name + ("_total" if metric.type == "counter" else "") for metric in collected}
     assert set(re.findall(r"`(waitcall_\w+)`", README)) == names
-
-
-def test_every_policy_key_is_in_the_readme() -> None:
-    from service import policy_schema  # noqa: PLC0415
-
-    for table, schema in (
-        ("purposes.NAME", policy_schema.PurposeSchema),
-        ("clients.NAME", policy_schema.ClientSchema),
-        ("clients.NAME.limits", policy_schema.ClientLimitsSchema),
-        ("clients.NAME.webhooks.NAME", policy_schema.WebhookSchema),
-        ("clients.NAME.hosted", policy_schema.ClientHostedSchema),
-        ("hosted", policy_schema.HostedSchema),
-        ("limits", policy_schema.LimitsSchema),
-        ("conversion.country", policy_schema.BudgetSchema),
-        ("conversion.prefix", policy_schema.PrefixBudgetSchema),
-        ("lists", policy_schema.ListEntrySchema),
-        ("assurance.REGION", policy_schema.AssuranceSchema),
-        ("audit", policy_schema.AuditSchema),
-        ("text_in", policy_schema.TextInSchema),
-        ("code", policy_schema.CodeSchema),
-        ("captcha", policy_schema.CaptchaSchema),
-        ("routing", policy_schema.RoutingSchema),
-    ):
-        for name, each in schema().fields.items():
-            if not isinstance(each, fields.Nested):
-                assert f"`{table}.{each.data_key or name}`" in README
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
@@ -247,14 +192,22 @@ def test_lock_files_hold_hashes_and_no_addresses() -> None:
     [
         ("service/domain/numbers.py", "import redis", "The core knows no technology BROKEN"),
         ("service/application/calls.py", "import flask", "The core knows no technology BROKEN"),
-        ("service/domain/call.py", "import service.settings", "Floors: each imports only downwards BROKEN"),
+        (
+            "service/domain/call.py",
+            "import service.configuration.settings",
+            "Floors: each imports only downwards BROKEN",
+        ),
         (
             "service/adapters/http/auth.py",
             "import service.adapters.redis.keys",
             "Adapters do not know each other BROKEN",
         ),
         ("simulator/exchange.py", "import service", "Service and simulator are strangers BROKEN"),
-        ("service/settings.py", "import development", "The service does not know the laptop BROKEN"),
+        (
+            "service/configuration/settings.py",
+            "import development",
+            "The service does not know the laptop BROKEN",
+        ),
         ("service/utils.py", "", "Floors: each imports only downwards BROKEN"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.setting_values import LONGEST_SMSC_TIMEOUT_SECONDS
+from service.configuration.settings import LONGEST_SMSC_TIMEOUT_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 SOUND = {

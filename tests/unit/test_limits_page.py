@@ -13,13 +13,13 @@ from service.application.announcement import Announcer
 from service.application.applicable_limits import ApplicableLimits
 from service.application.effects import TransitionEffects
 from service.application.verifications import Start
+from service.configuration.policy import DEFAULT_LIMITS, read_policy
 from service.domain.channel import Channel
 from service.domain.code import CODE_DIGITS
 from service.domain.errors import RateLimited
 from service.domain.limits import Limit, Mode, Scope
 from service.domain.policy import Policy
 from service.domain.status import Status
-from service.policy_file import DEFAULT_LIMITS, read_policy
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NOW, NUMBER, PROVIDER_LIMIT, pending, use_cases

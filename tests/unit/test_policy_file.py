@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from marshmallow import ValidationError
 
+from service.configuration.policy import read_policy
 from service.domain.assurance import Assurance, Attested
 from service.domain.channel import Channel
 from service.domain.conversion import Budget, Group
@@ -20,7 +22,6 @@ from service.domain.policy import (
     Provider,
     Routes,
 )
-from service.policy_file import PolicyMistakes, read_policy
 
 EVERY_EVENT = frozenset(each.value for each in EventType)
 BASE = """
@@ -173,7 +174,7 @@ log = true
     ],
 )
 def test_each_mistake_is_named(tmp_path: Path, wrong: str, named: str) -> None:
-    with pytest.raises(PolicyMistakes) as found:
+    with pytest.raises(ValidationError) as found:
         read(tmp_path, BASE + wrong + "\n")
 
     assert named in str(found.value)
@@ -273,9 +274,9 @@ allow_private = true
     ],
 )
 def test_a_wrong_webhook_is_named(tmp_path: Path, wrong: str, named: str) -> None:
-    with pytest.raises(PolicyMistakes) as refused:
+    with pytest.raises(ValidationError) as refused:
         read(tmp_path, f"{BASE}[clients.web.webhooks.main]\n{wrong}\n")
-    (mistake,) = refused.value.mistakes
+    (mistake,) = refused.value.messages
     assert "clients.web.webhooks.main" in mistake
     assert named in mistake
     assert "secret@" not in mistake

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from service.configuration.policy import read_policy
+from service.configuration.weaknesses import policy_weaknesses
 from service.domain.channel import Channel
-from service.policy_file import read_policy
-from service.policy_weaknesses import policy_weaknesses
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = (ROOT / "config/policy.toml").read_text()

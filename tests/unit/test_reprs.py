@@ -22,9 +22,9 @@ import waitcall_client
 from waitcall_client.errors import WaitcallError
 
 import service
+from service.configuration.settings import Secret
 from service.domain.errors import ServiceError
 from service.domain.numbers import E164
-from service.setting_values import Secret
 
 NUMBER = "+79857654321"
 SECRETS = {
@@ -95,6 +95,11 @@ HARMLESS = {
         "Requester.purpose",
         "Routes.regions",
         "Row.country",
+        "Setting.default",
+        "Setting.meaning",
+        "Setting.name",
+        "Setting.since",
+        "Setting.told",
         "Settings.api_bind",
         "Settings.callback_bind",
         "Settings.callback_hash",
@@ -103,12 +108,10 @@ HARMLESS = {
         "Settings.page_locales",
         "Settings.surfaces",
         "Settings.public_url",
-        "Settings.smsc_credentials",
         "Settings.smsc_urls",
         "Settings.smsru_url",
         "Settings.tracing",
         "Settings.trusted_hosts",
-        "Settings.webhook_secrets",
         "Settings.worker_ops_bind",
         "Start.channel",
         "Start.locale",

@@ -10,10 +10,11 @@ from service import bootstrap
 from service.adapters.telemetry.metrics import Metrics
 from service.bootstrap import build_worker
 from service.bootstrap.use_cases import _order_seconds
+from service.configuration.settings import SettingsMistakes, load_settings
+from service.configuration.weaknesses import weaknesses
 from service.domain.assurance import Assurance
 from service.domain.limits import Limit, Scope
 from service.domain.policy import OnConcurrent, Provider
-from service.settings import SettingsMistakes, load_settings, weaknesses
 
 KEY_HASH = hashlib.sha256(b"key").hexdigest()
 POLICY = """
@@ -110,6 +111,15 @@ def test_a_secret_stands_in_no_message_and_no_repr(sound: dict[str, str]) -> Non
     values = {"WAITCALL_KEY_PEPPER": "hush", "WAITCALL_CALLBACK_SECRETS": "hush!", "WAITCALL_API_KEYS": "hush",
               "WAITCALL_REDIS_URL": "hush://user:hush@x"}  # fmt: skip
     assert "hush" not in "\n".join(mistakes_of(sound | values))
+    for url in (
+        "redis://user:hush/hush@127.0.0.1",
+        "redis+cluster://h1,h2:hush",
+        "redis://:hush℀@h",
+        "https://user:hush/hush@127.0.0.1",
+    ):
+        refused = mistakes_of(sound | {"WAITCALL_REDIS_URL": url, "WAITCALL_SMSC_URLS": url})
+        assert len(refused) == 2
+        assert "hush" not in "".join(refused)
     settings = repr(load_settings(sound | {"WAITCALL_REDIS_URL": "redis://:hush-hush@127.0.0.1"}))
     for secret in ("current-secret", "previous-secret", "an-api-key", "pppp", "hush", KEY_HASH):
         assert secret not in settings

@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
 
-from service.redis_url import Address
+from service.configuration.redis_url import Address
 
 AnyClient = Redis | RedisCluster
 

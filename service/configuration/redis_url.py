@@ -1,7 +1,7 @@
 """WAITCALL_REDIS_URL, read: standalone, TLS, socket, Sentinel or Cluster (contract, section 7)."""
 
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "rediss+sentinel", "rediss+cluster")
 
@@ -67,20 +67,29 @@ class Address:
 
 
 def _check_plain(url: str) -> None:
-    parts = urlsplit(url)
+    parts = _split(url)
     if parts.scheme == "unix":
         if not parts.path:
             raise ValueError("Needs the socket's path: unix:///path.")
         return
     if not parts.hostname:
         raise ValueError("Needs a host.")
-    _ = parts.port  # raises ValueError by itself when it is no port
     if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
         raise ValueError("The database must be a number.")
 
 
 def _node(text: str, default_port: int) -> tuple[str, int]:
-    parts = urlsplit(f"//{text}")
+    parts = _split(f"//{text}")
     if not parts.hostname:
         raise ValueError("Needs at least one host.")
     return parts.hostname, parts.port or default_port
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises ValueError when it is no port
+    except ValueError:
+        # Its words repeat what stands there, which is half a password where that has a slash in it.
+        raise ValueError("Not a URL with a host and a port.") from None
+    return parts

@@ -1,8 +1,9 @@
-"""Loosenings of a policy: what it allows and should not. The start names each in a sentence; the shipped policy has none."""
+"""Loosenings: what settings and policy allow and should not. A start names each in a sentence; what is shipped has none."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from service.configuration.settings import Settings
 from service.domain.assurance import Assurance
 from service.domain.limits import Mode, Scope
 from service.domain.policy import Policy
@@ -10,8 +11,20 @@ from service.domain.policy import Policy
 PASSWORD_RESET = "password_reset"  # noqa: S105  # nosec B105  # a purpose, no password
 
 
+def weaknesses(settings: Settings) -> Iterator[str]:
+    """Name every loosening of the settings and their policy, a sentence each."""
+    if settings.callback_hash == "crc32":
+        yield "WAITCALL_CALLBACK_HASH=crc32 is forgeable: use sha1 or md5"
+    if settings.inbox_assurance is not Assurance.ASSERTED:
+        yield (
+            f"WAITCALL_INBOX_ASSURANCE={settings.inbox_assurance.value}: a forged text may prove as much as a call, "
+            "unless this account's records were checked (waitcall doctor)"
+        )
+    yield from policy_weaknesses(settings.policy)
+
+
 def policy_weaknesses(policy: Policy) -> Iterator[str]:
-    """Every loosening, a sentence each."""
+    """Name every loosening of a policy, a sentence each."""
     yield from _weak_reset(policy)
     yield from _weak_limits(policy)
     yield from _dear_codes(policy)

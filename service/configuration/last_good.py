@@ -6,7 +6,7 @@ has the same settings as the other workers, even if the files have changed meanw
 
 from mmap import mmap
 
-from service.settings import Settings
+from service.configuration.settings import Settings
 
 # _reloads is shared memory of the master and all workers. _own is copied at a fork, so it keeps the value of that time,
 # and a worker that is still loading while the master reloads counts as replaced, too.
@@ -15,12 +15,12 @@ _own = [0]
 _checked: list[Settings] = []
 
 
-def hand_over(settings: Settings) -> None:
+def keep_settings(settings: Settings) -> None:
     """Keep the settings for all workers that are forked from now on."""
     _checked[:] = [settings]
 
 
-def handed_over() -> Settings | None:
+def kept_settings() -> Settings | None:
     """Return the last good settings; None while the master starts, and in a process without such a master."""
     return _checked[0] if _checked else None
 

@@ -16,11 +16,11 @@ from service.application.lookup import Lookup
 from service.application.verifications import Verifications
 from service.bootstrap.core import Core, utc_now
 from service.bootstrap.use_cases import account_of, channels_of, opening_of, smsru_of, verifications_of
-from service.settings import Settings
+from service.configuration.settings import Settings
 
 
 @dataclass(frozen=True)
-class Desk:
+class CliContext:
     """Use cases of the command line. Nothing connects before it is used."""
 
     settings: Settings
@@ -38,13 +38,13 @@ class Desk:
         return self.core.probe.examine()
 
 
-def build_desk(settings: Settings) -> Desk:
+def build_cli_context(settings: Settings) -> CliContext:
     """Build the use cases with the production clock."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, utc_now)
     opening = opening_of(settings, core, metrics)
     inbox = SmscInbox(account_of(settings), metrics)
-    return Desk(
+    return CliContext(
         settings=settings,
         core=core,
         verifications=verifications_of(settings, core, opening),

@@ -5,18 +5,18 @@ import sys
 
 import pytest
 
-from service import handover
+from service.configuration import last_good
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn forks its workers")
 def test_a_worker_knows_a_reload_from_the_moment_of_its_fork() -> None:
     """The master may reload while a worker is still importing and has not read the count of reloads."""
     before, tell = forked()
-    handover.announce_reload()
+    last_good.announce_reload()
     after, tell_after = forked()
     assert (asked(before, tell), asked(after, tell_after)) == (True, False)
-    handover.announce_reload()
-    assert handover.is_replaced() is False
+    last_good.announce_reload()
+    assert last_good.is_replaced() is False
 
 
 def forked() -> tuple[int, int]:
@@ -27,7 +27,7 @@ def forked() -> tuple[int, int]:
         os.close(read)
         return pid, write
     os.read(read, 1)
-    os._exit(int(handover.is_replaced()))
+    os._exit(int(last_good.is_replaced()))
 
 
 def asked(pid: int, pipe: int) -> bool:

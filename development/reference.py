@@ -1,0 +1,177 @@
+"""``python -m development.reference``: docs/reference/settings.md, policy.md and policy.schema.json, from the declarations."""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from marshmallow import Schema, missing, validate
+from marshmallow import fields as kinds
+
+from service.configuration.policy import FIRST, Keys, PolicySchema, json_schema
+from service.configuration.settings import PREFIX, SETTINGS, Setting
+
+PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
+KEYS = ("key", "default", "values", "meaning")
+MOST_WORDS = 8
+"""Longer lists of words, as that of all regions, are not spelled out."""
+
+
+def pages() -> Mapping[str, str]:
+    """Text of each file below docs/reference, by its name."""
+    schema = json.dumps(json_schema(), indent=1, ensure_ascii=False)
+    # A list of words stands in one line.
+    schema = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), schema)
+    return {"settings.md": settings(), "policy.md": policy(), "policy.schema.json": f"{schema}\n"}
+
+
+def settings() -> str:
+    """Page of the settings."""
+    found = (
+        (
+            f"`{PREFIX}{name}`",
+            _default_of_setting(each),
+            values(each.reads),
+            _meaning(each.meaning, each.since),
+        )
+        for name, each in SETTINGS.items()
+    )
+    return f"""# Settings
+
+<!-- Made by `make reference` from service/configuration/settings.py. -->
+
+Environment variables. Each may instead be given as `…_FILE`, the path of a file that holds it; a final newline is dropped, and both at once is a mistake.
+`waitcall check` and every start name all mistakes at once, without values; a start with mistakes exits with status 2. `waitcall check --values` shows what holds.
+After SIGHUP the service reads settings, files and policy again; it keeps the last good ones where something is wrong, and says so in the log.
+Durations are seconds.
+
+{table(("setting", *KEYS[1:]), found)}
+
+`PROMETHEUS_MULTIPROC_DIR` is honoured; its `*.db` files are emptied at start. Unset, the service makes a directory of its own.
+"""
+
+
+def policy() -> str:
+    """Page of the policy's keys, a part for each table."""
+    schema = PolicySchema()
+    above = {name: each for name, each in schema.fields.items() if below(each) is None}
+    parts = [table(KEYS, (_row(schema, name, each) for name, each in above.items()))]
+    for name, each in schema.fields.items():
+        if name not in above:
+            parts += [f"## {name}", each.metadata["description"], table(KEYS, rows(schema, name))]
+    body = "\n\n".join(parts)
+    return f"""# Policy
+
+<!-- Made by `make reference` from service/configuration/policy.py. -->
+
+The file that `WAITCALL_POLICY` names, in TOML; `config/policy.toml` is the shipped one, and says why. A key that is not here is a mistake; a table that is left out has the defaults of its keys.
+Every start and `waitcall check` name all mistakes at once, and warn of each loosening. Durations are seconds.
+
+[policy.schema.json](policy.schema.json) is its JSON Schema, for editors: `waitcall check --schema` prints that of your version, and the line `#:schema policy.schema.json` at the top of a TOML file names it.
+
+{body}
+"""
+
+
+def rows(schema: Schema, key: str, path: str = "") -> Iterator[tuple[str, ...]]:
+    """Row of a key, or those of the keys in its tables."""
+    each = schema.fields[key]
+    found = below(each)
+    if found is None:
+        yield _row(schema, key, each, path)
+        return
+    step, inner = found
+    for name in inner.fields:
+        yield from rows(inner, name, f"{path}{each.data_key or key}.{step}")
+
+
+def below(each: kinds.Field[Any]) -> tuple[str, Schema] | None:
+    """Find the step and the schema of the tables that a key holds; None where it holds a value."""
+    match each:
+        case kinds.Nested():
+            return "", each.schema
+        case kinds.Dict(value_field=kinds.Nested() as nested, key_field=kinds.Field() as key):
+            return f"{key.metadata['title']}.", nested.schema
+        case kinds.List(inner=kinds.Nested() as nested):
+            return "", nested.schema
+    return None
+
+
+def _row(schema: Schema, key: str, each: kinds.Field[Any], path: str = "") -> tuple[str, ...]:
+    about = each.metadata
+    meaning = _meaning(about["description"], about["x-since"])
+    return f"`{path}{each.data_key or key}`", _default_of_key(schema, key, each), values(each), meaning
+
+
+def values(each: kinds.Field[Any]) -> str:
+    """Name the values that a field takes, as far as its validators say."""
+    words: Iterable[Any] = ()
+    for check in each.validators:
+        if isinstance(check, validate.Range):
+            return (
+                f"{check.min:,} to {check.max:,}"
+                if check.min_inclusive
+                else f"over {check.min:,}, to {check.max:,}"
+            )
+        if isinstance(check, validate.OneOf):
+            words = check.choices
+    match each:
+        case kinds.List():
+            return f"list: {values(each.inner)}".removesuffix(": ")
+        case kinds.Boolean():
+            words = (True, False)
+        case kinds.Enum():
+            refused = {
+                one
+                for check in each.validators
+                if isinstance(check, validate.NoneOf)
+                for one in check.iterable
+            }
+            words = words or [one for one in each.enum if one not in refused]
+    told = [_toml(word) if isinstance(each, kinds.Enum | kinds.Boolean) else str(word) for word in words]
+    return ", ".join(f"`{word}`" for word in told) if len(told) <= MOST_WORDS else ""
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Table in Markdown."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |".replace("  ", " ") for line in lines)
+
+
+def _meaning(meaning: str, since: str) -> str:
+    return meaning if since == FIRST else f"{meaning} Since {since}."
+
+
+def _default_of_setting(each: Setting) -> str:
+    if each.told or each.default is None:
+        return each.told or "required"
+    return f"`{each.default}`" if each.default else ""
+
+
+def _default_of_key(schema: Schema, key: str, each: kinds.Field[Any]) -> str:
+    """Default in words, or as TOML: the field's own, or that of the domain's class."""
+    if each.required or each.metadata["told"]:
+        return "required" if each.required else str(each.metadata["told"])
+    default = each.metadata.get("default", each.load_default)
+    if default is missing and isinstance(schema, Keys) and schema.makes is not None:
+        default = {one.name: one.default for one in fields(schema.makes)}[each.attribute or key]
+    if default in (missing, MISSING, None):
+        return "none"
+    return f"`{_toml(default)}`"
+
+
+def _toml(value: Any) -> str:
+    # What stands here is written the same in JSON.
+    return json.dumps(
+        value, ensure_ascii=False, default=lambda each: each.value if isinstance(each, Enum) else sorted(each)
+    )
+
+
+if __name__ == "__main__":
+    for file, written in pages().items():
+        (PAGES / file).write_text(written, encoding="utf-8")
+        sys.stdout.write(f"docs/reference/{file}\n")

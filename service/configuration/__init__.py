@@ -1,0 +1,1 @@
+"""Settings of the environment and the policy file: declared once, read, checked, frozen."""
