@@ -58,7 +58,6 @@ def masked(found: dict[str, Any]) -> Any:
 
 def test_a_verification_that_an_older_version_began_can_be_finished(valkey: Server) -> None:
     with redis_world(valkey.url) as world, valkey.client() as client:
-        client.flushall()
         for key, (kind, value) in json.loads(WRITTEN.read_text()).items():
             match kind:
                 case "string":
@@ -83,7 +82,6 @@ def test_a_verification_that_an_older_version_began_can_be_finished(valkey: Serv
 
 def test_a_create_writes_what_the_older_version_wrote(valkey: Server) -> None:
     with redis_world(valkey.url) as world, valkey.client() as client:
-        client.flushall()
         create(world)
 
         assert masked(everything(client)) == masked(json.loads(WRITTEN.read_text()))

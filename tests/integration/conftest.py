@@ -109,8 +109,6 @@ def simulator() -> Iterator[Simulator]:
 def starting(
     valkey: Server, simulator: Simulator, tmp_path: Path, clock: FakeClock
 ) -> Callable[..., Running]:
-    with valkey.client() as client:
-        client.flushall()
     simulator.exchange.reset()
     simulator.office.reset()
     simulator.faults.load([], None)
