@@ -92,6 +92,6 @@ def _start_tree(stack: Stack, surfaces: str) -> None:
     ops = f"127.0.0.1:{Ports.free().ops}"
     environ = stack.environ_of_service() | {"WAITCALL_SURFACES": surfaces, "WAITCALL_OPS_BIND": ops}
     gunicorn = str(Path(sys.executable).with_name("gunicorn"))
-    command = [gunicorn, "--chdir", str(ROOT), "-c", "development/gunicorn.conf.py", "service.wsgi:app"]
+    command = [gunicorn, "--chdir", str(ROOT), "-c", "development/gunicorn.conf.py", "waitcall.wsgi:app"]
     stack.processes.start(surfaces, command, environ)
     stack.processes.wait_until(surfaces, lambda: answers(f"http://{ops}/readyz"))

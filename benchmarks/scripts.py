@@ -9,12 +9,12 @@ from typing import Any
 from unittest.mock import patch
 
 from redis import Redis
+from waitcall.adapters.redis.keys import tag_of
+from waitcall.application.effects import TransitionEffects
+from waitcall.domain.limits import Limit, Scope, Spending
 
 from benchmarks.subject import ONE_WORKER, Measured
 from development.stack import Ports
-from service.adapters.redis.keys import tag_of
-from service.application.effects import TransitionEffects
-from service.domain.limits import Limit, Scope, Spending
 from tests.making import NOW, NUMBER, call_at, effects_of, opened, pending
 from tests.worlds import World, redis_world
 

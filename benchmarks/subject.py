@@ -100,7 +100,7 @@ def start_floors(stack: Stack, name: str = "floors", options: Sequence[str] = ()
 
 def start_another(stack: Stack) -> Ports:
     """Start a second service with the same Redis, which answers some of a verification's requests."""
-    command = ["service.wsgi:app"]
+    command = ["waitcall.wsgi:app"]
     return _start_beside(stack, "another", command, lambda ports: f"http://127.0.0.1:{ports.ops}/readyz")
 
 

@@ -1,4 +1,4 @@
-"""gunicorn's configuration: ``gunicorn -c config/gunicorn.conf.py service.wsgi:app``."""
+"""gunicorn's configuration: ``gunicorn -c config/gunicorn.conf.py waitcall.wsgi:app``."""
 
 import atexit
 import os
@@ -8,9 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from service.adapters.telemetry.logging import logging_config
-from service.configuration.last_good import announce_reload, keep_settings, kept_settings
-from service.configuration.settings import SettingsMistakes, load_settings
+from waitcall.adapters.telemetry.logging import logging_config
+from waitcall.configuration.last_good import announce_reload, keep_settings, kept_settings
+from waitcall.configuration.settings import SettingsMistakes, load_settings
 
 # `make run` sets this name before it runs this file. No environment variable can set it.
 _development = bool(globals().get("development_stack", False))
@@ -31,8 +31,8 @@ keep_settings(_settings)
 
 bind = _settings.binds
 workers = _settings.workers
-worker_class = "service.adapters.http.gunicorn_worker.Worker"
-logger_class = "service.adapters.http.gunicorn_worker.Logger"
+worker_class = "waitcall.processes.gunicorn_worker.Worker"
+logger_class = "waitcall.processes.gunicorn_worker.Logger"
 # Connections of each listener in each worker: one for every request that may wait, and a thousand more.
 worker_connections = _settings.max_waiting + _settings.max_orders + 1000
 # Every connection is an open file, also those to Redis and those that are closing. That can be more than the usual limit

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from service.configuration.settings import PREFIX, SETTINGS
+from waitcall.configuration.settings import PREFIX, SETTINGS
 
 CHART = Path(__file__).resolve().parent.parent / "helm" / "waitcall"
 BEGIN, END = "<!-- values -->", "<!-- end of values -->"

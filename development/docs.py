@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from waitcall import __version__
+from waitcall.adapters.http.api import build_document
+from waitcall.adapters.http.problems import STATUS_OF
+
 from development.client import NOT_OF_THE_API, class_of
-from service import __version__
-from service.adapters.http.api import build_document
-from service.adapters.http.problems import STATUS_OF
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

@@ -11,9 +11,8 @@ from typing import Any
 
 from marshmallow import Schema, missing, validate
 from marshmallow import fields as kinds
-
-from service.configuration.policy import FIRST, Keys, PolicySchema, json_schema
-from service.configuration.settings import PREFIX, SETTINGS, Setting
+from waitcall.configuration.policy import FIRST, Keys, PolicySchema, json_schema
+from waitcall.configuration.settings import PREFIX, SETTINGS, Setting
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
 KEYS = ("key", "default", "values", "meaning")
@@ -42,7 +41,7 @@ def settings() -> str:
     )
     return f"""# Settings
 
-<!-- Made by `make reference` from service/configuration/settings.py. -->
+<!-- Made by `make reference` from service/waitcall/configuration/settings.py. -->
 
 Environment variables. Each may instead be given as `…_FILE`, the path of a file that holds it; a final newline is dropped, and both at once is a mistake.
 `waitcall check` and every start name all mistakes at once, without values; a start with mistakes exits with status 2. `waitcall check --values` shows what holds.
@@ -66,7 +65,7 @@ def policy() -> str:
     body = "\n\n".join(parts)
     return f"""# Policy
 
-<!-- Made by `make reference` from service/configuration/policy.py. -->
+<!-- Made by `make reference` from service/waitcall/configuration/policy.py. -->
 
 The file that `WAITCALL_POLICY` names, in TOML; `config/policy.toml` is the shipped one, and says why. A key that is not here is a mistake; a table that is left out has the defaults of its keys.
 Every start and `waitcall check` name all mistakes at once, and warn of each loosening. Durations are seconds.

@@ -87,7 +87,7 @@ class Stack:
         gunicorn = str(Path(sys.executable).with_name("gunicorn"))
         self.processes.start(
             "service",
-            [gunicorn, "--chdir", str(ROOT), "-c", "development/gunicorn.conf.py", "service.wsgi:app"],
+            [gunicorn, "--chdir", str(ROOT), "-c", "development/gunicorn.conf.py", "waitcall.wsgi:app"],
             environ,
         )
         self.processes.wait_until("service", lambda: answers(f"{self.ops}/readyz"))

@@ -3,8 +3,8 @@
 import os
 import sys
 
-from service.bootstrap import build_worker, configure_logging
-from service.configuration.settings import SettingsMistakes, load_settings
+from waitcall.composition import build_worker, configure_logging
+from waitcall.configuration.settings import SettingsMistakes, load_settings
 
 
 def main() -> int:

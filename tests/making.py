@@ -7,27 +7,27 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from hypothesis import settings
+from waitcall.application.admission import Admission
+from waitcall.application.announcement import Announcer
+from waitcall.application.effects import Effects, TransitionEffects
+from waitcall.application.open_channel import Opening
+from waitcall.application.operate import Operator
+from waitcall.application.ports import Change, Clock, OrderIndex, Stored, VerificationStore
+from waitcall.application.providers import CallProvider
+from waitcall.application.record_call import Calls
+from waitcall.application.record_text import Messages
+from waitcall.application.verifications import Verifications
+from waitcall.domain.call import InboundCall
+from waitcall.domain.code import CodeSeals
+from waitcall.domain.hosted_page import PageSeals
+from waitcall.domain.limits import Limit, Scope
+from waitcall.domain.numbers import E164
+from waitcall.domain.order import PlacedOrder
+from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
+from waitcall.domain.requester import Requester
+from waitcall.domain.steps import shown
+from waitcall.domain.verification import Verification
 
-from service.application.admission import Admission
-from service.application.announcement import Announcer
-from service.application.calls import Calls
-from service.application.effects import Effects, TransitionEffects
-from service.application.messages import Messages
-from service.application.opening import Opening
-from service.application.operator import Operator
-from service.application.ports import Change, Clock, OrderIndex, Stored, VerificationStore
-from service.application.providers import CallProvider
-from service.application.verifications import Verifications
-from service.domain.call import InboundCall
-from service.domain.code import CodeSeals
-from service.domain.hosted import PageSeals
-from service.domain.limits import Limit, Scope
-from service.domain.numbers import E164
-from service.domain.order import PlacedOrder
-from service.domain.policy import Client, OnConcurrent, Policy, Purpose
-from service.domain.requester import Requester
-from service.domain.steps import shown
-from service.domain.verification import Verification
 from tests.fakes.memory import MemoryOrders
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.worlds import World

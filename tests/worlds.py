@@ -5,23 +5,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.adapters.redis.audit import RedisAuditLog
-from service.adapters.redis.change_notifier import RedisChangeNotifier
-from service.adapters.redis.connection import Connection
-from service.adapters.redis.conversions import RedisConversions
-from service.adapters.redis.deadlines import RedisDeadlines
-from service.adapters.redis.idempotency import RedisIdempotencyStore
-from service.adapters.redis.keys import Keys
-from service.adapters.redis.limits import RedisLimits
-from service.adapters.redis.lists import RedisLists
-from service.adapters.redis.orders import RedisOrders
-from service.adapters.redis.probe import RedisProbe
-from service.adapters.redis.store import RedisVerificationStore
-from service.adapters.redis.topology import topology_of
-from service.adapters.redis.used_calls import RedisUsedCalls
-from service.application.audit import AuditLog
-from service.application.idempotency import IdempotencyStore
-from service.application.ports import (
+from waitcall.adapters.redis.audit import RedisAuditLog
+from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
+from waitcall.adapters.redis.connection import Connection
+from waitcall.adapters.redis.conversions import RedisConversions
+from waitcall.adapters.redis.deadlines import RedisDeadlines
+from waitcall.adapters.redis.idempotency import RedisIdempotencyStore
+from waitcall.adapters.redis.keys import Keys
+from waitcall.adapters.redis.limits import RedisLimits
+from waitcall.adapters.redis.lists import RedisLists
+from waitcall.adapters.redis.orders import RedisOrders
+from waitcall.adapters.redis.probe import RedisProbe
+from waitcall.adapters.redis.store import RedisVerificationStore
+from waitcall.adapters.redis.topology import topology_of
+from waitcall.adapters.redis.used_calls import RedisUsedCalls
+from waitcall.application.audit import AuditLog
+from waitcall.application.idempotency import IdempotencyStore
+from waitcall.application.ports import (
     ChangeNotifier,
     Conversions,
     Deadlines,
@@ -32,8 +32,9 @@ from service.application.ports import (
     UsedCalls,
     VerificationStore,
 )
-from service.configuration.redis_url import Address
-from service.domain.policy import Audit
+from waitcall.configuration.redis_url import Address
+from waitcall.domain.policy import Audit
+
 from tests.fakes.memory import (
     MemoryAuditLog,
     MemoryConversions,

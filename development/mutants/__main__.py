@@ -27,7 +27,7 @@ import pytest
 from development.mutants.changes import Mutant, mutants
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FLOORS = ("service/domain", "service/application")
+FLOORS = ("service/waitcall/domain", "service/waitcall/application")
 TESTS = (
     *("tests/unit/domain", "tests/unit/application", "tests/contract"),
     *("tests/unit/test_policy_file.py", "tests/unit/test_policy_weaknesses.py"),
@@ -49,7 +49,7 @@ def main() -> None:
         mutant
         for floor in FLOORS
         for path in sorted((ROOT / floor).glob("*.py"))
-        for mutant in mutants(path, str(path.relative_to(ROOT / "service")))
+        for mutant in mutants(path, str(path.relative_to(ROOT / "service/waitcall")))
     ]
     chosen = [each for each in every if given.only in each.name]
     random.Random(1).shuffle(chosen)  # noqa: S311  only the order is random, which is no secret
@@ -90,7 +90,7 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 def _forget_what_was_remembered() -> None:
     """Empty the caches of functions, because a cached result would hide a change."""
     for name, module in list(sys.modules.items()):
-        if name.startswith(("service.domain.", "service.application.")):
+        if name.startswith(("waitcall.domain.", "waitcall.application.")):
             for each in vars(module).values():
                 if callable(getattr(each, "cache_clear", None)):
                     each.cache_clear()

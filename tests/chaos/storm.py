@@ -14,8 +14,9 @@ from pathlib import Path
 from threading import Event, Thread
 from time import monotonic, time
 
-from service.adapters.redis.leadership import RedisProgress
-from service.application.inbox import SETTLING
+from waitcall.adapters.redis.leadership import RedisProgress
+from waitcall.application.reconcile_inbox import SETTLING
+
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from tests.chaos.crowd import Journey, Phone, Replicas, Square, Unproven, crowd

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from waitcall.adapters.redis.keys import Keys
+from waitcall.application.verifications import Start
+from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Channel, InboundText
+from waitcall.domain.errors import AlreadyConsumed, StoreUnavailable
+from waitcall.domain.policy import Policy, Purpose
+from waitcall.domain.status import Status
 
-from service.adapters.redis.keys import Keys
-from service.application.verifications import Start
-from service.domain.call import Outcome
-from service.domain.channel import Channel, InboundText
-from service.domain.errors import AlreadyConsumed, StoreUnavailable
-from service.domain.policy import Policy, Purpose
-from service.domain.status import Status
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, messages_of, use_cases

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
+from waitcall.adapters.telemetry.metrics import Metrics
 
 from development.board import BOARD, ROWS, written
-from service.adapters.telemetry.metrics import Metrics
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from tests.end_to_end.conftest import SECRET, Service, answers, launch, launch_worker, poll_inbox, settle

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waitcall.configuration.settings import PREFIX, SETTINGS
 
 from development import chart_readme
-from service.configuration.settings import PREFIX, SETTINGS
 
 yaml = pytest.importorskip("yaml")
 helm = pytest.importorskip("helm_python", reason="Helm is not installed: make chart-tools")
@@ -517,6 +517,6 @@ def test_the_policy_of_the_chart_equals_the_one_in_config() -> None:
 
 
 def test_the_app_version_of_the_chart_is_the_version_of_the_service() -> None:
-    from service import __version__  # noqa: PLC0415
+    from waitcall import __version__  # noqa: PLC0415
 
     assert chart().metadata["appVersion"] == __version__

@@ -1,8 +1,7 @@
 """Longer timeouts of the store, so that exact counts hold on a busy machine too."""
 
 import pytest
-
-from service.adapters.redis import connection, topology
+from waitcall.adapters.redis import connection, topology
 
 
 @pytest.fixture(autouse=True)

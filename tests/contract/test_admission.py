@@ -3,12 +3,11 @@
 from dataclasses import replace
 
 import pytest
-
-from service.application.verifications import Start
-from service.domain.assurance import Assurance, Attested
-from service.domain.call import Outcome
-from service.domain.conversion import Budget, Group
-from service.domain.errors import (
+from waitcall.application.verifications import Start
+from waitcall.domain.assurance import Assurance, Attested
+from waitcall.domain.call import Outcome
+from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.errors import (
     AlreadyConsumed,
     Blocked,
     PhoneNumberNotAllowed,
@@ -17,9 +16,10 @@ from service.domain.errors import (
     StoreUnavailable,
     VerificationInProgress,
 )
-from service.domain.limits import Limit, Mode, Scope
-from service.domain.lists import ListAction, ListEntry, ListKind
-from service.domain.policy import Client, Purpose
+from waitcall.domain.limits import Limit, Mode, Scope
+from waitcall.domain.lists import ListAction, ListEntry, ListKind
+from waitcall.domain.policy import Client, Purpose
+
 from tests.making import NUMBER, POLICY, call_at, seconds, together, use_cases, with_limits
 
 ASK = Start(NUMBER.value, "login", "flow")

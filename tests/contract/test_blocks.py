@@ -5,17 +5,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from waitcall.application.explanation import Subject
+from waitcall.application.operate import Operator
+from waitcall.application.verifications import Start
+from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Channel
+from waitcall.domain.errors import Blocked, NotFound, ProviderError, ServiceError
+from waitcall.domain.lists import ListAction, ListEntry, ListKind
+from waitcall.domain.order import OrderReport, OrderStatus
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.verification import Verification
 
-from service.application.explanation import Subject
-from service.application.operator import Operator
-from service.application.verifications import Start
-from service.domain.call import Outcome
-from service.domain.channel import Channel
-from service.domain.errors import Blocked, NotFound, ProviderError, ServiceError
-from service.domain.lists import ListAction, ListEntry, ListKind
-from service.domain.order import OrderReport, OrderStatus
-from service.domain.status import Reason, Status
-from service.domain.verification import Verification
 from tests.contract import test_channels, test_orders
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver

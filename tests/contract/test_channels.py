@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pytest
-
-from service.application.channels import Channels
-from service.application.sweep import Sweep
-from service.application.verifications import Risk, Start
-from service.domain.assurance import Assurance, Attested
-from service.domain.call import Outcome
-from service.domain.channel import Captcha, Channel, InboundText
-from service.domain.code import CodeDelivery, DeliveryReport
-from service.domain.conversion import Budget, Group
-from service.domain.errors import (
+from waitcall.application.expire import Sweep
+from waitcall.application.fallback import Channels
+from waitcall.application.verifications import Risk, Start
+from waitcall.domain.assurance import Assurance, Attested
+from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Captcha, Channel, InboundText
+from waitcall.domain.code import CodeDelivery, DeliveryReport
+from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.errors import (
     AlreadyVerified,
     AttemptsSpent,
     Blocked,
@@ -35,12 +34,13 @@ from service.domain.errors import (
     VerificationInProgress,
     WrongChannel,
 )
-from service.domain.limits import Limit, Mode, Scope, Spending
-from service.domain.lists import ListAction, ListEntry, ListKind
-from service.domain.numbers import E164
-from service.domain.policy import CaptchaRule, Client, OnConcurrent, Policy, Purpose
-from service.domain.status import Reason, Status
-from service.domain.verification import Verification
+from waitcall.domain.limits import Limit, Mode, Scope, Spending
+from waitcall.domain.lists import ListAction, ListEntry, ListKind
+from waitcall.domain.numbers import E164
+from waitcall.domain.policy import CaptchaRule, Client, OnConcurrent, Policy, Purpose
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.verification import Verification
+
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, FakeProvider, FakeSender, RecordingObserver
 from tests.making import (

@@ -3,17 +3,17 @@
 from dataclasses import replace
 
 import pytest
+from waitcall.application.reconcile_inbox import PAGE, InboxRecord
+from waitcall.application.record_call import Calls
+from waitcall.application.record_text import TEXT_KEPT
+from waitcall.domain.assurance import Assurance, Attested
+from waitcall.domain.call import Outcome
+from waitcall.domain.channel import InboundText
+from waitcall.domain.evidence import InboxTrust
+from waitcall.domain.numbers import E164
+from waitcall.domain.policy import Client, Purpose
+from waitcall.domain.status import Reason, Status
 
-from service.application.calls import Calls
-from service.application.inbox import PAGE, InboxRecord
-from service.application.messages import TEXT_KEPT
-from service.domain.assurance import Assurance, Attested
-from service.domain.call import Outcome
-from service.domain.channel import InboundText
-from service.domain.evidence import InboxTrust
-from service.domain.numbers import E164
-from service.domain.policy import Client, Purpose
-from service.domain.status import Reason, Status
 from tests.contract.test_worker import OFFSET, OTHER_OF_THE_POOL, TERM, Net
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, RecordingObserver

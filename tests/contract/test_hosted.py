@@ -5,16 +5,21 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import pytest
-
-from service.application import pages
-from service.application.pages import LEASE_SECONDS, WAITING_OF_A_PAGE, WAITING_OF_AN_ADDRESS, Page, Pages
-from service.application.ports import Stored
-from service.application.reading import Reading
-from service.application.records import Records
-from service.application.verifications import Start
-from service.domain.call import Outcome
-from service.domain.channel import Channel
-from service.domain.errors import (
+from waitcall.application import hosted_page as pages
+from waitcall.application.hosted_page import (
+    LEASE_SECONDS,
+    WAITING_OF_A_PAGE,
+    WAITING_OF_AN_ADDRESS,
+    Page,
+    Pages,
+)
+from waitcall.application.ports import Stored
+from waitcall.application.read import Reading
+from waitcall.application.records import Records
+from waitcall.application.verifications import Start
+from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Channel
+from waitcall.domain.errors import (
     NotFound,
     PurposeMismatch,
     ReferenceMismatch,
@@ -22,9 +27,10 @@ from service.domain.errors import (
     StoreUnavailable,
     ValidationFailed,
 )
-from service.domain.hosted import PageSeals, check_return_url
-from service.domain.status import Status
-from service.domain.verification import Verification
+from waitcall.domain.hosted_page import PageSeals, check_return_url
+from waitcall.domain.status import Status
+from waitcall.domain.verification import Verification
+
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, OTHER_NUMBER, PAGES, POLICY, call_at, effects_of, together, use_cases

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from service.application.verifications import Start
-from service.domain.call import Outcome
-from service.domain.conversion import Budget, Group
-from service.domain.limits import Mode
-from service.domain.status import Status
+from waitcall.application.verifications import Start
+from waitcall.domain.call import Outcome
+from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.limits import Mode
+from waitcall.domain.status import Status
+
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, call_at, use_cases, with_limits

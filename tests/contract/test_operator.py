@@ -4,15 +4,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
-from service.application.audit import AuditEntry
-from service.application.context import request_id
-from service.application.explanation import Subject
-from service.application.verifications import Start
-from service.domain.assurance import Assurance
-from service.domain.call import Outcome
-from service.domain.conversion import Budget, Group
-from service.domain.errors import (
+from waitcall.application.audit import AuditEntry
+from waitcall.application.explanation import Subject
+from waitcall.application.request_context import request_id
+from waitcall.application.verifications import Start
+from waitcall.domain.assurance import Assurance
+from waitcall.domain.call import Outcome
+from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.errors import (
     Blocked,
     InvalidPhoneNumber,
     NotFound,
@@ -21,10 +20,11 @@ from service.domain.errors import (
     ValidationFailed,
     VerificationInProgress,
 )
-from service.domain.limits import Mode, Scope
-from service.domain.lists import ListAction, ListKind
-from service.domain.policy import Purpose
-from service.domain.status import Reason, Status
+from waitcall.domain.limits import Mode, Scope
+from waitcall.domain.lists import ListAction, ListKind
+from waitcall.domain.policy import Purpose
+from waitcall.domain.status import Reason, Status
+
 from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, use_cases, with_limits
 
 ASK = Start(NUMBER.value, "login", "flow", client_ip="192.0.2.1")

@@ -5,26 +5,26 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pytest
-
-from service.application.channels import Channels
-from service.application.leadership import Term
-from service.application.orders import OrderPoll, OrderReports
-from service.application.routing import Routing
-from service.application.verifications import Start
-from service.domain.call import InboundCall, Outcome
-from service.domain.channel import Channel
-from service.domain.errors import (
+from waitcall.application.fallback import Channels
+from waitcall.application.leadership import Term
+from waitcall.application.record_order import OrderPoll, OrderReports
+from waitcall.application.routing import Routing
+from waitcall.application.verifications import Start
+from waitcall.domain.call import InboundCall, Outcome
+from waitcall.domain.channel import Channel
+from waitcall.domain.errors import (
     NumberRefused,
     ProviderError,
     ProviderUnavailable,
     StoreUnavailable,
     VerificationInProgress,
 )
-from service.domain.numbers import E164
-from service.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
-from service.domain.policy import Client, OnConcurrent, Policy, Purpose
-from service.domain.status import Reason, Status
-from service.domain.verification import Verification
+from waitcall.domain.numbers import E164
+from waitcall.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
+from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.verification import Verification
+
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, FakeProvider, FakeSender, RecordingObserver
 from tests.making import (

@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 from redis import RedisCluster
-
-from service.adapters.redis import outbox as outbox_module
-from service.adapters.redis.keys import AUDIT_PARTS, Keys
-from service.adapters.redis.outbox import RedisOutbox
-from service.application.announcement import Announcement, Announcer, Delivery
-from service.application.audit import AuditLog
-from service.application.dead_letters import DeadLetters
-from service.application.leadership import Term
-from service.application.push import (
+from waitcall.adapters.redis import outbox as outbox_module
+from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
+from waitcall.adapters.redis.outbox import RedisOutbox
+from waitcall.application.announcement import Announcement, Announcer, Delivery
+from waitcall.application.audit import AuditLog
+from waitcall.application.dead_letters import DeadLetters
+from waitcall.application.deliver_webhooks import (
     MOST_ATTEMPTS,
     SLOTS,
     Backlog,
@@ -27,13 +25,15 @@ from service.application.push import (
     Reminder,
     delay,
 )
-from service.application.sweep import Sweep
-from service.application.verifications import Start
-from service.domain.call import Outcome
-from service.domain.errors import VerificationInProgress
-from service.domain.event import EventType, events_of
-from service.domain.matching import judge_call
-from service.domain.policy import Client, Endpoint, Policy
+from waitcall.application.expire import Sweep
+from waitcall.application.leadership import Term
+from waitcall.application.verifications import Start
+from waitcall.domain.call import Outcome
+from waitcall.domain.errors import VerificationInProgress
+from waitcall.domain.event import EventType, events_of
+from waitcall.domain.matching import judge_call
+from waitcall.domain.policy import Client, Endpoint, Policy
+
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import MemoryAuditLog
 from tests.fakes.outside import FakeProvider, RecordingObserver

@@ -1,14 +1,14 @@
 """Long polls: how often they read the record, and when they are answered."""
 
 import pytest
+from waitcall.application.ports import Change, Stored
+from waitcall.application.record_call import Calls
+from waitcall.application.verifications import Start, Verifications
+from waitcall.domain.channel import Channel
+from waitcall.domain.errors import NotFound
+from waitcall.domain.status import Status
+from waitcall.domain.verification import Verification
 
-from service.application.calls import Calls
-from service.application.ports import Change, Stored
-from service.application.verifications import Start, Verifications
-from service.domain.channel import Channel
-from service.domain.errors import NotFound
-from service.domain.status import Status
-from service.domain.verification import Verification
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, call_at, use_cases

@@ -14,36 +14,42 @@ from typing import Any
 
 import pytest
 from redis.crc import key_slot
+from waitcall.adapters.http.answers import dump_verification
+from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
+from waitcall.adapters.redis.codec import UnknownSchema
+from waitcall.adapters.redis.connection import Connection, TooFewReplicas
+from waitcall.adapters.redis.conversions import RedisConversions
+from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
+from waitcall.adapters.redis.leadership import RedisLeadership, RedisProgress
+from waitcall.adapters.redis.outbox import RedisOutbox
+from waitcall.adapters.redis.script import Script
+from waitcall.adapters.redis.topology import topology_of
+from waitcall.application.announcement import Announcement, Delivery
+from waitcall.application.audit import AuditEntry
+from waitcall.application.effects import ConversionCount, Effects
+from waitcall.application.expire import Sweep
+from waitcall.application.explanation import Subject
+from waitcall.application.idempotency import Answer, Begun
+from waitcall.application.ports import Change, Claim, Stored
+from waitcall.application.record_call import Calls
+from waitcall.application.verifications import Start, Verifications
+from waitcall.configuration.redis_url import Address
+from waitcall.domain.call import Outcome
+from waitcall.domain.conversion import Bucket, Budget, Group
+from waitcall.domain.errors import (
+    AlreadyConsumed,
+    NotFound,
+    ProviderError,
+    RecordUnreadable,
+    StoreUnavailable,
+)
+from waitcall.domain.limits import Limit, Mode, Scope, Spending
+from waitcall.domain.lists import ListAction, ListEntry, ListKind
+from waitcall.domain.matching import judge_call
+from waitcall.domain.order import ProviderOrder
+from waitcall.domain.policy import Audit
+from waitcall.domain.status import Status
 
-from service.adapters.http.answers import dump_verification
-from service.adapters.redis.change_notifier import RedisChangeNotifier
-from service.adapters.redis.codec import UnknownSchema
-from service.adapters.redis.connection import Connection, TooFewReplicas
-from service.adapters.redis.conversions import RedisConversions
-from service.adapters.redis.keys import AUDIT_PARTS, Keys
-from service.adapters.redis.leadership import RedisLeadership, RedisProgress
-from service.adapters.redis.outbox import RedisOutbox
-from service.adapters.redis.script import Script
-from service.adapters.redis.topology import topology_of
-from service.application.announcement import Announcement, Delivery
-from service.application.audit import AuditEntry
-from service.application.calls import Calls
-from service.application.effects import ConversionCount, Effects
-from service.application.explanation import Subject
-from service.application.idempotency import Answer, Begun
-from service.application.ports import Change, Claim, Stored
-from service.application.sweep import Sweep
-from service.application.verifications import Start, Verifications
-from service.configuration.redis_url import Address
-from service.domain.call import Outcome
-from service.domain.conversion import Bucket, Budget, Group
-from service.domain.errors import AlreadyConsumed, NotFound, ProviderError, RecordUnreadable, StoreUnavailable
-from service.domain.limits import Limit, Mode, Scope, Spending
-from service.domain.lists import ListAction, ListEntry, ListKind
-from service.domain.matching import judge_call
-from service.domain.order import ProviderOrder
-from service.domain.policy import Audit
-from service.domain.status import Status
 from tests.conftest import SENTINEL, AnyServer, open_world, running
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver

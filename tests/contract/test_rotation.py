@@ -6,22 +6,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
-
-from service.application.calls import Calls
-from service.application.explanation import Subject
-from service.application.idempotency import Answer, Begun
-from service.application.verifications import Start, Verifications
-from service.domain.call import Outcome
-from service.domain.errors import (
+from waitcall.application.explanation import Subject
+from waitcall.application.idempotency import Answer, Begun
+from waitcall.application.record_call import Calls
+from waitcall.application.verifications import Start, Verifications
+from waitcall.domain.call import Outcome
+from waitcall.domain.errors import (
     IdempotencyInFlight,
     IdempotencyKeyReused,
     RateLimited,
     StoreUnavailable,
     VerificationInProgress,
 )
-from service.domain.limits import Limit, Scope, Spending
-from service.domain.status import Status
-from service.domain.verification import Verification
+from waitcall.domain.limits import Limit, Scope, Spending
+from waitcall.domain.status import Status
+from waitcall.domain.verification import Verification
+
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, call_at, operating, together, use_cases, with_limits

@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from waitcall.application.verifications import Start, Started
+from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Channel
+from waitcall.domain.errors import ProviderError, ServiceError, VerificationInProgress
+from waitcall.domain.policy import OnConcurrent, Purpose
+from waitcall.domain.status import Status
 
-from service.application.verifications import Start, Started
-from service.domain.call import Outcome
-from service.domain.channel import Channel
-from service.domain.errors import ProviderError, ServiceError, VerificationInProgress
-from service.domain.policy import OnConcurrent, Purpose
-from service.domain.status import Status
 from tests.contract import test_channels
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from waitcall.application.verifications import Start
+from waitcall.domain.errors import ProviderError, ServiceError
 
-from service.application.verifications import Start
-from service.domain.errors import ProviderError, ServiceError
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NOW, call_at, examples, seconds, use_cases
@@ -212,7 +212,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def _call(number: str, at: int) -> Any:
-    from service.domain.numbers import E164  # noqa: PLC0415
+    from waitcall.domain.numbers import E164  # noqa: PLC0415
 
     return call_at(NOW + seconds(at), E164(number))
 

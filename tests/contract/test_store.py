@@ -6,18 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+from waitcall.application.audit import AuditEntry
+from waitcall.application.effects import ConversionCount, Effects
+from waitcall.application.idempotency import Answer, Begun
+from waitcall.application.ports import Change, Claim, Stored
+from waitcall.domain.conversion import Bucket, Budget, Group
+from waitcall.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
+from waitcall.domain.limits import Limit, LimitState, Mode, Scope, Spending, Spent
+from waitcall.domain.lists import ListAction, ListEntry, ListKind
+from waitcall.domain.matching import judge_call
+from waitcall.domain.numbers import E164
+from waitcall.domain.status import Status
 
-from service.application.audit import AuditEntry
-from service.application.effects import ConversionCount, Effects
-from service.application.idempotency import Answer, Begun
-from service.application.ports import Change, Claim, Stored
-from service.domain.conversion import Bucket, Budget, Group
-from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
-from service.domain.limits import Limit, LimitState, Mode, Scope, Spending, Spent
-from service.domain.lists import ListAction, ListEntry, ListKind
-from service.domain.matching import judge_call
-from service.domain.numbers import E164
-from service.domain.status import Status
 from tests.making import NOW, NUMBER, OTHER_NUMBER, call_at, opened, pending, plan, reserve, seconds, together
 from tests.worlds import World
 

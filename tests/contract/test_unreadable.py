@@ -8,29 +8,29 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from waitcall.adapters.redis.codec import encode
+from waitcall.adapters.redis.connection import Connection
+from waitcall.adapters.redis.keys import FENCE, INBOX, LEASE, LISTS, Keys, order_key, orders_to_ask
+from waitcall.adapters.redis.leadership import RedisLeadership, RedisProgress
+from waitcall.adapters.redis.outbox import GROUP, RedisOutbox
+from waitcall.adapters.redis.topology import topology_of
+from waitcall.adapters.telemetry.store_metrics import WHERE
+from waitcall.application.announcement import Announcement, Delivery
+from waitcall.application.audit import AuditEntry
+from waitcall.application.expire import Sweep
+from waitcall.application.idempotency import Answer, Begun
+from waitcall.application.reconcile_inbox import Progress
+from waitcall.application.verifications import Start
+from waitcall.configuration.redis_url import Address
+from waitcall.domain.call import Outcome
+from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.errors import Blocked, RecordUnreadable, StoreUnavailable, VerificationInProgress
+from waitcall.domain.limits import Limit, Mode, Scope, Spending
+from waitcall.domain.lists import ListAction, ListKind
+from waitcall.domain.order import OrderReport, OrderStatus, ProviderOrder
+from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
+from waitcall.domain.status import Status
 
-from service.adapters.redis.codec import encode
-from service.adapters.redis.connection import Connection
-from service.adapters.redis.keys import FENCE, INBOX, LEASE, LISTS, Keys, order_key, orders_to_ask
-from service.adapters.redis.leadership import RedisLeadership, RedisProgress
-from service.adapters.redis.outbox import GROUP, RedisOutbox
-from service.adapters.redis.topology import topology_of
-from service.adapters.telemetry.store_metrics import WHERE
-from service.application.announcement import Announcement, Delivery
-from service.application.audit import AuditEntry
-from service.application.idempotency import Answer, Begun
-from service.application.inbox import Progress
-from service.application.sweep import Sweep
-from service.application.verifications import Start
-from service.configuration.redis_url import Address
-from service.domain.call import Outcome
-from service.domain.conversion import Budget, Group
-from service.domain.errors import Blocked, RecordUnreadable, StoreUnavailable, VerificationInProgress
-from service.domain.limits import Limit, Mode, Scope, Spending
-from service.domain.lists import ListAction, ListKind
-from service.domain.order import OrderReport, OrderStatus, ProviderOrder
-from service.domain.policy import LONGEST_WINDOW_SECONDS
-from service.domain.status import Status
 from tests.contract import test_orders
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver

@@ -4,11 +4,10 @@ import threading
 from collections import Counter
 
 import pytest
-
-from service.application.sweep import Sweep
-from service.application.verifications import Start, Started
-from service.domain.call import Outcome
-from service.domain.errors import (
+from waitcall.application.expire import Sweep
+from waitcall.application.verifications import Start, Started
+from waitcall.domain.call import Outcome
+from waitcall.domain.errors import (
     AlreadyConsumed,
     InvalidPhoneNumber,
     NotFound,
@@ -22,9 +21,10 @@ from service.domain.errors import (
     ValidationFailed,
     VerificationInProgress,
 )
-from service.domain.numbers import E164
-from service.domain.status import Reason, Status
-from service.domain.verification import Verification
+from waitcall.domain.numbers import E164
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.verification import Verification
+
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, FakeProvider, RecordingObserver
 from tests.making import (

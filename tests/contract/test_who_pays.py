@@ -4,15 +4,14 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-
-from service.application.explanation import Subject
-from service.application.ports import Change
-from service.application.sweep import Sweep
-from service.application.verifications import Start
-from service.domain.assurance import Assurance, Attested
-from service.domain.call import Outcome
-from service.domain.channel import Channel
-from service.domain.errors import (
+from waitcall.application.expire import Sweep
+from waitcall.application.explanation import Subject
+from waitcall.application.ports import Change
+from waitcall.application.verifications import Start
+from waitcall.domain.assurance import Assurance, Attested
+from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Channel
+from waitcall.domain.errors import (
     AttemptsSpent,
     CodeMismatch,
     PhoneNumberNotAllowed,
@@ -20,11 +19,12 @@ from service.domain.errors import (
     RateLimited,
     VerificationInProgress,
 )
-from service.domain.limits import Limit, Scope
-from service.domain.numbers import E164
-from service.domain.policy import Client, OnConcurrent, Policy, Purpose
-from service.domain.status import Status
-from service.domain.verification import Verification
+from waitcall.domain.limits import Limit, Scope
+from waitcall.domain.numbers import E164
+from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
+from waitcall.domain.status import Status
+from waitcall.domain.verification import Verification
+
 from tests.contract.test_channels import OURS, Stage
 from tests.fakes.outside import FakeSender
 from tests.making import NUMBER, call_at, effects_of, operating, together

@@ -4,19 +4,19 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from waitcall.adapters.redis.leadership import RedisLeadership, RedisProgress
+from waitcall.application.expire import Sweep
+from waitcall.application.leadership import Term
+from waitcall.application.ports import Claim
+from waitcall.application.reconcile_inbox import PAGE, InboxRecord, Progress, Reconciliation
+from waitcall.application.verifications import Start
+from waitcall.domain.call import InboundCall, Kind, Outcome
+from waitcall.domain.channel import Channel, InboundText
+from waitcall.domain.errors import ProviderUnavailable, StoreUnavailable
+from waitcall.domain.numbers import E164, may_be_dialled
+from waitcall.domain.policy import Policy, Purpose
+from waitcall.domain.status import Reason, Status
 
-from service.adapters.redis.leadership import RedisLeadership, RedisProgress
-from service.application.inbox import PAGE, InboxRecord, Progress, Reconciliation
-from service.application.leadership import Term
-from service.application.ports import Claim
-from service.application.sweep import Sweep
-from service.application.verifications import Start
-from service.domain.call import InboundCall, Kind, Outcome
-from service.domain.channel import Channel, InboundText
-from service.domain.errors import ProviderUnavailable, StoreUnavailable
-from service.domain.numbers import E164, may_be_dialled
-from service.domain.policy import Policy, Purpose
-from service.domain.status import Reason, Status
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, FakeProvider, RecordingObserver
 from tests.making import (

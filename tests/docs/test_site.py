@@ -11,10 +11,9 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
-
-from service import __version__
-from service.adapters.http.api import build_document
-from service.adapters.http.problems import STATUS_OF
+from waitcall import __version__
+from waitcall.adapters.http.api import build_document
+from waitcall.adapters.http.problems import STATUS_OF
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".tools/docs"

@@ -1,4 +1,4 @@
-"""Fixtures that run the service with its production command, gunicorn -c config/gunicorn.conf.py service.wsgi:app."""
+"""Fixtures that run the service with its production command, gunicorn -c config/gunicorn.conf.py waitcall.wsgi:app."""
 
 import hashlib
 import json
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waitcall.adapters.redis.keys import INBOX
+from waitcall.application.reconcile_inbox import SETTLING
 
-from service.adapters.redis.keys import INBOX
-from service.application.inbox import SETTLING
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from simulator.smsru import SmsruAccount
@@ -270,7 +270,7 @@ def launch(
 
 def production_command() -> list[str]:
     gunicorn = str(Path(sys.executable).with_name("gunicorn"))
-    return [gunicorn, "-c", "config/gunicorn.conf.py", "service.wsgi:app"]
+    return [gunicorn, "-c", "config/gunicorn.conf.py", "waitcall.wsgi:app"]
 
 
 def sound_settings(directory: Path, redis_url: str, smsc_url: str) -> dict[str, str]:

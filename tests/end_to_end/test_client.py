@@ -18,6 +18,8 @@ from typing import Any
 import httpx
 import pytest
 from standardwebhooks import Webhook
+from waitcall.adapters.http.answers import VerificationResponse
+from waitcall.adapters.http.problems import STATUS_OF
 from waitcall_client import (
     AsyncWaitcall,
     Ended,
@@ -32,8 +34,6 @@ from waitcall_client import (
 from waitcall_client.testing import Double
 
 from development.client import class_of, written
-from service.adapters.http.answers import VerificationResponse
-from service.adapters.http.problems import STATUS_OF
 from simulator.server import Simulator
 from tests.end_to_end.conftest import KEY, ROOT, Service, launch
 from tests.end_to_end.conftest import answers as ready

@@ -17,8 +17,8 @@ from select import select
 from urllib.parse import urlsplit
 
 import pytest
+from waitcall.application.hosted_page import WAITING_OF_A_PAGE, WAITING_OF_AN_ADDRESS
 
-from service.application.pages import WAITING_OF_A_PAGE, WAITING_OF_AN_ADDRESS
 from tests.end_to_end.conftest import ROOT, SECRET, Answered, Service, Starting
 from tests.end_to_end.test_edges import accept_queue
 from tests.end_to_end.test_surfaces import HOSTED, ORIGIN, PAGES

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waitcall.adapters.providers.guarded_calls import BREAKER_FAILURES
+from waitcall.adapters.redis.keys import orders_to_ask
 
-from service.adapters.outgoing.guarded_calls import BREAKER_FAILURES
-from service.adapters.redis.keys import orders_to_ask
 from simulator.exchange import POOL as SMSC_POOL
 from simulator.server import Simulator
 from simulator.smsru import POOL, SmsruAccount, batch

@@ -9,21 +9,21 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 
-from service.application.announcement import Announcement, Delivery
-from service.application.audit import AuditEntry
-from service.application.effects import NO_EFFECTS, ConversionCount, Effects
-from service.application.idempotency import Answer, Begun
-from service.application.ports import Change, Claim, CreationContext, Reservation, Stored
-from service.application.push import Backlog, Taken
-from service.domain.call import InboundCall
-from service.domain.conversion import Bucket, Budget, Group
-from service.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
-from service.domain.evidence import skeleton
-from service.domain.limits import LimitState, Mode, Scope, Spending, Spent
-from service.domain.lists import Directory, ListEntry, ListKind
-from service.domain.numbers import E164
-from service.domain.order import ProviderOrder
-from service.domain.verification import Verification
+from waitcall.application.announcement import Announcement, Delivery
+from waitcall.application.audit import AuditEntry
+from waitcall.application.deliver_webhooks import Backlog, Taken
+from waitcall.application.effects import NO_EFFECTS, ConversionCount, Effects
+from waitcall.application.idempotency import Answer, Begun
+from waitcall.application.ports import Change, Claim, CreationContext, Reservation, Stored
+from waitcall.domain.call import InboundCall
+from waitcall.domain.conversion import Bucket, Budget, Group
+from waitcall.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
+from waitcall.domain.evidence import skeleton
+from waitcall.domain.limits import LimitState, Mode, Scope, Spending, Spent
+from waitcall.domain.lists import Directory, ListEntry, ListKind
+from waitcall.domain.numbers import E164
+from waitcall.domain.order import ProviderOrder
+from waitcall.domain.verification import Verification
 
 
 class MemoryStore:

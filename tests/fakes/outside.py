@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
-from service.domain.call import InboundCall, Kind, Outcome
-from service.domain.channel import Captcha
-from service.domain.conversion import Conversion
-from service.domain.errors import ProviderFailure
-from service.domain.limits import Decision, Scope
-from service.domain.numbers import E164
-from service.domain.order import Capability, PlacedOrder
-from service.domain.verification import Verification
+from waitcall.domain.call import InboundCall, Kind, Outcome
+from waitcall.domain.channel import Captcha
+from waitcall.domain.conversion import Conversion
+from waitcall.domain.errors import ProviderFailure
+from waitcall.domain.limits import Decision, Scope
+from waitcall.domain.numbers import E164
+from waitcall.domain.order import Capability, PlacedOrder
+from waitcall.domain.verification import Verification
 
 SHOWN = E164("+79585551234")
 

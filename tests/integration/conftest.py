@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from waitcall.composition import build
+from waitcall.configuration.settings import load_settings
 
-from service.bootstrap import build
-from service.configuration.settings import load_settings
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from tests.fakes.clock import FakeClock

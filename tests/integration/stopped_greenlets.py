@@ -10,10 +10,9 @@ import sys  # noqa: E402  after the patch
 from collections.abc import Callable  # noqa: E402  after the patch
 
 import gevent  # noqa: E402  after the patch
-
-from service.adapters.redis.connection import Connection  # noqa: E402  after the patch
-from service.adapters.redis.topology import topology_of  # noqa: E402  after the patch
-from service.configuration.redis_url import Address  # noqa: E402  after the patch
+from waitcall.adapters.redis.connection import Connection  # noqa: E402  after the patch
+from waitcall.adapters.redis.topology import topology_of  # noqa: E402  after the patch
+from waitcall.configuration.redis_url import Address  # noqa: E402  after the patch
 
 URL, PROCESS = sys.argv[1], int(sys.argv[2])
 connection = Connection(topology_of(Address.parse(URL), 1), lambda _: None, max_steps=1)

@@ -19,23 +19,24 @@ from typing import Any
 
 from gunicorn.config import Config
 from gunicorn.http import RequestParser
+from waitcall.adapters.http import callbacks
+from waitcall.adapters.http import hosted_page as page
+from waitcall.adapters.http.app import CALLBACK_BODY_BYTES, create_app
+from waitcall.adapters.http.auth import ApiKeys
+from waitcall.adapters.http.blueprint import PARSER
+from waitcall.adapters.http.body import read_body
+from waitcall.adapters.http.hosted_page.catalogue import Catalogues
+from waitcall.adapters.http.lane import Lane
+from waitcall.adapters.http.schemas import CreateRequest
+from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
+from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
+from waitcall.adapters.telemetry.logging import MaskingJsonFormatter
+from waitcall.application.hosted_page import Pages
+from waitcall.domain.errors import NotFound
+from waitcall.domain.numbers import E164
+from waitcall.domain.policy import Brand
 from werkzeug.test import create_environ
 
-from service.adapters.http import callbacks, page
-from service.adapters.http.app import CALLBACK_BODY_BYTES, create_app
-from service.adapters.http.auth import ApiKeys
-from service.adapters.http.blueprint import PARSER
-from service.adapters.http.body import read_body
-from service.adapters.http.lane import Lane
-from service.adapters.http.page.catalogue import Catalogues
-from service.adapters.http.schemas import CreateRequest
-from service.adapters.smsc.callback import SmscCallbackDecoder
-from service.adapters.smsru.callback import SmsruCallbackDecoder
-from service.adapters.telemetry.logging import MaskingJsonFormatter
-from service.application.pages import Pages
-from service.domain.errors import NotFound
-from service.domain.numbers import E164
-from service.domain.policy import Brand
 from tests.wsgi import ask
 
 Input = Callable[[int], bytes]
@@ -451,12 +452,12 @@ PATTERNS = {
         r"[0-9]{1,12}": "no stranger: counts that the store made",
     },
     "adapters/redis/keys.py": {r"ver_([0-9a-f]{24})([0-9a-f]{40})": "no stranger: needs a key"},
-    "adapters/smsc/callback.py": {
+    "adapters/providers/smsc/callback.py": {
         r"[0-9]{1,10}": "form at /callbacks/smsc",
         r"[0-9]{1,15}": "form at /callbacks/smsc",
         r"\+?([0-9]{1,15})": "form at /callbacks/smsc",
     },
-    "adapters/smsru/callback.py": {
+    "adapters/providers/smsru/callback.py": {
         r"[0-9]{1,10}": "no stranger: the provider's hash was right",
         r"data(\[\w*\])?": "form at /callbacks/smsru",
     },

@@ -6,12 +6,12 @@ import logging
 import threading
 
 import pytest
+from waitcall import __version__
+from waitcall.adapters.redis.idempotency import RedisIdempotencyStore
+from waitcall.adapters.redis.store import RedisVerificationStore
+from waitcall.application.request_context import request_id
+from waitcall.domain.errors import StoreUnavailable
 
-from service import __version__
-from service.adapters.redis.idempotency import RedisIdempotencyStore
-from service.adapters.redis.store import RedisVerificationStore
-from service.application.context import request_id
-from service.domain.errors import StoreUnavailable
 from tests.integration.conftest import KEY, OTHER_KEY, POLICY, Running
 from tests.making import together
 
@@ -552,7 +552,7 @@ def test_no_line_of_the_log_and_no_metric_holds_the_number(starting) -> None:
     running = starting(WAITCALL_LOG_LEVEL="debug")
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    from service.adapters.telemetry.logging import MaskingJsonFormatter  # noqa: PLC0415
+    from waitcall.adapters.telemetry.logging import MaskingJsonFormatter  # noqa: PLC0415
 
     handler.setFormatter(MaskingJsonFormatter())
     root = logging.getLogger()

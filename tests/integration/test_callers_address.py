@@ -6,11 +6,11 @@ from collections.abc import Callable
 from itertools import cycle, product
 
 import pytest
+from waitcall.adapters.http.proxies import address_in
+from waitcall.adapters.telemetry.logging import MaskingJsonFormatter
+from waitcall.application.hosted_page import Pages
+from waitcall.domain.errors import NotFound
 
-from service.adapters.http.proxies import address_in
-from service.adapters.telemetry.logging import MaskingJsonFormatter
-from service.application.pages import Pages
-from service.domain.errors import NotFound
 from tests.integration.conftest import KEY, Running
 from tests.integration.test_page import HOSTED
 from tests.wsgi import ask

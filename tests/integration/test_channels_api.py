@@ -3,13 +3,14 @@
 import json
 from collections.abc import Callable
 
-from service.application.announcement import body_of
-from service.domain.assurance import Assurance
-from service.domain.channel import Channel
-from service.domain.event import EventType, events_of
-from service.domain.matching import judge_call
-from service.domain.policy import Purpose
-from service.domain.steps import check_code, fall_back, send_again
+from waitcall.application.announcement import body_of
+from waitcall.domain.assurance import Assurance
+from waitcall.domain.channel import Channel
+from waitcall.domain.event import EventType, events_of
+from waitcall.domain.matching import judge_call
+from waitcall.domain.policy import Purpose
+from waitcall.domain.steps import check_code, fall_back, send_again
+
 from tests.integration.conftest import KEY, OTHER_KEY, POLICY, Running
 from tests.making import NOW, SEALS, call_at, pending, seconds
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from waitcall.adapters.redis.keys import Keys
+from waitcall.adapters.redis.outbox import RedisOutbox
+from waitcall.application.announcement import Announcement, Delivery
+from waitcall.cli import main
 
-from service.adapters.redis.keys import Keys
-from service.adapters.redis.outbox import RedisOutbox
-from service.application.announcement import Announcement, Delivery
-from service.cli import main
 from tests.fakes.clock import FakeClock
 from tests.integration.conftest import KEY, POLICY, Running
 from tests.worlds import redis_connection

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from waitcall.adapters.redis import probe
+from waitcall.cli import main
 from werkzeug.serving import make_server
 
-from service.adapters.redis import probe
-from service.cli import main
 from simulator.cabinet import DONE, FAILED, RUNNING
 from tests.fakes.clock import FakeClock
 from tests.integration.conftest import KEY, POLICY, SECRET, Running

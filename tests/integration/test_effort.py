@@ -12,8 +12,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from waitcall.domain.numbers import E164
 
-from service.domain.numbers import E164
 from simulator.exchange import POOL
 from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from flask import Flask, g, request, request_finished
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from waitcall.adapters.telemetry.tracing import Tracing
 from werkzeug.routing import Rule
 
-from service.adapters.telemetry.tracing import Tracing
 from tests.integration.conftest import KEY, Running
 
 PATH = "/v1/verifications"

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
+from waitcall.adapters.http.api import build_document
 
-from service.adapters.http.api import build_document
 from tests.integration.conftest import KEY, Running
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waitcall.adapters.http.hosted_page.assets import readable_on
+from waitcall.adapters.http.hosted_page.catalogue import CatalogueMistake, Catalogues
 
-from service.adapters.http.page.assets import readable_on
-from service.adapters.http.page.catalogue import CatalogueMistake, Catalogues
 from tests.integration.conftest import OTHER_KEY, POLICY, Running
 from tests.redis_servers import Server
 
@@ -26,7 +26,7 @@ color = "#ffcc00"
 support_url = "https://help.example.org/"
 """
 )
-LOCALES = Path("service/adapters/http/page/locales")
+LOCALES = Path("service/waitcall/adapters/http/hosted_page/locales")
 MOST_BYTES = 30_000
 
 

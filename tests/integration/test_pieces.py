@@ -10,9 +10,8 @@ import pytest
 from gevent.event import Event
 from gunicorn.config import Config
 from gunicorn.http import RequestParser
-
-from service.adapters.http import gunicorn_worker
-from service.adapters.http.gunicorn_worker import (
+from waitcall.processes import gunicorn_worker
+from waitcall.processes.gunicorn_worker import (
     MOST_PIECES,
     MOST_UNREAD_BYTES,
     TURN_BYTES,

@@ -11,8 +11,8 @@ import pytest
 import trustme
 from redis import Redis
 from redis.exceptions import RedisError
+from waitcall.domain.errors import StoreUnavailable
 
-from service.domain.errors import StoreUnavailable
 from tests.redis_servers import SLOTS, binary, free_port, wait_for
 from tests.worlds import redis_world
 

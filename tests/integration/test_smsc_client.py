@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
+from waitcall.adapters.providers.guarded_calls import BREAKER_FAILURES
+from waitcall.adapters.providers.smsc.client import SmscProvider
+from waitcall.adapters.providers.time_limit import within_thread
+from waitcall.adapters.providers.transport import Account
+from waitcall.application.request_context import request_id
+from waitcall.domain.errors import NumberRefused, ProviderError, ProviderFailure, ProviderUnavailable
+from waitcall.domain.numbers import E164, may_be_shown
 
-from service.adapters.outgoing.guarded_calls import BREAKER_FAILURES
-from service.adapters.outgoing.time_limit import within_thread
-from service.adapters.outgoing.transport import Account
-from service.adapters.smsc.client import SmscProvider
-from service.application.context import request_id
-from service.domain.errors import NumberRefused, ProviderError, ProviderFailure, ProviderUnavailable
-from service.domain.numbers import E164, may_be_shown
 from simulator.dialler import Handler
 from simulator.exchange import POOL
 from simulator.server import Options, Simulator
@@ -279,7 +279,7 @@ def test_credentials_do_not_follow_a_redirect(ordering) -> None:
 def test_log_lines_of_an_order_have_the_id_of_its_request(simulator, ordering, monkeypatch) -> None:
     seen: list[str | None] = []
     monkeypatch.setattr(
-        "service.adapters.smsc.client._log.warning", lambda *_, **__: seen.append(request_id.get())
+        "waitcall.adapters.providers.smsc.client._log.warning", lambda *_, **__: seen.append(request_id.get())
     )
     plan(simulator, ("html", None))
     token = request_id.set("the-request")

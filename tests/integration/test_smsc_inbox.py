@@ -6,12 +6,12 @@ from datetime import datetime
 from decimal import Decimal
 
 import pytest
+from waitcall.adapters.providers.smsc.call_mark import resembles_mark
+from waitcall.adapters.providers.smsc.inbox import SmscInbox, Unreadable, read_balance, read_inbox
+from waitcall.adapters.providers.transport import Account
+from waitcall.application.reconcile_inbox import InboxRecord
+from waitcall.domain.errors import ProviderError, ProviderUnavailable
 
-from service.adapters.outgoing.transport import Account
-from service.adapters.smsc.call_mark import resembles_mark
-from service.adapters.smsc.inbox import SmscInbox, Unreadable, read_balance, read_inbox
-from service.application.inbox import InboxRecord
-from service.domain.errors import ProviderError, ProviderUnavailable
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from tests.fakes.outside import RecordingObserver

@@ -4,18 +4,18 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-
-from service.adapters.outgoing.time_limit import within_thread
-from service.adapters.outgoing.transport import Account
-from service.adapters.smsc.sender import SmscSender
-from service.domain.channel import Captcha
-from service.domain.errors import (
+from waitcall.adapters.providers.smsc.sender import SmscSender
+from waitcall.adapters.providers.time_limit import within_thread
+from waitcall.adapters.providers.transport import Account
+from waitcall.domain.channel import Captcha
+from waitcall.domain.errors import (
     CaptchaRejected,
     NumberRefused,
     ProviderError,
     ProviderFailure,
     ProviderUnavailable,
 )
+
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from tests.fakes.outside import RecordingObserver

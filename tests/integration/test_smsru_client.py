@@ -5,14 +5,14 @@ from functools import partial
 from typing import Any
 
 import pytest
+from waitcall.adapters.providers.guarded_calls import BREAKER_FAILURES
+from waitcall.adapters.providers.smsru.client import SmsruProvider
+from waitcall.adapters.providers.time_limit import within_thread
+from waitcall.adapters.providers.transport import Account
+from waitcall.domain.errors import NumberRefused, ProviderError, ProviderFailure, ProviderUnavailable
+from waitcall.domain.numbers import may_be_shown
+from waitcall.domain.order import Capability, OrderStatus, ProviderOrder
 
-from service.adapters.outgoing.guarded_calls import BREAKER_FAILURES
-from service.adapters.outgoing.time_limit import within_thread
-from service.adapters.outgoing.transport import Account
-from service.adapters.smsru.client import SmsruProvider
-from service.domain.errors import NumberRefused, ProviderError, ProviderFailure, ProviderUnavailable
-from service.domain.numbers import may_be_shown
-from service.domain.order import Capability, OrderStatus, ProviderOrder
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from simulator.smsru import POOL

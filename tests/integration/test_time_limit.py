@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from waitcall.adapters.providers.time_limit import within_thread
+from waitcall.application.request_context import request_id
 
-from service.adapters.outgoing.time_limit import within_thread
-from service.application.context import request_id
 from tests.redis_servers import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +61,7 @@ def test_a_greenlet_is_interrupted_where_it_waits() -> None:
     in_greenlets(
         """
         import time, gevent
-        from service.adapters.outgoing.time_limit import within_greenlet
+        from waitcall.adapters.providers.time_limit import within_greenlet
 
         said = []
 
@@ -100,11 +100,11 @@ def test_an_order_that_drips_or_hangs_is_over_in_time_and_the_next_one_is_sound(
     in_greenlets(
         """
         import time
-        from service.adapters.outgoing.time_limit import within_greenlet
-        from service.adapters.outgoing.transport import Account
-        from service.adapters.smsc.client import SmscProvider
-        from service.domain.errors import ProviderUnavailable
-        from service.domain.numbers import E164
+        from waitcall.adapters.providers.time_limit import within_greenlet
+        from waitcall.adapters.providers.transport import Account
+        from waitcall.adapters.providers.smsc.client import SmscProvider
+        from waitcall.domain.errors import ProviderUnavailable
+        from waitcall.domain.numbers import E164
         from simulator.dialler import Handler
         from simulator.server import Options, Simulator
 

@@ -12,12 +12,12 @@ from typing import Any, Self
 import pytest
 import trustme
 from standardwebhooks import Webhook, WebhookVerificationError
+from waitcall.adapters.webhooks import sender as sender_module
+from waitcall.adapters.webhooks.sender import WebhookSender
+from waitcall.application.announcement import Delivery
+from waitcall.application.deliver_webhooks import DeliveryOutcome
+from waitcall.domain.policy import Endpoint
 
-from service.adapters.webhook import sender as sender_module
-from service.adapters.webhook.sender import WebhookSender
-from service.application.announcement import Delivery
-from service.application.push import DeliveryOutcome
-from service.domain.policy import Endpoint
 from tests.end_to_end.receivers import SECRET, receiving
 from tests.redis_servers import free_port
 

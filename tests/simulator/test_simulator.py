@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
+from waitcall.domain.call import InboundCall
+from waitcall.domain.channel import InboundText
+from waitcall.domain.code import CodeDelivery, DeliveryReport
 
-from service.adapters.smsc.callback import SmscCallbackDecoder
-from service.domain.call import InboundCall
-from service.domain.channel import InboundText
-from service.domain.code import CodeDelivery, DeliveryReport
 from simulator.dialler import Handler
 from simulator.exchange import POOL
 from simulator.server import Options, Simulator

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from waitcall.adapters.http.problems import STATUS_OF
+from waitcall.adapters.redis.scripts import source
+from waitcall.configuration.settings import load_settings
+from waitcall.domain import errors
+from waitcall.domain.errors import ServiceError
+from waitcall.domain.policy import Permission
 
-from service.adapters.http.problems import STATUS_OF
-from service.adapters.redis.scripts import source
-from service.configuration.settings import load_settings
-from service.domain import errors
-from service.domain.errors import ServiceError
-from service.domain.policy import Permission
 from tests import threats
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-SCRIPTS = sorted((ROOT / "service/adapters/redis/scripts").glob("*.lua"))
+SCRIPTS = sorted((ROOT / "service/waitcall/adapters/redis/scripts").glob("*.lua"))
 OPEN_ROUTES = {
     "api": {"/openapi.json", "/docs", "/docs/<asset>"},
     "callback": {"/callbacks/smsc"},
@@ -30,8 +30,9 @@ OPEN_ROUTES = {
 
 @pytest.fixture
 def surfaces(tmp_path: Path) -> dict[str, Flask]:
+    from waitcall.composition import build  # noqa: PLC0415
+
     from development.stack import development_settings  # noqa: PLC0415
-    from service.bootstrap import build  # noqa: PLC0415
 
     environ = development_settings() | {
         "WAITCALL_REDIS_URL": "redis://127.0.0.1:1/0",
@@ -106,7 +107,7 @@ def test_every_error_has_a_status_and_a_line_in_the_readme() -> None:
 
 
 def test_every_metric_is_in_the_readme_and_no_other() -> None:
-    from service.adapters.telemetry.metrics import Metrics  # noqa: PLC0415
+    from waitcall.adapters.telemetry.metrics import Metrics  # noqa: PLC0415
 
     collected = Metrics("1", [], [], worker=True).registry.collect()
     names = {metric.name + ("_total" if metric.type == "counter" else "") for metric in collected}
@@ -190,25 +191,29 @@ def test_lock_files_hold_hashes_and_no_addresses() -> None:
 @pytest.mark.parametrize(
     ("file", "line", "contract"),
     [
-        ("service/domain/numbers.py", "import redis", "The core knows no technology BROKEN"),
-        ("service/application/calls.py", "import flask", "The core knows no technology BROKEN"),
+        ("service/waitcall/domain/numbers.py", "import redis", "The core knows no technology BROKEN"),
         (
-            "service/domain/call.py",
-            "import service.configuration.settings",
+            "service/waitcall/application/record_call.py",
+            "import flask",
+            "The core knows no technology BROKEN",
+        ),
+        (
+            "service/waitcall/domain/call.py",
+            "import waitcall.configuration.settings",
             "Floors: each imports only downwards BROKEN",
         ),
         (
-            "service/adapters/http/auth.py",
-            "import service.adapters.redis.keys",
+            "service/waitcall/adapters/http/auth.py",
+            "import waitcall.adapters.redis.keys",
             "Adapters do not know each other BROKEN",
         ),
-        ("simulator/exchange.py", "import service", "Service and simulator are strangers BROKEN"),
+        ("simulator/exchange.py", "import waitcall", "Service and simulator are strangers BROKEN"),
         (
-            "service/configuration/settings.py",
+            "service/waitcall/configuration/settings.py",
             "import development",
             "The service does not know the laptop BROKEN",
         ),
-        ("service/utils.py", "", "Floors: each imports only downwards BROKEN"),
+        ("service/waitcall/utils.py", "", "Floors: each imports only downwards BROKEN"),
     ],
 )
 def test_a_planted_wrong_import_fails_the_check(tmp_path: Path, file: str, line: str, contract: str) -> None:
@@ -221,7 +226,7 @@ def test_a_planted_wrong_import_fails_the_check(tmp_path: Path, file: str, line:
     checked = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "COLUMNS": "200"},
+        env={"PYTHONPATH": f"{tmp_path}:{tmp_path / 'service'}", "PATH": "/usr/bin:/bin", "COLUMNS": "200"},
         capture_output=True,
         text=True,
         check=False,

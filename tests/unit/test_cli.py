@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-
-from service.cli import main
-from service.configuration.policy import json_schema
-from service.configuration.settings import SETTINGS
+from waitcall.cli import main
+from waitcall.configuration.policy import json_schema
+from waitcall.configuration.settings import SETTINGS
 
 
 def test_a_new_key_and_its_hash_belong_together() -> None:

@@ -7,16 +7,16 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
+from waitcall.adapters.http.auth import ApiKeys
+from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
+from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
+from waitcall.domain.channel import InboundText, TextIn
+from waitcall.domain.code import Code, CodeSeals
+from waitcall.domain.hosted_page import PageSeals
+from waitcall.domain.matching import judge_text
+from waitcall.domain.numbers import E164
+from waitcall.domain.requester import Requester
 
-from service.adapters.http.auth import ApiKeys
-from service.adapters.smsc.callback import SmscCallbackDecoder
-from service.adapters.smsru.callback import SmsruCallbackDecoder
-from service.domain.channel import InboundText, TextIn
-from service.domain.code import Code, CodeSeals
-from service.domain.hosted import PageSeals
-from service.domain.matching import judge_text
-from service.domain.numbers import E164
-from service.domain.requester import Requester
 from tests.making import NOW, NUMBER, pending
 
 PEPPERS = ("a-pepper-that-is-long-enough-for-it", "another-pepper-that-is-long-enough-too")

@@ -4,8 +4,7 @@ import os
 import sys
 
 import pytest
-
-from service.configuration import last_good
+from waitcall.configuration import last_good
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn forks its workers")

@@ -7,19 +7,19 @@ from math import ceil
 from pathlib import Path
 
 import pytest
+from waitcall.adapters.providers.smsc.client import order_limit
+from waitcall.application.announcement import Announcer
+from waitcall.application.applicable_limits import ApplicableLimits
+from waitcall.application.effects import TransitionEffects
+from waitcall.application.verifications import Start
+from waitcall.configuration.policy import DEFAULT_LIMITS, read_policy
+from waitcall.domain.channel import Channel
+from waitcall.domain.code import CODE_DIGITS
+from waitcall.domain.errors import RateLimited
+from waitcall.domain.limits import Limit, Mode, Scope
+from waitcall.domain.policy import Policy
+from waitcall.domain.status import Status
 
-from service.adapters.smsc.client import order_limit
-from service.application.announcement import Announcer
-from service.application.applicable_limits import ApplicableLimits
-from service.application.effects import TransitionEffects
-from service.application.verifications import Start
-from service.configuration.policy import DEFAULT_LIMITS, read_policy
-from service.domain.channel import Channel
-from service.domain.code import CODE_DIGITS
-from service.domain.errors import RateLimited
-from service.domain.limits import Limit, Mode, Scope
-from service.domain.policy import Policy
-from service.domain.status import Status
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NOW, NUMBER, PROVIDER_LIMIT, pending, use_cases

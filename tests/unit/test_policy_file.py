@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 from marshmallow import ValidationError
-
-from service.configuration.policy import read_policy
-from service.domain.assurance import Assurance, Attested
-from service.domain.channel import Channel
-from service.domain.conversion import Budget, Group
-from service.domain.event import EventType
-from service.domain.limits import Limit, Mode, Scope
-from service.domain.lists import ListAction, ListEntry, ListKind
-from service.domain.policy import (
+from waitcall.configuration.policy import read_policy
+from waitcall.domain.assurance import Assurance, Attested
+from waitcall.domain.channel import Channel
+from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.event import EventType
+from waitcall.domain.limits import Limit, Mode, Scope
+from waitcall.domain.lists import ListAction, ListEntry, ListKind
+from waitcall.domain.policy import (
     CLIENT_PERMISSIONS,
     Audit,
     CaptchaRule,

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-
-from service.configuration.policy import read_policy
-from service.configuration.weaknesses import policy_weaknesses
-from service.domain.channel import Channel
+from waitcall.configuration.policy import read_policy
+from waitcall.configuration.weaknesses import policy_weaknesses
+from waitcall.domain.channel import Channel
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = (ROOT / "config/policy.toml").read_text()

@@ -18,13 +18,12 @@ from enum import Enum
 from typing import Any
 
 import pytest
+import waitcall
 import waitcall_client
+from waitcall.configuration.settings import Secret
+from waitcall.domain.errors import ServiceError
+from waitcall.domain.numbers import E164
 from waitcall_client.errors import WaitcallError
-
-import service
-from service.configuration.settings import Secret
-from service.domain.errors import ServiceError
-from service.domain.numbers import E164
 
 NUMBER = "+79857654321"
 SECRETS = {
@@ -37,11 +36,11 @@ SECRETS = {
     "webhook": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "url": "https://hooks.example.org/services/T0P/s3cr3t",
 }
-NOT_IMPORTED = {"service.wsgi"}  # importing it starts the service
+NOT_IMPORTED = {"waitcall.wsgi"}  # importing it starts the service
 
 # Fields with text that an operator wrote into policy or settings, that names a kind of thing, or that is a keyed hash.
 HARMLESS = {
-    "service": {
+    "waitcall": {
         "Account.base_urls",
         "Address.nodes",
         "Address.scheme",
@@ -152,7 +151,7 @@ HARMLESS = {
 
 
 def modules() -> Iterator[types.ModuleType]:
-    for package in (service, waitcall_client):
+    for package in (waitcall, waitcall_client):
         yield package
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if found.name not in NOT_IMPORTED:

@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from service import bootstrap
-from service.adapters.telemetry.metrics import Metrics
-from service.bootstrap import build_worker
-from service.bootstrap.use_cases import _order_seconds
-from service.configuration.settings import SettingsMistakes, load_settings
-from service.configuration.weaknesses import weaknesses
-from service.domain.assurance import Assurance
-from service.domain.limits import Limit, Scope
-from service.domain.policy import OnConcurrent, Provider
+from waitcall import composition as bootstrap
+from waitcall.adapters.telemetry.metrics import Metrics
+from waitcall.composition import build_worker
+from waitcall.composition.use_cases import _order_seconds
+from waitcall.configuration.settings import SettingsMistakes, load_settings
+from waitcall.configuration.weaknesses import weaknesses
+from waitcall.domain.assurance import Assurance
+from waitcall.domain.limits import Limit, Scope
+from waitcall.domain.policy import OnConcurrent, Provider
 
 KEY_HASH = hashlib.sha256(b"key").hexdigest()
 POLICY = """

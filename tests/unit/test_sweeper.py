@@ -1,11 +1,11 @@
 import threading
 
-from service.domain.errors import StoreUnavailable
-from service.sweeper import Sweeper
+from waitcall.domain.errors import StoreUnavailable
+from waitcall.processes.sweeper import Sweeper
 
 
 def test_a_sweeper_outlives_a_store_that_is_away_and_a_broken_record(monkeypatch) -> None:
-    monkeypatch.setattr("service.sweeper.INTERVAL_SECONDS", 0.001)
+    monkeypatch.setattr("waitcall.processes.sweeper.INTERVAL_SECONDS", 0.001)
     failures = [StoreUnavailable(), ValueError("broken")]
     swept = threading.Event()
 

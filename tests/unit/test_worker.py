@@ -1,11 +1,10 @@
 """A worker's own view of the lease that makes it the leader."""
 
 import pytest
-
-from service import worker
-from service.application.leadership import Term
-from service.domain.errors import StoreUnavailable
-from service.worker import Lease
+from waitcall.application.leadership import Term
+from waitcall.domain.errors import StoreUnavailable
+from waitcall.processes import background_worker as worker
+from waitcall.processes.background_worker import Lease
 
 
 class FakeLeadership:

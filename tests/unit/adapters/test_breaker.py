@@ -1,8 +1,7 @@
 """Circuit breaker, with a clock that the tests move."""
 
 import pytest
-
-from service.adapters.outgoing.breaker import Breaker
+from waitcall.adapters.providers.breaker import Breaker
 
 
 class Clock:

@@ -4,16 +4,16 @@ import json
 from dataclasses import replace
 
 import pytest
+from waitcall.adapters.redis.codec import UnknownSchema, decode, encode
+from waitcall.domain.assurance import Assurance
+from waitcall.domain.channel import Channel, TextIn
+from waitcall.domain.code import Code, CodeDelivery
+from waitcall.domain.matching import judge_call
+from waitcall.domain.numbers import E164
+from waitcall.domain.policy import OnConcurrent, Purpose
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.verification import Verification
 
-from service.adapters.redis.codec import UnknownSchema, decode, encode
-from service.domain.assurance import Assurance
-from service.domain.channel import Channel, TextIn
-from service.domain.code import Code, CodeDelivery
-from service.domain.matching import judge_call
-from service.domain.numbers import E164
-from service.domain.policy import OnConcurrent, Purpose
-from service.domain.status import Reason, Status
-from service.domain.verification import Verification
 from tests.making import NOW, call_at, pending, seconds
 
 RULES = Purpose(

@@ -1,4 +1,4 @@
-from service.adapters.redis.keys import Keys
+from waitcall.adapters.redis.keys import Keys
 
 KEYS = Keys("a-pepper-of-the-tests")
 

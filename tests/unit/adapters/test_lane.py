@@ -4,10 +4,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from waitcall.adapters.http import lane as module
+from waitcall.adapters.http.lane import LONG_BYTES, Lane
+from waitcall.domain.errors import RateLimited
 
-from service.adapters.http import lane as module
-from service.adapters.http.lane import LONG_BYTES, Lane
-from service.domain.errors import RateLimited
 from tests.making import together
 
 LONG, SHORT = b"a" * (LONG_BYTES + 1), b"a" * LONG_BYTES

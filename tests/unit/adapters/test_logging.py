@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import pytest
-
-from service.adapters.http.context import new_request_id
-from service.adapters.telemetry.logging import MaskingJsonFormatter, logging_config, masked
-from service.application.context import request_id
+from waitcall.adapters.http.context import new_request_id
+from waitcall.adapters.telemetry.logging import MaskingJsonFormatter, logging_config, masked
+from waitcall.application.request_context import request_id
 
 Lines = Callable[[], list[dict[str, object]]]
 

@@ -2,8 +2,7 @@
 
 import pytest
 from prometheus_client import generate_latest
-
-from service.adapters.telemetry.metrics import Metrics
+from waitcall.adapters.telemetry.metrics import Metrics
 
 
 @pytest.fixture

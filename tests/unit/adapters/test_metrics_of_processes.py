@@ -9,9 +9,9 @@ from pathlib import Path
 COUNTED = """
 import sys
 from datetime import UTC, datetime
-from service.adapters.telemetry.metrics import Metrics, exposition
-from service.domain.conversion import Budget, Conversion, Group
-from service.domain.limits import Decision, Mode
+from waitcall.adapters.telemetry.metrics import Metrics, exposition
+from waitcall.domain.conversion import Budget, Conversion, Group
+from waitcall.domain.limits import Decision, Mode
 met = Conversion(Budget(Group.COUNTRY, Mode.ENFORCE), 100, 1, True, 60)
 at = datetime.fromtimestamp(int(sys.argv[2]), UTC)
 Metrics("1.2.3", ["web"], ["login"]).guarded(met, "RU", Decision.DENY, at)

@@ -3,10 +3,10 @@
 import logging
 
 import pytest
+from waitcall.adapters.telemetry.metrics import Metrics
+from waitcall.adapters.telemetry.observer import LoggingObserver
+from waitcall.application.request_context import events
 
-from service.adapters.telemetry.metrics import Metrics
-from service.adapters.telemetry.observer import LoggingObserver
-from service.application.context import events
 from tests.making import pending
 
 

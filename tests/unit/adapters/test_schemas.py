@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from waitcall.adapters.http.answers import EXAMPLE, VerificationResponse, dump_verification
+from waitcall.domain.matching import judge_call
+from waitcall.domain.status import Reason
+from waitcall.domain.verification import Verification
 
-from service.adapters.http.answers import EXAMPLE, VerificationResponse, dump_verification
-from service.domain.matching import judge_call
-from service.domain.status import Reason
-from service.domain.verification import Verification
 from tests.making import NOW, NUMBER, call_at, opened, pending, seconds
 
 

@@ -15,14 +15,13 @@ from urllib.parse import parse_qsl, quote_from_bytes
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
-
-from service.adapters.incoming.form import MOST_FIELDS
-from service.adapters.smsc.callback import SmscCallbackDecoder
-from service.adapters.smsc.fields import FieldsUnreadable, read_fields
-from service.domain.call import InboundCall, Kind, OtherMessage
-from service.domain.channel import InboundText
-from service.domain.code import CodeDelivery, DeliveryReport
-from service.domain.errors import CallbackMalformed, CallbackRejected
+from waitcall.adapters.providers.callback_form import MOST_FIELDS
+from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
+from waitcall.adapters.providers.smsc.fields import FieldsUnreadable, read_fields
+from waitcall.domain.call import InboundCall, Kind, OtherMessage
+from waitcall.domain.channel import InboundText
+from waitcall.domain.code import CodeDelivery, DeliveryReport
+from waitcall.domain.errors import CallbackMalformed, CallbackRejected
 
 SECRET = "s3cr3t-key_1"
 PREVIOUS = "an-older-secret_0"

@@ -3,9 +3,8 @@
 import json
 
 import pytest
-
-from service.adapters.smsc.client import order_limit
-from service.adapters.smsc.wire import (
+from waitcall.adapters.providers.smsc.client import order_limit
+from waitcall.adapters.providers.smsc.wire import (
     ERROR_CODES,
     ErrorGiven,
     NumberGiven,
@@ -14,7 +13,7 @@ from service.adapters.smsc.wire import (
     order_fields,
     read_order_answer,
 )
-from service.domain.limits import Limit
+from waitcall.domain.limits import Limit
 
 POOL = frozenset({"79585551234", "79585555678"})
 

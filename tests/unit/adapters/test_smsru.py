@@ -7,10 +7,9 @@ from hashlib import sha256
 from urllib.parse import urlencode
 
 import pytest
-
-from service.adapters.outgoing.outcome import Outcome
-from service.adapters.smsru.callback import MOST_ENTRIES, SmsruCallbackDecoder
-from service.adapters.smsru.wire import (
+from waitcall.adapters.providers.outcome import Outcome
+from waitcall.adapters.providers.smsru.callback import MOST_ENTRIES, SmsruCallbackDecoder
+from waitcall.adapters.providers.smsru.wire import (
     STATUS_CODES,
     Added,
     Refused,
@@ -19,10 +18,10 @@ from service.adapters.smsru.wire import (
     read_balance,
     read_status,
 )
-from service.domain.call import Kind, OtherMessage
-from service.domain.call import Outcome as Became
-from service.domain.errors import CallbackMalformed, CallbackRejected
-from service.domain.order import OrderReport, OrderStatus, ProviderOrder
+from waitcall.domain.call import Kind, OtherMessage
+from waitcall.domain.call import Outcome as Became
+from waitcall.domain.errors import CallbackMalformed, CallbackRejected
+from waitcall.domain.order import OrderReport, OrderStatus, ProviderOrder
 
 API_ID, OTHER_API_ID = "api-id-of-the-tests-1", "api-id-of-the-tests-2"
 ENTRY = "callcheck_status\n201737-542\n401\n1767268800"

@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from waitcall.application.provider_account import AccountDesk, DedicatedNumber, Download, NumberState
+from waitcall.domain.errors import NotFound, RateLimited
+from waitcall.domain.numbers import E164
 
-from service.application.account import AccountDesk, DedicatedNumber, Download, NumberState
-from service.domain.errors import NotFound, RateLimited
-from service.domain.numbers import E164
 from tests.fakes.clock import FakeClock
 from tests.making import POLICY
 from tests.worlds import World, memory_world

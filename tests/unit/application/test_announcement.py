@@ -5,13 +5,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from waitcall.application.announcement import REMEMBERED_SECONDS, Announcer, body_of
+from waitcall.application.deliver_webhooks import Reminder
+from waitcall.domain.event import Event, EventType, events_of
+from waitcall.domain.matching import judge_call
+from waitcall.domain.policy import Endpoint
+from waitcall.domain.verification import Verification
 
-from service.application.announcement import REMEMBERED_SECONDS, Announcer, body_of
-from service.application.push import Reminder
-from service.domain.event import Event, EventType, events_of
-from service.domain.matching import judge_call
-from service.domain.policy import Endpoint
-from service.domain.verification import Verification
 from tests.fakes.memory import MemoryOutbox
 from tests.making import NOW, POLICY, call_at, opened, pending, seconds
 

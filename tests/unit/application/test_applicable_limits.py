@@ -3,18 +3,18 @@
 from dataclasses import replace
 
 import pytest
-
-from service.application.admission import Screened
-from service.application.applicable_limits import (
+from waitcall.application.admission import Screened
+from waitcall.application.applicable_limits import (
     OF_THE_ADDRESS,
     OF_THE_NUMBER,
     ApplicableLimits,
     subjects_with_the_address,
 )
-from service.domain.channel import Channel
-from service.domain.limits import Limit, Mode, Scope, Spending
-from service.domain.lists import ListAction, ListEntry, ListKind
-from service.domain.policy import CaptchaRule, Policy
+from waitcall.domain.channel import Channel
+from waitcall.domain.limits import Limit, Mode, Scope, Spending
+from waitcall.domain.lists import ListAction, ListEntry, ListKind
+from waitcall.domain.policy import CaptchaRule, Policy
+
 from tests.making import NUMBER, pending, with_limits
 
 CEILING = Limit(2, 60)

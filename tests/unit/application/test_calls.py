@@ -1,8 +1,8 @@
 """The observer is told which call matched and how late its callback came."""
 
 import pytest
+from waitcall.application.verifications import Start
 
-from service.application.verifications import Start
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, call_at, seconds, use_cases

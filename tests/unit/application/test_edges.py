@@ -6,25 +6,24 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-
-from service.application.admission import Screened
-from service.application.announcement import Delivery
-from service.application.applicable_limits import subjects_with_the_address
-from service.application.calls import SKEW
-from service.application.dead_letters import DeadLetters
-from service.application.opening import text_for
-from service.application.pages import PATIENCE_SECONDS, Pages
-from service.application.ports import Change
-from service.application.push import MOST_ATTEMPTS, DeliveryOutcome, Push, Taken
-from service.application.reading import Reading
-from service.application.records import Records, announce
-from service.application.redemption import Proof, Redemption
-from service.application.slots import Slots
-from service.application.verifications import Risk, Start
-from service.domain.call import Outcome
-from service.domain.channel import Channel
-from service.domain.conversion import Bucket, Budget, Group
-from service.domain.errors import (
+from waitcall.application.admission import Screened
+from waitcall.application.announcement import Delivery
+from waitcall.application.applicable_limits import subjects_with_the_address
+from waitcall.application.consume import Proof, Redemption
+from waitcall.application.dead_letters import DeadLetters
+from waitcall.application.deliver_webhooks import MOST_ATTEMPTS, DeliveryOutcome, Push, Taken
+from waitcall.application.hosted_page import PATIENCE_SECONDS, Pages
+from waitcall.application.open_channel import text_for
+from waitcall.application.ports import Change
+from waitcall.application.read import Reading
+from waitcall.application.record_call import SKEW
+from waitcall.application.records import Records, announce
+from waitcall.application.slots import Slots
+from waitcall.application.verifications import Risk, Start
+from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Channel
+from waitcall.domain.conversion import Bucket, Budget, Group
+from waitcall.domain.errors import (
     Blocked,
     NotFound,
     RateLimited,
@@ -33,9 +32,9 @@ from service.domain.errors import (
     ValidationFailed,
     VerificationInProgress,
 )
-from service.domain.limits import Mode, Scope
-from service.domain.lists import ListAction, ListEntry, ListKind
-from service.domain.policy import (
+from waitcall.domain.limits import Mode, Scope
+from waitcall.domain.lists import ListAction, ListEntry, ListKind
+from waitcall.domain.policy import (
     LONGEST_WINDOW_SECONDS,
     SHORTEST_WINDOW_SECONDS,
     Client,
@@ -43,8 +42,9 @@ from service.domain.policy import (
     OnConcurrent,
     Purpose,
 )
-from service.domain.status import Status
-from service.domain.verification import Verification
+from waitcall.domain.status import Status
+from waitcall.domain.verification import Verification
+
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import MemoryStore
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver

@@ -4,18 +4,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from waitcall.application.announcement import Announcer
+from waitcall.application.effects import NO_EFFECTS, Effects, TransitionEffects
+from waitcall.application.request_context import request_id
+from waitcall.domain.channel import Channel
+from waitcall.domain.code import Code
+from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.limits import Limit, Mode, Scope
+from waitcall.domain.matching import judge_call
+from waitcall.domain.policy import OnConcurrent, Purpose
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.verification import Verification
 
-from service.application.announcement import Announcer
-from service.application.context import request_id
-from service.application.effects import NO_EFFECTS, Effects, TransitionEffects
-from service.domain.channel import Channel
-from service.domain.code import Code
-from service.domain.conversion import Budget, Group
-from service.domain.limits import Limit, Mode, Scope
-from service.domain.matching import judge_call
-from service.domain.policy import OnConcurrent, Purpose
-from service.domain.status import Reason, Status
-from service.domain.verification import Verification
 from tests.making import NOW, POLICY, call_at, opened, pending, seconds
 
 BUDGET = Budget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)

@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from waitcall.application.explanation import asked_by, check_reason, refusals
+from waitcall.domain.channel import Channel
+from waitcall.domain.conversion import Budget, Conversion, Group
+from waitcall.domain.errors import ValidationFailed
+from waitcall.domain.limits import Limit, LimitState, Mode, Scope
+from waitcall.domain.lists import ListAction, ListEntry, ListKind
+from waitcall.domain.policy import Purpose
 
-from service.application.explanation import asked_by, check_reason, refusals
-from service.domain.channel import Channel
-from service.domain.conversion import Budget, Conversion, Group
-from service.domain.errors import ValidationFailed
-from service.domain.limits import Limit, LimitState, Mode, Scope
-from service.domain.lists import ListAction, ListEntry, ListKind
-from service.domain.policy import Purpose
 from tests.making import NOW, NUMBER, seconds
 
 BLOCK = ListEntry(ListAction.BLOCK, ListKind.NUMBER, NUMBER.value, reason="abuse")

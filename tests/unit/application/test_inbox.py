@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waitcall.application.reconcile_inbox import instant
 
-from service.application.inbox import instant
 from tests.making import NOW, seconds
 
 

@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from waitcall.application.ports import Claim, Reservation, Stored
+from waitcall.application.records import CHANGE_ATTEMPTS
+from waitcall.application.verifications import Start
+from waitcall.domain.errors import NotFound, ProviderUnavailable, StoreUnavailable
+from waitcall.domain.lists import ListAction, ListKind
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.verification import Verification
 
-from service.application.ports import Claim, Reservation, Stored
-from service.application.records import CHANGE_ATTEMPTS
-from service.application.verifications import Start
-from service.domain.errors import NotFound, ProviderUnavailable, StoreUnavailable
-from service.domain.lists import ListAction, ListKind
-from service.domain.status import Reason, Status
-from service.domain.verification import Verification
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import MemoryStore
 from tests.fakes.outside import FakeProvider, RecordingObserver

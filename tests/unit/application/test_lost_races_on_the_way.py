@@ -5,17 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-
-from service.application.channels import Channels
-from service.application.explanation import Subject
-from service.application.orders import UNREADABLE_AGAIN, OrderPoll, OrderReports
-from service.application.ports import Change
-from service.application.records import CHANGE_ATTEMPTS
-from service.application.verifications import Start
-from service.domain.call import Outcome
-from service.domain.channel import Channel, InboundText
-from service.domain.code import CodeDelivery, DeliveryReport
-from service.domain.errors import (
+from waitcall.application.explanation import Subject
+from waitcall.application.fallback import Channels
+from waitcall.application.ports import Change
+from waitcall.application.record_order import UNREADABLE_AGAIN, OrderPoll, OrderReports
+from waitcall.application.records import CHANGE_ATTEMPTS
+from waitcall.application.verifications import Start
+from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Channel, InboundText
+from waitcall.domain.code import CodeDelivery, DeliveryReport
+from waitcall.domain.errors import (
     AlreadyVerified,
     Blocked,
     NotFound,
@@ -24,12 +23,13 @@ from service.domain.errors import (
     RecordUnreadable,
     StoreUnavailable,
 )
-from service.domain.lists import ListAction, ListKind
-from service.domain.numbers import E164
-from service.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
-from service.domain.policy import Client, Policy, Purpose
-from service.domain.status import Reason, Status
-from service.domain.verification import Verification
+from waitcall.domain.lists import ListAction, ListKind
+from waitcall.domain.numbers import E164
+from waitcall.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
+from waitcall.domain.policy import Client, Policy, Purpose
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.verification import Verification
+
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.making import (

@@ -3,16 +3,16 @@
 from dataclasses import replace
 
 import pytest
+from waitcall.application.audit import AuditEntry
+from waitcall.application.explanation import Subject
+from waitcall.application.operate import LONGEST_EXPIRES_IN, Operator
+from waitcall.application.verifications import Start, Verifications
+from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.errors import NotFound
+from waitcall.domain.limits import Mode, Scope
+from waitcall.domain.lists import ListAction, ListKind
+from waitcall.domain.status import Status
 
-from service.application.audit import AuditEntry
-from service.application.explanation import Subject
-from service.application.operator import LONGEST_EXPIRES_IN, Operator
-from service.application.verifications import Start, Verifications
-from service.domain.conversion import Budget, Group
-from service.domain.errors import NotFound
-from service.domain.limits import Mode, Scope
-from service.domain.lists import ListAction, ListKind
-from service.domain.status import Status
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, POLICY, operating, seconds, use_cases

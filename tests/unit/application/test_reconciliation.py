@@ -3,15 +3,7 @@
 from decimal import Decimal
 
 import pytest
-
-from service.application.reconciliation import (
-    REFUSED,
-    SENT,
-    ReportUnreadable,
-    Row,
-    read_report,
-    reconcile,
-)
+from waitcall.application.reconcile_report import REFUSED, SENT, ReportUnreadable, Row, read_report, reconcile
 
 
 @pytest.mark.parametrize("separator", [";", ",", "\t"])

@@ -1,6 +1,7 @@
 """A limited number of slots, which threads take and give back."""
 
-from service.application.slots import Slots
+from waitcall.application.slots import Slots
+
 from tests.making import together
 
 

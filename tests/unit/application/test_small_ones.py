@@ -4,15 +4,15 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from waitcall.application.balance_monitor import Treasury
+from waitcall.application.inspect_inbox import look
+from waitcall.application.leadership import Term
+from waitcall.application.look_up import Lookup
+from waitcall.application.readiness import Readiness
+from waitcall.application.reconcile_inbox import InboxRecord
+from waitcall.domain.errors import NotFound, StoreUnavailable
+from waitcall.domain.numbers import E164, mask
 
-from service.application.inbox import InboxRecord
-from service.application.inbox_look import look
-from service.application.leadership import Term
-from service.application.lookup import Lookup
-from service.application.readiness import Readiness
-from service.application.treasury import Treasury
-from service.domain.errors import NotFound, StoreUnavailable
-from service.domain.numbers import E164, mask
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, FakeSender
 from tests.making import NUMBER, OTHER_NUMBER, POLICY, opened, opening_of, reserve

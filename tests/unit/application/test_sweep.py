@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from waitcall.application.expire import BROKEN_AGAIN, Sweep
+from waitcall.application.ports import Stored
+from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
+from waitcall.domain.numbers import E164
+from waitcall.domain.status import Status
+from waitcall.domain.verification import Verification
 
-from service.application.ports import Stored
-from service.application.sweep import BROKEN_AGAIN, Sweep
-from service.domain.errors import RecordUnreadable, StoreUnavailable
-from service.domain.numbers import E164
-from service.domain.status import Status
-from service.domain.verification import Verification
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import MemoryDeadlines, MemoryStore
 from tests.fakes.outside import RecordingObserver

@@ -1,6 +1,5 @@
 import pytest
-
-from service.domain.assurance import Assurance, Attested, of_call
+from waitcall.domain.assurance import Assurance, Attested, of_call
 
 TABLE = {"RU": Attested(Assurance.NETWORK, "somebody's word")}
 

@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from waitcall.domain.code import Code, CodeDelivery, CodeSeals, DeliveryReport
 
-from service.domain.code import Code, CodeDelivery, CodeSeals, DeliveryReport
 from tests.making import NOW, NUMBER
 
 OLD, NEW = "an-old-pepper-that-is-long-enough-for-it", "a-new-pepper-that-is-long-enough-for-it"

@@ -1,5 +1,6 @@
-from service.domain.conversion import Bucket, Budget, Group, judge
-from service.domain.limits import Mode
+from waitcall.domain.conversion import Bucket, Budget, Group, judge
+from waitcall.domain.limits import Mode
+
 from tests.making import NOW, NUMBER, seconds
 
 BUDGET = Budget(

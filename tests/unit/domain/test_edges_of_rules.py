@@ -4,20 +4,20 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Channel, InboundText, TextIn
+from waitcall.domain.conversion import Bucket, Budget, Group, judge
+from waitcall.domain.errors import PhoneNumberNotAllowed, RateLimited
+from waitcall.domain.evidence import skeleton
+from waitcall.domain.limits import Mode
+from waitcall.domain.matching import judge_call, judge_order, judge_text
+from waitcall.domain.numbers import E164
+from waitcall.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
+from waitcall.domain.policy import Purpose
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.steps import send_again, shown
+from waitcall.domain.verification import Verification
 
-from service.domain.call import Outcome
-from service.domain.channel import Channel, InboundText, TextIn
-from service.domain.conversion import Bucket, Budget, Group, judge
-from service.domain.errors import PhoneNumberNotAllowed, RateLimited
-from service.domain.evidence import skeleton
-from service.domain.limits import Mode
-from service.domain.matching import judge_call, judge_order, judge_text
-from service.domain.numbers import E164
-from service.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
-from service.domain.policy import Purpose
-from service.domain.status import Reason, Status
-from service.domain.steps import send_again, shown
-from service.domain.verification import Verification
 from tests.making import LOGIN, NOW, NUMBER, call_at, opened, pending, seconds
 
 SKEW = seconds(5)

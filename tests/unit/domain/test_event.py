@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from waitcall.domain.channel import Channel
+from waitcall.domain.event import EventType, events_of
+from waitcall.domain.matching import judge_call
+from waitcall.domain.policy import OnConcurrent, Purpose
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.verification import Verification
 
-from service.domain.channel import Channel
-from service.domain.event import EventType, events_of
-from service.domain.matching import judge_call
-from service.domain.policy import OnConcurrent, Purpose
-from service.domain.status import Reason, Status
-from service.domain.verification import Verification
 from tests.making import NOW, call_at, opened, pending, seconds
 
 LATER = NOW + seconds(20)

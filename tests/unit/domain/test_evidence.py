@@ -6,18 +6,18 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waitcall.domain.assurance import Assurance
+from waitcall.domain.call import InboundCall, Outcome, Witness
+from waitcall.domain.channel import Channel
+from waitcall.domain.evidence import InboxTrust, skeleton
+from waitcall.domain.matching import judge_call
+from waitcall.domain.numbers import E164
+from waitcall.domain.order import PlacedOrder
+from waitcall.domain.policy import Purpose
+from waitcall.domain.status import Status
+from waitcall.domain.steps import shown
+from waitcall.domain.verification import Verification
 
-from service.domain.assurance import Assurance
-from service.domain.call import InboundCall, Outcome, Witness
-from service.domain.channel import Channel
-from service.domain.evidence import InboxTrust, skeleton
-from service.domain.matching import judge_call
-from service.domain.numbers import E164
-from service.domain.order import PlacedOrder
-from service.domain.policy import Purpose
-from service.domain.status import Status
-from service.domain.steps import shown
-from service.domain.verification import Verification
 from tests.making import NOW, opened, seconds
 
 SKEW = seconds(5)

@@ -1,9 +1,8 @@
 """Tokens and results of the hosted page under old and new peppers, and the URLs that a page may lead back to."""
 
 import pytest
-
-from service.domain.errors import ValidationFailed
-from service.domain.hosted import LONGEST_RETURN_URL, PageSeals, check_return_url, place_of
+from waitcall.domain.errors import ValidationFailed
+from waitcall.domain.hosted_page import LONGEST_RETURN_URL, PageSeals, check_return_url, place_of
 
 ID = "ver_" + "0123456789abcdef" * 4
 OTHER_ID = "ver_" + "0123456789abcdef" * 3 + "f" * 16

@@ -1,6 +1,5 @@
 import pytest
-
-from service.domain.limits import Limit, Mode, address_of, network_of
+from waitcall.domain.limits import Limit, Mode, address_of, network_of
 
 
 @pytest.mark.parametrize(

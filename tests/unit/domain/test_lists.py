@@ -1,9 +1,9 @@
 from dataclasses import replace
 
 import pytest
+from waitcall.domain.lists import Directory, ListAction, ListEntry, ListKind, canonical, strongest
+from waitcall.domain.numbers import E164
 
-from service.domain.lists import Directory, ListAction, ListEntry, ListKind, canonical, strongest
-from service.domain.numbers import E164
 from tests.making import NOW, NUMBER, seconds
 
 

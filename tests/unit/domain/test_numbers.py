@@ -1,8 +1,8 @@
 import phonenumbers
 import pytest
+from waitcall.domain.errors import InvalidPhoneNumber
+from waitcall.domain.numbers import E164, NUMBER_TYPES, may_be_shown, may_get_codes
 
-from service.domain.errors import InvalidPhoneNumber
-from service.domain.numbers import E164, NUMBER_TYPES, may_be_shown, may_get_codes
 from tests.making import NUMBER
 
 RU = {"RU"}

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from waitcall.domain.channel import Channel
+from waitcall.domain.limits import Limit, Scope
+from waitcall.domain.policy import CaptchaRule, Policy, Provider, Purpose, Routes
 
-from service.domain.channel import Channel
-from service.domain.limits import Limit, Scope
-from service.domain.policy import CaptchaRule, Policy, Provider, Purpose, Routes
 from tests.making import NUMBER, POLICY, with_limits
 
 BY_SMSRU = replace(POLICY, routing=Routes(default=(Provider.SMSRU,)))

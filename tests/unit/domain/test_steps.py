@@ -3,16 +3,16 @@
 from dataclasses import replace
 
 import pytest
+from waitcall.domain.channel import Channel
+from waitcall.domain.code import Code
+from waitcall.domain.errors import AlreadyVerified, PhoneNumberNotAllowed, SendsSpent, WrongChannel
+from waitcall.domain.numbers import E164
+from waitcall.domain.order import PlacedOrder
+from waitcall.domain.policy import Purpose
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.steps import check_code, send_again, shown
+from waitcall.domain.verification import Verification
 
-from service.domain.channel import Channel
-from service.domain.code import Code
-from service.domain.errors import AlreadyVerified, PhoneNumberNotAllowed, SendsSpent, WrongChannel
-from service.domain.numbers import E164
-from service.domain.order import PlacedOrder
-from service.domain.policy import Purpose
-from service.domain.status import Reason, Status
-from service.domain.steps import check_code, send_again, shown
-from service.domain.verification import Verification
 from tests.making import NOW, opened, pending, seconds
 
 SHOWN = E164("+79585551234")

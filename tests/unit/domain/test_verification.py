@@ -3,10 +3,9 @@
 from dataclasses import replace
 
 import pytest
-
-from service.domain.call import InboundCall, Outcome
-from service.domain.channel import Channel
-from service.domain.errors import (
+from waitcall.domain.call import InboundCall, Outcome
+from waitcall.domain.channel import Channel
+from waitcall.domain.errors import (
     AlreadyConsumed,
     AlreadyVerified,
     CodeMismatch,
@@ -17,11 +16,12 @@ from service.domain.errors import (
     ReferenceMismatch,
     ServiceError,
 )
-from service.domain.matching import judge_call
-from service.domain.policy import OnConcurrent, Purpose
-from service.domain.requester import Requester
-from service.domain.status import Reason, Status
-from service.domain.verification import Verification
+from waitcall.domain.matching import judge_call
+from waitcall.domain.policy import OnConcurrent, Purpose
+from waitcall.domain.requester import Requester
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.verification import Verification
+
 from tests.making import LOGIN, NOW, OTHER_NUMBER, call_at, opened, pending, seconds
 
 SKEW = seconds(5)

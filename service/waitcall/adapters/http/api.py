@@ -1,0 +1,68 @@
+"""The internal API: routes of the blueprints, and the OpenAPI 3.1 document that flask-smorest makes from them."""
+
+from typing import Any
+
+import flask_smorest
+from apispec.ext.marshmallow import MarshmallowPlugin
+from flask import Flask, Response, current_app
+from marshmallow import Schema
+
+from waitcall.adapters.http import channels, docs, operator, verifications
+from waitcall.adapters.http.answers import ProblemResponse
+from waitcall.adapters.http.blueprint import Services
+from waitcall.adapters.http.problems import Problems
+
+
+class Api(flask_smorest.Api):  # type: ignore[misc]  # the library has no types
+    """OpenAPI document of the API, and registration of its routes on an app."""
+
+    # No default error: each operation lists the problems that it may answer with.
+    DEFAULT_ERROR_RESPONSE_NAME = None
+    ERROR_SCHEMA = ProblemResponse
+
+    def __init__(self, app: Flask, version: str) -> None:
+        super().__init__(
+            app,
+            spec_kwargs={
+                "title": "waitcall",
+                "version": version,
+                "openapi_version": "3.1.0",
+                "marshmallow_plugin": MarshmallowPlugin(schema_name_resolver=_name_of),
+                "info": {
+                    "description": "A person proves that a phone number is theirs by calling us.",
+                    "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+                },
+                "servers": [{"url": "/", "description": "The service that serves this document."}],
+            },
+        )
+        self.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
+        for routes in (verifications.routes, channels.routes, operator.routes):
+            self.register_blueprint(routes)
+
+    def document(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        document: dict[str, Any] = self.spec.to_dict()
+        # flask-smorest adds a schema for pagination, which this API does not use.
+        del document["components"]["schemas"]["PaginationMetadataSchema"]
+        return document
+
+    def handle_http_exception(self, error: Exception) -> Response:
+        """Answer with our problem details. flask-smorest registers this method for every HTTPException."""
+        problems: Problems = current_app.extensions["problems"]
+        return problems.answer(error)
+
+
+def mount(app: Flask, services: Services, version: str) -> None:
+    """Add the API to its app, with ``/openapi.json`` and ``/docs``."""
+    app.extensions["waitcall"] = services
+    app.register_blueprint(docs.blueprint(Api(app, version).document()))
+
+
+def build_document(version: str) -> dict[str, Any]:
+    """Build the OpenAPI document without a running service."""
+    return Api(Flask(__name__, static_folder=None), version).document()
+
+
+def _name_of(schema: type[Schema] | Schema) -> str:
+    kind = schema if isinstance(schema, type) else type(schema)
+    return kind.__name__.removesuffix("Request").removesuffix("Response")

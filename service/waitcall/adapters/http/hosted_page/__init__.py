@@ -1,0 +1,194 @@
+"""The hosted page /p/TOKEN. It shows a verification and links back to the client; it cannot change anything."""
+
+from datetime import datetime
+from math import ceil
+from typing import Any
+from urllib.parse import quote
+
+import segno
+from flask import Blueprint, Response, g, redirect, request
+from flask.typing import ResponseReturnValue
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+from werkzeug.wrappers import Response as AnyResponse
+
+from waitcall.adapters.http.auth import no_auth
+from waitcall.adapters.http.blueprint import PARSER
+from waitcall.adapters.http.hosted_page.assets import Assets
+from waitcall.adapters.http.hosted_page.catalogue import Catalogues, Texts
+from waitcall.adapters.http.lane import Lane
+from waitcall.adapters.http.languages import wishes_in
+from waitcall.adapters.http.problems import STATUS_OF
+from waitcall.adapters.http.schemas import PollQuery
+from waitcall.application.hosted_page import Page, Pages
+from waitcall.application.ports import Clock
+from waitcall.domain.channel import Channel
+from waitcall.domain.errors import NotFound, ServiceError
+from waitcall.domain.policy import Brand
+from waitcall.domain.status import Status
+from waitcall.domain.verification import Verification
+
+PATH = "/p"
+REFRESH_SECONDS = 5
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_POLL = PollQuery()
+_FOREVER = "public, max-age=31536000, immutable"
+_OUTCOMES = ("start_again", "fallback", "canceled", "code", "done")
+_WITH_ANOTHER_WAY = (Status.PENDING, Status.EXPIRED)
+_TEXTS = {
+    Status.EXPIRED: "expired",
+    Status.LAPSED: "expired",
+    Status.CONTESTED: "contested",
+    Status.CANCELED: "canceled",
+    Status.CONSUMED: "consumed",
+}
+
+
+def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, lane: Lane) -> Blueprint:
+    """Make the page's routes, which need only the page's token."""
+    routes = Blueprint("pages", __name__)
+    shown = Shown(catalogues, brand)
+
+    @routes.get(f"{PATH}/<token>")
+    @no_auth
+    def page(token: str) -> AnyResponse:
+        try:
+            seen = pages.look(token, request.remote_addr)
+        except ServiceError as error:
+            return shown.failure(error)
+        if seen.result is not None:
+            return shown.back(seen.verification, "result", seen.result)
+        with lane.turn():
+            return shown.page(seen, clock())
+
+    @routes.get(f"{PATH}/<token>/status")
+    @no_auth
+    def status(token: str) -> ResponseReturnValue:
+        query = PARSER.parse(_POLL, location="query")
+        seen = pages.look(token, request.remote_addr, query["wait"], query.get("channel"))
+        record = seen.verification
+        left = max(ceil((record.expires_at - clock()).total_seconds()), 0)
+        return {"status": record.status.value, "channel": record.channel.value, "expires_in": left}
+
+    @routes.get(f"{PATH}/assets/<name>")
+    @no_auth
+    def asset(name: str) -> Response:
+        found = shown.assets.by_name.get(name)
+        if found is None:
+            raise NotFound
+        return Response(found.content, content_type=found.content_type, headers={"Cache-Control": _FOREVER})
+
+    return routes
+
+
+class Shown:
+    """Renderer of the hosted page."""
+
+    def __init__(self, catalogues: Catalogues, brand: Brand) -> None:
+        self._catalogues = catalogues
+        self._brand = brand
+        self.assets = Assets(brand)
+        self._templates = Environment(
+            loader=PackageLoader("waitcall.adapters.http", "page"), autoescape=True, trim_blocks=True
+        )
+
+    def page(self, page: Page, now: datetime) -> Response:
+        """Return the page of a verification in its current state."""
+        record = page.verification
+        lang, t = self._language(record.locale)
+        facts: dict[str, Any] = {
+            "status": record.status.value,
+            "channel": record.channel.value,
+            "masked": record.phone_number.masked,
+            # For an expired verification the link asks the client to start again with the other channel.
+            "next_channel": record.next_channel if record.status in _WITH_ANOTHER_WAY else None,
+            "back": {each: _with(record, "outcome", each) for each in _OUTCOMES},
+        }
+        if record.status is Status.PENDING:
+            return self._waiting(record, now, lang, t, facts)
+        done = record.status is Status.CONSUMED
+        facts |= {"text": t[_TEXTS.get(record.status, "failed")], "done": done}
+        return self._rendered("over.html", lang, t, t["title_done" if done else "title_over"], facts)
+
+    def back(self, record: Verification, name: str, value: str) -> AnyResponse:
+        """Redirect to the client's return URL, with ``value`` in the parameter ``name``."""
+        return _guarded(redirect(_with(record, name, value), 303))
+
+    def failure(self, error: ServiceError) -> Response:
+        """Return the page for an error: the token is unknown, or the verification cannot be read now."""
+        lang, t = self._language(None)
+        gone = isinstance(error, NotFound)
+        name = "gone" if gone else "busy"
+        facts = {"text": t[f"{name}_explain"], "refresh": None if gone else REFRESH_SECONDS, "back": None}
+        response = self._rendered("over.html", lang, t, t[name], facts)
+        # The request's log line and metrics show this code, as for any other refusal.
+        g.problem = error.code
+        response.status_code = STATUS_OF[error.code]
+        if error.retry_after:
+            response.headers["Retry-After"] = str(error.retry_after)
+        return response
+
+    def _waiting(
+        self, record: Verification, now: datetime, lang: str, t: Texts, facts: dict[str, Any]
+    ) -> Response:
+        left = max(ceil((record.expires_at - now).total_seconds()), 0)
+        way = record.channel
+        # On the channel code the page is the same before and after a code was sent: it is typed on the client's site.
+        uri = record.text_in.uri if record.text_in else record.call_number.uri if record.call_number else None
+        drawn = segno.make(uri, error="m").svg_inline(border=2, omitsize=True) if uri else ""
+        heading = {
+            Channel.CALL: "call_heading",
+            Channel.TEXT_IN: "text_heading",
+            Channel.CODE: "code_heading",
+        }
+        more = {
+            "way": way.value if uri or way is Channel.CODE else Channel.CODE.value,
+            "call": record.call_number,
+            "text_in": record.text_in,
+            "qr": Markup(drawn),  # noqa: S704  # nosec B704  # made of our own number and text
+            "left": left,
+            "minutes": ceil(left / 60),
+            "scripted": True,
+            "refresh": REFRESH_SECONDS,
+        }
+        return self._rendered("waiting.html", lang, t, t[heading[way]], facts | more, tab=t["title"])
+
+    def _rendered(  # noqa: PLR0913, PLR0917  every template needs these
+        self, template: str, lang: str, t: Texts, heading: str, facts: dict[str, Any], tab: str | None = None
+    ) -> Response:
+        text = self._templates.get_template(template).render(
+            {
+                "lang": lang,
+                "t": t,
+                "languages": self._catalogues.languages,
+                "brand": self._brand,
+                "files": self.assets.names,
+                # The path is relative, so that a proxy may add a prefix.
+                "assets": "assets",
+                "heading": heading,
+                "heading_of_tab": tab or heading,
+            }
+            | facts
+        )
+        response = Response(text, content_type="text/html; charset=utf-8")
+        response.headers["Content-Language"] = lang
+        _guarded(response)
+        return response
+
+    def _language(self, locale: str | None) -> tuple[str, Texts]:
+        wishes = [request.args.get("lang"), locale, *wishes_in(request.headers.get("Accept-Language", ""))]
+        return self._catalogues.choose(wishes)
+
+
+def _guarded(response: AnyResponse) -> AnyResponse:
+    response.headers["Content-Security-Policy"] = CSP
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    return response
+
+
+def _with(record: Verification, name: str, value: str) -> str:
+    url = record.return_url or ""
+    return f"{url}{'&' if '?' in url else '?'}{name}={quote(value, safe='')}"

@@ -1,0 +1,118 @@
+"""Routes /v1/verifications: create, read, consume and cancel."""
+
+from typing import Any
+
+import orjson
+from flask import Response, after_this_request, g
+
+from waitcall.adapters.http.answers import EXAMPLE, VerificationResponse, dump_verification
+from waitcall.adapters.http.auth import requires
+from waitcall.adapters.http.blueprint import Blueprint, refuses, services
+from waitcall.adapters.http.idempotency import REPLAYED, once, redeemer, response_of
+from waitcall.adapters.http.ratelimit import LIMIT_HEADERS, limit_headers
+from waitcall.adapters.http.schemas import ConsumeRequest, CreateRequest, PollQuery
+from waitcall.application.idempotency import Answer
+from waitcall.application.verifications import Start
+from waitcall.domain.policy import Permission
+from waitcall.domain.verification import Verification
+
+PATH = "/v1/verifications"
+CREATED, OK = 201, 200
+HOUR = 3600
+"""Seconds that an answer is kept after the window ends."""
+
+_LOCATION = {"Location": {"description": "Path of the record.", "schema": {"type": "string"}}}
+
+routes = Blueprint(
+    "verifications", __name__, description="Verify a phone number: create, wait for the proof, consume it."
+)
+
+
+def answer_of(record: Verification, status: int = OK) -> Answer:
+    """Return the answer that shows a verification."""
+    g.verification = record.id[-6:]
+    location = f"{PATH}/{record.id}" if status == CREATED else None
+    dumped = dump_verification(record, services().clock(), services().page_url(record))
+    return Answer(status, orjson.dumps(dumped).decode(), location)
+
+
+def kept_answer(record: Verification, status: int = OK) -> tuple[Answer, int]:
+    """Return the answer that shows a verification, and the seconds for which ``once`` keeps it."""
+    return answer_of(record, status), record.window_seconds + HOUR
+
+
+@routes.route(PATH, methods=["POST"])
+@requires(Permission.CREATE)
+@refuses("purpose_not_allowed", "blocked", "verification_in_progress", "invalid_phone_number")
+@refuses("phone_number_not_allowed", "rate_limited", "captcha_required", "captcha_rejected")
+@refuses("provider_error", "provider_unavailable")
+@routes.response(
+    CREATED,
+    VerificationResponse,
+    description="The new verification with the number to dial.",
+    headers=REPLAYED | LIMIT_HEADERS | _LOCATION,
+    example=EXAMPLE,
+)
+@routes.alt_response(
+    OK,
+    schema=VerificationResponse,
+    description="The pending verification of the same client, purpose and reference: it is not contested, and no call was "
+    "matched. No new order was placed.",
+    headers=REPLAYED,
+)
+@once()
+@routes.arguments(CreateRequest)
+def create(start: Start) -> tuple[Answer, int]:
+    """Start a verification
+
+    A number has at most one live verification. Another requester gets 409 verification_in_progress: cancel the attempt
+    that your own session still holds, or wait for retry_after seconds and start again.
+    """
+    started = services().verifications.start(g.client, start)
+
+    # Only the first answer has these headers. A repeated one was not counted against the limits.
+    @after_this_request
+    def tell_limits(response: Response) -> Response:
+        response.headers.update(limit_headers(started.limits))
+        return response
+
+    return kept_answer(started.verification, CREATED if started.created else OK)
+
+
+@routes.route(f"{PATH}/<verification_id>", methods=["GET"])
+@requires(Permission.READ)
+@refuses("not_found", "rate_limited")
+@routes.response(
+    OK, VerificationResponse, description="The verification in its current state.", example=EXAMPLE
+)
+@routes.arguments(PollQuery, location="query")
+def read(query: dict[str, Any], verification_id: str) -> Response:
+    """Read a verification, or wait until it changes"""
+    record = services().verifications.get(g.client, verification_id, query["wait"], query.get("channel"))
+    return response_of(answer_of(record))
+
+
+@routes.route(f"{PATH}/<verification_id>/consume", methods=["POST"])
+@requires(Permission.CONSUME)
+@refuses("not_found", "purpose_mismatch", "reference_mismatch", "result_mismatch", "blocked", "not_verified")
+@refuses("already_consumed", "contested", "expired", "rate_limited")
+@routes.response(
+    OK, VerificationResponse, description="The verification, consumed by this request.", headers=REPLAYED
+)
+@once()
+@routes.arguments(ConsumeRequest)
+def consume(proof: dict[str, str], verification_id: str) -> tuple[Answer, int]:
+    """Consume the proof, exactly once"""
+    consumed = services().verifications.consume(
+        g.client, verification_id, proof["purpose"], proof.get("reference"), redeemer(), proof.get("result")
+    )
+    return kept_answer(consumed)
+
+
+@routes.route(f"{PATH}/<verification_id>", methods=["DELETE"])
+@requires(Permission.CREATE)
+@refuses("not_found", "already_verified")
+@routes.response(OK, VerificationResponse, description="The verification, canceled now or finished before.")
+def cancel(verification_id: str) -> Response:
+    """Cancel a verification"""
+    return response_of(answer_of(services().verifications.cancel(g.client, verification_id)))

@@ -1,0 +1,118 @@
+"""The audit stream: eight Redis streams of limited length and age, which are read as one."""
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from waitcall.adapters.redis.connection import Connection
+from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
+from waitcall.adapters.redis.outbox import announcing
+from waitcall.adapters.redis.script import Script, Step
+from waitcall.application.announcement import Announcement
+from waitcall.application.audit import AuditEntry
+from waitcall.domain.policy import Audit
+
+_PAGE = 500
+_ENTRIES_BETWEEN_CUTS = 64
+"""Entries that one process appends between two trims of the stream's length."""
+_CLOCKS_APART = timedelta(minutes=10)
+
+
+class RedisAuditLog:
+    """AuditLog over Redis Streams. Of numbers and verification ids it keeps only keyed hashes."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        keys: Keys,
+        bounds: Audit,
+        tell: Callable[[AuditEntry], None] | None = None,
+    ) -> None:
+        """``tell``: called with each entry that was stored, to log it."""
+        self.tell = tell or (lambda _: None)
+        self._connection = connection
+        self._keys = keys
+        self._bounds = bounds
+        self._append = Script("audit")
+        self._entries = count()
+
+    def append(self, entry: AuditEntry) -> None:
+        """Append an entry to the part that holds the other entries of its number."""
+        step = self.step(entry, None)
+        with self._connection.using("audit") as client:
+            step.script.run(client, step.keys, step.args)
+        self.tell(entry)
+
+    def step(self, entry: AuditEntry, announcement: Announcement | None) -> Step:
+        """Return the step that appends an entry and stores its announcement, if any: both or neither."""
+        fields = dict(entry.details or {}) | {
+            "at": _text(entry.at),
+            "event": entry.event,
+            "actor": entry.actor,
+        }
+        if entry.phone_number is not None:
+            fields["number_hash"] = _number_hash(self._keys, entry.phone_number)
+        if entry.verification_id is not None:
+            fields["verification_hash"] = self._keys.hash_of("audit-verification", entry.verification_id)
+        oldest = entry.at - timedelta(seconds=self._bounds.retention_seconds)
+        # XADD takes one bound, and age is it. Length is trimmed now and then, as it is approximate anyway: Redis removes
+        # whole nodes of a hundred entries.
+        cut = next(self._entries) % _ENTRIES_BETWEEN_CUTS == 0
+        args: list[str | bytes | int] = [
+            max(self._bounds.max_entries // AUDIT_PARTS, 1) if cut else "",
+            f"{_ms(oldest)}-0",
+            self._bounds.retention_seconds * 1000,
+        ]
+        if entry.phone_number is not None:
+            keys, announced = announcing(self._keys, entry.phone_number, announcement)
+        else:
+            keys, announced = [self._keys.audit(self._keys.hash_of("audit", entry.actor))] * 3, [0, 0, 0, 0]
+        args += announced
+        args += [word for pair in fields.items() for word in pair]
+        return Step(self._append, keys, args)
+
+    def read(
+        self, since: datetime, until: datetime, number: str | None = None
+    ) -> Iterator[Mapping[str, str]]:
+        """Merge the parts by time. Entries that cannot be read are counted and left out."""
+        first, last = _text(since), _text(until)
+        hashes = {_number_hash(keys, number) for keys in (self._keys, *self._keys.others)} if number else None
+        parts = [self._read(part, since, until) for part in self._keys.all_audit()]
+        for fields in heapq.merge(*parts, key=lambda each: each["at"]):
+            if first <= fields["at"] <= last and (hashes is None or fields.get("number_hash") in hashes):
+                yield fields
+
+    def _read(self, part: str, since: datetime, until: datetime) -> Iterator[dict[str, str]]:
+        # The ids of entries come from Redis's clock, which may differ from ours.
+        start, end = f"{_ms(since - _CLOCKS_APART)}", f"{_ms(until + _CLOCKS_APART)}"
+        while True:
+            with self._connection.using("audit") as client:
+                page = client.xrange(part, start, end, count=_PAGE)
+            for _, fields in page:
+                if (entry := self._entry(fields)) is not None:
+                    yield entry
+            if len(page) < _PAGE:
+                return
+            start = f"({page[-1][0].decode()}"
+
+    def _entry(self, fields: Mapping[bytes, bytes]) -> dict[str, str] | None:
+        try:
+            entry = {name.decode(): value.decode() for name, value in fields.items()}
+            _ = [entry[name] for name in ("at", "event", "actor")]
+        except (UnicodeDecodeError, KeyError) as error:
+            self._connection.unreadable("audit", error)
+            return None
+        return entry
+
+
+def _number_hash(keys: Keys, number: str) -> str:
+    return keys.hash_of("audit-number", number)
+
+
+def _text(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z"
+
+
+def _ms(moment: datetime) -> int:
+    return max(int(moment.timestamp() * 1000), 0)

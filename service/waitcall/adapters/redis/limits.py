@@ -1,0 +1,187 @@
+"""Rate limits with exact sliding periods in Redis. A use can be given back, if the order that it counted failed."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from math import ceil, isfinite
+from typing import Any
+
+from waitcall.adapters.redis.connection import Connection
+from waitcall.adapters.redis.keys import Keys
+from waitcall.adapters.redis.script import Script, Step
+from waitcall.domain.limits import LimitState, Mode, Scope, Spending, Spent
+
+Elsewhere = tuple[int, float | None]
+"""Number of uses that count under other peppers, and the time of the oldest (milliseconds since 1970)."""
+
+
+class RedisLimits:
+    """Limits over Redis. Each limit is one sorted set of uses by time."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._spends = Script("spends")
+        self._uncount = Script("uncount")
+
+    def spend(self, spendings: Sequence[Spending], token: str | None, now: datetime) -> Spent:
+        """Count the token against all limits, or against none: on one server by one script."""
+        if not spendings:
+            return Spent()
+        named = token or secrets.token_hex(8)
+        if not self._connection.topology.one_server:
+            return self._one_by_one(spendings, named, now)
+        answers, elsewhere = self._counted(spendings, named, now)
+        return self.result(spendings, answers, now, elsewhere)
+
+    def step(
+        self, spendings: Sequence[Spending], token: str, now: datetime, elsewhere: Sequence[Elsewhere] = ()
+    ) -> Step:
+        """Return the step that counts the token against all limits on one server.
+
+        ``elsewhere``: for each limit, the uses that count under other peppers; empty without another pepper.
+        """
+        now_ms = _ms(now)
+        args: list[str | bytes | int] = [now_ms, _member(token)]
+        for index, each in enumerate(spendings):
+            used = elsewhere[index][0] if elsewhere else 0
+            limit = each.limit
+            period_ms = limit.period_seconds * 1000
+            args += [now_ms - period_ms, period_ms, limit.count - used, int(limit.mode is Mode.ENFORCE)]
+        return Step(self._spends, [_key(self._keys, each) for each in spendings], args)
+
+    def result(
+        self,
+        spendings: Sequence[Spending],
+        answers: Sequence[Any],
+        now: datetime,
+        elsewhere: Sequence[Elsewhere] = (),
+    ) -> Spent:
+        """Turn the answer of a step into the state of each limit. If a limit refused, the answer ends with it."""
+        states, exceeded = [], []
+        for index, (counted, used, oldest, ahead) in enumerate(answers):
+            more, first = elsewhere[index] if elsewhere else (0, None)
+            for _ in range(ahead):
+                self._connection.unreadable("limits", ValueError())
+            oldest_ms = min((float(moment) for moment in (oldest, first) if moment), default=None)
+            state = _state(spendings[index], int(used) + more, oldest_ms, _ms(now))
+            states.append(state)
+            if not counted:
+                exceeded.append(state)
+        return Spent(tuple(states), tuple(exceeded))
+
+    def _counted(
+        self, spendings: Sequence[Spending], token: str, now: datetime
+    ) -> tuple[list[Any], list[Elsewhere]]:
+        with self._connection.using("spend") as client:
+            elsewhere = [self._elsewhere(client, each, _ms(now)) for each in spendings]
+            step = self.step(spendings, token, now, elsewhere)
+            return step.script.run(client, step.keys, step.args), elsewhere
+
+    def _one_by_one(self, spendings: Sequence[Spending], token: str, now: datetime) -> Spent:
+        """Count limit by limit, because on a cluster a script cannot touch two of them. Give all back if one refuses."""
+        answers: list[Any] = []
+        elsewhere: list[Elsewhere] = []
+        for index, each in enumerate(spendings):
+            counted, used = self._counted([each], token, now)
+            answers += counted
+            elsewhere += used
+            if each.limit.mode is Mode.ENFORCE and not answers[-1][0]:
+                self.give_back(spendings[:index], token)
+                counts = self.result(spendings, answers, now, elsewhere)
+                states = (
+                    state if state in counts.exceeded else _without_one(state) for state in counts.states
+                )
+                return Spent(tuple(states), counts.exceeded)
+        return self.result(spendings, answers, now, elsewhere)
+
+    def give_back(self, spendings: Sequence[Spending], token: str) -> None:
+        """Remove the token from each limit."""
+        for spending in spendings:
+            with self._connection.using("give_back") as client:
+                client.zrem(_key(self._keys, spending), _member(token))
+
+    def uncount(self, spendings: Sequence[Spending], token: str) -> list[Step]:
+        """Return the steps that remove the token from each limit, under every pepper.
+
+        Each limit needs a step of its own, because on a cluster their keys may lie on different servers.
+        """
+        return [
+            Step(self._uncount, [_key(keys, each)], [_member(token)])
+            for each in spendings
+            for keys in (self._keys, *self._keys.others)
+        ]
+
+    def seal(self, scope: Scope, subject: str) -> str:
+        """Return the hash in the limit's Redis key, under the current pepper."""
+        return self._keys.hash_of(scope, subject)
+
+    def look(self, spendings: Sequence[Spending], now: datetime) -> list[LimitState]:
+        """Read the state of each limit, under every pepper."""
+        with self._connection.using("look") as client:
+            return [self._looked(client, spending, now) for spending in spendings]
+
+    def clear(self, spendings: Sequence[Spending]) -> None:
+        """Delete the uses of each limit, under every pepper."""
+        for spending in spendings:
+            for keys in (self._keys, *self._keys.others):
+                with self._connection.using("clear") as client:
+                    client.delete(_key(keys, spending))
+
+    def _looked(self, client: Any, spending: Spending, now: datetime) -> LimitState:
+        now_ms = _ms(now)
+        used, oldest = _window(client, _key(self._keys, spending), spending, now_ms)
+        elsewhere, oldest_elsewhere = self._elsewhere(client, spending, now_ms)
+        first = min((each for each in (oldest, oldest_elsewhere) if each), default=None)
+        return _state(spending, used + elsewhere, first, now_ms)
+
+    def _elsewhere(self, client: Any, spending: Spending, now_ms: int) -> Elsewhere:
+        """Read the uses under the other peppers, so that a rotation resets no limit."""
+        used, first = 0, None
+        if spending.seal is not None:
+            # A seal names a single key, no matter which pepper made it.
+            return used, first
+        for keys in self._keys.others:
+            more, oldest = _window(client, _key(keys, spending), spending, now_ms)
+            used += more
+            first = min((each for each in (first, oldest) if each), default=None)
+        return used, first
+
+
+def _member(token: str) -> str:
+    """Return the end of a token. For members of over 64 bytes Redis needs six times the memory.
+
+    The end of a verification id still has 96 random bits.
+    """
+    return token[-24:]
+
+
+def _key(keys: Keys, spending: Spending) -> str:
+    limit, seal = spending.limit, spending.seal
+    return keys.limit(spending.scope, spending.subject, limit.count, limit.period_seconds, seal)
+
+
+def _window(client: Any, key: str, spending: Spending, now_ms: int) -> tuple[int, float | None]:
+    since = f"({now_ms - spending.limit.period_seconds * 1000}"
+    used = int(client.zcount(key, since, "+inf"))
+    oldest = client.zrange(key, since, "+inf", byscore=True, offset=0, num=1, withscores=True) if used else []
+    return used, float(oldest[0][1]) if oldest else None
+
+
+def _state(spending: Spending, used: int, oldest_ms: float | None, now_ms: int) -> LimitState:
+    reset = 0
+    if oldest_ms is not None and isfinite(oldest_ms):
+        period = spending.limit.period_seconds
+        # Another process may have counted with a clock that is slightly ahead of ours.
+        reset = min(max(ceil((oldest_ms + period * 1000 - now_ms) / 1000), 1), period)
+    return LimitState(spending.scope, spending.limit, used, reset)
+
+
+def _without_one(state: LimitState) -> LimitState:
+    """Return the state after the newest use was given back. The oldest use stays the same, if there is another."""
+    return replace(state, used=state.used - 1, reset_seconds=state.reset_seconds if state.used > 1 else 0)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

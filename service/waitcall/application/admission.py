@@ -1,0 +1,286 @@
+"""The checks before an order: the block and allow lists, the conversion guard, the limits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+
+from waitcall.application.applicable_limits import (
+    OF_THE_ADDRESS,
+    OF_THE_NUMBER,
+    ApplicableLimits,
+    subjects_with_the_address,
+)
+from waitcall.application.observer import Observer
+from waitcall.application.ports import Limits, Lists
+from waitcall.domain.channel import Channel
+from waitcall.domain.conversion import Bucket, Budget, judge
+from waitcall.domain.errors import Blocked, RateLimited
+from waitcall.domain.limits import Decision, Limit, LimitState, Mode, Scope, Spending, Spent
+from waitcall.domain.lists import Directory, ListAction, ListEntry, ListKind, strongest
+from waitcall.domain.numbers import E164
+from waitcall.domain.policy import Policy
+from waitcall.domain.verification import Verification
+
+_UNTOLD = (Scope.PROVIDER, Scope.CAPTCHA, Scope.NUMBER_TOTAL)
+"""Scopes whose state a client sees only if they refuse: they would show it how often other clients ask."""
+
+_DETAILS = {
+    Scope.NUMBER: "Too many verifications of this number were started.",
+    Scope.NUMBER_TOTAL: "Too many verifications of this number were started.",
+    Scope.CODE_NUMBER: "Too many codes were sent to this number.",
+    Scope.CODE_GLOBAL: "Too many codes were sent.",
+    Scope.FAILED_CHECKS: "Too many wrong codes were typed for this number.",
+    Scope.IP: "Too many verifications were started from this address.",
+    Scope.NETWORK: "Too many verifications were started from this network.",
+    Scope.CLIENT: "This client has started too many verifications.",
+    Scope.COUNTRY: "Too many verifications were started in this country.",
+    Scope.GLOBAL: "Too many verifications were started.",
+    Scope.READ: "This client reads too often.",
+    Scope.CONSUME: "This client consumes too often.",
+    Scope.PROVIDER: "Too many orders for this number were placed at the provider.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """Result of looking a number and an address up in the lists.
+
+    Attributes:
+        number: the entry that decides for the number; None if no entry names it.
+        address: the entry that decides for the end user's address; None if no entry names it.
+    """
+
+    number: ListEntry | None
+    address: ListEntry | None
+
+    @classmethod
+    def of(cls, matches: Sequence[ListEntry]) -> "Screened":
+        """Choose the strongest matching entry for the number, and the strongest one for the address."""
+        return cls(
+            strongest(each for each in matches if each.kind is not ListKind.NETWORK),
+            strongest(each for each in matches if each.kind is ListKind.NETWORK),
+        )
+
+    @property
+    def exempt(self) -> tuple[Scope, ...]:
+        """Scopes of the limits that do not apply, because an operator allowed the number or the address."""
+        of_number = OF_THE_NUMBER if self.number_allowed else ()
+        return of_number + (OF_THE_ADDRESS if self.address_allowed else ())
+
+    @property
+    def blocking(self) -> ListEntry | None:
+        """Entry that blocks the number or the address; None if neither is blocked."""
+        return next(
+            (each for each in (self.number, self.address) if each and each.action is ListAction.BLOCK), None
+        )
+
+    @property
+    def number_allowed(self) -> bool:
+        """True if an operator allowed the number."""
+        return self.number is not None and self.number.action is ListAction.ALLOW
+
+    @property
+    def address_allowed(self) -> bool:
+        """True if an operator allowed the address."""
+        return self.address is not None and self.address.action is ListAction.ALLOW
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """An act that passed the limits.
+
+    Attributes:
+        spendings: limits to give back if the order or the message fails.
+        limits: state of the limits that the client may see.
+        crowded: True if more codes are being sent than the policy allows without a captcha.
+    """
+
+    spendings: tuple[Spending, ...]
+    limits: tuple[LimitState, ...]
+    crowded: bool = False
+
+
+class Admission:
+    """Decides if a client's act is allowed. If the store fails, nothing is: every method may raise StoreUnavailable."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        lists: Lists,
+        observer: Observer,
+        policy: Policy,
+        provider_limit: Limit,
+    ) -> None:
+        """``provider_limit``: orders for one number that the provider accepts. It applies besides the policy's limits."""
+        self._limits = limits
+        self._lists = lists
+        self._observer = observer
+        self._policy = policy
+        self._of_policy = Directory(policy.lists)
+        self.applicable = ApplicableLimits(policy, provider_limit)
+
+    def matches(self, number: E164 | None, client_ip: str | None, now: datetime) -> list[ListEntry]:
+        """Return every entry in force that names the number or the address, those of the policy file first."""
+        return self._named(number, client_ip, self._lists.directory(), now)
+
+    def _named(
+        self, number: E164 | None, client_ip: str | None, operators: Directory, now: datetime
+    ) -> list[ListEntry]:
+        found: list[ListEntry] = []
+        for directory in (self._of_policy, operators):
+            found += directory.naming_number(number, now) if number else []
+            found += directory.naming_address(client_ip, now) if client_ip else []
+        return found
+
+    def groups(self, number: E164) -> list[tuple[Budget, str]]:
+        """Return the conversion guard's budgets, each with the group that the number belongs to."""
+        return [(budget, budget.subject(number, number.region)) for budget in self._policy.conversion]
+
+    def screen(self, number: E164, client_ip: str | None, operators: Directory, now: datetime) -> Screened:
+        """Look the number and the address up in the policy's lists and the operators' lists.
+
+        Raises:
+            Blocked: an entry blocks one of them. ``retry_after`` says when the block ends, if it does.
+        """
+        screened = Screened.of(self._named(number, client_ip, operators, now))
+        blocking = screened.blocking
+        if blocking is not None:
+            raise Blocked(retry_after=_seconds_until(blocking.expires_at, now))
+        return screened
+
+    def blocking(self, number: E164, now: datetime, operators: Directory | None = None) -> Blocked | None:
+        """Return the error for a number that is blocked now; None if it is not.
+
+        ``operators``: the operators' lists, if the caller has just read them; else this method reads them.
+        """
+        try:
+            self.screen(number, None, operators or self._lists.directory(), now)
+        except Blocked as blocked:
+            return blocked
+        return None
+
+    def guard(
+        self, number: E164, screened: Screened, buckets: Sequence[Sequence[Bucket]], now: datetime
+    ) -> None:
+        """Ask the conversion guard. ``buckets``: the counts of the number's groups, in the order of :meth:`groups`.
+
+        Raises:
+            RateLimited: too many verifications in one of the groups were never called.
+        """
+        if screened.number_allowed:
+            return
+        for budget, counted in zip(self._policy.conversion, buckets, strict=True):
+            conversion = judge(budget, counted, now)
+            decision = Decision.of(budget.mode, exceeded=conversion.exceeded)
+            self._observer.guarded(conversion, number.region, decision, now)
+            if decision is Decision.DENY:
+                raise RateLimited(
+                    "Too many verifications of numbers in the same country or prefix were never called.",
+                    retry_after=conversion.retry_after,
+                )
+
+    def price(
+        self,
+        number: E164,
+        client_ip: str | None,
+        client: str,
+        screened: Screened,
+        channel: Channel = Channel.CALL,
+    ) -> list[Spending]:
+        """Return the limits that one create counts against, the provider's own limit last."""
+        return self.applicable.of_create(number, client_ip, client, channel, screened.exempt)
+
+    def charge(self, record: Verification, channel: Channel, token: str, now: datetime) -> Admitted:
+        """Count another order or message for a live verification.
+
+        Raises:
+            Blocked, RateLimited
+        """
+        screened = self.screen(record.phone_number, None, self._lists.directory(), now)
+        price = self.applicable.of_step(record, channel, screened.exempt)
+        return self.judge(price, self._limits.spend(price, token, now))
+
+    def seals(self, number: E164, client_ip: str | None, screened: Screened) -> Mapping[str, str] | None:
+        """Return the hashes of the end user's address that the record keeps for :meth:`charge`; None without an address."""
+        if client_ip is None:
+            return None
+        return {
+            scope.value: self._limits.seal(scope, subject)
+            for scope, subject in subjects_with_the_address(number, client_ip).items()
+            if scope is Scope.NUMBER or scope not in screened.exempt
+        }
+
+    def fine(self, price: Sequence[Spending], token: str, now: datetime) -> None:
+        """Count a create that is refused because another requester's verification holds the number.
+
+        Raises:
+            RateLimited
+        """
+        if price:
+            self._judge(self._limits.spend(price, token, now))
+
+    def forgive(self, price: Sequence[Spending], token: str) -> None:
+        """Undo :meth:`fine`, because the other requester's verification no longer holds the number."""
+        self._limits.give_back(price, token)
+
+    def count_check(self, number: E164, token: str, now: datetime) -> None:
+        """Count a check of a code as wrong, before it is compared.
+
+        Raises:
+            RateLimited: too many wrong codes were typed for this number.
+        """
+        budget = self.applicable.of_failed_check(number)
+        if budget:
+            self._judge(self._limits.spend(budget, token, now))
+
+    def give_check_back(self, number: E164, token: str) -> None:
+        """Undo :meth:`count_check`, because the code was not wrong."""
+        self._limits.give_back(self.applicable.of_failed_check(number), token)
+
+    def judge(self, price: Sequence[Spending], spent: Spent) -> Admitted:
+        """Turn the result of counting an act into a permission.
+
+        Raises:
+            RateLimited: a limit refused.
+        """
+        self._judge(spent)
+        # The provider's own limit counts failed orders too, so it is never given back.
+        return Admitted(
+            tuple(each for each in price if each.scope is not Scope.PROVIDER),
+            tuple(each for each in spent.states if each.scope not in _UNTOLD),
+            crowded=any(each.scope is Scope.CAPTCHA for each in spent.exceeded),
+        )
+
+    def give_back(self, admitted: Admitted, token: str) -> None:
+        """Uncount an act whose order or message failed. The provider's own limit still counts it."""
+        self._limits.give_back(admitted.spendings, token)
+
+    def count(self, scope: Scope, client: str, now: datetime) -> None:
+        """Count one read or consume of a client. ``scope``: ``READ`` or ``CONSUME``.
+
+        Raises:
+            RateLimited
+        """
+        spendings = self.applicable.of_client(client, scope)
+        if spendings:
+            self._judge(self._limits.spend(spendings, None, now))
+
+    def _judge(self, spent: Spent) -> None:
+        for state in spent.states:
+            exceeded = state in spent.exceeded
+            self._observer.limited(state.scope, Decision.of(state.limit.mode, exceeded=exceeded))
+        refusal = spent.refusal
+        if refusal is None:
+            return
+        told = [refusal] if refusal.scope in _UNTOLD else [e for e in spent.states if e.scope not in _UNTOLD]
+        raise RateLimited(
+            _DETAILS[refusal.scope],
+            retry_after=max(refusal.reset_seconds, 1),
+            limits=[state for state in told if state.limit.mode is Mode.ENFORCE],
+        )
+
+
+def _seconds_until(moment: datetime | None, now: datetime) -> int | None:
+    return None if moment is None else max(ceil((moment - now).total_seconds()), 1)

@@ -1,0 +1,74 @@
+"""Redemption of a verified result: once, for its own purpose, reference and result, and not if the number is blocked."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from waitcall.application.admission import Admission
+from waitcall.application.ports import VerificationStore
+from waitcall.application.records import Records
+from waitcall.domain.errors import ResultMismatch
+from waitcall.domain.hosted_page import PageSeals
+from waitcall.domain.lists import Directory
+from waitcall.domain.verification import Verification
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Values with which a client redeems a verified result.
+
+    Attributes:
+        purpose: the purpose that create named.
+        reference: the reference that create named; None without one.
+        redeemer: token of this redemption. A repeated request with the same one gets the same answer.
+        result: the result that the hosted page returned; None without a hosted page.
+    """
+
+    purpose: str = field(repr=False)
+    reference: str | None = field(repr=False)
+    redeemer: str | None = field(repr=False)
+    result: str | None = field(repr=False)
+
+
+class Redemption:
+    """The use case behind consume. It may raise StoreUnavailable."""
+
+    def __init__(
+        self, store: VerificationStore, records: Records, admission: Admission, pages: PageSeals
+    ) -> None:
+        self._store = store
+        self._records = records
+        self._admission = admission
+        self._pages = pages
+
+    def redeem(self, client: str, verification_id: str, proof: Proof, now: datetime) -> Verification:
+        """Change a verified record to consumed.
+
+        Raises:
+            NotFound, PurposeMismatch, ReferenceMismatch, ResultMismatch, NotVerified, Contested, AlreadyConsumed, Expired
+            Blocked: an operator has blocked the number.
+        """
+        looked, read = self._store.get_with_lists(verification_id)
+        stored = self._records.owned(client, looked, now)
+        # The lists count only if they were read after the record; one that was just settled is newer than them.
+        directory: Directory | None = read if stored is looked else None
+
+        def consume(record: Verification) -> Verification:
+            nonlocal directory
+            record.requester.check(proof.purpose, proof.reference)
+            self._check_result(record, proof.result)
+            consumed = record.consume(proof.purpose, proof.reference, now, proof.redeemer)
+            if consumed is not record:
+                blocked = self._admission.blocking(record.phone_number, now, directory)
+                if blocked is not None:
+                    raise blocked
+                # A further attempt means that the record has changed, perhaps because of a block: read the lists again.
+                directory = None
+            return consumed
+
+        return self._records.changed(stored, consume, now, anew=True)
+
+    def _check_result(self, record: Verification, result: str | None) -> None:
+        # The result comes from the browser that saw the page, so a proof cannot be redeemed in another user's session.
+        hosted = record.return_url is not None
+        if hosted is (result is None) or (result is not None and not self._pages.proves(result, record.id)):
+            raise ResultMismatch

@@ -1,0 +1,193 @@
+"""Effects of a transition: the audit entry, the event to announce, the counters.
+
+On a single server the store writes them together with the record; on a cluster it writes them right after it
+(docs/adr/0021). If the effects are lost, the change stays: the loss is counted under ``redis_errors_total``, the log has
+the same event, and the sweep announces the event later.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from waitcall.application.announcement import Announcement, Announcer
+from waitcall.application.audit import AuditEntry
+from waitcall.application.request_context import request_id
+from waitcall.domain.channel import Channel
+from waitcall.domain.conversion import Budget
+from waitcall.domain.event import events_of
+from waitcall.domain.limits import Limit, Scope, Spending
+from waitcall.domain.status import FINISHED, Reason, Status
+from waitcall.domain.verification import Verification
+
+_LATE = (Reason.LATE_CALL, Reason.LATE_TEXT)
+_DIGITS = re.compile(r"[0-9]{7}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionCount:
+    """A count for the conversion guard: a verification of this group was shown a number to call, or was called.
+
+    Attributes:
+        budget: the guard's rule.
+        subject: the group that is counted: a country or a prefix.
+        shown_at: when the number was shown (UTC). A call is counted at this time too.
+        called: True if the number was called, False if it was shown.
+    """
+
+    budget: Budget
+    subject: str = field(repr=False)
+    shown_at: datetime
+    called: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Everything that is written together with a change of a record.
+
+    Attributes:
+        entries: audit entries, each with the event to announce, or None.
+        conversions: counts for the conversion guard.
+        due: when the sweep must look at the record (UTC). None keeps the time that is already planned.
+        freed: limits that must stop counting the record.
+    """
+
+    entries: tuple[tuple[AuditEntry, Announcement | None], ...] = ()
+    conversions: tuple[ConversionCount, ...] = ()
+    due: datetime | None = None
+    freed: tuple[Spending, ...] = ()
+
+
+NO_EFFECTS = Effects()
+
+LOOKED_AFTER = timedelta(seconds=5)
+"""The sweep looks at a verified record after this time, and announces its event if that was not done yet."""
+
+
+class TransitionEffects:
+    """Computes the effects of each transition."""
+
+    def __init__(self, announcer: Announcer, budgets: Sequence[Budget], totals: Sequence[Limit] = ()) -> None:
+        """
+        Args:
+            announcer: makes the events for clients with webhooks.
+            budgets: rules of the conversion guard.
+            totals: limits on a number alone. They stop counting a verification that ends without a call.
+        """
+        self._announcer = announcer
+        self._budgets = budgets
+        self._totals = totals
+
+    def started(self, record: Verification, now: datetime) -> Effects:
+        """Return the effects of opening a record's window, when its client can show the person what to do."""
+        entries = [self._entry("started", f"client:{record.requester.client}", record, now)]
+        if record.code is not None:
+            entries.append(self._of_code("code_sent", record, now))
+        if record.status is Status.CONTESTED:
+            entries.append(self._contested(record, now))
+        return Effects(tuple(entries), self._conversions(record, called=False))
+
+    def changed(self, before: Verification, after: Verification, now: datetime) -> Effects:
+        """Return the effects of a change from ``before`` to ``after``. A change that is not audited has none."""
+        if after.status in FINISHED and before.status not in FINISHED:
+            entry = self._entry(after.status, _who_finished(after), after, now)
+            return Effects((entry,), freed=self._freed(after))
+        if after.verified_at is not None and before.verified_at is None:
+            by_code = after.reason is Reason.CODE_MATCHED
+            actor = f"client:{after.requester.client}" if by_code else "provider"
+            entry = self._entry(Status.VERIFIED, actor, after, now)
+            # The sweep comes soon, so that the event is announced soon even if this process dies first. It then plans
+            # its next look itself.
+            due = min(now + LOOKED_AFTER, after.result_until or now)
+            conversions = () if after.called_at else self._conversions(after, called=True)
+            return Effects((entry,), conversions, due)
+        if after.status is Status.CONTESTED and before.status is not Status.CONTESTED:
+            return Effects((self._contested(after, now),))
+        return self._on_the_way(before, after, now)
+
+    def _freed(self, record: Verification) -> tuple[Spending, ...]:
+        """Return the limits that stop counting a record that has ended.
+
+        Anyone can start verifications of a stranger's number and cancel or abandon them. So the number's total limit
+        counts only those that its holder answered.
+        """
+        if record.verified_at or record.called_at or record.reason in _LATE:
+            return ()
+        number = record.phone_number.value
+        return tuple(Spending(Scope.NUMBER_TOTAL, number, limit) for limit in self._totals)
+
+    def _on_the_way(self, before: Verification, after: Verification, now: datetime) -> Effects:
+        entries: list[tuple[AuditEntry, Announcement | None]] = []
+        conversions: tuple[ConversionCount, ...] = ()
+        if after.called_at is not None and before.called_at is None:
+            entries.append(self._entry("first_step", "provider", after, now))
+            conversions = self._conversions(after, called=True)
+        elif after.channel is not before.channel:
+            entries.append(self._entry("fallback", f"client:{after.requester.client}", after, now))
+        code, earlier = after.code, before.code
+        if code is not None and (earlier is None or len(code.digests) > len(earlier.digests)):
+            entries.append(self._of_code("code_sent", after, now))
+        if code is not None and code.refused and not (earlier and earlier.refused):
+            entries.append(self._of_code("code_refused", after, now))
+        # The sweep needs no new time: it comes at the end of the earlier window and plans its next look itself.
+        return Effects(tuple(entries), conversions)
+
+    def _of_code(
+        self, event: str, record: Verification, now: datetime
+    ) -> tuple[AuditEntry, Announcement | None]:
+        entry, told = self._entry(event, f"client:{record.requester.client}", record, now)
+        # The provider's reports name a message by this id.
+        message_id = str(record.code.message_id) if record.code else ""
+        return replace(entry, details=dict(entry.details or {}) | {"message_id": message_id}), told
+
+    def _contested(self, record: Verification, now: datetime) -> tuple[AuditEntry, Announcement | None]:
+        return self._entry(Status.CONTESTED, "another requester", record, now)
+
+    def _conversions(self, record: Verification, *, called: bool) -> tuple[ConversionCount, ...]:
+        return tuple(
+            ConversionCount(
+                budget, budget.subject(record.phone_number, record.region), record.created_at, called
+            )
+            for budget in self._budgets
+        )
+
+    def _entry(
+        self, event: str, actor: str, record: Verification, now: datetime
+    ) -> tuple[AuditEntry, Announcement | None]:
+        details = {
+            "client": record.requester.client,
+            "purpose": record.requester.purpose,
+            "region": record.region,
+            "assurance": record.assurance.value,
+        }
+        if record.channel is not Channel.CALL:
+            details["channel"] = record.channel.value
+        if record.reason is not None:
+            details["reason"] = record.reason.value
+        current = request_id.get()
+        # The caller chooses this id, so it may contain a phone number.
+        if current and not _DIGITS.search(current):
+            details["request_id"] = current
+        entry = AuditEntry(
+            now,
+            str(event),
+            actor,
+            phone_number=record.phone_number.value,
+            verification_id=record.id,
+            details=details,
+        )
+        if not self._announcer.listens(record.requester.client):
+            return entry, None
+        told = [each for each in events_of(record, now) if each.type.status == event]
+        return entry, self._announcer.of(told[0], now) if told else None
+
+
+def _who_finished(record: Verification) -> str:
+    client = f"client:{record.requester.client}"
+    if record.reason is Reason.ATTEMPTS_SPENT:
+        return client
+    return {
+        Status.CONSUMED: client,
+        Status.CANCELED: "operator" if record.reason is Reason.BY_OPERATOR else client,
+        Status.FAILED: "provider",
+    }.get(record.status, "provider" if record.reason in _LATE else "time")

@@ -1,0 +1,324 @@
+"""Ports: the interfaces that the use cases need and the adapters implement. Each says which errors it raises."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Protocol
+
+from waitcall.application.effects import NO_EFFECTS, Effects
+from waitcall.domain.call import InboundCall
+from waitcall.domain.conversion import Bucket, Budget
+from waitcall.domain.limits import LimitState, Scope, Spending, Spent
+from waitcall.domain.lists import Directory, ListEntry, ListKind
+from waitcall.domain.numbers import E164
+from waitcall.domain.order import ProviderOrder
+from waitcall.domain.verification import Verification
+
+Clock = Callable[[], datetime]
+"""Returns the current time, timezone-aware, in UTC. A use case asks it once at its start and passes the time on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record as it was read from the store.
+
+    Attributes:
+        verification: the record.
+        version: the stored bytes. A change is stored only while they are still the same.
+        pointer: the id that the number pointed to at this read; empty if the record was read by its id. Only the store
+            uses it.
+    """
+
+    verification: Verification
+    version: bytes = field(repr=False)
+    pointer: str = field(default="", compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A record as it was read, and the record with the same id that replaces it.
+
+    Attributes:
+        before: the record as it was read.
+        after: the record to store.
+        holding: True to store the change only while the number still points to this record.
+    """
+
+    before: Stored
+    after: Verification
+    holding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreationContext:
+    """Everything that a create needs to know about its number, read at once.
+
+    Attributes:
+        latest: the number's latest record, live or not; None without one.
+        directory: the block and allow entries that operators made.
+        buckets: the conversion guard's counts, one list for each group that was asked for, in the same order.
+    """
+
+    latest: Stored | None
+    directory: Directory
+    buckets: tuple[list[Bucket], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A new record that holds its number.
+
+    Attributes:
+        stored: the record.
+        spent: the state of the limits after counting it. If one of them refused, none has counted it.
+    """
+
+    stored: Stored
+    spent: Spent = field(default_factory=Spent)
+
+
+class Claim(Enum):
+    """Result of an attempt to use a call."""
+
+    DONE = "done"
+    REPEATED = "repeated"
+    CONFLICT = "conflict"
+
+
+class VerificationStore(Protocol):
+    """Repository of the records, and of the pointer from each number to its latest record.
+
+    Every method is one atomic step, and raises StoreUnavailable if the step may not have happened.
+    ``now`` (UTC) is only used to compute how long a record is kept.
+    """
+
+    def new_id(self, number: E164) -> str:
+        """Return a fresh id with at least 128 random bits. The store finds the record's place by the id alone."""
+        ...
+
+    def get(self, verification_id: str) -> Stored | None:
+        """Return the record; None if the id is unknown or malformed, or its record was deleted.
+
+        Raises:
+            RecordUnreadable: the stored record cannot be decoded.
+        """
+        ...
+
+    def get_many(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
+        """Get many records. An unreadable one is returned as the exception that it raised."""
+        ...
+
+    def get_with_lists(self, verification_id: str) -> tuple[Stored | None, Directory]:
+        """Return the record and the operators' lists.
+
+        The lists are read after the record, so they contain every entry that is older than the record's state.
+        """
+        ...
+
+    def latest_of(self, number: str) -> Stored | None:
+        """Return the latest record of a number (E.164), live or not."""
+        ...
+
+    def latest_at(self, place: str) -> Stored | None:
+        """Return the latest record, live or not, of the number whose ids begin with ``ver_`` and ``place``."""
+        ...
+
+    def creation_context(self, number: str, groups: Sequence[tuple[Budget, str]] = ()) -> CreationContext:
+        """Return the latest record of a number (E.164), the operators' lists, and the conversion counts of ``groups``."""
+        ...
+
+    def reserve(
+        self,
+        verification: Verification,
+        over: Stored | None,
+        now: datetime,
+        spendings: Sequence[Spending] = (),
+    ) -> Reservation | None:
+        """Store a new record and point its number to it, if the number still points to ``over``; else return None.
+
+        The record counts against ``spendings`` under its id. The sweep looks at it when its order must have ended.
+        If a limit refuses, the record is stored nevertheless, and the caller must release it.
+        """
+        ...
+
+    def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
+        """Delete a reserved record that is not needed, and point its number to ``over`` again."""
+        ...
+
+    def commit(self, change: Change, now: datetime, effects: Effects = NO_EFFECTS) -> Stored | None:
+        """Store a change with its effects, if the record is still the one that was read; else return None.
+
+        A change with ``holding``, and a consume, survives a fail-over. The version changes even if the record does not.
+        """
+        ...
+
+    def confirm(self, stored: Stored, now: datetime) -> bool:
+        """Make sure that the record, as it was read, survives a fail-over. Return False if it has changed since."""
+        ...
+
+    def claim(
+        self,
+        call: InboundCall,
+        keep_until: datetime,
+        change: Change | None,
+        now: datetime,
+        effects: Effects = NO_EFFECTS,
+    ) -> Claim:
+        """Mark a call as used, if it was not used before, and store the change that it makes: both or neither.
+
+        ``keep_until``: the time until which the store remembers that the call was used (UTC).
+        """
+        ...
+
+
+class UsedCalls(Protocol):
+    """Memory of the calls that were used, and of texts that look like calls. Every method may raise StoreUnavailable."""
+
+    def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
+        """Return the used call of the same caller that is nearest in time to this one, at most ``within`` away, or None."""
+        ...
+
+    def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
+        """Remember until ``until`` (UTC) that a number (E.164) sent a text that looks like a call."""
+        ...
+
+    def was_texted_by(self, number: str, text: str | None = None) -> bool:
+        """Tell if a number (E.164) lately sent a text that looks like a call; if ``text`` is given, this very text."""
+        ...
+
+
+class Deadlines(Protocol):
+    """The time (UTC) at which each record expires or lapses by itself. Every method may raise StoreUnavailable."""
+
+    def due(self, now: datetime) -> list[str]:
+        """Return ids of verifications whose deadline has passed. If they are many, return only some of them."""
+        ...
+
+    def is_busy(self) -> bool:
+        """Tell if any record still has a deadline. If none has, no verification is waiting for a call."""
+        ...
+
+    def postpone(self, deadlines: Mapping[str, datetime | None], seen_at: datetime) -> None:
+        """Set new deadlines, by verification id, for records that were due at ``seen_at``. None removes the deadline.
+
+        A record that got a deadline after ``seen_at`` in the meantime keeps it.
+        """
+        ...
+
+
+class ChangeNotifier(Protocol):
+    """Wakes requests that wait for a record."""
+
+    def wait_for_change(self, stored: Stored, seconds: float) -> bool:
+        """Wait until a pending record differs from ``stored``, or ``seconds`` have passed.
+
+        Returns:
+            False at once if too many requests wait already or the process is shutting down; else True.
+
+        Raises:
+            StoreUnavailable
+        """
+        ...
+
+
+class StoreProbe(Protocol):
+    """Check of the store's health."""
+
+    def ping(self) -> None:
+        """Check that the store accepts the kinds of write that serving needs, by writing short-lived values.
+
+        Raises:
+            StoreUnavailable
+        """
+        ...
+
+
+class Limits(Protocol):
+    """Counters behind the rate limits. Every method that talks to the store may raise StoreUnavailable."""
+
+    def spend(self, spendings: Sequence[Spending], token: str | None, now: datetime) -> Spent:
+        """Count one act against every limit; if one of them refuses it, count it against none.
+
+        ``token`` identifies the act: it counts once however often it is sent, and can be given back. None for an act that
+        is never given back.
+        """
+        ...
+
+    def give_back(self, spendings: Sequence[Spending], token: str) -> None:
+        """Remove the act ``token`` from every limit."""
+        ...
+
+    def seal(self, scope: Scope, subject: str) -> str:
+        """Return the keyed hash under which a subject is counted. A record keeps this hash instead of an address."""
+        ...
+
+    def look(self, spendings: Sequence[Spending], now: datetime) -> list[LimitState]:
+        """Return the state of each limit without counting anything."""
+        ...
+
+    def clear(self, spendings: Sequence[Spending]) -> None:
+        """Reset the limits: forget everything that was counted."""
+        ...
+
+
+class Conversions(Protocol):
+    """Counts of the conversion guard: for each group, how many numbers were shown and how many of them were called.
+
+    The store counts with each change of a record. Every method may raise StoreUnavailable.
+    """
+
+    def buckets(self, budget: Budget, subject: str) -> list[Bucket]:
+        """Return the counts of the group ``subject`` by bucket of time."""
+        ...
+
+    def clear(self, budget: Budget, subject: str) -> None:
+        """Forget everything that was counted for the group ``subject``."""
+        ...
+
+
+class Lists(Protocol):
+    """Block and allow entries that operators made. Every method may raise StoreUnavailable."""
+
+    def directory(self) -> Directory:
+        """Return the current entries. Some of them may have expired."""
+        ...
+
+    def put(self, entry: ListEntry, now: datetime) -> None:
+        """Add an entry, and replace any other for its subject. The entry must have ``expires_at``.
+
+        Raises:
+            ValidationFailed: the lists are full.
+        """
+        ...
+
+    def remove(self, kind: ListKind, subject: str) -> bool:
+        """Remove the entry of a subject. Return False if there was none."""
+        ...
+
+
+class OrderIndex(Protocol):
+    """Index from a provider's order to its verification, with the time of the next status query for each open order.
+
+    Every method may raise StoreUnavailable.
+    """
+
+    def remember(self, order: ProviderOrder, verification_id: str, ask_at: datetime, now: datetime) -> None:
+        """Store an order before its number is shown. The index keeps it for twice the longest window."""
+        ...
+
+    def verification_of(self, order: ProviderOrder) -> str | None:
+        """Return the id of the order's verification, or None if the index does not have the order."""
+        ...
+
+    def to_ask(self, provider: str, now: datetime) -> list[ProviderOrder]:
+        """Return orders whose status query is due, the most overdue first. If they are many, return only some."""
+        ...
+
+    def ask_again(self, order: ProviderOrder, at: datetime) -> None:
+        """Plan the next status query of an open order for ``at`` (UTC)."""
+        ...
+
+    def settle(self, order: ProviderOrder) -> None:
+        """Plan no further status query of the order."""
+        ...

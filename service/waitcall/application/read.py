@@ -1,0 +1,67 @@
+"""Reading of a verification, at once or after waiting for a change."""
+
+from datetime import datetime, timedelta
+
+from waitcall.application.ports import ChangeNotifier, Clock, Stored, VerificationStore
+from waitcall.application.records import CHANGE_ATTEMPTS, Records
+from waitcall.domain.channel import Channel
+from waitcall.domain.errors import StoreUnavailable
+from waitcall.domain.status import Status
+from waitcall.domain.verification import Verification
+
+
+class Reading:
+    """Reads a verification for the API and the hosted page. Every method may raise StoreUnavailable."""
+
+    def __init__(
+        self, store: VerificationStore, records: Records, changes: ChangeNotifier, clock: Clock
+    ) -> None:
+        self._store = store
+        self._records = records
+        self._changes = changes
+        self._clock = clock
+
+    def read(
+        self, client: str, verification_id: str, wait_seconds: int, seen: Channel | None = None
+    ) -> Verification:
+        """Return the record as it stands. While it is pending on the same channel, wait up to ``wait_seconds``.
+
+        Args:
+            client: name of the client that owns the verification.
+            verification_id: id of the verification.
+            wait_seconds: longest wait for a change; 0 answers at once.
+            seen: the channel that the caller knows. If the record is on another one, the answer comes at once. None means
+                the record's channel.
+
+        Raises:
+            NotFound: the record does not exist, belongs to another client, or is still being ordered.
+        """
+        now = self._clock()
+        deadline = now + timedelta(seconds=wait_seconds)
+        stored = self._records.found(client, verification_id, now)
+        channel = seen or stored.verification.channel
+        while _is_waiting(stored.verification, channel) and now < deadline:
+            if not self._wait(stored, now, deadline):
+                break
+            now = self._clock()
+            stored = self._records.found(client, verification_id, now)
+        return self._safe(client, verification_id, stored)
+
+    def _wait(self, stored: Stored, now: datetime, deadline: datetime) -> bool:
+        """Wait for a change. Return False at once if too many requests wait or the process is shutting down."""
+        until = min(deadline, stored.verification.expires_at)
+        return self._changes.wait_for_change(stored, (until - now).total_seconds())
+
+    def _safe(self, client: str, verification_id: str, stored: Stored) -> Verification:
+        for _ in range(CHANGE_ATTEMPTS):
+            # The client acts on `verified`, so a fail-over must not undo it.
+            now = self._clock()
+            if stored.verification.status is not Status.VERIFIED or self._store.confirm(stored, now):
+                return stored.verification
+            stored = self._records.found(client, verification_id, now)
+        raise StoreUnavailable(retry_after=1)
+
+
+def _is_waiting(record: Verification, channel: Channel) -> bool:
+    # Another channel has something else to show, so it counts as a change.
+    return record.status is Status.PENDING and record.channel is channel

@@ -1,0 +1,115 @@
+"""Use cases for an observed call: match it with the verification of its caller's number."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from waitcall.application.admission import Admission
+from waitcall.application.effects import NO_EFFECTS, TransitionEffects
+from waitcall.application.observer import Observer
+from waitcall.application.ports import Change, Claim, Clock, UsedCalls, VerificationStore
+from waitcall.application.records import CHANGE_ATTEMPTS, announce
+from waitcall.domain.call import InboundCall, Kind, Outcome, Witness
+from waitcall.domain.errors import StoreUnavailable
+from waitcall.domain.evidence import InboxTrust
+from waitcall.domain.matching import judge_call
+from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
+
+SKEW = timedelta(seconds=5)
+"""Largest difference that is tolerated between the provider's clock and ours (contract, section 5.2)."""
+
+_UNPROVEN = (Outcome.OTHER, Outcome.WEAK)
+
+
+class Calls:
+    """The use cases for a call, reported by a callback or found in the provider's inbox."""
+
+    def __init__(  # noqa: PLR0913  one parameter per port
+        self,
+        store: VerificationStore,
+        used_calls: UsedCalls,
+        observer: Observer,
+        clock: Clock,
+        effects: TransitionEffects,
+        *,
+        admission: Admission,
+        trust: InboxTrust | None = None,
+    ) -> None:
+        """``trust``: how far records of the provider's inbox are trusted; None for the least trust."""
+        self._store = store
+        self._used_calls = used_calls
+        self._admission = admission
+        self._observer = observer
+        self._clock = clock
+        self._effects = effects
+        self._trust = trust or InboxTrust()
+
+    def record(self, call: InboundCall) -> Outcome:
+        """Use an authentic call: verify with it if it matches, and mark it as used in any case, so that it counts once.
+
+        Raises:
+            StoreUnavailable: the call may not have been stored; the provider must send it again.
+        """
+        now = self._clock()
+        outcome = self._record(call, now, is_call=True)
+        lag = max((now - call.at).total_seconds(), 0.0)
+        self._observer.callback(Kind.CALL, outcome, None if outcome is Outcome.REPEATED else lag)
+        return outcome
+
+    def reconcile(self, call: InboundCall) -> Outcome:
+        """Use a call from the provider's inbox, unless its callback was used already.
+
+        Raises:
+            StoreUnavailable: the call may not have been stored.
+        """
+        call = replace(call, witness=Witness.INBOX, texted=self._used_calls.was_texted_by(call.cli))
+        # The inbox may give a call a time that differs from its callback's by a few seconds. A call whose callback was
+        # used is used again at the callback's time, which replicates its mark: a mark that one server holds may be lost
+        # with that server, and the inbox is not asked again.
+        used = self._used_calls.use_of(call, SKEW)
+        outcome = self._record(used or call, self._clock(), is_call=used is not None)
+        is_placed = call.dialled is not None or outcome is Outcome.REPEATED
+        self._observer.reconciled(outcome if is_placed else None)
+        return outcome
+
+    def unplaced(self) -> None:
+        """Count a record of the inbox whose time cannot be determined. It proves nothing."""
+        self._observer.reconciled(None)
+
+    def _record(self, call: InboundCall, now: datetime, *, is_call: bool) -> Outcome:
+        """Judge a call and use it.
+
+        ``is_call``: True if it surely is a call. It is then marked as used even if it matches nothing.
+        """
+        for _ in range(CHANGE_ATTEMPTS):
+            context = self._store.creation_context(call.cli)
+            stored = context.latest
+            before = after = stored.verification if stored else None
+            outcome = Outcome.EARLY if call.at > now + SKEW else Outcome.UNMATCHED
+            if before is not None:
+                outcome, after = judge_call(before, call, now, SKEW, self._trust)
+                if outcome is Outcome.CONFIRMED and self._admission.blocking(
+                    before.phone_number, now, context.directory
+                ):
+                    outcome, after = Outcome.UNMATCHED, before.block(now)
+            if not is_call and (before is None or outcome in _UNPROVEN):
+                # This may be a text. If it were marked as used, the callback of a call in the same second would not count.
+                return outcome
+            if stored is None or before is None or after is None or after == before:
+                change, effects = None, NO_EFFECTS
+            else:
+                change, effects = Change(stored, after), self._effects.changed(before, after, now)
+            claim = self._store.claim(call, _keep_until(call, now), change, now, effects)
+            if claim is Claim.REPEATED:
+                return Outcome.REPEATED
+            if claim is Claim.DONE:
+                if change is not None and before is not None:
+                    announce(self._observer, before, change.after, call)
+                return outcome
+        raise StoreUnavailable(retry_after=1)
+
+
+def _keep_until(call: InboundCall, now: datetime) -> datetime:
+    # The last verification that this call could match is created at `at + SKEW` and lives as long as the longest window.
+    # One more SKEW covers replicas whose clocks differ.
+    longest = timedelta(seconds=LONGEST_WINDOW_SECONDS) + 2 * SKEW
+    return max(call.at, now) + longest

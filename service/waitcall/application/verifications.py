@@ -1,0 +1,296 @@
+"""The main use cases of a client: create, read, consume and cancel a verification."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from waitcall.application.admission import Admission, Admitted
+from waitcall.application.consume import Proof, Redemption
+from waitcall.application.effects import TransitionEffects
+from waitcall.application.observer import Observer
+from waitcall.application.open_channel import Opened, Opening
+from waitcall.application.ports import (
+    Change,
+    ChangeNotifier,
+    Clock,
+    CreationContext,
+    Stored,
+    VerificationStore,
+)
+from waitcall.application.read import Reading
+from waitcall.application.records import CHANGE_ATTEMPTS, Records
+from waitcall.application.reserve import Reservations
+from waitcall.domain.channel import Captcha, Channel
+from waitcall.domain.errors import (
+    Blocked,
+    CaptchaRequired,
+    NotFound,
+    ProviderFailure,
+    ProviderUnavailable,
+    PurposeNotAllowed,
+    RateLimited,
+    RecordUnreadable,
+    ValidationFailed,
+    VerificationInProgress,
+)
+from waitcall.domain.hosted_page import PageSeals, check_return_url
+from waitcall.domain.limits import LimitState, Scope
+from waitcall.domain.numbers import E164
+from waitcall.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy, Purpose
+from waitcall.domain.requester import Requester
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.verification import Verification
+
+
+class Risk(StrEnum):
+    """Risk of the visitor, as the client judges it."""
+
+    LOW = "low"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A client's request for a verification. Types are checked, values are as the client sent them."""
+
+    phone_number: str = field(repr=False)
+    purpose: str
+    reference: str | None = field(default=None, repr=False)
+    window_seconds: int | None = None
+    client_ip: str | None = field(default=None, repr=False)
+    locale: str | None = None
+    metadata: Mapping[str, str] | None = field(default=None, repr=False)
+    channel: str | None = None
+    captcha: Captcha | None = None
+    risk: Risk | None = None
+    return_url: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Result of a create.
+
+    Attributes:
+        verification: the new record, or the same requester's live one.
+        created: True if this request created the record.
+        limits: state of the limits that counted the request and that the client may see; empty for a live record.
+    """
+
+    verification: Verification
+    created: bool
+    limits: tuple[LimitState, ...] = ()
+
+
+class Verifications:
+    """The use cases of the internal API. Every method may raise StoreUnavailable."""
+
+    def __init__(  # noqa: PLR0913  one parameter per port; the composition root names them all
+        self,
+        *,
+        store: VerificationStore,
+        changes: ChangeNotifier,
+        admission: Admission,
+        effects: TransitionEffects,
+        opening: Opening,
+        observer: Observer,
+        clock: Clock,
+        policy: Policy,
+        default_window_seconds: int,
+        pages: PageSeals,
+        order_seconds: int = 25,
+    ) -> None:
+        self._store = store
+        self._records = Records(store, observer, effects)
+        self._reading = Reading(store, self._records, changes, clock)
+        self._redemption = Redemption(store, self._records, admission, pages)
+        self._admission = admission
+        self._reservations = Reservations(store, self._records, admission, policy.purposes)
+        self._effects = effects
+        self._opening = opening
+        self._observer = observer
+        self._clock = clock
+        self._policy = policy
+        self._default_window_seconds = default_window_seconds
+        self._order_seconds = order_seconds
+
+    def start(self, client_name: str, request: Start) -> Started:
+        """Start a verification, or return the same requester's live one.
+
+        Raises:
+            ValidationFailed, PurposeNotAllowed, InvalidPhoneNumber, PhoneNumberNotAllowed: the request is wrong.
+            Blocked: an operator has blocked the number or the address.
+            CaptchaRequired: the visitor must solve a captcha first.
+            VerificationInProgress, RateLimited: the client may ask again later.
+            ProviderFailure: the order failed; ``verification_id`` names the failed record.
+        """
+        client = self._policy.clients[client_name]
+        purpose = self._purpose(client, request)
+        number = E164.parse(request.phone_number, client.default_region)
+        channel = self._channel(purpose, request.channel)
+        assurance = purpose.assurance(channel, number.region, self._policy.assurance)
+        purpose.check(number, assurance, channel)
+        now = self._clock()
+        context = self._context(number)
+        screened = self._admission.screen(number, request.client_ip, context.directory, now)
+        price = self._admission.price(number, request.client_ip, client.name, screened, channel)
+        return_url = self._return_url(client, request)
+        opened = Verification.open(
+            verification_id=self._store.new_id(number),
+            requester=Requester(client.name, purpose.name, request.reference),
+            phone_number=number,
+            rules=purpose,
+            window_seconds=self._window(purpose, request.window_seconds),
+            now=now,
+            locale=request.locale,
+            metadata=request.metadata,
+            assurance=assurance,
+            order_seconds=self._order_seconds,
+            channel=channel,
+        )
+        paid_by = self._admission.seals(number, request.client_ip, screened)
+        opened = replace(opened, return_url=return_url, paid_by=paid_by)
+        reserved, over = self._reservations.reserve(opened, context, screened, price, request.client_ip, now)
+        if isinstance(reserved, Verification):
+            return Started(reserved, created=False)
+        try:
+            admitted = self._admission.judge(price, reserved.spent)
+            self._ask_for_captcha(request, reserved.stored.verification, admitted)
+        except (RateLimited, CaptchaRequired):
+            self._store.release(reserved.stored, over, now)
+            raise
+        ordered = self._ordered(reserved.stored, admitted, request.captcha)
+        return Started(ordered, created=True, limits=admitted.limits)
+
+    def get(
+        self, client_name: str, verification_id: str, wait_seconds: int = 0, seen: Channel | None = None
+    ) -> Verification:
+        """Return the record. While it is pending on the channel ``seen``, wait up to ``wait_seconds`` for a change.
+
+        Raises:
+            NotFound: the record does not exist, belongs to another client, or is still being ordered.
+            RateLimited
+        """
+        self._admission.count(Scope.READ, client_name, self._clock())
+        return self._reading.read(client_name, verification_id, wait_seconds, seen)
+
+    def consume(  # noqa: PLR0913, PLR0917  a proof is bound to each of them
+        self,
+        client_name: str,
+        verification_id: str,
+        purpose: str,
+        reference: str | None,
+        redeemer: str | None = None,
+        result: str | None = None,
+    ) -> Verification:
+        """Redeem the verified result, exactly once. A repeated request with the same ``redeemer`` gets the same answer.
+
+        Raises:
+            NotFound, PurposeMismatch, ReferenceMismatch, ResultMismatch, NotVerified, Contested, AlreadyConsumed, Expired
+            Blocked: an operator has blocked the number since it was verified.
+            RateLimited
+        """
+        now = self._clock()
+        self._admission.count(Scope.CONSUME, client_name, now)
+        proof = Proof(purpose, reference, redeemer, result)
+        return self._redemption.redeem(client_name, verification_id, proof, now)
+
+    def cancel(self, client_name: str, verification_id: str) -> Verification:
+        """Cancel a live verification. One that has ended without being verified is returned as it is.
+
+        Raises:
+            NotFound, AlreadyVerified
+        """
+        now = self._clock()
+        stored = self._records.found(client_name, verification_id, now)
+        return self._records.changed(stored, lambda record: record.cancel(now), now)
+
+    def _context(self, number: E164) -> CreationContext:
+        try:
+            return self._store.creation_context(number.value, self._admission.groups(number))
+        except RecordUnreadable as error:
+            # The unreadable record may be live and belong to another requester, so refuse.
+            raise VerificationInProgress(retry_after=error.retry_after) from error
+
+    def _purpose(self, client: Client, request: Start) -> Purpose:
+        purpose = self._policy.purposes.get(request.purpose)
+        if purpose is None:
+            raise ValidationFailed.of("purpose", "Not a configured purpose.")
+        if purpose.name not in client.purposes:
+            raise PurposeNotAllowed
+        if purpose.require_reference and request.reference is None:
+            raise ValidationFailed.of("reference", "This purpose requires a reference.")
+        return purpose
+
+    def _window(self, purpose: Purpose, asked: int | None) -> int:
+        if asked is None:
+            return min(self._default_window_seconds, purpose.max_window_seconds)
+        if not SHORTEST_WINDOW_SECONDS <= asked <= purpose.max_window_seconds:
+            raise ValidationFailed.of(
+                "window_seconds",
+                f"Must be between {SHORTEST_WINDOW_SECONDS} and {purpose.max_window_seconds}.",
+            )
+        return asked
+
+    def _return_url(self, client: Client, request: Start) -> str | None:
+        return request.return_url and check_return_url(request.return_url, client.return_origins)
+
+    def _channel(self, purpose: Purpose, asked: str | None) -> Channel:
+        if asked is None:
+            return purpose.channels[0]
+        if asked not in purpose.channels:
+            raise ValidationFailed.of("channel", f"This purpose allows {', '.join(purpose.channels)}.")
+        return Channel(asked)
+
+    def _ask_for_captcha(self, request: Start, opened: Verification, admitted: Admitted) -> None:
+        rule = self._policy.captcha
+        if rule is None or opened.channel is not Channel.CODE or request.captcha is not None:
+            return
+        # The client's own risk score decides: low skips the captcha, high demands it.
+        if request.risk is Risk.LOW or not (admitted.crowded or request.risk is Risk.HIGH):
+            return
+        self._admission.give_back(admitted, opened.id)
+        raise CaptchaRequired(rule.image_url)
+
+    def _ordered(self, reserved: Stored, admitted: Admitted, captcha: Captcha | None) -> Verification:
+        """Place the order or send the message, and open the window. If that fails, the number is free again."""
+        begun: Stored | None = reserved
+        opened, act = self._opening.begin(reserved.verification, self._clock(), captcha)
+        try:
+            if opened is not reserved.verification:
+                # Store the code before it is sent: its delivery report may come before the answer to the request.
+                begun = self._store.commit(Change(reserved, opened, holding=True), self._clock())
+            if begun is None:
+                raise ProviderUnavailable("The verification was changed meanwhile. Try again.", retry_after=1)
+            transition = act()
+            now = self._clock()
+            pending = self._assign(begun, transition, now)
+        except ProviderFailure as failure:
+            now, reason, ended = self._clock(), failure.reason, None
+            # The reservation may be gone if Redis failed over.
+            with suppress(NotFound):
+                ended = self._records.changed(begun or reserved, lambda record: record.fail(reason, now), now)
+            self._admission.give_back(admitted, opened.id)
+            if ended is not None and ended.reason is Reason.BY_OPERATOR:
+                raise Blocked from failure
+            failure.verification_id = opened.id
+            raise
+        self._observer.started(pending)
+        if pending.code is not None:
+            self._observer.code_sent(pending)
+        if pending.status is Status.CONTESTED:
+            self._observer.contested(pending)
+        return pending
+
+    def _assign(self, reserved: Stored, transition: Opened, now: datetime) -> Verification:
+        stored: Stored | None = reserved
+        for _ in range(CHANGE_ATTEMPTS):
+            if stored is None or stored.verification.at(now).status is not Status.ORDERING:
+                break
+            pending = transition(stored.verification, now)
+            effects = self._effects.started(pending, now)
+            if self._store.commit(Change(stored, pending, holding=True), now, effects):
+                return pending
+            stored = self._store.get(reserved.verification.id)
+        raise ProviderUnavailable("The provider's answer came too late.", retry_after=1)

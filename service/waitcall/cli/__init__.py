@@ -1,0 +1,105 @@
+"""The ``waitcall`` command."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from waitcall import __version__
+from waitcall.cli.audit import audit
+from waitcall.cli.doctor import doctor
+from waitcall.cli.environment import sound_settings
+from waitcall.cli.events import events
+from waitcall.cli.inspect import balance, find, replay_callback, show
+from waitcall.cli.keys import keys
+from waitcall.cli.numbers import numbers
+from waitcall.cli.operate import block, explain, lists, unblock
+from waitcall.cli.reports import reports
+from waitcall.cli.tables import as_json, show_rows
+from waitcall.cli.verify import verify
+from waitcall.composition import build_worker, configure_logging
+from waitcall.configuration.policy import json_schema
+from waitcall.configuration.settings import SURFACES, in_effect
+from waitcall.configuration.weaknesses import weaknesses
+
+CONFIGURATION = "config/gunicorn.conf.py"
+"""Path of gunicorn's configuration, relative to the directory that the service is started in."""
+
+
+@click.group()
+@click.version_option(__version__, prog_name="waitcall")
+def main() -> None:
+    """Operate waitcall. Settings are read from the environment, as by the service.
+
+    Exit codes: 0 success; 1 refused or failed; 2 wrong settings or options; 3 negative result (verify: not proven,
+    reports reconcile: differences found, balance: low).
+    """
+
+
+@main.command()
+@click.option(
+    "--values",
+    is_flag=True,
+    help="Print each setting too: where it comes from, and its value unless it is secret.",
+)
+@click.option(
+    "--schema", is_flag=True, help="Print the JSON Schema of the policy, for editors, and check nothing."
+)
+@as_json
+def check(*, values: bool, schema: bool, json_wanted: bool) -> None:
+    """Check the settings in the environment, and warn of weak ones. Exit 2 and name all mistakes if there are any."""
+    if schema:
+        click.echo(json.dumps(json_schema(), indent=2))
+        return
+    for weakness in weaknesses(sound_settings(os.environ)):
+        click.echo(f"Warning: {weakness}.", err=True)
+    if values:
+        columns = ("setting", "from", "value")
+        rows = (dict(zip(columns, each, strict=True)) for each in in_effect(os.environ))
+        show_rows(rows, columns, json_wanted=json_wanted)
+    else:
+        click.echo("The settings are sound.")
+
+
+@main.command()
+@click.option(
+    "--surface",
+    "surfaces",
+    type=click.Choice(SURFACES),
+    multiple=True,
+    help="Serve this surface and operations; may be repeated. Overrides WAITCALL_SURFACES.",
+)
+def serve(surfaces: tuple[str, ...]) -> None:
+    """Run the service: gunicorn with its configuration. It replaces this process, so it receives all signals."""
+    environ = dict(os.environ)
+    if surfaces:
+        environ["WAITCALL_SURFACES"] = ",".join(surfaces)
+        environ.pop("WAITCALL_SURFACES_FILE", None)
+    program = str(Path(sys.executable).with_name("gunicorn"))
+    os.execve(program, [program, "-c", CONFIGURATION, "waitcall.wsgi:app"], environ)  # noqa: S606  # nosec B606  # no argument comes from outside
+
+
+@main.command()
+def worker() -> None:
+    """Run the background worker: inbox reconciliation, expiry, webhooks and balance. It may have several replicas.
+
+    The worker stops on SIGTERM. It serves probes and metrics on WAITCALL_WORKER_OPS_BIND.
+    """
+    # Ignore WAITCALL_SURFACES: without the surface api, settings lack secrets of provider and webhooks, which a worker needs.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("WAITCALL_SURFACES")}
+    settings = sound_settings(environ)
+    configure_logging(settings)
+    try:
+        working = build_worker(settings)
+    except OSError as error:
+        raise click.ClickException(f"WAITCALL_WORKER_OPS_BIND: {error.strerror}") from error
+    working.run()
+
+
+for _command in (
+    *(keys, explain, block, unblock, lists, audit, events),
+    *(doctor, verify, show, find, balance, replay_callback, numbers, reports),
+):
+    main.add_command(_command)

@@ -1,0 +1,164 @@
+"""``waitcall doctor``: check the settings, Redis, the providers and the handlers, and show one table."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
+
+import click
+import urllib3
+
+from waitcall.application.inspect_inbox import LikeACall, look
+from waitcall.cli.environment import running
+from waitcall.cli.tables import as_json, show_rows
+from waitcall.composition.cli_context import CliContext, build_cli_context
+from waitcall.configuration.weaknesses import weaknesses
+from waitcall.domain.assurance import Assurance
+from waitcall.domain.errors import ServiceError, StoreUnavailable
+from waitcall.domain.numbers import may_be_dialled
+from waitcall.domain.policy import Provider
+
+_MOST_SKEW_SECONDS = 2.0
+"""Greatest allowed difference between the clocks of replicas, in seconds (README.md, Deploy)."""
+_SECONDS = 10.0
+_MOST_RECORDS = 5
+_CHECKS = (
+    "run `waitcall verify YOUR-NUMBER`, call the number shown, then run `waitcall doctor`: the call must be listed with that number",
+    "send the text `[waitcall] 1` to a number that was shown, and `[waitcall] 2` to each number of text_in",
+    "a minute later run `waitcall doctor`: each of these texts must be absent, or be listed as a text that our handler got",
+    "if all of this holds, set WAITCALL_INBOX_ASSURANCE=network: then a record of the inbox proves as much as a callback",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Result of one check. ``state``: ok, warning or failure."""
+
+    check: str
+    state: str
+    found: str = field(repr=False)
+
+
+@click.command()
+@click.option(
+    "--url", help="URL of the handler as the provider reaches it: https://your.host/callbacks/smsc."
+)
+@as_json
+def doctor(*, url: str | None, json_wanted: bool) -> None:
+    """Check settings, Redis and its clock, the provider's credentials and inbox, the handler. Exit 1 if one check fails."""
+    with running(build_cli_context) as context:
+        findings = list(_findings(context, url))
+    show_rows([asdict(each) for each in findings], ("check", "state", "found"), json_wanted=json_wanted)
+    if any(each.state == "failure" for each in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:
+    settings = context.settings
+    weak = list(weaknesses(settings))
+    yield Finding("settings", "warning" if weak else "ok", "; ".join(weak) or "sound")
+    yield from _guarded("redis", lambda: _redis(context))
+    if Provider.SMSC in settings.policy.providers:
+        yield from _guarded("provider", lambda: _provider(context))
+    if context.smsru is not None:
+        yield from _guarded("smsru", lambda: _smsru(context))
+    yield from _guarded("numbers", lambda: _numbers(context))
+    yield from _guarded("inbox", lambda: _inbox(context), "warning")
+    local = f"http://{settings.callback_bind}/callbacks/smsc"
+    yield _handler("handler", local, b"OK")
+    if url:
+        yield _handler("handler, from outside", url, b"OK")
+    where = url or "https://YOUR.HOST/callbacks/smsc"
+    # The secret itself must not appear in a terminal's history.
+    address = f"{where}?charset=utf-8&{settings.callback_hash}=SECRET"
+    yield Finding(
+        "address to register", "ok", f"{address} (SECRET: the first value of WAITCALL_CALLBACK_SECRETS)"
+    )
+    if context.smsru is not None:
+        yield _handler("handler for smsru", local.replace("/smsc", "/smsru"), b"100")
+        yield Finding(
+            "address to register at smsru", "ok", where.replace("/callbacks/smsc", "/callbacks/smsru")
+        )
+
+
+def _guarded(check: str, look: Callable[[], Iterator[Finding]], state: str = "failure") -> Iterator[Finding]:
+    try:
+        yield from look()
+    except StoreUnavailable as error:
+        yield Finding(check, "failure", f"{error.code}: {error.cause or error.detail}")
+    except ServiceError as error:
+        yield Finding(check, state, f"{error.code}: {error.detail}")
+
+
+def _redis(context: CliContext) -> Iterator[Finding]:
+    examined = context.examine()
+    version = examined.version or "unknown"
+    try:
+        context.core.probe.ping()
+    except StoreUnavailable as error:
+        yield Finding("redis", "failure", f"reached, version {version}, refuses writes: {error.cause}")
+    else:
+        yield Finding("redis", "ok", f"reached, version {version}, accepts writes")
+    skew = examined.ahead_seconds
+    state = "ok" if abs(skew) <= _MOST_SKEW_SECONDS else "failure"
+    yield Finding("clock", state, f"Redis' is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} ours")
+    if examined.eviction not in ("", "noeviction"):
+        yield Finding("eviction", "failure", f"maxmemory-policy is {examined.eviction}: records may vanish")
+
+
+def _provider(context: CliContext) -> Iterator[Finding]:
+    money, low = context.balance.balance(), context.settings.low_balance
+    yield Finding("provider", "ok", "our credentials are accepted")
+    yield Finding("balance", "warning" if money < low else "ok", f"{money}, warning below {low}")
+
+
+def _smsru(context: CliContext) -> Iterator[Finding]:
+    if context.smsru is not None:
+        money = context.smsru.balance()
+        able = ", ".join(sorted(context.smsru.capabilities))
+        yield Finding("smsru", "ok", f"our api_id is accepted; balance {money}; {able}")
+
+
+def _numbers(context: CliContext) -> Iterator[Finding]:
+    for each in context.account.numbers("doctor") if context.core.policy.text_in_numbers else ():
+        if each.number in context.core.policy.text_in_numbers:
+            state = "ok" if each.state == "rented" else "failure"
+            yield Finding("dedicated number", state, f"{each.number.display}: {each.state.value}")
+
+
+def _inbox(context: CliContext) -> Iterator[Finding]:
+    policy = context.core.policy
+    records = context.inbox.after(None)
+    calls = look(
+        records,
+        partial(may_be_dialled, dial_regions=policy.dial_regions),
+        policy.text_in_numbers,
+        context.core.used_calls.was_texted_by,
+    )
+    named = sum(each.may_be_shown for each in calls)
+    texts = sum(each.is_text for each in calls)
+    found = (
+        f"records of the last hour: {len(records)}; that look like calls: {len(calls)}; of these, with a number that may be "
+        f"shown: {named}; without: {len(calls) - named}; texts that our handler got: {texts}"
+    )
+    state = "warning" if calls and not named else "ok"
+    yield Finding("inbox", state, "; ".join([found, *map(_told, calls[-_MOST_RECORDS:])]))
+    limit = context.settings.inbox_assurance
+    yield Finding("inbox proves", "ok", f"a call to the number shown, at most {limit}")
+    if limit is Assurance.ASSERTED:
+        for number, step in enumerate(_CHECKS, 1):
+            yield Finding(f"to let it prove more, {number}", "ok", step)
+
+
+def _told(record: LikeACall) -> str:
+    kind = "a text" if record.is_text else "no text known"
+    return f"{record.caller} to {record.dialled or 'no number'} ({kind})"
+
+
+def _handler(check: str, url: str, expected: bytes) -> Finding:
+    try:
+        # The provider checks the handler in the same way: by a GET without parameters.
+        answer = urllib3.request("GET", url, timeout=_SECONDS, retries=False, redirect=False)
+    except urllib3.exceptions.HTTPError as error:
+        return Finding(check, "failure", f"{url}: {type(error).__name__}")
+    well = answer.status == 200 and answer.data.strip() == expected  # noqa: PLR2004  HTTP OK
+    return Finding(check, "ok" if well else "failure", f"{url}: {answer.status}")

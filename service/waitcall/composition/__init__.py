@@ -1,0 +1,266 @@
+"""The composition root: the only package that names concrete adapters."""
+
+import logging
+import logging.config
+from collections.abc import Iterable
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from secrets import token_hex
+from socket import gethostname
+
+from flask import Flask
+
+from waitcall import __version__
+from waitcall.adapters.http import callbacks, operations
+from waitcall.adapters.http import hosted_page as page
+from waitcall.adapters.http.api import mount
+from waitcall.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_app
+from waitcall.adapters.http.auth import ApiKeys
+from waitcall.adapters.http.blueprint import Services
+from waitcall.adapters.http.hosted_page.catalogue import Catalogues
+from waitcall.adapters.http.lane import Lane
+from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
+from waitcall.adapters.providers.smsc.inbox import SmscInbox
+from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
+from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
+from waitcall.adapters.redis.idempotency import RedisIdempotencyStore
+from waitcall.adapters.redis.leadership import LEASE_SECONDS, RedisLeadership, RedisProgress
+from waitcall.adapters.redis.outbox import RedisOutbox
+from waitcall.adapters.telemetry.logging import logging_config
+from waitcall.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
+from waitcall.adapters.telemetry.observer import BalanceTeller, DeliveryTeller, LoggingObserver
+from waitcall.adapters.telemetry.spans import spans
+from waitcall.adapters.webhooks.sender import WebhookSender
+from waitcall.application.audit import AuditLog
+from waitcall.application.balance_monitor import Treasury
+from waitcall.application.dead_letters import DeadLetters
+from waitcall.application.deliver_webhooks import Push, Reminder
+from waitcall.application.expire import Sweep
+from waitcall.application.hosted_page import Pages
+from waitcall.application.open_channel import Opening
+from waitcall.application.operate import Operator
+from waitcall.application.ports import Clock
+from waitcall.application.readiness import Readiness
+from waitcall.application.reconcile_inbox import Reconciliation
+from waitcall.application.record_order import OrderPoll, OrderReports
+from waitcall.composition.core import Core, utc_now
+from waitcall.composition.use_cases import (
+    account_of,
+    calls_of,
+    channels_of,
+    messages_of,
+    opening_of,
+    pages_of,
+    smsru_of,
+    verifications_of,
+)
+from waitcall.configuration.last_good import is_replaced
+from waitcall.configuration.settings import Secret, Settings
+from waitcall.configuration.weaknesses import weaknesses
+from waitcall.domain.evidence import InboxTrust
+from waitcall.domain.numbers import may_be_dialled
+from waitcall.domain.policy import Provider
+from waitcall.processes.background_worker import Duty, Loop, Worker
+from waitcall.processes.sweeper import Sweeper
+
+BALANCE_SECONDS = 300.0
+BACKLOG_SECONDS = 5.0
+ORDERS_SECONDS = 2.0
+SWEEP_SECONDS = 1.5
+LEFT_TO_THE_WORKER = timedelta(seconds=5)
+"""Delay after which serving processes sweep an overdue record. Until then it is left to the background worker."""
+PUSH_SECONDS = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+def build(
+    settings: Settings, *, multiprocess_dir: str | None, clock: Clock = utc_now, greenlets: bool = False
+) -> Surfaces:
+    """Build the whole service as one WSGI callable. It connects to nothing yet.
+
+    ``multiprocess_dir``: directory in which processes share metrics; None for one process. ``greenlets``: True with gevent.
+    """
+    metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
+    core = Core(settings, LoggingObserver(metrics), metrics, clock)
+    trace = spans(settings.tracing, __version__)
+    decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
+    sweep = Sweep(core.store, core.deadlines, core.observer, clock, core.effects)
+    sweeper = Sweeper(partial(sweep.run, LEFT_TO_THE_WORKER))
+    expose = partial(exposition, metrics.registry, multiprocess_dir)
+    scopes = {name: client.scopes for name, client in settings.policy.clients.items()}
+    keys = ApiKeys(settings.api_keys, scopes)
+    surface = partial(create_app, keys=keys, observer=core.observer, metrics=metrics)
+    outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
+    pages = pages_of(settings, core)
+    ready = Readiness(core.probe)
+    ops = [operations.blueprint(ready, expose, CONTENT_TYPE, __version__)]
+    # No trusted hosts here, because probes and scrapes send the pod's address as their Host.
+    by_port = {_port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES)}
+    if "api" in settings.surfaces:
+        opening = opening_of(settings, core, metrics, trace, greenlets=greenlets)
+        api = outer("api", [], max_body_bytes=API_BODY_BYTES)
+        mount(api, _services(settings, core, opening, pages), __version__)
+        by_port[_port(settings.api_bind)] = trace.watch(api)
+    public, lane = [], Lane()
+    if "callback" in settings.surfaces:
+        public.append(callbacks.blueprint(calls_of(core), messages_of(core), decoder, core.observer, lane))
+        if settings.smsru_api_ids:
+            orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
+            public.append(callbacks.orders_blueprint(_reports(core), orders, core.observer, lane))
+    if settings.policy.has_pages and settings.surfaces & {"callback", "page"}:
+        public.append(page.blueprint(pages, _catalogues(settings), settings.policy.brand, clock, lane))
+    if public:
+        # This surface knows no keys, so a stranger cannot try here whether a key is valid.
+        app = outer("callback", public, max_body_bytes=CALLBACK_BODY_BYTES, keys=ApiKeys({}, {}), lane=lane)
+        by_port[_port(settings.callback_bind)] = trace.watch(app)
+    return Surfaces(
+        by_port,
+        start=sweeper.start,
+        stop=partial(_stop, core.changes, sweeper, ready, settings.drain_seconds),
+        metrics=metrics,
+    )
+
+
+def build_operator(settings: Settings, *, clock: Clock = utc_now) -> tuple[Operator, AuditLog]:
+    """Build the operator's use cases and the audit log for the command line. It connects to nothing yet."""
+    metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
+    core = Core(settings, LoggingObserver(metrics), metrics, clock)
+    return core.operator(), core.audit
+
+
+def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
+    """Build the background worker. It listens for probes, and connects to nothing yet."""
+    policy = settings.policy
+    metrics = Metrics(__version__, policy.clients, policy.purposes, worker=True)
+    core = Core(settings, LoggingObserver(metrics), metrics, clock)
+    inbox = SmscInbox(account_of(settings), metrics)
+    treasury = Treasury(inbox, BalanceTeller(metrics, settings.low_balance))
+    duties: list[Duty] = []
+    if Provider.SMSC in policy.providers:
+        duties.append(Duty("balance", treasury.run, every_seconds=BALANCE_SECONDS))
+    if settings.inbox_poll_seconds and Provider.SMSC in policy.providers:
+        duties.append(Duty("inbox", _reconciliation(settings, core, inbox).run, every_seconds=1.0))
+    if settings.smsru_api_ids:
+        poll = OrderPoll(smsru_of(settings, metrics), core.orders, core.store, _reports(core), clock)
+        duties.append(Duty("orders", poll.run, every_seconds=ORDERS_SECONDS))
+    outbox = RedisOutbox(core.connection, core.keys)
+    endpoints = {each.name for client in policy.clients.values() for each in client.webhooks}
+    sender = WebhookSender({name: _revealed(secrets) for name, secrets in settings.webhook_secrets.items()})
+    push = Push(
+        outbox=outbox,
+        sender=sender,
+        teller=DeliveryTeller(metrics, endpoints),
+        clock=clock,
+        policy=policy,
+        consumer=f"{gethostname()}-{token_hex(4)}",
+    )
+    reminder = Reminder(outbox, core.announcer)
+    loops = [
+        Loop(
+            "sweep",
+            Sweep(core.store, core.deadlines, core.observer, clock, core.effects, remind=reminder.remind).run,
+            SWEEP_SECONDS,
+        )
+    ]
+    if endpoints:
+        loops.append(Loop("push", push.run, PUSH_SECONDS))
+        duties.append(Duty("backlog", push.measure, every_seconds=BACKLOG_SECONDS))
+    worker = Worker(
+        leadership=RedisLeadership(core.connection),
+        lease_seconds=LEASE_SECONDS,
+        duties=duties,
+        loops=loops,
+        close=partial(_close, inbox, core, push, sender),
+        looped=metrics.looped,
+    )
+    metrics.lead(worker.fence)
+    worker.serve(_worker_ops(settings, core, metrics, worker), settings.worker_ops_bind)
+    return worker
+
+
+def build_dead_letters(settings: Settings, *, clock: Clock = utc_now) -> DeadLetters:
+    """Build the use cases of ``waitcall events``. It connects to nothing yet."""
+    metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
+    core = Core(settings, LoggingObserver(metrics), metrics, clock)
+    return DeadLetters(RedisOutbox(core.connection, core.keys), core.audit, clock)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Log as JSON lines in the whole process, and warn of weak settings."""
+    logging.config.dictConfig(logging_config(settings.log_level))
+    for weakness in weaknesses(settings):
+        _log.warning(weakness)
+
+
+def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconciliation:
+    trust = InboxTrust(frozenset(core.policy.text_in_numbers), settings.inbox_assurance)
+    return Reconciliation(
+        inbox=inbox,
+        progress=RedisProgress(core.connection, settings.redis_min_replicas),
+        deadlines=core.deadlines,
+        calls=calls_of(core, trust),
+        messages=messages_of(core),
+        clock=core.clock,
+        every=timedelta(seconds=settings.inbox_poll_seconds),
+        may_be_dialled=partial(may_be_dialled, dial_regions=core.policy.dial_regions),
+    )
+
+
+def _services(settings: Settings, core: Core, opening: Opening, pages: Pages) -> Services:
+    return Services(
+        verifications_of(settings, core, opening),
+        channels_of(settings, core, opening),
+        core.operator(),
+        RedisIdempotencyStore(core.connection, core.keys),
+        pages.url_of,
+        core.clock,
+    )
+
+
+def _catalogues(settings: Settings) -> Catalogues:
+    further = [Path(settings.page_locales)] if settings.page_locales else []
+    return Catalogues([Path(str(page.__path__[0])) / "locales", *further])
+
+
+def _reports(core: Core) -> OrderReports:
+    return OrderReports(core.store, core.orders, core.observer, core.clock, core.effects, core.admission)
+
+
+def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: Worker) -> Flask:
+    expose = partial(exposition, metrics.registry, None)
+    ops = operations.blueprint(
+        Readiness(core.probe), expose, CONTENT_TYPE, __version__, is_alive=worker.is_alive
+    )
+    keys = ApiKeys(settings.api_keys, {})
+    return create_app(
+        "ops", [ops], max_body_bytes=API_BODY_BYTES, keys=keys, observer=core.observer, metrics=metrics
+    )
+
+
+def _close(inbox: SmscInbox, core: Core, push: Push, sender: WebhookSender) -> None:
+    push.close()
+    sender.close()
+    inbox.close()
+    core.connection.close()
+
+
+def _stop(
+    notifier: RedisChangeNotifier, sweeper: Sweeper, readiness: Readiness, drain_seconds: float
+) -> float:
+    sweeper.stop()
+    notifier.close()
+    if is_replaced():
+        # Another worker process replaces this one, so the replica stays ready.
+        return 0
+    readiness.leave()
+    return drain_seconds
+
+
+def _revealed(secrets: Iterable[Secret]) -> list[str]:
+    return [each.reveal() for each in secrets]
+
+
+def _port(bind: str) -> str:
+    return bind.rpartition(":")[2]

@@ -1,0 +1,63 @@
+"""Use cases that the command line needs beside the operator's."""
+
+from dataclasses import dataclass
+
+from waitcall import __version__
+from waitcall.adapters.providers.smsc.account import SmscCabinet
+from waitcall.adapters.providers.smsc.inbox import SmscInbox
+from waitcall.adapters.providers.smsru.client import SmsruProvider
+from waitcall.adapters.redis.probe import Examined
+from waitcall.adapters.telemetry.metrics import Metrics
+from waitcall.adapters.telemetry.observer import LoggingObserver
+from waitcall.application.fallback import Channels
+from waitcall.application.look_up import Lookup
+from waitcall.application.provider_account import AccountDesk
+from waitcall.application.reconcile_inbox import Balance, Inbox
+from waitcall.application.verifications import Verifications
+from waitcall.composition.core import Core, utc_now
+from waitcall.composition.use_cases import account_of, channels_of, opening_of, smsru_of, verifications_of
+from waitcall.configuration.settings import Settings
+
+
+@dataclass(frozen=True)
+class CliContext:
+    """Use cases of the command line. Nothing connects before it is used."""
+
+    settings: Settings
+    core: Core
+    verifications: Verifications
+    channels: Channels
+    account: AccountDesk
+    balance: Balance
+    inbox: Inbox
+    smsru: SmsruProvider | None
+    lookup: Lookup
+
+    def examine(self) -> Examined:
+        """Return Redis' report on itself: version, clock and eviction. Raises StoreUnavailable."""
+        return self.core.probe.examine()
+
+
+def build_cli_context(settings: Settings) -> CliContext:
+    """Build the use cases with the production clock."""
+    metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
+    core = Core(settings, LoggingObserver(metrics), metrics, utc_now)
+    opening = opening_of(settings, core, metrics)
+    inbox = SmscInbox(account_of(settings), metrics)
+    return CliContext(
+        settings=settings,
+        core=core,
+        verifications=verifications_of(settings, core, opening),
+        channels=channels_of(settings, core, opening),
+        account=AccountDesk(
+            cabinet=SmscCabinet(account_of(settings), metrics),
+            audit=core.audit,
+            limits=core.limits,
+            clock=core.clock,
+            policy=core.policy,
+        ),
+        balance=inbox,
+        inbox=inbox,
+        smsru=smsru_of(settings, metrics) if settings.smsru_api_ids else None,
+        lookup=Lookup(core.store, core.audit, core.clock),
+    )

@@ -1,0 +1,674 @@
+"""Policy file (TOML): each key is declared once, with its meaning; every mistake is named at once.
+
+A schema loads one table. Where ``makes`` names a class of the domain, that class holds the defaults of its keys.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from string import Formatter
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import urlsplit
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
+
+from waitcall.domain.assurance import Assurance, Attested
+from waitcall.domain.channel import Channel
+from waitcall.domain.code import CODE_DIGITS
+from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.errors import InvalidPhoneNumber
+from waitcall.domain.event import EventType
+from waitcall.domain.limits import Limit, Mode, Scope
+from waitcall.domain.lists import LONGEST_REASON, ListAction, ListEntry, ListKind, canonical
+from waitcall.domain.numbers import E164, NUMBER_TYPES, REGIONS
+from waitcall.domain.policy import (
+    LONGEST_WINDOW_SECONDS,
+    SHORTEST_WINDOW_SECONDS,
+    Audit,
+    Brand,
+    CaptchaRule,
+    Client,
+    Endpoint,
+    OnConcurrent,
+    Permission,
+    Policy,
+    Provider,
+    Purpose,
+    Routes,
+)
+
+FIRST = "0.1.0"
+"""Version that has every key without ``since``."""
+DEFAULT_CODE_TEXTS = {
+    "en": "{code} is your verification code. Tell it to nobody.",
+    "ru": "{code} - ваш код подтверждения. Никому его не сообщайте.",  # noqa: RUF001  Russian
+}
+CAPTCHA_IMAGE = "https://smsc.ru/sys/imgcode.php"
+"""smsc-api.md, section 5; a page adds ``?`` and a number to get another picture."""
+
+T = TypeVar("T")
+_DAY = 86400
+_SOME = validate.Length(min=1)
+_MOST_AUDIT_ENTRIES = 100_000_000
+_LATIN_PART, _OTHER_PART = 160, 70
+"""Characters of one message; a longer one is paid twice (smsc-api.md, section 9)."""
+_ORIGIN = re.compile(r"(https?)://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)(:[1-9][0-9]{0,4})?", re.ASCII)
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def read_policy(path: str) -> Policy:
+    """Read and check a policy file.
+
+    Raises:
+        ValidationError: the file cannot be read, or anything in it is wrong; its messages are a sentence each.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            document = tomllib.load(file)
+        policy: Policy = PolicySchema().load(document)
+    except OSError as error:
+        raise ValidationError(f"{path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValidationError(f"{path} is not TOML: {error}.") from error
+    except ValidationError as error:
+        raise ValidationError([f"{path}: {mistake}" for mistake in _flat(error.messages)]) from error
+    return policy
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the policy file, for editors. It knows each key by itself, not what two keys mean together."""
+    # Without a name a nested schema stands where it is used.
+    plugin = MarshmallowPlugin(schema_name_resolver=lambda _: "")
+    spec = APISpec("waitcall's policy", FIRST, openapi_version="3.1.0", plugins=[plugin])
+    spec.components.schema("Policy", schema=PolicySchema)
+    schema: dict[str, Any] = spec.to_dict()["components"]["schemas"]["Policy"]
+    # Python's \Z is the $ of JSON Schema.
+    written = json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
+    read: dict[str, Any] = json.loads(written.replace(r"\\Z", "$"))
+    return read
+
+
+def _flat(messages: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    if isinstance(messages, dict):
+        for name, inner in messages.items():
+            # marshmallow puts a Dict's messages under "key" and "value" of each entry.
+            step = () if name in ("value", "_schema") and path else (str(name),)
+            yield from _flat(inner, path + step)
+    else:
+        for message in messages:
+            yield f"{'.'.join(path)}: {message}"
+
+
+# Kinds of keys. Each takes the key's meaning first, in Markdown. Any may have `told`, the default in words, and `since`.
+
+
+def _key(
+    kind: Callable[..., T],
+    meaning: str,
+    *,
+    told: str = "",
+    since: str = FIRST,
+    default: Any = None,
+    **more: Any,
+) -> T:
+    about = {"description": meaning, "x-since": since, "told": told}
+    return kind(metadata=about if default is None else about | {"default": default}, **more)
+
+
+def whole(meaning: str, lowest: int, highest: int, **more: Any) -> fields.Integer:
+    """Whole number between two bounds."""
+    return _key(fields.Integer, meaning, strict=True, validate=validate.Range(lowest, highest), **more)
+
+
+def switch(meaning: str) -> fields.Boolean:
+    """``true`` or ``false``."""
+    return _key(fields.Boolean, meaning, truthy={True}, falsy={False})
+
+
+def choice(meaning: str, words: type[Enum], **more: Any) -> fields.Enum[Any]:
+    """One of an enum's values."""
+    return _key(fields.Enum, meaning, enum=words, by_value=True, **more)
+
+
+def text(meaning: str, **more: Any) -> fields.String:
+    """Text with checks of its own."""
+    return _key(fields.String, meaning, **more)
+
+
+def several(meaning: str, kind: fields.Field[Any], post_load: Any = tuple, **more: Any) -> fields.List[Any]:
+    """List, loaded as another collection."""
+    return _key(fields.List, meaning, cls_or_instance=kind, post_load=post_load, **more)
+
+
+def limits(meaning: str, *defaults: str, **more: Any) -> fields.List[Any]:
+    """Limits as ``5/10m``, loaded as Limit."""
+    if defaults:
+        more |= {"load_default": tuple(map(Limit.parse, defaults)), "default": list(defaults)}
+    return several(meaning, fields.String(post_load=_limit), **more)
+
+
+def table(schema: type[Schema], meaning: str = "", **more: Any) -> fields.Nested:
+    """Table with keys of its own."""
+    return _key(fields.Nested, meaning, nested=schema, **more)
+
+
+def tables(names: fields.String, schema: type[Schema], meaning: str = "", **more: Any) -> fields.Dict:
+    """Tables with the same keys, by name."""
+    return _key(fields.Dict, meaning, keys=names, values=fields.Nested(schema), **more)
+
+
+def _limit(given: str) -> Limit:
+    try:
+        return Limit.parse(given)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+
+
+def _only_counted(given: list[Limit]) -> tuple[Limit, ...]:
+    return tuple(replace(each, mode=Mode.RECORD_ONLY) for each in given)
+
+
+def _number(given: str) -> E164:
+    try:
+        return E164.parse(given)
+    except InvalidPhoneNumber as error:
+        raise ValidationError("Not a phone number in E.164 form.") from error
+
+
+def _time(given: Any) -> datetime:
+    # TOML has times of its own; one without an offset could mean anything.
+    if not isinstance(given, datetime) or given.tzinfo is None:
+        raise ValidationError("Must be a time with an offset, unquoted: 2027-01-01T00:00:00Z.")
+    return given
+
+
+def _is_an_origin(given: str) -> None:
+    match = _ORIGIN.fullmatch(given)
+    if match is None:
+        raise ValidationError(
+            "Must be an origin as browsers write it: https://login.example.org, no slash behind."
+        )
+    if match[1] == "http" and match[2] not in _LOOPBACK:
+        raise ValidationError("http:// is for loopback only.")
+
+
+def _is_a_code_text(given: str) -> None:
+    try:
+        pieces = [name for _, name, *_ in Formatter().parse(given) if name is not None]
+    except ValueError:
+        pieces = []
+    if pieces != ["code"]:
+        raise ValidationError("Must hold {code} once, and no other braces.")
+    longest = _LATIN_PART if given.isascii() else _OTHER_PART
+    if len(given.format(code="0" * CODE_DIGITS)) > longest:
+        raise ValidationError(f"Must fit into one message: {longest} characters.")
+
+
+def _is_a_picture(given: str) -> None:
+    try:
+        parts = urlsplit(given)
+    except ValueError as error:
+        raise ValidationError("Not a URL.") from error
+    loopback = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    if not parts.hostname or (parts.scheme != "https" and not loopback):
+        raise ValidationError("Must be an https:// URL; a browser fetches it.")
+
+
+def _each_once(names: tuple[Any, ...]) -> None:
+    if not names or len(set(names)) != len(names):
+        raise ValidationError("Name at least one, each at most once.")
+
+
+NAME = fields.String(
+    validate=validate.Regexp(
+        r"^[a-z][a-z0-9_-]{0,62}$", error="Names are a-z, 0-9, - and _, from a letter on."
+    ),
+    metadata={"title": "NAME"},
+)
+REGION = fields.String(
+    validate=validate.OneOf(sorted(REGIONS), error="{input} is no region, for instance RU."),
+    metadata={"title": "REGION"},
+)
+LOCALE = fields.String(
+    validate=validate.Regexp(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z", error="Not a locale."),
+    metadata={"title": "LOCALE"},
+)
+
+
+class Keys(Schema):
+    """Keys of one table. ``makes``: the domain's class that has their defaults."""
+
+    makes: ClassVar[Any] = None
+
+
+class Table(Keys):
+    """Table that is loaded as the domain's class."""
+
+    @post_load
+    def _made(self, data: dict[str, Any], **_: Any) -> Any:
+        return self.makes(**data) if self.makes else data
+
+
+class PurposeSchema(Keys):
+    makes = Purpose
+
+    max_window_seconds = whole("Cap of `window_seconds`.", SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS)
+    on_concurrent = choice(
+        'What happens if a second requester asks for the same number: `"refuse"` refuses only the second; `"contest"` also makes '
+        "the first verification worthless.",
+        OnConcurrent,
+    )
+    cooldown_seconds = whole(
+        "Other requesters wait this long after a verified call, because people dial twice.",
+        0,
+        LONGEST_WINDOW_SECONDS,
+    )
+    result_seconds = whole("A verification that nobody consumes for this long becomes `lapsed`.", 1, _DAY)
+    retention_seconds = whole("Finished records stay readable for this long.", 0, 31 * _DAY)
+    require_reference = switch("Refuse a create without `reference`.")
+    regions = several("Regions of the subscriber's number; empty: all.", REGION, frozenset)
+    number_types = several(
+        "Types of the subscriber's number, libphonenumber's names in lower case; empty: all.",
+        fields.String(validate=validate.OneOf(NUMBER_TYPES, error="{input} is no number type.")),
+        frozenset,
+    )
+    min_assurance = choice(
+        "Refuse numbers from which a call proves less. Only a code gives `roundtrip`. A call that only the provider's inbox "
+        'shows proves at most `WAITCALL_INBOX_ASSURANCE`. The shipped policy demands `"network"` for `password_reset`; less '
+        "gives a warning at every start.",
+        Assurance,
+    )
+    match_dialled = switch(
+        "If a callback says which number was called, it must be the one shown. SMSC's callbacks do not say it; records of the "
+        "inbox must always say it."
+    )
+    channels = several(
+        "Ways to prove the number, in the order of fallback. A create that names none begins with the first.",
+        fields.Enum(Channel, by_value=True),
+        validate=_SOME,
+    )
+    second_step = choice(
+        "Demand a code after the first channel.",
+        Channel,
+        validate=validate.OneOf([Channel.CODE]),
+    )
+    max_attempts = whole("Wrong codes of one verification.", 1, 10)
+    max_sends = whole("Messages of one verification.", 1, 10)
+    resend_seconds = whole(
+        "Time until a second message may be sent; it doubles for each further one.", 1, 600
+    )
+
+    @validates_schema
+    def _channels_make_sense(self, data: dict[str, Any], **_: Any) -> None:
+        channels = data.get("channels", (Channel.CALL,))
+        if len(set(channels)) != len(channels):
+            raise ValidationError("Each at most once.", "channels")
+        if data.get("second_step") in channels:
+            raise ValidationError("Comes after a channel; it is none of channels.", "second_step")
+
+
+class WebhookSchema(Keys):
+    makes = Endpoint
+
+    url = text(
+        "Address that events are posted to; `https://`.", required=True, validate=validate.Length(1, 2000)
+    )
+    events = several(
+        "Types of events.",
+        fields.String(
+            validate=validate.OneOf([each.value for each in EventType], error="{input} is no event.")
+        ),
+        frozenset,
+        told="all",
+        load_default=lambda: frozenset(each.value for each in EventType),
+        validate=_SOME,
+    )
+    allow_private = switch(
+        "The address may be inside (a Service of your cluster) and plain `http://`. Without it every address but a public "
+        "host's is refused."
+    )
+
+    @validates_schema
+    def _may_be_posted_to(self, data: dict[str, Any], **_: Any) -> None:
+        try:
+            parts = urlsplit(data.get("url", ""))
+            _port = parts.port  # raises ValueError by itself
+        except ValueError as error:
+            raise ValidationError("Not a URL.", "url") from error
+        if parts.scheme not in ("https", "http") or not parts.hostname:
+            raise ValidationError("Must be a URL, for instance https://login.example.org/waitcall.", "url")
+        if parts.scheme == "http" and not data.get("allow_private"):
+            raise ValidationError("http:// is for addresses inside: allow_private = true.", "url")
+        if parts.username is not None or parts.fragment:
+            raise ValidationError("Carries no credentials and no fragment.", "url")
+
+
+class ClientLimitsSchema(Keys):
+    client = limits("Creates, fallbacks and resends of one client, refused and contesting creates too.")
+    read = limits("Reads of one client.")
+    consume = limits("Consumes of one client.")
+
+    @post_load
+    def _by_scope(self, data: dict[str, Any], **_: Any) -> Mapping[Scope, tuple[Limit, ...]]:
+        return {Scope(name): each for name, each in data.items()}
+
+
+class ClientHostedSchema(Keys):
+    return_origins = several(
+        "Origins that the client's hosted pages may lead back to, for instance `https://login.example.org`.",
+        fields.String(validate=_is_an_origin),
+        frozenset,
+        required=True,
+        validate=_SOME,
+    )
+
+
+class ClientSchema(Keys):
+    makes = Client
+
+    purposes = several(
+        "Purposes that the client may ask for; `[]` for one that only operates.",
+        fields.String(),
+        frozenset,
+        required=True,
+    )
+    default_region = text(
+        "Region whose national forms are read; empty: E.164 alone.",
+        told='`""`',
+        validate=validate.OneOf(["", *sorted(REGIONS)], error="{input} is no region."),
+        post_load=lambda region: region or None,
+    )
+    scopes = several(
+        "What the client's keys may do. `create` includes cancel, fallback, resend and check; `operate` is `/v1/operator`.",
+        fields.Enum(Permission, by_value=True),
+        frozenset,
+        told='`["create", "read", "consume"]`',
+        validate=_SOME,
+    )
+    limits = table(ClientLimitsSchema)
+    webhooks = tables(NAME, WebhookSchema)
+    hosted = table(ClientHostedSchema)
+
+    @validates_schema
+    def _who_creates_needs_a_purpose(self, data: dict[str, Any], **_: Any) -> None:
+        if not data.get("purposes") and Permission.CREATE in data.get("scopes", [Permission.CREATE]):
+            raise ValidationError("Name at least one.", "purposes")
+
+    @post_load
+    def _arguments(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        hosted: dict[str, Any] = data.pop("hosted", {})
+        return data | hosted
+
+
+class LimitsSchema(ClientLimitsSchema):
+    number = limits(
+        "Creates, fallbacks and resends of one number from one end user's address (`client_ip`; the client where there is none).",
+        "5/10m",
+    )
+    number_total = limits(
+        "Verifications of one number, whoever asks; canceled ones, and those that expire uncalled, are given back.",
+        told="ten times each of `limits.number`",
+    )
+    ip = limits("The same acts as `client`, of one end user's address (IPv6: its /64).")
+    network = limits("The same acts, of the address's /24 (IPv6: its /48).")
+    country = limits("Creates, fallbacks and resends for the numbers of one region.")
+    # `global` is a Python keyword.
+    everybody = limits("Creates, fallbacks and resends in all.", data_key="global", attribute="global")
+    code_number = limits("Codes sent to one number, whoever asks.", "5/h", "10/d")
+    code_global = limits("Codes sent in all.")
+    failed_checks = limits("Wrong codes typed for one number, over all its verifications.", "20/d")
+
+
+class BudgetSchema(Keys):
+    makes = Budget
+
+    mode = choice(
+        "Refuse creates of a group with too many uncalled verifications, or only record it.",
+        Mode,
+        required=True,
+    )
+    window_seconds = whole("Period that is counted.", 60, _DAY)
+    settle_seconds = whole("Verifications younger than this are not counted yet.", 0, LONGEST_WINDOW_SECONDS)
+    floor = whole("Up to this many uncalled verifications are always allowed.", 0, 1_000_000)
+    max_uncalled_share: fields.Float = _key(
+        fields.Float, "Allowed share of uncalled ones among those shown.", validate=validate.Range(0, 1)
+    )
+
+    @validates_schema
+    def _something_is_left_to_count(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("settle_seconds", 180) >= data.get("window_seconds", 3600):
+            raise ValidationError("Must be shorter than window_seconds.", "settle_seconds")
+
+
+class PrefixBudgetSchema(BudgetSchema):
+    digits = whole("How many digits of the international number make a prefix.", 1, 12, required=True)
+
+
+class ConversionSchema(Keys):
+    country = table(BudgetSchema)
+    prefix = table(PrefixBudgetSchema)
+
+    @post_load
+    def _budgets(self, data: dict[str, Any], **_: Any) -> tuple[Budget, ...]:
+        return tuple(Budget(Group(group), **table) for group, table in data.items())
+
+
+class ListEntrySchema(Keys):
+    action = choice(
+        "Block what the entry names, or allow it in spite of a wider block.", ListAction, required=True
+    )
+    number = text("Number, E.164.", told="one of the three")
+    prefix = text("Prefix, for instance `+7800`.", told="one of the three")
+    network = text("Network of end users, for instance `203.0.113.0/24`.", told="one of the three")
+    reason = text("Reason, for people.", required=True, validate=validate.Length(1, LONGEST_REASON))
+    expires_at: fields.Raw = _key(
+        fields.Raw,
+        "When the entry ends, for instance `2027-01-01T00:00:00Z`, unquoted.",
+        told="never",
+        post_load=_time,
+    )
+
+    @validates_schema
+    def _names_one_thing(self, data: dict[str, Any], **_: Any) -> None:
+        named = [kind for kind in ListKind if kind in data]
+        if len(named) != 1:
+            raise ValidationError("Name one of number, prefix, network.")
+        try:
+            canonical(named[0], data[named[0]])
+        except ValueError as error:
+            raise ValidationError(str(error), named[0].value) from error
+
+    @post_load
+    def _entry(self, data: dict[str, Any], **_: Any) -> ListEntry:
+        kind = next(kind for kind in ListKind if kind in data)
+        subject = canonical(kind, data[kind])
+        return ListEntry(
+            data["action"], kind, subject, reason=data["reason"], expires_at=data.get("expires_at")
+        )
+
+
+class AssuranceSchema(Table):
+    makes = Attested
+
+    # Nobody but the person can make a roundtrip, so no table can promise one.
+    level = choice(
+        "What a call from a number of the region proves.",
+        Assurance,
+        required=True,
+        attribute="assurance",
+        validate=validate.NoneOf([Assurance.ROUNDTRIP]),
+    )
+    source = text("Who says so, for people.", required=True, validate=validate.Length(1, 500))
+
+
+class AuditSchema(Table):
+    makes = Audit
+
+    max_entries = whole("Entries that the audit stream keeps.", 1000, _MOST_AUDIT_ENTRIES)
+    retention_seconds = whole("Age at which entries are removed.", _DAY, 3660 * _DAY)
+    log = switch("Also write each entry as a log line.")
+
+
+class TextInSchema(Keys):
+    numbers = several(
+        "Dedicated numbers of yours that receive texts, E.164.",
+        fields.String(post_load=_number),
+        required=True,
+        validate=_SOME,
+    )
+
+    @post_load
+    def _numbers(self, data: dict[str, Any], **_: Any) -> tuple[E164, ...]:
+        return tuple(data["numbers"])
+
+
+class CodeSchema(Keys):
+    texts: fields.Dict = _key(
+        fields.Dict,
+        "Text of the message by locale: `{code}` once, one message long. The first is for every other locale.",
+        told="English, Russian",
+        keys=LOCALE,
+        values=fields.String(validate=_is_a_code_text),
+        attribute="code_texts",
+        load_default=DEFAULT_CODE_TEXTS,
+        validate=_SOME,
+    )
+    sender = text(
+        "Sender, approved at the provider.",
+        told="the account's",
+        attribute="code_sender",
+        validate=validate.Regexp(r"[A-Za-z0-9 ._-]{1,15}\Z", error="Up to 15 Latin characters."),
+    )
+
+
+class CaptchaSchema(Table):
+    makes = CaptchaRule
+
+    above = limits(
+        "Creates that send a code beyond these limits answer 403 `captcha_required`.",
+        required=True,
+        validate=_SOME,
+        post_load=_only_counted,
+    )
+    image_url = text(
+        "The picture. It shows the provider the visitor's address.",
+        told="the provider's",
+        load_default=CAPTCHA_IMAGE,
+        validate=_is_a_picture,
+    )
+
+
+class RoutingSchema(Table):
+    makes = Routes
+
+    default = several(
+        "Providers that are asked for a number to dial, in order; the next is asked if one gives none.",
+        fields.Enum(Provider, by_value=True),
+        validate=_each_once,
+    )
+    regions: fields.Dict = _key(
+        fields.Dict,
+        'Instead of `default`, for the numbers of one country: `{KZ = ["smsc"]}`.',
+        keys=REGION,
+        values=fields.List(fields.Enum(Provider, by_value=True), validate=_each_once, post_load=tuple),
+    )
+
+
+class HostedSchema(Table):
+    makes = Brand
+
+    name = text("Name on the hosted page.", validate=validate.Length(1, 60))
+    color = text(
+        "Colour of its buttons.", validate=validate.Regexp(r"#[0-9a-fA-F]{6}\Z", error="Six digits: #1d4ed8.")
+    )
+    support_url: fields.URL = _key(
+        fields.URL,
+        "Link for people who need help, `https:` or `mailto:`.",
+        schemes={"https", "mailto"},
+        require_tld=False,
+    )
+
+
+class PolicySchema(Keys):
+    """Whole file. A table that is left out has the defaults of its keys."""
+
+    dial_regions = several(
+        "Regions of the numbers that a person may be told to dial; never premium ones.",
+        REGION,
+        frozenset,
+        required=True,
+        validate=_SOME,
+    )
+    purposes = tables(NAME, PurposeSchema, "One table for each purpose.", required=True)
+    clients = tables(
+        NAME,
+        ClientSchema,
+        "One table for each client; its keys are in `WAITCALL_API_KEYS`. Its `limits` stand in the place of the policy's for the same scope.",
+        required=True,
+    )
+    limits = table(
+        LimitsSchema,
+        "Count and period, for instance `20/h`; s, m, h, d. Several may stand for one scope; `[]` switches it off. A limit with "
+        "` record_only` behind it counts and tells, but refuses nobody. docs/limits.md says who pays for what.",
+        load_default=lambda: DEFAULT_LIMITS,
+    )
+    conversion = table(
+        ConversionSchema,
+        "Guard against numbers that are shown and never called; off unless a table is there.",
+    )
+    lists = several(
+        "`[[lists]]`: the most exact entry decides. `waitcall block` adds to them without a deploy.",
+        fields.Nested(ListEntrySchema),
+    )
+    assurance = tables(
+        REGION,
+        AssuranceSchema,
+        "A region without a table is `asserted`: a caller ID can be forged there.",
+    )
+    audit = table(AuditSchema, "What the audit stream keeps.")
+    text_in = table(
+        TextInSchema, "Needed where a purpose has the channel `text_in`.", attribute="text_in_numbers"
+    )
+    code = table(CodeSchema, "Messages with a code.", load_default=lambda: CodeSchema().load({}))
+    captcha = table(CaptchaSchema, "A captcha before codes; off unless the table is there.")
+    routing = table(RoutingSchema, "Who gives numbers to dial.")
+    hosted = table(HostedSchema, "What the hosted page looks like.", attribute="brand")
+
+    @validates_schema
+    def _texts_need_a_number(self, data: dict[str, Any], **_: Any) -> None:
+        asked = [table.get("channels", ()) for table in data.get("purposes", {}).values()]
+        if any(Channel.TEXT_IN in channels for channels in asked) and not data.get("text_in_numbers"):
+            raise ValidationError("Name the numbers that receive texts: [text_in].", "text_in")
+
+    @validates_schema(skip_on_field_errors=False)
+    def _purposes_are_there(self, data: dict[str, Any], **_: Any) -> None:
+        if "purposes" not in data:
+            return
+        foreign = {
+            name: {"purposes": [f"{each!r} is not a configured purpose." for each in sorted(missing)]}
+            for name, table in data.get("clients", {}).items()
+            if (missing := set(table.get("purposes", ())) - set(data["purposes"]))
+        }
+        if foreign:
+            raise ValidationError({"clients": foreign})
+
+    @post_load
+    def _made(self, data: dict[str, Any], **_: Any) -> Policy:
+        purposes = {name: Purpose(name, **table) for name, table in data.pop("purposes").items()}
+        clients = {name: _client(name, **table) for name, table in data.pop("clients").items()}
+        return Policy(purposes=purposes, clients=clients, **(data.pop("code") | data))
+
+
+def _client(name: str, *, webhooks: Mapping[str, dict[str, Any]] | None = None, **table: Any) -> Client:
+    endpoints = tuple(Endpoint(f"{name}/{each}", **hook) for each, hook in (webhooks or {}).items())
+    return Client(name, webhooks=endpoints, **table)
+
+
+DEFAULT_LIMITS: Mapping[Scope, tuple[Limit, ...]] = LimitsSchema().load({})

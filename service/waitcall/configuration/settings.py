@@ -1,0 +1,577 @@
+"""Settings of the environment: each is declared once; every mistake is named at once, and never with its value."""
+
+import os
+import re
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from marshmallow import Schema, ValidationError, validate
+from marshmallow import fields as kinds
+
+from waitcall.configuration.policy import FIRST, read_policy
+from waitcall.configuration.redis_url import Address
+from waitcall.domain.assurance import Assurance
+from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Policy, Provider
+
+PREFIX = "WAITCALL_"
+DEVELOPMENT_PREFIX = "dev-"
+DEVELOPMENT_API_KEYS_SHA256 = frozenset(
+    {
+        "5ea555e22bdc26dce63bbadae0d85e348360692e82052a19fa8b92add83565a6",
+        "5e85125f6a34c52bc2bbfb95d845dbae594e84a8f7123972d04b1741a9922671",
+    }
+)
+"""Hashes of the keys in config/development.env, so that they open nothing anywhere else."""
+SURFACES = ("api", "callback", "page")
+LONGEST_SMSC_TIMEOUT_SECONDS = 25
+"""Shorter than an order's lease on its number (service/waitcall/domain/verification.py)."""
+SHORTEST_INBOX_POLL_SECONDS = 20
+"""Three identical requests a minute are allowed (smsc-api.md, section 0)."""
+_SHORTEST_PEPPER = 32
+_MOST_AT_ONCE = 2
+"""Values of one secret while it is rotated: two keys of a client, secrets of the callback or of a webhook."""
+
+
+class SettingsMistakes(Exception):
+    """Everything that is wrong, one line each."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        self.mistakes = mistakes
+        super().__init__("\n".join(mistakes))
+
+
+class Secret:
+    """Text whose repr is stars."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the text itself, for the one place that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+
+# Readers of texts. A reader returns the value, or raises ValidationError, which never repeats the text.
+
+
+def _whole(
+    lowest: int, highest: int, *further: Callable[[int], None], before: Callable[[str], str] = str
+) -> kinds.Integer:
+    wrong = f"Must be a whole number between {lowest} and {highest}."
+    inside = validate.Range(lowest, highest, error=wrong)
+    return kinds.Integer(pre_load=[before, _like(r"[0-9]{1,6}", wrong)], validate=[inside, *further])
+
+
+def _word(*words: str, becomes: Callable[[str], Any] = str) -> kinds.String:
+    known = validate.OneOf(words, error="Must be one of {choices}.")
+    return kinds.String(pre_load=str.lower, validate=known, post_load=becomes)
+
+
+def _timeout() -> kinds.Float:
+    like = _like(r"[0-9]{1,2}(\.[0-9]{1,3})?", "Must be seconds, for instance 5 or 2.5.")
+    wrong = f"Must be over 0 and at most {LONGEST_SMSC_TIMEOUT_SECONDS} seconds."
+    inside = validate.Range(0, LONGEST_SMSC_TIMEOUT_SECONDS, min_inclusive=False, error=wrong)
+    return kinds.Float(pre_load=like, validate=inside)
+
+
+def _text(read: Callable[[str], Any]) -> kinds.String:
+    return kinds.String(post_load=read)
+
+
+def _like(pattern: str, wrong: str) -> validate.Regexp:
+    return validate.Regexp(rf"(?:{pattern})\Z", re.ASCII, error=wrong)
+
+
+def _redis_url(text: str) -> Address:
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+
+
+def _installed(word: str) -> str:
+    if word == "otlp" and find_spec("opentelemetry") is None:
+        raise ValidationError("Needs the packages of waitcall[tracing].")
+    return word
+
+
+def _polls_seldom(seconds: int) -> None:
+    if 0 < seconds < SHORTEST_INBOX_POLL_SECONDS:
+        raise ValidationError(f"Must be 0 for never, or at least {SHORTEST_INBOX_POLL_SECONDS} seconds.")
+
+
+def _base_urls(text: str) -> tuple[str, ...]:
+    return tuple(_base_url(part.strip()) for part in text.split(","))
+
+
+def _base_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises ValueError by itself
+    except ValueError as error:
+        raise ValidationError("Not a URL.") from error
+    if not parts.hostname or parts.scheme not in ("https", "http"):
+        raise ValidationError("Each must be a URL, for instance https://smsc.ru/sys.")
+    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise ValidationError("http:// is for loopback only: the credentials travel in the clear.")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValidationError("Base URLs carry no credentials, query or fragment.")
+    return text.rstrip("/")
+
+
+def _public_url(text: str) -> str:
+    if text:
+        like = r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?"
+        _like(like, "Must be a URL, for instance https://verify.example.org.")(text)
+    return _base_url(text) if text else ""
+
+
+def _directory(text: str) -> str:
+    if text and not Path(text).is_dir():
+        raise ValidationError("Must be a directory.")
+    return text
+
+
+def _secret(text: str) -> Secret | None:
+    return Secret(text) if text else None
+
+
+def _pepper(text: str) -> Secret | None:
+    if text and len(text) < _SHORTEST_PEPPER:
+        raise ValidationError(f"Needs at least {_SHORTEST_PEPPER} characters.")
+    return _secret(text)
+
+
+def _secrets(count: str, wrong: str) -> kinds.String:
+    """One secret, or two while it is rotated; ``count`` is that of their characters."""
+    like = _like(rf"[A-Za-z0-9_-]{{{count}}}", wrong)
+
+    def read(text: str) -> tuple[Secret, ...]:
+        parts = text.split(",") if text else []
+        if len(parts) > _MOST_AT_ONCE:
+            raise ValidationError("At most two, while rotating.")
+        return tuple(Secret(like(part)) for part in parts)
+
+    return kinds.String(post_load=read)
+
+
+def _api_keys(text: str) -> Mapping[str, str]:
+    keys: dict[str, str] = {}
+    for pair in text.split(",") if text else ():
+        client, _, digest = pair.strip().partition("=")
+        if not client or not re.fullmatch(r"[0-9a-f]{64}", digest, re.ASCII):
+            raise ValidationError("Must be client=sha256hex pairs; `waitcall keys new CLIENT` prints one.")
+        if digest in keys:
+            raise ValidationError("One key stands twice.")
+        keys[digest] = client
+    clients = list(keys.values())
+    if any(clients.count(client) > _MOST_AT_ONCE for client in clients):
+        raise ValidationError("At most two keys per client, while rotating.")
+    return keys
+
+
+def _webhook_secrets(text: str) -> Mapping[str, tuple[Secret, ...]]:
+    secrets: dict[str, tuple[Secret, ...]] = {}
+    for pair in text.split(",") if text else ():
+        name, _, secret = pair.strip().partition("=")
+        if "/" not in name or not secret.startswith("whsec_"):
+            raise ValidationError("Must be CLIENT/NAME=whsec_… pairs; `waitcall events secret` makes one.")
+        try:
+            key = b64decode(secret.removeprefix("whsec_"), validate=True)
+        except ValueError as error:
+            raise ValidationError("A secret is base64 behind whsec_.") from error
+        if not 24 <= len(key) <= 64:  # noqa: PLR2004  Standard Webhooks, symmetric secrets
+            raise ValidationError("A secret is 24 to 64 bytes long.")
+        secrets[name] = (*secrets.get(name, ()), Secret(secret))
+    if any(len(each) > _MOST_AT_ONCE for each in secrets.values()):
+        raise ValidationError("At most two secrets per endpoint, while rotating.")
+    return secrets
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    like = _like(r"\.?[a-z0-9-]+(\.[a-z0-9-]+)*", "Must be host names, comma-separated, without ports.")
+    return tuple(like(part.strip().lower()) for part in text.split(",") if part.strip())
+
+
+def _surfaces(text: str) -> frozenset[str]:
+    words = frozenset(part.strip().lower() for part in text.split(","))
+    if not words <= set(SURFACES):
+        raise ValidationError(f"Must be one or more of {', '.join(SURFACES)}, comma-separated.")
+    return words
+
+
+def _bind(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host:
+        raise ValidationError("Must be host:port.")
+    _whole(1, 65535).deserialize(port)
+    return text
+
+
+def _cores(text: str) -> str:
+    return text or str(len(os.sched_getaffinity(0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Declaration of one setting.
+
+    Attributes:
+        name: of the variable, without the prefix; that of the field in capitals where it is empty.
+        reads: marshmallow field that loads the text.
+        meaning: what it does, in Markdown.
+        default: text where nothing is set; None where something must be.
+        told: the default in words, where the text does not say it.
+        secret: the value is never shown.
+        since: version that has it.
+    """
+
+    reads: kinds.Field[Any]
+    meaning: str
+    default: str | None = None
+    name: str = ""
+    told: str = ""
+    secret: bool = False
+    since: str = FIRST
+
+
+def _setting(reads: kinds.Field[Any], meaning: str, default: str | None = None, **more: Any) -> Any:
+    declared = Setting(reads, meaning, default, **more)
+    return field(repr=not declared.secret, metadata={"setting": declared})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of the operator. Durations are in seconds, binds are ``host:port``."""
+
+    redis_url: Address = _setting(
+        _text(_redis_url),
+        "Redis 7 or Valkey: `redis://`, `rediss://`, `unix://`, `redis+sentinel://h1,h2/name/db`, `redis+cluster://h1,h2`; the "
+        "last two with TLS as `rediss+…`.",
+        secret=True,
+    )
+    redis_min_replicas: int = _setting(
+        _whole(0, 5),
+        "The service answers 503 unless this many replicas have confirmed a write that it promises.",
+        "0",
+    )
+    smsc_urls: tuple[str, ...] = _setting(
+        _text(_base_urls),
+        "Base URLs of the provider, in the order in which they are tried.",
+        "https://smsc.ru/sys,https://www2.smsc.ru/sys",
+    )
+    smsc_login: str = _setting(
+        kinds.String(),
+        "Login at SMSC, with `WAITCALL_SMSC_PASSWORD`. Credentials are required if the policy's routing names `smsc`, or if it has "
+        "codes, texts or captchas, which go through SMSC.",
+        "",
+        secret=True,
+    )
+    smsc_password: Secret | None = _setting(_text(_secret), "Password at SMSC.", "", secret=True)
+    smsc_apikey: Secret | None = _setting(
+        _text(_secret), "API key at SMSC, instead of login and password.", "", secret=True
+    )
+    smsc_timeout_seconds: float = _setting(
+        _timeout(), "Most seconds for one order, all attempts included.", "5"
+    )
+    smsru_api_ids: tuple[Secret, ...] = _setting(
+        _secrets("16,128", "Each needs 16 to 128 letters, digits, - and _."),
+        "Key of the second provider, optionally `,other` that its callbacks may be signed with. Required if the policy's routing "
+        "names `smsru`.",
+        "",
+        name="SMSRU_API_ID",
+        secret=True,
+    )
+    smsru_url: str = _setting(_text(_base_url), "Base URL of the second provider.", "https://sms.ru")
+    smsru_timeout_seconds: float = _setting(
+        _timeout(),
+        "Most seconds for one order there; at most 25 together with `WAITCALL_SMSC_TIMEOUT_SECONDS`.",
+        "5",
+    )
+    callback_secrets: tuple[Secret, ...] = _setting(
+        _secrets("16,", "Each needs 16 or more letters, digits, - and _."),
+        "Secret that callbacks are signed with, optionally `,previous`; 16 or more letters, digits, `-`, `_`.",
+        secret=True,
+    )
+    callback_hash: str = _setting(
+        _word("md5", "sha1", "crc32"),
+        "Hash that callbacks are signed with. `crc32` is forgeable, and every start warns.",
+        "sha1",
+    )
+    api_keys: Mapping[str, str] = _setting(
+        _text(_api_keys),
+        "`client=sha256hex` pairs, comma-separated, two per client while rotating; `waitcall keys new CLIENT` makes one.",
+        "",
+        told="required where `api` is served",
+        secret=True,
+    )
+    key_pepper: Secret = _setting(
+        _text(_pepper), "Secret that hashes numbers into key names; 32 or more characters.", secret=True
+    )
+    key_pepper_other: Secret | None = _setting(
+        _text(_pepper), "Second pepper, while the pepper is rotated.", "", secret=True
+    )
+    policy: Policy = _setting(_text(read_policy), "Path of the policy file.", "config/policy.toml")
+    public_url: str = _setting(
+        _text(_public_url),
+        "URL of the public listener as browsers reach it. Required if a client of the policy has hosted pages.",
+        "",
+    )
+    page_locales: str = _setting(
+        _text(_directory),
+        "Directory of `TAG.toml` files with more languages of the hosted page, or other words.",
+        "",
+    )
+    window_seconds: int = _setting(
+        _whole(SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS),
+        "Seconds in which the call must come, if a create names none.",
+        str(LONGEST_WINDOW_SECONDS),
+    )
+    surfaces: frozenset[str] = _setting(
+        _text(_surfaces),
+        "What this process tree serves, beside operations: `api`; `callback`, with the hosted page; `page`, the hosted page alone. "
+        "Without `api` it needs no API keys, credentials of SMSC or webhook secrets.",
+        "api,callback",
+    )
+    api_bind: str = _setting(_text(_bind), "Listener of the internal API.", "127.0.0.1:8080")
+    callback_bind: str = _setting(_text(_bind), "Listener of callbacks and hosted pages.", "127.0.0.1:8081")
+    ops_bind: str = _setting(_text(_bind), "Listener of probes and metrics.", "127.0.0.1:9090")
+    worker_ops_bind: str = _setting(
+        _text(_bind), "Listener of probes and metrics of `waitcall worker`.", "127.0.0.1:9091"
+    )
+    drain_seconds: int = _setting(
+        _whole(0, 20),
+        "Seconds after SIGTERM in which `/readyz` answers 503 while all requests are still served.",
+        "3",
+    )
+    max_orders: int = _setting(
+        _whole(1, 20_000),
+        "Most creates of one worker process that wait for the provider at the same time; the next gets 503 at once.",
+        "1000",
+    )
+    max_waiting: int = _setting(
+        _whole(1, 20_000),
+        "Most long polls of one worker process at the same time; the next gets the current state at once.",
+        "5000",
+    )
+    inbox_poll_seconds: int = _setting(
+        _whole(0, 300, _polls_seldom),
+        "Seconds between two polls of the provider's inbox, at least 20; with `0` calls with lost callbacks are not found.",
+        "25",
+    )
+    inbox_assurance: Assurance = _setting(
+        _word(Assurance.ASSERTED, Assurance.NETWORK, becomes=Assurance),
+        "The most that a call proves if only the provider's inbox shows it; a callback proves `network`. Set it to `network` after "
+        "`waitcall doctor` has shown that this account's records tell calls from texts. Every start warns then.",
+        "asserted",
+    )
+    low_balance: Decimal = _setting(
+        kinds.Decimal(
+            pre_load=_like(r"[0-9]{1,9}(\.[0-9]{1,2})?", "Must be an amount, for instance 100 or 99.50.")
+        ),
+        "Warn below this balance, in the account's currency.",
+        "100",
+    )
+    webhook_secrets: Mapping[str, tuple[Secret, ...]] = _setting(
+        _text(_webhook_secrets),
+        "`CLIENT/NAME=whsec_…` pairs, one per webhook of the policy, two while rotating; `waitcall events secret CLIENT/NAME` "
+        "makes one.",
+        "",
+        secret=True,
+    )
+    trusted_hosts: tuple[str, ...] = _setting(
+        _text(_hosts),
+        "Names that the `Host` header may have on the API and callback listeners, comma-separated, without ports; `.example.org` "
+        "includes its subdomains.",
+        "",
+        told="any",
+    )
+    trusted_hops: int = _setting(
+        _whole(0, 10),
+        "Number of your own proxies in front of the service. Their `X-Forwarded-For`, `-Host` and `-Proto` count; with 0 they are "
+        "ignored.",
+        "0",
+    )
+    workers: int = _setting(
+        _whole(1, 256, before=_cores),
+        "Worker processes. They run on gevent, so a request that waits costs no thread.",
+        "",
+        told="cores",
+    )
+    log_level: str = _setting(
+        _word("debug", "info", "warning", "error", "critical"), "Least level of log lines.", "info"
+    )
+    tracing: str = _setting(
+        _word("off", "otlp", becomes=_installed),
+        "`otlp` sends spans of creates, orders, callbacks, reads and consumes by OpenTelemetry; needs `waitcall[tracing]` and "
+        "`OTEL_EXPORTER_OTLP_ENDPOINT`. Log lines have their `trace_id`.",
+        "off",
+    )
+
+    @property
+    def smsc_credentials(self) -> Mapping[str, Secret]:
+        """Credentials by SMSC's names of them; none where nothing needs them."""
+        if self.smsc_apikey:
+            return {"apikey": self.smsc_apikey}
+        return {"login": Secret(self.smsc_login), "psw": self.smsc_password} if self.smsc_password else {}
+
+    @property
+    def binds(self) -> list[str]:
+        """Addresses to listen on: only those of the surfaces that are served."""
+        return [getattr(self, name.lower()) for name in _listeners(self.surfaces)]
+
+
+def _declared() -> Iterator[tuple[str, str, Setting]]:
+    for each in fields(Settings):
+        declared: Setting = each.metadata["setting"]
+        yield each.name, declared.name or each.name.upper(), declared
+
+
+SETTINGS: Mapping[str, Setting] = {name: declared for _, name, declared in _declared()}
+"""Declarations by the names of variables, without the prefix."""
+_SCHEMA = Schema.from_dict({name: each.reads for name, each in SETTINGS.items()})()
+
+
+def load_settings(environ: Mapping[str, str], *, development: bool = False) -> Settings:
+    """Read the environment.
+
+    Args:
+        environ: for instance ``os.environ``. Names other than ours are ignored, because Kubernetes
+            sets ``WAITCALL_PORT`` and the like for a Service of that name.
+        development: admit the secrets of ``make run``.
+
+    Raises:
+        SettingsMistakes
+    """
+    texts: dict[str, str] = {}
+    mistakes: list[str] = []
+    for name, declared in SETTINGS.items():
+        try:
+            texts[name] = _given(environ, name, declared.default)
+        except ValueError as error:
+            mistakes.append(f"{PREFIX}{error}")
+    try:
+        # What is missing is named already.
+        read: dict[str, Any] = _SCHEMA.load(texts, partial=True)
+    except ValidationError as error:
+        read = cast("dict[str, Any]", error.valid_data)
+        mistakes += [
+            f"{PREFIX}{name}: {each}"
+            for name, wrong in cast("dict[str, list[str]]", error.messages).items()
+            for each in wrong
+        ]
+    mistakes += _development_secrets(read) if not development else ()
+    mistakes += _contradictions(read)
+    if mistakes:
+        raise SettingsMistakes(mistakes)
+    return Settings(**{attribute: read[name] for attribute, name, _ in _declared()})
+
+
+def in_effect(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Variable, source and text of each sound setting, stars for a secret."""
+    for name, declared in SETTINGS.items():
+        sources = {"environment": PREFIX + name, "file": f"{PREFIX}{name}_FILE"}
+        source = next((each for each, variable in sources.items() if environ.get(variable)), "default")
+        text = _given(environ, name, declared.default)
+        yield PREFIX + name, source, "***" if text and declared.secret else text
+
+
+def _given(environ: Mapping[str, str], name: str, default: str | None) -> str:
+    """Return the text of a setting: as it is set, of its file, or the default. ValueError says what is wrong."""
+    text, path = environ.get(PREFIX + name) or default, environ.get(f"{PREFIX}{name}_FILE")
+    if path and environ.get(PREFIX + name):
+        raise ValueError(f"{name}: set directly and by {PREFIX}{name}_FILE; use one.")
+    if path:
+        try:
+            text = Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r") or default
+        except OSError as error:
+            raise ValueError(f"{name}_FILE: cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name}_FILE: cannot be read: not UTF-8.") from error
+    if text is None:
+        raise ValueError(f"{name}: required.")
+    return text
+
+
+def _development_secrets(read: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in read.items():
+        secrets = [
+            each for each in (value if isinstance(value, tuple) else [value]) if isinstance(each, Secret)
+        ]
+        if any(each.reveal().startswith(DEVELOPMENT_PREFIX) for each in secrets):
+            yield f"{PREFIX}{name}: a development secret, refused outside make run."
+    if DEVELOPMENT_API_KEYS_SHA256 & set(read.get("API_KEYS", ())):
+        yield f"{PREFIX}API_KEYS: a development key, refused outside make run."
+
+
+def _contradictions(read: Mapping[str, Any]) -> Iterator[str]:
+    """Find what is wrong between settings. ``read`` lacks those that are wrong by themselves."""
+    policy: Policy | None = read.get("POLICY")
+    surfaces = read.get("SURFACES", frozenset())
+    # A tree that strangers reach holds no key of a client and no credential that only orders and webhooks need.
+    inner = "api" in surfaces
+    if inner and read.get("API_KEYS") == {}:
+        yield f"{PREFIX}API_KEYS: required."
+    yield from _credentials(policy, read, inner=inner)
+    peppers = [read[name].reveal() for name in ("KEY_PEPPER", "KEY_PEPPER_OTHER") if read.get(name)]
+    if len(set(peppers)) != len(peppers):
+        yield f"{PREFIX}KEY_PEPPER_OTHER: the same as {PREFIX}KEY_PEPPER."
+    names = _listeners(surfaces)
+    # The worker's listener has a process of its own.
+    ports = [read[name].rpartition(":")[2] for name in names if name in read]
+    if len(set(ports)) != len(ports):
+        yield f"{', '.join(PREFIX + name for name in names)}: each needs a port of its own."
+    if policy is not None:
+        yield from _beside_policy(policy, read, surfaces)
+
+
+def _credentials(policy: Policy | None, read: Mapping[str, Any], *, inner: bool) -> Iterator[str]:
+    login, password, apikey = (read.get(name) for name in ("SMSC_LOGIN", "SMSC_PASSWORD", "SMSC_APIKEY"))
+    if bool(login) == bool(password) and bool(apikey) != bool(login):
+        return
+    needed = policy is None or Provider.SMSC in policy.providers
+    if needed and (inner or login or password or apikey):
+        yield f"{PREFIX}SMSC_LOGIN and {PREFIX}SMSC_PASSWORD, or {PREFIX}SMSC_APIKEY alone: required."
+
+
+def _beside_policy(policy: Policy, read: Mapping[str, Any], surfaces: frozenset[str]) -> Iterator[str]:
+    for client in sorted(set(read.get("API_KEYS", {}).values()) - set(policy.clients)):
+        yield f"{PREFIX}API_KEYS: client {client!r} is not in the policy."
+    configured = {endpoint.name for client in policy.clients.values() for endpoint in client.webhooks}
+    if (secrets := read.get("WEBHOOK_SECRETS")) is not None:
+        for name in sorted(configured - set(secrets) if "api" in surfaces else ()):
+            yield f"{PREFIX}WEBHOOK_SECRETS: none for the policy's webhook {name!r}."
+        for name in sorted(set(secrets) - configured):
+            yield f"{PREFIX}WEBHOOK_SECRETS: {name!r} is no webhook of the policy."
+    if Provider.SMSRU in policy.routing.providers and read.get("SMSRU_API_ID") == ():
+        yield f"{PREFIX}SMSRU_API_ID: required, the policy's routing names smsru."
+    # One that is wrong by itself counts for nothing here.
+    budgets = [read.get(f"{provider.upper()}_TIMEOUT_SECONDS", 0.0) for provider in policy.routing.providers]
+    if sum(budgets) > LONGEST_SMSC_TIMEOUT_SECONDS:
+        yield (
+            f"{PREFIX}SMSRU_TIMEOUT_SECONDS: with {PREFIX}SMSC_TIMEOUT_SECONDS at most "
+            f"{LONGEST_SMSC_TIMEOUT_SECONDS}: one may follow the other."
+        )
+    if policy.has_pages and read.get("PUBLIC_URL") == "":
+        yield f"{PREFIX}PUBLIC_URL: required, a client of the policy has hosted pages."
+    if not policy.has_pages and surfaces & {"callback", "page"} == {"page"}:
+        yield f"{PREFIX}SURFACES: page, but no client of the policy has hosted pages."
+
+
+def _listeners(surfaces: frozenset[str]) -> list[str]:
+    """Settings of the listeners of some surfaces. Callbacks and the page share one; operations are everywhere."""
+    public = ["CALLBACK_BIND"] if surfaces & {"callback", "page"} else []
+    return [*(["API_BIND"] if "api" in surfaces else []), *public, "OPS_BIND"]

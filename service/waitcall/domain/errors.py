@@ -1,0 +1,303 @@
+"""Errors that callers of waitcall can get, and their codes in the API.
+
+ServiceError (code)
+├── ValidationFailed            validation_failed
+├── InvalidPhoneNumber          invalid_phone_number
+├── PhoneNumberNotAllowed       phone_number_not_allowed
+├── PurposeNotAllowed           purpose_not_allowed
+├── ScopeNotAllowed             scope_not_allowed
+├── Blocked                     blocked                      (retry_after where the block ends)
+├── PurposeMismatch             purpose_mismatch
+├── ReferenceMismatch           reference_mismatch
+├── ResultMismatch              result_mismatch
+├── NotFound                    not_found
+├── VerificationInProgress      verification_in_progress     (retry_after)
+├── NotVerified                 not_verified
+├── AlreadyConsumed             already_consumed
+├── AlreadyVerified             already_verified
+├── NotPending                  not_pending
+├── WrongChannel                wrong_channel
+├── NoFallback                  no_fallback
+├── CodeMismatch                code_mismatch
+├── AttemptsSpent               attempts_spent
+├── SendsSpent                  sends_spent
+├── CaptchaRequired             captcha_required             (image_url)
+├── Contested                   contested
+├── Expired                     expired
+├── RateLimited                 rate_limited                 (retry_after)
+├── IdempotencyInFlight         idempotency_in_flight        (retry_after)
+├── IdempotencyKeyReused        idempotency_key_reused
+├── CallbackMalformed           invalid_request
+├── CallbackRejected            bad_signature
+├── ProviderFailure
+│   ├── ProviderError           provider_error
+│   ├── NumberRefused           phone_number_not_allowed
+│   ├── CaptchaRejected         captcha_rejected
+│   └── ProviderUnavailable     provider_unavailable         (retry_after)
+└── StoreUnavailable            store_unavailable            (retry_after)
+    └── RecordUnreadable        store_unavailable            (retry_after)
+
+This module knows no HTTP. The table in ``adapters/http/problems.py`` maps each code to a status.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from waitcall.domain.limits import LimitState
+from waitcall.domain.status import Reason
+
+
+class ServiceError(Exception):
+    """A refusal that a caller can act on.
+
+    Attributes:
+        code: stable identifier for programs.
+        detail: one sentence for people; it never contains a phone number or a secret.
+        retry_after: whole seconds after which a retry may succeed; None if waiting does not help.
+        errors: messages by field name, where the request's fields are at fault.
+        verification_id: id of the record that the refused request left in the store, if any.
+    """
+
+    code: ClassVar[str]
+    default_detail: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        retry_after: int | None = None,
+        errors: Mapping[str, Sequence[str]] | None = None,
+        verification_id: str | None = None,
+    ) -> None:
+        self.detail = detail or self.default_detail
+        self.retry_after = retry_after
+        self.errors = errors
+        self.verification_id = verification_id
+        super().__init__(self.detail)
+
+
+class ValidationFailed(ServiceError):
+    code = "validation_failed"
+    default_detail = "The request is well-formed, but some of its values are not allowed."
+
+    @classmethod
+    def of(cls, field: str, message: str) -> "ValidationFailed":
+        """Return the error for one field."""
+        return cls(errors={field: [message]})
+
+
+class InvalidPhoneNumber(ServiceError):
+    code = "invalid_phone_number"
+    default_detail = "This is not a phone number. Send it in E.164 form, for instance +79991234567."
+
+
+class PhoneNumberNotAllowed(ServiceError):
+    code = "phone_number_not_allowed"
+    default_detail = "Numbers of this region or type cannot be verified for this purpose."
+
+
+class PurposeNotAllowed(ServiceError):
+    code = "purpose_not_allowed"
+    default_detail = "This client may not use this purpose."
+
+
+class ScopeNotAllowed(ServiceError):
+    code = "scope_not_allowed"
+    default_detail = "This client's keys may not do this."
+
+
+class Blocked(ServiceError):
+    code = "blocked"
+    default_detail = "An operator has blocked this number or address."
+
+
+class PurposeMismatch(ServiceError):
+    code = "purpose_mismatch"
+    default_detail = "The verification was made for another purpose."
+
+
+class ReferenceMismatch(ServiceError):
+    code = "reference_mismatch"
+    default_detail = "The verification was made with another reference."
+
+
+class ResultMismatch(ServiceError):
+    code = "result_mismatch"
+    default_detail = (
+        "Send the result that the hosted page returned; send none for a verification without a hosted page."
+    )
+
+
+class NotFound(ServiceError):
+    code = "not_found"
+    default_detail = "There is no such verification."
+
+
+class VerificationInProgress(ServiceError):
+    code = "verification_in_progress"
+    default_detail = "This number is being verified by another requester."
+
+
+class NotVerified(ServiceError):
+    code = "not_verified"
+    default_detail = "The verification has not succeeded."
+
+
+class AlreadyConsumed(ServiceError):
+    code = "already_consumed"
+    default_detail = "The verification has been consumed before."
+
+
+class AlreadyVerified(ServiceError):
+    code = "already_verified"
+    default_detail = "A verified verification cannot be canceled."
+
+
+class NotPending(ServiceError):
+    code = "not_pending"
+    default_detail = "The verification was canceled or has failed."
+
+
+class WrongChannel(ServiceError):
+    code = "wrong_channel"
+    default_detail = "The verification's channel does not use codes, or no code was sent yet."
+
+
+class NoFallback(ServiceError):
+    code = "no_fallback"
+    default_detail = "The purpose has no further channel after the current one."
+
+
+class CodeMismatch(ServiceError):
+    """The typed code is wrong. ``attempts_left``: number of wrong codes that are still accepted."""
+
+    code = "code_mismatch"
+    default_detail = "The code is wrong."
+
+    def __init__(self, attempts_left: int) -> None:
+        super().__init__(errors={"code": [f"Wrong. Attempts left: {attempts_left}."]})
+        self.attempts_left = attempts_left
+
+
+class AttemptsSpent(ServiceError):
+    code = "attempts_spent"
+    default_detail = "Too many wrong codes were typed. Start a new verification."
+
+
+class SendsSpent(ServiceError):
+    code = "sends_spent"
+    default_detail = "No more codes are sent for this verification."
+
+
+class CaptchaRequired(ServiceError):
+    """The visitor must solve the captcha picture at ``image_url`` first."""
+
+    code = "captcha_required"
+    default_detail = "Show the picture at image_url to the visitor, and repeat the request with captcha."
+
+    def __init__(self, image_url: str) -> None:
+        super().__init__()
+        self.image_url = image_url
+
+
+class Contested(ServiceError):
+    code = "contested"
+    default_detail = (
+        "Another requester asked for the same number, so a call no longer proves this verification."
+    )
+
+
+class Expired(ServiceError):
+    code = "expired"
+    default_detail = "The time for this verification has run out."
+
+
+class RateLimited(ServiceError):
+    """A limit or the conversion guard refused the request.
+
+    Attributes:
+        limits: state of the limits that the caller may see, including the one that refused; empty for the guard.
+    """
+
+    code = "rate_limited"
+    default_detail = "Too many requests of this kind. Try again later."
+
+    def __init__(
+        self, detail: str | None = None, *, retry_after: int, limits: Sequence[LimitState] = ()
+    ) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.limits = tuple(limits)
+
+
+class IdempotencyInFlight(ServiceError):
+    code = "idempotency_in_flight"
+    default_detail = "A request with this Idempotency-Key is still being answered."
+
+
+class IdempotencyKeyReused(ServiceError):
+    code = "idempotency_key_reused"
+    default_detail = "This Idempotency-Key was used with another request."
+
+
+class CallbackMalformed(ServiceError):
+    """A callback cannot be read. ``kind`` is the kind that was recognized before reading failed."""
+
+    code = "invalid_request"
+    default_detail = "The callback cannot be read."
+
+    def __init__(self, detail: str, kind: str = "unknown") -> None:
+        super().__init__(detail)
+        self.kind = kind
+
+
+class CallbackRejected(ServiceError):
+    """A callback's hash is wrong or missing."""
+
+    code = "bad_signature"
+    default_detail = "The callback's hash is wrong or missing."
+
+    def __init__(self, kind: str = "unknown") -> None:
+        super().__init__()
+        self.kind = kind
+
+
+class ProviderFailure(ServiceError):
+    """An order gave no number to show. ``reason`` is the reason with which the record ends."""
+
+    reason: ClassVar[Reason] = Reason.PROVIDER_ERROR
+
+
+class ProviderError(ProviderFailure):
+    code = "provider_error"
+    default_detail = "The provider answered with an error."
+
+
+class NumberRefused(ProviderFailure):
+    code = "phone_number_not_allowed"
+    default_detail = "The provider does not serve this number."
+    reason = Reason.NUMBER_REFUSED
+
+
+class CaptchaRejected(ProviderFailure):
+    code = "captcha_rejected"
+    default_detail = "The provider did not accept the answer to its captcha. Show a new picture."
+
+
+class ProviderUnavailable(ProviderFailure):
+    code = "provider_unavailable"
+    default_detail = "The provider cannot be reached."
+    reason = Reason.PROVIDER_UNAVAILABLE
+
+
+class StoreUnavailable(ServiceError):
+    code = "store_unavailable"
+    default_detail = "The store cannot confirm the request now. Send it again."
+    cause = ""  # The store's own message, without keys and values. Operators see it, callers never do.
+
+
+class RecordUnreadable(StoreUnavailable):
+    """The record is damaged, or another version wrote it. ``retry_after``: when it no longer blocks its number."""
+
+    default_detail = (
+        "This verification's record cannot be read. Another version of the service may be able to read it."
+    )

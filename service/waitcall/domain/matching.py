@@ -1,0 +1,128 @@
+"""Effect of a reported call, order or text on the verification of its sender's number."""
+
+import hmac
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from waitcall.domain.call import InboundCall, Outcome, Witness
+from waitcall.domain.channel import Channel, InboundText
+from waitcall.domain.evidence import InboxTrust, proven_by
+from waitcall.domain.order import OrderReport
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.verification import Verification
+
+_STRICT = InboxTrust()
+_NO_CHANCE = (Status.ORDERING, Status.CANCELED, Status.FAILED)
+
+
+def judge_call(
+    record: Verification, call: InboundCall, now: datetime, skew: timedelta, trust: InboxTrust = _STRICT
+) -> tuple[Outcome, Verification]:
+    """Decide what a call does to this number's verification, and return the outcome and the changed record.
+
+    A call counts only inside ``channel_since - skew ≤ at ≤ min(expires_at, now + skew)``, and only if it is recorded
+    before ``expires_at`` (contract, section 5.2). A call that its witness cannot prove changes nothing (docs/adr/0032):
+    the outcome is ``OTHER`` if the inbox record may be something else than a call to the number shown, and ``WEAK`` if
+    the record proves less than the purpose requires.
+    """
+    proven = proven_by(call, record.call_number, record.assurance, trust)
+    if proven is None:
+        return Outcome.OTHER, record
+    outcome, after = _judged(record, call, now, skew)
+    if outcome is not Outcome.CONFIRMED or after.status is not Status.VERIFIED:
+        # After the first of two steps the assurance is not known yet: the second step decides it.
+        return outcome, after
+    if call.witness is Witness.INBOX and not proven.reaches(record.rules.min_assurance):
+        return Outcome.WEAK, record
+    return outcome, replace(after, assurance=proven)
+
+
+def _judged(  # noqa: PLR0911  one return per outcome, in the order of the rules
+    record: Verification, call: InboundCall, now: datetime, skew: timedelta
+) -> tuple[Outcome, Verification]:
+    """Judge the call by its number, channel and time, without regard to its witness."""
+    current = record.at(now)
+    if call.at > now + skew:
+        return Outcome.EARLY, record
+    if call.cli != record.phone_number.value or current.status in _NO_CHANCE:
+        return Outcome.UNMATCHED, record
+    # The order of a provider that reports on orders is proven by that provider's report alone.
+    if record.channel is not Channel.CALL or record.call_number is None or record.order is not None:
+        # The person may call again after the first of two steps is done; that is a repetition.
+        again = record.called_at is not None and call.at >= record.created_at - skew
+        return (Outcome.REPEATED if again else Outcome.UNMATCHED), record
+    if record.rules.match_dialled and call.dialled not in (None, record.call_number.value):
+        return Outcome.UNMATCHED, record
+    if call.at < record.channel_since - skew:
+        return Outcome.EARLY, record
+    if current.status is Status.EXPIRED:
+        return Outcome.LATE, replace(current, reason=Reason.LATE_CALL)
+    if call.at > record.expires_at:
+        # The call is less than the skew in our future, so the provider's clock is past the deadline and ours is not.
+        return Outcome.LATE, record
+    if current.verified_at is not None:
+        return Outcome.REPEATED, record
+    if current.status is Status.CONTESTED:
+        return Outcome.CONTESTED, record
+    return Outcome.CONFIRMED, record.prove(Reason.CALL_MATCHED, now, call.dialled)
+
+
+def judge_order(  # noqa: PLR0911  one return per outcome, in the order of the rules
+    record: Verification, report: OrderReport, now: datetime, skew: timedelta
+) -> tuple[Outcome, Verification]:
+    """Decide what a report that an order's number was called does, and return the outcome and the changed record.
+
+    The provider has already compared the caller with the number. The time of the report follows the rules for calls.
+    """
+    current = record.at(now)
+    at = report.at or now
+    if at > now + skew:
+        return Outcome.EARLY, record
+    if record.order != report.order or current.status in _NO_CHANCE:
+        return Outcome.UNMATCHED, record
+    if current.verified_at is not None or record.called_at is not None:
+        return Outcome.REPEATED, record
+    if at < record.channel_since - skew:
+        return Outcome.EARLY, record
+    if current.status is Status.EXPIRED:
+        return Outcome.LATE, replace(current, reason=Reason.LATE_CALL)
+    if at > record.expires_at:
+        return Outcome.LATE, record
+    if current.status is Status.CONTESTED:
+        return Outcome.CONTESTED, record
+    dialled = record.call_number.value if record.call_number else None
+    return Outcome.CONFIRMED, record.prove(Reason.CALL_MATCHED, now, dialled)
+
+
+def judge_text(  # noqa: PLR0911  one return per outcome, in the order of the rules
+    record: Verification, message: InboundText, now: datetime
+) -> tuple[Outcome, Verification]:
+    """Decide what a text does to the sender's verification, and return the outcome and the changed record.
+
+    Sender, recipient and text must all match what was shown; case, spaces and punctuation of the text are ignored.
+    Each verification shows a new text, so an old message never matches a later verification.
+    """
+    current = record.at(now)
+    # A fallback to another channel removes the text from the record.
+    asked = record.text_in
+    if asked is None:
+        return Outcome.OTHER, record
+    if current.status in _NO_CHANCE or (message.cli, message.to) != (
+        record.phone_number.value,
+        asked.number.value,
+    ):
+        return Outcome.UNMATCHED, record
+    if not hmac.compare_digest(_plain(message.text), _plain(asked.text)):
+        return Outcome.UNMATCHED, record
+    if current.verified_at is not None or record.called_at is not None:
+        return Outcome.REPEATED, record
+    if current.status is Status.EXPIRED:
+        return Outcome.LATE, replace(current, reason=Reason.LATE_TEXT)
+    if current.status is Status.CONTESTED:
+        return Outcome.CONTESTED, record
+    return Outcome.CONFIRMED, record.prove(Reason.TEXT_MATCHED, now)
+
+
+def _plain(text: str) -> bytes:
+    return re.sub(r"[\W_]", "", text).casefold().encode()

@@ -1,0 +1,193 @@
+"""Phone numbers: E.164 in code, masked in everything that people read."""
+
+import re
+import unicodedata
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+
+import phonenumbers
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
+
+from waitcall.domain.errors import InvalidPhoneNumber
+
+REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
+"""CLDR two-letter regions that libphonenumber knows; the closed set of ``region`` values."""
+
+NUMBER_TYPES = {PhoneNumberType.to_string(value).lower(): value for value in PhoneNumberType.values()}
+"""Number types of libphonenumber by lower-case name, for instance ``mobile``."""
+
+UNKNOWN_REGION = "ZZ"
+"""CLDR's code for a number without a region, for instance +800."""
+
+_CODE_TYPES = frozenset({"mobile", "fixed_line_or_mobile"})
+_NO_CODES = (
+    "+7954",  # RU: satellite phones of GlobalTel
+    *("+7840", "+7940"),  # Abkhazia: in Russia's numbering plan, at foreign prices
+    *(
+        "+861349",
+        "+8617400",
+        "+8617401",
+        "+8617402",
+        "+8617403",
+        "+8617404",
+        "+8617405",
+    ),  # CN: satellite phones
+    "+62868",  # ID: satellite phones
+)
+"""Prefixes that libphonenumber classifies as mobile, although no mobile network of the country serves them."""
+
+_DIALLABLE_TYPES = frozenset(
+    {"fixed_line", "mobile", "fixed_line_or_mobile", "voip", "toll_free"},
+)
+LONGEST_WRITTEN = 250
+"""Longest text, in characters, that libphonenumber reads."""
+
+# Accepted texts, after other spellings of a character were replaced. Letters, extensions and dialling signs are refused,
+# because libphonenumber would read vanity letters, `;ext=` and `~` as part of a number.
+_WRITTEN = re.compile(r"[ ().\-/\[\]]*+\+*+[0-9 ().\-/\[\]]++", re.ASCII)
+# Replacements by Unicode category: invisible characters, spaces, hyphens and dashes.
+_PLAIN_KINDS = {"Cf": "", "Zs": " ", "Pd": "-"}
+_PLAIN_SIGNS = str.maketrans("\t＋−ー．／（）［］", " +--./()[]")  # noqa: RUF001  full-width signs are meant
+
+
+@dataclass(frozen=True, slots=True)
+class E164:
+    """A valid number in E.164 form: ``+`` and at most 15 digits."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return f"E164({self.masked})"
+
+    __str__ = __repr__
+
+    @property
+    def digits(self) -> str:
+        """International digits without ``+``."""
+        return self.value[1:]
+
+    @property
+    def masked(self) -> str:
+        """Form for logs, with the first two and the last two digits only."""
+        return mask(self.value)
+
+    @property
+    def region(self) -> str:
+        """CLDR region of the number; ``ZZ`` if it has none."""
+        return _region(self.value)
+
+    @property
+    def number_type(self) -> str:
+        """Number type by libphonenumber, in lower case, for instance ``mobile``."""
+        return _number_type(self.value)
+
+    @property
+    def display(self) -> str:
+        """International form with spaces, for people."""
+        return _display(self.value)
+
+    @property
+    def uri(self) -> str:
+        """``tel:`` URI (RFC 3966)."""
+        return f"tel:{self.value}"
+
+    @classmethod
+    def parse(cls, text: str, default_region: str | None = None) -> "E164":
+        """Read a number as people write it.
+
+        Args:
+            text: E.164, or a national form if ``default_region`` is given, with or without ``tel:``. Spaces, dots,
+                hyphens, slashes, brackets and invisible characters of every kind are ignored.
+            default_region: CLDR region of national forms.
+
+        Raises:
+            InvalidPhoneNumber: the text is not a number of its region's numbering plan.
+        """
+        return cls(_read(text, default_region))
+
+
+# libphonenumber takes about 0.1 ms for each of these. Numbers to dial are few, and one request asks repeatedly.
+_remembered = lru_cache(maxsize=4096)
+
+
+@_remembered
+def _parsed(value: str) -> phonenumbers.PhoneNumber:
+    return phonenumbers.parse(value)
+
+
+@_remembered
+def _read(text: str, default_region: str | None) -> str:
+    if len(text) > LONGEST_WRITTEN:
+        raise InvalidPhoneNumber
+    text = _plain(text)
+    if not _WRITTEN.fullmatch(text):
+        raise InvalidPhoneNumber
+    try:
+        # A text that begins with + needs no region. It is mostly E.164 already, so the parsed number is reused soon.
+        number = _parsed(text) if text.startswith("+") else phonenumbers.parse(text, default_region)
+    except phonenumbers.NumberParseException as error:
+        raise InvalidPhoneNumber from error
+    if not phonenumbers.is_valid_number(number):
+        raise InvalidPhoneNumber
+    return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+
+
+def _plain(text: str) -> str:
+    """Replace other spellings by ASCII; remove invisible characters, surrounding spaces and ``tel:``."""
+    text = text.translate(_PLAIN_SIGNS)
+    if not text.isascii():
+        text = "".join(map(_plain_character, text))
+    text = text.strip()
+    return text[4:].lstrip() if text[:4].lower() == "tel:" else text
+
+
+def _plain_character(character: str) -> str:
+    if character.isdecimal():
+        return str(unicodedata.decimal(character))
+    return _PLAIN_KINDS.get(unicodedata.category(character), character)
+
+
+@_remembered
+def _region(value: str) -> str:
+    region = phonenumbers.region_code_for_number(_parsed(value))
+    return region if region in REGIONS else UNKNOWN_REGION
+
+
+@_remembered
+def _number_type(value: str) -> str:
+    return str(PhoneNumberType.to_string(phonenumbers.number_type(_parsed(value))).lower())
+
+
+@_remembered
+def _display(value: str) -> str:
+    return str(phonenumbers.format_number(_parsed(value), PhoneNumberFormat.INTERNATIONAL))
+
+
+def mask(number: str) -> str:
+    """Hide all digits but the first two and the last two."""
+    return f"{number[:3]}{'*' * max(len(number) - 5, 3)}{number[-2:]}"
+
+
+def may_be_dialled(number: E164, dial_regions: Collection[str]) -> bool:
+    """Tell whether the provider could give out this number to be dialled."""
+    return number.region in dial_regions and number.number_type in _DIALLABLE_TYPES
+
+
+def may_get_codes(number: E164) -> bool:
+    """Tell whether a code may ever be sent to a number. The policy cannot allow more (contract, section 5.8).
+
+    The recipient's network sets the price of a message: premium, shared-cost and satellite numbers can earn an attacker
+    money. Toll-free, pager and fixed numbers receive no messages. Numbers without a country (such as +800, +881, +979)
+    get no codes either.
+    """
+    ordinary = number.number_type in _CODE_TYPES and number.region != UNKNOWN_REGION
+    return ordinary and not number.value.startswith(_NO_CODES)
+
+
+def may_be_shown(number: E164, subscriber: E164, dial_regions: Collection[str]) -> bool:
+    """Tell whether ``subscriber`` may be asked to dial ``number`` (contract, section 5.4).
+
+    Only ordinary numbers of the allowed regions are shown, so that a verification never costs a premium rate.
+    """
+    return number != subscriber and may_be_dialled(number, dial_regions)

@@ -1,0 +1,236 @@
+"""The operator's policy: purposes, clients, limits and the regions of numbers that may be shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from waitcall.domain.assurance import Assurance, Attested, of_channel
+from waitcall.domain.channel import Channel
+from waitcall.domain.conversion import Budget
+from waitcall.domain.errors import PhoneNumberNotAllowed
+from waitcall.domain.limits import Limit, Scope, total_of
+from waitcall.domain.lists import ListEntry
+from waitcall.domain.numbers import E164, may_get_codes
+
+SHORTEST_WINDOW_SECONDS = 60
+LONGEST_WINDOW_SECONDS = 900
+"""Longest time, in seconds, that the provider waits for a call (smsc-api.md, section 1)."""
+
+
+class OnConcurrent(StrEnum):
+    """Effect of a second requester on the live verification of a number."""
+
+    REFUSE = "refuse"
+    CONTEST = "contest"
+
+
+class Provider(StrEnum):
+    """Provider of numbers to dial."""
+
+    SMSC = "smsc"
+    SMSRU = "smsru"
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Order in which providers are asked for a number to dial.
+
+    Attributes:
+        default: providers for every other region.
+        regions: providers for subscribers of one region, instead of ``default``.
+    """
+
+    default: tuple[Provider, ...] = (Provider.SMSC,)
+    regions: Mapping[str, tuple[Provider, ...]] = field(default_factory=dict)
+
+    @property
+    def providers(self) -> frozenset[Provider]:
+        """All providers that are named."""
+        return frozenset(self.default).union(*self.regions.values())
+
+
+class Permission(StrEnum):
+    """Permission of a client's key."""
+
+    CREATE = "create"
+    """Allows create, cancel, fallback, resend and check."""
+
+    READ = "read"
+    CONSUME = "consume"
+    OPERATE = "operate"
+    """Allows explain, block and unblock: all requests under ``/v1/operator``."""
+
+
+CLIENT_PERMISSIONS = frozenset({Permission.CREATE, Permission.READ, Permission.CONSUME})
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """Configured purpose. Durations are in seconds."""
+
+    name: str
+    max_window_seconds: int = LONGEST_WINDOW_SECONDS
+    on_concurrent: OnConcurrent = OnConcurrent.REFUSE
+    cooldown_seconds: int = 30
+    result_seconds: int = 300
+    retention_seconds: int = 86400
+    require_reference: bool = False
+    regions: frozenset[str] = frozenset()
+    number_types: frozenset[str] = frozenset()
+    min_assurance: Assurance = Assurance.ASSERTED
+    match_dialled: bool = False
+    """If a callback names the dialled number, it must be the number shown. An inbox record must always name it."""
+    channels: tuple[Channel, ...] = (Channel.CALL,)
+    """Allowed channels in the order of fallback; the first is the default."""
+    second_step: Channel | None = None
+    """Channel that must be proven after the first one."""
+    max_attempts: int = 5
+    """Number of wrong codes that end a verification, over all of its messages."""
+    max_sends: int = 4
+    resend_seconds: int = 30
+    """Seconds until a second message may be sent; the delay doubles with each further message."""
+
+    def assurance(self, channel: Channel, region: str, table: Mapping[str, Attested]) -> Assurance:
+        """Return the assurance of a proven verification that begins with ``channel``."""
+        return of_channel(self.second_step or channel, region, table)
+
+    def channels_after(self, channel: Channel) -> tuple[Channel, ...]:
+        """Return the channels that a fallback from ``channel`` may lead to, in order."""
+        return self.channels[self.channels.index(channel) + 1 :] if channel in self.channels else ()
+
+    @property
+    def demand(self) -> Assurance:
+        """Lowest assurance of a proven verification of this purpose."""
+        return self.min_assurance if self.second_step is None else Assurance.ROUNDTRIP
+
+    @property
+    def sends_codes(self) -> bool:
+        """Tell whether a verification of this purpose may send a code."""
+        return Channel.CODE in (*self.channels, self.second_step)
+
+    def check(self, number: E164, assurance: Assurance, channel: Channel = Channel.CALL) -> None:
+        """Check whether a number may be verified for this purpose over ``channel``.
+
+        Args:
+            number: the number to verify.
+            assurance: the assurance that the verification would give.
+            channel: the channel that it would begin with.
+
+        Raises:
+            PhoneNumberNotAllowed
+        """
+        if Channel.CODE in (channel, self.second_step) and not may_get_codes(number):
+            raise PhoneNumberNotAllowed("Codes can be sent to mobile numbers of a country only.")
+        if self.regions and number.region not in self.regions:
+            raise PhoneNumberNotAllowed
+        if self.number_types and number.number_type not in self.number_types:
+            raise PhoneNumberNotAllowed
+        if not assurance.reaches(self.min_assurance):
+            raise PhoneNumberNotAllowed(
+                f"A verification of this number would give assurance {assurance}; the purpose requires {self.min_assurance}.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Webhook endpoint of a client.
+
+    Attributes:
+        name: ``CLIENT/NAME``.
+        events: types of the events that are delivered to it.
+        allow_private: True if it may have a private address, and use plain HTTP.
+    """
+
+    name: str
+    url: str = field(repr=False)
+    events: frozenset[str]
+    allow_private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Internal service that calls the API."""
+
+    name: str
+    purposes: frozenset[str]
+    default_region: str | None = None
+    scopes: frozenset[Permission] = CLIENT_PERMISSIONS
+    limits: Mapping[Scope, tuple[Limit, ...]] = field(default_factory=dict)
+    """Limits that replace the policy's limits of the same scope."""
+    webhooks: tuple[Endpoint, ...] = ()
+    return_origins: frozenset[str] = frozenset()
+    """Origins that its hosted pages may lead back to, for instance ``https://login.example.org``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Rules for keeping the audit stream."""
+
+    max_entries: int = 100_000
+    retention_seconds: int = 90 * 86400
+    log: bool = False
+    """True if each entry is also written to the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptchaRule:
+    """Limits for codes, above which the visitor must solve the provider's captcha.
+
+    Attributes:
+        image_url: URL of the captcha's picture.
+    """
+
+    above: tuple[Limit, ...]
+    image_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """Name, colour and support link on the hosted page."""
+
+    name: str | None = None
+    color: str = "#1d4ed8"
+    support_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The whole policy file."""
+
+    dial_regions: frozenset[str]
+    purposes: Mapping[str, Purpose]
+    clients: Mapping[str, Client]
+    limits: Mapping[Scope, tuple[Limit, ...]] = field(default_factory=dict)
+    conversion: tuple[Budget, ...] = ()
+    lists: tuple[ListEntry, ...] = ()
+    assurance: Mapping[str, Attested] = field(default_factory=dict)
+    audit: Audit = field(default_factory=Audit)
+    text_in_numbers: tuple[E164, ...] = ()
+    """Our dedicated numbers that receive texts."""
+    code_texts: Mapping[str, str] = field(default_factory=dict)
+    """Texts by BCP 47 locale, with ``{code}`` for the code. The first one serves unknown and missing locales."""
+    code_sender: str | None = None
+    """Sender name that the provider has approved; None for the account's default."""
+    captcha: CaptchaRule | None = None
+    routing: Routes = field(default_factory=Routes)
+    brand: Brand = field(default_factory=Brand)
+
+    @property
+    def has_pages(self) -> bool:
+        """True if any client may use hosted pages."""
+        return any(client.return_origins for client in self.clients.values())
+
+    @property
+    def providers(self) -> frozenset[Provider]:
+        """Providers whose accounts are used. Texts, codes and captchas always use SMSC."""
+        beside_calls = {Channel.TEXT_IN, Channel.CODE}
+        ways = {way for each in self.purposes.values() for way in (*each.channels, each.second_step)}
+        by_smsc = bool(ways & beside_calls or self.text_in_numbers or self.captcha)
+        return self.routing.providers | ({Provider.SMSC} if by_smsc else frozenset())
+
+    def limits_of(self, scope: Scope, client: str) -> tuple[Limit, ...]:
+        """Return the limits of a scope for one client's requests."""
+        own = self.clients[client].limits if client in self.clients else {}
+        if scope is Scope.NUMBER_TOTAL and scope not in self.limits:
+            return tuple(map(total_of, self.limits.get(Scope.NUMBER, ())))
+        return own.get(scope, self.limits.get(scope, ()))
