@@ -11,7 +11,7 @@ from unittest.mock import patch
 from redis import Redis
 from waitcall.adapters.redis.keys import tag_of
 from waitcall.application.effects import TransitionEffects
-from waitcall.domain.limits import Limit, Scope, Spending
+from waitcall.domain.limits import Limit, LimitCheck, Scope
 
 from benchmarks.subject import ONE_WORKER, Measured
 from development.stack import Ports
@@ -21,9 +21,9 @@ from tests.worlds import World, redis_world
 CLIENTS = 8
 RANDOM_TAGS = 10_000_000
 PRICE = [
-    Spending(Scope.NUMBER, NUMBER.value, Limit(5, 600)),
-    Spending(Scope.NUMBER, NUMBER.value, Limit(20, 86400)),
-    Spending(Scope.PROVIDER, NUMBER.value, Limit(49, 90)),
+    LimitCheck(Scope.NUMBER, NUMBER.value, Limit(5, 600)),
+    LimitCheck(Scope.NUMBER, NUMBER.value, Limit(20, 86400)),
+    LimitCheck(Scope.PROVIDER, NUMBER.value, Limit(49, 90)),
 ]
 KEPT = timedelta(minutes=15)
 

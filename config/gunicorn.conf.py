@@ -31,7 +31,7 @@ keep_settings(_settings)
 
 bind = _settings.binds
 workers = _settings.workers
-worker_class = "waitcall.processes.gunicorn_worker.Worker"
+worker_class = "waitcall.processes.gunicorn_worker.DrainingWorker"
 logger_class = "waitcall.processes.gunicorn_worker.Logger"
 # Connections of each listener in each worker: one for every request that may wait, and a thousand more.
 worker_connections = _settings.max_waiting + _settings.max_orders + 1000

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from hypothesis import settings
-from waitcall.application.admission import Admission
+from waitcall.application.admission import AdmissionControl
 from waitcall.application.announcement import Announcer
 from waitcall.application.effects import Effects, TransitionEffects
 from waitcall.application.open_channel import Opening
@@ -114,8 +114,8 @@ def plan(store: VerificationStore, stored: Stored, due: datetime, now: datetime)
     assert store.commit(Change(stored, stored.verification), now, Effects(due=due)) is not None
 
 
-def admission(world: World, observer: RecordingObserver, policy: Policy = POLICY) -> Admission:
-    return Admission(
+def admission(world: World, observer: RecordingObserver, policy: Policy = POLICY) -> AdmissionControl:
+    return AdmissionControl(
         limits=world.limits,
         lists=world.lists,
         observer=observer,

@@ -1,4 +1,4 @@
-"""Budget for each file of the everyday suite: how many processes its tests may start, and how often they may wait.
+"""ConversionBudget for each file of the everyday suite: how many processes its tests may start, and how often they may wait.
 The summary of a run names the ten slowest files.
 
 Steps are counted, not seconds, so that the answer is the same on a busy machine. A test that takes its file over the

@@ -6,7 +6,7 @@ import pytest
 from waitcall.application.verifications import Start
 from waitcall.domain.assurance import Assurance, Attested
 from waitcall.domain.call import Outcome
-from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import (
     AlreadyConsumed,
     Blocked,
@@ -213,7 +213,9 @@ def test_a_blocked_requester_can_not_even_contest(world, provider, observer, clo
 def test_an_allowed_number_passes_a_wider_block_its_limits_and_the_guard(
     world, provider, observer, clock
 ) -> None:
-    budget = Budget(Group.PREFIX, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0, digits=5)
+    budget = ConversionBudget(
+        Group.PREFIX, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0, digits=5
+    )
     policy = replace(with_limits(number=["1/h"], client=["4/h"]), conversion=(budget,))
     verifications, _ = use_cases(world, provider, observer, clock, policy)
     entry(world, clock, ListKind.PREFIX, "+7999")
@@ -241,8 +243,8 @@ def test_the_policy_files_entries_count_like_the_operators(world, provider, obse
     assert verifications.start("web", ASK).created
 
 
-def guarded(mode: Mode) -> Budget:
-    return Budget(
+def guarded(mode: Mode) -> ConversionBudget:
+    return ConversionBudget(
         Group.PREFIX, mode, window_seconds=3600, settle_seconds=120, floor=3, max_uncalled_share=0.5, digits=5
     )
 

@@ -54,8 +54,8 @@ class Stage(test_channels.Stage):
         return now.status, now.reason
 
     def used(self) -> list[int]:
-        spendings = self.verifications._admission.applicable.of_subject(NUMBER, None, "web", None)
-        return [each.used for each in self.world.limits.look(spendings, self.clock())]
+        limit_checks = self.verifications._admission.applicable.of_subject(NUMBER, None, "web", None)
+        return [each.used for each in self.world.limits.look(limit_checks, self.clock())]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from waitcall.domain.assurance import Assurance, Attested
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Captcha, Channel, InboundText
 from waitcall.domain.code import CodeDelivery, DeliveryReport
-from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import (
     AlreadyVerified,
     AttemptsSpent,
@@ -34,7 +34,7 @@ from waitcall.domain.errors import (
     VerificationInProgress,
     WrongChannel,
 )
-from waitcall.domain.limits import Limit, Mode, Scope, Spending
+from waitcall.domain.limits import Limit, LimitCheck, Mode, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import CaptchaRule, Client, OnConcurrent, Policy, Purpose
@@ -615,7 +615,7 @@ def test_two_steps_prove_more_than_either(stage: Stage) -> None:
 
 
 def test_two_steps_are_one_verification_for_the_conversion_guard(stage: Stage) -> None:
-    budget = Budget(Group.COUNTRY, mode=Mode.RECORD_ONLY)
+    budget = ConversionBudget(Group.COUNTRY, mode=Mode.RECORD_ONLY)
     counting = Stage(
         stage.world,
         stage.provider,
@@ -683,8 +683,8 @@ def test_a_request_that_loses_a_race_counts_for_no_limit(stage: Stage) -> None:
     together(20, lambda _: limited.channels.fall_back("web", record.id))
 
     # Requests that ran one after the other may each have moved one channel further.
-    spending = Spending(Scope.NUMBER, f"{NUMBER.value} client web", limit)
-    (state,) = stage.world.limits.look([spending], stage.clock())
+    limit_check = LimitCheck(Scope.NUMBER, f"{NUMBER.value} client web", limit)
+    (state,) = stage.world.limits.look([limit_check], stage.clock())
     assert state.used == 1 + stage.audited()["fallback"]
 
 

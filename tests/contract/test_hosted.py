@@ -334,7 +334,7 @@ def test_a_poll_that_cannot_be_counted_does_not_wait(stage: Stage, monkeypatch: 
         raise StoreUnavailable(retry_after=1)
 
     with monkeypatch.context() as broken:
-        broken.setattr(stage.world.limits, "spend", away)
+        broken.setattr(stage.world.limits, "take", away)
         for _ in range(MOST_OF_A_PROCESS + 1):
             with pytest.raises(StoreUnavailable):
                 stage.pages.look(token, ADDRESS, 25)
@@ -351,7 +351,7 @@ def test_a_poll_of_a_verified_page_takes_no_slot(stage: Stage, monkeypatch: pyte
     record = stage.start()
     stage.call()
     spent: list[object] = []
-    monkeypatch.setattr(stage.world.limits, "spend", lambda *given: spent.append(given))
+    monkeypatch.setattr(stage.world.limits, "take", lambda *given: spent.append(given))
     assert stage.pages.look(stage.token(record), ADDRESS, 25).verification.status is Status.VERIFIED
     assert spent == []
 

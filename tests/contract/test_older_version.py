@@ -8,7 +8,7 @@ from typing import Any
 
 from waitcall.application.verifications import Start
 from waitcall.domain.call import Outcome
-from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.limits import Mode
 from waitcall.domain.status import Status
 
@@ -20,7 +20,9 @@ from tests.worlds import World, redis_world
 
 WRITTEN = Path(__file__).parent / "older_version.json"
 """Every key after one create, as version ef53899 (2026-11-26) wrote them."""
-POLICY = replace(with_limits(number=["5/10m", "20/d"]), conversion=(Budget(Group.COUNTRY, Mode.ENFORCE),))
+POLICY = replace(
+    with_limits(number=["5/10m", "20/d"]), conversion=(ConversionBudget(Group.COUNTRY, Mode.ENFORCE),)
+)
 KEPT_MS = 600_000
 
 

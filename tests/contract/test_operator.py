@@ -10,7 +10,7 @@ from waitcall.application.request_context import request_id
 from waitcall.application.verifications import Start
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.call import Outcome
-from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import (
     Blocked,
     InvalidPhoneNumber,
@@ -28,7 +28,7 @@ from waitcall.domain.status import Reason, Status
 from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, use_cases, with_limits
 
 ASK = Start(NUMBER.value, "login", "flow", client_ip="192.0.2.1")
-BUDGET = Budget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
+BUDGET = ConversionBudget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
 POLICY = replace(
     with_limits(number=["1/10m"], ip=["5/h"], country=["100/h"], read=["100/m"]), conversion=(BUDGET,)
 )

@@ -75,7 +75,7 @@ class FakeSender:
         return sorted(json.loads(each.body)["type"] for each in self.sent if each.endpoint == endpoint)
 
 
-class RecordingTeller:
+class RecordingMetrics:
     def __init__(self) -> None:
         self.told: list[tuple[str, bool]] = []
         self.left: Backlog | None = None
@@ -93,7 +93,7 @@ class Post:
     def __init__(self, world: World, clock: FakeClock, observer: RecordingObserver, outbox: Outbox) -> None:
         self.world, self.clock, self.observer = world, clock, observer
         self.outbox = outbox
-        self.sender, self.teller = FakeSender(), RecordingTeller()
+        self.sender, self.delivery_metrics = FakeSender(), RecordingMetrics()
         self.verifications, self.calls = use_cases(world, FakeProvider(), observer, clock, LISTENING)
         self.reminder = Reminder(self.outbox, Announcer(LISTENING))
 
@@ -101,7 +101,7 @@ class Post:
         return Push(
             outbox=self.outbox,
             sender=self.sender,
-            teller=self.teller,
+            delivery_metrics=self.delivery_metrics,
             clock=self.clock,
             policy=policy,
             consumer=consumer,
@@ -173,7 +173,7 @@ def test_each_outcome_is_delivered_once_to_the_endpoints_that_asked_for_it(post:
     assert post.sender.types("web/consumed") == ["verification.consumed"]
     assert len({each.event_id for each in post.sender.sent}) == 2
     post.push().measure(Term(1, "x"))
-    assert post.teller.left == Backlog(0, 0, 0, None)
+    assert post.delivery_metrics.left == Backlog(0, 0, 0, None)
 
 
 def test_an_event_from_before_the_first_worker_is_delivered(
@@ -264,7 +264,7 @@ def test_a_failed_attempt_is_tried_again_later_with_the_same_id_and_body(post: P
     assert post.delivered() == 0
     assert [each.attempt for each in post.sender.sent] == [1, 2, 3, 4, 5, 6]
     assert len({(each.event_id, each.body) for each in post.sender.sent}) == 1
-    assert post.teller.told[-1] == ("accepted", False)
+    assert post.delivery_metrics.told[-1] == ("accepted", False)
 
 
 def test_an_event_that_never_arrives_is_a_dead_letter_that_an_operator_can_send_again(post: Post) -> None:
@@ -274,7 +274,7 @@ def test_an_event_that_never_arrives_is_a_dead_letter_that_an_operator_can_send_
     for _ in range(MOST_ATTEMPTS):
         assert post.delivered() == 1
         post.clock.advance(5000)
-    assert post.teller.told[-2:] == [("timeout", False), ("timeout", True)]
+    assert post.delivery_metrics.told[-2:] == [("timeout", False), ("timeout", True)]
     assert post.delivered() == 0
     audit: AuditLog = post.world.audit
     letters = DeadLetters(post.outbox, audit, post.clock)
@@ -300,7 +300,7 @@ def test_an_event_for_an_endpoint_that_is_gone_is_a_dead_letter_at_once(post: Po
     post.calls.record(call_at(post.clock()))
     post.sender.outcomes["web/main"] = DeliveryOutcome.GONE
     post.delivered(policy=LISTENING if gone == "answers 410" else POLICY)
-    assert post.teller.told[0][1] is True
+    assert post.delivery_metrics.told[0][1] is True
     assert len(list(post.outbox.dead())) == 1
 
 
@@ -331,8 +331,8 @@ def test_an_endpoint_that_hangs_leaves_room_for_the_others(post: Post) -> None:
     assert len(post.sender.types("web/consumed")) == 40
     assert post.sender.types("web/main") == []
     push.measure(Term(1, "x"))
-    assert post.teller.left is not None
-    assert post.teller.left.retrying == 80
+    assert post.delivery_metrics.left is not None
+    assert post.delivery_metrics.left.retrying == 80
 
 
 def test_a_worker_with_two_free_slots_still_takes_every_delivery(post: Post) -> None:

@@ -35,7 +35,7 @@ from waitcall.application.record_call import Calls
 from waitcall.application.verifications import Start, Verifications
 from waitcall.configuration.redis_url import Address
 from waitcall.domain.call import Outcome
-from waitcall.domain.conversion import Bucket, Budget, Group
+from waitcall.domain.conversion import Bucket, ConversionBudget, Group
 from waitcall.domain.errors import (
     AlreadyConsumed,
     NotFound,
@@ -43,7 +43,7 @@ from waitcall.domain.errors import (
     RecordUnreadable,
     StoreUnavailable,
 )
-from waitcall.domain.limits import Limit, Mode, Scope, Spending
+from waitcall.domain.limits import Limit, LimitCheck, Mode, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
 from waitcall.domain.matching import judge_call
 from waitcall.domain.order import ProviderOrder
@@ -108,9 +108,9 @@ def test_every_key_expires_and_none_names_the_number(real_world: World) -> None:
     store.claim(call_at(NOW), NOW + seconds(900), Change(assigned, verified), NOW)
     check()
     store.claim(call_at(NOW - seconds(60)), NOW + seconds(900), None, NOW)
-    real_world.limits.spend([Spending(Scope.IP, "192.0.2.1", Limit(5, 600))], "token", NOW)
+    real_world.limits.take([LimitCheck(Scope.IP, "192.0.2.1", Limit(5, 600))], "token", NOW)
     check()
-    counted = ConversionCount(Budget(Group.COUNTRY, Mode.ENFORCE), "RU", NOW, called=False)
+    counted = ConversionCount(ConversionBudget(Group.COUNTRY, Mode.ENFORCE), "RU", NOW, called=False)
     store.claim(call_at(NOW - seconds(61)), NOW + seconds(900), None, NOW, Effects(conversions=(counted,)))
     check()
     entry = ListEntry(ListAction.BLOCK, ListKind.NUMBER, NUMBER.value, "x", "ops", NOW, NOW + seconds(60))
@@ -222,7 +222,9 @@ def test_a_master_is_found_by_its_sentinel(servers: dict[str, AnyServer]) -> Non
 def test_no_server_is_asked_for_the_keys_of_a_script(servers: dict[str, AnyServer], clock: FakeClock) -> None:
     """redis-py would ask a node for the keys of each script in a cluster's pipeline, over a connection of its own."""
     observer = RecordingObserver()
-    policy = replace(with_limits(number=["5/10m"]), conversion=(Budget(Group.COUNTRY, Mode.ENFORCE),))
+    policy = replace(
+        with_limits(number=["5/10m"]), conversion=(ConversionBudget(Group.COUNTRY, Mode.ENFORCE),)
+    )
     for world in open_world(running(servers, "valkey-cluster"), "valkey-cluster"):
         cluster = world.server
         before = asked_for_keys(cluster)
@@ -343,7 +345,9 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: 
     with own_server.client() as client:
         client.execute_command("ACL SETUSER", "waitcall", *rules)
     url = f"redis://waitcall:pass@127.0.0.1:{own_server.port}/0"
-    policy = replace(with_limits(number=["5/10m"]), conversion=(Budget(Group.COUNTRY, Mode.ENFORCE),))
+    policy = replace(
+        with_limits(number=["5/10m"]), conversion=(ConversionBudget(Group.COUNTRY, Mode.ENFORCE),)
+    )
     observer, provider, clock = RecordingObserver(), FakeProvider(), FakeClock()
     with redis_world(url, peppers=(PEPPER, OTHER_PEPPER)) as world:
         verifications, calls = use_cases(world, provider, observer, clock, policy)
@@ -603,7 +607,7 @@ def test_two_processes_give_the_same_answer_about_a_record(
 
 def test_the_counts_of_a_bucket_are_kept_for_more_than_two_windows(valkey: Server) -> None:
     """Only the first count of a bucket sets the TTL of the hash, and each count is needed for one window."""
-    budget = Budget(Group.COUNTRY, Mode.ENFORCE)
+    budget = ConversionBudget(Group.COUNTRY, Mode.ENFORCE)
     with redis_connection(valkey.url) as connection, valkey.client() as client:
         client.flushall()
         conversions = RedisConversions(connection, Keys(PEPPER))

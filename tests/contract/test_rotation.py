@@ -18,7 +18,7 @@ from waitcall.domain.errors import (
     StoreUnavailable,
     VerificationInProgress,
 )
-from waitcall.domain.limits import Limit, Scope, Spending
+from waitcall.domain.limits import Limit, LimitCheck, Scope
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
 
@@ -172,14 +172,14 @@ def test_an_uncalled_verification_is_given_back_if_either_side_ends_it(replicas,
 def test_a_records_seal_of_an_address_counts_for_the_address_after_a_rotation_too(replicas, clock) -> None:
     old, new = (replicas[name].world.limits for name in ("old, knows new", "new, knows old"))
     limit = Limit(2, 600)
-    raw = Spending(Scope.IP, "192.0.2.1", limit)
-    sealed = Spending(Scope.IP, "", limit, old.seal(Scope.IP, "192.0.2.1"))
+    raw = LimitCheck(Scope.IP, "192.0.2.1", limit)
+    sealed = LimitCheck(Scope.IP, "", limit, old.seal(Scope.IP, "192.0.2.1"))
 
-    assert new.spend([sealed], "a fallback", clock()).refusal is None
+    assert new.take([sealed], "a fallback", clock()).refusal is None
 
     assert [side.look([raw], clock())[0].used for side in (old, new)] == [1, 1]
-    assert new.spend([raw], "a create", clock()).refusal is None
-    assert new.spend([raw], "another", clock()).refusal is not None
+    assert new.take([raw], "a create", clock()).refusal is None
+    assert new.take([raw], "another", clock()).refusal is not None
 
 
 def test_an_idempotency_key_is_the_same_under_both_peppers(replicas) -> None:

@@ -10,9 +10,9 @@ from waitcall.application.audit import AuditEntry
 from waitcall.application.effects import ConversionCount, Effects
 from waitcall.application.idempotency import Answer, Begun
 from waitcall.application.ports import Change, Claim, Stored
-from waitcall.domain.conversion import Bucket, Budget, Group
+from waitcall.domain.conversion import Bucket, ConversionBudget, Group
 from waitcall.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
-from waitcall.domain.limits import Limit, LimitState, Mode, Scope, Spending, Spent
+from waitcall.domain.limits import Limit, LimitCheck, LimitResult, LimitState, Mode, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
 from waitcall.domain.matching import judge_call
 from waitcall.domain.numbers import E164
@@ -217,42 +217,42 @@ def test_a_wait_ends_without_a_change(world: World) -> None:
 
 
 def test_a_limit_lets_exactly_its_count_through(world: World) -> None:
-    spending = [Spending(Scope.NUMBER, NUMBER.value, Limit(5, 600))]
+    limit_check = [LimitCheck(Scope.NUMBER, NUMBER.value, Limit(5, 600))]
 
-    results = together(50, lambda index: world.limits.spend(spending, f"token{index}", NOW))
+    results = together(50, lambda index: world.limits.take(limit_check, f"token{index}", NOW))
 
-    assert [type(each) for each in results] == [Spent] * 50
-    refused = [each.refusal for each in results if isinstance(each, Spent) and each.refusal]
+    assert [type(each) for each in results] == [LimitResult] * 50
+    refused = [each.refusal for each in results if isinstance(each, LimitResult) and each.refusal]
     assert len(refused) == 45
     assert {(state.used, state.reset_seconds) for state in refused} == {(5, 600)}
 
 
-def _wait(world: World, spendings: list[Spending], token: str | None, at: datetime = NOW) -> int | None:
-    refusal = world.limits.spend(spendings, token, at).refusal
+def _wait(world: World, limit_checks: list[LimitCheck], token: str | None, at: datetime = NOW) -> int | None:
+    refusal = world.limits.take(limit_checks, token, at).refusal
     return refusal.reset_seconds if refusal else None
 
 
 def test_a_limit_slides(world: World) -> None:
-    spending = [Spending(Scope.CLIENT, "web", Limit(2, 60))]
-    assert _wait(world, spending, "a") is None
-    assert _wait(world, spending, "b", NOW + seconds(30)) is None
+    limit_check = [LimitCheck(Scope.CLIENT, "web", Limit(2, 60))]
+    assert _wait(world, limit_check, "a") is None
+    assert _wait(world, limit_check, "b", NOW + seconds(30)) is None
 
-    assert _wait(world, spending, "c", NOW + seconds(59)) == 1
-    assert _wait(world, spending, "c", NOW + seconds(60)) is None
-    assert _wait(world, spending, "d", NOW + seconds(61)) == 29
+    assert _wait(world, limit_check, "c", NOW + seconds(59)) == 1
+    assert _wait(world, limit_check, "c", NOW + seconds(60)) is None
+    assert _wait(world, limit_check, "d", NOW + seconds(61)) == 29
 
 
 def test_a_clock_that_is_ahead_promises_no_longer_wait_than_the_period(world: World) -> None:
     """Replicas read their own clocks, so a use may be counted at a time that is a moment ahead."""
-    spending = Spending(Scope.NUMBER, NUMBER.value, Limit(1, 60))
-    world.limits.spend([spending], "a", NOW + seconds(0.8))
-    (state,) = world.limits.look([spending], NOW)
+    limit_check = LimitCheck(Scope.NUMBER, NUMBER.value, Limit(1, 60))
+    world.limits.take([limit_check], "a", NOW + seconds(0.8))
+    (state,) = world.limits.look([limit_check], NOW)
     assert (state.used, state.reset_seconds) == (1, 60)
 
 
 def test_an_act_that_one_limit_refuses_is_counted_by_none(world: World) -> None:
-    wide = Spending(Scope.CLIENT, "web", Limit(2, 60))
-    narrow = Spending(Scope.NUMBER, NUMBER.value, Limit(1, 60))
+    wide = LimitCheck(Scope.CLIENT, "web", Limit(2, 60))
+    narrow = LimitCheck(Scope.NUMBER, NUMBER.value, Limit(1, 60))
     assert _wait(world, [wide, narrow], "a") is None
     assert _wait(world, [wide, narrow], "b") == 60
 
@@ -260,9 +260,9 @@ def test_an_act_that_one_limit_refuses_is_counted_by_none(world: World) -> None:
 
 
 def test_a_limit_that_only_records_refuses_nothing_and_tells(world: World) -> None:
-    watched = Spending(Scope.IP, "192.0.2.1", Limit(1, 60, Mode.RECORD_ONLY))
-    enforced = Spending(Scope.CLIENT, "web", Limit(3, 60))
-    first, second = (world.limits.spend([watched, enforced], token, NOW) for token in ("a", "b"))
+    watched = LimitCheck(Scope.IP, "192.0.2.1", Limit(1, 60, Mode.RECORD_ONLY))
+    enforced = LimitCheck(Scope.CLIENT, "web", Limit(3, 60))
+    first, second = (world.limits.take([watched, enforced], token, NOW) for token in ("a", "b"))
 
     assert (first.refusal, first.exceeded) == (None, ())
     assert (second.refusal, [each.scope for each in second.exceeded]) == (None, [Scope.IP])
@@ -270,34 +270,34 @@ def test_a_limit_that_only_records_refuses_nothing_and_tells(world: World) -> No
 
 
 def test_an_act_without_a_token_counts_each_time(world: World) -> None:
-    spending = [Spending(Scope.READ, "web", Limit(2, 60))]
+    limit_check = [LimitCheck(Scope.READ, "web", Limit(2, 60))]
 
-    assert [_wait(world, spending, None) for _ in range(3)] == [None, None, 60]
+    assert [_wait(world, limit_check, None) for _ in range(3)] == [None, None, 60]
 
 
 def test_looking_spends_nothing_and_clearing_forgets(world: World) -> None:
-    spending = [Spending(Scope.CLIENT, "web", Limit(2, 60))]
-    assert world.limits.look(spending, NOW) == [LimitState(Scope.CLIENT, Limit(2, 60), 0, 0)]
-    world.limits.spend(spending, "a", NOW)
+    limit_check = [LimitCheck(Scope.CLIENT, "web", Limit(2, 60))]
+    assert world.limits.look(limit_check, NOW) == [LimitState(Scope.CLIENT, Limit(2, 60), 0, 0)]
+    world.limits.take(limit_check, "a", NOW)
     for _ in range(3):
-        assert world.limits.look(spending, NOW + seconds(10)) == [
+        assert world.limits.look(limit_check, NOW + seconds(10)) == [
             LimitState(Scope.CLIENT, Limit(2, 60), 1, 50)
         ]
 
-    world.limits.clear(spending)
+    world.limits.clear(limit_check)
 
-    assert world.limits.look(spending, NOW) == [LimitState(Scope.CLIENT, Limit(2, 60), 0, 0)]
+    assert world.limits.look(limit_check, NOW) == [LimitState(Scope.CLIENT, Limit(2, 60), 0, 0)]
 
 
 def test_a_use_that_is_given_back_can_be_spent_again(world: World) -> None:
-    spending = [Spending(Scope.GLOBAL, "", Limit(1, 60))]
-    assert _wait(world, spending, "a") is None
-    world.limits.give_back(spending, "a")
+    limit_check = [LimitCheck(Scope.GLOBAL, "", Limit(1, 60))]
+    assert _wait(world, limit_check, "a") is None
+    world.limits.give_back(limit_check, "a")
 
-    assert _wait(world, spending, "b") is None
+    assert _wait(world, limit_check, "b") is None
 
 
-BUDGET = Budget(Group.PREFIX, Mode.ENFORCE, window_seconds=3600, digits=5)
+BUDGET = ConversionBudget(Group.PREFIX, Mode.ENFORCE, window_seconds=3600, digits=5)
 
 
 def test_conversions_are_counted_exactly_and_by_the_time_of_showing(world: World) -> None:

@@ -23,9 +23,9 @@ from waitcall.application.reconcile_inbox import Progress
 from waitcall.application.verifications import Start
 from waitcall.configuration.redis_url import Address
 from waitcall.domain.call import Outcome
-from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import Blocked, RecordUnreadable, StoreUnavailable, VerificationInProgress
-from waitcall.domain.limits import Limit, Mode, Scope, Spending
+from waitcall.domain.limits import Limit, LimitCheck, Mode, Scope
 from waitcall.domain.lists import ListAction, ListKind
 from waitcall.domain.order import OrderReport, OrderStatus, ProviderOrder
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
@@ -526,7 +526,7 @@ def test_bad_progress_of_the_inbox_is_replaced_by_fresh_progress(
 def test_a_bad_count_of_the_conversion_guard_is_ignored_and_removed(
     real_world: World, redis: Any, clock: FakeClock, field: bytes, value: bytes
 ) -> None:
-    budget = Budget(Group.COUNTRY, Mode.ENFORCE)
+    budget = ConversionBudget(Group.COUNTRY, Mode.ENFORCE)
     policy = replace(POLICY, conversion=(budget,))
     key = KEYS.conversion("country", "RU", budget.bucket_seconds)
     redis.hset(key, field, value)
@@ -540,7 +540,7 @@ def test_a_bad_count_of_the_conversion_guard_is_ignored_and_removed(
 
 
 def test_bad_fields_that_pile_up_are_pruned(real_world: World, redis: Any, clock: FakeClock) -> None:
-    budget = Budget(Group.COUNTRY, Mode.ENFORCE)
+    budget = ConversionBudget(Group.COUNTRY, Mode.ENFORCE)
     policy = replace(POLICY, conversion=(budget,))
     key = KEYS.conversion("country", "RU", budget.bucket_seconds)
     redis.hset(key, mapping={f"x:{each}y": 1 for each in range(300)})
@@ -558,7 +558,7 @@ def test_a_use_with_an_impossible_time_counts_for_no_limit(
     policy = with_limits(**{"global": ["2/h"]})
     key = KEYS.limit("global", "", 2, 3600)
     redis.zadd(key, {b"\xff\xfe" + SECRET.encode(): score, b"another": score})
-    limit = Spending(Scope.GLOBAL, "", Limit(2, 3600))
+    limit = LimitCheck(Scope.GLOBAL, "", Limit(2, 3600))
     (state,) = real_world.limits.look([limit], clock())
     assert 0 <= state.reset_seconds <= 3600
 

@@ -16,10 +16,10 @@ from waitcall.application.effects import NO_EFFECTS, ConversionCount, Effects
 from waitcall.application.idempotency import Answer, Begun
 from waitcall.application.ports import Change, Claim, CreationContext, Reservation, Stored
 from waitcall.domain.call import InboundCall
-from waitcall.domain.conversion import Bucket, Budget, Group
+from waitcall.domain.conversion import Bucket, ConversionBudget, Group
 from waitcall.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
 from waitcall.domain.evidence import skeleton
-from waitcall.domain.limits import LimitState, Mode, Scope, Spending, Spent
+from waitcall.domain.limits import LimitCheck, LimitResult, LimitState, Mode, Scope
 from waitcall.domain.lists import Directory, ListEntry, ListKind
 from waitcall.domain.numbers import E164
 from waitcall.domain.order import ProviderOrder
@@ -65,7 +65,9 @@ class MemoryStore:
             found = [each for each in self._latest.values() if each.removeprefix("ver_").startswith(place)]
             return self._records.get(found[0]) if found else None
 
-    def creation_context(self, number: str, groups: Sequence[tuple[Budget, str]] = ()) -> CreationContext:
+    def creation_context(
+        self, number: str, groups: Sequence[tuple[ConversionBudget, str]] = ()
+    ) -> CreationContext:
         buckets = tuple(self._conversions.buckets(*each) for each in groups)
         return CreationContext(self.latest_of(number), self._lists.directory(), buckets)
 
@@ -74,7 +76,7 @@ class MemoryStore:
         verification: Verification,
         over: Stored | None,
         now: datetime,
-        spendings: Sequence[Spending] = (),
+        limit_checks: Sequence[LimitCheck] = (),
     ) -> Reservation | None:
         with self._changed:
             number = verification.phone_number.value
@@ -83,7 +85,7 @@ class MemoryStore:
             self._latest[number] = verification.id
             self.deadlines.schedule(verification.id, verification.expires_at)
             stored = self._store(verification)
-        return Reservation(stored, self._limits.spend(spendings, verification.id, now))
+        return Reservation(stored, self._limits.take(limit_checks, verification.id, now))
 
     def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
         with self._changed:
@@ -207,54 +209,54 @@ class MemoryProbe:
 class MemoryLimits:
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._uses: dict[Spending, dict[str, datetime]] = {}
-        """Uses of spendings that carry a seal."""
+        self._uses: dict[LimitCheck, dict[str, datetime]] = {}
+        """Uses of limit_checks that carry a seal."""
         self._tokens = count(1)
 
     def seal(self, scope: Scope, subject: str) -> str:
         return hashlib.sha256(f"{scope} {subject}".encode()).hexdigest()[:24]
 
-    def _sealed(self, spendings: Sequence[Spending]) -> list[Spending]:
-        return [replace(e, subject="", seal=e.seal or self.seal(e.scope, e.subject)) for e in spendings]
+    def _sealed(self, limit_checks: Sequence[LimitCheck]) -> list[LimitCheck]:
+        return [replace(e, subject="", seal=e.seal or self.seal(e.scope, e.subject)) for e in limit_checks]
 
-    def spend(self, spendings: Sequence[Spending], token: str | None, now: datetime) -> Spent:
+    def take(self, limit_checks: Sequence[LimitCheck], token: str | None, now: datetime) -> LimitResult:
         named = token or f"own-{next(self._tokens)}"
-        spendings = self._sealed(spendings)
+        limit_checks = self._sealed(limit_checks)
         with self._lock:
-            full = [each for each in spendings if self._state(each, now).remaining == 0]
+            full = [each for each in limit_checks if self._state(each, now).remaining == 0]
             full = [each for each in full if named not in self._uses[each]]
             refusing = next((each for each in full if each.limit.mode is Mode.ENFORCE), None)
-            asked = spendings[: spendings.index(refusing) + 1] if refusing else spendings
+            asked = limit_checks[: limit_checks.index(refusing) + 1] if refusing else limit_checks
             if refusing is None:
-                for each in spendings:
+                for each in limit_checks:
                     if each not in full:
                         self._uses[each].setdefault(named, now)
             states = {each: self._state(each, now) for each in asked}
-            return Spent(tuple(states.values()), tuple(states[each] for each in asked if each in full))
+            return LimitResult(tuple(states.values()), tuple(states[each] for each in asked if each in full))
 
-    def give_back(self, spendings: Sequence[Spending], token: str) -> None:
+    def give_back(self, limit_checks: Sequence[LimitCheck], token: str) -> None:
         with self._lock:
-            for spending in self._sealed(spendings):
-                self._uses.get(spending, {}).pop(token, None)
+            for limit_check in self._sealed(limit_checks):
+                self._uses.get(limit_check, {}).pop(token, None)
 
-    def look(self, spendings: Sequence[Spending], now: datetime) -> list[LimitState]:
+    def look(self, limit_checks: Sequence[LimitCheck], now: datetime) -> list[LimitState]:
         with self._lock:
-            return [self._state(each, now) for each in self._sealed(spendings)]
+            return [self._state(each, now) for each in self._sealed(limit_checks)]
 
-    def clear(self, spendings: Sequence[Spending]) -> None:
+    def clear(self, limit_checks: Sequence[LimitCheck]) -> None:
         with self._lock:
-            for spending in self._sealed(spendings):
-                self._uses.pop(spending, None)
+            for limit_check in self._sealed(limit_checks):
+                self._uses.pop(limit_check, None)
 
-    def _state(self, spending: Spending, now: datetime) -> LimitState:
-        period, uses = spending.limit.period_seconds, self._uses.setdefault(spending, {})
+    def _state(self, limit_check: LimitCheck, now: datetime) -> LimitState:
+        period, uses = limit_check.limit.period_seconds, self._uses.setdefault(limit_check, {})
         for used, at in list(uses.items()):
             if (now - at).total_seconds() >= period:
                 del uses[used]
         oldest = min(uses.values(), default=None)
         left = 0 if oldest is None else max(-int(-(period - (now - oldest).total_seconds()) // 1), 1)
         reset = min(left, period)
-        return LimitState(spending.scope, spending.limit, len(uses), reset)
+        return LimitState(limit_check.scope, limit_check.limit, len(uses), reset)
 
 
 class MemoryConversions:
@@ -265,7 +267,7 @@ class MemoryConversions:
         what = "called" if tally.called else "started"
         self._counts[tally.budget.group, tally.subject, tally.budget.bucket_of(tally.shown_at), what] += 1
 
-    def buckets(self, budget: Budget, subject: str) -> list[Bucket]:
+    def buckets(self, budget: ConversionBudget, subject: str) -> list[Bucket]:
         starts = {start for group, each, start, _ in self._counts if (group, each) == (budget.group, subject)}
         return [
             Bucket(
@@ -276,7 +278,7 @@ class MemoryConversions:
             for start in starts
         ]
 
-    def clear(self, budget: Budget, subject: str) -> None:
+    def clear(self, budget: ConversionBudget, subject: str) -> None:
         for key in [key for key in self._counts if key[:2] == (budget.group, subject)]:
             del self._counts[key]
 

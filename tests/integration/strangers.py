@@ -26,7 +26,7 @@ from waitcall.adapters.http.auth import ApiKeys
 from waitcall.adapters.http.blueprint import PARSER
 from waitcall.adapters.http.body import read_body
 from waitcall.adapters.http.hosted_page.catalogue import Catalogues
-from waitcall.adapters.http.lane import Lane
+from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
 from waitcall.adapters.http.schemas import CreateRequest
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
@@ -321,10 +321,14 @@ _nobody: Any = Nobody()
 _public = create_app(
     "callback",
     [
-        callbacks.blueprint(_nobody, _nobody, _smsc, _nobody, Lane()),
-        callbacks.orders_blueprint(_nobody, _smsru, _nobody, Lane()),
+        callbacks.blueprint(_nobody, _nobody, _smsc, _nobody, LowPriorityQueue()),
+        callbacks.orders_blueprint(_nobody, _smsru, _nobody, LowPriorityQueue()),
         page.blueprint(
-            Empty(), Catalogues([LOCALES]), Brand("A", "#123456", None), partial(datetime.now, UTC), Lane()
+            Empty(),
+            Catalogues([LOCALES]),
+            Brand("A", "#123456", None),
+            partial(datetime.now, UTC),
+            LowPriorityQueue(),
         ),
     ],
     max_body_bytes=CALLBACK_BODY_BYTES,

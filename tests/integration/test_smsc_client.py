@@ -30,9 +30,9 @@ from tests.making import NUMBER, OTHER_NUMBER, together
 from tests.redis_servers import free_port
 
 BUDGET = 1.0
-"""Budget in seconds of an order whose provider hangs or drips."""
+"""ConversionBudget in seconds of an order whose provider hangs or drips."""
 PATIENCE = 20.0
-"""Budget in seconds of any other order, so that a busy machine is not taken for a slow provider."""
+"""ConversionBudget in seconds of any other order, so that a busy machine is not taken for a slow provider."""
 
 
 @pytest.fixture

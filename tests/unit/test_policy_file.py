@@ -8,7 +8,7 @@ from marshmallow import ValidationError
 from waitcall.configuration.policy import read_policy
 from waitcall.domain.assurance import Assurance, Attested
 from waitcall.domain.channel import Channel
-from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.event import EventType
 from waitcall.domain.limits import Limit, Mode, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
@@ -98,8 +98,8 @@ log = true
     assert policy.limits[Scope.NETWORK] == (Limit(5, 3600, Mode.RECORD_ONLY), Limit(50, 86400))
     assert policy.limits[Scope.NUMBER] == (Limit(5, 600),)
     assert policy.conversion == (
-        Budget(Group.COUNTRY, Mode.RECORD_ONLY),
-        Budget(Group.PREFIX, Mode.ENFORCE, 600, 60, 5, 0.25, 6),
+        ConversionBudget(Group.COUNTRY, Mode.RECORD_ONLY),
+        ConversionBudget(Group.PREFIX, Mode.ENFORCE, 600, 60, 5, 0.25, 6),
     )
     assert policy.lists == (
         ListEntry(ListAction.BLOCK, ListKind.PREFIX, "+7800", "toll-free"),

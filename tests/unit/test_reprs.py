@@ -248,7 +248,7 @@ def test_no_object_shows_a_secret(cls: type) -> None:
 
 def test_the_classes_are_found() -> None:
     found = {each.__qualname__ for each in classes()}
-    assert {"Start", "Spending", "Subject", "AuditEntry", "Answer", "TextIn", "Event", "Request"} <= found
+    assert {"Start", "LimitCheck", "Subject", "AuditEntry", "Answer", "TextIn", "Event", "Request"} <= found
     assert len(found) > 60
 
 

@@ -14,9 +14,9 @@ from waitcall.application.applicable_limits import (
 from waitcall.application.observer import Observer
 from waitcall.application.ports import Limits, Lists
 from waitcall.domain.channel import Channel
-from waitcall.domain.conversion import Bucket, Budget, judge
+from waitcall.domain.conversion import Bucket, ConversionBudget, judge
 from waitcall.domain.errors import Blocked, RateLimited
-from waitcall.domain.limits import Decision, Limit, LimitState, Mode, Scope, Spending, Spent
+from waitcall.domain.limits import Decision, Limit, LimitCheck, LimitResult, LimitState, Mode, Scope
 from waitcall.domain.lists import Directory, ListAction, ListEntry, ListKind, strongest
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Policy
@@ -43,7 +43,7 @@ _DETAILS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Screened:
+class Screening:
     """Result of looking a number and an address up in the lists.
 
     Attributes:
@@ -55,7 +55,7 @@ class Screened:
     address: ListEntry | None
 
     @classmethod
-    def of(cls, matches: Sequence[ListEntry]) -> "Screened":
+    def of(cls, matches: Sequence[ListEntry]) -> "Screening":
         """Choose the strongest matching entry for the number, and the strongest one for the address."""
         return cls(
             strongest(each for each in matches if each.kind is not ListKind.NETWORK),
@@ -87,21 +87,21 @@ class Screened:
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class Admission:
     """An act that passed the limits.
 
     Attributes:
-        spendings: limits to give back if the order or the message fails.
+        limit_checks: limits to give back if the order or the message fails.
         limits: state of the limits that the client may see.
         crowded: True if more codes are being sent than the policy allows without a captcha.
     """
 
-    spendings: tuple[Spending, ...]
+    limit_checks: tuple[LimitCheck, ...]
     limits: tuple[LimitState, ...]
     crowded: bool = False
 
 
-class Admission:
+class AdmissionControl:
     """Decides if a client's act is allowed. If the store fails, nothing is: every method may raise StoreUnavailable."""
 
     def __init__(
@@ -134,17 +134,17 @@ class Admission:
             found += directory.naming_address(client_ip, now) if client_ip else []
         return found
 
-    def groups(self, number: E164) -> list[tuple[Budget, str]]:
+    def groups(self, number: E164) -> list[tuple[ConversionBudget, str]]:
         """Return the conversion guard's budgets, each with the group that the number belongs to."""
         return [(budget, budget.subject(number, number.region)) for budget in self._policy.conversion]
 
-    def screen(self, number: E164, client_ip: str | None, operators: Directory, now: datetime) -> Screened:
+    def screen(self, number: E164, client_ip: str | None, operators: Directory, now: datetime) -> Screening:
         """Look the number and the address up in the policy's lists and the operators' lists.
 
         Raises:
             Blocked: an entry blocks one of them. ``retry_after`` says when the block ends, if it does.
         """
-        screened = Screened.of(self._named(number, client_ip, operators, now))
+        screened = Screening.of(self._named(number, client_ip, operators, now))
         blocking = screened.blocking
         if blocking is not None:
             raise Blocked(retry_after=_seconds_until(blocking.expires_at, now))
@@ -162,7 +162,7 @@ class Admission:
         return None
 
     def guard(
-        self, number: E164, screened: Screened, buckets: Sequence[Sequence[Bucket]], now: datetime
+        self, number: E164, screened: Screening, buckets: Sequence[Sequence[Bucket]], now: datetime
     ) -> None:
         """Ask the conversion guard. ``buckets``: the counts of the number's groups, in the order of :meth:`groups`.
 
@@ -181,28 +181,28 @@ class Admission:
                     retry_after=conversion.retry_after,
                 )
 
-    def price(
+    def checks_of_create(
         self,
         number: E164,
         client_ip: str | None,
         client: str,
-        screened: Screened,
+        screened: Screening,
         channel: Channel = Channel.CALL,
-    ) -> list[Spending]:
+    ) -> list[LimitCheck]:
         """Return the limits that one create counts against, the provider's own limit last."""
         return self.applicable.of_create(number, client_ip, client, channel, screened.exempt)
 
-    def charge(self, record: Verification, channel: Channel, token: str, now: datetime) -> Admitted:
+    def charge(self, record: Verification, channel: Channel, token: str, now: datetime) -> Admission:
         """Count another order or message for a live verification.
 
         Raises:
             Blocked, RateLimited
         """
         screened = self.screen(record.phone_number, None, self._lists.directory(), now)
-        price = self.applicable.of_step(record, channel, screened.exempt)
-        return self.judge(price, self._limits.spend(price, token, now))
+        limit_checks = self.applicable.of_step(record, channel, screened.exempt)
+        return self.judge(limit_checks, self._limits.take(limit_checks, token, now))
 
-    def seals(self, number: E164, client_ip: str | None, screened: Screened) -> Mapping[str, str] | None:
+    def seals(self, number: E164, client_ip: str | None, screened: Screening) -> Mapping[str, str] | None:
         """Return the hashes of the end user's address that the record keeps for :meth:`charge`; None without an address."""
         if client_ip is None:
             return None
@@ -212,18 +212,18 @@ class Admission:
             if scope is Scope.NUMBER or scope not in screened.exempt
         }
 
-    def fine(self, price: Sequence[Spending], token: str, now: datetime) -> None:
+    def count_refused_create(self, limit_checks: Sequence[LimitCheck], token: str, now: datetime) -> None:
         """Count a create that is refused because another requester's verification holds the number.
 
         Raises:
             RateLimited
         """
-        if price:
-            self._judge(self._limits.spend(price, token, now))
+        if limit_checks:
+            self._judge(self._limits.take(limit_checks, token, now))
 
-    def forgive(self, price: Sequence[Spending], token: str) -> None:
-        """Undo :meth:`fine`, because the other requester's verification no longer holds the number."""
-        self._limits.give_back(price, token)
+    def uncount_refused_create(self, limit_checks: Sequence[LimitCheck], token: str) -> None:
+        """Undo :meth:`count_refused_create`, because the other requester's verification no longer holds the number."""
+        self._limits.give_back(limit_checks, token)
 
     def count_check(self, number: E164, token: str, now: datetime) -> None:
         """Count a check of a code as wrong, before it is compared.
@@ -231,31 +231,31 @@ class Admission:
         Raises:
             RateLimited: too many wrong codes were typed for this number.
         """
-        budget = self.applicable.of_failed_check(number)
-        if budget:
-            self._judge(self._limits.spend(budget, token, now))
+        limit_checks = self.applicable.of_failed_check(number)
+        if limit_checks:
+            self._judge(self._limits.take(limit_checks, token, now))
 
     def give_check_back(self, number: E164, token: str) -> None:
         """Undo :meth:`count_check`, because the code was not wrong."""
         self._limits.give_back(self.applicable.of_failed_check(number), token)
 
-    def judge(self, price: Sequence[Spending], spent: Spent) -> Admitted:
+    def judge(self, limit_checks: Sequence[LimitCheck], limit_result: LimitResult) -> Admission:
         """Turn the result of counting an act into a permission.
 
         Raises:
             RateLimited: a limit refused.
         """
-        self._judge(spent)
+        self._judge(limit_result)
         # The provider's own limit counts failed orders too, so it is never given back.
-        return Admitted(
-            tuple(each for each in price if each.scope is not Scope.PROVIDER),
-            tuple(each for each in spent.states if each.scope not in _UNTOLD),
-            crowded=any(each.scope is Scope.CAPTCHA for each in spent.exceeded),
+        return Admission(
+            tuple(each for each in limit_checks if each.scope is not Scope.PROVIDER),
+            tuple(each for each in limit_result.states if each.scope not in _UNTOLD),
+            crowded=any(each.scope is Scope.CAPTCHA for each in limit_result.exceeded),
         )
 
-    def give_back(self, admitted: Admitted, token: str) -> None:
+    def give_back(self, admitted: Admission, token: str) -> None:
         """Uncount an act whose order or message failed. The provider's own limit still counts it."""
-        self._limits.give_back(admitted.spendings, token)
+        self._limits.give_back(admitted.limit_checks, token)
 
     def count(self, scope: Scope, client: str, now: datetime) -> None:
         """Count one read or consume of a client. ``scope``: ``READ`` or ``CONSUME``.
@@ -263,18 +263,22 @@ class Admission:
         Raises:
             RateLimited
         """
-        spendings = self.applicable.of_client(client, scope)
-        if spendings:
-            self._judge(self._limits.spend(spendings, None, now))
+        limit_checks = self.applicable.of_client(client, scope)
+        if limit_checks:
+            self._judge(self._limits.take(limit_checks, None, now))
 
-    def _judge(self, spent: Spent) -> None:
-        for state in spent.states:
-            exceeded = state in spent.exceeded
+    def _judge(self, limit_result: LimitResult) -> None:
+        for state in limit_result.states:
+            exceeded = state in limit_result.exceeded
             self._observer.limited(state.scope, Decision.of(state.limit.mode, exceeded=exceeded))
-        refusal = spent.refusal
+        refusal = limit_result.refusal
         if refusal is None:
             return
-        told = [refusal] if refusal.scope in _UNTOLD else [e for e in spent.states if e.scope not in _UNTOLD]
+        told = (
+            [refusal]
+            if refusal.scope in _UNTOLD
+            else [e for e in limit_result.states if e.scope not in _UNTOLD]
+        )
         raise RateLimited(
             _DETAILS[refusal.scope],
             retry_after=max(refusal.reset_seconds, 1),

@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping, Sequence
 from functools import lru_cache
 
 from waitcall.domain.channel import Channel
-from waitcall.domain.limits import Limit, Scope, Spending, address_of, network_of
+from waitcall.domain.limits import Limit, LimitCheck, Scope, address_of, network_of
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Policy
 from waitcall.domain.verification import Verification
@@ -36,15 +36,15 @@ class ApplicableLimits:
 
     def of_create(
         self, number: E164, client_ip: str | None, client: str, channel: Channel, exempt: Container[Scope]
-    ) -> list[Spending]:
+    ) -> list[LimitCheck]:
         """Return the limits of a create that may place an order or send a code."""
         subjects = _subjects(number, client_ip, client)
         counted = self._counted(_CREATE, channel, subjects, client, exempt)
         if channel is Channel.CODE and self._policy.captcha is not None:
-            counted += [Spending(Scope.CAPTCHA, "", each) for each in self._policy.captcha.above]
+            counted += [LimitCheck(Scope.CAPTCHA, "", each) for each in self._policy.captcha.above]
         return counted
 
-    def of_step(self, record: Verification, channel: Channel, exempt: Container[Scope]) -> list[Spending]:
+    def of_step(self, record: Verification, channel: Channel, exempt: Container[Scope]) -> list[LimitCheck]:
         """Return the limits of a fallback or resend: those of the create, but for the total of the number.
 
         That total counts verifications, and it has counted this one already.
@@ -55,28 +55,28 @@ class ApplicableLimits:
 
     def of_refused_create(
         self, client_ip: str | None, client: str, exempt: Container[Scope]
-    ) -> list[Spending]:
+    ) -> list[LimitCheck]:
         """Return the limits of a create whose number is held by another requester's verification."""
         scopes = [each for each in _REFUSED if each not in exempt]
         return self._spendings(scopes, _subjects(None, client_ip, client), client)
 
-    def of_failed_check(self, number: E164) -> list[Spending]:
+    def of_failed_check(self, number: E164) -> list[LimitCheck]:
         """Return the limits of typing a wrong code."""
         return self._spendings((Scope.FAILED_CHECKS,), _subjects(number, None, None), "")
 
-    def of_client(self, client: str, *scopes: Scope) -> list[Spending]:
+    def of_client(self, client: str, *scopes: Scope) -> list[LimitCheck]:
         """Return the limits of a client's reads, consumes or both."""
         return [
-            Spending(scope, client, limit) for scope in scopes for limit in self._limits_of(scope, client)
+            LimitCheck(scope, client, limit) for scope in scopes for limit in self._limits_of(scope, client)
         ]
 
-    def of_provider(self, number: E164) -> Spending:
+    def of_provider(self, number: E164) -> LimitCheck:
         """Return the provider's own limit for one number (smsc-api.md, section 1)."""
-        return Spending(Scope.PROVIDER, number.value, self._provider_limit)
+        return LimitCheck(Scope.PROVIDER, number.value, self._provider_limit)
 
     def of_subject(
         self, number: E164 | None, client_ip: str | None, client: str | None, latest: Verification | None
-    ) -> list[Spending]:
+    ) -> list[LimitCheck]:
         """Return all limits of a number, an address and a client, for an operator to see or to clear.
 
         ``latest``: the number's latest verification. It says who asked for the number if the operator names nobody.
@@ -90,12 +90,12 @@ class ApplicableLimits:
         own = self.of_client(client, Scope.READ, Scope.CONSUME) if client is not None else []
         return self._spendings(_ALL, subjects, client or "", seals) + own
 
-    def of_clients(self, number: E164) -> list[Spending]:
+    def of_clients(self, number: E164) -> list[LimitCheck]:
         """Return, for every client, the limits of creates of the number without an end user's address."""
         return [
-            spending
+            limit_check
             for client in self._policy.clients
-            for spending in self._spendings((Scope.NUMBER,), _subjects(number, None, client), client)
+            for limit_check in self._spendings((Scope.NUMBER,), _subjects(number, None, client), client)
         ]
 
     def _counted(  # noqa: PLR0913, PLR0917  each decides which limits apply
@@ -106,13 +106,15 @@ class ApplicableLimits:
         client: str,
         exempt: Container[Scope],
         seals: Mapping[str, str] | None = None,
-    ) -> list[Spending]:
+    ) -> list[LimitCheck]:
         sending = _CODE if channel is Channel.CODE else ()
         counted = [each for each in (*scopes, *sending) if each not in exempt]
-        spendings = self._spendings(counted, subjects, client, seals)
+        limit_checks = self._spendings(counted, subjects, client, seals)
         if channel is Channel.CALL:
-            spendings.append(Spending(Scope.PROVIDER, subjects[Scope.NUMBER_TOTAL], self._provider_limit))
-        return spendings
+            limit_checks.append(
+                LimitCheck(Scope.PROVIDER, subjects[Scope.NUMBER_TOTAL], self._provider_limit)
+            )
+        return limit_checks
 
     def _spendings(
         self,
@@ -120,10 +122,10 @@ class ApplicableLimits:
         subjects: Mapping[Scope, str],
         client: str,
         seals: Mapping[str, str] | None = None,
-    ) -> list[Spending]:
+    ) -> list[LimitCheck]:
         kept = seals or {}
         return [
-            Spending(scope, "" if scope in kept else subjects[scope], limit, kept.get(scope))
+            LimitCheck(scope, "" if scope in kept else subjects[scope], limit, kept.get(scope))
             for scope in scopes
             if scope in kept or scope in subjects
             for limit in self._limits_of(scope, client)

@@ -7,7 +7,7 @@ from waitcall.application.leadership import Term
 from waitcall.application.reconcile_inbox import Balance
 
 
-class Treasury:
+class BalanceMonitor:
     """Reads the balance and passes it to ``tell``. Only the leading worker runs it, so that only its gauge has a value."""
 
     def __init__(self, balance: Balance, tell: Callable[[Decimal], None]) -> None:

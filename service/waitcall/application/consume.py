@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from waitcall.application.admission import Admission
+from waitcall.application.admission import AdmissionControl
 from waitcall.application.ports import VerificationStore
 from waitcall.application.records import Records
 from waitcall.domain.errors import ResultMismatch
@@ -33,7 +33,7 @@ class Redemption:
     """The use case behind consume. It may raise StoreUnavailable."""
 
     def __init__(
-        self, store: VerificationStore, records: Records, admission: Admission, pages: PageSeals
+        self, store: VerificationStore, records: Records, admission: AdmissionControl, pages: PageSeals
     ) -> None:
         self._store = store
         self._records = records

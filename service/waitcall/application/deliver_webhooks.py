@@ -130,7 +130,7 @@ class Sender(Protocol):
         ...
 
 
-class Teller(Protocol):
+class DeliveryMetrics(Protocol):
     """Metrics of deliveries. Methods never raise."""
 
     def delivered(self, delivery: Delivery, outcome: DeliveryOutcome, *, dead: bool) -> None:
@@ -172,14 +172,14 @@ class Push:
         *,
         outbox: Outbox,
         sender: Sender,
-        teller: Teller,
+        delivery_metrics: DeliveryMetrics,
         clock: Clock,
         policy: Policy,
         consumer: str,
     ) -> None:
         self._outbox = outbox
         self._sender = sender
-        self._teller = teller
+        self._delivery_metrics = delivery_metrics
         self._clock = clock
         self._consumer = consumer
         self._endpoints: Mapping[str, Endpoint] = {
@@ -220,7 +220,7 @@ class Push:
 
     def measure(self, _term: Term) -> None:
         """Record the backlog in the metrics. Only the leading worker does this."""
-        self._teller.backlog(self._outbox.backlog(), self._clock())
+        self._delivery_metrics.backlog(self._outbox.backlog(), self._clock())
 
     def close(self) -> None:
         """Finish the attempts that have begun. Other workers take over the deliveries that were only taken."""
@@ -265,7 +265,7 @@ class Push:
             self._outbox.bury(taken, delivery)
         else:
             self._outbox.defer(taken, delivery, self._clock() + delay(delivery.attempt))
-        self._teller.delivered(delivery, outcome, dead=dead)
+        self._delivery_metrics.delivered(delivery, outcome, dead=dead)
 
 
 def delay(attempt: int) -> timedelta:

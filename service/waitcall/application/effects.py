@@ -14,9 +14,9 @@ from waitcall.application.announcement import Announcement, Announcer
 from waitcall.application.audit import AuditEntry
 from waitcall.application.request_context import request_id
 from waitcall.domain.channel import Channel
-from waitcall.domain.conversion import Budget
+from waitcall.domain.conversion import ConversionBudget
 from waitcall.domain.event import events_of
-from waitcall.domain.limits import Limit, Scope, Spending
+from waitcall.domain.limits import Limit, LimitCheck, Scope
 from waitcall.domain.status import FINISHED, Reason, Status
 from waitcall.domain.verification import Verification
 
@@ -35,7 +35,7 @@ class ConversionCount:
         called: True if the number was called, False if it was shown.
     """
 
-    budget: Budget
+    budget: ConversionBudget
     subject: str = field(repr=False)
     shown_at: datetime
     called: bool
@@ -55,7 +55,7 @@ class Effects:
     entries: tuple[tuple[AuditEntry, Announcement | None], ...] = ()
     conversions: tuple[ConversionCount, ...] = ()
     due: datetime | None = None
-    freed: tuple[Spending, ...] = ()
+    freed: tuple[LimitCheck, ...] = ()
 
 
 NO_EFFECTS = Effects()
@@ -67,7 +67,9 @@ LOOKED_AFTER = timedelta(seconds=5)
 class TransitionEffects:
     """Computes the effects of each transition."""
 
-    def __init__(self, announcer: Announcer, budgets: Sequence[Budget], totals: Sequence[Limit] = ()) -> None:
+    def __init__(
+        self, announcer: Announcer, budgets: Sequence[ConversionBudget], totals: Sequence[Limit] = ()
+    ) -> None:
         """
         Args:
             announcer: makes the events for clients with webhooks.
@@ -105,7 +107,7 @@ class TransitionEffects:
             return Effects((self._contested(after, now),))
         return self._on_the_way(before, after, now)
 
-    def _freed(self, record: Verification) -> tuple[Spending, ...]:
+    def _freed(self, record: Verification) -> tuple[LimitCheck, ...]:
         """Return the limits that stop counting a record that has ended.
 
         Anyone can start verifications of a stranger's number and cancel or abandon them. So the number's total limit
@@ -114,7 +116,7 @@ class TransitionEffects:
         if record.verified_at or record.called_at or record.reason in _LATE:
             return ()
         number = record.phone_number.value
-        return tuple(Spending(Scope.NUMBER_TOTAL, number, limit) for limit in self._totals)
+        return tuple(LimitCheck(Scope.NUMBER_TOTAL, number, limit) for limit in self._totals)
 
     def _on_the_way(self, before: Verification, after: Verification, now: datetime) -> Effects:
         entries: list[tuple[AuditEntry, Announcement | None]] = []

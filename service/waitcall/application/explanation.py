@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
 
-from waitcall.application.admission import Screened
+from waitcall.application.admission import Screening
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.channel import Channel
 from waitcall.domain.conversion import Conversion
@@ -126,7 +126,7 @@ def refusals(
     now: datetime,
 ) -> Iterator[Refusal]:
     """Yield every reason for which the next create would be refused, in the order in which create checks them."""
-    screened = Screened.of(lists)
+    screened = Screening.of(lists)
     for entry in (screened.number, screened.address):
         if entry is not None and entry.action is ListAction.BLOCK:
             yield _refusal(Blocked, f"{entry.kind} {entry.masked}: {entry.reason}", entry.expires_at, now)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from secrets import token_hex
 
-from waitcall.application.admission import Admission
+from waitcall.application.admission import AdmissionControl
 from waitcall.application.effects import TransitionEffects
 from waitcall.application.observer import Observer
 from waitcall.application.open_channel import Opening, Prepared
@@ -42,7 +42,7 @@ class Channels:
         self,
         *,
         store: VerificationStore,
-        admission: Admission,
+        admission: AdmissionControl,
         effects: TransitionEffects,
         opening: Opening,
         seals: CodeSeals,
@@ -168,8 +168,8 @@ class Channels:
             raise blocked
         self._observer.code_checked(checked, correct=correct)
         if not correct:
-            spent = checked.code.attempts if checked.code else 0
-            raise CodeMismatch(max(checked.rules.max_attempts - spent, 0))
+            attempts = checked.code.attempts if checked.code else 0
+            raise CodeMismatch(max(checked.rules.max_attempts - attempts, 0))
         return checked
 
     def _charged(
@@ -195,7 +195,7 @@ class Channels:
         return record
 
     def _ordered_again(self, stored: Stored, now: datetime) -> Verification:
-        # Each request has a token of its own, so that a request that loses does not give back what the winner spent.
+        # Each request has a token of its own, so that a request that loses does not give back what the winner counted.
         token = f"{stored.verification.id}/{self._opening.prepare(stored.verification).message_id}"
 
         def begin(current: Verification) -> Verification:

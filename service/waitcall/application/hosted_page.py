@@ -11,7 +11,7 @@ from waitcall.application.slots import Slots
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import NotFound, StoreUnavailable
 from waitcall.domain.hosted_page import PageSeals, place_of
-from waitcall.domain.limits import Limit, Scope, Spending, address_of
+from waitcall.domain.limits import Limit, LimitCheck, Scope, address_of
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
 
@@ -48,11 +48,11 @@ class _Poll:
 
     Attributes:
         name: random token under which the limits count the poll.
-        spendings: the limits that count it.
+        limit_checks: the limits that count it.
     """
 
     name: str = field(repr=False)
-    spendings: Sequence[Spending]
+    limit_checks: Sequence[LimitCheck]
 
 
 class Pages:
@@ -153,13 +153,13 @@ class Pages:
         now = self._clock()
         if record.at(now).status is not Status.PENDING or not self._places.take():
             return None
-        spendings = [Spending(Scope.PAGE, record.id, WAITING_OF_A_PAGE)]
+        limit_checks = [LimitCheck(Scope.PAGE, record.id, WAITING_OF_A_PAGE)]
         if address is not None:
-            spendings.append(Spending(Scope.PAGE, address_of(address), WAITING_OF_AN_ADDRESS))
-        poll = _Poll(token_hex(12), spendings)
+            limit_checks.append(LimitCheck(Scope.PAGE, address_of(address), WAITING_OF_AN_ADDRESS))
+        poll = _Poll(token_hex(12), limit_checks)
         refused = True
         try:
-            refused = self._limits.spend(spendings, poll.name, now).refusal is not None
+            refused = self._limits.take(limit_checks, poll.name, now).refusal is not None
         finally:
             if refused:
                 self._places.give_back()
@@ -169,4 +169,4 @@ class Pages:
         self._places.give_back()
         # A place that cannot be given back is free after LEASE_SECONDS.
         with suppress(StoreUnavailable):
-            self._limits.give_back(poll.spendings, poll.name)
+            self._limits.give_back(poll.limit_checks, poll.name)

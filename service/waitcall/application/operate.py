@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from waitcall.application.admission import Admission
+from waitcall.application.admission import AdmissionControl
 from waitcall.application.audit import AuditEntry, AuditLog
 from waitcall.application.effects import TransitionEffects
 from waitcall.application.explanation import (
@@ -23,7 +23,7 @@ from waitcall.application.records import Records
 from waitcall.domain.assurance import Assurance, of_call
 from waitcall.domain.conversion import Conversion, judge
 from waitcall.domain.errors import NotFound, ValidationFailed
-from waitcall.domain.limits import Scope, Spending
+from waitcall.domain.limits import LimitCheck, Scope
 from waitcall.domain.lists import Directory, ListAction, ListEntry, ListKind, canonical
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Policy, Purpose
@@ -47,7 +47,7 @@ class Operator:
         self,
         *,
         store: VerificationStore,
-        admission: Admission,
+        admission: AdmissionControl,
         limits: Limits,
         conversions: Conversions,
         lists: Lists,
@@ -80,9 +80,9 @@ class Operator:
         asked = self._purpose(purpose)
         self._write(operator, "explain", subject, number, now=now)
         latest = self._latest(number)
-        spendings = self._spendings(number, subject, latest)
-        spendings += [self._admission.applicable.of_provider(number)] if number else []
-        limits = self._limits.look(spendings, now)
+        limit_checks = self._spendings(number, subject, latest)
+        limit_checks += [self._admission.applicable.of_provider(number)] if number else []
+        limits = self._limits.look(limit_checks, now)
         lists = self._admission.matches(number, subject.client_ip, now)
         conversions = self._judged(number, now)
         record = latest.at(now) if latest else None
@@ -130,16 +130,16 @@ class Operator:
         details |= {"verification": "cancel"} if verification else {}
         details |= {"conversion": "clear"} if conversion else {}
         self._write(operator, "unblock", subject, number, now=now, details=details)
-        spendings = [
+        limit_checks = [
             each
             for each in self._spendings(number, subject, self._latest(number))
             # Limits that a whole country or all users share are reset only if the operator names their scope.
             if (each.scope is scope if scope else each.scope not in _EVERYBODYS)
         ]
-        self._limits.clear(spendings)
+        self._limits.clear(limit_checks)
         if number is not None and scope in (None, Scope.NUMBER):
             self._limits.clear(self._admission.applicable.of_clients(number))
-        scopes = tuple(dict.fromkeys(each.scope for each in spendings))
+        scopes = tuple(dict.fromkeys(each.scope for each in limit_checks))
         if scope is not None:
             return Undone(scopes, (), 0, verification_canceled=False)
         removed = self._take_out(number, subject.client_ip, now)
@@ -233,7 +233,7 @@ class Operator:
 
     def _spendings(
         self, number: E164 | None, subject: Subject, latest: Verification | None
-    ) -> list[Spending]:
+    ) -> list[LimitCheck]:
         return self._admission.applicable.of_subject(number, subject.client_ip, subject.client, latest)
 
     def _assurance(self, asked: Purpose | None, number: E164) -> Assurance:

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from waitcall.application.effects import NO_EFFECTS, Effects
 from waitcall.domain.call import InboundCall
-from waitcall.domain.conversion import Bucket, Budget
-from waitcall.domain.limits import LimitState, Scope, Spending, Spent
+from waitcall.domain.conversion import Bucket, ConversionBudget
+from waitcall.domain.limits import LimitCheck, LimitResult, LimitState, Scope
 from waitcall.domain.lists import Directory, ListEntry, ListKind
 from waitcall.domain.numbers import E164
 from waitcall.domain.order import ProviderOrder
@@ -71,11 +71,11 @@ class Reservation:
 
     Attributes:
         stored: the record.
-        spent: the state of the limits after counting it. If one of them refused, none has counted it.
+        limit_result: the state of the limits after counting it. If one of them refused, none has counted it.
     """
 
     stored: Stored
-    spent: Spent = field(default_factory=Spent)
+    limit_result: LimitResult = field(default_factory=LimitResult)
 
 
 class Claim(Enum):
@@ -124,7 +124,9 @@ class VerificationStore(Protocol):
         """Return the latest record, live or not, of the number whose ids begin with ``ver_`` and ``place``."""
         ...
 
-    def creation_context(self, number: str, groups: Sequence[tuple[Budget, str]] = ()) -> CreationContext:
+    def creation_context(
+        self, number: str, groups: Sequence[tuple[ConversionBudget, str]] = ()
+    ) -> CreationContext:
         """Return the latest record of a number (E.164), the operators' lists, and the conversion counts of ``groups``."""
         ...
 
@@ -133,11 +135,11 @@ class VerificationStore(Protocol):
         verification: Verification,
         over: Stored | None,
         now: datetime,
-        spendings: Sequence[Spending] = (),
+        limit_checks: Sequence[LimitCheck] = (),
     ) -> Reservation | None:
         """Store a new record and point its number to it, if the number still points to ``over``; else return None.
 
-        The record counts against ``spendings`` under its id. The sweep looks at it when its order must have ended.
+        The record counts against ``limit_checks`` under its id. The sweep looks at it when its order must have ended.
         If a limit refuses, the record is stored nevertheless, and the caller must release it.
         """
         ...
@@ -237,7 +239,7 @@ class StoreProbe(Protocol):
 class Limits(Protocol):
     """Counters behind the rate limits. Every method that talks to the store may raise StoreUnavailable."""
 
-    def spend(self, spendings: Sequence[Spending], token: str | None, now: datetime) -> Spent:
+    def take(self, limit_checks: Sequence[LimitCheck], token: str | None, now: datetime) -> LimitResult:
         """Count one act against every limit; if one of them refuses it, count it against none.
 
         ``token`` identifies the act: it counts once however often it is sent, and can be given back. None for an act that
@@ -245,7 +247,7 @@ class Limits(Protocol):
         """
         ...
 
-    def give_back(self, spendings: Sequence[Spending], token: str) -> None:
+    def give_back(self, limit_checks: Sequence[LimitCheck], token: str) -> None:
         """Remove the act ``token`` from every limit."""
         ...
 
@@ -253,11 +255,11 @@ class Limits(Protocol):
         """Return the keyed hash under which a subject is counted. A record keeps this hash instead of an address."""
         ...
 
-    def look(self, spendings: Sequence[Spending], now: datetime) -> list[LimitState]:
+    def look(self, limit_checks: Sequence[LimitCheck], now: datetime) -> list[LimitState]:
         """Return the state of each limit without counting anything."""
         ...
 
-    def clear(self, spendings: Sequence[Spending]) -> None:
+    def clear(self, limit_checks: Sequence[LimitCheck]) -> None:
         """Reset the limits: forget everything that was counted."""
         ...
 
@@ -268,11 +270,11 @@ class Conversions(Protocol):
     The store counts with each change of a record. Every method may raise StoreUnavailable.
     """
 
-    def buckets(self, budget: Budget, subject: str) -> list[Bucket]:
+    def buckets(self, budget: ConversionBudget, subject: str) -> list[Bucket]:
         """Return the counts of the group ``subject`` by bucket of time."""
         ...
 
-    def clear(self, budget: Budget, subject: str) -> None:
+    def clear(self, budget: ConversionBudget, subject: str) -> None:
         """Forget everything that was counted for the group ``subject``."""
         ...
 

@@ -1,6 +1,6 @@
 """The account at the provider, for operators: dedicated numbers and deferred tasks.
 
-Only :meth:`AccountDesk.rent` and :meth:`AccountDesk.set_prolong` spend money.
+Only :meth:`AccountManagement.rent` and :meth:`AccountManagement.set_prolong` spend money.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from typing import Protocol
 from waitcall.application.audit import AuditEntry, AuditLog
 from waitcall.application.ports import Clock, Limits
 from waitcall.domain.errors import NotFound, RateLimited
-from waitcall.domain.limits import Limit, Scope, Spending
+from waitcall.domain.limits import Limit, LimitCheck, Scope
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Policy
 
@@ -78,7 +78,7 @@ class Task:
     file: str
 
 
-class Cabinet(Protocol):
+class ProviderAccount(Protocol):
     """The provider's account: numbers to rent, and deferred tasks. Every method may raise ProviderFailure."""
 
     def free_numbers(self) -> list[DedicatedNumber]:
@@ -119,7 +119,7 @@ class Download:
     size: int | None
 
 
-class AccountDesk:
+class AccountManagement:
     """The use cases of ``waitcall numbers`` and ``waitcall reports``.
 
     A method that takes the operator's name writes an audit entry before it acts. Requests of all replicas together stay
@@ -127,9 +127,15 @@ class AccountDesk:
     """
 
     def __init__(
-        self, *, cabinet: Cabinet, audit: AuditLog, limits: Limits, clock: Clock, policy: Policy
+        self,
+        *,
+        provider_account: ProviderAccount,
+        audit: AuditLog,
+        limits: Limits,
+        clock: Clock,
+        policy: Policy,
     ) -> None:
-        self._cabinet = cabinet
+        self._cabinet = provider_account
         self._audit = audit
         self._limits = limits
         self._clock = clock
@@ -199,8 +205,8 @@ class AccountDesk:
         return self._cabinet.free_numbers()
 
     def _below_ceiling(self, request: str, count: int) -> None:
-        spending = Spending(Scope.PROVIDER, f"account {request}", Limit(count, 60))
-        refusal = self._limits.spend([spending], None, self._clock()).refusal
+        limit_check = LimitCheck(Scope.PROVIDER, f"account {request}", Limit(count, 60))
+        refusal = self._limits.take([limit_check], None, self._clock()).refusal
         if refusal is not None:
             raise RateLimited(
                 f"The provider answers {count} such requests a minute.",

@@ -25,7 +25,7 @@ class CallProvider(Protocol):
         """Order a number that the subscriber can dial. It is checked before it is returned.
 
         Raises:
-            ProviderError, NumberRefused, ProviderUnavailable: raised within the configured time budget.
+            ProviderError, NumberRefused, ProviderUnavailable: raised within the configured time limit.
         """
         ...
 
@@ -43,6 +43,6 @@ class CodeSender(Protocol):
             captcha: the visitor's solution of a captcha, if one was demanded.
 
         Raises:
-            ProviderError, NumberRefused, CaptchaRejected, ProviderUnavailable: raised within the configured time budget.
+            ProviderError, NumberRefused, CaptchaRejected, ProviderUnavailable: raised within the configured time limit.
         """
         ...

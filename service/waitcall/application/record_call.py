@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from waitcall.application.admission import Admission
+from waitcall.application.admission import AdmissionControl
 from waitcall.application.effects import NO_EFFECTS, TransitionEffects
 from waitcall.application.observer import Observer
 from waitcall.application.ports import Change, Claim, Clock, UsedCalls, VerificationStore
@@ -31,7 +31,7 @@ class Calls:
         clock: Clock,
         effects: TransitionEffects,
         *,
-        admission: Admission,
+        admission: AdmissionControl,
         trust: InboxTrust | None = None,
     ) -> None:
         """``trust``: how far records of the provider's inbox are trusted; None for the least trust."""

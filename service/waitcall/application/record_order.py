@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from waitcall.application.admission import Admission
+from waitcall.application.admission import AdmissionControl
 from waitcall.application.effects import TransitionEffects
 from waitcall.application.leadership import Term
 from waitcall.application.observer import Observer
@@ -38,7 +38,7 @@ class OrderReports:
         observer: Observer,
         clock: Clock,
         effects: TransitionEffects,
-        admission: Admission,
+        admission: AdmissionControl,
     ) -> None:
         self._store = store
         self._index = index
@@ -104,7 +104,7 @@ class OrderReports:
         raise StoreUnavailable(retry_after=1)
 
 
-class OrderInquiry(Protocol):
+class OrderStatusQuery(Protocol):
     """A provider that answers status queries about its orders."""
 
     @property
@@ -124,13 +124,13 @@ class OrderPoll:
 
     def __init__(
         self,
-        inquiry: OrderInquiry,
+        query: OrderStatusQuery,
         index: OrderIndex,
         store: VerificationStore,
         reports: OrderReports,
         clock: Clock,
     ) -> None:
-        self._inquiry = inquiry
+        self._query = query
         self._index = index
         self._store = store
         self._reports = reports
@@ -146,7 +146,7 @@ class OrderPoll:
             ProviderFailure, StoreUnavailable: the remaining orders are asked about later.
         """
         began, found = self._clock(), 0
-        for order in self._index.to_ask(self._inquiry.name, began):
+        for order in self._index.to_ask(self._query.name, began):
             now = self._clock()
             if now - began > LONGEST_ROUND:
                 break
@@ -162,7 +162,7 @@ class OrderPoll:
                 continue
             # Plan the next query before asking, so that an order whose query always fails is not asked at every round.
             self._index.ask_again(order, _next(stored, now))
-            status = self._inquiry.status(order)
+            status = self._query.status(order)
             if status is not OrderStatus.WAITING:
                 outcome = self._reports.reconcile(OrderReport(order, status))
                 found += outcome is Outcome.CONFIRMED

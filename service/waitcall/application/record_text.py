@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from waitcall.application.admission import Admission
+from waitcall.application.admission import AdmissionControl
 from waitcall.application.effects import TransitionEffects
 from waitcall.application.observer import Observer
 from waitcall.application.ports import Change, Clock, UsedCalls, VerificationStore
@@ -30,7 +30,7 @@ class Messages:
         clock: Clock,
         effects: TransitionEffects,
         *,
-        admission: Admission,
+        admission: AdmissionControl,
     ) -> None:
         self._store = store
         self._used_calls = used_calls

@@ -7,11 +7,11 @@ from datetime import datetime
 from functools import partial
 from math import ceil
 
-from waitcall.application.admission import Admission, Screened
+from waitcall.application.admission import AdmissionControl, Screening
 from waitcall.application.ports import CreationContext, Reservation, Stored, VerificationStore
 from waitcall.application.records import CHANGE_ATTEMPTS, Records
 from waitcall.domain.errors import NotFound, StoreUnavailable, VerificationInProgress
-from waitcall.domain.limits import Spending
+from waitcall.domain.limits import LimitCheck
 from waitcall.domain.policy import Purpose
 from waitcall.domain.verification import Verification
 
@@ -23,7 +23,7 @@ class Reservations:
         self,
         store: VerificationStore,
         records: Records,
-        admission: Admission,
+        admission: AdmissionControl,
         purposes: Mapping[str, Purpose],
     ) -> None:
         self._store = store
@@ -35,14 +35,14 @@ class Reservations:
         self,
         opened: Verification,
         context: CreationContext,
-        screened: Screened,
-        price: Sequence[Spending],
+        screened: Screening,
+        limit_checks: Sequence[LimitCheck],
         client_ip: str | None,
         now: datetime,
     ) -> tuple[Reservation | Verification, Stored | None]:
         """Reserve the number for ``opened``, or return the same requester's live record.
 
-        A reservation counts against ``price``. If another requester's verification holds the number, the attempt counts
+        A reservation counts against ``limit_checks``. If another requester's verification holds the number, the attempt counts
         against the address, its network and the client.
 
         Returns:
@@ -73,22 +73,27 @@ class Reservations:
                     # If the record was deleted meanwhile, the number is free: try again.
                     with suppress(NotFound):
                         self._refuse_second(latest, opened, refused(), act, now)
-                    self._admission.forgive(refused(), act)
+                    self._admission.uncount_refused_create(refused(), act)
                     continue
                 opened = opened.after(latest.verification, now)
             self._admission.guard(number, screened, context.buckets, now)
-            reserved = self._store.reserve(opened, latest, now, price)
+            reserved = self._store.reserve(opened, latest, now, limit_checks)
             if reserved is not None:
                 return reserved, latest
         raise StoreUnavailable(retry_after=1)
 
     def _refuse_second(
-        self, latest: Stored, second: Verification, price: Sequence[Spending], act: str, now: datetime
+        self,
+        latest: Stored,
+        second: Verification,
+        limit_checks: Sequence[LimitCheck],
+        act: str,
+        now: datetime,
     ) -> None:
         live = latest.verification
         if not live.requester.same_as(second.requester):
             # Count it first, so that a requester over the limit cannot contest the verification.
-            self._admission.fine(price, act, now)
+            self._admission.count_refused_create(limit_checks, act, now)
             # The record does not store the demand of its purpose.
             purpose = self._purposes.get(live.requester.purpose, live.rules)
             if second.rules.demand.reaches(purpose.demand):

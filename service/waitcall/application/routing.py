@@ -12,7 +12,7 @@ NAME = "routing"
 
 
 class Routing:
-    """CallProvider that asks several providers in turn. Their time budgets add up."""
+    """CallProvider that asks several providers in turn. Their time limits add up."""
 
     def __init__(
         self,

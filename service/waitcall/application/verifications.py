@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from waitcall.application.admission import Admission, Admitted
+from waitcall.application.admission import Admission, AdmissionControl
 from waitcall.application.consume import Proof, Redemption
 from waitcall.application.effects import TransitionEffects
 from waitcall.application.observer import Observer
@@ -91,7 +91,7 @@ class Verifications:
         *,
         store: VerificationStore,
         changes: ChangeNotifier,
-        admission: Admission,
+        admission: AdmissionControl,
         effects: TransitionEffects,
         opening: Opening,
         observer: Observer,
@@ -134,7 +134,9 @@ class Verifications:
         now = self._clock()
         context = self._context(number)
         screened = self._admission.screen(number, request.client_ip, context.directory, now)
-        price = self._admission.price(number, request.client_ip, client.name, screened, channel)
+        limit_checks = self._admission.checks_of_create(
+            number, request.client_ip, client.name, screened, channel
+        )
         return_url = self._return_url(client, request)
         opened = Verification.open(
             verification_id=self._store.new_id(number),
@@ -151,11 +153,13 @@ class Verifications:
         )
         paid_by = self._admission.seals(number, request.client_ip, screened)
         opened = replace(opened, return_url=return_url, paid_by=paid_by)
-        reserved, over = self._reservations.reserve(opened, context, screened, price, request.client_ip, now)
+        reserved, over = self._reservations.reserve(
+            opened, context, screened, limit_checks, request.client_ip, now
+        )
         if isinstance(reserved, Verification):
             return Started(reserved, created=False)
         try:
-            admitted = self._admission.judge(price, reserved.spent)
+            admitted = self._admission.judge(limit_checks, reserved.limit_result)
             self._ask_for_captcha(request, reserved.stored.verification, admitted)
         except (RateLimited, CaptchaRequired):
             self._store.release(reserved.stored, over, now)
@@ -243,7 +247,7 @@ class Verifications:
             raise ValidationFailed.of("channel", f"This purpose allows {', '.join(purpose.channels)}.")
         return Channel(asked)
 
-    def _ask_for_captcha(self, request: Start, opened: Verification, admitted: Admitted) -> None:
+    def _ask_for_captcha(self, request: Start, opened: Verification, admitted: Admission) -> None:
         rule = self._policy.captcha
         if rule is None or opened.channel is not Channel.CODE or request.captcha is not None:
             return
@@ -253,7 +257,7 @@ class Verifications:
         self._admission.give_back(admitted, opened.id)
         raise CaptchaRequired(rule.image_url)
 
-    def _ordered(self, reserved: Stored, admitted: Admitted, captcha: Captcha | None) -> Verification:
+    def _ordered(self, reserved: Stored, admitted: Admission, captcha: Captcha | None) -> Verification:
         """Place the order or send the message, and open the window. If that fails, the number is free again."""
         begun: Stored | None = reserved
         opened, act = self._opening.begin(reserved.verification, self._clock(), captcha)

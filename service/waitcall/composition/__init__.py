@@ -19,7 +19,7 @@ from waitcall.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surf
 from waitcall.adapters.http.auth import ApiKeys
 from waitcall.adapters.http.blueprint import Services
 from waitcall.adapters.http.hosted_page.catalogue import Catalogues
-from waitcall.adapters.http.lane import Lane
+from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsc.inbox import SmscInbox
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
@@ -29,11 +29,11 @@ from waitcall.adapters.redis.leadership import LEASE_SECONDS, RedisLeadership, R
 from waitcall.adapters.redis.outbox import RedisOutbox
 from waitcall.adapters.telemetry.logging import logging_config
 from waitcall.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
-from waitcall.adapters.telemetry.observer import BalanceTeller, DeliveryTeller, LoggingObserver
+from waitcall.adapters.telemetry.observer import BalanceMeter, DeliveryMeter, LoggingObserver
 from waitcall.adapters.telemetry.spans import spans
 from waitcall.adapters.webhooks.sender import WebhookSender
 from waitcall.application.audit import AuditLog
-from waitcall.application.balance_monitor import Treasury
+from waitcall.application.balance_monitor import BalanceMonitor
 from waitcall.application.dead_letters import DeadLetters
 from waitcall.application.deliver_webhooks import Push, Reminder
 from waitcall.application.expire import Sweep
@@ -61,7 +61,7 @@ from waitcall.configuration.weaknesses import weaknesses
 from waitcall.domain.evidence import InboxTrust
 from waitcall.domain.numbers import may_be_dialled
 from waitcall.domain.policy import Provider
-from waitcall.processes.background_worker import Duty, Loop, Worker
+from waitcall.processes.background_worker import BackgroundWorker, Duty, Loop
 from waitcall.processes.sweeper import Sweeper
 
 BALANCE_SECONDS = 300.0
@@ -103,17 +103,27 @@ def build(
         api = outer("api", [], max_body_bytes=API_BODY_BYTES)
         mount(api, _services(settings, core, opening, pages), __version__)
         by_port[_port(settings.api_bind)] = trace.watch(api)
-    public, lane = [], Lane()
+    public, low_priority = [], LowPriorityQueue()
     if "callback" in settings.surfaces:
-        public.append(callbacks.blueprint(calls_of(core), messages_of(core), decoder, core.observer, lane))
+        public.append(
+            callbacks.blueprint(calls_of(core), messages_of(core), decoder, core.observer, low_priority)
+        )
         if settings.smsru_api_ids:
             orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
-            public.append(callbacks.orders_blueprint(_reports(core), orders, core.observer, lane))
+            public.append(callbacks.orders_blueprint(_reports(core), orders, core.observer, low_priority))
     if settings.policy.has_pages and settings.surfaces & {"callback", "page"}:
-        public.append(page.blueprint(pages, _catalogues(settings), settings.policy.brand, clock, lane))
+        public.append(
+            page.blueprint(pages, _catalogues(settings), settings.policy.brand, clock, low_priority)
+        )
     if public:
         # This surface knows no keys, so a stranger cannot try here whether a key is valid.
-        app = outer("callback", public, max_body_bytes=CALLBACK_BODY_BYTES, keys=ApiKeys({}, {}), lane=lane)
+        app = outer(
+            "callback",
+            public,
+            max_body_bytes=CALLBACK_BODY_BYTES,
+            keys=ApiKeys({}, {}),
+            low_priority=low_priority,
+        )
         by_port[_port(settings.callback_bind)] = trace.watch(app)
     return Surfaces(
         by_port,
@@ -130,16 +140,16 @@ def build_operator(settings: Settings, *, clock: Clock = utc_now) -> tuple[Opera
     return core.operator(), core.audit
 
 
-def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
+def build_worker(settings: Settings, *, clock: Clock = utc_now) -> BackgroundWorker:
     """Build the background worker. It listens for probes, and connects to nothing yet."""
     policy = settings.policy
     metrics = Metrics(__version__, policy.clients, policy.purposes, worker=True)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
     inbox = SmscInbox(account_of(settings), metrics)
-    treasury = Treasury(inbox, BalanceTeller(metrics, settings.low_balance))
+    balance_monitor = BalanceMonitor(inbox, BalanceMeter(metrics, settings.low_balance))
     duties: list[Duty] = []
     if Provider.SMSC in policy.providers:
-        duties.append(Duty("balance", treasury.run, every_seconds=BALANCE_SECONDS))
+        duties.append(Duty("balance", balance_monitor.run, every_seconds=BALANCE_SECONDS))
     if settings.inbox_poll_seconds and Provider.SMSC in policy.providers:
         duties.append(Duty("inbox", _reconciliation(settings, core, inbox).run, every_seconds=1.0))
     if settings.smsru_api_ids:
@@ -151,7 +161,7 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
     push = Push(
         outbox=outbox,
         sender=sender,
-        teller=DeliveryTeller(metrics, endpoints),
+        delivery_metrics=DeliveryMeter(metrics, endpoints),
         clock=clock,
         policy=policy,
         consumer=f"{gethostname()}-{token_hex(4)}",
@@ -167,7 +177,7 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> Worker:
     if endpoints:
         loops.append(Loop("push", push.run, PUSH_SECONDS))
         duties.append(Duty("backlog", push.measure, every_seconds=BACKLOG_SECONDS))
-    worker = Worker(
+    worker = BackgroundWorker(
         leadership=RedisLeadership(core.connection),
         lease_seconds=LEASE_SECONDS,
         duties=duties,
@@ -228,7 +238,7 @@ def _reports(core: Core) -> OrderReports:
     return OrderReports(core.store, core.orders, core.observer, core.clock, core.effects, core.admission)
 
 
-def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: Worker) -> Flask:
+def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: BackgroundWorker) -> Flask:
     expose = partial(exposition, metrics.registry, None)
     ops = operations.blueprint(
         Readiness(core.probe), expose, CONTENT_TYPE, __version__, is_alive=worker.is_alive

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from waitcall import __version__
-from waitcall.adapters.providers.smsc.account import SmscCabinet
+from waitcall.adapters.providers.smsc.account import SmscAccount
 from waitcall.adapters.providers.smsc.inbox import SmscInbox
 from waitcall.adapters.providers.smsru.client import SmsruProvider
 from waitcall.adapters.redis.probe import Examined
@@ -11,7 +11,7 @@ from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.adapters.telemetry.observer import LoggingObserver
 from waitcall.application.fallback import Channels
 from waitcall.application.look_up import Lookup
-from waitcall.application.provider_account import AccountDesk
+from waitcall.application.provider_account import AccountManagement
 from waitcall.application.reconcile_inbox import Balance, Inbox
 from waitcall.application.verifications import Verifications
 from waitcall.composition.core import Core, utc_now
@@ -27,7 +27,7 @@ class CliContext:
     core: Core
     verifications: Verifications
     channels: Channels
-    account: AccountDesk
+    account: AccountManagement
     balance: Balance
     inbox: Inbox
     smsru: SmsruProvider | None
@@ -49,8 +49,8 @@ def build_cli_context(settings: Settings) -> CliContext:
         core=core,
         verifications=verifications_of(settings, core, opening),
         channels=channels_of(settings, core, opening),
-        account=AccountDesk(
-            cabinet=SmscCabinet(account_of(settings), metrics),
+        account=AccountManagement(
+            provider_account=SmscAccount(account_of(settings), metrics),
             audit=core.audit,
             limits=core.limits,
             clock=core.clock,

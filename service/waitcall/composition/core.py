@@ -18,7 +18,7 @@ from waitcall.adapters.redis.topology import topology_of
 from waitcall.adapters.redis.used_calls import RedisUsedCalls
 from waitcall.adapters.telemetry.audit import tell
 from waitcall.adapters.telemetry.metrics import Metrics
-from waitcall.application.admission import Admission
+from waitcall.application.admission import AdmissionControl
 from waitcall.application.announcement import Announcer
 from waitcall.application.effects import TransitionEffects
 from waitcall.application.observer import Observer
@@ -84,7 +84,7 @@ class Core:
         )
         self.observer = telling
         self.clock, self.policy = clock, policy
-        self.admission = Admission(
+        self.admission = AdmissionControl(
             limits=self.limits,
             lists=self.lists,
             observer=telling,

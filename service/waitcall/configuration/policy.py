@@ -22,7 +22,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate, va
 from waitcall.domain.assurance import Assurance, Attested
 from waitcall.domain.channel import Channel
 from waitcall.domain.code import CODE_DIGITS
-from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import InvalidPhoneNumber
 from waitcall.domain.event import EventType
 from waitcall.domain.limits import Limit, Mode, Scope
@@ -427,7 +427,7 @@ class LimitsSchema(ClientLimitsSchema):
 
 
 class BudgetSchema(Keys):
-    makes = Budget
+    makes = ConversionBudget
 
     mode = choice(
         "Refuse creates of a group with too many uncalled verifications, or only record it.",
@@ -456,8 +456,8 @@ class ConversionSchema(Keys):
     prefix = table(PrefixBudgetSchema)
 
     @post_load
-    def _budgets(self, data: dict[str, Any], **_: Any) -> tuple[Budget, ...]:
-        return tuple(Budget(Group(group), **table) for group, table in data.items())
+    def _budgets(self, data: dict[str, Any], **_: Any) -> tuple[ConversionBudget, ...]:
+        return tuple(ConversionBudget(Group(group), **table) for group, table in data.items())
 
 
 class ListEntrySchema(Keys):

@@ -24,7 +24,7 @@ class Group(StrEnum):
 
 
 @dataclass(frozen=True)
-class Budget:
+class ConversionBudget:
     """Rule for how many numbers of one group may stay uncalled.
 
     Attributes:
@@ -76,7 +76,7 @@ class Bucket:
 class Conversion:
     """Current state of one group's budget."""
 
-    budget: Budget
+    budget: ConversionBudget
     started: int
     called: int
     exceeded: bool
@@ -88,7 +88,7 @@ class Conversion:
         return self.started - self.called
 
 
-def judge(budget: Budget, buckets: Sequence[Bucket], now: datetime) -> Conversion:
+def judge(budget: ConversionBudget, buckets: Sequence[Bucket], now: datetime) -> Conversion:
     """Count the buckets inside the window that are older than ``settle_seconds``, and compare with the budget.
 
     ``retry_after`` of the result: whole seconds until enough buckets have left the window, if no number is shown
@@ -119,7 +119,7 @@ def judge(budget: Budget, buckets: Sequence[Bucket], now: datetime) -> Conversio
     )
 
 
-def _exceeds(budget: Budget, buckets: Sequence[Bucket]) -> bool:
+def _exceeds(budget: ConversionBudget, buckets: Sequence[Bucket]) -> bool:
     started = sum(each.started for each in buckets)
     uncalled = started - sum(each.called for each in buckets)
     return uncalled > budget.floor and uncalled > budget.max_uncalled_share * started

@@ -96,7 +96,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Spending:
+class LimitCheck:
     """A limit together with the subject whose uses it counts.
 
     Attributes:
@@ -131,7 +131,7 @@ class LimitState:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class LimitResult:
     """Result of counting one action against its limits.
 
     Attributes:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from waitcall.domain.assurance import Assurance, Attested, of_channel
 from waitcall.domain.channel import Channel
-from waitcall.domain.conversion import Budget
+from waitcall.domain.conversion import ConversionBudget
 from waitcall.domain.errors import PhoneNumberNotAllowed
 from waitcall.domain.limits import Limit, Scope, total_of
 from waitcall.domain.lists import ListEntry
@@ -201,7 +201,7 @@ class Policy:
     purposes: Mapping[str, Purpose]
     clients: Mapping[str, Client]
     limits: Mapping[Scope, tuple[Limit, ...]] = field(default_factory=dict)
-    conversion: tuple[Budget, ...] = ()
+    conversion: tuple[ConversionBudget, ...] = ()
     lists: tuple[ListEntry, ...] = ()
     assurance: Mapping[str, Attested] = field(default_factory=dict)
     audit: Audit = field(default_factory=Audit)

@@ -82,7 +82,7 @@ class Lease:
             self._leadership.resign(term)
 
 
-class Worker:
+class BackgroundWorker:
     """Threads that run the duties and loops. ``run`` returns after SIGTERM or SIGINT, when the threads have ended."""
 
     def __init__(  # noqa: PLR0913  one parameter per thing it is given

@@ -132,8 +132,8 @@ def is_read_to_its_end(body: Any) -> bool:
         return False
 
 
-class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
-    """Worker class that config/gunicorn.conf.py names."""
+class DrainingWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
+    """DrainingWorker class that config/gunicorn.conf.py names."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -7,7 +7,7 @@ from hashlib import sha256
 from urllib.parse import urlencode
 
 import pytest
-from waitcall.adapters.providers.outcome import Outcome
+from waitcall.adapters.providers.request_outcome import RequestOutcome
 from waitcall.adapters.providers.smsru.callback import MOST_ENTRIES, SmsruCallbackDecoder
 from waitcall.adapters.providers.smsru.wire import (
     STATUS_CODES,
@@ -19,7 +19,7 @@ from waitcall.adapters.providers.smsru.wire import (
     read_status,
 )
 from waitcall.domain.call import Kind, OtherMessage
-from waitcall.domain.call import Outcome as Became
+from waitcall.domain.call import RequestOutcome as Became
 from waitcall.domain.errors import CallbackMalformed, CallbackRejected
 from waitcall.domain.order import OrderReport, OrderStatus, ProviderOrder
 
@@ -78,7 +78,7 @@ def test_an_order_is_read(number: object, check_id: object) -> None:
 def test_every_code_but_100_refuses(code: object) -> None:
     answer = read_added(json.dumps({"status": "ERROR", "status_code": code}).encode())
     assert isinstance(answer, Refused)
-    assert answer.outcome is not Outcome.OK
+    assert answer.outcome is not RequestOutcome.OK
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from waitcall.application.provider_account import AccountDesk, DedicatedNumber, Download, NumberState
+from waitcall.application.provider_account import AccountManagement, DedicatedNumber, Download, NumberState
 from waitcall.domain.errors import NotFound, RateLimited
 from waitcall.domain.numbers import E164
 
@@ -49,10 +49,10 @@ class FakeCabinet:
 class Desk:
     def __init__(self) -> None:
         self.world: World = memory_world()
-        self.cabinet, self.clock = FakeCabinet(), FakeClock()
+        self.provider_account, self.clock = FakeCabinet(), FakeClock()
         numbers = tuple(each.value for each in (OURS, LOST))
-        self.desk = AccountDesk(
-            cabinet=self.cabinet,
+        self.desk = AccountManagement(
+            provider_account=self.provider_account,
             audit=self.world.audit,
             limits=self.world.limits,
             clock=self.clock,
@@ -91,7 +91,7 @@ def test_an_offer_is_of_the_number_that_was_asked_for(scene: Desk) -> None:
 def test_renting_is_audited_with_its_cost_and_asked_once(scene: Desk, prolong: bool) -> None:
     offered = scene.desk.offer(FREE)
     assert scene.desk.rent("ann", offered, prolong=prolong, reason="more texts") == Decimal("12.50")
-    assert scene.cabinet.asked == [("rent", FREE, prolong)]
+    assert scene.provider_account.asked == [("rent", FREE, prolong)]
     details = {"reason": "more texts", "cost": "12.50", "prolong": "true" if prolong else "false"}
     assert scene.audited() == [("numbers_rent", "operator:ann", FREE.value, details)]
 
@@ -99,7 +99,7 @@ def test_renting_is_audited_with_its_cost_and_asked_once(scene: Desk, prolong: b
 @pytest.mark.parametrize(("prolong", "event"), [(True, "numbers_prolong"), (False, "numbers_stop")])
 def test_prolonging_and_stopping_are_different_acts(scene: Desk, prolong: bool, event: str) -> None:
     scene.desk.set_prolong("ann", OURS, prolong=prolong, reason="because")
-    assert scene.cabinet.asked == [("prolong", OURS, prolong)]
+    assert scene.provider_account.asked == [("prolong", OURS, prolong)]
     assert scene.audited() == [(event, "operator:ann", OURS.value, {"reason": "because"})]
 
 
@@ -108,7 +108,12 @@ def test_tasks_are_listed_from_the_first_and_a_file_is_read_from_where_it_stoppe
     scene.desk.tasks("ann", 7, 5)
     assert scene.desk.download("ann", 9).size == 2
     scene.desk.download("ann", 9, 4096)
-    assert scene.cabinet.asked == [("tasks", 0, 100), ("tasks", 7, 5), ("file", 9, 0), ("file", 9, 4096)]
+    assert scene.provider_account.asked == [
+        ("tasks", 0, 100),
+        ("tasks", 7, 5),
+        ("file", 9, 0),
+        ("file", 9, 4096),
+    ]
     events = [(event, details) for event, _, _, details in scene.audited()]
     assert events == [("reports_list", None)] * 2 + [("reports_download", {"task": "9"})] * 2
 
@@ -149,7 +154,7 @@ def test_renting_and_downloading_have_a_ceiling_too(scene: Desk, act: str) -> No
         ask()
     with pytest.raises(RateLimited):
         ask()
-    assert len(scene.cabinet.asked) == most
+    assert len(scene.provider_account.asked) == most
     # The refused request is audited too, so that the stream says who tried.
     assert len(scene.audited()) == most + 1
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from waitcall.application.admission import Screened
+from waitcall.application.admission import Screening
 from waitcall.application.applicable_limits import (
     OF_THE_ADDRESS,
     OF_THE_NUMBER,
@@ -11,7 +11,7 @@ from waitcall.application.applicable_limits import (
     subjects_with_the_address,
 )
 from waitcall.domain.channel import Channel
-from waitcall.domain.limits import Limit, Mode, Scope, Spending
+from waitcall.domain.limits import Limit, LimitCheck, Mode, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
 from waitcall.domain.policy import CaptchaRule, Policy
 
@@ -39,9 +39,9 @@ APPLICABLE = ApplicableLimits(POLICY, CEILING)
 IP, NETWORK = "192.0.2.7", "192.0.2.0/24"
 
 
-def told(spendings: list[Spending]) -> list[tuple[str, str | None]]:
-    """Return the scope and subject of each spending; for a sealed subject, the seal."""
-    return [(each.scope.value, each.seal or each.subject) for each in spendings]
+def told(limit_checks: list[LimitCheck]) -> list[tuple[str, str | None]]:
+    """Return the scope and subject of each limit_check; for a sealed subject, the seal."""
+    return [(each.scope.value, each.seal or each.subject) for each in limit_checks]
 
 
 CALL_FROM_AN_ADDRESS = [
@@ -56,15 +56,19 @@ CODES = [("code_number", NUMBER.value), ("code_global", "")]
 
 
 def test_a_create_counts_for_everything_it_names_and_a_call_for_the_providers_ceiling() -> None:
-    spendings = APPLICABLE.of_create(NUMBER, IP, "web", Channel.CALL, ())
-    assert told(spendings) == [*CALL_FROM_AN_ADDRESS, ("provider", NUMBER.value)]
-    assert spendings[-1] == APPLICABLE.of_provider(NUMBER) == Spending(Scope.PROVIDER, NUMBER.value, CEILING)
+    limit_checks = APPLICABLE.of_create(NUMBER, IP, "web", Channel.CALL, ())
+    assert told(limit_checks) == [*CALL_FROM_AN_ADDRESS, ("provider", NUMBER.value)]
+    assert (
+        limit_checks[-1]
+        == APPLICABLE.of_provider(NUMBER)
+        == LimitCheck(Scope.PROVIDER, NUMBER.value, CEILING)
+    )
 
 
 def test_a_create_with_a_code_counts_for_codes_and_the_captcha() -> None:
-    spendings = APPLICABLE.of_create(NUMBER, IP, "web", Channel.CODE, ())
-    assert told(spendings) == [*CALL_FROM_AN_ADDRESS, *CODES, ("captcha", "")]
-    assert spendings[-1].limit == ABOVE
+    limit_checks = APPLICABLE.of_create(NUMBER, IP, "web", Channel.CODE, ())
+    assert told(limit_checks) == [*CALL_FROM_AN_ADDRESS, *CODES, ("captcha", "")]
+    assert limit_checks[-1].limit == ABOVE
     without = ApplicableLimits(replace(POLICY, captcha=None), CEILING)
     assert told(without.of_create(NUMBER, IP, "web", Channel.CODE, ())) == [*CALL_FROM_AN_ADDRESS, *CODES]
     text_in = APPLICABLE.of_create(NUMBER, IP, "web", Channel.TEXT_IN, ())
@@ -72,8 +76,8 @@ def test_a_create_with_a_code_counts_for_codes_and_the_captcha() -> None:
 
 
 def test_without_an_address_the_client_is_counted_in_its_place() -> None:
-    spendings = APPLICABLE.of_create(NUMBER, None, "web", Channel.TEXT_IN, ())
-    assert told(spendings) == [
+    limit_checks = APPLICABLE.of_create(NUMBER, None, "web", Channel.TEXT_IN, ())
+    assert told(limit_checks) == [
         ("number", f"{NUMBER.value} client web"),
         ("number_total", NUMBER.value),
         ("client", "web"),
@@ -82,9 +86,9 @@ def test_without_an_address_the_client_is_counted_in_its_place() -> None:
 
 
 def test_exempt_limits_are_left_out() -> None:
-    spendings = APPLICABLE.of_create(NUMBER, IP, "web", Channel.CODE, {Scope.IP, Scope.CODE_NUMBER})
+    limit_checks = APPLICABLE.of_create(NUMBER, IP, "web", Channel.CODE, {Scope.IP, Scope.CODE_NUMBER})
     kept = [each for each in CALL_FROM_AN_ADDRESS if each[0] != "ip"]
-    assert told(spendings) == [*kept, ("code_global", ""), ("captcha", "")]
+    assert told(limit_checks) == [*kept, ("code_global", ""), ("captcha", "")]
 
 
 def test_a_step_counts_for_the_address_that_the_create_named_but_not_for_the_number_alone() -> None:
@@ -177,10 +181,10 @@ def test_a_record_keeps_seals_only_of_subjects_with_the_address() -> None:
 def test_an_allowed_number_or_network_is_exempt_from_its_own_limits(
     entry: ListEntry, exempt: tuple[Scope, ...]
 ) -> None:
-    screened = Screened.of([entry])
+    screened = Screening.of([entry])
     assert screened.exempt == exempt
     assert screened.blocking == (None if exempt else entry)
-    assert Screened.of([]).exempt == ()
+    assert Screening.of([]).exempt == ()
 
 
 def test_an_allowed_number_and_network_are_exempt_from_the_limits_of_both() -> None:
@@ -188,4 +192,4 @@ def test_an_allowed_number_and_network_are_exempt_from_the_limits_of_both() -> N
         ListEntry(ListAction.ALLOW, ListKind.NETWORK, NETWORK, reason="x"),
         ListEntry(ListAction.ALLOW, ListKind.NUMBER, NUMBER.value, reason="x"),
     ]
-    assert Screened.of(both).exempt == OF_THE_NUMBER + OF_THE_ADDRESS
+    assert Screening.of(both).exempt == OF_THE_NUMBER + OF_THE_ADDRESS

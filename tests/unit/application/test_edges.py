@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from waitcall.application.admission import Screened
+from waitcall.application.admission import Screening
 from waitcall.application.announcement import Delivery
 from waitcall.application.applicable_limits import subjects_with_the_address
 from waitcall.application.consume import Proof, Redemption
@@ -22,7 +22,7 @@ from waitcall.application.slots import Slots
 from waitcall.application.verifications import Risk, Start
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel
-from waitcall.domain.conversion import Bucket, Budget, Group
+from waitcall.domain.conversion import Bucket, ConversionBudget, Group
 from waitcall.domain.errors import (
     Blocked,
     NotFound,
@@ -63,7 +63,7 @@ from tests.making import (
 )
 from tests.worlds import World, memory_world
 
-BUDGET = Budget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
+BUDGET = ConversionBudget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
 GUARDED = replace(POLICY, conversion=(BUDGET,))
 ADDRESS = "192.0.2.1"
 
@@ -81,7 +81,7 @@ ALLOWED_NUMBER = entry(ListAction.ALLOW, ListKind.NUMBER, NUMBER.value)
 ALLOWED_ADDRESS = entry(ListAction.ALLOW, ListKind.NETWORK, ADDRESS)
 
 
-# Admission
+# AdmissionControl
 
 
 def test_the_conversion_guard_lets_only_an_allowed_number_pass(
@@ -89,12 +89,12 @@ def test_the_conversion_guard_lets_only_an_allowed_number_pass(
 ) -> None:
     guarding = admission(world, observer, GUARDED)
     uncalled = [[Bucket(BUDGET.bucket_of(NOW - seconds(60)), 9, 0)]]
-    guarding.guard(NUMBER, Screened.of([ALLOWED_NUMBER]), uncalled, NOW)
+    guarding.guard(NUMBER, Screening.of([ALLOWED_NUMBER]), uncalled, NOW)
     assert observer.counts == {}
     with pytest.raises(RateLimited):
-        guarding.guard(NUMBER, Screened.of([ALLOWED_ADDRESS]), uncalled, NOW)
+        guarding.guard(NUMBER, Screening.of([ALLOWED_ADDRESS]), uncalled, NOW)
     with pytest.raises(ValueError, match="zip"):
-        guarding.guard(NUMBER, Screened.of([]), [], NOW)
+        guarding.guard(NUMBER, Screening.of([]), [], NOW)
 
 
 def test_a_record_keeps_no_seal_of_an_address_that_is_not_counted(
@@ -102,10 +102,10 @@ def test_a_record_keeps_no_seal_of_an_address_that_is_not_counted(
 ) -> None:
     admitting = admission(world, observer)
     subjects = {scope.value for scope in subjects_with_the_address(NUMBER, ADDRESS)}
-    counted = admitting.seals(NUMBER, ADDRESS, Screened.of([]))
+    counted = admitting.seals(NUMBER, ADDRESS, Screening.of([]))
     assert counted is not None
     assert set(counted) == subjects
-    vouched = admitting.seals(NUMBER, ADDRESS, Screened.of([ALLOWED_ADDRESS, ALLOWED_NUMBER]))
+    vouched = admitting.seals(NUMBER, ADDRESS, Screening.of([ALLOWED_ADDRESS, ALLOWED_NUMBER]))
     assert set(vouched or {}) == {Scope.NUMBER.value}
 
 
@@ -461,14 +461,19 @@ class Told:
 def test_a_delivery_is_dead_after_its_last_attempt_unless_it_arrived(
     clock: FakeClock, outcome: DeliveryOutcome, attempt: int, ended: str, dead: bool
 ) -> None:
-    outbox, teller = Outbox(), Told()
+    outbox, delivery_metrics = Outbox(), Told()
     endpoint = Endpoint("web/main", "https://web.example.org/hook", frozenset())
     policy = replace(POLICY, clients={"web": replace(POLICY.clients["web"], webhooks=(endpoint,))})
     push = Push(
-        outbox=outbox, sender=Sends(outcome), teller=teller, clock=clock, policy=policy, consumer="one"
+        outbox=outbox,
+        sender=Sends(outcome),
+        delivery_metrics=delivery_metrics,
+        clock=clock,
+        policy=policy,
+        consumer="one",
     )
     push.deliver(Taken(delivery("evt_1", "web/main", attempt), ("1", "1")))
     push.close()
-    assert (outbox.ended, teller.told) == ([ended], [(outcome.value, dead)])
+    assert (outbox.ended, delivery_metrics.told) == ([ended], [(outcome.value, dead)])
     with pytest.raises(RuntimeError):
         push._threads.submit(print)

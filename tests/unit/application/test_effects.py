@@ -9,7 +9,7 @@ from waitcall.application.effects import NO_EFFECTS, Effects, TransitionEffects
 from waitcall.application.request_context import request_id
 from waitcall.domain.channel import Channel
 from waitcall.domain.code import Code
-from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.limits import Limit, Mode, Scope
 from waitcall.domain.matching import judge_call
 from waitcall.domain.policy import OnConcurrent, Purpose
@@ -18,7 +18,7 @@ from waitcall.domain.verification import Verification
 
 from tests.making import NOW, POLICY, call_at, opened, pending, seconds
 
-BUDGET = Budget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
+BUDGET = ConversionBudget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
 TOTALS = (Limit(50, 3600), Limit(100, 86400))
 EFFECTS = TransitionEffects(Announcer(POLICY), (BUDGET,), TOTALS)
 CONTESTING = Purpose("login", on_concurrent=OnConcurrent.CONTEST)

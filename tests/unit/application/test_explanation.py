@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from waitcall.application.explanation import asked_by, check_reason, refusals
 from waitcall.domain.channel import Channel
-from waitcall.domain.conversion import Budget, Conversion, Group
+from waitcall.domain.conversion import Conversion, ConversionBudget, Group
 from waitcall.domain.errors import ValidationFailed
 from waitcall.domain.limits import Limit, LimitState, Mode, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
@@ -16,7 +16,7 @@ from tests.making import NOW, NUMBER, seconds
 BLOCK = ListEntry(ListAction.BLOCK, ListKind.NUMBER, NUMBER.value, reason="abuse")
 ALLOW = replace(BLOCK, action=ListAction.ALLOW)
 SPENT = LimitState(Scope.NUMBER, Limit(1, 600), 1, 400)
-GUARD = Conversion(Budget(Group.COUNTRY, Mode.ENFORCE), 9, 0, exceeded=True, retry_after=70)
+GUARD = Conversion(ConversionBudget(Group.COUNTRY, Mode.ENFORCE), 9, 0, exceeded=True, retry_after=70)
 
 
 def told(*given: object) -> list[tuple[str, int | None]]:

@@ -7,7 +7,7 @@ from waitcall.application.audit import AuditEntry
 from waitcall.application.explanation import Subject
 from waitcall.application.operate import LONGEST_EXPIRES_IN, Operator
 from waitcall.application.verifications import Start, Verifications
-from waitcall.domain.conversion import Budget, Group
+from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import NotFound
 from waitcall.domain.limits import Mode, Scope
 from waitcall.domain.lists import ListAction, ListKind
@@ -18,7 +18,7 @@ from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, POLICY, operating, seconds, use_cases
 from tests.worlds import World, memory_world
 
-GUARDED = replace(POLICY, conversion=(Budget(Group.COUNTRY, Mode.RECORD_ONLY),))
+GUARDED = replace(POLICY, conversion=(ConversionBudget(Group.COUNTRY, Mode.RECORD_ONLY),))
 WHY = "ticket 1"
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from waitcall.application.balance_monitor import Treasury
+from waitcall.application.balance_monitor import BalanceMonitor
 from waitcall.application.inspect_inbox import look
 from waitcall.application.leadership import Term
 from waitcall.application.look_up import Lookup
@@ -87,7 +87,7 @@ def test_the_balance_is_told_and_returned() -> None:
         def balance(self) -> Decimal:
             return Decimal("7.50")
 
-    assert Treasury(Account(), told.append).run(Term(1, "x")) == Decimal("7.50")
+    assert BalanceMonitor(Account(), told.append).run(Term(1, "x")) == Decimal("7.50")
     assert told == [Decimal("7.50")]
 
 

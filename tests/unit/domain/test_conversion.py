@@ -1,9 +1,9 @@
-from waitcall.domain.conversion import Bucket, Budget, Group, judge
+from waitcall.domain.conversion import Bucket, ConversionBudget, Group, judge
 from waitcall.domain.limits import Mode
 
 from tests.making import NOW, NUMBER, seconds
 
-BUDGET = Budget(
+BUDGET = ConversionBudget(
     Group.PREFIX,
     Mode.ENFORCE,
     window_seconds=3000,
@@ -20,12 +20,12 @@ def ago(age: float, started: int, called: int = 0) -> Bucket:
 
 def test_numbers_are_grouped_by_country_or_by_their_first_digits() -> None:
     assert BUDGET.subject(NUMBER, "RU") == "+79991"
-    assert Budget(Group.COUNTRY, Mode.ENFORCE).subject(NUMBER, "RU") == "RU"
+    assert ConversionBudget(Group.COUNTRY, Mode.ENFORCE).subject(NUMBER, "RU") == "RU"
 
 
 def test_a_window_has_thirty_buckets() -> None:
     assert BUDGET.bucket_seconds == 100
-    assert Budget(Group.COUNTRY, Mode.ENFORCE, window_seconds=60).bucket_seconds == 2
+    assert ConversionBudget(Group.COUNTRY, Mode.ENFORCE, window_seconds=60).bucket_seconds == 2
     assert BUDGET.bucket_of(NOW + seconds(99.9)) == BUDGET.bucket_of(NOW) == int(NOW.timestamp())
     assert BUDGET.bucket_of(NOW + seconds(100)) == int(NOW.timestamp()) + 100
 

@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel, InboundText, TextIn
-from waitcall.domain.conversion import Bucket, Budget, Group, judge
+from waitcall.domain.conversion import Bucket, ConversionBudget, Group, judge
 from waitcall.domain.errors import PhoneNumberNotAllowed, RateLimited
 from waitcall.domain.evidence import skeleton
 from waitcall.domain.limits import Mode
@@ -114,11 +114,11 @@ def test_a_purpose_names_regions_and_types_of_numbers_or_takes_any() -> None:
 
 @pytest.mark.parametrize(("window", "bucket"), [(3600, 120), (60, 2), (31, 2), (30, 1), (1, 1)])
 def test_a_bucket_is_a_thirtieth_of_the_window_and_a_second_at_least(window: int, bucket: int) -> None:
-    assert Budget(Group.COUNTRY, Mode.ENFORCE, window_seconds=window).bucket_seconds == bucket
+    assert ConversionBudget(Group.COUNTRY, Mode.ENFORCE, window_seconds=window).bucket_seconds == bucket
 
 
 def test_the_uncalled_are_the_started_less_the_called() -> None:
-    budget = Budget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0)
+    budget = ConversionBudget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0)
     start = budget.bucket_of(NOW - seconds(600))
     assert judge(budget, [Bucket(start, 7, 3)], NOW).uncalled == 4
 

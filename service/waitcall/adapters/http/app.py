@@ -9,7 +9,7 @@ from werkzeug.exceptions import NotFound
 
 from waitcall.adapters.http.auth import ApiKeys, require_client
 from waitcall.adapters.http.context import UNREADABLE, HttpMetrics, begin_request, end_request, forget_request
-from waitcall.adapters.http.lane import Lane
+from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
 from waitcall.adapters.http.problems import Problems
 from waitcall.adapters.http.proxies import BehindProxies, Environ
 from waitcall.application.observer import Observer
@@ -39,7 +39,7 @@ def create_app(  # noqa: PLR0913  every surface needs these
     metrics: HttpMetrics,
     trusted_hosts: Sequence[str] = (),
     trusted_hops: int = 0,
-    lane: Lane | None = None,
+    low_priority: LowPriorityQueue | None = None,
 ) -> Flask:
     """Make the Flask app of one surface: ``api``, ``callback`` or ``ops``. Its routes need an API key unless marked.
 
@@ -53,7 +53,7 @@ def create_app(  # noqa: PLR0913  every surface needs these
         trusted_hosts: allowed values of the Host header; empty for any.
         trusted_hops: number of our own proxies in front, whose ``X-Forwarded-For``, ``-Host`` and ``-Proto`` are used.
             With 0 these headers are ignored.
-        lane: queue for refusals, on a surface that strangers reach.
+        low_priority: queue for refusals, on a surface that strangers reach.
     """
     app = Flask(name, static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -69,7 +69,7 @@ def create_app(  # noqa: PLR0913  every surface needs these
     app.after_request(partial(end_request, name, metrics))
     app.after_request(_secured)
     app.teardown_request(forget_request)
-    app.extensions["problems"] = problems = Problems(observer, lane)
+    app.extensions["problems"] = problems = Problems(observer, low_priority)
     app.register_error_handler(Exception, problems.answer)
     for routes in blueprints:
         app.register_blueprint(routes)

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 from waitcall.adapters.http.auth import no_auth
 from waitcall.adapters.http.body import read_body
 from waitcall.adapters.http.context import note_callback
-from waitcall.adapters.http.lane import Lane
+from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
 from waitcall.application.observer import Observer
 from waitcall.application.record_call import Calls
 from waitcall.application.record_order import OrderReports
@@ -45,7 +45,11 @@ class ReportDecoder(Protocol):
 
 
 def blueprint(
-    calls: Calls, messages: Messages, decoder: MessageDecoder, observer: Observer, lane: Lane
+    calls: Calls,
+    messages: Messages,
+    decoder: MessageDecoder,
+    observer: Observer,
+    low_priority: LowPriorityQueue,
 ) -> Blueprint:
     """Make the route for callbacks that report callers and texts."""
     routes = Blueprint("callbacks", __name__)
@@ -59,7 +63,7 @@ def blueprint(
             query = request.query_string
             if request.method in ("GET", "HEAD") and not body and not query:
                 return _acknowledgement()
-            with lane.turn_if_long(body):
+            with low_priority.turn_if_long(body):
                 message = decoder.decode(query, body, request.headers.get("Content-Type", ""))
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
             refused(error)
@@ -81,7 +85,7 @@ def blueprint(
 
 
 def orders_blueprint(
-    reports: OrderReports, decoder: ReportDecoder, observer: Observer, lane: Lane
+    reports: OrderReports, decoder: ReportDecoder, observer: Observer, low_priority: LowPriorityQueue
 ) -> Blueprint:
     """Make the route for callbacks that report on orders."""
     routes = Blueprint("order_callbacks", __name__)
@@ -94,7 +98,7 @@ def orders_blueprint(
             body = read_body()
             if not body and not request.query_string:
                 return _acknowledgement(_HUNDRED)
-            with lane.turn_if_long(body):
+            with low_priority.turn_if_long(body):
                 entries = decoder.decode(body, request.headers.get("Content-Type", ""))
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
             refused(error)

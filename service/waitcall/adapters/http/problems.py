@@ -9,7 +9,7 @@ from flask import Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from waitcall.adapters.http.answers import ProblemResponse
-from waitcall.adapters.http.lane import Lane
+from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
 from waitcall.adapters.http.ratelimit import LIMIT_HEADERS, limit_headers
 from waitcall.application.observer import Observer
 from waitcall.application.request_context import request_id
@@ -129,15 +129,15 @@ def responses(codes: Iterable[str]) -> dict[int, Any]:
 class Problems:
     """Error handler for Flask: it answers every error with a problem, and counts refusals of known clients."""
 
-    def __init__(self, observer: Observer, lane: Lane | None = None) -> None:
-        """``lane``: queue for refusals, on a surface that strangers reach."""
+    def __init__(self, observer: Observer, low_priority: LowPriorityQueue | None = None) -> None:
+        """``low_priority``: queue for refusals, on a surface that strangers reach."""
         self._observer = observer
-        self._lane = lane
+        self._low_priority = low_priority
 
     def answer(self, error: Exception) -> Response:
         """Answer an error with a problem. Only the log shows details of an unexpected error."""
-        if self._lane is not None:
-            self._lane.refuse()
+        if self._low_priority is not None:
+            self._low_priority.refuse()
         match error:
             case ServiceError():
                 return self._service_error(error)

@@ -1,1 +1,1 @@
-"""Parts that the adapters of all telephony providers share: bounded requests, bulkhead, time budget, breakers."""
+"""Parts that the adapters of all telephony providers share: bounded requests, bulkhead, time limit, breakers."""

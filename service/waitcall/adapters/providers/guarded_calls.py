@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TypeVar
 
 from waitcall.adapters.providers.breaker import Breaker
-from waitcall.adapters.providers.outcome import Outcome
+from waitcall.adapters.providers.request_outcome import RequestOutcome
 from waitcall.adapters.providers.time_limit import TimeLimit
 from waitcall.adapters.providers.transport import Account, ProviderMetrics
 from waitcall.domain.errors import ProviderError, ProviderFailure, ProviderUnavailable
@@ -21,7 +21,7 @@ PAUSE_SECONDS = 15
 (smsc-api.md, section 0)."""
 RETRY_AFTER_SECONDS = 5
 _SOCKET_SHARE = 0.95
-"""Share of the budget after which sockets time out. A peer that is silent is counted there; the rest of the budget ends a
+"""Share of the time limit after which sockets time out. A peer that is silent is counted there; the rest of the time limit ends a
 peer that sends slowly."""
 
 _log = logging.getLogger(__name__)
@@ -50,15 +50,15 @@ class GuardedCalls:
 
         Raises:
             ProviderUnavailable: the call was not made, because a breaker is open or too many calls are under way; or it
-                took longer than the budget.
+                took longer than the time limit.
             ProviderFailure: the call raised it.
         """
         pause = max(self._refusal.seconds_left, self._outage.seconds_left)
         if pause:
-            self._metrics.provider_request(self._operation, Outcome.NOT_SENT, 0.0)
+            self._metrics.provider_request(self._operation, RequestOutcome.NOT_SENT, 0.0)
             raise ProviderUnavailable(retry_after=ceil(pause))
         if not self._in_flight.acquire(blocking=False):
-            self._metrics.provider_request(self._operation, Outcome.NOT_SENT, 0.0)
+            self._metrics.provider_request(self._operation, RequestOutcome.NOT_SENT, 0.0)
             raise ProviderUnavailable("Too many orders are under way.", retry_after=1)
         try:
             result = self._within_budget(call)
@@ -84,7 +84,7 @@ class GuardedCalls:
     def _within_budget(self, call: Callable[[float], T]) -> T:
         deadline = monotonic() + self._budget_seconds * _SOCKET_SHARE
         try:
-            # A call that has exceeded its budget may go on in its thread. It counts as in flight until it ends.
+            # A call that has exceeded its time limit may go on in its thread. It counts as in flight until it ends.
             return self._time_limit(self._budget_seconds, lambda: call(deadline), self._in_flight.release)
         except TimeoutError as error:
             raise ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS) from error

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import urllib3
 
-from waitcall.adapters.providers.outcome import Outcome
+from waitcall.adapters.providers.request_outcome import RequestOutcome
 
 
 class ProviderMetrics(Protocol):
@@ -99,12 +99,12 @@ class Transport:
         )
 
 
-def transport_outcome(error: urllib3.exceptions.HTTPError) -> Outcome:
+def transport_outcome(error: urllib3.exceptions.HTTPError) -> RequestOutcome:
     """Return the outcome that a failed request counts as."""
     # NewConnectionError (connection refused) inherits from ConnectTimeoutError, but is no timeout.
     refused = isinstance(error, urllib3.exceptions.NewConnectionError)
     return (
-        Outcome.TIMEOUT
+        RequestOutcome.TIMEOUT
         if isinstance(error, urllib3.exceptions.TimeoutError) and not refused
-        else (Outcome.UNREACHABLE)
+        else (RequestOutcome.UNREACHABLE)
     )

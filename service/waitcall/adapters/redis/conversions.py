@@ -7,7 +7,7 @@ from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.keys import Keys
 from waitcall.adapters.redis.script import Script, Step
 from waitcall.application.effects import ConversionCount
-from waitcall.domain.conversion import Bucket, Budget
+from waitcall.domain.conversion import Bucket, ConversionBudget
 
 _MOST_FIELDS = 200
 _FIELD = re.compile(rb"([a-z]):([0-9]{1,12})")
@@ -33,7 +33,7 @@ class RedisConversions:
             [field, bucket - keep, keep * 1000, _MOST_FIELDS],
         )
 
-    def buckets(self, budget: Budget, subject: str) -> list[Bucket]:
+    def buckets(self, budget: ConversionBudget, subject: str) -> list[Bucket]:
         """Read all buckets of a group."""
         key = self.key(budget, subject)
         with self._connection.using("conversion") as client:
@@ -53,11 +53,11 @@ class RedisConversions:
             by_start.setdefault(int(match[2]), {})[match[1]] = int(count)
         return [Bucket(start, each.get(b"s", 0), each.get(b"c", 0)) for start, each in by_start.items()]
 
-    def clear(self, budget: Budget, subject: str) -> None:
+    def clear(self, budget: ConversionBudget, subject: str) -> None:
         """Delete the hash of a group."""
         with self._connection.using("conversion") as client:
             client.delete(self.key(budget, subject))
 
-    def key(self, budget: Budget, subject: str) -> str:
+    def key(self, budget: ConversionBudget, subject: str) -> str:
         """Return the Redis key of a group's hash."""
         return self._keys.conversion(budget.group, subject, budget.bucket_seconds)

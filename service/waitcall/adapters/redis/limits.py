@@ -10,7 +10,7 @@ from typing import Any
 from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.keys import Keys
 from waitcall.adapters.redis.script import Script, Step
-from waitcall.domain.limits import LimitState, Mode, Scope, Spending, Spent
+from waitcall.domain.limits import LimitCheck, LimitResult, LimitState, Mode, Scope
 
 Elsewhere = tuple[int, float | None]
 """Number of uses that count under other peppers, and the time of the oldest (milliseconds since 1970)."""
@@ -25,18 +25,22 @@ class RedisLimits:
         self._spends = Script("spends")
         self._uncount = Script("uncount")
 
-    def spend(self, spendings: Sequence[Spending], token: str | None, now: datetime) -> Spent:
+    def take(self, limit_checks: Sequence[LimitCheck], token: str | None, now: datetime) -> LimitResult:
         """Count the token against all limits, or against none: on one server by one script."""
-        if not spendings:
-            return Spent()
+        if not limit_checks:
+            return LimitResult()
         named = token or secrets.token_hex(8)
         if not self._connection.topology.one_server:
-            return self._one_by_one(spendings, named, now)
-        answers, elsewhere = self._counted(spendings, named, now)
-        return self.result(spendings, answers, now, elsewhere)
+            return self._one_by_one(limit_checks, named, now)
+        answers, elsewhere = self._counted(limit_checks, named, now)
+        return self.result(limit_checks, answers, now, elsewhere)
 
     def step(
-        self, spendings: Sequence[Spending], token: str, now: datetime, elsewhere: Sequence[Elsewhere] = ()
+        self,
+        limit_checks: Sequence[LimitCheck],
+        token: str,
+        now: datetime,
+        elsewhere: Sequence[Elsewhere] = (),
     ) -> Step:
         """Return the step that counts the token against all limits on one server.
 
@@ -44,20 +48,20 @@ class RedisLimits:
         """
         now_ms = _ms(now)
         args: list[str | bytes | int] = [now_ms, _member(token)]
-        for index, each in enumerate(spendings):
+        for index, each in enumerate(limit_checks):
             used = elsewhere[index][0] if elsewhere else 0
             limit = each.limit
             period_ms = limit.period_seconds * 1000
             args += [now_ms - period_ms, period_ms, limit.count - used, int(limit.mode is Mode.ENFORCE)]
-        return Step(self._spends, [_key(self._keys, each) for each in spendings], args)
+        return Step(self._spends, [_key(self._keys, each) for each in limit_checks], args)
 
     def result(
         self,
-        spendings: Sequence[Spending],
+        limit_checks: Sequence[LimitCheck],
         answers: Sequence[Any],
         now: datetime,
         elsewhere: Sequence[Elsewhere] = (),
-    ) -> Spent:
+    ) -> LimitResult:
         """Turn the answer of a step into the state of each limit. If a limit refused, the answer ends with it."""
         states, exceeded = [], []
         for index, (counted, used, oldest, ahead) in enumerate(answers):
@@ -65,51 +69,51 @@ class RedisLimits:
             for _ in range(ahead):
                 self._connection.unreadable("limits", ValueError())
             oldest_ms = min((float(moment) for moment in (oldest, first) if moment), default=None)
-            state = _state(spendings[index], int(used) + more, oldest_ms, _ms(now))
+            state = _state(limit_checks[index], int(used) + more, oldest_ms, _ms(now))
             states.append(state)
             if not counted:
                 exceeded.append(state)
-        return Spent(tuple(states), tuple(exceeded))
+        return LimitResult(tuple(states), tuple(exceeded))
 
     def _counted(
-        self, spendings: Sequence[Spending], token: str, now: datetime
+        self, limit_checks: Sequence[LimitCheck], token: str, now: datetime
     ) -> tuple[list[Any], list[Elsewhere]]:
         with self._connection.using("spend") as client:
-            elsewhere = [self._elsewhere(client, each, _ms(now)) for each in spendings]
-            step = self.step(spendings, token, now, elsewhere)
+            elsewhere = [self._elsewhere(client, each, _ms(now)) for each in limit_checks]
+            step = self.step(limit_checks, token, now, elsewhere)
             return step.script.run(client, step.keys, step.args), elsewhere
 
-    def _one_by_one(self, spendings: Sequence[Spending], token: str, now: datetime) -> Spent:
+    def _one_by_one(self, limit_checks: Sequence[LimitCheck], token: str, now: datetime) -> LimitResult:
         """Count limit by limit, because on a cluster a script cannot touch two of them. Give all back if one refuses."""
         answers: list[Any] = []
         elsewhere: list[Elsewhere] = []
-        for index, each in enumerate(spendings):
+        for index, each in enumerate(limit_checks):
             counted, used = self._counted([each], token, now)
             answers += counted
             elsewhere += used
             if each.limit.mode is Mode.ENFORCE and not answers[-1][0]:
-                self.give_back(spendings[:index], token)
-                counts = self.result(spendings, answers, now, elsewhere)
+                self.give_back(limit_checks[:index], token)
+                counts = self.result(limit_checks, answers, now, elsewhere)
                 states = (
                     state if state in counts.exceeded else _without_one(state) for state in counts.states
                 )
-                return Spent(tuple(states), counts.exceeded)
-        return self.result(spendings, answers, now, elsewhere)
+                return LimitResult(tuple(states), counts.exceeded)
+        return self.result(limit_checks, answers, now, elsewhere)
 
-    def give_back(self, spendings: Sequence[Spending], token: str) -> None:
+    def give_back(self, limit_checks: Sequence[LimitCheck], token: str) -> None:
         """Remove the token from each limit."""
-        for spending in spendings:
+        for limit_check in limit_checks:
             with self._connection.using("give_back") as client:
-                client.zrem(_key(self._keys, spending), _member(token))
+                client.zrem(_key(self._keys, limit_check), _member(token))
 
-    def uncount(self, spendings: Sequence[Spending], token: str) -> list[Step]:
+    def uncount(self, limit_checks: Sequence[LimitCheck], token: str) -> list[Step]:
         """Return the steps that remove the token from each limit, under every pepper.
 
         Each limit needs a step of its own, because on a cluster their keys may lie on different servers.
         """
         return [
             Step(self._uncount, [_key(keys, each)], [_member(token)])
-            for each in spendings
+            for each in limit_checks
             for keys in (self._keys, *self._keys.others)
         ]
 
@@ -117,33 +121,33 @@ class RedisLimits:
         """Return the hash in the limit's Redis key, under the current pepper."""
         return self._keys.hash_of(scope, subject)
 
-    def look(self, spendings: Sequence[Spending], now: datetime) -> list[LimitState]:
+    def look(self, limit_checks: Sequence[LimitCheck], now: datetime) -> list[LimitState]:
         """Read the state of each limit, under every pepper."""
         with self._connection.using("look") as client:
-            return [self._looked(client, spending, now) for spending in spendings]
+            return [self._looked(client, limit_check, now) for limit_check in limit_checks]
 
-    def clear(self, spendings: Sequence[Spending]) -> None:
+    def clear(self, limit_checks: Sequence[LimitCheck]) -> None:
         """Delete the uses of each limit, under every pepper."""
-        for spending in spendings:
+        for limit_check in limit_checks:
             for keys in (self._keys, *self._keys.others):
                 with self._connection.using("clear") as client:
-                    client.delete(_key(keys, spending))
+                    client.delete(_key(keys, limit_check))
 
-    def _looked(self, client: Any, spending: Spending, now: datetime) -> LimitState:
+    def _looked(self, client: Any, limit_check: LimitCheck, now: datetime) -> LimitState:
         now_ms = _ms(now)
-        used, oldest = _window(client, _key(self._keys, spending), spending, now_ms)
-        elsewhere, oldest_elsewhere = self._elsewhere(client, spending, now_ms)
+        used, oldest = _window(client, _key(self._keys, limit_check), limit_check, now_ms)
+        elsewhere, oldest_elsewhere = self._elsewhere(client, limit_check, now_ms)
         first = min((each for each in (oldest, oldest_elsewhere) if each), default=None)
-        return _state(spending, used + elsewhere, first, now_ms)
+        return _state(limit_check, used + elsewhere, first, now_ms)
 
-    def _elsewhere(self, client: Any, spending: Spending, now_ms: int) -> Elsewhere:
+    def _elsewhere(self, client: Any, limit_check: LimitCheck, now_ms: int) -> Elsewhere:
         """Read the uses under the other peppers, so that a rotation resets no limit."""
         used, first = 0, None
-        if spending.seal is not None:
+        if limit_check.seal is not None:
             # A seal names a single key, no matter which pepper made it.
             return used, first
         for keys in self._keys.others:
-            more, oldest = _window(client, _key(keys, spending), spending, now_ms)
+            more, oldest = _window(client, _key(keys, limit_check), limit_check, now_ms)
             used += more
             first = min((each for each in (first, oldest) if each), default=None)
         return used, first
@@ -157,25 +161,25 @@ def _member(token: str) -> str:
     return token[-24:]
 
 
-def _key(keys: Keys, spending: Spending) -> str:
-    limit, seal = spending.limit, spending.seal
-    return keys.limit(spending.scope, spending.subject, limit.count, limit.period_seconds, seal)
+def _key(keys: Keys, limit_check: LimitCheck) -> str:
+    limit, seal = limit_check.limit, limit_check.seal
+    return keys.limit(limit_check.scope, limit_check.subject, limit.count, limit.period_seconds, seal)
 
 
-def _window(client: Any, key: str, spending: Spending, now_ms: int) -> tuple[int, float | None]:
-    since = f"({now_ms - spending.limit.period_seconds * 1000}"
+def _window(client: Any, key: str, limit_check: LimitCheck, now_ms: int) -> tuple[int, float | None]:
+    since = f"({now_ms - limit_check.limit.period_seconds * 1000}"
     used = int(client.zcount(key, since, "+inf"))
     oldest = client.zrange(key, since, "+inf", byscore=True, offset=0, num=1, withscores=True) if used else []
     return used, float(oldest[0][1]) if oldest else None
 
 
-def _state(spending: Spending, used: int, oldest_ms: float | None, now_ms: int) -> LimitState:
+def _state(limit_check: LimitCheck, used: int, oldest_ms: float | None, now_ms: int) -> LimitState:
     reset = 0
     if oldest_ms is not None and isfinite(oldest_ms):
-        period = spending.limit.period_seconds
+        period = limit_check.limit.period_seconds
         # Another process may have counted with a clock that is slightly ahead of ours.
         reset = min(max(ceil((oldest_ms + period * 1000 - now_ms) / 1000), 1), period)
-    return LimitState(spending.scope, spending.limit, used, reset)
+    return LimitState(limit_check.scope, limit_check.limit, used, reset)
 
 
 def _without_one(state: LimitState) -> LimitState:

@@ -21,9 +21,9 @@ from waitcall.adapters.redis.script import Args, Script, ScriptRunner, Step, rea
 from waitcall.application.effects import NO_EFFECTS, Effects
 from waitcall.application.ports import Change, Claim, CreationContext, Reservation, Stored
 from waitcall.domain.call import InboundCall
-from waitcall.domain.conversion import Budget
+from waitcall.domain.conversion import ConversionBudget
 from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
-from waitcall.domain.limits import Spending
+from waitcall.domain.limits import LimitCheck
 from waitcall.domain.lists import Directory
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
@@ -95,7 +95,9 @@ class RedisVerificationStore:
             latest, document = self._latest.run(client, *_asked(self._keys, place))
         return stored_from(self._connection, latest.decode(errors="replace"), document or None)
 
-    def creation_context(self, number: str, groups: Sequence[tuple[Budget, str]] = ()) -> CreationContext:
+    def creation_context(
+        self, number: str, groups: Sequence[tuple[ConversionBudget, str]] = ()
+    ) -> CreationContext:
         """Read all in one round trip. A second pepper, and lists that have changed, need further ones."""
         buckets = [self._conversions.key(*group) for group in groups]
         with self._connection.using("survey") as client:
@@ -115,15 +117,15 @@ class RedisVerificationStore:
         verification: Verification,
         over: Stored | None,
         now: datetime,
-        spendings: Sequence[Spending] = (),
+        limit_checks: Sequence[LimitCheck] = (),
     ) -> Reservation | None:
         """Reserve and count with one script, on a single server with one pepper. Else count the limits afterwards."""
         document, keys = encode(verification), [*reversed(self._places(verification))]
         args: Args = [over.pointer if over else "", verification.id, document, _kept(verification, now)]
         steps = [self._deadlines.step(verification.id, verification.expires_at)]
-        together = spendings and not self._keys.others and self._connection.topology.one_server
+        together = limit_checks and not self._keys.others and self._connection.topology.one_server
         if together:
-            steps.append(self._limits.step(spendings, verification.id, now))
+            steps.append(self._limits.step(limit_checks, verification.id, now))
         answers = self._runner.run_with("reserve", Step(self._reserve, keys, args), steps)
         if not answers[0]:
             return None
@@ -134,10 +136,10 @@ class RedisVerificationStore:
         if not together or len(answers) == 1:
             # The other steps did not run, so this reservation is a repeat after a lost answer. Counting the id again is
             # safe, because it counts once.
-            return Reservation(stored, self._limits.spend(spendings, verification.id, now))
+            return Reservation(stored, self._limits.take(limit_checks, verification.id, now))
         if answers[-1] is None:
             raise StoreUnavailable(retry_after=RETRY_AFTER_SECONDS)
-        return Reservation(stored, self._limits.result(spendings, answers[-1], now))
+        return Reservation(stored, self._limits.result(limit_checks, answers[-1], now))
 
     def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
         """Delete the record and restore the pointer with one script."""

@@ -20,7 +20,7 @@ _NOTABLE = (Outcome.CONFIRMED, Outcome.OTHER, Outcome.WEAK)
 _log = logging.getLogger("waitcall.events")
 
 
-class BalanceTeller:
+class BalanceMeter:
     """Reporter of the balance to metrics and log. It warns while the balance is low."""
 
     def __init__(self, metrics: Metrics, low: Decimal) -> None:
@@ -34,7 +34,7 @@ class BalanceTeller:
             _log.warning("balance is low", extra={"balance": float(money), "low": float(self._low)})
 
 
-class DeliveryTeller:
+class DeliveryMeter:
     """Reporter of webhook deliveries to metrics and log. It logs failed ones only."""
 
     def __init__(self, metrics: Metrics, endpoints: Collection[str]) -> None:

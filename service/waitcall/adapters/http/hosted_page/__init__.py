@@ -16,8 +16,8 @@ from waitcall.adapters.http.auth import no_auth
 from waitcall.adapters.http.blueprint import PARSER
 from waitcall.adapters.http.hosted_page.assets import Assets
 from waitcall.adapters.http.hosted_page.catalogue import Catalogues, Texts
-from waitcall.adapters.http.lane import Lane
 from waitcall.adapters.http.languages import wishes_in
+from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
 from waitcall.adapters.http.problems import STATUS_OF
 from waitcall.adapters.http.schemas import PollQuery
 from waitcall.application.hosted_page import Page, Pages
@@ -47,7 +47,9 @@ _TEXTS = {
 }
 
 
-def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, lane: Lane) -> Blueprint:
+def blueprint(
+    pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, low_priority: LowPriorityQueue
+) -> Blueprint:
     """Make the page's routes, which need only the page's token."""
     routes = Blueprint("pages", __name__)
     shown = Shown(catalogues, brand)
@@ -61,7 +63,7 @@ def blueprint(pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, 
             return shown.failure(error)
         if seen.result is not None:
             return shown.back(seen.verification, "result", seen.result)
-        with lane.turn():
+        with low_priority.turn():
             return shown.page(seen, clock())
 
     @routes.get(f"{PATH}/<token>/status")

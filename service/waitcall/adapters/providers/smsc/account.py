@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from waitcall.adapters.providers.smsc.query import Enquiry, Unreadable, document, error_code
+from waitcall.adapters.providers.smsc.query import ProviderQuery, Unreadable, document, error_code
 from waitcall.adapters.providers.transport import Account, ProviderMetrics
 from waitcall.application.provider_account import DedicatedNumber, Download, NumberState, Task, TaskStatus
 from waitcall.domain.errors import InvalidPhoneNumber, ProviderError
@@ -23,30 +23,30 @@ _PARTIAL = 206
 _ERROR = re.compile(rb"\s*\{\s*\"error|\s*ERROR = ")
 
 
-class SmscCabinet:
-    """Cabinet for an account at SMSC."""
+class SmscAccount:
+    """ProviderAccount for an account at SMSC."""
 
     def __init__(self, account: Account, metrics: ProviderMetrics) -> None:
-        self._enquiry = Enquiry(account, metrics)
+        self._query = ProviderQuery(account, metrics)
 
     def free_numbers(self) -> list[DedicatedNumber]:
         """List the numbers for rent (``get=1``). Unreadable ones are left out."""
-        return self._enquiry.ask("numbers", "receive_phones.php", {"get": "1"}, _read_numbers)
+        return self._query.ask("numbers", "receive_phones.php", {"get": "1"}, _read_numbers)
 
     def rent(self, number: E164, *, prolong: bool) -> Decimal:
         """Rent a number (``buy=1``), and return its cost. The request is sent at most once, because it costs money."""
         fields = {"buy": "1", "phone": number.digits, "noprolong": str(int(not prolong))}
-        return self._enquiry.ask("numbers", "receive_phones.php", fields, _read_cost, once=True)
+        return self._query.ask("numbers", "receive_phones.php", fields, _read_cost, once=True)
 
     def set_prolong(self, number: E164, *, prolong: bool) -> None:
         """Switch the monthly prolongation of a number (``chg=1``). Repeating the request is harmless."""
         fields = {"chg": "1", "phone": number.digits, "noprolong": str(int(not prolong))}
-        self._enquiry.ask("numbers", "receive_phones.php", fields, _read_confirmation)
+        self._query.ask("numbers", "receive_phones.php", fields, _read_confirmation)
 
     def tasks(self, after_id: int, count: int) -> list[Task]:
         """List up to ``count`` tasks with ids above ``after_id`` (``get_list=1``)."""
         fields = {"get_list": "1", "cnt": str(count)} | ({"after_id": str(after_id)} if after_id else {})
-        return self._enquiry.ask("downloads", "downloads.php", fields, _read_tasks)
+        return self._query.ask("downloads", "downloads.php", fields, _read_tasks)
 
     def file(self, task_id: int, offset: int) -> Download:
         """Download a task's file from byte ``offset`` (``get_file=1``).
@@ -54,7 +54,7 @@ class SmscCabinet:
         If the server does not support ranges, the first ``offset`` bytes are read and dropped.
         """
         fields = {"get_file": "1", "id": str(task_id), "fmt": "3"}
-        response = self._enquiry.open("downloads", "downloads.php", fields, offset)
+        response = self._query.open("downloads", "downloads.php", fields, offset)
         skip = 0 if response.status == _PARTIAL else offset
         first = b"" if skip else response.read(_CHUNK)
         if _ERROR.match(first):
@@ -66,7 +66,7 @@ class SmscCabinet:
 
     def close(self) -> None:
         """Close the connections."""
-        self._enquiry.close()
+        self._query.close()
 
 
 def _chunks(response: Any, first: bytes, skip: int) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Orders at SMSC: each base URL is tried once, within one time budget."""
+"""Orders at SMSC: each base URL is tried once, within one time limit."""
 
 import logging
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from time import monotonic
 import urllib3
 
 from waitcall.adapters.providers.guarded_calls import RETRY_AFTER_SECONDS, GuardedCalls
-from waitcall.adapters.providers.outcome import Outcome
+from waitcall.adapters.providers.request_outcome import RequestOutcome
 from waitcall.adapters.providers.smsc.wire import (
     MAX_ANSWER_BYTES,
     ErrorGiven,
@@ -44,7 +44,7 @@ def order_limit(tries: int) -> Limit:
     Args:
         tries: maximum number of requests for one order, one for each base URL.
     """
-    # An order is counted before it is sent, and its requests may be sent later, until its time budget ends.
+    # An order is counted before it is sent, and its requests may be sent later, until its time limit ends.
     return Limit(max(_CEILING_A_MINUTE // tries, 1), 60 + _LONGEST_BUDGET_SECONDS)
 
 
@@ -105,7 +105,7 @@ class SmscProvider:
     def _ask(self, base_url: str, subscriber: E164, timeout_seconds: float) -> E164:
         began = monotonic()
         # A request that is interrupted has exceeded its time limit.
-        outcome = Outcome.TIMEOUT
+        outcome = RequestOutcome.TIMEOUT
         try:
             fields = order_fields(subscriber.digits)
             status, body = self._http.post(
@@ -121,41 +121,41 @@ class SmscProvider:
         _log.warning("order failed", extra={"operation": OPERATION, "outcome": outcome})
         raise self._failure(outcome)
 
-    def _read(self, status: int, body: bytes, subscriber: E164) -> tuple[Outcome, E164 | None]:
+    def _read(self, status: int, body: bytes, subscriber: E164) -> tuple[RequestOutcome, E164 | None]:
         if status >= 500:  # noqa: PLR2004  the class of HTTP server errors
-            return Outcome.SERVER_ERROR, None
+            return RequestOutcome.SERVER_ERROR, None
         try:
             answer = read_order_answer(body)
         except UnreadableAnswer:
-            return Outcome.UNREADABLE, None
+            return RequestOutcome.UNREADABLE, None
         if isinstance(answer, ErrorGiven):
             _log.warning("provider error", extra={"operation": OPERATION, "error_code": answer.code})
             return answer.outcome, None
         return self._checked(answer, subscriber)
 
-    def _checked(self, given: NumberGiven, subscriber: E164) -> tuple[Outcome, E164 | None]:
+    def _checked(self, given: NumberGiven, subscriber: E164) -> tuple[RequestOutcome, E164 | None]:
         try:
             number = E164.parse(f"+{given.number}")
         except InvalidPhoneNumber:
-            return Outcome.BAD_NUMBER, None
+            return RequestOutcome.BAD_NUMBER, None
         in_pool = given.pool is None or given.number in given.pool
         if not in_pool or not self._may_be_shown(number, subscriber):
-            return Outcome.BAD_NUMBER, None
-        return Outcome.OK, number
+            return RequestOutcome.BAD_NUMBER, None
+        return RequestOutcome.OK, number
 
-    def _failure(self, outcome: Outcome) -> Exception:  # noqa: PLR0911  the table of outcomes
+    def _failure(self, outcome: RequestOutcome) -> Exception:  # noqa: PLR0911  the table of outcomes
         match outcome:
-            case Outcome.UNREACHABLE | Outcome.TIMEOUT | Outcome.SERVER_ERROR:
+            case RequestOutcome.UNREACHABLE | RequestOutcome.TIMEOUT | RequestOutcome.SERVER_ERROR:
                 return _NextBaseUrl(ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS))
-            case Outcome.UNREADABLE:
+            case RequestOutcome.UNREADABLE:
                 return _NextBaseUrl(ProviderError("The provider's answer cannot be read."))
-            case Outcome.THROTTLED:
+            case RequestOutcome.THROTTLED:
                 return ProviderUnavailable("The provider is asked too often.", retry_after=60)
-            case Outcome.NUMBER_REFUSED:
+            case RequestOutcome.NUMBER_REFUSED:
                 return NumberRefused()
-            case Outcome.BAD_NUMBER:
+            case RequestOutcome.BAD_NUMBER:
                 return ProviderError("The provider gave a number that must not be shown.")
-            case Outcome.CREDENTIALS:
+            case RequestOutcome.CREDENTIALS:
                 return self._calls.pause()
             case _:
                 return ProviderError()

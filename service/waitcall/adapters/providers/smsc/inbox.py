@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from waitcall.adapters.providers.smsc.call_mark import is_marked
-from waitcall.adapters.providers.smsc.query import Enquiry, Unreadable, document, error_code
+from waitcall.adapters.providers.smsc.query import ProviderQuery, Unreadable, document, error_code
 from waitcall.adapters.providers.transport import Account, ProviderMetrics
 from waitcall.application.reconcile_inbox import PAGE, InboxRecord
 from waitcall.domain.channel import InboundText
@@ -20,7 +20,7 @@ class SmscInbox:
     """Inbox and Balance for an account at SMSC."""
 
     def __init__(self, account: Account, metrics: ProviderMetrics) -> None:
-        self._enquiry = Enquiry(account, metrics)
+        self._query = ProviderQuery(account, metrics)
 
     def after(self, record_id: int | None) -> list[InboxRecord]:
         """Return the records of the last hour that follow ``record_id``, oldest first; at most ``PAGE``.
@@ -31,7 +31,7 @@ class SmscInbox:
         fields = {"get_answers": "1", "hour": str(_HOURS), "cnt": str(PAGE)}
         if record_id is not None:
             fields["after_id"] = str(record_id)
-        return self._enquiry.ask("get_answers", "get.php", fields, read_inbox)
+        return self._query.ask("get_answers", "get.php", fields, read_inbox)
 
     def balance(self) -> Decimal:
         """Return the account's balance, in the account's currency.
@@ -39,11 +39,11 @@ class SmscInbox:
         Raises:
             ProviderFailure
         """
-        return self._enquiry.ask("balance", "balance.php", {}, read_balance)
+        return self._query.ask("balance", "balance.php", {}, read_balance)
 
     def close(self) -> None:
         """Close the connections."""
-        self._enquiry.close()
+        self._query.close()
 
 
 def read_inbox(body: bytes) -> list[InboxRecord] | int:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import urllib3
 
-from waitcall.adapters.providers.outcome import Outcome
+from waitcall.adapters.providers.request_outcome import RequestOutcome
 from waitcall.adapters.providers.smsc.wire import ERROR_CODES
 from waitcall.adapters.providers.transport import Account, ProviderMetrics, Transport, transport_outcome
 from waitcall.domain.errors import ProviderError, ProviderFailure, ProviderUnavailable
@@ -25,7 +25,7 @@ class Unreadable(Exception):
     """The body is neither an error nor the expected answer."""
 
 
-class Enquiry:
+class ProviderQuery:
     """Queries that try one base URL after the other."""
 
     def __init__(self, account: Account, metrics: ProviderMetrics) -> None:
@@ -67,7 +67,7 @@ class Enquiry:
                 raise ProviderUnavailable(
                     "The answer was lost, so the request may have been carried out. Check before you repeat it."
                 )
-            failure = ProviderError() if outcome is Outcome.UNREADABLE else ProviderUnavailable()
+            failure = ProviderError() if outcome is RequestOutcome.UNREADABLE else ProviderUnavailable()
         raise failure
 
     def open(self, operation: str, script: str, fields: Mapping[str, str], offset: int) -> Any:
@@ -79,11 +79,11 @@ class Enquiry:
             ProviderFailure
         """
         for base_url in self._account.base_urls:
-            began, outcome = monotonic(), Outcome.UNREACHABLE
+            began, outcome = monotonic(), RequestOutcome.UNREACHABLE
             try:
                 response = self._http.open(f"{base_url}/{script}", fields, SECONDS_A_REQUEST, offset)
-                outcome = Outcome.SERVER_ERROR if response.status >= 500 else Outcome.OK  # noqa: PLR2004  as below
-                if outcome is Outcome.OK:
+                outcome = RequestOutcome.SERVER_ERROR if response.status >= 500 else RequestOutcome.OK  # noqa: PLR2004  as below
+                if outcome is RequestOutcome.OK:
                     return response
                 response.close()
             except urllib3.exceptions.HTTPError as error:
@@ -98,9 +98,9 @@ class Enquiry:
 
     def _asked(
         self, operation: str, url: str, fields: Mapping[str, str], read: Callable[[bytes], T | int]
-    ) -> tuple[Outcome, T | None, int | None, bool]:
+    ) -> tuple[RequestOutcome, T | None, int | None, bool]:
         """Ask one base URL. Return the outcome, the answer, the error code, and whether anything was sent."""
-        began, outcome = monotonic(), Outcome.UNREACHABLE
+        began, outcome = monotonic(), RequestOutcome.UNREACHABLE
         try:
             spoken = dict(fields) | {"fmt": "3", "charset": "utf-8"}
             status, body = self._http.post(url, spoken, SECONDS_A_REQUEST, MAX_ANSWER_BYTES)
@@ -115,16 +115,16 @@ class Enquiry:
 
 def _judged(
     status: int, body: bytes, read: Callable[[bytes], T | int]
-) -> tuple[Outcome, T | None, int | None]:
+) -> tuple[RequestOutcome, T | None, int | None]:
     if status >= 500:  # noqa: PLR2004  the class of HTTP server errors
-        return Outcome.SERVER_ERROR, None, None
+        return RequestOutcome.SERVER_ERROR, None, None
     try:
         answer = read(body)
     except Unreadable:
-        return Outcome.UNREADABLE, None, None
+        return RequestOutcome.UNREADABLE, None, None
     if isinstance(answer, int):
-        return ERROR_CODES.get(answer, Outcome.REJECTED), None, answer
-    return Outcome.OK, answer, None
+        return ERROR_CODES.get(answer, RequestOutcome.REJECTED), None, answer
+    return RequestOutcome.OK, answer, None
 
 
 def document(body: bytes) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import urllib3
 
 from waitcall.adapters.providers.guarded_calls import RETRY_AFTER_SECONDS, GuardedCalls
-from waitcall.adapters.providers.outcome import Outcome
+from waitcall.adapters.providers.request_outcome import RequestOutcome
 from waitcall.adapters.providers.smsc.wire import ERROR_CODES, MAX_ANSWER_BYTES
 from waitcall.adapters.providers.time_limit import TimeLimit
 from waitcall.adapters.providers.transport import Account, ProviderMetrics, Transport, transport_outcome
@@ -24,7 +24,7 @@ from waitcall.domain.numbers import E164
 
 OPERATION, ASKING = "send", "status"
 _SEND_SHARE = 0.6
-"""Share of the time budget for send.php. The rest is for status.php."""
+"""Share of the time limit for send.php. The rest is for status.php."""
 _NOT_FOUND = -3
 _CAPTCHA_CODES = frozenset({1, 5})
 """Error codes that count as a wrong captcha if one was sent, because the provider does not document its code for it."""
@@ -90,9 +90,9 @@ class SmscSender:
             except _Lost:
                 self._look_for(base_url, fields, deadline, began)
                 return
-            if outcome is Outcome.OK:
+            if outcome is RequestOutcome.OK:
                 return
-            if outcome is not Outcome.UNREACHABLE:
+            if outcome is not RequestOutcome.UNREACHABLE:
                 raise self._failure(outcome, code, "imgcode" in fields)
         raise ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS)
 
@@ -104,7 +104,7 @@ class SmscSender:
                 base_url, "status.php", ASKING, fields, max(deadline - monotonic(), 0.05)
             )
         except _Lost:
-            outcome, code = Outcome.UNREADABLE, None
+            outcome, code = RequestOutcome.UNREADABLE, None
         _log.warning(
             "answer to a message lost",
             extra={
@@ -113,7 +113,7 @@ class SmscSender:
                 "seconds": round(monotonic() - began, 3),
             },
         )
-        if outcome is not Outcome.OK or code is None or code == _NOT_FOUND:
+        if outcome is not RequestOutcome.OK or code is None or code == _NOT_FOUND:
             raise ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS)
 
     def _ask(
@@ -123,35 +123,35 @@ class SmscSender:
         operation: str,
         fields: Mapping[str, str],
         timeout_seconds: float,
-    ) -> tuple[Outcome, int | None]:
+    ) -> tuple[RequestOutcome, int | None]:
         """Make one request. Return its outcome, and the answer's error code or message status. Raises _Lost."""
         # A request that is interrupted has exceeded its time limit.
-        began, outcome = monotonic(), Outcome.TIMEOUT
+        began, outcome = monotonic(), RequestOutcome.TIMEOUT
         try:
             status, body = self._http.post(f"{base_url}/{script}", fields, timeout_seconds, MAX_ANSWER_BYTES)
             outcome, code = _read(status, body, operation)
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
             # There was no connection, so nothing was sent.
-            outcome = Outcome.UNREACHABLE
+            outcome = RequestOutcome.UNREACHABLE
             return outcome, None
         except urllib3.exceptions.HTTPError as error:
             outcome, code = transport_outcome(error), None
             raise _Lost from error
         finally:
             self._metrics.provider_request(operation, outcome, monotonic() - began)
-        if outcome in (Outcome.SERVER_ERROR, Outcome.UNREADABLE):
+        if outcome in (RequestOutcome.SERVER_ERROR, RequestOutcome.UNREADABLE):
             raise _Lost
-        if outcome is not Outcome.OK:
+        if outcome is not RequestOutcome.OK:
             _log.warning("provider error", extra={"operation": operation, "error_code": code})
         return outcome, code
 
-    def _failure(self, outcome: Outcome, code: int | None, with_captcha: bool) -> Exception:  # noqa: FBT001  private, with one caller
+    def _failure(self, outcome: RequestOutcome, code: int | None, with_captcha: bool) -> Exception:  # noqa: FBT001  private, with one caller
         match outcome:
-            case Outcome.THROTTLED:
+            case RequestOutcome.THROTTLED:
                 return ProviderUnavailable("The provider is asked too often.", retry_after=60)
-            case Outcome.NUMBER_REFUSED:
+            case RequestOutcome.NUMBER_REFUSED:
                 return NumberRefused()
-            case Outcome.CREDENTIALS:
+            case RequestOutcome.CREDENTIALS:
                 return self._calls.pause()
             case _ if with_captcha and (code in _CAPTCHA_CODES or code not in ERROR_CODES):
                 return CaptchaRejected()
@@ -159,20 +159,20 @@ class SmscSender:
                 return ProviderError()
 
 
-def _read(status: int, body: bytes, operation: str) -> tuple[Outcome, int | None]:
+def _read(status: int, body: bytes, operation: str) -> tuple[RequestOutcome, int | None]:
     if status >= 500:  # noqa: PLR2004  the class of HTTP server errors
-        return Outcome.SERVER_ERROR, None
+        return RequestOutcome.SERVER_ERROR, None
     try:
         answer = json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
-        return Outcome.UNREADABLE, None
+        return RequestOutcome.UNREADABLE, None
     if not isinstance(answer, dict):
-        return Outcome.UNREADABLE, None
+        return RequestOutcome.UNREADABLE, None
     if "error_code" in answer or "error" in answer:
         code = _whole(answer.get("error_code"))
-        return ERROR_CODES.get(-1 if code is None else code, Outcome.REJECTED), code
+        return ERROR_CODES.get(-1 if code is None else code, RequestOutcome.REJECTED), code
     number = _whole(answer.get("status" if operation == ASKING else "id"))
-    return (Outcome.UNREADABLE if number is None else Outcome.OK), number
+    return (RequestOutcome.UNREADABLE if number is None else RequestOutcome.OK), number
 
 
 def _whole(value: Any) -> int | None:

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from waitcall.adapters.providers.outcome import Outcome
+from waitcall.adapters.providers.request_outcome import RequestOutcome
 
 ERROR_CODES = {
-    1: Outcome.REJECTED,  # wrong parameters (documented)
-    2: Outcome.CREDENTIALS,  # wrong login or key, or our address is not in the allow-list (documented)
-    3: Outcome.REJECTED,  # probably not enough money (inferred)
-    4: Outcome.CREDENTIALS,  # our address is blocked after frequent errors (uniform on other endpoints)
-    5: Outcome.REJECTED,  # meaning unknown; one integrator says a wrong number
-    6: Outcome.REJECTED,  # meaning unknown; one integrator says the daily attempts of the number
-    7: Outcome.NUMBER_REFUSED,  # wrong number format (as in send.php)
-    8: Outcome.NUMBER_REFUSED,  # the number cannot be served (as in send.php)
-    9: Outcome.THROTTLED,  # more than 50 identical requests in a minute (ceiling documented)
+    1: RequestOutcome.REJECTED,  # wrong parameters (documented)
+    2: RequestOutcome.CREDENTIALS,  # wrong login or key, or our address is not in the allow-list (documented)
+    3: RequestOutcome.REJECTED,  # probably not enough money (inferred)
+    4: RequestOutcome.CREDENTIALS,  # our address is blocked after frequent errors (uniform on other endpoints)
+    5: RequestOutcome.REJECTED,  # meaning unknown; one integrator says a wrong number
+    6: RequestOutcome.REJECTED,  # meaning unknown; one integrator says the daily attempts of the number
+    7: RequestOutcome.NUMBER_REFUSED,  # wrong number format (as in send.php)
+    8: RequestOutcome.NUMBER_REFUSED,  # the number cannot be served (as in send.php)
+    9: RequestOutcome.THROTTLED,  # more than 50 identical requests in a minute (ceiling documented)
 }
 """Codes that are not in the table count as REJECTED: the request would fail again."""
 
@@ -46,9 +46,9 @@ class ErrorGiven:
     code: int
 
     @property
-    def outcome(self) -> Outcome:
-        """Outcome that the code stands for."""
-        return ERROR_CODES.get(self.code, Outcome.REJECTED)
+    def outcome(self) -> RequestOutcome:
+        """RequestOutcome that the code stands for."""
+        return ERROR_CODES.get(self.code, RequestOutcome.REJECTED)
 
 
 class UnreadableAnswer(Exception):

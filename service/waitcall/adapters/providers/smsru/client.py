@@ -9,7 +9,7 @@ from typing import TypeVar
 import urllib3
 
 from waitcall.adapters.providers.guarded_calls import RETRY_AFTER_SECONDS, GuardedCalls
-from waitcall.adapters.providers.outcome import Outcome
+from waitcall.adapters.providers.request_outcome import RequestOutcome
 from waitcall.adapters.providers.smsru.wire import (
     MAX_ANSWER_BYTES,
     Added,
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class SmsruProvider:
-    """CallProvider and OrderInquiry for sms.ru's callcheck."""
+    """CallProvider and OrderStatusQuery for sms.ru's callcheck."""
 
     name = NAME
     capabilities = frozenset({Capability.DIALLED_IN_CALLBACK, Capability.POLL})
@@ -100,7 +100,7 @@ class SmsruProvider:
             number = None
         if number is None or not self._may_be_shown(number, subscriber):
             # The request itself was counted as OK, so count the bad number in addition.
-            self._metrics.provider_request(OPERATION, Outcome.BAD_NUMBER, 0.0)
+            self._metrics.provider_request(OPERATION, RequestOutcome.BAD_NUMBER, 0.0)
             raise ProviderError("The provider gave a number that must not be shown.")
         return PlacedOrder(number, ProviderOrder(NAME, added.order_id), WINDOW_SECONDS)
 
@@ -115,7 +115,7 @@ class SmsruProvider:
             operation, "my/balance"
         )
         # A request that is interrupted has exceeded its time limit.
-        began, outcome, answer = monotonic(), Outcome.TIMEOUT, None
+        began, outcome, answer = monotonic(), RequestOutcome.TIMEOUT, None
         try:
             status, body = self._http.post(
                 f"{self._account.base_urls[0]}/{path}",
@@ -135,29 +135,29 @@ class SmsruProvider:
 
     def _read(
         self, operation: str, status: int, body: bytes, read: Callable[[bytes], T | Refused]
-    ) -> tuple[Outcome, T | None]:
+    ) -> tuple[RequestOutcome, T | None]:
         if status >= 500:  # noqa: PLR2004  the class of HTTP server errors
-            return Outcome.SERVER_ERROR, None
+            return RequestOutcome.SERVER_ERROR, None
         try:
             answer = read(body)
         except UnreadableAnswer:
-            return Outcome.UNREADABLE, None
+            return RequestOutcome.UNREADABLE, None
         if isinstance(answer, Refused):
             _log.warning("provider error", extra={"operation": operation, "error_code": answer.code})
             return answer.outcome, None
-        return Outcome.OK, answer
+        return RequestOutcome.OK, answer
 
-    def _failure(self, outcome: Outcome) -> Exception:
+    def _failure(self, outcome: RequestOutcome) -> Exception:
         match outcome:
-            case Outcome.UNREACHABLE | Outcome.TIMEOUT | Outcome.SERVER_ERROR:
+            case RequestOutcome.UNREACHABLE | RequestOutcome.TIMEOUT | RequestOutcome.SERVER_ERROR:
                 return ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS)
-            case Outcome.UNREADABLE:
+            case RequestOutcome.UNREADABLE:
                 return ProviderError("The provider's answer cannot be read.")
-            case Outcome.THROTTLED:
+            case RequestOutcome.THROTTLED:
                 return ProviderUnavailable("The provider is asked too often.", retry_after=60)
-            case Outcome.NUMBER_REFUSED:
+            case RequestOutcome.NUMBER_REFUSED:
                 return NumberRefused()
-            case Outcome.CREDENTIALS:
+            case RequestOutcome.CREDENTIALS:
                 return self._calls.pause()
             case _:
                 return ProviderError()

@@ -6,25 +6,25 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from waitcall.adapters.providers.outcome import Outcome
+from waitcall.adapters.providers.request_outcome import RequestOutcome
 from waitcall.domain.order import OrderStatus
 
 OK = 100
 STATUS_CODES = {
-    200: Outcome.CREDENTIALS,
-    201: Outcome.REJECTED,  # not enough money
-    202: Outcome.NUMBER_REFUSED,  # the number is written wrongly, or there is no route to it
-    206: Outcome.THROTTLED,  # the day's limit
-    207: Outcome.NUMBER_REFUSED,  # no route to the number
-    209: Outcome.NUMBER_REFUSED,  # the number is on the account's stop list
-    220: Outcome.SERVER_ERROR,  # not available for now
-    230: Outcome.THROTTLED,  # the day's limit of this number
-    231: Outcome.THROTTLED,
-    232: Outcome.THROTTLED,
-    300: Outcome.CREDENTIALS,  # the token has expired, or our address has changed
-    301: Outcome.CREDENTIALS,
-    302: Outcome.CREDENTIALS,  # the account is not confirmed
-    500: Outcome.SERVER_ERROR,
+    200: RequestOutcome.CREDENTIALS,
+    201: RequestOutcome.REJECTED,  # not enough money
+    202: RequestOutcome.NUMBER_REFUSED,  # the number is written wrongly, or there is no route to it
+    206: RequestOutcome.THROTTLED,  # the day's limit
+    207: RequestOutcome.NUMBER_REFUSED,  # no route to the number
+    209: RequestOutcome.NUMBER_REFUSED,  # the number is on the account's stop list
+    220: RequestOutcome.SERVER_ERROR,  # not available for now
+    230: RequestOutcome.THROTTLED,  # the day's limit of this number
+    231: RequestOutcome.THROTTLED,
+    232: RequestOutcome.THROTTLED,
+    300: RequestOutcome.CREDENTIALS,  # the token has expired, or our address has changed
+    301: RequestOutcome.CREDENTIALS,
+    302: RequestOutcome.CREDENTIALS,  # the account is not confirmed
+    500: RequestOutcome.SERVER_ERROR,
 }
 """Codes that are not in the table count as REJECTED: the request would fail again."""
 STATUSES = {400: OrderStatus.WAITING, 401: OrderStatus.CALLED, 402: OrderStatus.ENDED}
@@ -45,9 +45,9 @@ class Refused:
     code: int
 
     @property
-    def outcome(self) -> Outcome:
-        """Outcome that the code stands for."""
-        return STATUS_CODES.get(self.code, Outcome.REJECTED)
+    def outcome(self) -> RequestOutcome:
+        """RequestOutcome that the code stands for."""
+        return STATUS_CODES.get(self.code, RequestOutcome.REJECTED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from enum import StrEnum
 
 
-class Outcome(StrEnum):
-    """Outcome of one request to a provider; the closed set of a metric's label."""
+class RequestOutcome(StrEnum):
+    """RequestOutcome of one request to a provider; the closed set of a metric's label."""
 
     OK = "ok"
     BAD_NUMBER = "bad_number"

@@ -24,7 +24,7 @@ LONGEST_REST_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0
 
 
-class Lane:
+class LowPriorityQueue:
     """Queue that lets one piece of work run at a time."""
 
     def __init__(self) -> None:
