@@ -2,22 +2,27 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from hypothesis import settings
 from waitcall.application.admission import AdmissionControl
 from waitcall.application.announcement import Announcer
+from waitcall.application.cancel import CancelVerification
+from waitcall.application.consume import ConsumeVerification, Proof
+from waitcall.application.create import CreateCommand, Created, CreateVerification
 from waitcall.application.effects import Effects, TransitionEffects
 from waitcall.application.open_channel import Opening
 from waitcall.application.operate import Operator
 from waitcall.application.ports import Change, Clock, OrderIndex, Stored, VerificationStore
 from waitcall.application.providers import CallProvider
+from waitcall.application.read import ReadVerification
 from waitcall.application.record_call import Calls
 from waitcall.application.record_text import Messages
-from waitcall.application.verifications import Verifications
+from waitcall.application.records import Records
 from waitcall.domain.call import InboundCall
+from waitcall.domain.channel import Channel
 from waitcall.domain.code import CodeSeals
 from waitcall.domain.hosted_page import PageSeals
 from waitcall.domain.limits import Limit, Scope
@@ -137,6 +142,39 @@ def opening_of(
     return Opening(provider, sender, SEALS, policy, orders or MemoryOrders())
 
 
+@dataclass(frozen=True, slots=True)
+class Verifications:
+    """The main use cases of a client, in one place."""
+
+    creating: CreateVerification
+    reading: ReadVerification
+    consuming: ConsumeVerification
+    canceling: CancelVerification
+
+    def start(self, client: str, command: CreateCommand) -> Created:
+        return self.creating.create(client, command)
+
+    def get(
+        self, client: str, verification_id: str, wait_seconds: int = 0, seen: Channel | None = None
+    ) -> Verification:
+        return self.reading.read(client, verification_id, wait_seconds, seen)
+
+    def consume(
+        self, client: str, verification_id: str, *proof: str | None, **named: str | None
+    ) -> Verification:
+        return self.consuming.consume(client, verification_id, Proof(*proof, **named))
+
+    def cancel(self, client: str, verification_id: str) -> Verification:
+        return self.canceling.cancel(client, verification_id)
+
+
+def reading_of(
+    world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY
+) -> ReadVerification:
+    records = Records(world.store, observer, effects_of(policy))
+    return ReadVerification(world.store, records, world.changes, admission(world, observer, policy), clock)
+
+
 def use_cases(
     world: World,
     provider: FakeProvider,
@@ -146,17 +184,21 @@ def use_cases(
     sender: FakeSender | None = None,
 ) -> tuple[Verifications, Calls]:
     effects = effects_of(policy)
+    admitting, records = admission(world, observer, policy), Records(world.store, observer, effects)
     verifications = Verifications(
-        store=world.store,
-        changes=world.changes,
-        admission=admission(world, observer, policy),
-        effects=effects,
-        opening=opening_of(provider, sender or FakeSender(), policy),
-        observer=observer,
-        clock=clock,
-        policy=policy,
-        default_window_seconds=900,
-        pages=PAGES,
+        CreateVerification(
+            store=world.store,
+            admission=admitting,
+            effects=effects,
+            opening=opening_of(provider, sender or FakeSender(), policy),
+            observer=observer,
+            clock=clock,
+            policy=policy,
+            default_window_seconds=900,
+        ),
+        reading_of(world, observer, clock, policy),
+        ConsumeVerification(world.store, records, admitting, PAGES, clock),
+        CancelVerification(records, clock),
     )
     calls = Calls(
         *(world.store, world.used_calls, observer, clock, effects),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis import Redis
 from waitcall.adapters.redis.keys import Keys
-from waitcall.application.verifications import Start
+from waitcall.application.create import CreateCommand
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel, InboundText
 from waitcall.domain.errors import AlreadyConsumed, StoreUnavailable
@@ -27,7 +27,7 @@ from tests.worlds import PEPPER, World, redis_world
 
 pytestmark = pytest.mark.slow
 KEY = Keys(PEPPER).latest(Keys(PEPPER).tag(NUMBER.value))
-ASK = Start(NUMBER.value, "login", "flow")
+ASK = CreateCommand(NUMBER.value, "login", "flow")
 
 
 @pytest.fixture(params=[ReplicatedSentinel, ReplicatedCluster], ids=["sentinel", "cluster"])

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from waitcall.application.verifications import Start
+from waitcall.application.create import CreateCommand
 from waitcall.domain.assurance import Assurance, Attested
 from waitcall.domain.call import Outcome
 from waitcall.domain.conversion import ConversionBudget, Group
@@ -22,7 +22,7 @@ from waitcall.domain.policy import Client, Purpose
 
 from tests.making import NUMBER, POLICY, call_at, seconds, together, use_cases, with_limits
 
-ASK = Start(NUMBER.value, "login", "flow")
+ASK = CreateCommand(NUMBER.value, "login", "flow")
 
 
 def number(index: int) -> str:
@@ -45,7 +45,10 @@ def test_sixty_simultaneous_creates_place_exactly_as_many_orders_as_the_limit(
     verifications, _ = use_cases(world, provider, observer, clock, with_limits(**limits))
 
     results = together(
-        60, lambda index: verifications.start("web", Start(number(index), "login", client_ip="192.0.2.1"))
+        60,
+        lambda index: verifications.start(
+            "web", CreateCommand(number(index), "login", client_ip="192.0.2.1")
+        ),
     )
 
     assert len(provider.orders) == 5
@@ -57,12 +60,13 @@ def test_a_refusal_says_when_to_come_back_and_how_the_limits_stand(world, provid
     policy = with_limits(number=["3/10m"], client=["2/h", "9/d"], ip=["1/h record_only"])
     verifications, _ = use_cases(world, provider, observer, clock, policy)
     told = [
-        verifications.start("web", Start(number(index), "login", client_ip="192.0.2.1")) for index in range(2)
+        verifications.start("web", CreateCommand(number(index), "login", client_ip="192.0.2.1"))
+        for index in range(2)
     ]
     clock.advance(600)
 
     with pytest.raises(RateLimited) as refused:
-        verifications.start("web", Start(number(3), "login", client_ip="192.0.2.1"))
+        verifications.start("web", CreateCommand(number(3), "login", client_ip="192.0.2.1"))
 
     assert [(state.scope, state.remaining) for state in told[0].limits] == [
         (Scope.NUMBER, 2), (Scope.IP, 0), (Scope.CLIENT, 1), (Scope.CLIENT, 8),
@@ -75,14 +79,14 @@ def test_a_refusal_says_when_to_come_back_and_how_the_limits_stand(world, provid
     assert observer.counts["limited", "ip", "would_deny"] == 2
     assert observer.counts["limited", "client", "deny"] == 1
     clock.advance(3000)
-    assert verifications.start("web", Start(number(3), "login")).created
+    assert verifications.start("web", CreateCommand(number(3), "login")).created
 
 
 def test_addresses_of_one_network_share_its_limit(world, provider, observer, clock) -> None:
     verifications, _ = use_cases(world, provider, observer, clock, with_limits(network=["2/h"]))
 
     def start(index: int, address: str) -> bool:
-        return verifications.start("web", Start(number(index), "login", client_ip=address)).created
+        return verifications.start("web", CreateCommand(number(index), "login", client_ip=address)).created
 
     assert start(1, "192.0.2.1")
     assert start(2, "192.0.2.200")
@@ -102,12 +106,12 @@ def test_a_clients_own_limit_replaces_the_policys(world, provider, observer, clo
         world, provider, observer, clock, replace(policy, clients=policy.clients | {"web": own})
     )
 
-    first = verifications.start("web", Start(number(1), "login"))
-    verifications.start("web", Start(number(2), "login"))
-    verifications.start("app", Start(number(3), "login"))
+    first = verifications.start("web", CreateCommand(number(1), "login"))
+    verifications.start("web", CreateCommand(number(2), "login"))
+    verifications.start("app", CreateCommand(number(3), "login"))
     for client in ("web", "app"):
         with pytest.raises(RateLimited):
-            verifications.start(client, Start(number(9), "login"))
+            verifications.start(client, CreateCommand(number(9), "login"))
     verifications.get("web", first.verification.id)
     with pytest.raises(RateLimited):
         verifications.get("web", first.verification.id)
@@ -152,7 +156,7 @@ def test_the_providers_ceiling_is_out_of_reach_whatever_the_policy_says(
 
     assert refused.value.retry_after == 90
     assert len(provider.orders) == 49
-    assert verifications.start("web", Start(number(1), "login")).created
+    assert verifications.start("web", CreateCommand(number(1), "login")).created
     clock.advance(90)
     assert verifications.start("web", ASK).created
 
@@ -203,7 +207,7 @@ def test_a_blocked_requester_can_not_even_contest(world, provider, observer, clo
     entry(world, clock, ListKind.NETWORK, "198.51.100.0/24")
 
     with pytest.raises(Blocked):
-        verifications.start("app", Start(NUMBER.value, "login", "other", client_ip="198.51.100.9"))
+        verifications.start("app", CreateCommand(NUMBER.value, "login", "other", client_ip="198.51.100.9"))
 
     assert calls.record(call_at(clock())) is Outcome.CONFIRMED
     assert verifications.get("web", live.id).verified_at is not None
@@ -229,7 +233,7 @@ def test_an_allowed_number_passes_a_wider_block_its_limits_and_the_guard(
         verifications.start("web", ASK)
     assert [state.scope for state in refused.value.limits] == [Scope.CLIENT]
     with pytest.raises(Blocked):
-        verifications.start("app", Start(number(1), "login"))
+        verifications.start("app", CreateCommand(number(1), "login"))
 
 
 def test_the_policy_files_entries_count_like_the_operators(world, provider, observer, clock) -> None:
@@ -253,31 +257,31 @@ def test_numbers_that_nobody_calls_close_their_prefix_and_no_other(world, provid
     policy = replace(POLICY, conversion=(guarded(Mode.ENFORCE),), limits={})
     verifications, calls = use_cases(world, provider, observer, clock, policy)
     for index in range(8):
-        record = verifications.start("web", Start(number(index), "login")).verification
+        record = verifications.start("web", CreateCommand(number(index), "login")).verification
         if index < 4:
             calls.record(call_at(clock(), record.phone_number))
     clock.advance(900)
-    assert verifications.start("web", Start(number(100), "login")).created
+    assert verifications.start("web", CreateCommand(number(100), "login")).created
     clock.advance(300)
 
     with pytest.raises(RateLimited) as refused:
-        verifications.start("web", Start(number(101), "login"))
+        verifications.start("web", CreateCommand(number(101), "login"))
 
     assert 0 < (refused.value.retry_after or 0) <= 3600
     assert observer.counts["guarded", "prefix", "RU", "deny"] == 1
-    assert verifications.start("web", Start("+79161234567", "login")).created
+    assert verifications.start("web", CreateCommand("+79161234567", "login")).created
     clock.advance(refused.value.retry_after or 0)
-    assert verifications.start("web", Start(number(101), "login")).created
+    assert verifications.start("web", CreateCommand(number(101), "login")).created
 
 
 def test_a_guard_that_only_records_refuses_nobody(world, provider, observer, clock) -> None:
     policy = replace(POLICY, conversion=(guarded(Mode.RECORD_ONLY),), limits={})
     verifications, _ = use_cases(world, provider, observer, clock, policy)
     for index in range(5):
-        verifications.start("web", Start(number(index), "login"))
+        verifications.start("web", CreateCommand(number(index), "login"))
     clock.advance(400)
 
-    assert verifications.start("web", Start(number(9), "login")).created
+    assert verifications.start("web", CreateCommand(number(9), "login")).created
     assert observer.counts["guarded", "prefix", "RU", "would_deny"] == 1
 
 
@@ -287,7 +291,7 @@ def test_orders_that_fail_are_no_missing_calls(world, provider, observer, clock)
     provider.failures = [ProviderError() for _ in range(10)]
     for index in range(10):
         with pytest.raises(ProviderError):
-            verifications.start("web", Start(number(index), "login"))
+            verifications.start("web", CreateCommand(number(index), "login"))
     clock.advance(400)
 
     assert verifications.start("web", ASK).created
@@ -339,8 +343,8 @@ def test_a_record_shows_its_assurance_and_a_purpose_may_demand_more(world, provi
     )
     verifications, calls = use_cases(world, provider, observer, clock, policy)
 
-    russian = verifications.start("web", Start(NUMBER.value, "reset", "flow")).verification
-    kazakh = verifications.start("web", Start("+77011234567", "login")).verification
+    russian = verifications.start("web", CreateCommand(NUMBER.value, "reset", "flow")).verification
+    kazakh = verifications.start("web", CreateCommand("+77011234567", "login")).verification
     calls.record(call_at(clock()))
 
     assert (russian.assurance, kazakh.assurance) == (Assurance.NETWORK, Assurance.ASSERTED)
@@ -348,7 +352,7 @@ def test_a_record_shows_its_assurance_and_a_purpose_may_demand_more(world, provi
     assert verifications.consume("web", russian.id, "reset", "flow").assurance is Assurance.NETWORK
     for phone, purpose in (("+77017654321", "reset"), ("+79161234567", "dear")):
         with pytest.raises(PhoneNumberNotAllowed):
-            verifications.start("web", Start(phone, purpose, "flow"))
+            verifications.start("web", CreateCommand(phone, purpose, "flow"))
     assert len(provider.orders) == 2
 
 

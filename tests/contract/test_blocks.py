@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from waitcall.application.create import CreateCommand
 from waitcall.application.explanation import Subject
 from waitcall.application.operate import Operator
-from waitcall.application.verifications import Start
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import Blocked, NotFound, ProviderError, ServiceError
@@ -94,7 +94,7 @@ def test_a_block_ends_every_channel(stage: Stage, purpose: str, channel: Channel
 def test_a_block_ends_a_contested_record(stage: Stage) -> None:
     record = stage.start("contested_text")
     with pytest.raises(ServiceError):
-        stage.verifications.start("app", Start(NUMBER.value, "contested_text", "other"))
+        stage.verifications.start("app", CreateCommand(NUMBER.value, "contested_text", "other"))
     assert stage.now(record).status is Status.CONTESTED
 
     stage.put()
@@ -106,7 +106,7 @@ def test_a_block_leaves_other_numbers_and_ended_records_as_they_are(stage: Stage
     consumed = stage.start("every")
     stage.call()
     stage.consume(consumed)
-    other = stage.verifications.start("web", Start(OTHER_NUMBER.value, "every", "flow")).verification
+    other = stage.verifications.start("web", CreateCommand(OTHER_NUMBER.value, "every", "flow")).verification
 
     stage.put()
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pytest
+from waitcall.application.create import CreateCommand, Risk
 from waitcall.application.expire import Sweep
 from waitcall.application.fallback import Channels
-from waitcall.application.verifications import Risk, Start
 from waitcall.domain.assurance import Assurance, Attested
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Captcha, Channel, InboundText
@@ -104,7 +104,7 @@ class Stage:
         self.messages = messages_of(self.world, self.observer, self.clock, self.policy)
 
     def start(self, purpose: str, channel: Channel | None = None, **more: object) -> Verification:
-        ask = Start(NUMBER.value, purpose, "flow", channel=channel, **more)
+        ask = CreateCommand(NUMBER.value, purpose, "flow", channel=channel, **more)
         return self.verifications.start("web", ask).verification
 
     def text(self, record: Verification, **changes: str) -> Outcome:
@@ -192,7 +192,7 @@ def test_a_captured_text_never_verifies_a_later_verification(stage: Stage) -> No
 def test_a_contested_text_proves_nothing(stage: Stage) -> None:
     record = stage.start("contested_text")
     with pytest.raises(VerificationInProgress):
-        stage.verifications.start("app", Start(NUMBER.value, "contested_text"))
+        stage.verifications.start("app", CreateCommand(NUMBER.value, "contested_text"))
 
     assert stage.text(record) is Outcome.CONTESTED
     assert stage.now(record).status is Status.CONTESTED
@@ -320,7 +320,7 @@ def test_a_refused_check_gives_its_reason(stage: Stage) -> None:
         stage.check(late)
     contested = stage.start("code")
     with pytest.raises(VerificationInProgress):
-        stage.verifications.start("app", Start(NUMBER.value, "code"))
+        stage.verifications.start("app", CreateCommand(NUMBER.value, "code"))
     with pytest.raises(Contested):
         stage.check(contested)
 

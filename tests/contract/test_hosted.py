@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from waitcall.application import hosted_page as pages
+from waitcall.application.create import CreateCommand
 from waitcall.application.hosted_page import (
     LEASE_SECONDS,
     WAITING_OF_A_PAGE,
@@ -14,9 +15,6 @@ from waitcall.application.hosted_page import (
     Pages,
 )
 from waitcall.application.ports import Stored
-from waitcall.application.read import Reading
-from waitcall.application.records import Records
-from waitcall.application.verifications import Start
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import (
@@ -33,7 +31,16 @@ from waitcall.domain.verification import Verification
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NUMBER, OTHER_NUMBER, PAGES, POLICY, call_at, effects_of, together, use_cases
+from tests.making import (
+    NUMBER,
+    OTHER_NUMBER,
+    PAGES,
+    POLICY,
+    call_at,
+    reading_of,
+    together,
+    use_cases,
+)
 from tests.redis_servers import wait_for
 from tests.worlds import World
 
@@ -57,10 +64,9 @@ class Stage:
         self.verifications, self.calls = use_cases(
             self.world, FakeProvider(), self.observer, self.clock, HOSTING
         )
-        records = Records(self.world.store, self.observer, effects_of())
         self.pages = Pages(
             store=self.world.store,
-            reading=Reading(self.world.store, records, self.world.changes, self.clock),
+            reading=reading_of(self.world, self.observer, self.clock),
             seals=PAGES,
             limits=self.world.limits,
             clock=self.clock,
@@ -70,7 +76,7 @@ class Stage:
         )
 
     def start(self, client: str = "web", **more: object) -> Verification:
-        ask = Start(NUMBER.value, "login", "flow", **({"return_url": BACK} | more))
+        ask = CreateCommand(NUMBER.value, "login", "flow", **({"return_url": BACK} | more))
         return self.verifications.start(client, ask).verification
 
     def token(self, record: Verification) -> str:
@@ -83,8 +89,10 @@ class Stage:
         return page.verification.status, page.result
 
     def tokens(self, count: int) -> list[str]:
-        """Start ``count`` verifications of different numbers and return the tokens of their pages."""
-        asked = (Start(f"+7999{index:07}", "login", "flow", return_url=BACK) for index in range(count))
+        """CreateCommand ``count`` verifications of different numbers and return the tokens of their pages."""
+        asked = (
+            CreateCommand(f"+7999{index:07}", "login", "flow", return_url=BACK) for index in range(count)
+        )
         return [self.token(self.verifications.start("web", each).verification) for each in asked]
 
     def call(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from waitcall.application.verifications import Start
+from waitcall.application.create import CreateCommand
 from waitcall.domain.call import Outcome
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.limits import Mode
@@ -28,7 +28,7 @@ KEPT_MS = 600_000
 
 def create(world: World) -> None:
     verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), FakeClock(), POLICY)
-    verifications.start("web", Start(NUMBER.value, "login", "flow"))
+    verifications.start("web", CreateCommand(NUMBER.value, "login", "flow"))
 
 
 def everything(client: Any) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from waitcall.application.audit import AuditEntry
+from waitcall.application.create import CreateCommand
 from waitcall.application.explanation import Subject
 from waitcall.application.request_context import request_id
-from waitcall.application.verifications import Start
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.call import Outcome
 from waitcall.domain.conversion import ConversionBudget, Group
@@ -27,7 +27,7 @@ from waitcall.domain.status import Reason, Status
 
 from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, use_cases, with_limits
 
-ASK = Start(NUMBER.value, "login", "flow", client_ip="192.0.2.1")
+ASK = CreateCommand(NUMBER.value, "login", "flow", client_ip="192.0.2.1")
 BUDGET = ConversionBudget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
 POLICY = replace(
     with_limits(number=["1/10m"], ip=["5/h"], country=["100/h"], read=["100/m"]), conversion=(BUDGET,)
@@ -217,11 +217,11 @@ def test_a_tripped_guard_is_reset(stage, clock) -> None:
     verifications.start("web", ASK)
     clock.advance(200)
     with pytest.raises(RateLimited):
-        verifications.start("web", Start(OTHER_NUMBER.value, "login"))
+        verifications.start("web", CreateCommand(OTHER_NUMBER.value, "login"))
 
     assert operator.unblock("ops", Subject(NUMBER.value), "why", conversion=True).conversions == 1
 
-    assert verifications.start("web", Start(OTHER_NUMBER.value, "login")).created
+    assert verifications.start("web", CreateCommand(OTHER_NUMBER.value, "login")).created
 
 
 def test_a_wider_block_survives_the_unblocking_of_one_number(stage) -> None:
@@ -259,7 +259,7 @@ def test_a_callers_own_request_id_brings_no_number_into_the_audit_stream(stage, 
     ages = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
     for given, number in ((NUMBER.digits, NUMBER), ("req-4711", OTHER_NUMBER)):
         token = request_id.set(given)
-        verifications.start("web", Start(number.value, "login"))
+        verifications.start("web", CreateCommand(number.value, "login"))
         request_id.reset(token)
 
     assert [e.get("request_id") for e in world.audit.read(*ages, NUMBER.value)] == [None]

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pytest
+from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import Channels
 from waitcall.application.leadership import Term
 from waitcall.application.record_order import OrderPoll, OrderReports
 from waitcall.application.routing import Routing
-from waitcall.application.verifications import Start
 from waitcall.domain.call import InboundCall, Outcome
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import (
@@ -106,7 +106,7 @@ class Stage:
         self.poll = OrderPoll(self.inquiry, self.world.orders, self.world.store, self.reports, self.clock)
 
     def start(self, purpose: str = "login", client: str = "web", number: E164 = NUMBER) -> Verification:
-        return self.verifications.start(client, Start(number.value, purpose, "flow")).verification
+        return self.verifications.start(client, CreateCommand(number.value, purpose, "flow")).verification
 
     def get(self, record: Verification) -> Verification:
         return self.verifications.get("web", record.id)

@@ -14,6 +14,7 @@ from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
 from waitcall.adapters.redis.outbox import RedisOutbox
 from waitcall.application.announcement import Announcement, Announcer, Delivery
 from waitcall.application.audit import AuditLog
+from waitcall.application.create import CreateCommand
 from waitcall.application.dead_letters import DeadLetters
 from waitcall.application.deliver_webhooks import (
     MOST_ATTEMPTS,
@@ -27,7 +28,6 @@ from waitcall.application.deliver_webhooks import (
 )
 from waitcall.application.expire import Sweep
 from waitcall.application.leadership import Term
-from waitcall.application.verifications import Start
 from waitcall.domain.call import Outcome
 from waitcall.domain.errors import VerificationInProgress
 from waitcall.domain.event import EventType, events_of
@@ -59,7 +59,7 @@ LISTENING: Policy = replace(
     POLICY,
     clients={**POLICY.clients, "web": replace(POLICY.clients["web"], webhooks=(MAIN, CONSUMED))},
 )
-ASK = Start(NUMBER.value, "login", "flow")
+ASK = CreateCommand(NUMBER.value, "login", "flow")
 
 
 class FakeSender:

@@ -1,9 +1,9 @@
 """Long polls: how often they read the record, and when they are answered."""
 
 import pytest
+from waitcall.application.create import CreateCommand
 from waitcall.application.ports import Change, Stored
 from waitcall.application.record_call import Calls
-from waitcall.application.verifications import Start, Verifications
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import NotFound
 from waitcall.domain.status import Status
@@ -11,7 +11,7 @@ from waitcall.domain.verification import Verification
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NUMBER, call_at, use_cases
+from tests.making import NUMBER, Verifications, call_at, use_cases
 from tests.worlds import World
 
 
@@ -25,7 +25,7 @@ def service(
 @pytest.fixture
 def record(service: tuple[Verifications, Calls]) -> Verification:
     verifications, _ = service
-    started = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    started = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     return verifications.get("web", started.id)
 
 

@@ -26,13 +26,13 @@ from waitcall.adapters.redis.script import Script
 from waitcall.adapters.redis.topology import topology_of
 from waitcall.application.announcement import Announcement, Delivery
 from waitcall.application.audit import AuditEntry
+from waitcall.application.create import CreateCommand
 from waitcall.application.effects import ConversionCount, Effects
 from waitcall.application.expire import Sweep
 from waitcall.application.explanation import Subject
 from waitcall.application.idempotency import Answer, Begun
 from waitcall.application.ports import Change, Claim, Stored
 from waitcall.application.record_call import Calls
-from waitcall.application.verifications import Start, Verifications
 from waitcall.configuration.redis_url import Address
 from waitcall.domain.call import Outcome
 from waitcall.domain.conversion import Bucket, ConversionBudget, Group
@@ -57,6 +57,7 @@ from tests.making import (
     NOW,
     NUMBER,
     OTHER_NUMBER,
+    Verifications,
     call_at,
     effects_of,
     opened,
@@ -229,7 +230,7 @@ def test_no_server_is_asked_for_the_keys_of_a_script(servers: dict[str, AnyServe
         cluster = world.server
         before = asked_for_keys(cluster)
         verifications, calls = use_cases(world, FakeProvider(), observer, clock, policy)
-        record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+        record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
         assert calls.record(call_at(clock())) is Outcome.CONFIRMED
         assert verifications.consume("web", record.id, "login", "flow").status is Status.CONSUMED
         assert asked_for_keys(cluster) == before
@@ -266,8 +267,8 @@ def test_a_write_that_no_replica_has_is_not_acknowledged(
         verifications, calls = use_cases(strict, provider, observer, clock)
         trusting, _ = use_cases(lax, provider, observer, clock)
         with pytest.raises(StoreUnavailable):
-            verifications.start("web", Start(OTHER_NUMBER.value, "login", "flow"))
-        made = trusting.start("web", Start(NUMBER.value, "login", "flow")).verification
+            verifications.start("web", CreateCommand(OTHER_NUMBER.value, "login", "flow"))
+        made = trusting.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
         assert verifications.get("web", made.id).status is Status.PENDING
         with pytest.raises(StoreUnavailable):
             calls.record(call_at(clock()))
@@ -328,11 +329,11 @@ def test_calls_count_without_the_right_to_publish(
         client.execute_command("ACL SETUSER", "mute", "on", ">pass", "~*", "resetchannels", "+@all")
     with redis_world(f"redis://mute:pass@127.0.0.1:{own_server.port}/0") as world:
         verifications, calls = use_cases(world, provider, observer, clock)
-        record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+        record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
         assert calls.record(call_at(clock())) is Outcome.CONFIRMED
         assert verifications.consume("web", record.id, "login", "flow").status is Status.CONSUMED
         # A change of a pending record is announced by another script than a call's.
-        other = verifications.start("web", Start(OTHER_NUMBER.value, "login", "flow")).verification
+        other = verifications.start("web", CreateCommand(OTHER_NUMBER.value, "login", "flow")).verification
         assert verifications.cancel("web", other.id).status is Status.CANCELED
 
 
@@ -356,7 +357,7 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: 
         assert isinstance(begun, Begun)
         world.idempotency.complete(begun, Answer(200, "{}"), 60)
         provider.failures = [ProviderError()]
-        ask = Start(NUMBER.value, "login", "flow")
+        ask = CreateCommand(NUMBER.value, "login", "flow")
         with pytest.raises(ProviderError):
             verifications.start("web", ask)
         record = verifications.start("web", ask).verification
@@ -471,14 +472,14 @@ def test_an_order_whose_reservation_was_lost_fails_with_the_error_of_the_order(r
     provider.during = lambda: flush(real_world)
     verifications, _ = use_cases(real_world, provider, RecordingObserver(), FakeClock())
     with pytest.raises(ProviderError):
-        verifications.start("web", Start(NUMBER.value, "login", "flow"))
+        verifications.start("web", CreateCommand(NUMBER.value, "login", "flow"))
 
 
 def test_a_rival_that_a_failover_lost_refuses_no_create(
     real_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), FakeClock())
-    verifications.start("web", Start(NUMBER.value, "contested_login", "flow"))
+    verifications.start("web", CreateCommand(NUMBER.value, "contested_login", "flow"))
     commit = real_world.store.commit
 
     def forgotten(*_: object, **__: object) -> None:
@@ -486,7 +487,7 @@ def test_a_rival_that_a_failover_lost_refuses_no_create(
         monkeypatch.setattr(real_world.store, "commit", commit)
 
     monkeypatch.setattr(real_world.store, "commit", forgotten)
-    assert verifications.start("web", Start(NUMBER.value, "contested_login", "another")).created
+    assert verifications.start("web", CreateCommand(NUMBER.value, "contested_login", "another")).created
 
 
 def flush(world: World) -> None:
@@ -536,13 +537,13 @@ def test_a_consume_is_decided_by_the_record_as_it_is_now(
 ) -> None:
     """Each process has read a record that the other then changes."""
     (mine, _), (theirs, calls) = processes
-    record = mine.start("web", Start(NUMBER.value, "login", "flow")).verification
+    record = mine.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     assert mine.get("web", record.id).status is Status.PENDING
     calls.record(call_at(clock()))
     # This process read the record as pending, in which state a consume would be refused.
     assert mine.consume("web", record.id, "login", "flow").status is Status.CONSUMED
 
-    other = mine.start("web", Start(OTHER_NUMBER.value, "login", "flow")).verification
+    other = mine.start("web", CreateCommand(OTHER_NUMBER.value, "login", "flow")).verification
     calls.record(call_at(clock(), OTHER_NUMBER))
     assert mine.get("web", other.id).status is Status.VERIFIED
     theirs.consume("web", other.id, "login", "flow")
@@ -561,7 +562,7 @@ def test_a_call_is_matched_with_the_record_as_it_is_now(
 
     def remembered(**asked: str) -> str:
         return mine.start(
-            "web", Start(**({"phone_number": NUMBER.value, "purpose": "login"} | asked))
+            "web", CreateCommand(**({"phone_number": NUMBER.value, "purpose": "login"} | asked))
         ).verification.id
 
     first = remembered(reference="flow")
@@ -579,7 +580,7 @@ def test_a_call_is_matched_with_the_record_as_it_is_now(
 
     third = remembered(phone_number=OTHER_NUMBER.value, reference="flow")
     theirs.cancel("web", third)
-    fourth = theirs.start("web", Start(OTHER_NUMBER.value, "login", "other")).verification.id
+    fourth = theirs.start("web", CreateCommand(OTHER_NUMBER.value, "login", "other")).verification.id
     clock.advance(1)
     # The call matches the number's latest record, which this process has never read.
     assert calls.record(call_at(clock(), OTHER_NUMBER)) is Outcome.CONFIRMED
@@ -592,7 +593,7 @@ def test_two_processes_give_the_same_answer_about_a_record(
 ) -> None:
     """This holds after each change of the record."""
     (mine, calls), (theirs, _) = processes
-    asked = Start(NUMBER.value, "login", "flow", locale="ru", metadata={"flow": "a"})
+    asked = CreateCommand(NUMBER.value, "login", "flow", locale="ru", metadata={"flow": "a"})
     record = mine.start("web", asked).verification
     for change in (
         lambda: None,

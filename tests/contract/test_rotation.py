@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
+from waitcall.application.create import CreateCommand
 from waitcall.application.explanation import Subject
 from waitcall.application.idempotency import Answer, Begun
 from waitcall.application.record_call import Calls
-from waitcall.application.verifications import Start, Verifications
 from waitcall.domain.call import Outcome
 from waitcall.domain.errors import (
     IdempotencyInFlight,
@@ -24,10 +24,10 @@ from waitcall.domain.verification import Verification
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NUMBER, call_at, operating, together, use_cases, with_limits
+from tests.making import NUMBER, Verifications, call_at, operating, together, use_cases, with_limits
 from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
 
-ASK = Start(NUMBER.value, "login", "flow")
+ASK = CreateCommand(NUMBER.value, "login", "flow")
 STEPS = {
     "old": (PEPPER,),
     "old, knows new": (PEPPER, OTHER_PEPPER),
@@ -110,7 +110,9 @@ def test_at_most_one_of_simultaneous_creates_on_both_sides_succeeds(replicas, pr
 
     results = together(
         30,
-        lambda index: sides[index % 2].verifications.start("web", Start(NUMBER.value, "login", f"r{index}")),
+        lambda index: sides[index % 2].verifications.start(
+            "web", CreateCommand(NUMBER.value, "login", f"r{index}")
+        ),
     )
 
     # Each side may give way to the other. Then none of the creates succeeds, and that is right too.

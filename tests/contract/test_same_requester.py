@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from waitcall.application.verifications import Start, Started
+from waitcall.application.create import CreateCommand, Created
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import ProviderError, ServiceError, VerificationInProgress
@@ -29,8 +29,8 @@ POLICY = replace(
 class Stage(test_channels.Stage):
     def again(
         self, purpose: str = "every", reference: str | None = "flow", client: str = "web", **more: object
-    ) -> Started:
-        return self.verifications.start(client, Start(NUMBER.value, purpose, reference, **more))
+    ) -> Created:
+        return self.verifications.start(client, CreateCommand(NUMBER.value, purpose, reference, **more))
 
     def is_refused(self, purpose: str = "every", reference: str | None = "flow", client: str = "web") -> bool:
         orders, sent = len(self.provider.orders), len(self.sender.sent)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from waitcall.application.verifications import Start
+from waitcall.application.create import CreateCommand
 from waitcall.domain.errors import ProviderError, ServiceError
 
 from tests.fakes.clock import FakeClock
@@ -77,7 +77,7 @@ class Machine(RuleBasedStateMachine):
     def start(self, number: str, client: str, purpose: str, reference: str | None, fails: bool) -> str:
         who = (client, purpose, reference)
         self.provider.failures = [ProviderError()] if fails else []
-        said = _said(lambda: self.verifications.start(client, Start(number, purpose, reference)))
+        said = _said(lambda: self.verifications.start(client, CreateCommand(number, purpose, reference)))
         if client == "app" and purpose != "login":
             assert said == "purpose_not_allowed"
             return ""

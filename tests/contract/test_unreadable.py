@@ -17,10 +17,10 @@ from waitcall.adapters.redis.topology import topology_of
 from waitcall.adapters.telemetry.store_metrics import WHERE
 from waitcall.application.announcement import Announcement, Delivery
 from waitcall.application.audit import AuditEntry
+from waitcall.application.create import CreateCommand
 from waitcall.application.expire import Sweep
 from waitcall.application.idempotency import Answer, Begun
 from waitcall.application.reconcile_inbox import Progress
-from waitcall.application.verifications import Start
 from waitcall.configuration.redis_url import Address
 from waitcall.domain.call import Outcome
 from waitcall.domain.conversion import ConversionBudget, Group
@@ -83,7 +83,7 @@ def redis(real_world: World) -> Iterator[Any]:
 def journey(world: World, clock: FakeClock, number: str = OTHER_NUMBER.value, policy: Any = POLICY) -> None:
     """Create, call and consume for a number that has nothing to do with the garbage."""
     verifications, calls = use_cases(world, FakeProvider(), RecordingObserver(), clock, policy)
-    record = verifications.start("web", Start(number, "login", "flow")).verification
+    record = verifications.start("web", CreateCommand(number, "login", "flow")).verification
     assert calls.record(call_at(clock(), record.phone_number)) is Outcome.CONFIRMED
     assert verifications.consume("web", record.id, "login", "flow").status is Status.CONSUMED
 
@@ -128,7 +128,7 @@ def test_a_bad_entry_of_the_lists_lets_the_others_work(
     journey(real_world, clock)
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     with pytest.raises(Blocked):
-        verifications.start("web", Start(NUMBER.value, "login"))
+        verifications.start("web", CreateCommand(NUMBER.value, "login"))
     operator = operating(real_world, RecordingObserver(), clock)
     assert [each.subject for each in operator.lists("ops")] == [NUMBER.value]
     # It is told once for each change of the lists, not for each read. It is an error, as it may have been a block.
@@ -149,7 +149,7 @@ def test_an_odd_rev_of_the_lists_hides_no_block(
 
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     with pytest.raises(Blocked):
-        verifications.start("web", Start(NUMBER.value, "login"))
+        verifications.start("web", CreateCommand(NUMBER.value, "login"))
     journey(real_world, clock)
 
 
@@ -164,7 +164,7 @@ def test_a_bad_member_of_the_deadlines_stops_no_sweep_and_is_taken_out(
     for key in KEYS.all_due()[1:]:
         redis.zadd(key, {member: 0})
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
-    record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     clock.advance(900)
 
     sweep = Sweep(real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of())
@@ -182,7 +182,7 @@ def test_many_bad_deadlines_hide_no_good_one(real_world: World, redis: Any, cloc
     for key in KEYS.all_due():
         redis.zadd(key, {f"garbage {each}": each for each in range(250)})
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
-    record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     clock.advance(900)
     sweep = Sweep(real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of())
 
@@ -197,7 +197,7 @@ def test_a_part_of_the_deadlines_that_is_no_set_stops_no_other(
     real_world: World, redis: Any, clock: FakeClock
 ) -> None:
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
-    record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     other = next(key for key in KEYS.all_due() if key != KEYS.due(record.id))
     redis.set(other, SECRET, px=60_000)
     clock.advance(900)
@@ -220,8 +220,8 @@ def test_a_record_that_cannot_be_read_is_due_again_later_and_stops_no_sweep(
     real_world: World, redis: Any, clock: FakeClock, make: Callable[[bytes], bytes]
 ) -> None:
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
-    bad = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
-    good = verifications.start("web", Start(OTHER_NUMBER.value, "login", "flow")).verification
+    bad = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
+    good = verifications.start("web", CreateCommand(OTHER_NUMBER.value, "login", "flow")).verification
     spoil(redis, bad.id, make)
     clock.advance(900)
 
@@ -251,14 +251,14 @@ def test_a_live_record_that_cannot_be_read_holds_its_number_but_not_for_ever(
 ) -> None:
     """The record may be pending for another requester, so the number is taken until the longest window is over."""
     verifications, calls = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
-    record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     spoil(redis, record.id, make)
     pointer = KEYS.latest(KEYS.tag(NUMBER.value))
     redis.pexpire(pointer, 86_400_000)
 
     for _ in range(3):
         with pytest.raises(VerificationInProgress) as refused:
-            verifications.start("web", Start(NUMBER.value, "login", "other"))
+            verifications.start("web", CreateCommand(NUMBER.value, "login", "other"))
         assert 0 < (refused.value.retry_after or 0) <= LONGEST_WINDOW_SECONDS
     # The provider must send the callback again, because another version of the service may read the record.
     with pytest.raises(StoreUnavailable):
@@ -275,18 +275,18 @@ def test_a_live_record_that_cannot_be_read_holds_its_number_but_not_for_ever(
     operating(real_world, RecordingObserver(), clock).remove("ops", ListKind.NUMBER, NUMBER.value, "why")
 
     redis.delete(pointer)
-    assert verifications.start("web", Start(NUMBER.value, "login", "other")).created
+    assert verifications.start("web", CreateCommand(NUMBER.value, "login", "other")).created
 
 
 def test_a_hold_that_ends_sooner_is_not_made_longer(real_world: World, redis: Any, clock: FakeClock) -> None:
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
-    record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     spoil(redis, record.id, newer)
     pointer = KEYS.latest(KEYS.tag(NUMBER.value))
     redis.pexpire(pointer, 30_000)
 
     with pytest.raises(VerificationInProgress) as refused:
-        verifications.start("web", Start(NUMBER.value, "login", "other"))
+        verifications.start("web", CreateCommand(NUMBER.value, "login", "other"))
 
     assert refused.value.retry_after in range(1, 31)
     assert redis.pttl(pointer) <= 30_000
@@ -295,7 +295,7 @@ def test_a_hold_that_ends_sooner_is_not_made_longer(real_world: World, redis: An
 def test_the_record_of_another_id_is_unreadable(real_world: World, redis: Any, clock: FakeClock) -> None:
     """Otherwise the requester could consume the proof of another number."""
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
-    record = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     other = encode(pending(real_world.store.new_id(OTHER_NUMBER), number=OTHER_NUMBER))
     spoil(redis, record.id, lambda _: other)
 
@@ -546,7 +546,7 @@ def test_bad_fields_that_pile_up_are_pruned(real_world: World, redis: Any, clock
     redis.hset(key, mapping={f"x:{each}y": 1 for each in range(300)})
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock, policy)
 
-    verifications.start("web", Start(NUMBER.value, "login"))
+    verifications.start("web", CreateCommand(NUMBER.value, "login"))
 
     assert redis.hlen(key) == 1
 

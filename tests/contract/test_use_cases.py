@@ -4,8 +4,8 @@ import threading
 from collections import Counter
 
 import pytest
+from waitcall.application.create import CreateCommand, Created
 from waitcall.application.expire import Sweep
-from waitcall.application.verifications import Start, Started
 from waitcall.domain.call import Outcome
 from waitcall.domain.errors import (
     AlreadyConsumed,
@@ -41,7 +41,7 @@ from tests.making import (
 )
 from tests.worlds import World
 
-ASK = Start(NUMBER.value, "login", "flow")
+ASK = CreateCommand(NUMBER.value, "login", "flow")
 
 
 @pytest.fixture(autouse=True)
@@ -88,11 +88,11 @@ def test_fifty_simultaneous_creates_place_one_order(service, provider) -> None:
     release = threading.Event()
     provider.during = lambda: release.wait(1) and None
 
-    results = together(50, lambda _: verifications.start("web", Start(NUMBER.value, "login")))
+    results = together(50, lambda _: verifications.start("web", CreateCommand(NUMBER.value, "login")))
     release.set()
 
     assert len(provider.orders) == 1
-    assert len([result for result in results if isinstance(result, Started)]) == 1
+    assert len([result for result in results if isinstance(result, Created)]) == 1
     assert len([result for result in results if isinstance(result, VerificationInProgress)]) == 49
 
 
@@ -154,9 +154,9 @@ def test_the_same_requester_gets_the_live_verification_again(service, provider) 
 @pytest.mark.parametrize(
     ("client", "other"),
     [
-        ("web", Start(NUMBER.value, "login", "another flow")),
-        ("web", Start(NUMBER.value, "login")),
-        ("web", Start(NUMBER.value, "reset", "flow")),
+        ("web", CreateCommand(NUMBER.value, "login", "another flow")),
+        ("web", CreateCommand(NUMBER.value, "login")),
+        ("web", CreateCommand(NUMBER.value, "reset", "flow")),
         ("app", ASK),
     ],
 )
@@ -173,9 +173,9 @@ def test_another_requester_is_refused_and_told_when_to_return(service, provider,
 
 def test_a_contest_takes_the_proof_from_the_call(service, clock) -> None:
     verifications, calls = service
-    record = verifications.start("web", Start(NUMBER.value, "contested_login", "mine")).verification
+    record = verifications.start("web", CreateCommand(NUMBER.value, "contested_login", "mine")).verification
     with pytest.raises(VerificationInProgress):
-        verifications.start("web", Start(NUMBER.value, "contested_login", "theirs"))
+        verifications.start("web", CreateCommand(NUMBER.value, "contested_login", "theirs"))
 
     assert calls.record(call_at(clock())) is Outcome.CONTESTED
     assert verifications.get("web", record.id).reason is Reason.CONCURRENT_REQUEST
@@ -189,10 +189,10 @@ def test_a_contest_during_the_order_counts_too(service, provider) -> None:
     def rival() -> None:
         provider.during = lambda: None
         with pytest.raises(VerificationInProgress):
-            verifications.start("web", Start(NUMBER.value, "contested_login", "theirs"))
+            verifications.start("web", CreateCommand(NUMBER.value, "contested_login", "theirs"))
 
     provider.during = rival
-    record = verifications.start("web", Start(NUMBER.value, "contested_login", "mine")).verification
+    record = verifications.start("web", CreateCommand(NUMBER.value, "contested_login", "mine")).verification
 
     assert record.status is Status.CONTESTED
 
@@ -377,8 +377,8 @@ def test_the_limit_of_an_address_counts_each_address(world, provider, observer, 
     policy = with_limits(ip=["1/h"])
     verifications, _ = use_cases(world, provider, observer, clock, policy)
 
-    def ask(last: int, address: str | None) -> Start:
-        return Start(f"+7999123456{last}", "login", client_ip=address)
+    def ask(last: int, address: str | None) -> CreateCommand:
+        return CreateCommand(f"+7999123456{last}", "login", client_ip=address)
 
     assert verifications.start("web", ask(1, "192.0.2.1")).created
     assert verifications.start("web", ask(2, "192.0.2.2")).created
@@ -406,14 +406,14 @@ def test_another_clients_verification_does_not_exist(service) -> None:
 @pytest.mark.parametrize(
     ("client", "ask", "refusal"),
     [
-        ("web", Start(NUMBER.value, "unheard_of"), ValidationFailed),
-        ("app", Start(NUMBER.value, "reset", "flow"), PurposeNotAllowed),
-        ("web", Start(NUMBER.value, "reset"), ValidationFailed),
-        ("web", Start(NUMBER.value, "reset", "flow", window_seconds=601), ValidationFailed),
-        ("web", Start("nonsense", "login"), InvalidPhoneNumber),
-        ("app", Start("89991234567", "login"), InvalidPhoneNumber),
-        ("web", Start("+12025550123", "mobile_only"), PhoneNumberNotAllowed),
-        ("web", Start("+74951234567", "mobile_only"), PhoneNumberNotAllowed),
+        ("web", CreateCommand(NUMBER.value, "unheard_of"), ValidationFailed),
+        ("app", CreateCommand(NUMBER.value, "reset", "flow"), PurposeNotAllowed),
+        ("web", CreateCommand(NUMBER.value, "reset"), ValidationFailed),
+        ("web", CreateCommand(NUMBER.value, "reset", "flow", window_seconds=601), ValidationFailed),
+        ("web", CreateCommand("nonsense", "login"), InvalidPhoneNumber),
+        ("app", CreateCommand("89991234567", "login"), InvalidPhoneNumber),
+        ("web", CreateCommand("+12025550123", "mobile_only"), PhoneNumberNotAllowed),
+        ("web", CreateCommand("+74951234567", "mobile_only"), PhoneNumberNotAllowed),
     ],
 )
 def test_a_create_that_the_policy_forbids_is_refused_before_any_order(
@@ -427,7 +427,10 @@ def test_a_create_that_the_policy_forbids_is_refused_before_any_order(
 
 def test_a_national_form_is_read_by_the_clients_region(service) -> None:
     verifications, _ = service
-    assert verifications.start("web", Start("8 (999) 123-45-67", "login")).verification.phone_number == NUMBER
+    assert (
+        verifications.start("web", CreateCommand("8 (999) 123-45-67", "login")).verification.phone_number
+        == NUMBER
+    )
 
 
 def test_a_long_read_sees_the_call(service, clock) -> None:
@@ -446,10 +449,10 @@ def test_a_long_read_sees_the_call(service, clock) -> None:
 def test_many_sweepers_settle_each_record_once(world, service, clock, observer, provider) -> None:
     verifications, calls = service
     verifications.start("web", ASK)
-    verifications.start("web", Start("+79991234568", "login", "flow"))
+    verifications.start("web", CreateCommand("+79991234568", "login", "flow"))
     provider.failures = [ProviderError()]
     with pytest.raises(ProviderError):
-        verifications.start("web", Start("+79991234569", "login", "flow"))
+        verifications.start("web", CreateCommand("+79991234569", "login", "flow"))
     calls.record(call_at(clock()))
     sweep = Sweep(world.store, world.deadlines, observer, clock, effects_of())
     assert sweep.run() == 0
@@ -522,7 +525,7 @@ def test_a_broken_record_does_not_keep_the_sweep_from_the_others(
     verifications, _ = service
     broken = verifications.start("web", ASK).verification.id
     clock.advance(1)
-    verifications.start("web", Start("+79991234568", "login", "flow"))
+    verifications.start("web", CreateCommand("+79991234568", "login", "flow"))
     read = world.store.get_many
 
     def read_unless_broken(verification_ids):

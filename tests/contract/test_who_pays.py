@@ -4,10 +4,10 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from waitcall.application.create import CreateCommand
 from waitcall.application.expire import Sweep
 from waitcall.application.explanation import Subject
 from waitcall.application.ports import Change
-from waitcall.application.verifications import Start
 from waitcall.domain.assurance import Assurance, Attested
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel
@@ -64,7 +64,7 @@ def number(index: int) -> str:
 
 def start(stage: Stage, phone: str = NUMBER.value, purpose: str = "login", **more: object) -> Verification:
     asked = {"client_ip": ATTACKER} | more
-    return stage.verifications.start("web", Start(phone, purpose, **asked)).verification
+    return stage.verifications.start("web", CreateCommand(phone, purpose, **asked)).verification
 
 
 def used(stage: Stage, *, client_ip: str | None = ATTACKER, client: str | None = "web") -> dict[Scope, int]:
@@ -286,7 +286,7 @@ def test_without_an_address_the_client_is_counted_in_its_place(staged) -> None:
 
     with pytest.raises(RateLimited):
         start(stage, client_ip=None)
-    assert stage.verifications.start("app", Start(NUMBER.value, "login")).created
+    assert stage.verifications.start("app", CreateCommand(NUMBER.value, "login")).created
 
 
 def test_codes_count_for_the_number_alone_and_calls_stay_open(staged) -> None:

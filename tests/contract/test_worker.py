@@ -5,11 +5,11 @@ from decimal import Decimal
 
 import pytest
 from waitcall.adapters.redis.leadership import RedisLeadership, RedisProgress
+from waitcall.application.create import CreateCommand
 from waitcall.application.expire import Sweep
 from waitcall.application.leadership import Term
 from waitcall.application.ports import Claim
 from waitcall.application.reconcile_inbox import PAGE, InboxRecord, Progress, Reconciliation
-from waitcall.application.verifications import Start
 from waitcall.domain.call import InboundCall, Kind, Outcome
 from waitcall.domain.channel import Channel, InboundText
 from waitcall.domain.errors import ProviderUnavailable, StoreUnavailable
@@ -106,7 +106,7 @@ class Net:
         )
 
     def start(self, reference: str = "flow", number: E164 = NUMBER, purpose: str = "login") -> str:
-        request = Start(phone_number=number.value, purpose=purpose, reference=reference)
+        request = CreateCommand(phone_number=number.value, purpose=purpose, reference=reference)
         return self.verifications.start("web", request).verification.id
 
     def poll(self, after: float = 25) -> int:
@@ -347,7 +347,7 @@ def test_an_order_that_died_with_its_process_is_recorded_as_failed(
 
     provider.during = die
     with pytest.raises(SystemExit):
-        verifications.start("web", Start(phone_number=NUMBER.value, purpose="login"))
+        verifications.start("web", CreateCommand(phone_number=NUMBER.value, purpose="login"))
     clock.advance(29)
     Sweep(world.store, world.deadlines, observer, clock, effects_of()).run()
     assert observer.counts["finished", "failed", str(Reason.PROVIDER_UNAVAILABLE)] == 1
@@ -359,7 +359,7 @@ def test_the_window_of_a_shown_number_is_swept_at_its_end_and_counted_once(
     world: World, clock: FakeClock, observer: RecordingObserver
 ) -> None:
     verifications, _ = use_cases(world, FakeProvider(), observer, clock)
-    verifications.start("web", Start(phone_number=NUMBER.value, purpose="login"))
+    verifications.start("web", CreateCommand(phone_number=NUMBER.value, purpose="login"))
     sweeps = [Sweep(world.store, world.deadlines, observer, clock, effects_of()) for _ in range(2)]
     for moment in (29, 871.5, 1.5):
         clock.advance(moment)

@@ -10,8 +10,8 @@ import pytest
 from waitcall.adapters.providers.smsc.client import order_limit
 from waitcall.application.announcement import Announcer
 from waitcall.application.applicable_limits import ApplicableLimits
+from waitcall.application.create import CreateCommand
 from waitcall.application.effects import TransitionEffects
-from waitcall.application.verifications import Start
 from waitcall.configuration.policy import DEFAULT_LIMITS, read_policy
 from waitcall.domain.channel import Channel
 from waitcall.domain.code import CODE_DIGITS
@@ -333,7 +333,7 @@ def test_a_day_of_creates_gives_what_the_table_says(shipped: Policy, addresses: 
     policy = replace(shipped, conversion=())
     verifications, _ = use_cases(memory_world(), provider, RecordingObserver(), clock, policy)
     for index in range(tries):
-        ask = Start(f"+7999{3000000 + index}", "login", client_ip=f"192.0.2.{index % addresses}")
+        ask = CreateCommand(f"+7999{3000000 + index}", "login", client_ip=f"192.0.2.{index % addresses}")
         with suppress(RateLimited):
             verifications.start("web", ask)
         clock.advance(DAY / tries)

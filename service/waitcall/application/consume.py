@@ -1,13 +1,13 @@
 """Redemption of a verified result: once, for its own purpose, reference and result, and not if the number is blocked."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from waitcall.application.admission import AdmissionControl
-from waitcall.application.ports import VerificationStore
+from waitcall.application.ports import Clock, VerificationStore
 from waitcall.application.records import Records
 from waitcall.domain.errors import ResultMismatch
 from waitcall.domain.hosted_page import PageSeals
+from waitcall.domain.limits import Scope
 from waitcall.domain.lists import Directory
 from waitcall.domain.verification import Verification
 
@@ -25,28 +25,38 @@ class Proof:
 
     purpose: str = field(repr=False)
     reference: str | None = field(repr=False)
-    redeemer: str | None = field(repr=False)
-    result: str | None = field(repr=False)
+    redeemer: str | None = field(default=None, repr=False)
+    result: str | None = field(default=None, repr=False)
 
 
-class Redemption:
-    """The use case behind consume. It may raise StoreUnavailable."""
+class ConsumeVerification:
+    """The use case behind consume."""
 
     def __init__(
-        self, store: VerificationStore, records: Records, admission: AdmissionControl, pages: PageSeals
+        self,
+        store: VerificationStore,
+        records: Records,
+        admission: AdmissionControl,
+        pages: PageSeals,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._records = records
         self._admission = admission
         self._pages = pages
+        self._clock = clock
 
-    def redeem(self, client: str, verification_id: str, proof: Proof, now: datetime) -> Verification:
-        """Change a verified record to consumed.
+    def consume(self, client: str, verification_id: str, proof: Proof) -> Verification:
+        """Redeem a verified result, exactly once. A repeated request with the same ``redeemer`` gets the same answer.
 
         Raises:
             NotFound, PurposeMismatch, ReferenceMismatch, ResultMismatch, NotVerified, Contested, AlreadyConsumed, Expired
-            Blocked: an operator has blocked the number.
+            Blocked: an operator has blocked the number since it was verified.
+            RateLimited
+            StoreUnavailable
         """
+        now = self._clock()
+        self._admission.count(Scope.CONSUME, client, now)
         looked, read = self._store.get_with_lists(verification_id)
         stored = self._records.owned(client, looked, now)
         # The lists count only if they were read after the record; one that was just settled is newer than them.

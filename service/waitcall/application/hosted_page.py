@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 
 from waitcall.application.ports import Clock, Limits, VerificationStore
-from waitcall.application.read import Reading
+from waitcall.application.read import ReadVerification
 from waitcall.application.slots import Slots
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import NotFound, StoreUnavailable
@@ -62,7 +62,7 @@ class Pages:
         self,
         *,
         store: VerificationStore,
-        reading: Reading,
+        reading: ReadVerification,
         seals: PageSeals,
         limits: Limits,
         clock: Clock,
@@ -141,7 +141,7 @@ class Pages:
         return record
 
     def _page(self, record: Verification, wait_seconds: int, seen: Channel | None) -> Page:
-        record = self._reading.read(record.requester.client, record.id, wait_seconds, seen)
+        record = self._reading.look(record.requester.client, record.id, wait_seconds, seen)
         verified = record.status is Status.VERIFIED
         return Page(record, self._seals.result(record.id) if verified else None)
 

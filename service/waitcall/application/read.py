@@ -2,27 +2,47 @@
 
 from datetime import datetime, timedelta
 
+from waitcall.application.admission import AdmissionControl
 from waitcall.application.ports import ChangeNotifier, Clock, Stored, VerificationStore
 from waitcall.application.records import CHANGE_ATTEMPTS, Records
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import StoreUnavailable
+from waitcall.domain.limits import Scope
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
 
 
-class Reading:
-    """Reads a verification for the API and the hosted page. Every method may raise StoreUnavailable."""
+class ReadVerification:
+    """The use case behind read, for the API and the hosted page."""
 
     def __init__(
-        self, store: VerificationStore, records: Records, changes: ChangeNotifier, clock: Clock
+        self,
+        store: VerificationStore,
+        records: Records,
+        changes: ChangeNotifier,
+        admission: AdmissionControl,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._records = records
         self._changes = changes
+        self._admission = admission
         self._clock = clock
 
     def read(
-        self, client: str, verification_id: str, wait_seconds: int, seen: Channel | None = None
+        self, client: str, verification_id: str, wait_seconds: int = 0, seen: Channel | None = None
+    ) -> Verification:
+        """Read as :meth:`look` does, and count it for the client.
+
+        Raises:
+            RateLimited: too many reads of this client.
+            NotFound, StoreUnavailable
+        """
+        self._admission.count(Scope.READ, client, self._clock())
+        return self.look(client, verification_id, wait_seconds, seen)
+
+    def look(
+        self, client: str, verification_id: str, wait_seconds: int = 0, seen: Channel | None = None
     ) -> Verification:
         """Return the record as it stands. While it is pending on the same channel, wait up to ``wait_seconds``.
 
@@ -35,6 +55,7 @@ class Reading:
 
         Raises:
             NotFound: the record does not exist, belongs to another client, or is still being ordered.
+            StoreUnavailable
         """
         now = self._clock()
         deadline = now + timedelta(seconds=wait_seconds)

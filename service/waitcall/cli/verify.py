@@ -8,7 +8,8 @@ import click
 import segno
 
 from waitcall.adapters.http.answers import dump_verification
-from waitcall.application.verifications import Start
+from waitcall.application.consume import Proof
+from waitcall.application.create import CreateCommand
 from waitcall.cli.environment import read_number, running
 from waitcall.cli.tables import as_json, show_object
 from waitcall.composition.cli_context import CliContext, build_cli_context
@@ -53,15 +54,16 @@ def verify(  # noqa: PLR0913  the command's options
     with running(build_cli_context) as context:
         client = _client(context, client_name)
         asked = purpose or min(client.purposes)
-        start = Start(read_number(phone_number) or "", asked, _REFERENCE, channel=channel)
-        record = context.verifications.start(client.name, start).verification
+        command = CreateCommand(read_number(phone_number) or "", asked, _REFERENCE, channel=channel)
+        record = context.use_cases.create.create(client.name, command).verification
         try:
             record = _proven(context, record, qr=not no_qr)
         except (KeyboardInterrupt, click.Abort):
-            context.verifications.cancel(client.name, record.id)
+            context.use_cases.cancel.cancel(client.name, record.id)
             raise
         if record.status is Status.VERIFIED:
-            record = context.verifications.consume(client.name, record.id, asked, _REFERENCE)
+            proof = Proof(asked, _REFERENCE)
+            record = context.use_cases.consume.consume(client.name, record.id, proof)
         show_object(_summary(record), json_wanted=json_wanted)
         if record.status is not Status.CONSUMED:
             raise click.exceptions.Exit(NOT_PROVEN)
@@ -78,7 +80,7 @@ def _proven(context: CliContext, record: Verification, *, qr: bool) -> Verificat
         while record.status is Status.PENDING and record.channel is channel:
             left = int((record.expires_at - datetime.now(UTC)).total_seconds())
             click.echo(f"\r{left // 60:02}:{left % 60:02} left ", nl=False, err=True)
-            record = context.verifications.get(record.requester.client, record.id, wait_seconds=1)
+            record = context.use_cases.read.read(record.requester.client, record.id, wait_seconds=1)
         click.echo(err=True)
     return record
 
@@ -99,16 +101,16 @@ def _instruct(record: Verification, *, qr: bool) -> None:
 def _typed(context: CliContext, record: Verification) -> Verification:
     client = record.requester.client
     if record.code is None:
-        record = context.channels.resend(client, record.id)
+        record = context.use_cases.channels.resend(client, record.id)
     click.echo(f"A code is on its way to {record.phone_number.display}.", err=True)
     while True:
         code = click.prompt("Code", err=True)
         try:
-            return context.channels.check(client, record.id, str(code).strip())
+            return context.use_cases.channels.check(client, record.id, str(code).strip())
         except CodeMismatch as wrong:
             click.echo(f"Wrong. Attempts left: {wrong.attempts_left}.", err=True)
             if not wrong.attempts_left:
-                return context.verifications.get(client, record.id)
+                return context.use_cases.read.read(client, record.id)
 
 
 def _client(context: CliContext, name: str | None) -> Client:

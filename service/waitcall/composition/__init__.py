@@ -48,12 +48,11 @@ from waitcall.composition.core import Core, utc_now
 from waitcall.composition.use_cases import (
     account_of,
     calls_of,
-    channels_of,
+    client_use_cases,
     messages_of,
     opening_of,
     pages_of,
     smsru_of,
-    verifications_of,
 )
 from waitcall.configuration.last_good import is_replaced
 from waitcall.configuration.settings import Secret, Settings
@@ -219,9 +218,9 @@ def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconci
 
 
 def _services(settings: Settings, core: Core, opening: Opening, pages: Pages) -> Services:
+    client = client_use_cases(settings, core, opening)
     return Services(
-        verifications_of(settings, core, opening),
-        channels_of(settings, core, opening),
+        *(client.create, client.read, client.consume, client.cancel, client.channels),
         core.operator(),
         RedisIdempotencyStore(core.connection, core.keys),
         pages.url_of,

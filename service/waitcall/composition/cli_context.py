@@ -9,13 +9,11 @@ from waitcall.adapters.providers.smsru.client import SmsruProvider
 from waitcall.adapters.redis.probe import Examined
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.adapters.telemetry.observer import LoggingObserver
-from waitcall.application.fallback import Channels
 from waitcall.application.look_up import Lookup
 from waitcall.application.provider_account import AccountManagement
 from waitcall.application.reconcile_inbox import Balance, Inbox
-from waitcall.application.verifications import Verifications
 from waitcall.composition.core import Core, utc_now
-from waitcall.composition.use_cases import account_of, channels_of, opening_of, smsru_of, verifications_of
+from waitcall.composition.use_cases import ClientUseCases, account_of, client_use_cases, opening_of, smsru_of
 from waitcall.configuration.settings import Settings
 
 
@@ -25,8 +23,7 @@ class CliContext:
 
     settings: Settings
     core: Core
-    verifications: Verifications
-    channels: Channels
+    use_cases: ClientUseCases
     account: AccountManagement
     balance: Balance
     inbox: Inbox
@@ -42,13 +39,11 @@ def build_cli_context(settings: Settings) -> CliContext:
     """Build the use cases with the production clock."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, utc_now)
-    opening = opening_of(settings, core, metrics)
     inbox = SmscInbox(account_of(settings), metrics)
     return CliContext(
         settings=settings,
         core=core,
-        verifications=verifications_of(settings, core, opening),
-        channels=channels_of(settings, core, opening),
+        use_cases=client_use_cases(settings, core, opening_of(settings, core, metrics)),
         account=AccountManagement(
             provider_account=SmscAccount(account_of(settings), metrics),
             audit=core.audit,

@@ -1,6 +1,7 @@
 """Builders that the service and the command line share: the providers, and the use cases around them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from time import sleep
@@ -12,16 +13,18 @@ from waitcall.adapters.providers.time_limit import TimeLimit, within_greenlet, w
 from waitcall.adapters.providers.transport import Account
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.adapters.telemetry.spans import NoSpans, Spans
+from waitcall.application.cancel import CancelVerification
+from waitcall.application.consume import ConsumeVerification
+from waitcall.application.create import CreateVerification
 from waitcall.application.fallback import Channels
 from waitcall.application.hosted_page import WAITING_OF_A_PROCESS, Pages
 from waitcall.application.open_channel import Opening
 from waitcall.application.providers import CallProvider
-from waitcall.application.read import Reading
+from waitcall.application.read import ReadVerification
 from waitcall.application.record_call import Calls
 from waitcall.application.record_text import Messages
 from waitcall.application.records import Records
 from waitcall.application.routing import Routing
-from waitcall.application.verifications import Verifications
 from waitcall.composition.core import Core
 from waitcall.configuration.settings import Settings
 from waitcall.domain.evidence import InboxTrust
@@ -55,34 +58,51 @@ def opening_of(
     return Opening(provider, _sender(settings, metrics, time_limit), core.seals, settings.policy, core.orders)
 
 
-def verifications_of(settings: Settings, core: Core, opening: Opening) -> Verifications:
-    return Verifications(
-        store=core.store,
-        changes=core.changes,
-        admission=core.admission,
-        effects=core.effects,
-        opening=opening,
-        observer=core.observer,
-        clock=core.clock,
-        policy=core.policy,
-        default_window_seconds=settings.window_seconds,
-        pages=core.pages,
-        order_seconds=_order_seconds(settings),
+@dataclass(frozen=True, slots=True)
+class ClientUseCases:
+    """Use cases of a client of the API."""
+
+    create: CreateVerification
+    read: ReadVerification
+    consume: ConsumeVerification
+    cancel: CancelVerification
+    channels: Channels
+
+
+def client_use_cases(settings: Settings, core: Core, opening: Opening) -> ClientUseCases:
+    records = Records(core.store, core.observer, core.effects)
+    return ClientUseCases(
+        CreateVerification(
+            store=core.store,
+            admission=core.admission,
+            effects=core.effects,
+            opening=opening,
+            observer=core.observer,
+            clock=core.clock,
+            policy=core.policy,
+            default_window_seconds=settings.window_seconds,
+            order_seconds=_order_seconds(settings),
+        ),
+        reading_of(core),
+        ConsumeVerification(core.store, records, core.admission, core.pages, core.clock),
+        CancelVerification(records, core.clock),
+        Channels(
+            store=core.store,
+            admission=core.admission,
+            effects=core.effects,
+            opening=opening,
+            seals=core.seals,
+            observer=core.observer,
+            clock=core.clock,
+            policy=core.policy,
+            order_seconds=_order_seconds(settings),
+        ),
     )
 
 
-def channels_of(settings: Settings, core: Core, opening: Opening) -> Channels:
-    return Channels(
-        store=core.store,
-        admission=core.admission,
-        effects=core.effects,
-        opening=opening,
-        seals=core.seals,
-        observer=core.observer,
-        clock=core.clock,
-        policy=core.policy,
-        order_seconds=_order_seconds(settings),
-    )
+def reading_of(core: Core) -> ReadVerification:
+    records = Records(core.store, core.observer, core.effects)
+    return ReadVerification(core.store, records, core.changes, core.admission, core.clock)
 
 
 def calls_of(core: Core, trust: InboxTrust | None = None) -> Calls:
@@ -100,11 +120,9 @@ def messages_of(core: Core) -> Messages:
 
 
 def pages_of(settings: Settings, core: Core) -> Pages:
-    records = Records(core.store, core.observer, core.effects)
-    reading = Reading(core.store, records, core.changes, core.clock)
     return Pages(
         store=core.store,
-        reading=reading,
+        reading=reading_of(core),
         seals=core.pages,
         limits=core.limits,
         clock=core.clock,

@@ -9,17 +9,16 @@ import pytest
 from waitcall.application.admission import Screening
 from waitcall.application.announcement import Delivery
 from waitcall.application.applicable_limits import subjects_with_the_address
-from waitcall.application.consume import Proof, Redemption
+from waitcall.application.consume import ConsumeVerification, Proof
+from waitcall.application.create import CreateCommand, Risk
 from waitcall.application.dead_letters import DeadLetters
 from waitcall.application.deliver_webhooks import MOST_ATTEMPTS, DeliveryOutcome, Push, Taken
 from waitcall.application.hosted_page import PATIENCE_SECONDS, Pages
 from waitcall.application.open_channel import text_for
 from waitcall.application.ports import Change
-from waitcall.application.read import Reading
 from waitcall.application.record_call import SKEW
 from waitcall.application.records import Records, announce
 from waitcall.application.slots import Slots
-from waitcall.application.verifications import Risk, Start
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel
 from waitcall.domain.conversion import Bucket, ConversionBudget, Group
@@ -57,6 +56,7 @@ from tests.making import (
     call_at,
     effects_of,
     pending,
+    reading_of,
     seconds,
     together,
     use_cases,
@@ -150,9 +150,9 @@ def test_a_used_call_is_kept_for_as_long_as_any_window_could_still_take_it(
 def test_a_call_that_changes_nothing_is_used_up_without_writing_the_record(clock: FakeClock) -> None:
     world = memory_world(Claiming)
     verifications, calls = use_cases(world, FakeProvider(), RecordingObserver(), clock, CONTESTABLE)
-    verifications.start("web", Start(NUMBER.value, "contested", "flow"))
+    verifications.start("web", CreateCommand(NUMBER.value, "contested", "flow"))
     with pytest.raises(VerificationInProgress):
-        verifications.start("app", Start(NUMBER.value, "contested", "other"))
+        verifications.start("app", CreateCommand(NUMBER.value, "contested", "other"))
     assert calls.record(call_at(clock())) is Outcome.CONTESTED
     assert [change for _, change in world.store.claims] == [None]
 
@@ -168,7 +168,7 @@ def test_no_call_verifies_a_blocked_number_even_while_its_record_is_pending(
     world: World, clock: FakeClock
 ) -> None:
     verifications, calls = use_cases(world, FakeProvider(), RecordingObserver(), clock)
-    made = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    made = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     world.lists.put(
         replace(entry(ListAction.BLOCK, ListKind.NUMBER, NUMBER.value), expires_at=clock() + seconds(60)),
         clock(),
@@ -183,7 +183,7 @@ def test_no_call_verifies_a_blocked_number_even_while_its_record_is_pending(
 @pytest.mark.parametrize("client", ["app", "nobody"])
 def test_another_clients_record_is_not_found(world: World, clock: FakeClock, client: str) -> None:
     verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock)
-    made = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    made = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     records = Records(world.store, RecordingObserver(), effects_of())
     with pytest.raises(NotFound):
         records.found(client, made.id, clock())
@@ -204,13 +204,13 @@ def test_a_record_that_is_still_being_ordered_is_not_shown(world: World, clock: 
             seen.append(error)
 
     provider.during = look
-    verifications.start("web", Start(NUMBER.value, "login", "flow"))
+    verifications.start("web", CreateCommand(NUMBER.value, "login", "flow"))
     assert len(seen) == 1
 
 
 def test_a_transition_that_changes_nothing_is_not_written(world: World, clock: FakeClock) -> None:
     verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock)
-    made = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    made = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     records = Records(world.store, RecordingObserver(), effects_of())
     stored = world.store.get(made.id)
     assert stored is not None
@@ -247,14 +247,14 @@ class Looking(MemoryStore):
 
 def test_a_consume_that_is_run_again_reads_the_lists_again(world: World, clock: FakeClock) -> None:
     verifications, calls = use_cases(world, FakeProvider(), RecordingObserver(), clock)
-    made = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    made = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     calls.record(call_at(clock()))
     store = Looking(world.limits, world.conversions, world.lists, world.audit)
     store._records, store._latest = world.store._records, world.store._latest
     records = Records(store, RecordingObserver(), effects_of())
-    redemption = Redemption(store, records, admission(world, RecordingObserver()), PAGES)
+    consuming = ConsumeVerification(store, records, admission(world, RecordingObserver()), PAGES, clock)
     with pytest.raises(Blocked):
-        redemption.redeem("web", made.id, Proof("login", "flow", None, None), clock())
+        consuming.consume("web", made.id, Proof("login", "flow"))
 
 
 # Create
@@ -268,7 +268,7 @@ def test_a_window_is_between_the_shortest_and_the_longest_of_its_purpose(
     world: World, clock: FakeClock, asked: int, is_allowed: bool
 ) -> None:
     verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock)
-    ask = Start(NUMBER.value, "login", "flow", window_seconds=asked)
+    ask = CreateCommand(NUMBER.value, "login", "flow", window_seconds=asked)
     if is_allowed:
         assert verifications.start("web", ask).verification.window_seconds == asked
         return
@@ -286,7 +286,7 @@ def test_a_number_whose_record_cannot_be_read_is_taken(
 
     monkeypatch.setattr(world.store, "creation_context", unreadable)
     with pytest.raises(VerificationInProgress) as taken:
-        verifications.start("web", Start(NUMBER.value, "login", "flow"))
+        verifications.start("web", CreateCommand(NUMBER.value, "login", "flow"))
     assert taken.value.retry_after == 7
 
 
@@ -298,7 +298,7 @@ def test_without_a_captcha_rule_no_captcha_is_demanded(world: World, clock: Fake
         code_texts={"en": "{code}"},
     )
     verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock, coded, FakeSender())
-    ask = Start(NUMBER.value, "code", "flow", risk=Risk.HIGH)
+    ask = CreateCommand(NUMBER.value, "code", "flow", risk=Risk.HIGH)
     assert verifications.start("web", ask).verification.channel is Channel.CODE
 
 
@@ -347,10 +347,9 @@ def test_a_replay_is_audited_with_what_it_replays(
 
 
 def pages(world: World, clock: FakeClock, rest: Any = lambda: None) -> Pages:
-    records = Records(world.store, RecordingObserver(), effects_of())
     return Pages(
         store=world.store,
-        reading=Reading(world.store, records, world.changes, clock),
+        reading=reading_of(world, RecordingObserver(), clock),
         seals=PAGES,
         limits=world.limits,
         clock=clock,
@@ -392,7 +391,7 @@ def test_each_read_of_a_page_rests_before_the_next_begins(world: World, clock: F
 def test_a_poll_gives_its_place_back(world: World, clock: FakeClock) -> None:
     verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock, HOSTING)
     made = verifications.start(
-        "web", Start(NUMBER.value, "login", "flow", return_url="https://login.example.org/done")
+        "web", CreateCommand(NUMBER.value, "login", "flow", return_url="https://login.example.org/done")
     ).verification
     hosted = pages(world, clock)
     token = str(hosted.url_of(made)).rpartition("/")[2]
@@ -402,7 +401,7 @@ def test_a_poll_gives_its_place_back(world: World, clock: FakeClock) -> None:
         waits.append(wait_seconds)
         return made
 
-    hosted._reading = type("Reads", (), {"read": staticmethod(read)})()
+    hosted._reading = type("Reads", (), {"look": staticmethod(read)})()
     for address in (ADDRESS, None, ADDRESS):
         hosted.look(token, address, 25)
     assert waits == [25, 25, 25]

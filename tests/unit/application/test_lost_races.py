@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from waitcall.application.create import CreateCommand
 from waitcall.application.ports import Claim, Reservation, Stored
 from waitcall.application.records import CHANGE_ATTEMPTS
-from waitcall.application.verifications import Start
 from waitcall.domain.errors import NotFound, ProviderUnavailable, StoreUnavailable
 from waitcall.domain.lists import ListAction, ListKind
 from waitcall.domain.status import Reason, Status
@@ -19,7 +19,7 @@ from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, call_at, operating, use_cases
 from tests.worlds import memory_world
 
-ASK = Start(NUMBER.value, "login", "flow", locale="ru", metadata={"order": "7"})
+ASK = CreateCommand(NUMBER.value, "login", "flow", locale="ru", metadata={"order": "7"})
 
 
 class Contended(MemoryStore):

@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from waitcall.application.create import CreateCommand
 from waitcall.application.explanation import Subject
 from waitcall.application.fallback import Channels
 from waitcall.application.ports import Change
 from waitcall.application.record_order import UNREADABLE_AGAIN, OrderPoll, OrderReports
 from waitcall.application.records import CHANGE_ATTEMPTS
-from waitcall.application.verifications import Start
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel, InboundText
 from waitcall.domain.code import CodeDelivery, DeliveryReport
@@ -92,7 +92,7 @@ class Stage:
         self.operator = operating(self.world, self.observer, clock, POLICY)
 
     def start(self, purpose: str = "call") -> Verification:
-        return self.verifications.start("web", Start(NUMBER.value, purpose, "flow")).verification
+        return self.verifications.start("web", CreateCommand(NUMBER.value, purpose, "flow")).verification
 
     def get(self, record: Verification) -> Verification:
         return self.verifications.get("web", record.id)

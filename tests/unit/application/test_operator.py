@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 from waitcall.application.audit import AuditEntry
+from waitcall.application.create import CreateCommand
 from waitcall.application.explanation import Subject
 from waitcall.application.operate import LONGEST_EXPIRES_IN, Operator
-from waitcall.application.verifications import Start, Verifications
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import NotFound
 from waitcall.domain.limits import Mode, Scope
@@ -15,7 +15,7 @@ from waitcall.domain.status import Status
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NUMBER, POLICY, operating, seconds, use_cases
+from tests.making import NUMBER, POLICY, Verifications, operating, seconds, use_cases
 from tests.worlds import World, memory_world
 
 GUARDED = replace(POLICY, conversion=(ConversionBudget(Group.COUNTRY, Mode.RECORD_ONLY),))
@@ -109,7 +109,7 @@ def test_an_entry_may_last_for_a_year_and_a_leap_day(operator: Operator, clock: 
 def test_an_unblock_without_a_number_undoes_nothing_of_any_number(
     operator: Operator, verifications: Verifications
 ) -> None:
-    made = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    made = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     undone = operator.unblock("ann", Subject(client="web"), WHY, verification=True, conversion=True)
     assert (undone.verification_canceled, undone.conversions) == (False, 0)
     assert verifications.get("web", made.id).status is Status.PENDING
@@ -118,7 +118,7 @@ def test_an_unblock_without_a_number_undoes_nothing_of_any_number(
 def test_a_verification_is_canceled_only_where_that_is_asked_and_it_still_waits(
     operator: Operator, verifications: Verifications, clock: FakeClock
 ) -> None:
-    made = verifications.start("web", Start(NUMBER.value, "login", "flow")).verification
+    made = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     assert not operator.unblock("ann", Subject(NUMBER.value), WHY).verification_canceled
     assert verifications.get("web", made.id).status is Status.PENDING
     clock.advance(900)

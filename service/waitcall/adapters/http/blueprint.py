@@ -15,11 +15,14 @@ from waitcall.adapters.http.auth import permission_of
 from waitcall.adapters.http.body import JSON, read_json
 from waitcall.adapters.http.problems import responses
 from waitcall.adapters.http.schemas import refusal
+from waitcall.application.cancel import CancelVerification
+from waitcall.application.consume import ConsumeVerification
+from waitcall.application.create import CreateVerification
 from waitcall.application.fallback import Channels
 from waitcall.application.idempotency import IdempotencyStore
 from waitcall.application.operate import Operator
 from waitcall.application.ports import Clock
-from waitcall.application.verifications import Verifications
+from waitcall.application.read import ReadVerification
 from waitcall.domain.verification import Verification
 
 _ANY = ("store_unavailable", "internal_error", "invalid_request")
@@ -37,7 +40,10 @@ class Services:
         page_url: gives the URL of a verification's hosted page; None without one.
     """
 
-    verifications: Verifications
+    create: CreateVerification
+    read: ReadVerification
+    consume: ConsumeVerification
+    cancel: CancelVerification
     channels: Channels
     operator: Operator
     idempotency: IdempotencyStore

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validate
 
 from waitcall.adapters.http.languages import is_tag
-from waitcall.application.verifications import Risk, Start
+from waitcall.application.create import CreateCommand, Risk
 from waitcall.domain.channel import Captcha, Channel
 from waitcall.domain.code import CODE_DIGITS
 from waitcall.domain.errors import ValidationFailed
@@ -159,9 +159,9 @@ class CreateRequest(Request):
     )
 
     @post_load
-    def _start(self, data: dict[str, Any], **_: Any) -> Start:
+    def _start(self, data: dict[str, Any], **_: Any) -> CreateCommand:
         context, hosted = data.pop("context", None) or {}, data.pop("hosted", None) or {}
-        return Start(**data, risk=context.get("risk"), return_url=hosted.get("return_url"))
+        return CreateCommand(**data, risk=context.get("risk"), return_url=hosted.get("return_url"))
 
 
 class FallbackRequest(Request):

@@ -11,8 +11,9 @@ from waitcall.adapters.http.blueprint import Blueprint, refuses, services
 from waitcall.adapters.http.idempotency import REPLAYED, once, redeemer, response_of
 from waitcall.adapters.http.ratelimit import LIMIT_HEADERS, limit_headers
 from waitcall.adapters.http.schemas import ConsumeRequest, CreateRequest, PollQuery
+from waitcall.application.consume import Proof
+from waitcall.application.create import CreateCommand
 from waitcall.application.idempotency import Answer
-from waitcall.application.verifications import Start
 from waitcall.domain.policy import Permission
 from waitcall.domain.verification import Verification
 
@@ -62,21 +63,21 @@ def kept_answer(record: Verification, status: int = OK) -> tuple[Answer, int]:
 )
 @once()
 @routes.arguments(CreateRequest)
-def create(start: Start) -> tuple[Answer, int]:
+def create(command: CreateCommand) -> tuple[Answer, int]:
     """Start a verification
 
     A number has at most one live verification. Another requester gets 409 verification_in_progress: cancel the attempt
     that your own session still holds, or wait for retry_after seconds and start again.
     """
-    started = services().verifications.start(g.client, start)
+    created = services().create.create(g.client, command)
 
     # Only the first answer has these headers. A repeated one was not counted against the limits.
     @after_this_request
     def tell_limits(response: Response) -> Response:
-        response.headers.update(limit_headers(started.limits))
+        response.headers.update(limit_headers(created.limits))
         return response
 
-    return kept_answer(started.verification, CREATED if started.created else OK)
+    return kept_answer(created.verification, CREATED if created.created else OK)
 
 
 @routes.route(f"{PATH}/<verification_id>", methods=["GET"])
@@ -88,7 +89,7 @@ def create(start: Start) -> tuple[Answer, int]:
 @routes.arguments(PollQuery, location="query")
 def read(query: dict[str, Any], verification_id: str) -> Response:
     """Read a verification, or wait until it changes"""
-    record = services().verifications.get(g.client, verification_id, query["wait"], query.get("channel"))
+    record = services().read.read(g.client, verification_id, query["wait"], query.get("channel"))
     return response_of(answer_of(record))
 
 
@@ -103,10 +104,8 @@ def read(query: dict[str, Any], verification_id: str) -> Response:
 @routes.arguments(ConsumeRequest)
 def consume(proof: dict[str, str], verification_id: str) -> tuple[Answer, int]:
     """Consume the proof, exactly once"""
-    consumed = services().verifications.consume(
-        g.client, verification_id, proof["purpose"], proof.get("reference"), redeemer(), proof.get("result")
-    )
-    return kept_answer(consumed)
+    given = Proof(proof["purpose"], proof.get("reference"), redeemer(), proof.get("result"))
+    return kept_answer(services().consume.consume(g.client, verification_id, given))
 
 
 @routes.route(f"{PATH}/<verification_id>", methods=["DELETE"])
@@ -115,4 +114,4 @@ def consume(proof: dict[str, str], verification_id: str) -> tuple[Answer, int]:
 @routes.response(OK, VerificationResponse, description="The verification, canceled now or finished before.")
 def cancel(verification_id: str) -> Response:
     """Cancel a verification"""
-    return response_of(answer_of(services().verifications.cancel(g.client, verification_id)))
+    return response_of(answer_of(services().cancel.cancel(g.client, verification_id)))

@@ -94,7 +94,7 @@ class Shown:
         self._brand = brand
         self.assets = Assets(brand)
         self._templates = Environment(
-            loader=PackageLoader("waitcall.adapters.http", "page"), autoescape=True, trim_blocks=True
+            loader=PackageLoader("waitcall.adapters.http", "hosted_page"), autoescape=True, trim_blocks=True
         )
 
     def page(self, page: Page, now: datetime) -> Response:

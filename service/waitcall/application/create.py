@@ -1,4 +1,4 @@
-"""The main use cases of a client: create, read, consume and cancel a verification."""
+"""Create a verification: check the request, hold the number, order a number to call or send a code."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -7,19 +7,16 @@ from datetime import datetime
 from enum import StrEnum
 
 from waitcall.application.admission import Admission, AdmissionControl
-from waitcall.application.consume import Proof, Redemption
 from waitcall.application.effects import TransitionEffects
 from waitcall.application.observer import Observer
 from waitcall.application.open_channel import Opened, Opening
 from waitcall.application.ports import (
     Change,
-    ChangeNotifier,
     Clock,
     CreationContext,
     Stored,
     VerificationStore,
 )
-from waitcall.application.read import Reading
 from waitcall.application.records import CHANGE_ATTEMPTS, Records
 from waitcall.application.reserve import Reservations
 from waitcall.domain.channel import Captcha, Channel
@@ -35,8 +32,8 @@ from waitcall.domain.errors import (
     ValidationFailed,
     VerificationInProgress,
 )
-from waitcall.domain.hosted_page import PageSeals, check_return_url
-from waitcall.domain.limits import LimitState, Scope
+from waitcall.domain.hosted_page import check_return_url
+from waitcall.domain.limits import LimitState
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy, Purpose
 from waitcall.domain.requester import Requester
@@ -52,7 +49,7 @@ class Risk(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class CreateCommand:
     """A client's request for a verification. Types are checked, values are as the client sent them."""
 
     phone_number: str = field(repr=False)
@@ -69,7 +66,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class Created:
     """Result of a create.
 
     Attributes:
@@ -83,14 +80,13 @@ class Started:
     limits: tuple[LimitState, ...] = ()
 
 
-class Verifications:
-    """The use cases of the internal API. Every method may raise StoreUnavailable."""
+class CreateVerification:
+    """The use case behind create."""
 
     def __init__(  # noqa: PLR0913  one parameter per port; the composition root names them all
         self,
         *,
         store: VerificationStore,
-        changes: ChangeNotifier,
         admission: AdmissionControl,
         effects: TransitionEffects,
         opening: Opening,
@@ -98,13 +94,10 @@ class Verifications:
         clock: Clock,
         policy: Policy,
         default_window_seconds: int,
-        pages: PageSeals,
         order_seconds: int = 25,
     ) -> None:
         self._store = store
         self._records = Records(store, observer, effects)
-        self._reading = Reading(store, self._records, changes, clock)
-        self._redemption = Redemption(store, self._records, admission, pages)
         self._admission = admission
         self._reservations = Reservations(store, self._records, admission, policy.purposes)
         self._effects = effects
@@ -115,7 +108,7 @@ class Verifications:
         self._default_window_seconds = default_window_seconds
         self._order_seconds = order_seconds
 
-    def start(self, client_name: str, request: Start) -> Started:
+    def create(self, client_name: str, request: CreateCommand) -> Created:
         """Start a verification, or return the same requester's live one.
 
         Raises:
@@ -124,6 +117,7 @@ class Verifications:
             CaptchaRequired: the visitor must solve a captcha first.
             VerificationInProgress, RateLimited: the client may ask again later.
             ProviderFailure: the order failed; ``verification_id`` names the failed record.
+            StoreUnavailable
         """
         client = self._policy.clients[client_name]
         purpose = self._purpose(client, request)
@@ -157,7 +151,7 @@ class Verifications:
             opened, context, screened, limit_checks, request.client_ip, now
         )
         if isinstance(reserved, Verification):
-            return Started(reserved, created=False)
+            return Created(reserved, created=False)
         try:
             admitted = self._admission.judge(limit_checks, reserved.limit_result)
             self._ask_for_captcha(request, reserved.stored.verification, admitted)
@@ -165,50 +159,7 @@ class Verifications:
             self._store.release(reserved.stored, over, now)
             raise
         ordered = self._ordered(reserved.stored, admitted, request.captcha)
-        return Started(ordered, created=True, limits=admitted.limits)
-
-    def get(
-        self, client_name: str, verification_id: str, wait_seconds: int = 0, seen: Channel | None = None
-    ) -> Verification:
-        """Return the record. While it is pending on the channel ``seen``, wait up to ``wait_seconds`` for a change.
-
-        Raises:
-            NotFound: the record does not exist, belongs to another client, or is still being ordered.
-            RateLimited
-        """
-        self._admission.count(Scope.READ, client_name, self._clock())
-        return self._reading.read(client_name, verification_id, wait_seconds, seen)
-
-    def consume(  # noqa: PLR0913, PLR0917  a proof is bound to each of them
-        self,
-        client_name: str,
-        verification_id: str,
-        purpose: str,
-        reference: str | None,
-        redeemer: str | None = None,
-        result: str | None = None,
-    ) -> Verification:
-        """Redeem the verified result, exactly once. A repeated request with the same ``redeemer`` gets the same answer.
-
-        Raises:
-            NotFound, PurposeMismatch, ReferenceMismatch, ResultMismatch, NotVerified, Contested, AlreadyConsumed, Expired
-            Blocked: an operator has blocked the number since it was verified.
-            RateLimited
-        """
-        now = self._clock()
-        self._admission.count(Scope.CONSUME, client_name, now)
-        proof = Proof(purpose, reference, redeemer, result)
-        return self._redemption.redeem(client_name, verification_id, proof, now)
-
-    def cancel(self, client_name: str, verification_id: str) -> Verification:
-        """Cancel a live verification. One that has ended without being verified is returned as it is.
-
-        Raises:
-            NotFound, AlreadyVerified
-        """
-        now = self._clock()
-        stored = self._records.found(client_name, verification_id, now)
-        return self._records.changed(stored, lambda record: record.cancel(now), now)
+        return Created(ordered, created=True, limits=admitted.limits)
 
     def _context(self, number: E164) -> CreationContext:
         try:
@@ -217,7 +168,7 @@ class Verifications:
             # The unreadable record may be live and belong to another requester, so refuse.
             raise VerificationInProgress(retry_after=error.retry_after) from error
 
-    def _purpose(self, client: Client, request: Start) -> Purpose:
+    def _purpose(self, client: Client, request: CreateCommand) -> Purpose:
         purpose = self._policy.purposes.get(request.purpose)
         if purpose is None:
             raise ValidationFailed.of("purpose", "Not a configured purpose.")
@@ -237,7 +188,7 @@ class Verifications:
             )
         return asked
 
-    def _return_url(self, client: Client, request: Start) -> str | None:
+    def _return_url(self, client: Client, request: CreateCommand) -> str | None:
         return request.return_url and check_return_url(request.return_url, client.return_origins)
 
     def _channel(self, purpose: Purpose, asked: str | None) -> Channel:
@@ -247,7 +198,7 @@ class Verifications:
             raise ValidationFailed.of("channel", f"This purpose allows {', '.join(purpose.channels)}.")
         return Channel(asked)
 
-    def _ask_for_captcha(self, request: Start, opened: Verification, admitted: Admission) -> None:
+    def _ask_for_captcha(self, request: CreateCommand, opened: Verification, admitted: Admission) -> None:
         rule = self._policy.captcha
         if rule is None or opened.channel is not Channel.CODE or request.captcha is not None:
             return
