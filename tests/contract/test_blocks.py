@@ -54,7 +54,7 @@ class Stage(test_channels.Stage):
         return now.status, now.reason
 
     def used(self) -> list[int]:
-        limit_checks = self.verifications._admission.applicable.of_subject(NUMBER, None, "web", None)
+        limit_checks = self.verifications.creating._admission.applicable.of_subject(NUMBER, None, "web", None)
         return [each.used for each in self.world.limits.look(limit_checks, self.clock())]
 
 

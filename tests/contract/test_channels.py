@@ -95,7 +95,7 @@ class Stage:
             store=self.world.store,
             admission=admission(self.world, self.observer, self.policy),
             effects=effects_of(self.policy),
-            opening=self.verifications._opening,
+            opening=self.verifications.creating._opening,
             seals=SEALS,
             observer=self.observer,
             clock=self.clock,

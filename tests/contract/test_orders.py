@@ -87,7 +87,7 @@ class Stage:
             self.world, self.smsc, self.observer, self.clock, POLICY, FakeSender()
         )
         opening = opening_of(routing, FakeSender(), POLICY, self.world.orders)
-        self.verifications._opening = opening
+        self.verifications.creating._opening = opening
         self.channels = Channels(
             store=self.world.store,
             admission=admission(self.world, self.observer, POLICY),

@@ -472,7 +472,7 @@ PATTERNS = {
         r"\d{7,}": "log line",
     },
     "application/effects.py": {r"[0-9]{7}": "no stranger: 128 characters that were checked"},
-    "domain/hosted.py": {
+    "domain/hosted_page.py": {
         r"[A-Za-z0-9\-._~:/?@!$&'()*+,;=%]+": "no stranger: needs a key, and has 1000 characters",
         r"[0-9a-f]{56}": "path",
     },

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from simulator.provider_account import DONE, FAILED, RUNNING
 from waitcall.adapters.redis import probe
 from waitcall.cli import main
 from werkzeug.serving import make_server
 
+from simulator.cabinet import DONE, FAILED, RUNNING
 from tests.fakes.clock import FakeClock
 from tests.integration.conftest import KEY, POLICY, SECRET, Running
 from tests.redis_servers import free_port, wait_for
@@ -32,7 +32,7 @@ def running(starting, clock: FakeClock) -> Running:
     # The commands use the real time, so the service's clock must agree with it.
     clock.now = datetime.now(UTC)
     made = starting(POLICY)
-    made.simulator.provider_account.reset()
+    made.simulator.cabinet.reset()
     made.simulator.exchange.balance = "1000.00"
     return made
 
@@ -93,7 +93,7 @@ def test_our_numbers_and_the_free_ones_are_listed(running: Running, cli: Cli) ->
         ("+79585550002", "free"),
     ]
     assert (rows[1]["cost"], rows[1]["current_cost"], rows[1]["kind"]) == ("900.00", "270.00", "virtual")
-    running.simulator.provider_account.rent("79585550000", "0")
+    running.simulator.cabinet.rent("79585550000", "0")
     table = cli("numbers", "list").stdout
     assert table.splitlines()[0].split()[:2] == ["phone", "number"]
     assert "rented" in table
@@ -116,7 +116,7 @@ def test_renting_shows_the_cost_asks_for_consent_and_is_audited(running: Running
 
 
 def test_a_number_whose_rent_was_not_answered_is_not_rented_again(running: Running, cli: Cli) -> None:
-    running.simulator.provider_account.rent(FREE.lstrip("+"), "0")
+    running.simulator.cabinet.rent(FREE.lstrip("+"), "0")
     again = cli("numbers", "rent", FREE, "--yes", "--reason", "again", code=1)
 
     assert "perhaps it is rented already" in again.output
@@ -127,25 +127,25 @@ def test_no_number_is_rented_without_enough_money(running: Running, cli: Cli) ->
     running.simulator.exchange.balance = "1.00"
     refused = cli("numbers", "rent", FREE, "--yes", "--reason", "x", code=1)
     assert "error code 3" in refused.output
-    assert not running.simulator.provider_account.numbers[1].rented
+    assert not running.simulator.cabinet.numbers[1].rented
 
 
 def test_a_number_is_prolonged_and_stopped(running: Running, cli: Cli) -> None:
-    running.simulator.provider_account.rent(FREE.lstrip("+"), "0")
+    running.simulator.cabinet.rent(FREE.lstrip("+"), "0")
     cli("numbers", "stop", FREE, "--reason", "too dear")
-    assert running.simulator.provider_account.numbers[1].noprolong == 1
+    assert running.simulator.cabinet.numbers[1].noprolong == 1
     cli("numbers", "prolong", FREE, "--yes", "--reason", "after all")
-    assert running.simulator.provider_account.numbers[1].noprolong == 0
+    assert running.simulator.cabinet.numbers[1].noprolong == 0
     events = [each["event"] for each in audited(cli)]
     assert [each for each in events if each.startswith("numbers_")] == ["numbers_stop", "numbers_prolong"]
     assert "error code 1" in cli("numbers", "stop", "+79585550002", "--reason", "x", code=1).output
 
 
 def test_a_report_is_listed_downloaded_and_resumed(running: Running, cli: Cli, tmp_path: Path) -> None:
-    provider_account, sent = running.simulator.provider_account, running.simulator.office
+    cabinet, sent = running.simulator.cabinet, running.simulator.office
     sent.send("79991234567", "hello", "77", 0.0)
     for status in (RUNNING, FAILED, DONE):
-        task = provider_account.add_task("week", "01.01.2026 12:00:00", status, sent.sent)
+        task = cabinet.add_task("week", "01.01.2026 12:00:00", status, sent.sent)
     rows = json.loads(cli("reports", "list", "--json").stdout)
     assert [(each["id"], each["status"], each["file"]) for each in rows] == [
         (1, "running", ""),
@@ -177,7 +177,7 @@ def test_a_report_is_compared_with_the_audit_stream(running: Running, cli: Cli, 
     lost = office.sent.pop()
     office.send("77011234567", "not ours", "4242", 0.0)
     report = tmp_path / "report.csv"
-    report.write_text(running.simulator.provider_account.add_task("r", "", DONE, office.sent).content)
+    report.write_text(running.simulator.cabinet.add_task("r", "", DONE, office.sent).content)
 
     found = json.loads(cli("reports", "reconcile", str(report), "--json", code=3).stdout)
     assert (found["matched"], found["unknown"], found["unsent"]) == (2, ["4242"], [str(lost.id)])
@@ -186,7 +186,7 @@ def test_a_report_is_compared_with_the_audit_stream(running: Running, cli: Cli, 
     table = cli("reports", "reconcile", str(report), code=3).stdout
     assert "unknown: 4242" in table
     office.sent[-1:] = [lost]
-    report.write_text(running.simulator.provider_account.add_task("r", "", DONE, office.sent).content)
+    report.write_text(running.simulator.cabinet.add_task("r", "", DONE, office.sent).content)
     cli("reports", "reconcile", str(report))
     report.write_text("just a text")
     assert "not a CSV" in cli("reports", "reconcile", str(report), code=1).output
@@ -199,7 +199,7 @@ def test_the_doctor_finds_everything_sound(
     for codes in ('channels = ["call", "text_in", "code"]', 'second_step = "code"'):
         limited = limited.replace(codes, f'{codes}\nregions = ["RU"]')
     (tmp_path / "policy.toml").write_text(limited)
-    running.simulator.provider_account.rent("79585550000", "0")
+    running.simulator.cabinet.rent("79585550000", "0")
     rows = json.loads(cli("doctor", "--url", listening, "--json").stdout)
 
     by_check = {each["check"]: each for each in rows}
@@ -300,7 +300,7 @@ def test_the_doctor_names_a_clock_of_redis_that_differs(
 def test_the_doctor_looks_at_the_second_provider(
     running: Running, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listening: str
 ) -> None:
-    running.simulator.provider_account.rent("79585550000", "0")
+    running.simulator.cabinet.rent("79585550000", "0")
     (tmp_path / "policy.toml").write_text(POLICY + '\n[routing]\ndefault = ["smsc", "smsru"]\n')
     monkeypatch.setenv("WAITCALL_SMSRU_API_ID", running.simulator.callcheck.account.api_id)
     monkeypatch.setenv("WAITCALL_SMSRU_URL", running.simulator.smsru_url)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waitcall import composition as bootstrap
+from waitcall import composition
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.composition import build_worker
 from waitcall.composition.use_cases import _order_seconds
@@ -288,7 +288,7 @@ def test_the_worker_polls_only_the_providers_in_use(
     duties: list[str],
 ) -> None:
     policy_path.write_text(policy)
-    monkeypatch.setattr(bootstrap, "Worker", Recorder)
+    monkeypatch.setattr(composition, "BackgroundWorker", Recorder)
     monkeypatch.setattr(Metrics, "lead", lambda *_: None)
 
     given = SMSRU if policy != POLICY else {}

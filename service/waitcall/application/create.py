@@ -81,7 +81,7 @@ class Created:
 
 
 class CreateVerification:
-    """The use case behind create."""
+    """The use case behind create. It may raise StoreUnavailable."""
 
     def __init__(  # noqa: PLR0913  one parameter per port; the composition root names them all
         self,
@@ -117,7 +117,6 @@ class CreateVerification:
             CaptchaRequired: the visitor must solve a captcha first.
             VerificationInProgress, RateLimited: the client may ask again later.
             ProviderFailure: the order failed; ``verification_id`` names the failed record.
-            StoreUnavailable
         """
         client = self._policy.clients[client_name]
         purpose = self._purpose(client, request)
@@ -128,10 +127,8 @@ class CreateVerification:
         now = self._clock()
         context = self._context(number)
         screened = self._admission.screen(number, request.client_ip, context.directory, now)
-        limit_checks = self._admission.checks_of_create(
-            number, request.client_ip, client.name, screened, channel
-        )
-        return_url = self._return_url(client, request)
+        address, return_url = request.client_ip, self._return_url(client, request)
+        limit_checks = self._admission.checks_of_create(number, address, client.name, screened, channel)
         opened = Verification.open(
             verification_id=self._store.new_id(number),
             requester=Requester(client.name, purpose.name, request.reference),
@@ -145,11 +142,9 @@ class CreateVerification:
             order_seconds=self._order_seconds,
             channel=channel,
         )
-        paid_by = self._admission.seals(number, request.client_ip, screened)
+        paid_by = self._admission.seals(number, address, screened)
         opened = replace(opened, return_url=return_url, paid_by=paid_by)
-        reserved, over = self._reservations.reserve(
-            opened, context, screened, limit_checks, request.client_ip, now
-        )
+        reserved, over = self._reservations.reserve(opened, context, screened, limit_checks, address, now)
         if isinstance(reserved, Verification):
             return Created(reserved, created=False)
         try:
@@ -158,8 +153,8 @@ class CreateVerification:
         except (RateLimited, CaptchaRequired):
             self._store.release(reserved.stored, over, now)
             raise
-        ordered = self._ordered(reserved.stored, admitted, request.captcha)
-        return Created(ordered, created=True, limits=admitted.limits)
+        record = self._ordered(reserved.stored, admitted, request.captcha)
+        return Created(record, created=True, limits=admitted.limits)
 
     def _context(self, number: E164) -> CreationContext:
         try:

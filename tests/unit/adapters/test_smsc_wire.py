@@ -8,7 +8,7 @@ from waitcall.adapters.providers.smsc.wire import (
     ERROR_CODES,
     ErrorGiven,
     NumberGiven,
-    Outcome,
+    RequestOutcome,
     UnreadableAnswer,
     order_fields,
     read_order_answer,
@@ -63,12 +63,12 @@ def test_anything_else_is_unreadable(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [
-        (1, Outcome.REJECTED), (2, Outcome.CREDENTIALS), (3, Outcome.REJECTED), (4, Outcome.CREDENTIALS),
-        (5, Outcome.REJECTED), (6, Outcome.REJECTED), (7, Outcome.NUMBER_REFUSED), (8, Outcome.NUMBER_REFUSED),
-        (9, Outcome.THROTTLED), (10, Outcome.REJECTED), (-1, Outcome.REJECTED), (0, Outcome.REJECTED),
+        (1, RequestOutcome.REJECTED), (2, RequestOutcome.CREDENTIALS), (3, RequestOutcome.REJECTED), (4, RequestOutcome.CREDENTIALS),
+        (5, RequestOutcome.REJECTED), (6, RequestOutcome.REJECTED), (7, RequestOutcome.NUMBER_REFUSED), (8, RequestOutcome.NUMBER_REFUSED),
+        (9, RequestOutcome.THROTTLED), (10, RequestOutcome.REJECTED), (-1, RequestOutcome.REJECTED), (0, RequestOutcome.REJECTED),
     ],
 )  # fmt: skip
-def test_every_code_means_one_thing(code: int, outcome: Outcome) -> None:
+def test_every_code_means_one_thing(code: int, outcome: RequestOutcome) -> None:
     for written in (code, str(code)):
         body = json.dumps({"error": "words that nobody matches on", "error_code": written}).encode()
         answer = read_order_answer(body)

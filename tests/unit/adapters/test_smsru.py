@@ -19,7 +19,7 @@ from waitcall.adapters.providers.smsru.wire import (
     read_status,
 )
 from waitcall.domain.call import Kind, OtherMessage
-from waitcall.domain.call import RequestOutcome as Became
+from waitcall.domain.call import Outcome as Became
 from waitcall.domain.errors import CallbackMalformed, CallbackRejected
 from waitcall.domain.order import OrderReport, OrderStatus, ProviderOrder
 

@@ -73,7 +73,7 @@ class Stage:
             self.world, self.provider, self.observer, clock, POLICY, self.sender
         )
         opening = opening_of(self.provider, self.sender, POLICY, world.orders)
-        self.verifications._opening = opening
+        self.verifications.creating._opening = opening
         admitting, effects = admission(self.world, self.observer, POLICY), effects_of(POLICY)
         self.channels = Channels(
             store=self.store,
