@@ -119,12 +119,11 @@ class CreateVerification:
             ProviderFailure: the order failed; ``verification_id`` names the failed record.
         """
         client = self._policy.clients[client_name]
-        purpose = self._purpose(client, request)
+        purpose, now = self._purpose(client, request), self._clock()
         number = E164.parse(request.phone_number, client.default_region)
         channel = self._channel(purpose, request.channel)
         assurance = purpose.assurance(channel, number.region, self._policy.assurance)
         purpose.check(number, assurance, channel)
-        now = self._clock()
         context = self._context(number)
         screened = self._admission.screen(number, request.client_ip, context.directory, now)
         address, return_url = request.client_ip, self._return_url(client, request)
@@ -142,8 +141,8 @@ class CreateVerification:
             order_seconds=self._order_seconds,
             channel=channel,
         )
-        paid_by = self._admission.seals(number, address, screened)
-        opened = replace(opened, return_url=return_url, paid_by=paid_by)
+        seals = self._admission.seals(number, address, screened)
+        opened = replace(opened, return_url=return_url, paid_by=seals)
         reserved, over = self._reservations.reserve(opened, context, screened, limit_checks, address, now)
         if isinstance(reserved, Verification):
             return Created(reserved, created=False)
