@@ -9,7 +9,7 @@ from pathlib import Path
 from secrets import token_hex
 from socket import gethostname
 
-from flask import Flask
+from flask import Blueprint, Flask
 
 from waitcall import __version__
 from waitcall.adapters.http import callbacks, operations
@@ -84,7 +84,6 @@ def build(
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
     trace = spans(settings.tracing, __version__)
-    decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
     sweep = Sweep(core.store, core.deadlines, core.observer, clock, core.effects)
     sweeper = Sweeper(partial(sweep.run, LEFT_TO_THE_WORKER))
     expose = partial(exposition, metrics.registry, multiprocess_dir)
@@ -102,27 +101,11 @@ def build(
         api = outer("api", [], max_body_bytes=API_BODY_BYTES)
         mount(api, _services(settings, core, opening, pages), __version__)
         by_port[_port(settings.api_bind)] = trace.watch(api)
-    public, low_priority = [], LowPriorityQueue()
-    if "callback" in settings.surfaces:
-        public.append(
-            callbacks.blueprint(calls_of(core), messages_of(core), decoder, core.observer, low_priority)
-        )
-        if settings.smsru_api_ids:
-            orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
-            public.append(callbacks.orders_blueprint(_reports(core), orders, core.observer, low_priority))
-    if settings.policy.has_pages and settings.surfaces & {"callback", "page"}:
-        public.append(
-            page.blueprint(pages, _catalogues(settings), settings.policy.brand, clock, low_priority)
-        )
-    if public:
+    low_priority = LowPriorityQueue()
+    if public := _public(settings, core, pages, low_priority):
         # This surface knows no keys, so a stranger cannot try here whether a key is valid.
-        app = outer(
-            "callback",
-            public,
-            max_body_bytes=CALLBACK_BODY_BYTES,
-            keys=ApiKeys({}, {}),
-            low_priority=low_priority,
-        )
+        outer = partial(outer, keys=ApiKeys({}, {}), low_priority=low_priority)
+        app = outer("callback", public, max_body_bytes=CALLBACK_BODY_BYTES)
         by_port[_port(settings.callback_bind)] = trace.watch(app)
     return Surfaces(
         by_port,
@@ -130,6 +113,22 @@ def build(
         stop=partial(_stop, core.changes, sweeper, ready, settings.drain_seconds),
         metrics=metrics,
     )
+
+
+def _public(settings: Settings, core: Core, pages: Pages, low_priority: LowPriorityQueue) -> list[Blueprint]:
+    """Return the blueprints that strangers can reach."""
+    public: list[Blueprint] = []
+    told = (core.observer, low_priority)
+    if "callback" in settings.surfaces:
+        decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
+        public.append(callbacks.blueprint(calls_of(core), messages_of(core), decoder, *told))
+        if settings.smsru_api_ids:
+            orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
+            public.append(callbacks.orders_blueprint(_reports(core), orders, *told))
+    if settings.policy.has_pages and settings.surfaces & {"callback", "page"}:
+        catalogues, brand = _catalogues(settings), settings.policy.brand
+        public.append(page.blueprint(pages, catalogues, brand, core.clock, low_priority))
+    return public
 
 
 def build_operator(settings: Settings, *, clock: Clock = utc_now) -> tuple[Operator, AuditLog]:
