@@ -13,7 +13,7 @@ from waitcall.application.cancel import CancelVerification
 from waitcall.application.consume import ConsumeVerification, Proof
 from waitcall.application.create import CreateCommand, Created, CreateVerification
 from waitcall.application.effects import Effects, TransitionEffects
-from waitcall.application.open_channel import Opening
+from waitcall.application.open_channel import ChannelOpening
 from waitcall.application.operate import Operator
 from waitcall.application.ports import Change, Clock, OrderIndex, Stored, VerificationStore
 from waitcall.application.providers import CallProvider
@@ -138,8 +138,8 @@ def opening_of(
     sender: FakeSender,
     policy: Policy = POLICY,
     orders: OrderIndex | None = None,
-) -> Opening:
-    return Opening(provider, sender, SEALS, policy, orders or MemoryOrders())
+) -> ChannelOpening:
+    return ChannelOpening(provider, sender, SEALS, policy, orders or MemoryOrders())
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from waitcall.application.admission import Admission, AdmissionControl
 from waitcall.application.effects import TransitionEffects
 from waitcall.application.observer import Observer
-from waitcall.application.open_channel import Opened, Opening
+from waitcall.application.open_channel import ChannelOpening, Opened
 from waitcall.application.ports import (
     Change,
     Clock,
@@ -89,7 +89,7 @@ class CreateVerification:
         store: VerificationStore,
         admission: AdmissionControl,
         effects: TransitionEffects,
-        opening: Opening,
+        opening: ChannelOpening,
         observer: Observer,
         clock: Clock,
         policy: Policy,
@@ -205,25 +205,27 @@ class CreateVerification:
     def _ordered(self, reserved: Stored, admitted: Admission, captcha: Captcha | None) -> Verification:
         """Place the order or send the message, and open the window. If that fails, the number is free again."""
         begun: Stored | None = reserved
-        opened, act = self._opening.begin(reserved.verification, self._clock(), captcha)
+        record, now = reserved.verification, self._clock()
+        prepared = self._opening.prepare(record) if record.channel is Channel.CODE else None
         try:
-            if opened is not reserved.verification:
+            if prepared is not None:
                 # Store the code before it is sent: its delivery report may come before the answer to the request.
-                begun = self._store.commit(Change(reserved, opened, holding=True), self._clock())
+                begun = self._store.commit(Change(reserved, prepared.noted(record, now), holding=True), now)
             if begun is None:
                 raise ProviderUnavailable("The verification was changed meanwhile. Try again.", retry_after=1)
-            transition = act()
-            now = self._clock()
-            pending = self._assign(begun, transition, now)
+            opened = self._opening.open(record, prepared, captcha, now)
+            pending = self._assign(begun, opened, self._clock())
         except ProviderFailure as failure:
             now, reason, ended = self._clock(), failure.reason, None
             # The reservation may be gone if Redis failed over.
             with suppress(NotFound):
-                ended = self._records.changed(begun or reserved, lambda record: record.fail(reason, now), now)
-            self._admission.give_back(admitted, opened.id)
+                ended = self._records.changed(
+                    begun or reserved, lambda current: current.fail(reason, now), now
+                )
+            self._admission.give_back(admitted, record.id)
             if ended is not None and ended.reason is Reason.BY_OPERATOR:
                 raise Blocked from failure
-            failure.verification_id = opened.id
+            failure.verification_id = record.id
             raise
         self._observer.started(pending)
         if pending.code is not None:
@@ -232,12 +234,12 @@ class CreateVerification:
             self._observer.contested(pending)
         return pending
 
-    def _assign(self, reserved: Stored, transition: Opened, now: datetime) -> Verification:
+    def _assign(self, reserved: Stored, opened: Opened, now: datetime) -> Verification:
         stored: Stored | None = reserved
         for _ in range(CHANGE_ATTEMPTS):
             if stored is None or stored.verification.at(now).status is not Status.ORDERING:
                 break
-            pending = transition(stored.verification, now)
+            pending = opened.shown(stored.verification.open_window(now))
             effects = self._effects.started(pending, now)
             if self._store.commit(Change(stored, pending, holding=True), now, effects):
                 return pending

@@ -9,7 +9,7 @@ from secrets import token_hex
 from waitcall.application.admission import AdmissionControl
 from waitcall.application.effects import TransitionEffects
 from waitcall.application.observer import Observer
-from waitcall.application.open_channel import Opening, Prepared
+from waitcall.application.open_channel import ChannelOpening, Prepared
 from waitcall.application.ports import Clock, Stored, VerificationStore
 from waitcall.application.records import Records
 from waitcall.domain.channel import Channel
@@ -44,7 +44,7 @@ class Channels:
         store: VerificationStore,
         admission: AdmissionControl,
         effects: TransitionEffects,
-        opening: Opening,
+        opening: ChannelOpening,
         seals: CodeSeals,
         observer: Observer,
         clock: Clock,

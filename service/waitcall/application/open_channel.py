@@ -1,7 +1,7 @@
 """The beginning of each channel: order a number to dial, choose a text to send, or send a code."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -15,9 +15,6 @@ from waitcall.domain.order import PlacedOrder
 from waitcall.domain.policy import Policy
 from waitcall.domain.steps import shown
 from waitcall.domain.verification import Verification
-
-Opened = Callable[[Verification, datetime], Verification]
-"""Transition that opens the record's window after the order or message has succeeded."""
 
 TEXT_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Letters and digits of a text to send, without 0, 1, I, L, O and U, which are easily mistaken for others."""
@@ -44,12 +41,33 @@ class Prepared:
     digest: str
     message_id: int
 
+    def noted(self, record: Verification, now: datetime) -> Verification:
+        """Return the record with the code, which is about to be sent."""
+        return replace(record, code=Code((self.digest,), now.replace(microsecond=0), self.message_id))
+
     def __repr__(self) -> str:
         return f"Prepared({self.message_id})"
 
 
-class Opening:
-    """Does what a channel begins with. Errors of the provider are passed on."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Result of opening a channel. Both are None for a code, which is on its way to the person.
+
+    Attributes:
+        order: the number to dial.
+        text_in: the text that the person is to send, and where to.
+    """
+
+    order: PlacedOrder | None = None
+    text_in: TextIn | None = None
+
+    def shown(self, record: Verification) -> Verification:
+        """Return the record with the number or the text."""
+        return shown(record, self.order) if self.order else replace(record, text_in=self.text_in)
+
+
+class ChannelOpening:
+    """Opens channels: orders a number to dial, chooses a text to send, or sends a code. Errors of the provider are passed on."""
 
     def __init__(
         self,
@@ -65,36 +83,20 @@ class Opening:
         self._policy = policy
         self._orders = orders
 
-    def begin(
-        self, record: Verification, now: datetime, captcha: Captcha | None = None
-    ) -> tuple[Verification, Callable[[], Opened]]:
-        """Prepare the beginning of the record's channel.
+    def open(
+        self, record: Verification, prepared: Prepared | None, captcha: Captcha | None, now: datetime
+    ) -> Opened:
+        """Order or send what the record's channel begins with. ``prepared``: for the channel code.
 
-        Returns:
-            The record to store first, and a function to call after that. It orders or sends, returns the transition that
-            opens the window, and raises ProviderFailure.
+        Raises:
+            ProviderFailure
         """
-        match record.channel:
-            case Channel.CALL:
-                return record, lambda: self._called(record, now)
-            case Channel.TEXT_IN:
-                return record, lambda: self._asked(record)
-            case Channel.CODE:
-                prepared = self.prepare(record)
-                code = Code((prepared.digest,), now.replace(microsecond=0), prepared.message_id)
-                return replace(record, code=code), lambda: self._sent(record, prepared, captcha)
-
-    def _called(self, record: Verification, now: datetime) -> Opened:
-        placed = self.order(record, now)
-        return lambda current, now: shown(current.open_window(now), placed)
-
-    def _asked(self, record: Verification) -> Opened:
-        text_in = self.ask_for_text(record)
-        return lambda current, now: replace(current.open_window(now), text_in=text_in)
-
-    def _sent(self, record: Verification, prepared: Prepared, captcha: Captcha | None) -> Opened:
+        if record.channel is Channel.CALL:
+            return Opened(order=self.order(record, now))
+        if prepared is None:
+            return Opened(text_in=self.ask_for_text(record))
         self.send(record, prepared, captcha)
-        return lambda current, now: current.open_window(now)
+        return Opened()
 
     def order(self, record: Verification, now: datetime) -> PlacedOrder:
         """Order a number to dial. If the provider reports by order, index the order before the number is shown."""

@@ -38,7 +38,7 @@ from waitcall.application.dead_letters import DeadLetters
 from waitcall.application.deliver_webhooks import Push, Reminder
 from waitcall.application.expire import Sweep
 from waitcall.application.hosted_page import Pages
-from waitcall.application.open_channel import Opening
+from waitcall.application.open_channel import ChannelOpening
 from waitcall.application.operate import Operator
 from waitcall.application.ports import Clock
 from waitcall.application.readiness import Readiness
@@ -216,7 +216,7 @@ def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconci
     )
 
 
-def _services(settings: Settings, core: Core, opening: Opening, pages: Pages) -> Services:
+def _services(settings: Settings, core: Core, opening: ChannelOpening, pages: Pages) -> Services:
     client = client_use_cases(settings, core, opening)
     return Services(
         *(client.create, client.read, client.consume, client.cancel, client.channels),

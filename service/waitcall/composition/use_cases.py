@@ -18,7 +18,7 @@ from waitcall.application.consume import ConsumeVerification
 from waitcall.application.create import CreateVerification
 from waitcall.application.fallback import Channels
 from waitcall.application.hosted_page import WAITING_OF_A_PROCESS, Pages
-from waitcall.application.open_channel import Opening
+from waitcall.application.open_channel import ChannelOpening
 from waitcall.application.providers import CallProvider
 from waitcall.application.read import ReadVerification
 from waitcall.application.record_call import Calls
@@ -42,7 +42,7 @@ def opening_of(
     trace: Spans | None = None,
     *,
     greenlets: bool = False,
-) -> Opening:
+) -> ChannelOpening:
     """Build the part that orders calls and sends messages. ``greenlets``: True if gevent runs the process."""
     time_limit = within_greenlet if greenlets else within_thread
     routes = settings.policy.routing
@@ -55,7 +55,9 @@ def opening_of(
     ]
     routing = Routing(providers, routes.default, routes.regions, core.observer)
     provider = (trace or NoSpans()).traced(routing)
-    return Opening(provider, _sender(settings, metrics, time_limit), core.seals, settings.policy, core.orders)
+    return ChannelOpening(
+        provider, _sender(settings, metrics, time_limit), core.seals, settings.policy, core.orders
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class ClientUseCases:
     channels: Channels
 
 
-def client_use_cases(settings: Settings, core: Core, opening: Opening) -> ClientUseCases:
+def client_use_cases(settings: Settings, core: Core, opening: ChannelOpening) -> ClientUseCases:
     records = Records(core.store, core.observer, core.effects)
     return ClientUseCases(
         CreateVerification(
