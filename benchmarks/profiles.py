@@ -86,7 +86,7 @@ def shares(stacks: str) -> dict[str, Any]:
         frames = stack.split(";")
         samples += int(count)
         parts[_part(frames[-1])] += int(count)
-        for step in {_step(frame) for frame in frames if "(service/" in frame}:
+        for step in {_step(frame) for frame in frames if "(waitcall/" in frame}:
             steps[step] += int(count)
     return {
         "samples": samples,
@@ -96,7 +96,7 @@ def shares(stacks: str) -> dict[str, Any]:
 
 
 def _part(frame: str) -> str:
-    if "(service/" in frame:
+    if "(waitcall/" in frame:
         return OURS
     return next((part for path, part in PARTS if path in frame), "else")
 
