@@ -304,6 +304,21 @@ def test_an_event_for_an_endpoint_that_is_gone_is_a_dead_letter_at_once(post: Po
     assert len(list(post.outbox.dead())) == 1
 
 
+def test_a_dead_letter_too_many_is_dropped_and_logged(
+    real_post: Post, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(outbox_module, "_MOST_DEAD", AUDIT_PARTS)
+    for name in ("evt_1", "evt_2"):
+        real_post.outbox.announce(NUMBER.value, Announcement(name, (Delivery(name, "web/gone", "{}"),), 60))
+
+    real_post.delivered()
+
+    assert [each.event_id for each in real_post.outbox.dead()] == ["evt_1"]
+    assert [each.getMessage() for each in caplog.records if "dropped" in each.getMessage()] == [
+        "dead letter dropped: there are too many"
+    ]
+
+
 def test_a_killed_workers_deliveries_are_taken_over(real_post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     real_post.verifications.start("web", ASK)
     real_post.calls.record(call_at(real_post.clock()))

@@ -1,6 +1,7 @@
 """Outbox of deliveries: eight Redis Streams with one consumer group, beside the parts of the audit stream."""
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import cycle
@@ -22,6 +23,9 @@ _MOST_WAITING = 200_000
 """Approximate number of deliveries after which the oldest are dropped. Redis must not fill up because no worker runs."""
 _MOST_DEAD = 80_000
 _MOST_WOKEN = 100
+_DROPPED = 2
+
+_log = logging.getLogger(__name__)
 
 Args = list[str | bytes | int]
 
@@ -162,7 +166,8 @@ class RedisOutbox:
         keys = [part, self._keys.all_retries()[at], self._keys.all_dead()[at]]
         args: Args = [GROUP, entry, _KEPT_MS, kept, retry_at, name, _MOST_DEAD // AUDIT_PARTS]
         with self._connection.using("settle") as client:
-            self._settle.run(client, keys, args)
+            if self._settle.run(client, keys, args) == _DROPPED:
+                _log.error("dead letter dropped: there are too many", extra={"delivery": name})
 
     def _read(self, text: bytes, where: str) -> Delivery | None:
         try:

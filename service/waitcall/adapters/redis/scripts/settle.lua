@@ -3,7 +3,7 @@
 -- KEYS: the deliveries, the retries, the dead letters.
 -- ARGV: the consumer group, the entry's id, milliseconds to keep idle keys, the delivery (empty: it was accepted), time of
 --       the retry in milliseconds since 1970 (empty: no retry), its name among the dead letters, most dead letters to keep.
--- Returns 1, or 0 if another worker has settled the delivery.
+-- Returns 1, 2 if a dead letter was dropped, or 0 if another worker has settled the delivery.
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 if redis.call('XDEL', KEYS[1], ARGV[2]) == 0 then return 0 end
 if ARGV[4] == '' then return 1 end
@@ -13,5 +13,7 @@ if ARGV[5] ~= '' then
 elseif redis.call('HLEN', KEYS[3]) < tonumber(ARGV[7]) then
   redis.call('HSET', KEYS[3], ARGV[6], ARGV[4])
   redis.call('PEXPIRE', KEYS[3], ARGV[3])
+else
+  return 2
 end
 return 1
