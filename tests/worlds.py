@@ -1,4 +1,4 @@
-"""One implementation each of the ports that stand on the store."""
+"""Worlds: one implementation of every port that stands on the store, in memory or over Redis."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,7 +67,7 @@ class World:
     server: Any = None
     url: str = ""
     unreadable: list[str] = field(default_factory=list)
-    """Where entries were met that could not be read."""
+    """Places where an unreadable entry was found."""
 
     def client(self) -> Any:
         assert self.server is not None

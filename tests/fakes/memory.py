@@ -1,4 +1,4 @@
-"""The store's ports in memory, held to the same contract suite as Redis."""
+"""Ports of the store in memory. The contract suite holds them to the same as Redis."""
 
 import hashlib
 import secrets
@@ -210,7 +210,7 @@ class MemoryLimits:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._uses: dict[LimitCheck, dict[str, datetime]] = {}
-        """Uses of limit_checks that carry a seal."""
+        """Uses of each limit check, which carries a seal."""
         self._tokens = count(1)
 
     def seal(self, scope: Scope, subject: str) -> str:
@@ -363,7 +363,7 @@ class MemoryOutbox:
             return len(due)
 
     def backlog(self) -> Backlog:
-        # Nothing here knows when a delivery began to wait.
+        # This fake does not record when a delivery began to wait.
         return Backlog(len(self._waiting) + len(self._taken), len(self._retries), len(self._dead), None)
 
     def dead(self) -> Iterator[Delivery]:

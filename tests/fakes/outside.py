@@ -1,4 +1,4 @@
-"""The provider and the observer, small and remembering."""
+"""Fakes of the provider and the observer, which record what they are given."""
 
 import re
 import threading
@@ -60,7 +60,7 @@ class FakeSender:
 
     @property
     def code(self) -> str:
-        """Of the latest text."""
+        """Digits of the latest text."""
         return re.sub(r"[^0-9]", "", self.sent[-1][1])
 
 
