@@ -158,7 +158,7 @@ limits-page: install ## write the tables of docs/limits.md, from the code and th
 	@$(BIN)/python -m pytest -q tests/unit/test_limits_page.py --record-limits
 
 .PHONY: reference
-reference: develop ## write docs/reference, and the chart's words about settings, from the declarations of settings and policy keys
+reference: develop ## write docs/reference, and the chart's words about settings, from what the code declares
 	@$(BIN)/python -m development.reference
 	@$(BIN)/python -m development.chart_readme
 

@@ -1,18 +1,25 @@
-"""``python -m development.reference``: docs/reference/settings.md, policy.md and policy.schema.json, from the declarations."""
+"""Writer of docs/reference, from what the code declares: ``python -m development.reference``."""
 
+import ast
+import inspect
 import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
-from enum import Enum
+from enum import Enum, StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema, missing, validate
 from marshmallow import fields as kinds
+from waitcall.adapters.http.problems import DETAIL_OF_HTTP, STATUS_OF
+from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.configuration.policy import FIRST, Keys, PolicySchema, json_schema
 from waitcall.configuration.settings import PREFIX, SETTINGS, Setting
+from waitcall.domain.errors import ServiceError
+from waitcall.domain.status import REASONS, Reason, Status
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
 KEYS = ("key", "default", "values", "meaning")
@@ -25,7 +32,14 @@ def pages() -> Mapping[str, str]:
     schema = json.dumps(json_schema(), indent=1, ensure_ascii=False)
     # A list of words stands in one line.
     schema = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), schema)
-    return {"settings.md": settings(), "policy.md": policy(), "policy.schema.json": f"{schema}\n"}
+    return {
+        "settings.md": settings(),
+        "policy.md": policy(),
+        "policy.schema.json": f"{schema}\n",
+        "api.md": api(),
+        "problems.md": problems(),
+        "metrics.md": metrics(),
+    }
 
 
 def settings() -> str:
@@ -74,6 +88,112 @@ Every start and `waitcall check` name all mistakes at once, and warn of each loo
 
 {body}
 """
+
+
+def api() -> str:
+    """Page of the API. The documentation site adds the operations, from the OpenAPI document."""
+    statuses, reasons = meanings(Status), meanings(Reason)
+    found = ((f"`{each}`", _codes(REASONS[each]), statuses[each]) for each in Status if each in REASONS)
+    return f"""# API reference
+
+<!-- Made by `make reference` from service/waitcall/domain/status.py. -->
+
+The internal API listens on `127.0.0.1:8080` unless you set another address. It shows this reference at `/docs`, and its OpenAPI document at `/openapi.json`.
+The repository's `README.md` has one verification in curl.
+
+## Conventions
+
+- Unknown fields are refused.
+- With an `Idempotency-Key`, a repeated create, consume, fallback or resend gets the first answer again, without a second order.
+- A pending verification is answered with 200. A read with `wait=30` waits up to 30 s, and is answered at once when the status changes.
+- A create also takes `window_seconds` (from 60 to the purpose's maximum), `client_ip` (used for limits only), `locale` and `metadata` (at most ten pairs of strings).
+- Each answer has its `assurance`, which is what it proves: `asserted` (a caller ID or a sender can be forged there), `network` (networks must check caller IDs) or
+  `roundtrip` (a code went to the phone). [What a call proves](../what-a-call-proves.md#the-levels) says what each is good for.
+- A 201 and a 429 tell the state of the limits by `RateLimit` and `RateLimit-Policy`.
+- Every error is a problem with a stable [code](problems.md).
+- A purpose may allow more than a call: `"channel": "text_in"` (the person sends us a text that the answer shows) or `"code"` (we send a code, the person types it).
+  `/fallback` moves a pending verification to the next channel, `/check` compares a typed code, `/resend` sends another. [Channels](../channels.md) says which to choose, with transcripts.
+- With `"hosted": {{"return_url": "https://login.example.org/phone"}}` a create also answers `hosted_url`, the address of a [hosted page](../hosted-page.md) in Russian and English. It shows the number, waits, and
+  leads back with a `result` that consume then demands.
+
+## Statuses
+
+{table(("status", "reasons", "meaning"), found)}
+
+{table(("reason", "meaning"), ((f"`{each}`", reasons[each]) for each in Reason))}
+
+<!-- api -->
+"""
+
+
+def problems() -> str:
+    """Page of the problem codes."""
+    details = {code: [detail] for code, detail in DETAIL_OF_HTTP.items()}
+    for each in _below(ServiceError):
+        if "default_detail" in vars(each):
+            details.setdefault(each.code, []).append(each.default_detail)
+    found = (
+        (str(status), f"`{code}`", "<br>".join(details[code]))
+        for code, status in sorted(STATUS_OF.items(), key=lambda each: each[1])
+    )
+    return f"""# Problem codes
+
+<!-- Made by `make reference` from service/waitcall/adapters/http/problems.py and service/waitcall/domain/errors.py. -->
+
+Errors are `application/problem+json` (RFC 9457). `code` is stable, so act on it. `detail` is one sentence for people and never has a phone number or a secret; an answer may say something more exact
+than what stands here. `retry_after` (and the header `Retry-After`) is there where waiting helps, in seconds. `errors` has messages by field. The log has the `request_id`.
+The [Python client](../client.md) has an exception for each code. Only callbacks get `bad_signature`.
+
+{table(("HTTP", "code", "usual detail"), found)}
+"""
+
+
+def metrics() -> str:
+    """Page of the metrics."""
+    everywhere = {each.name for each in Metrics("1", [], []).registry.collect()}
+    made = Metrics("1", [], [], worker=True)
+    found: dict[bool, list[tuple[str, ...]]] = {True: [], False: []}
+    for each in made.registry.collect():
+        name = f"`{each.name}_total`" if each.type == "counter" else f"`{each.name}`"
+        labels = ", ".join(made.labels[each.name])
+        found[each.name in everywhere].append((name, each.type, labels, each.documentation))
+    head = ("metric", "type", "labels", "meaning")
+    return f"""# Metrics
+
+<!-- Made by `make reference` from service/waitcall/adapters/telemetry. -->
+
+`/metrics` on the operations port counts all worker processes of the service together, also after one of them died. The labels `client`, `purpose` and `endpoint` have the names of the policy, or `other`.
+The chart brings [alerts](../runbooks/availability-burn.md) and a board.
+
+A status that time alone decides (`expired`, `lapsed`) is right to the second when a client asks. The metrics count it within 3 s, once, whether or not a client asks; without `waitcall worker` within 8 s.
+
+## Service and background worker
+
+{table(head, found[True])}
+
+## Background worker only
+
+{table(head, found[False])}
+"""
+
+
+def meanings(kind: type[StrEnum]) -> dict[str, str]:
+    """Return the text below each member of an enum, by the member's value."""
+    return {
+        ast.literal_eval(member.value): " ".join(ast.literal_eval(text.value).split())
+        for member, text in pairwise(ast.walk(ast.parse(inspect.getsource(kind))))
+        if isinstance(member, ast.Assign) and isinstance(text, ast.Expr)
+    }
+
+
+def _below(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _below(each)
+
+
+def _codes(words: Iterable[str]) -> str:
+    return ", ".join(f"`{each}`" for each in words)
 
 
 def rows(schema: Schema, key: str, path: str = "") -> Iterator[tuple[str, ...]]:

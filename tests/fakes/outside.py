@@ -13,6 +13,7 @@ from waitcall.domain.errors import ProviderFailure
 from waitcall.domain.limits import Decision, Scope
 from waitcall.domain.numbers import E164
 from waitcall.domain.order import Capability, PlacedOrder
+from waitcall.domain.status import REASONS
 from waitcall.domain.verification import Verification
 
 SHOWN = E164("+79585551234")
@@ -90,6 +91,7 @@ class RecordingObserver:
         self._count("verified")
 
     def finished(self, verification: Verification) -> None:
+        assert verification.reason in REASONS[verification.status]
         self._count("finished", str(verification.status), str(verification.reason or "none"))
 
     def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Rules that the whole tree keeps: routes, README, Redis scripts, lock files, threats and imports."""
+"""Rules that the whole tree keeps: routes, reference pages, Redis scripts, lock files, threats and imports."""
 
 import ast
 import re
@@ -15,11 +15,12 @@ from waitcall.configuration.settings import load_settings
 from waitcall.domain import errors
 from waitcall.domain.errors import ServiceError
 from waitcall.domain.policy import Permission
+from waitcall.domain.status import Reason, Status
 
 from tests import threats
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
+REFERENCE = ROOT / "docs/reference"
 SCRIPTS = sorted((ROOT / "service/waitcall/adapters/redis/scripts").glob("*.lua"))
 OPEN_ROUTES = {
     "api": {"/openapi.json", "/docs", "/docs/<asset>"},
@@ -94,7 +95,7 @@ def test_the_document_names_the_permission_of_each_route(surfaces: dict[str, Fla
         assert {"401", "403"} <= set(told["responses"])
 
 
-def test_every_error_has_a_status_and_a_line_in_the_readme() -> None:
+def test_every_error_has_a_status_and_a_line_on_its_page() -> None:
     def leaves(kind: type[ServiceError]) -> list[type[ServiceError]]:
         below = kind.__subclasses__()
         return [leaf for each in below for leaf in leaves(each)] if below else [kind]
@@ -102,16 +103,23 @@ def test_every_error_has_a_status_and_a_line_in_the_readme() -> None:
     for leaf in leaves(ServiceError):
         assert leaf.code in STATUS_OF
         assert leaf.__name__ in (errors.__doc__ or "")
-    for code in STATUS_OF:
-        assert f"`{code}`" in README
+    page = (REFERENCE / "problems.md").read_text()
+    for code, status in STATUS_OF.items():
+        assert f"| {status} | `{code}` | " in page
 
 
-def test_every_metric_is_in_the_readme_and_no_other() -> None:
+def test_every_metric_is_on_its_page_and_no_other() -> None:
     from waitcall.adapters.telemetry.metrics import Metrics  # noqa: PLC0415
 
     collected = Metrics("1", [], [], worker=True).registry.collect()
     names = {metric.name + ("_total" if metric.type == "counter" else "") for metric in collected}
-    assert set(re.findall(r"`(waitcall_\w+)`", README)) == names
+    assert set(re.findall(r"`(waitcall_\w+)`", (REFERENCE / "metrics.md").read_text())) == names
+
+
+def test_every_status_and_reason_is_on_the_api_page() -> None:
+    page = (REFERENCE / "api.md").read_text()
+    for each in (*(set(Status) - {Status.ORDERING}), *Reason):
+        assert f"\n| `{each}` | " in page
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

@@ -18,7 +18,7 @@ from waitcall.domain.numbers import may_be_dialled
 from waitcall.domain.policy import Provider
 
 _MOST_SKEW_SECONDS = 2.0
-"""Greatest allowed difference between the clocks of replicas, in seconds (README.md, Deploy)."""
+"""Greatest allowed difference between the clocks of replicas, in seconds (docs/deploy.md)."""
 _SECONDS = 10.0
 _MOST_RECORDS = 5
 _CHECKS = (

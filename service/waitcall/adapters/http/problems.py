@@ -67,7 +67,7 @@ _CODE_OF_HTTP = {
     413: "body_too_large",
     415: "unsupported_media_type",
 }
-_DETAIL_OF_HTTP = {
+DETAIL_OF_HTTP = {
     "invalid_request": "The request cannot be read.",
     "unauthenticated": "Send a valid key: Authorization: Bearer KEY.",
     "not_found": "There is no such resource.",
@@ -143,13 +143,13 @@ class Problems:
                 return self._service_error(error)
             case HTTPException():
                 code = _CODE_OF_HTTP.get(error.code or 500, "invalid_request")
-                response = self._rendered(document(code, _DETAIL_OF_HTTP[code]))
+                response = self._rendered(document(code, DETAIL_OF_HTTP[code]))
                 if isinstance(error, MethodNotAllowed) and error.valid_methods:
                     response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
                 return response
             case _:
                 _log.error("unexpected error", exc_info=error)
-                return self._rendered(document("internal_error", _DETAIL_OF_HTTP["internal_error"]))
+                return self._rendered(document("internal_error", DETAIL_OF_HTTP["internal_error"]))
 
     def _service_error(self, error: ServiceError) -> Response:
         failed = error.verification_id

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from prometheus_client import Counter
 
+from waitcall.domain.code import CodeDelivery
 from waitcall.domain.verification import Verification
 
 Whose = Callable[[Verification], tuple[str, str, str]]
@@ -22,12 +23,18 @@ class ChannelMetrics:
         """
         labels = ("client", "purpose", "region")
         self._whose = whose
-        self._orders = counter("orders", "Orders for a number to dial", ("provider", "outcome"))
+        self._orders = counter(
+            "orders", "Orders for a number to dial. outcome: given, failed", ("provider", "outcome")
+        )
         self._fallbacks = counter("fallbacks", "Verifications moved to another channel", (*labels, "channel"))
-        self._sent = counter("codes_sent", "Codes that the provider accepted", labels)
-        self._checks = counter("code_checks", "Codes that were typed", (*labels, "outcome"))
+        self._sent = counter("codes_sent", "Codes that the provider accepted. Each costs money", labels)
+        self._checks = counter(
+            "code_checks", "Codes that were typed. outcome: correct, incorrect", (*labels, "outcome")
+        )
         self._reports = counter(
-            "code_reports", "Delivery reports of the provider on codes", ("region", "delivery")
+            "code_reports",
+            f"Delivery reports of the provider on codes. delivery: {', '.join(CodeDelivery)}",
+            ("region", "delivery"),
         )
 
     def ordered(self, provider: str, *, given: bool) -> None:

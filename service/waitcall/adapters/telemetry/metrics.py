@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -17,11 +18,14 @@ from waitcall.domain.conversion import Conversion
 from waitcall.domain.limits import Decision, Scope
 from waitcall.domain.verification import Verification
 
+Mode = Literal["all", "max"]
+
 PREFIX = "waitcall"
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 UNPLACED = "unplaced"
 """Outcome of a call in the inbox whose time or dialled number is unknown."""
 
+CALLBACK_OUTCOMES = [each for each in Outcome if each is not Outcome.WEAK]
 FAILURES = ("internal_error", "provider_error", "provider_unavailable", "store_unavailable")
 
 _TIME_TO_CALL = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900)
@@ -45,25 +49,25 @@ class Metrics:
         self._clients = frozenset(clients)
         self._purposes = frozenset(purposes)
         self.registry = CollectorRegistry()
+        self.labels: dict[str, tuple[str, ...]] = {}
+        """Names of each metric's labels, for the reference page."""
         self._define_funnel()
         self._define_edges()
         self._define_guards()
         self.store = StoreMetrics(self._counter)
         self.channels = ChannelMetrics(self._counter, self._whose)
-        self._reconciled = self._counter("inbox_calls", "Calls in the provider's inbox", ("outcome",))
+        self._reconciled = self._counter(
+            "inbox_calls",
+            "Calls in the provider's inbox, counted by the background worker. docs/operating.md explains the outcomes",
+            ("outcome",),
+        )
         if worker:
             self._define_worker()
-        Gauge(
-            "build_info",
-            "Constant 1, labelled with the version",
-            ("version",),
-            namespace=PREFIX,
-            registry=self.registry,
-            multiprocess_mode="max",
-        ).labels(version).set(1)
+        build = self._gauge("build_info", "Constant 1, labelled with the version", ("version",), mode="max")
+        build.labels(version).set(1)
 
         # Start these counters at 0, because alerts distinguish 0 from absent.
-        for outcome in set(Outcome) - {Outcome.WEAK}:
+        for outcome in CALLBACK_OUTCOMES:
             self._callbacks(Kind.CALL, outcome)
         for code in FAILURES:
             self._failures(code)
@@ -93,7 +97,11 @@ class Metrics:
             ("purpose", "region"),
             _TIME_TO_CALL,
         )
-        self._callbacks = self._counter("callbacks", "Callbacks of the provider", ("kind", "outcome"))
+        self._callbacks = self._counter(
+            "callbacks",
+            f"Callbacks of the provider. kind: {', '.join(Kind)}. outcome: {', '.join(CALLBACK_OUTCOMES)}",
+            ("kind", "outcome"),
+        )
         self._lag = self._histogram("callback_lag_seconds", "Seconds from a call to its callback", (), _LAG)
 
     def _define_edges(self) -> None:
@@ -120,54 +128,60 @@ class Metrics:
             ("route", "method"),
             _REQUEST,
         )
-        self._failures = self._counter("failures", "5xx answers, by problem code", ("code",))
+        self._failures = self._counter(
+            "failures",
+            "5xx answers, by problem code. provider_error and provider_unavailable are the provider's, "
+            "internal_error and store_unavailable are ours",
+            ("code",),
+        )
 
     def _define_guards(self) -> None:
-        self._limited = self._counter("rate_limit_decisions", "Checks of limits", ("scope", "decision"))
+        self._limited = self._counter(
+            "rate_limit_decisions",
+            f"Checks of limits. scope: {', '.join(Scope)}. decision: {', '.join(Decision)}",
+            ("scope", "decision"),
+        )
         group = ("group", "region")
         self._guarded = self._counter(
-            "conversion_guard_decisions", "Checks of the conversion guard", (*group, "decision")
+            "conversion_guard_decisions",
+            f"Checks of the conversion guard. decision: {', '.join(Decision)}",
+            (*group, "decision"),
         )
         # A timestamp that queries compare with time(). A gauge of 0 or 1 would need a process to reset it.
-        self._exceeded_at = Gauge(
+        self._exceeded_at = self._gauge(
             "conversion_guard_exceeded_timestamp_seconds",
-            "Time of the last create that found its conversion budget exceeded.",
+            "Time of the last create that found its conversion budget exceeded. Alert on time() - this < 600",
             group,
-            namespace=PREFIX,
-            registry=self.registry,
-            multiprocess_mode="max",
+            mode="max",
         )
 
     def _define_worker(self) -> None:
-        def gauge(name: str, text: str) -> Gauge:
-            return Gauge(name, text, namespace=PREFIX, registry=self.registry)
-
-        self._fence = gauge(
-            "leader_fence", "Fence of the term that this worker leads; 0 if it does not lead."
+        self._fence = self._gauge(
+            "leader_fence",
+            "Fence of the term that this worker leads; 0 if it does not lead. Alert on max(this) == 0",
         )
-        self._balance = gauge("provider_balance", "Balance at the provider, in the account's currency.")
-        self._balance_low = gauge(
-            "provider_balance_low", "1 while the balance is below WAITCALL_LOW_BALANCE."
+        self._balance = self._gauge(
+            "provider_balance",
+            "Balance at the provider, in the account's currency, as the leader last saw it",
+        )
+        self._balance_low = self._gauge(
+            "provider_balance_low", "1 while the balance is below WAITCALL_LOW_BALANCE"
         )
         self._deliveries = self._counter(
             "webhook_deliveries", "Attempts to deliver an event", ("endpoint", "outcome")
         )
-        self._backlog = Gauge(
+        self._backlog = self._gauge(
             "webhook_backlog",
-            "Webhook deliveries that have not succeeded.",
+            "Webhook deliveries that have not succeeded, as the leader counts them. state: waiting, retrying, dead",
             ("state",),
-            namespace=PREFIX,
-            registry=self.registry,
         )
-        self._looped = Gauge(
+        self._looped = self._gauge(
             "worker_loop_timestamp_seconds",
-            "Time of the last successful run of a loop of this worker.",
+            "Time of the last successful run of a loop of this worker. loop: lease, duties, sweep, push",
             ("loop",),
-            namespace=PREFIX,
-            registry=self.registry,
         )
-        self._oldest = gauge(
-            "webhook_oldest_seconds", "Age of the oldest webhook delivery that waits for an attempt."
+        self._oldest = self._gauge(
+            "webhook_oldest_seconds", "Age of the oldest webhook delivery that waits for an attempt"
         )
         for outcome in (*Outcome, UNPLACED):
             self._reconciled(outcome)
@@ -177,8 +191,16 @@ class Metrics:
 
         Children are cached, because looking one up takes as long as counting.
         """
+        self.labels[f"{PREFIX}_{name}"] = labels
         made = Counter(name, text + ".", labels, namespace=PREFIX, registry=self.registry)
         return cache(made.labels)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = (), mode: Mode = "all") -> Gauge:
+        """Define a gauge. ``mode``: how the values of several processes are combined."""
+        self.labels[f"{PREFIX}_{name}"] = labels
+        return Gauge(
+            name, text + ".", labels, namespace=PREFIX, registry=self.registry, multiprocess_mode=mode
+        )
 
     def _histogram(
         self,
@@ -187,6 +209,7 @@ class Metrics:
         labels: tuple[str, ...],
         buckets: tuple[float, ...],
     ) -> Callable[..., Histogram]:
+        self.labels[f"{PREFIX}_{name}"] = labels
         made = Histogram(name, text + ".", labels, namespace=PREFIX, registry=self.registry, buckets=buckets)
         return cache(made.labels) if labels else lambda: made
 

@@ -17,7 +17,9 @@ class StoreMetrics:
     def __init__(self, counter: Callable[[str, str, tuple[str, ...]], Callable[..., Counter]]) -> None:
         self._redis_errors = counter("redis_errors", "Failed steps at Redis", ("operation",))
         self._unreadable = counter(
-            "unreadable_entries", "Entries in Redis that could not be read and were skipped", ("where",)
+            "unreadable_entries",
+            f"Entries in Redis that could not be read and were skipped. where: {', '.join(WHERE)}",
+            ("where",),
         )
         # Start these counters at 0, because alerts distinguish 0 from absent.
         for where in WHERE:
