@@ -15,11 +15,11 @@ import pytest
 BUDGET = {"processes": 10, "waits": 20}
 MORE = {
     # Each test starts a server and breaks it.
-    "tests/contract/test_redis_only.py": {"processes": 20, "waits": 30},
+    "tests/contract/test_redis_failures.py": {"processes": 20, "waits": 30},
     "tests/integration/test_redis_connections.py": {"processes": 40, "waits": 50},
     "tests/integration/test_refusing_redis.py": {"processes": 45, "waits": 60},
     # Each test runs a command as a process.
-    "tests/unit/test_audit.py": {"processes": 25},
+    "tests/unit/development/test_audit.py": {"processes": 25},
 }
 # Audit events that Python and wait_for raise (docs.python.org/3/library/audit_events.html), and the kind of step.
 STEPS = {

@@ -16,18 +16,19 @@ from waitcall.domain.order import OrderReport, OrderStatus
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 
-from tests.contract import test_channels, test_orders
+from tests.contract import test_orders
+from tests.contract.channels import conftest as every_channel
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, together, with_limits
 from tests.worlds import World
 
-POLICY = replace(test_channels.POLICY, limits=with_limits(number=["50/10m"], client=["50/h"]).limits)
+POLICY = replace(every_channel.POLICY, limits=with_limits(number=["50/10m"], client=["50/h"]).limits)
 PREFIX = NUMBER.value[:7]
 ROUNDS = 20
 
 
-class Stage(test_channels.Stage):
+class Stage(every_channel.Stage):
     @property
     def operator(self) -> Operator:
         return operating(self.world, self.observer, self.clock, self.policy)

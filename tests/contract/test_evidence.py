@@ -14,7 +14,7 @@ from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Client, Purpose
 from waitcall.domain.status import Reason, Status
 
-from tests.contract.test_worker import OFFSET, OTHER_OF_THE_POOL, TERM, Net
+from tests.contract.test_reconcile_inbox import OFFSET, OTHER_OF_THE_POOL, TERM, Net
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, RecordingObserver
 from tests.making import NUMBER, OTHER_NUMBER, POLICY, admission, call_at, effects_of, messages_of, seconds

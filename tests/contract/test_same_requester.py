@@ -10,14 +10,14 @@ from waitcall.domain.errors import ProviderError, ServiceError, VerificationInPr
 from waitcall.domain.policy import OnConcurrent, Purpose
 from waitcall.domain.status import Status
 
-from tests.contract import test_channels
+from tests.contract.channels import conftest as every_channel
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.making import NUMBER, call_at
 from tests.worlds import World
 
 CONTESTED = Purpose("contested", on_concurrent=OnConcurrent.CONTEST)
-POLICY = replace(test_channels.POLICY, purposes=test_channels.POLICY.purposes | {"contested": CONTESTED})
+POLICY = replace(every_channel.POLICY, purposes=every_channel.POLICY.purposes | {"contested": CONTESTED})
 POLICY = replace(
     POLICY,
     clients={
@@ -26,7 +26,7 @@ POLICY = replace(
 )
 
 
-class Stage(test_channels.Stage):
+class Stage(every_channel.Stage):
     def again(
         self, purpose: str = "every", reference: str | None = "flow", client: str = "web", **more: object
     ) -> Created:

@@ -25,7 +25,7 @@ from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
 
-from tests.contract.test_channels import OURS, Stage
+from tests.contract.channels.conftest import OURS, Stage
 from tests.fakes.outside import FakeSender
 from tests.making import NUMBER, call_at, effects_of, operating, together
 

@@ -12,7 +12,7 @@ from waitcall.application.hosted_page import Pages
 from waitcall.domain.errors import NotFound
 
 from tests.integration.conftest import KEY, Running
-from tests.integration.test_page import HOSTED
+from tests.integration.test_hosted_page import HOSTED
 from tests.wsgi import ask
 
 PROXY = "192.0.2.1"

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.conftest import KEY, SECRET, Running
-from tests.integration.test_page import HOSTED
+from tests.integration.test_hosted_page import HOSTED
 from tests.making import examples
 from tests.wsgi import ask
 

@@ -1,12 +1,10 @@
 """Every use case tries again when another process changes a record first, and gives up in the end."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import pytest
 from waitcall.application.create import CreateCommand
-from waitcall.application.ports import Claim, Reservation, Stored
 from waitcall.application.records import CHANGE_ATTEMPTS
 from waitcall.domain.errors import NotFound, ProviderUnavailable, StoreUnavailable
 from waitcall.domain.lists import ListAction, ListKind
@@ -14,52 +12,12 @@ from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 
 from tests.fakes.clock import FakeClock
-from tests.fakes.memory import MemoryStore
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, call_at, operating, use_cases
+from tests.unit.application.contended import Contended
 from tests.worlds import memory_world
 
 ASK = CreateCommand(NUMBER.value, "login", "flow", locale="ru", metadata={"order": "7"})
-
-
-class Contended(MemoryStore):
-    """Store in which the method named by ``losing`` fails ``losses`` times, as if another process had been first.
-
-    ``asked`` keeps the id of each reservation.
-    """
-
-    losses = 0
-    losing = ""
-    vanishing = False
-    during: Callable[[], None] = staticmethod(lambda: None)
-
-    def __init__(self, *parts: Any) -> None:
-        super().__init__(*parts)
-        self.asked: list[str] = []
-
-    def lose(self, losing: str, losses: int, *, vanishing: bool = False) -> None:
-        self.losing, self.losses, self.vanishing = losing, losses, vanishing
-
-    def _is_lost(self, kind: str) -> bool:
-        lost = kind == self.losing and self.losses > 0
-        self.losses -= lost
-        return lost
-
-    def get(self, verification_id: str) -> Stored | None:
-        return None if self.vanishing else super().get(verification_id)
-
-    def reserve(self, verification: Verification, *rest: Any) -> Reservation | None:
-        self.asked.append(verification.id)
-        return None if self._is_lost("reserve") else super().reserve(verification, *rest)
-
-    def commit(self, *given: Any) -> Stored | None:
-        return None if self._is_lost("commit") else super().commit(*given)
-
-    def claim(self, *given: Any) -> Claim:
-        return Claim.CONFLICT if self._is_lost("claim") else super().claim(*given)
-
-    def confirm(self, stored: Stored, now: datetime) -> bool:
-        return not self._is_lost("confirm") and super().confirm(stored, now)
 
 
 class Race:

@@ -1,3 +1,4 @@
+import pytest
 from waitcall.domain.conversion import Bucket, ConversionBudget, Group, judge
 from waitcall.domain.limits import Mode
 
@@ -64,3 +65,14 @@ def test_without_any_starts_nothing_is_exceeded() -> None:
     told = judge(BUDGET, [], NOW)
 
     assert (told.started, told.called, told.exceeded, told.retry_after) == (0, 0, False, 0)
+
+
+@pytest.mark.parametrize(("window", "bucket"), [(3600, 120), (60, 2), (31, 2), (30, 1), (1, 1)])
+def test_a_bucket_is_a_thirtieth_of_the_window_and_a_second_at_least(window: int, bucket: int) -> None:
+    assert ConversionBudget(Group.COUNTRY, Mode.ENFORCE, window_seconds=window).bucket_seconds == bucket
+
+
+def test_the_uncalled_are_the_started_less_the_called() -> None:
+    budget = ConversionBudget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0)
+    start = budget.bucket_of(NOW - seconds(600))
+    assert judge(budget, [Bucket(start, 7, 3)], NOW).uncalled == 4

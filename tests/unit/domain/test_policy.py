@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 from waitcall.domain.channel import Channel
+from waitcall.domain.errors import PhoneNumberNotAllowed
 from waitcall.domain.limits import Limit, Scope
 from waitcall.domain.policy import CaptchaRule, Policy, Provider, Purpose, Routes
 
-from tests.making import NUMBER, POLICY, with_limits
+from tests.making import LOGIN, NUMBER, POLICY, with_limits
 
 BY_SMSRU = replace(POLICY, routing=Routes(default=(Provider.SMSRU,)))
 
@@ -60,3 +61,10 @@ def test_a_policy_has_pages_if_any_client_has_return_origins() -> None:
     assert not POLICY.has_pages
     leading = replace(POLICY.clients["web"], return_origins=frozenset({"https://login.example.org"}))
     assert replace(POLICY, clients={**POLICY.clients, "web": leading}).has_pages
+
+
+def test_a_purpose_names_regions_and_types_of_numbers_or_takes_any() -> None:
+    assert Purpose("login").check(NUMBER, LOGIN.min_assurance, Channel.CALL) is None
+    only = Purpose("login", regions=frozenset({"KZ"}))
+    with pytest.raises(PhoneNumberNotAllowed):
+        only.check(NUMBER, LOGIN.min_assurance, Channel.CALL)

@@ -1,19 +1,30 @@
 """Steps that a client may take on a record in one channel and status, and not in others."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from waitcall.domain.channel import Channel
 from waitcall.domain.code import Code
-from waitcall.domain.errors import AlreadyVerified, PhoneNumberNotAllowed, SendsSpent, WrongChannel
+from waitcall.domain.errors import (
+    AlreadyVerified,
+    PhoneNumberNotAllowed,
+    RateLimited,
+    SendsSpent,
+    WrongChannel,
+)
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import PlacedOrder
+from waitcall.domain.order import PlacedOrder, ProviderOrder
 from waitcall.domain.policy import Purpose
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.steps import check_code, send_again, shown
 from waitcall.domain.verification import Verification
 
-from tests.making import NOW, opened, pending, seconds
+from tests.making import LOGIN, NOW, opened, pending, seconds
+
+KEPT = seconds(LOGIN.retention_seconds)
+ORDER = ProviderOrder("smsru", "1")
+OURS = E164("+79585550000")
 
 SHOWN = E164("+79585551234")
 CODE = Code(("one",), NOW, 7)
@@ -69,3 +80,28 @@ def test_the_window_ends_when_the_provider_stops_listening(listens: int | None, 
     assert record.expires_at == NOW + seconds(ends)
     assert window.purge_at - record.purge_at == window.expires_at - record.expires_at
     assert record.call_number == SHOWN
+
+
+@pytest.mark.parametrize(("listened", "lasts"), [(None, 900), (900, 900), (300, 300), (1200, 900)])
+def test_a_window_ends_with_the_providers_and_never_later(listened: int | None, lasts: int) -> None:
+    record = shown(opened("ver_1").open_window(NOW), PlacedOrder(OURS, ORDER, listened))
+    assert (record.expires_at, record.purge_at) == (NOW + seconds(lasts), NOW + seconds(lasts) + KEPT)
+
+
+def coding(now: datetime = NOW) -> Verification:
+    on_code = replace(pending(), channel=Channel.CODE, call_number=None)
+    return send_again(on_code, "digest", 1, now)
+
+
+def test_the_next_code_may_be_sent_from_the_second_that_the_last_one_said() -> None:
+    first = coding()
+    with pytest.raises(RateLimited) as early:
+        send_again(first, "other", 2, NOW + seconds(LOGIN.resend_seconds - 1))
+    assert early.value.retry_after == 1
+    assert send_again(first, "other", 2, NOW + seconds(LOGIN.resend_seconds)).code is not None
+
+
+def test_a_code_is_kept_as_sent_at_whole_seconds() -> None:
+    code = coding(NOW + seconds(0.7)).code
+    assert code is not None
+    assert (code.sent_at, code.digests, code.message_id) == (NOW, ("digest",), 1)

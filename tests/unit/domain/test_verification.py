@@ -3,12 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from waitcall.domain.call import InboundCall, Outcome
+from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import (
     AlreadyConsumed,
     AlreadyVerified,
-    CodeMismatch,
     Contested,
     Expired,
     NotVerified,
@@ -22,7 +21,9 @@ from waitcall.domain.requester import Requester
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 
-from tests.making import LOGIN, NOW, OTHER_NUMBER, call_at, opened, pending, seconds
+from tests.making import LOGIN, NOW, call_at, opened, pending, seconds
+
+KEPT = seconds(LOGIN.retention_seconds)
 
 SKEW = seconds(5)
 CONTESTING = Purpose("login", on_concurrent=OnConcurrent.CONTEST)
@@ -32,63 +33,6 @@ def verified() -> Verification:
     outcome, record = judge_call(pending(), call_at(NOW), NOW, SKEW)
     assert outcome is Outcome.CONFIRMED
     return record
-
-
-@pytest.mark.parametrize(
-    ("call", "now", "outcome"),
-    [
-        (-5, 0, Outcome.CONFIRMED),
-        (-6, 0, Outcome.EARLY),
-        (0, 899, Outcome.CONFIRMED),
-        (0, 900, Outcome.LATE),
-        (899, 899, Outcome.CONFIRMED),
-        (900, 899, Outcome.CONFIRMED),
-        (901, 899, Outcome.LATE),
-        (905, 900, Outcome.LATE),
-        (15, 10, Outcome.CONFIRMED),
-        (16, 10, Outcome.EARLY),
-        (901, 5000, Outcome.LATE),
-    ],
-)
-def test_a_call_counts_only_inside_its_window(call: int, now: int, outcome: Outcome) -> None:
-    """``call`` and ``now`` are seconds after the creation. The window is 900 s, the skew 5 s."""
-    judged, after = judge_call(pending(), call_at(NOW + seconds(call)), NOW + seconds(now), SKEW)
-
-    assert judged is outcome
-    assert (after.status is Status.VERIFIED) == (outcome is Outcome.CONFIRMED)
-
-
-def test_a_late_call_says_so_on_the_record() -> None:
-    _, after = judge_call(pending(), call_at(NOW + seconds(905)), NOW + seconds(905), SKEW)
-
-    assert (after.status, after.reason) == (Status.EXPIRED, Reason.LATE_CALL)
-
-
-def test_a_call_of_another_number_matches_nothing() -> None:
-    assert judge_call(pending(), call_at(NOW, OTHER_NUMBER), NOW, SKEW) == (Outcome.UNMATCHED, pending())
-
-
-def test_a_call_while_the_order_is_under_way_matches_nothing() -> None:
-    """The number to call has not been shown yet."""
-    assert judge_call(opened("ver_1"), call_at(NOW), NOW, SKEW)[0] is Outcome.UNMATCHED
-
-
-@pytest.mark.parametrize("ended", [Status.CANCELED, Status.FAILED])
-def test_a_call_to_an_ended_record_matches_nothing(ended: Status) -> None:
-    assert judge_call(replace(pending(), status=ended), call_at(NOW), NOW, SKEW)[0] is Outcome.UNMATCHED
-
-
-def test_second_call_in_window_is_repeated_not_confirmed() -> None:
-    later = InboundCall(verified().phone_number.value, NOW + seconds(7))
-
-    assert judge_call(verified(), later, NOW + seconds(7), SKEW) == (Outcome.REPEATED, verified())
-
-
-def test_a_contested_record_is_not_verified_by_a_call() -> None:
-    contested = pending(rules=CONTESTING).contest(NOW)
-
-    assert contested.status is Status.CONTESTED
-    assert judge_call(contested, call_at(NOW), NOW, SKEW) == (Outcome.CONTESTED, contested)
 
 
 def test_a_contest_during_the_order_is_not_forgotten() -> None:
@@ -181,14 +125,6 @@ def test_a_failed_record_shows_the_window_that_was_asked_for() -> None:
     assert died.at(NOW + seconds(900)) == died
 
 
-def test_without_a_reference_no_requester_is_the_same_as_another() -> None:
-    nobody = Requester("web", "login", None)
-
-    assert not nobody.same_as(nobody)
-    assert Requester("web", "login", "a").same_as(Requester("web", "login", "a"))
-    assert not Requester("web", "login", "a").same_as(Requester("app", "login", "a"))
-
-
 def test_times_are_whole_seconds_so_that_the_shown_deadline_is_the_real_one() -> None:
     fraction = NOW + seconds(0.75)
     record = opened("ver_1", now=fraction).open_window(fraction)
@@ -218,5 +154,30 @@ def test_a_record_is_kept_for_its_retention_after_its_deadline() -> None:
     assert (moved.expires_at, moved.purge_at) == (NOW + seconds(960), NOW + seconds(960) + kept)
 
 
-def test_a_wrong_code_says_how_many_attempts_are_left() -> None:
-    assert CodeMismatch(3).errors == {"code": ["Wrong. Attempts left: 3."]}
+def test_a_window_is_open_for_its_seconds_and_the_record_kept_for_its_retention() -> None:
+    record = opened("ver_1", now=NOW - seconds(20)).open_window(NOW)
+    assert (record.created_at, record.expires_at, record.purge_at) == (
+        NOW,
+        NOW + seconds(900),
+        NOW + seconds(900) + KEPT,
+    )
+
+
+def test_an_ended_record_is_kept_from_its_end() -> None:
+    at = NOW + seconds(60)
+    assert pending().cancel(at).purge_at == at + KEPT
+    assert opened("ver_1").fail(Reason.PROVIDER_ERROR, at).purge_at == at + KEPT
+
+
+def test_a_new_verification_takes_over_the_cooldown_of_the_one_before() -> None:
+    proven = pending().prove(Reason.CALL_MATCHED, NOW)
+    cooled = proven.cooling_until
+    assert cooled is not None
+    assert opened("ver_2").after(proven, NOW).cooling_until == cooled
+    assert opened("ver_2").after(proven, cooled).cooling_until is None
+
+
+def test_the_same_requester_gets_the_record_from_the_moment_its_order_has_ended() -> None:
+    record = replace(pending(), ordering_until=NOW + seconds(26))
+    assert not record.answers(record.requester, NOW + seconds(25))
+    assert record.answers(record.requester, NOW + seconds(26))

@@ -1,0 +1,354 @@
+"""Tables of the policy file: valid values are read, and each mistake is named."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from marshmallow import ValidationError
+from waitcall.configuration.policy import read_policy
+from waitcall.configuration.settings import load_settings
+from waitcall.domain.assurance import Assurance, Attested
+from waitcall.domain.channel import Channel
+from waitcall.domain.conversion import ConversionBudget, Group
+from waitcall.domain.event import EventType
+from waitcall.domain.limits import Limit, Mode, Scope
+from waitcall.domain.lists import ListAction, ListEntry, ListKind
+from waitcall.domain.policy import (
+    CLIENT_PERMISSIONS,
+    Audit,
+    CaptchaRule,
+    Endpoint,
+    Permission,
+    Provider,
+    Routes,
+)
+
+from tests.unit.conftest import POLICY, mistakes_of
+
+EVERY_EVENT = frozenset(each.value for each in EventType)
+BASE = """
+dial_regions = ["RU"]
+[purposes.login]
+[clients.web]
+purposes = ["login"]
+"""
+
+
+def read(tmp_path: Path, text: str):
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    return read_policy(str(path))
+
+
+def test_keys_that_are_left_out_get_safe_defaults(tmp_path: Path) -> None:
+    policy = read(tmp_path, BASE)
+
+    assert policy.clients["web"].scopes == CLIENT_PERMISSIONS
+    assert (policy.conversion, policy.lists, dict(policy.assurance)) == ((), (), {})
+    assert policy.audit == Audit(100_000, 90 * 86400, log=False)
+    assert policy.purposes["login"].min_assurance is Assurance.ASSERTED
+    assert policy.limits_of(Scope.READ, "web") == ()
+
+
+def test_every_table_and_key_is_read(tmp_path: Path) -> None:
+    policy = read(
+        tmp_path,
+        BASE
+        + """
+scopes = ["create", "read"]
+limits = {client = ["3/m"], read = ["600/m"], consume = []}
+[clients.ops]
+purposes = []
+scopes = ["operate"]
+[limits]
+network = ["5/h record_only", "50/d"]
+read = ["10/s"]
+[conversion.country]
+mode = "record_only"
+[conversion.prefix]
+mode = "enforce"
+window_seconds = 600
+settle_seconds = 60
+floor = 5
+max_uncalled_share = 0.25
+digits = 6
+[[lists]]
+action = "block"
+prefix = "+7800"
+reason = "toll-free"
+[[lists]]
+action = "allow"
+network = "192.0.2.7"
+reason = "the test rig"
+expires_at = 2027-01-01T00:00:00Z
+[assurance.RU]
+level = "network"
+source = "a law"
+[audit]
+max_entries = 5000
+retention_seconds = 86400
+log = true
+""",
+    )
+
+    web = policy.clients["web"]
+    assert web.scopes == {Permission.CREATE, Permission.READ}
+    assert policy.limits_of(Scope.CLIENT, "web") == (Limit(3, 60),)
+    assert (policy.limits_of(Scope.READ, "web"), policy.limits_of(Scope.READ, "ops")) == (
+        (Limit(600, 60),),
+        (Limit(10, 1),),
+    )
+    assert policy.limits[Scope.NETWORK] == (Limit(5, 3600, Mode.RECORD_ONLY), Limit(50, 86400))
+    assert policy.limits[Scope.NUMBER] == (Limit(5, 600),)
+    assert policy.conversion == (
+        ConversionBudget(Group.COUNTRY, Mode.RECORD_ONLY),
+        ConversionBudget(Group.PREFIX, Mode.ENFORCE, 600, 60, 5, 0.25, 6),
+    )
+    assert policy.lists == (
+        ListEntry(ListAction.BLOCK, ListKind.PREFIX, "+7800", "toll-free"),
+        ListEntry(
+            ListAction.ALLOW,
+            ListKind.NETWORK,
+            "192.0.2.7/32",
+            "the test rig",
+            expires_at=datetime(2027, 1, 1, tzinfo=UTC),
+        ),
+    )
+    assert policy.assurance == {"RU": Attested(Assurance.NETWORK, "a law")}
+    assert policy.audit == Audit(5000, 86400, log=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("scopes = []", "clients.web.scopes"),
+        ('scopes = ["admin"]', "clients.web.scopes"),
+        ('limits = {number = ["1/m"]}', "clients.web.limits.number"),
+        ("[clients.ops]\npurposes = []", "clients.ops.purposes"),
+        ('[limits]\nip = ["5/h maybe"]', "limits.ip"),
+        ('[conversion.prefix]\nmode = "enforce"', "conversion.prefix.digits"),
+        ('[conversion.country]\nmode = "off"', "conversion.country.mode"),
+        ('[conversion.country]\nmode = "enforce"\ndigits = 5', "conversion.country.digits"),
+        ('[conversion.country]\nmode = "enforce"\nmax_uncalled_share = 1.5', "max_uncalled_share"),
+        (
+            '[conversion.country]\nmode = "enforce"\nwindow_seconds = 100\nsettle_seconds = 100',
+            "conversion.country.settle_seconds",
+        ),
+        ('[conversion.everybody]\nmode = "enforce"', "conversion.everybody"),
+        ('[[lists]]\naction = "block"\nreason = "x"', "lists"),
+        ('[[lists]]\naction = "block"\nprefix = "7800"\nreason = "x"', "lists.0.prefix"),
+        ('[[lists]]\naction = "block"\nprefix = "+7"\nnumber = "+79991234567"\nreason = "x"', "lists"),
+        ('[[lists]]\naction = "block"\nprefix = "+7"', "lists.0.reason"),
+        ('[[lists]]\naction = "block"\nprefix = "+7"\nreason = "x"\nexpires_at = "2027"', "expires_at"),
+        ('[[lists]]\naction = "block"\nprefix = "+7"\nreason = "x"\nexpires_at = 2027-01-01', "expires_at"),
+        ('[assurance.RU]\nlevel = "network"', "assurance.RU.source"),
+        ('[assurance.RU]\nlevel = "roundtrip"\nsource = "x"', "assurance.RU.level"),
+        ('[assurance.Russia]\nlevel = "network"\nsource = "x"', "assurance.Russia"),
+        ("[audit]\nmax_entries = 1", "audit.max_entries"),
+        ("[audit]\nretention_seconds = 60", "audit.retention_seconds"),
+        ("[purposes.a]\nchannels = []", "purposes.a.channels"),
+        ('[purposes.a]\nchannels = ["pigeon"]', "purposes.a.channels"),
+        ('[purposes.a]\nchannels = ["code", "code"]', "Each at most once"),
+        ('[purposes.a]\nchannels = ["call", "text_in"]', "[text_in]"),
+        ('[purposes.a]\nsecond_step = "call"', "purposes.a.second_step"),
+        ('[purposes.a]\nchannels = ["call", "code"]\nsecond_step = "code"', "it is none of channels"),
+        ("[purposes.a]\nmax_attempts = 11", "purposes.a.max_attempts"),
+        ("[purposes.a]\nmax_sends = 0", "purposes.a.max_sends"),
+        ("[purposes.a]\nresend_seconds = 0", "purposes.a.resend_seconds"),
+        ("[text_in]\nnumbers = []", "text_in.numbers"),
+        ('[text_in]\nnumbers = ["79585550000"]', "text_in.numbers.0"),
+        ('[code.texts]\nen = "your code"', "Must hold {code} once"),
+        ('[code.texts]\nen = "{code} {code}"', "Must hold {code} once"),
+        ('[code.texts]\nen = "{code} {name}"', "Must hold {code} once"),
+        ('[code.texts]\nen = "{code"', "Must hold {code} once"),
+        (f'[code.texts]\nru = "{{code}} {"я" * 70}"', "70 characters"),
+        (f'[code.texts]\nen = "{{code}} {"x" * 160}"', "160 characters"),
+        ('[code.texts]\n"en_GB" = "{code}"', "Not a locale"),
+        ('[code]\nsender = "Отправитель"', "code.sender"),
+        ("[routing]\ndefault = []", "routing.default"),
+        ('[routing]\ndefault = ["smsru", "smsru"]', "each at most once"),
+        ('[routing]\ndefault = ["pigeon"]', "routing.default"),
+        ('[routing.regions]\nRussia = ["smsc"]', "routing.regions"),
+        ("[routing.regions]\nRU = []", "routing.regions"),
+        ("[captcha]", "captcha.above"),
+        ('[captcha]\nabove = ["often"]', "captcha.above"),
+        ('[captcha]\nabove = ["1/h"]\nimage_url = "http://smsc.example/x"', "captcha.image_url"),
+    ],
+)
+def test_each_mistake_is_named(tmp_path: Path, wrong: str, named: str) -> None:
+    with pytest.raises(ValidationError) as found:
+        read(tmp_path, BASE + wrong + "\n")
+
+    assert named in str(found.value)
+
+
+def test_channels_and_what_they_need_are_read(tmp_path: Path) -> None:
+    policy = read(
+        tmp_path,
+        BASE
+        + """
+[purposes.any]
+channels = ["code", "text_in", "call"]
+max_attempts = 3
+max_sends = 2
+resend_seconds = 60
+[purposes.both]
+second_step = "code"
+[text_in]
+numbers = ["+7 958 555-00-00"]
+[code]
+sender = "Example"
+texts = {en = "{code} is it", "ru-KZ" = "{code} - код"}
+[captcha]
+above = ["100/h"]
+""",
+    )
+
+    every, both = policy.purposes["any"], policy.purposes["both"]
+    assert every.channels == (Channel.CODE, Channel.TEXT_IN, Channel.CALL)
+    assert (every.max_attempts, every.max_sends, every.resend_seconds) == (3, 2, 60)
+    assert (both.channels, both.second_step) == ((Channel.CALL,), Channel.CODE)
+    assert [each.value for each in policy.text_in_numbers] == ["+79585550000"]
+    assert (policy.code_sender, policy.code_texts["ru-KZ"]) == ("Example", "{code} - код")
+    assert policy.captcha == CaptchaRule(
+        (Limit(100, 3600, Mode.RECORD_ONLY),), "https://smsc.ru/sys/imgcode.php"
+    )
+    left_out = read(tmp_path, BASE)
+    assert (left_out.captcha, left_out.text_in_numbers, list(left_out.code_texts)) == (None, (), ["en", "ru"])
+
+
+def test_routes_are_read_in_their_order(tmp_path: Path) -> None:
+    text = '[routing]\ndefault = ["smsru", "smsc"]\n[routing.regions]\nKZ = ["smsc"]\n'
+    routing = read(tmp_path, BASE + text).routing
+    assert routing.default == (Provider.SMSRU, Provider.SMSC)
+    assert routing.regions == {"KZ": (Provider.SMSC,)}
+    assert read(tmp_path, BASE).routing == Routes((Provider.SMSC,), {})
+    assert read(tmp_path, BASE + '[routing.regions]\nRU = ["smsru"]\n').routing.default == (Provider.SMSC,)
+
+
+def test_the_shipped_policy_is_sound_and_strict() -> None:
+    policy = read_policy(str(Path(__file__).resolve().parents[3] / "config/policy.toml"))
+
+    assert policy.purposes["password_reset"].min_assurance is Assurance.NETWORK
+    assert policy.assurance["RU"].assurance is Assurance.NETWORK
+    assert policy.clients["operator"].scopes == {Permission.OPERATE}
+    assert all(budget.mode is Mode.RECORD_ONLY for budget in policy.conversion)
+
+
+def test_webhooks_are_read(tmp_path: Path) -> None:
+    policy = read(
+        tmp_path,
+        BASE
+        + """
+[clients.web.webhooks.main]
+url = "https://login.example.org/waitcall"
+[clients.web.webhooks.inside]
+url = "http://login.svc:8080/hook"
+events = ["verification.verified", "verification.contested"]
+allow_private = true
+""",
+    )
+    assert {each.name: each for each in policy.clients["web"].webhooks} == {
+        "web/main": Endpoint("web/main", "https://login.example.org/waitcall", EVERY_EVENT),
+        "web/inside": Endpoint(
+            "web/inside",
+            "http://login.svc:8080/hook",
+            frozenset({"verification.verified", "verification.contested"}),
+            allow_private=True,
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("", "url"),
+        ('url = "ftp://login.example.org/"', "Must be a URL"),
+        ('url = "https:///hook"', "Must be a URL"),
+        ('url = "https://login.example.org:99999/"', "Not a URL"),
+        ('url = "http://login.example.org/"', "allow_private"),
+        ('url = "https://user:secret@login.example.org/"', "no credentials"),
+        ('url = "https://login.example.org/#x"', "no fragment"),
+        ('url = "https://login.example.org/"\nevents = []', "events"),
+        ('url = "https://login.example.org/"\nevents = ["verification.started"]', "is no event"),
+        ('url = "https://login.example.org/"\nallow_private = "yes"', "allow_private"),
+        ('url = "https://login.example.org/"\nsecret = "whsec_"', "secret"),
+    ],
+)
+def test_a_wrong_webhook_is_named(tmp_path: Path, wrong: str, named: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        read(tmp_path, f"{BASE}[clients.web.webhooks.main]\n{wrong}\n")
+    (mistake,) = refused.value.messages
+    assert "clients.web.webhooks.main" in mistake
+    assert named in mistake
+    assert "secret@" not in mistake
+
+
+def test_limits_that_the_policy_leaves_out_have_defaults(tmp_path: Path) -> None:
+    policy = read(tmp_path, BASE)
+    assert policy.limits_of(Scope.NUMBER_TOTAL, "web") == (Limit(50, 600),)
+    assert policy.limits_of(Scope.CODE_NUMBER, "web") == (Limit(5, 3600), Limit(10, 86400))
+    assert policy.limits_of(Scope.FAILED_CHECKS, "web") == (Limit(20, 86400),)
+    assert policy.limits_of(Scope.CODE_GLOBAL, "web") == ()
+
+
+def test_the_limit_of_a_number_alone_follows_that_of_a_number_and_an_address(tmp_path: Path) -> None:
+    follows = read(tmp_path, BASE + '[limits]\nnumber = ["3/m", "7/d record_only"]\n')
+    assert follows.limits_of(Scope.NUMBER_TOTAL, "web") == (Limit(30, 60), Limit(70, 86400, Mode.RECORD_ONLY))
+    given = read(tmp_path, BASE + '[limits]\nnumber = ["3/m"]\nnumber_total = ["9/m"]\nfailed_checks = []\n')
+    assert given.limits_of(Scope.NUMBER_TOTAL, "web") == (Limit(9, 60),)
+    assert given.limits_of(Scope.FAILED_CHECKS, "web") == ()
+    assert read(tmp_path, BASE + "[limits]\nnumber = []\n").limits_of(Scope.NUMBER_TOTAL, "web") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("nonsense =", "is not TOML"),
+        ("", "dial_regions"),
+        (POLICY.replace('["RU"]', "[]"), "dial_regions"),
+        (POLICY.replace('["RU"]', '"RU"'), "dial_regions"),
+        (POLICY.replace('["login"]', '["logout"]'), "clients.web.purposes: 'logout'"),
+        (POLICY.replace('["login"]', "[]"), "clients.web.purposes"),
+        (
+            POLICY.replace("[clients.web]", '[clients.web]\ndefault_region = "XX"'),
+            "clients.web.default_region",
+        ),
+        (POLICY.replace("[clients.web]", "[clients.web]\nscopes = []"), "clients.web.scopes"),
+        (
+            POLICY.replace("[purposes.login]", "[purposes.login]\nmax_window_seconds = 901"),
+            "max_window_seconds",
+        ),
+        (
+            POLICY.replace("[purposes.login]", "[purposes.login]\nmax_window_seconds = 60.0"),
+            "max_window_seconds",
+        ),
+        (POLICY.replace("[purposes.login]", "[purposes.login]\ncooldown_seconds = true"), "cooldown_seconds"),
+        (
+            POLICY.replace("[purposes.login]", '[purposes.login]\nrequire_reference = "yes"'),
+            "require_reference",
+        ),
+        (POLICY.replace("[purposes.login]", '[purposes.login]\non_concurrent = "share"'), "on_concurrent"),
+        (
+            POLICY.replace("[purposes.login]", '[purposes.login]\nnumber_types = ["satellite"]'),
+            "number_types",
+        ),
+        (POLICY + '[limits]\nnumber = ["5 per minute"]', "limits.number"),
+        (POLICY + '[limits]\nworld = ["5/m"]', "limits.world"),
+        (POLICY.replace("[purposes.login]", '[purposes."Log In"]'), "purposes"),
+    ],
+)
+def test_every_mistake_in_the_policy_is_named(
+    sound: dict[str, str], policy_path: Path, text: str, named: str
+) -> None:
+    policy_path.write_text(text)
+
+    assert named in "\n".join(mistakes_of(sound))
+
+
+def test_limits_can_be_set_and_switched_off(sound: dict[str, str], policy_path: Path) -> None:
+    policy_path.write_text(POLICY + '[limits]\nnumber = []\nglobal = ["100/h", "1000/d"]\n')
+    limits = load_settings(sound).policy.limits
+
+    assert limits[Scope.NUMBER] == ()
+    assert limits[Scope.GLOBAL] == (Limit(100, 3600), Limit(1000, 86400))
