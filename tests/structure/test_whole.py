@@ -242,3 +242,18 @@ def test_a_planted_wrong_import_fails_the_check(tmp_path: Path, file: str, line:
 
     assert checked.returncode != 0
     assert contract in checked.stdout
+
+
+def test_every_unit_test_is_found_by_the_path_of_its_module() -> None:
+    """A test is named after a module, a package, or a function of its folder's ``__init__``."""
+    several = {"lost_races", "lost_races_of_channels"}  # all use cases that may lose a race
+    nowhere = []
+    for path in sorted((ROOT / "tests/unit").rglob("test_*.py")):
+        folder = ROOT / "service/waitcall" / path.parent.relative_to(ROOT / "tests/unit")
+        name = path.stem.removeprefix("test_")
+        if not folder.exists() or name in several:
+            continue
+        functions = re.findall(r"^def (\w+)", (folder / "__init__.py").read_text(), re.MULTILINE)
+        if not (folder / f"{name}.py").exists() and not (folder / name).exists() and name not in functions:
+            nowhere.append(str(path.relative_to(ROOT)))
+    assert nowhere == []
