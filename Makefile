@@ -120,13 +120,16 @@ screenshots: browser-tools ## run the browser tests and write docs/screenshots
 	@$(BIN)/python -m pytest -q tests/browser --screenshots
 
 DOCS_STAMP := .tools/docs/.installed
-$(DOCS_STAMP): $(DEV_STAMP) requirements-docs.txt
-	@echo "Installing MkDocs into .tools ..."
+$(DOCS_STAMP): $(DEV_STAMP) requirements-docs.txt development/mermaid/package-lock.json
+	@echo "Installing MkDocs and Mermaid into .tools ..."
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .tools/docs --require-hashes -r requirements-docs.txt
+	@cp development/mermaid/package*.json .tools/docs
+	@if command -v npm >/dev/null; then npm ci --prefix .tools/docs --ignore-scripts --no-audit --no-fund --silent; \
+	else echo "npm is not installed: the site shows its diagrams as text."; fi
 	@touch $@
 
 .PHONY: docs-tools
-docs-tools: $(DOCS_STAMP) ## install MkDocs with Material for the documentation site
+docs-tools: $(DOCS_STAMP) ## install MkDocs with Material, and Mermaid, for the documentation site
 
 .PHONY: docs
 docs: docs-tools ## build the documentation site in site/; every warning is an error
@@ -255,7 +258,8 @@ lock: develop ## resolve the dependencies again and write the lock files, with h
 	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
 	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
 	@echo 'openapi-python-client' | $(LOCK) -c requirements-dev.txt - -o requirements-openapi.txt
-	@if command -v npm >/dev/null; then cd development/openapi && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved; fi
+	@if command -v npm >/dev/null; then for tools in openapi mermaid; do \
+	(cd development/$$tools && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved); done; fi
 
 .PHONY: clean
 clean: ## remove all files that make made

@@ -1,4 +1,6 @@
-"""MkDocs hook: fills in what is generated from the code, lists runbooks and decisions, and handles links to other files."""
+"""MkDocs hook: fills in what is generated from the code, lists runbooks and decisions, handles links to other files, and
+lets the site draw its diagrams.
+"""
 
 import json
 import re
@@ -7,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mkdocs.structure.files import File
+from pymdownx.superfences import fence_code_format
 from waitcall import __version__
 from waitcall.adapters.http.api import build_document
 from waitcall.adapters.http.problems import STATUS_OF
@@ -15,12 +19,13 @@ from development.client import NOT_OF_THE_API, class_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+MERMAID = ROOT / ".tools/docs/node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js"
 OAD = (sys.executable, "-c", "from openapidocs.main import main; main()")
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+(?!docs/)[^)#]+)(#[^)]*)?\)")
 
 
 def on_config(config: Any) -> Any:
-    """Add every runbook and every decision to the navigation."""
+    """Add every runbook and every decision to the navigation, and draw diagrams if the library is installed."""
     for section in config["nav"]:
         if "Operate" in section:
             section["Operate"][-1]["Runbooks"] = [f"runbooks/{path.name}" for path in _pages("runbooks")]
@@ -29,7 +34,19 @@ def on_config(config: Any) -> Any:
                 "adr/README.md",
                 *(f"adr/{path.name}" for path in _pages("adr") if path.name != "README.md"),
             ]
+    if MERMAID.is_file():
+        # Without this script the theme would load one from another host, so then diagrams stay text.
+        config["extra_javascript"].append(MERMAID.name)
+        fence = {"name": "mermaid", "class": "mermaid", "format": fence_code_format}
+        config["mdx_configs"]["pymdownx.superfences"] = {"custom_fences": [fence]}
     return config
+
+
+def on_files(files: Any, *, config: Any) -> Any:
+    """Add the library that draws diagrams to the site, if it is installed."""
+    if MERMAID.is_file():
+        files.append(File.generated(config, MERMAID.name, abs_src_path=str(MERMAID)))
+    return files
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:

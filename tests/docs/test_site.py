@@ -117,6 +117,13 @@ def test_no_page_loads_anything_from_another_host(site: dict[str, Links]) -> Non
     assert foreign == set()
 
 
+@pytest.mark.skipif(not (TOOLS / "node_modules").exists(), reason="not installed: make docs-tools, with npm")
+def test_diagrams_are_drawn_by_a_script_of_the_site(site: dict[str, Links], directory: Path) -> None:
+    assert 'class="mermaid"' in (directory / "architecture.html").read_text(encoding="utf-8")
+    (script,) = [url for url in site["architecture.html"].loads if "mermaid" in url]
+    assert (directory / script).is_file()
+
+
 def test_every_page_of_the_documentation_is_on_the_site(site: dict[str, Links]) -> None:
     pages = {
         str(path.relative_to(ROOT / "docs")).replace(".md", ".html").replace("README", "index")

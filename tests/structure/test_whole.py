@@ -257,3 +257,17 @@ def test_every_unit_test_is_found_by_the_path_of_its_module() -> None:
         if not (folder / f"{name}.py").exists() and not (folder / name).exists() and name not in functions:
             nowhere.append(str(path.relative_to(ROOT)))
     assert nowhere == []
+
+
+def test_every_name_on_the_page_about_the_architecture_exists() -> None:
+    page = re.sub(r"```.*?```", "", (ROOT / "docs/architecture.md").read_text(), flags=re.DOTALL)
+    files = [each for each in (ROOT / "service").rglob("*") if each.suffix in (".py", ".lua")]
+    known = set(re.findall(r"\w+", "\n".join(each.read_text() for each in files)))
+    known |= {part for each in files for part in each.relative_to(ROOT / "service").parts}
+    missing = [
+        name
+        for name in re.findall(r"`([^`]+)`", page)
+        if not (ROOT / name).exists()
+        and not all(part in known for part in re.split(r"[/. -]", name.removesuffix(".py")) if part)
+    ]
+    assert missing == []
