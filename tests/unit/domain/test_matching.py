@@ -1,4 +1,4 @@
-"""What a call, a text or a report does to a verification."""
+"""Effect of a call, a text or a report on a verification."""
 
 from dataclasses import replace
 
