@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from redis import Redis
-from waitcall.adapters.redis.codec import decode, encode
-from waitcall.adapters.redis.keys import Keys, tag_of
-from waitcall.domain.numbers import E164
 
 from benchmarks.endpoints import ENDPOINTS, asked
 from benchmarks.load import closed_loop
 from benchmarks.subject import CONNECTIONS, ONE_WORKER, Measured, Subject
 from development.stack import Ports, development_settings
+from waitcall.adapters.redis.codec import decode, encode
+from waitcall.adapters.redis.keys import Keys, tag_of
+from waitcall.domain.numbers import E164
 
 LIVES = timedelta(hours=1)
 BATCH = 2000

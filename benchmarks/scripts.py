@@ -9,14 +9,14 @@ from typing import Any
 from unittest.mock import patch
 
 from redis import Redis
-from waitcall.adapters.redis.keys import tag_of
-from waitcall.application.effects import TransitionEffects
-from waitcall.domain.limits import Limit, LimitCheck, Scope
 
 from benchmarks.subject import ONE_WORKER, Measured
 from development.stack import Ports
 from tests.making import NOW, NUMBER, call_at, effects_of, opened, pending
 from tests.worlds import World, redis_world
+from waitcall.adapters.redis.keys import tag_of
+from waitcall.application.effects import TransitionEffects
+from waitcall.domain.limits import Limit, LimitCheck, Scope
 
 CLIENTS = 8
 RANDOM_TAGS = 10_000_000

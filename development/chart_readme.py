@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from waitcall.configuration.settings import PREFIX, SETTINGS
 
 CHART = Path(__file__).resolve().parent.parent / "helm" / "waitcall"

@@ -11,11 +11,11 @@ from typing import Any
 
 from mkdocs.structure.files import File
 from pymdownx.superfences import fence_code_format
+
+from development.client import NOT_OF_THE_API, class_of
 from waitcall import __version__
 from waitcall.adapters.http.api import build_document
 from waitcall.adapters.http.problems import STATUS_OF
-
-from development.client import NOT_OF_THE_API, class_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

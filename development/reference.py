@@ -14,6 +14,7 @@ from typing import Any
 
 from marshmallow import Schema, missing, validate
 from marshmallow import fields as kinds
+
 from waitcall.adapters.http.problems import DETAIL_OF_HTTP, STATUS_OF
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.configuration.policy import FIRST, Keys, PolicySchema, json_schema

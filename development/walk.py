@@ -23,13 +23,13 @@ from types import CodeType, FrameType
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from waitcall.composition import build, configure_logging
-from waitcall.configuration.settings import load_settings
 from werkzeug.test import create_environ, run_wsgi_app
 
 from development.stack import API_KEY, ROOT, development_settings, valkey_command
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
+from waitcall.composition import build, configure_logging
+from waitcall.configuration.settings import load_settings
 
 OURS = str(ROOT / "service/waitcall") + os.sep
 API_PORT, CALLBACK_PORT = "8080", "8081"

@@ -7,6 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from hypothesis import settings
+
+from tests.fakes.memory import MemoryOrders
+from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
+from tests.worlds import World
 from waitcall.application.admission import AdmissionControl
 from waitcall.application.announcement import Announcer
 from waitcall.application.cancel import CancelVerification
@@ -32,10 +36,6 @@ from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
 from waitcall.domain.requester import Requester
 from waitcall.domain.steps import shown
 from waitcall.domain.verification import Verification
-
-from tests.fakes.memory import MemoryOrders
-from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
-from tests.worlds import World
 
 NUMBER = E164("+79991234567")
 OTHER_NUMBER = E164("+79991234568")

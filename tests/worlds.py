@@ -5,6 +5,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.fakes.memory import (
+    MemoryAuditLog,
+    MemoryConversions,
+    MemoryIdempotency,
+    MemoryLimits,
+    MemoryLists,
+    MemoryOrders,
+    MemoryProbe,
+    MemoryStore,
+)
 from waitcall.adapters.redis.audit import RedisAuditLog
 from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
 from waitcall.adapters.redis.connection import Connection
@@ -34,17 +44,6 @@ from waitcall.application.ports import (
 )
 from waitcall.configuration.redis_url import Address
 from waitcall.domain.policy import Audit
-
-from tests.fakes.memory import (
-    MemoryAuditLog,
-    MemoryConversions,
-    MemoryIdempotency,
-    MemoryLimits,
-    MemoryLists,
-    MemoryOrders,
-    MemoryProbe,
-    MemoryStore,
-)
 
 PEPPER = "a-pepper-of-the-tests-that-is-long-enough"
 OTHER_PEPPER = "another-pepper-that-is-long-enough-as-well"

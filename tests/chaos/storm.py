@@ -14,9 +14,6 @@ from pathlib import Path
 from threading import Event, Thread
 from time import monotonic, time
 
-from waitcall.adapters.redis.leadership import RedisProgress
-from waitcall.application.reconcile_inbox import SETTLING
-
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from tests.chaos.crowd import Journey, Phone, Replicas, Square, Unproven, crowd
@@ -36,6 +33,8 @@ from tests.end_to_end.conftest import (
 )
 from tests.redis_servers import free_port, wait_for
 from tests.worlds import redis_connection
+from waitcall.adapters.redis.leadership import RedisProgress
+from waitcall.application.reconcile_inbox import SETTLING
 
 POLL_SECONDS = 20
 THREADS = 48

@@ -11,6 +11,12 @@ from typing import Any
 
 import pytest
 from redis import Redis
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, messages_of, use_cases
+from tests.redis_servers import ReplicatedCluster, ReplicatedSentinel, Server, replicates, wait_for
+from tests.worlds import PEPPER, World, redis_world
 from waitcall.adapters.redis.keys import Keys
 from waitcall.application.create import CreateCommand
 from waitcall.domain.call import Outcome
@@ -18,12 +24,6 @@ from waitcall.domain.channel import Channel, InboundText
 from waitcall.domain.errors import AlreadyConsumed, StoreUnavailable
 from waitcall.domain.policy import Policy, Purpose
 from waitcall.domain.status import Status
-
-from tests.fakes.clock import FakeClock
-from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, messages_of, use_cases
-from tests.redis_servers import ReplicatedCluster, ReplicatedSentinel, Server, replicates, wait_for
-from tests.worlds import PEPPER, World, redis_world
 
 pytestmark = pytest.mark.slow
 KEY = Keys(PEPPER).latest(Keys(PEPPER).tag(NUMBER.value))

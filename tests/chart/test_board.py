@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 import yaml
-from waitcall.adapters.telemetry.metrics import Metrics
 
 from development.board import BOARD, ROWS, written
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from tests.end_to_end.conftest import SECRET, Service, answers, launch, launch_worker, poll_inbox, settle
 from tests.redis_servers import Server, free_port, wait_for
+from waitcall.adapters.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "helm/waitcall/rules/waitcall.yaml"

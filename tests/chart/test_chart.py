@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waitcall.configuration.settings import PREFIX, SETTINGS
 
 from development import chart_readme
+from waitcall.configuration.settings import PREFIX, SETTINGS
 
 yaml = pytest.importorskip("yaml")
 helm = pytest.importorskip("helm_python", reason="Helm is not installed: make chart-tools")

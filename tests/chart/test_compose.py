@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import yaml
-from waitcall.configuration.settings import PREFIX, SETTINGS
 
 from development.compose_env import environment
+from waitcall.configuration.settings import PREFIX, SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "compose.yaml").read_text()

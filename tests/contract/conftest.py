@@ -1,6 +1,7 @@
 """Longer timeouts of the store, so that exact counts hold on a busy machine too."""
 
 import pytest
+
 from waitcall.adapters.redis import connection, topology
 
 

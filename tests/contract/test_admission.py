@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+
+from tests.making import NUMBER, POLICY, call_at, seconds, together, use_cases, with_limits
 from waitcall.application.create import CreateCommand
 from waitcall.domain.assurance import Assurance, Attested
 from waitcall.domain.call import Outcome
@@ -19,8 +21,6 @@ from waitcall.domain.errors import (
 from waitcall.domain.limits import Limit, Mode, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
 from waitcall.domain.policy import Client, Purpose
-
-from tests.making import NUMBER, POLICY, call_at, seconds, together, use_cases, with_limits
 
 ASK = CreateCommand(NUMBER.value, "login", "flow")
 

@@ -5,6 +5,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+
+from tests.contract import test_orders
+from tests.contract.channels import conftest as every_channel
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
+from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, together, with_limits
+from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.explanation import Subject
 from waitcall.application.operate import Operator
@@ -15,13 +22,6 @@ from waitcall.domain.lists import ListAction, ListEntry, ListKind
 from waitcall.domain.order import OrderReport, OrderStatus
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
-
-from tests.contract import test_orders
-from tests.contract.channels import conftest as every_channel
-from tests.fakes.clock import FakeClock
-from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
-from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, together, with_limits
-from tests.worlds import World
 
 POLICY = replace(every_channel.POLICY, limits=with_limits(number=["50/10m"], client=["50/h"]).limits)
 PREFIX = NUMBER.value[:7]

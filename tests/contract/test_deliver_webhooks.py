@@ -9,6 +9,24 @@ from typing import Any
 
 import pytest
 from redis import RedisCluster
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.memory import MemoryAuditLog
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import (
+    NOW,
+    NUMBER,
+    OTHER_NUMBER,
+    POLICY,
+    call_at,
+    effects_of,
+    pending,
+    seconds,
+    together,
+    use_cases,
+)
+from tests.redis_servers import all_keys
+from tests.worlds import PEPPER, World, redis_connection
 from waitcall.adapters.redis import outbox as outbox_module
 from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
 from waitcall.adapters.redis.outbox import RedisOutbox
@@ -33,24 +51,6 @@ from waitcall.domain.errors import VerificationInProgress
 from waitcall.domain.event import EventType, events_of
 from waitcall.domain.matching import judge_call
 from waitcall.domain.policy import Client, Endpoint, Policy
-
-from tests.fakes.clock import FakeClock
-from tests.fakes.memory import MemoryAuditLog
-from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import (
-    NOW,
-    NUMBER,
-    OTHER_NUMBER,
-    POLICY,
-    call_at,
-    effects_of,
-    pending,
-    seconds,
-    together,
-    use_cases,
-)
-from tests.redis_servers import all_keys
-from tests.worlds import PEPPER, World, redis_connection
 
 EVERY = frozenset(each.value for each in EventType)
 MAIN = Endpoint("web/main", "https://login.example.org/hook", EVERY)

@@ -3,6 +3,12 @@
 from dataclasses import replace
 
 import pytest
+
+from tests.contract.test_reconcile_inbox import OFFSET, OTHER_OF_THE_POOL, TERM, Net
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import SHOWN, RecordingObserver
+from tests.making import NUMBER, OTHER_NUMBER, POLICY, admission, call_at, effects_of, messages_of, seconds
+from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
 from waitcall.application.reconcile_inbox import PAGE, InboxRecord
 from waitcall.application.record_call import Calls
 from waitcall.application.record_text import TEXT_KEPT
@@ -13,12 +19,6 @@ from waitcall.domain.evidence import InboxTrust
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Client, Purpose
 from waitcall.domain.status import Reason, Status
-
-from tests.contract.test_reconcile_inbox import OFFSET, OTHER_OF_THE_POOL, TERM, Net
-from tests.fakes.clock import FakeClock
-from tests.fakes.outside import SHOWN, RecordingObserver
-from tests.making import NUMBER, OTHER_NUMBER, POLICY, admission, call_at, effects_of, messages_of, seconds
-from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
 
 DEDICATED = E164("+79585550000")
 PURPOSES = {

@@ -5,6 +5,21 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import (
+    NUMBER,
+    OTHER_NUMBER,
+    PAGES,
+    POLICY,
+    call_at,
+    reading_of,
+    together,
+    use_cases,
+)
+from tests.redis_servers import wait_for
+from tests.worlds import World
 from waitcall.application import hosted_page as pages
 from waitcall.application.create import CreateCommand
 from waitcall.application.hosted_page import (
@@ -28,21 +43,6 @@ from waitcall.domain.errors import (
 from waitcall.domain.hosted_page import PageSeals, check_return_url
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
-
-from tests.fakes.clock import FakeClock
-from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import (
-    NUMBER,
-    OTHER_NUMBER,
-    PAGES,
-    POLICY,
-    call_at,
-    reading_of,
-    together,
-    use_cases,
-)
-from tests.redis_servers import wait_for
-from tests.worlds import World
 
 ORIGIN = "https://login.example.org"
 BACK = f"{ORIGIN}/done?state=1"

@@ -2,11 +2,10 @@
 
 from datetime import datetime, timedelta
 
+from tests.worlds import World, redis_connection
 from waitcall.adapters.redis.leadership import RedisLeadership, RedisProgress
 from waitcall.application.leadership import Term
 from waitcall.application.reconcile_inbox import Progress
-
-from tests.worlds import World, redis_connection
 
 
 def test_one_worker_leads_until_it_resigns_and_every_term_has_a_higher_fence(real_world: World) -> None:

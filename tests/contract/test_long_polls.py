@@ -1,6 +1,11 @@
 """Long polls: how often they read the record, and when they are answered."""
 
 import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import NUMBER, Verifications, call_at, use_cases
+from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.ports import Change, Stored
 from waitcall.application.record_call import Calls
@@ -8,11 +13,6 @@ from waitcall.domain.channel import Channel
 from waitcall.domain.errors import NotFound
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
-
-from tests.fakes.clock import FakeClock
-from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NUMBER, Verifications, call_at, use_cases
-from tests.worlds import World
 
 
 @pytest.fixture

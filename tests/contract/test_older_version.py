@@ -6,17 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from waitcall.application.create import CreateCommand
-from waitcall.domain.call import Outcome
-from waitcall.domain.conversion import ConversionBudget, Group
-from waitcall.domain.limits import Mode
-from waitcall.domain.status import Status
-
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, call_at, use_cases, with_limits
 from tests.redis_servers import Server, all_keys
 from tests.worlds import World, redis_world
+from waitcall.application.create import CreateCommand
+from waitcall.domain.call import Outcome
+from waitcall.domain.conversion import ConversionBudget, Group
+from waitcall.domain.limits import Mode
+from waitcall.domain.status import Status
 
 WRITTEN = Path(__file__).parent / "older_version.json"
 """Every key after one create, as version ef53899 (2026-11-26) wrote them."""

@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
+from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, use_cases, with_limits
 from waitcall.application.audit import AuditEntry
 from waitcall.application.create import CreateCommand
 from waitcall.application.explanation import Subject
@@ -24,8 +26,6 @@ from waitcall.domain.limits import Mode, Scope
 from waitcall.domain.lists import ListAction, ListKind
 from waitcall.domain.policy import Purpose
 from waitcall.domain.status import Reason, Status
-
-from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, use_cases, with_limits
 
 ASK = CreateCommand(NUMBER.value, "login", "flow", client_ip="192.0.2.1")
 BUDGET = ConversionBudget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)

@@ -5,6 +5,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import SHOWN, FakeProvider, FakeSender, RecordingObserver
+from tests.making import (
+    NUMBER,
+    SEALS,
+    admission,
+    call_at,
+    effects_of,
+    opening_of,
+    seconds,
+    together,
+    use_cases,
+)
+from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import Channels
 from waitcall.application.leadership import Term
@@ -24,21 +39,6 @@ from waitcall.domain.order import OrderReport, OrderStatus, PlacedOrder, Provide
 from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
-
-from tests.fakes.clock import FakeClock
-from tests.fakes.outside import SHOWN, FakeProvider, FakeSender, RecordingObserver
-from tests.making import (
-    NUMBER,
-    SEALS,
-    admission,
-    call_at,
-    effects_of,
-    opening_of,
-    seconds,
-    together,
-    use_cases,
-)
-from tests.worlds import World
 
 TOLL_FREE = E164("+78005551101")
 KAZAKH = E164("+77012345678")

@@ -4,6 +4,11 @@ from datetime import datetime
 from decimal import Decimal
 
 import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import SHOWN, FakeProvider, RecordingObserver
+from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, effects_of, messages_of, seconds, use_cases
+from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.expire import Sweep
 from waitcall.application.leadership import Term
@@ -15,11 +20,6 @@ from waitcall.domain.errors import ProviderUnavailable, StoreUnavailable
 from waitcall.domain.numbers import E164, may_be_dialled
 from waitcall.domain.policy import Policy, Purpose
 from waitcall.domain.status import Status
-
-from tests.fakes.clock import FakeClock
-from tests.fakes.outside import SHOWN, FakeProvider, RecordingObserver
-from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, effects_of, messages_of, seconds, use_cases
-from tests.worlds import World
 
 OFFSET = 3 * 3600
 TERM = Term(1, "worker")

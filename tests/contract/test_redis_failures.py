@@ -13,6 +13,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.conftest import SENTINEL, AnyServer, open_world, running
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import (
+    NOW,
+    NUMBER,
+    OTHER_NUMBER,
+    call_at,
+    effects_of,
+    opened,
+    operating,
+    pending,
+    reserve,
+    use_cases,
+    with_limits,
+)
+from tests.redis_servers import Cluster, Server, all_keys, binary, wait_for
+from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_connection, redis_world
 from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
 from waitcall.adapters.redis.connection import Connection, TooFewReplicas
 from waitcall.adapters.redis.keys import Keys
@@ -33,25 +52,6 @@ from waitcall.domain.limits import Mode
 from waitcall.domain.lists import ListAction, ListKind
 from waitcall.domain.order import ProviderOrder
 from waitcall.domain.status import Status
-
-from tests.conftest import SENTINEL, AnyServer, open_world, running
-from tests.fakes.clock import FakeClock
-from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import (
-    NOW,
-    NUMBER,
-    OTHER_NUMBER,
-    call_at,
-    effects_of,
-    opened,
-    operating,
-    pending,
-    reserve,
-    use_cases,
-    with_limits,
-)
-from tests.redis_servers import Cluster, Server, all_keys, binary, wait_for
-from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_connection, redis_world
 
 
 def test_a_failed_pass_of_the_notifier_does_not_end_it(valkey: Server, monkeypatch) -> None:

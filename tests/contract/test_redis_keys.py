@@ -5,6 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.crc import key_slot
+
+from tests.conftest import AnyServer, open_world, running
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import NOW, NUMBER, call_at, opened, pending, reserve, seconds, use_cases, with_limits
+from tests.redis_servers import Cluster, Server, all_keys
+from tests.worlds import PEPPER, World, redis_connection, redis_world
 from waitcall.adapters.redis.codec import UnknownSchema
 from waitcall.adapters.redis.conversions import RedisConversions
 from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
@@ -22,13 +29,6 @@ from waitcall.domain.lists import ListAction, ListEntry, ListKind
 from waitcall.domain.matching import judge_call
 from waitcall.domain.policy import Audit
 from waitcall.domain.status import Status
-
-from tests.conftest import AnyServer, open_world, running
-from tests.fakes.clock import FakeClock
-from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NOW, NUMBER, call_at, opened, pending, reserve, seconds, use_cases, with_limits
-from tests.redis_servers import Cluster, Server, all_keys
-from tests.worlds import PEPPER, World, redis_connection, redis_world
 
 
 def test_every_key_of_a_number_shares_one_slot() -> None:

@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 
 import pytest
-from waitcall.adapters.http.answers import dump_verification
-from waitcall.application.create import CreateCommand
-from waitcall.application.record_call import Calls
-from waitcall.domain.call import Outcome
-from waitcall.domain.errors import AlreadyConsumed, NotFound
-from waitcall.domain.status import Status
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, OTHER_NUMBER, Verifications, call_at, use_cases
 from tests.redis_servers import Server
 from tests.worlds import redis_world
+from waitcall.adapters.http.answers import dump_verification
+from waitcall.application.create import CreateCommand
+from waitcall.application.record_call import Calls
+from waitcall.domain.call import Outcome
+from waitcall.domain.errors import AlreadyConsumed, NotFound
+from waitcall.domain.status import Status
 
 
 @pytest.fixture

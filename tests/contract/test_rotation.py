@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import NUMBER, Verifications, call_at, operating, together, use_cases, with_limits
+from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
 from waitcall.application.create import CreateCommand
 from waitcall.application.explanation import Subject
 from waitcall.application.idempotency import Answer, Begun
@@ -21,11 +26,6 @@ from waitcall.domain.errors import (
 from waitcall.domain.limits import Limit, LimitCheck, Scope
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
-
-from tests.fakes.clock import FakeClock
-from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NUMBER, Verifications, call_at, operating, together, use_cases, with_limits
-from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
 
 ASK = CreateCommand(NUMBER.value, "login", "flow")
 STEPS = {

@@ -3,18 +3,18 @@
 from dataclasses import replace
 
 import pytest
-from waitcall.application.create import CreateCommand, Created
-from waitcall.domain.call import Outcome
-from waitcall.domain.channel import Channel
-from waitcall.domain.errors import ProviderError, ServiceError, VerificationInProgress
-from waitcall.domain.policy import OnConcurrent, Purpose
-from waitcall.domain.status import Status
 
 from tests.contract.channels import conftest as every_channel
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.making import NUMBER, call_at
 from tests.worlds import World
+from waitcall.application.create import CreateCommand, Created
+from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Channel
+from waitcall.domain.errors import ProviderError, ServiceError, VerificationInProgress
+from waitcall.domain.policy import OnConcurrent, Purpose
+from waitcall.domain.status import Status
 
 CONTESTED = Purpose("contested", on_concurrent=OnConcurrent.CONTEST)
 POLICY = replace(every_channel.POLICY, purposes=every_channel.POLICY.purposes | {"contested": CONTESTED})

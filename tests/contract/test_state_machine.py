@@ -8,14 +8,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from waitcall.application.create import CreateCommand
-from waitcall.domain.errors import ProviderError, ServiceError
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NOW, call_at, examples, seconds, use_cases
 from tests.redis_servers import all_keys
 from tests.worlds import World, memory_world
+from waitcall.application.create import CreateCommand
+from waitcall.domain.errors import ProviderError, ServiceError
 
 NUMBERS = ("+79991234567", "+79991234568")
 CLIENTS = ("web", "app")

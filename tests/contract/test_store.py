@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+
+from tests.making import NOW, NUMBER, OTHER_NUMBER, call_at, opened, pending, plan, reserve, seconds, together
+from tests.worlds import World
 from waitcall.application.audit import AuditEntry
 from waitcall.application.effects import ConversionCount, Effects
 from waitcall.application.idempotency import Answer, Begun
@@ -17,9 +20,6 @@ from waitcall.domain.lists import ListAction, ListEntry, ListKind
 from waitcall.domain.matching import judge_call
 from waitcall.domain.numbers import E164
 from waitcall.domain.status import Status
-
-from tests.making import NOW, NUMBER, OTHER_NUMBER, call_at, opened, pending, plan, reserve, seconds, together
-from tests.worlds import World
 
 KEEP_UNTIL = NOW + seconds(1000)
 

@@ -8,6 +8,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
+from tests.contract import test_orders
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import (
+    NUMBER,
+    OTHER_NUMBER,
+    POLICY,
+    call_at,
+    effects_of,
+    operating,
+    pending,
+    use_cases,
+    with_limits,
+)
+from tests.worlds import PEPPER, World
 from waitcall.adapters.redis.codec import encode
 from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.keys import FENCE, INBOX, LEASE, LISTS, Keys, order_key, orders_to_ask
@@ -30,22 +46,6 @@ from waitcall.domain.lists import ListAction, ListKind
 from waitcall.domain.order import OrderReport, OrderStatus, ProviderOrder
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 from waitcall.domain.status import Status
-
-from tests.contract import test_orders
-from tests.fakes.clock import FakeClock
-from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import (
-    NUMBER,
-    OTHER_NUMBER,
-    POLICY,
-    call_at,
-    effects_of,
-    operating,
-    pending,
-    use_cases,
-    with_limits,
-)
-from tests.worlds import PEPPER, World
 
 KEYS = Keys(PEPPER)
 SECRET = "+79990001122"

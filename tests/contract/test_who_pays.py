@@ -4,6 +4,10 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+
+from tests.contract.channels.conftest import OURS, Stage
+from tests.fakes.outside import FakeSender
+from tests.making import NUMBER, call_at, effects_of, operating, together
 from waitcall.application.create import CreateCommand
 from waitcall.application.expire import Sweep
 from waitcall.application.explanation import Subject
@@ -24,10 +28,6 @@ from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
-
-from tests.contract.channels.conftest import OURS, Stage
-from tests.fakes.outside import FakeSender
-from tests.making import NUMBER, call_at, effects_of, operating, together
 
 CALL, TEXT_IN, CODE = Channel.CALL, Channel.TEXT_IN, Channel.CODE
 PURPOSES = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
+
 from waitcall import __version__
 from waitcall.adapters.http.api import build_document
 from waitcall.adapters.http.problems import STATUS_OF

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waitcall.adapters.redis.keys import INBOX
-from waitcall.application.reconcile_inbox import SETTLING
 
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from simulator.smsru import SmsruAccount
 from tests.redis_servers import Server, free_port, wait_for
+from waitcall.adapters.redis.keys import INBOX
+from waitcall.application.reconcile_inbox import SETTLING
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY, SECRET = "a-key-of-web", "callback-secret-1"

@@ -18,8 +18,6 @@ from typing import Any
 import httpx
 import pytest
 from standardwebhooks import Webhook
-from waitcall.adapters.http.answers import VerificationResponse
-from waitcall.adapters.http.problems import STATUS_OF
 from waitcall_client import (
     AsyncWaitcall,
     Ended,
@@ -38,6 +36,8 @@ from simulator.server import Simulator
 from tests.end_to_end.conftest import KEY, ROOT, Service, launch
 from tests.end_to_end.conftest import answers as ready
 from tests.redis_servers import Server, free_port, wait_for
+from waitcall.adapters.http.answers import VerificationResponse
+from waitcall.adapters.http.problems import STATUS_OF
 
 pytestmark = pytest.mark.slow
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from waitcall.adapters.http.body import BODY_SECONDS
-from waitcall.processes.gunicorn_worker import HEAD_SECONDS
 
 from tests.end_to_end.conftest import Service, Starting
 from tests.redis_servers import free_port, wait_for
+from waitcall.adapters.http.body import BODY_SECONDS
+from waitcall.processes.gunicorn_worker import HEAD_SECONDS
 
 pytestmark = pytest.mark.slow
 

@@ -17,13 +17,13 @@ from select import select
 from urllib.parse import urlsplit
 
 import pytest
-from waitcall.application.hosted_page import WAITING_OF_A_PAGE, WAITING_OF_AN_ADDRESS
 
 from tests.end_to_end.conftest import ROOT, SECRET, Answered, Service, Starting
 from tests.end_to_end.test_edges import accept_queue
 from tests.end_to_end.test_surfaces import HOSTED, ORIGIN, PAGES
 from tests.making import together
 from tests.redis_servers import Server, free_port, wait_for
+from waitcall.application.hosted_page import WAITING_OF_A_PAGE, WAITING_OF_AN_ADDRESS
 
 pytestmark = pytest.mark.slow
 

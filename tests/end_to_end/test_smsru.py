@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waitcall.adapters.providers.guarded_calls import BREAKER_FAILURES
-from waitcall.adapters.redis.keys import orders_to_ask
 
 from simulator.exchange import POOL as SMSC_POOL
 from simulator.server import Simulator
@@ -20,6 +18,8 @@ from simulator.smsru import POOL, SmsruAccount, batch
 from tests.end_to_end.conftest import SECRET, Service, Starting, answers, launch, launch_worker
 from tests.making import together
 from tests.redis_servers import Server, free_port, wait_for
+from waitcall.adapters.providers.guarded_calls import BREAKER_FAILURES
+from waitcall.adapters.redis.keys import orders_to_ask
 
 pytestmark = pytest.mark.slow
 

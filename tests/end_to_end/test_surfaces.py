@@ -9,11 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from waitcall.configuration.settings import SURFACES
 
 from simulator.server import Simulator
 from tests.end_to_end.conftest import POLICY, ROOT, Answered, Service, Starting
 from tests.redis_servers import free_port, wait_for
+from waitcall.configuration.settings import SURFACES
 
 pytestmark = pytest.mark.slow
 

@@ -10,13 +10,13 @@ from threading import Event
 
 import pytest
 from redis import Redis
-from waitcall.adapters.redis.keys import AUDIT_PARTS
-from waitcall.adapters.redis.outbox import GROUP, TAKEN_OVER_AFTER_MS
 
 from simulator.server import Simulator
 from tests.end_to_end.conftest import POLICY, Service, Starting, Working, launch_worker
 from tests.end_to_end.receivers import SECRET, Receiver, receiving
 from tests.redis_servers import Server, free_port, wait_for
+from waitcall.adapters.redis.keys import AUDIT_PARTS
+from waitcall.adapters.redis.outbox import GROUP, TAKEN_OVER_AFTER_MS
 
 pytestmark = pytest.mark.slow
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from waitcall.composition import build
-from waitcall.configuration.settings import load_settings
 
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from tests.fakes.clock import FakeClock
 from tests.redis_servers import Server
+from waitcall.composition import build
+from waitcall.configuration.settings import load_settings
 
 KEY, OTHER_KEY, OPERATOR_KEY, SECRET = "a-key-of-web", "a-key-of-app", "a-key-of-ops", "callback-secret-1"
 POLICY = """

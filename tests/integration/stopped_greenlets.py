@@ -10,6 +10,7 @@ import sys  # noqa: E402  after the patch
 from collections.abc import Callable  # noqa: E402  after the patch
 
 import gevent  # noqa: E402  after the patch
+
 from waitcall.adapters.redis.connection import Connection  # noqa: E402  after the patch
 from waitcall.adapters.redis.topology import topology_of  # noqa: E402  after the patch
 from waitcall.configuration.redis_url import Address  # noqa: E402  after the patch

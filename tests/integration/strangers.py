@@ -19,6 +19,9 @@ from typing import Any
 
 from gunicorn.config import Config
 from gunicorn.http import RequestParser
+from werkzeug.test import create_environ
+
+from tests.wsgi import ask
 from waitcall.adapters.http import callbacks
 from waitcall.adapters.http import hosted_page as page
 from waitcall.adapters.http.app import CALLBACK_BODY_BYTES, create_app
@@ -35,9 +38,6 @@ from waitcall.application.hosted_page import Pages
 from waitcall.domain.errors import NotFound
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Brand
-from werkzeug.test import create_environ
-
-from tests.wsgi import ask
 
 Input = Callable[[int], bytes]
 LOCALES = Path(page.__file__).parent / "locales"

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from itertools import cycle, product
 
 import pytest
-from waitcall.adapters.http.proxies import address_in
-from waitcall.adapters.telemetry.logging import MaskingJsonFormatter
-from waitcall.application.hosted_page import Pages
-from waitcall.domain.errors import NotFound
 
 from tests.integration.conftest import KEY, Running
 from tests.integration.test_hosted_page import HOSTED
 from tests.wsgi import ask
+from waitcall.adapters.http.proxies import address_in
+from waitcall.adapters.telemetry.logging import MaskingJsonFormatter
+from waitcall.application.hosted_page import Pages
+from waitcall.domain.errors import NotFound
 
 PROXY = "192.0.2.1"
 TOLD = {

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from waitcall.adapters.redis.keys import Keys
-from waitcall.adapters.redis.outbox import RedisOutbox
-from waitcall.application.announcement import Announcement, Delivery
-from waitcall.cli import main
 
 from tests.fakes.clock import FakeClock
 from tests.integration.conftest import KEY, POLICY, Running
 from tests.worlds import redis_connection
+from waitcall.adapters.redis.keys import Keys
+from waitcall.adapters.redis.outbox import RedisOutbox
+from waitcall.application.announcement import Announcement, Delivery
+from waitcall.cli import main
 
 NUMBER = "+79991234567"
 LIMITED = POLICY.replace("number = []", 'number = ["1/10m"]')

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from waitcall.adapters.redis import probe
-from waitcall.cli import main
 from werkzeug.serving import make_server
 
 from simulator.cabinet import DONE, FAILED, RUNNING
 from tests.fakes.clock import FakeClock
 from tests.integration.conftest import KEY, POLICY, SECRET, Running
 from tests.redis_servers import free_port, wait_for
+from waitcall.adapters.redis import probe
+from waitcall.cli import main
 
 NUMBER = "+79991234567"
 FREE = "+79585550001"

@@ -12,11 +12,11 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from waitcall.domain.numbers import E164
 
 from simulator.exchange import POOL
 from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY
+from waitcall.domain.numbers import E164
 
 CALLS = {"create": 1994, "read": 773, "callback": 1143, "consume": 1163}
 COMMANDS = {"create": 44, "read": 1, "callback": 17, "consume": 9}

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from flask import Flask, g, request, request_finished
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from waitcall.adapters.telemetry.tracing import Tracing
 from werkzeug.routing import Rule
 
 from tests.integration.conftest import KEY, Running
+from waitcall.adapters.telemetry.tracing import Tracing
 
 PATH = "/v1/verifications"
 NOBODYS = f"{PATH}/ver_{'0' * 64}"

@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
-from waitcall.adapters.http.api import build_document
 
 from tests.integration.conftest import KEY, Running
+from waitcall.adapters.http.api import build_document
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".tools/openapi"

@@ -10,6 +10,7 @@ import pytest
 from gevent.event import Event
 from gunicorn.config import Config
 from gunicorn.http import RequestParser
+
 from waitcall.processes import gunicorn_worker
 from waitcall.processes.gunicorn_worker import (
     MOST_PIECES,

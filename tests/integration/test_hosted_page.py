@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waitcall.adapters.http.hosted_page.assets import readable_on
-from waitcall.adapters.http.hosted_page.catalogue import CatalogueMistake, Catalogues
 
 from tests.integration.conftest import OTHER_KEY, POLICY, Running
 from tests.redis_servers import Server
+from waitcall.adapters.http.hosted_page.assets import readable_on
+from waitcall.adapters.http.hosted_page.catalogue import CatalogueMistake, Catalogues
 
 ORIGIN = "https://login.example.org"
 BACK = f"{ORIGIN}/done?state=a&b=c"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from waitcall.cli import main
 
 from simulator.smsru import CONFIRMED, POOL, batch
 from tests.integration.conftest import KEY, SECRET, Running
 from tests.redis_servers import free_port
+from waitcall.cli import main
 
 POLICY = """
 dial_regions = ["RU"]

@@ -10,14 +10,14 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisClusterException, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from tests.making import together
+from tests.redis_servers import Sentinel, Server, wait_for
 from waitcall.adapters.redis import connection as connection_module
 from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.topology import Cluster, Standalone, topology_of
 from waitcall.configuration.redis_url import Address
 from waitcall.domain.errors import StoreUnavailable
-
-from tests.making import together
-from tests.redis_servers import Sentinel, Server, wait_for
 
 
 @pytest.fixture(params=["server", "sentinel"])

@@ -11,10 +11,10 @@ import pytest
 import trustme
 from redis import Redis
 from redis.exceptions import RedisError
-from waitcall.domain.errors import StoreUnavailable
 
 from tests.redis_servers import SLOTS, binary, free_port, wait_for
 from tests.worlds import redis_world
+from waitcall.domain.errors import StoreUnavailable
 
 pytestmark = pytest.mark.skipif(binary("redis") is None, reason="redis-server is not installed")
 

@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner
 from redis import Redis
 from redis.exceptions import RedisError
-from waitcall.adapters.redis.connection import words_of
-from waitcall.cli import main
 
 from tests.integration.conftest import KEY, SECRET, Running
 from tests.redis_servers import Cluster, Server, all_keys, binary, free_port, wait_for
+from waitcall.adapters.redis.connection import words_of
+from waitcall.cli import main
 
 PASSWORD = "a-password-of-the-tests"
 NUMBER = "+79991234567"

@@ -14,13 +14,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
-from waitcall.adapters.providers.guarded_calls import BREAKER_FAILURES
-from waitcall.adapters.providers.smsc.client import SmscProvider
-from waitcall.adapters.providers.time_limit import within_thread
-from waitcall.adapters.providers.transport import Account
-from waitcall.application.request_context import request_id
-from waitcall.domain.errors import NumberRefused, ProviderError, ProviderFailure, ProviderUnavailable
-from waitcall.domain.numbers import E164, may_be_shown
 
 from simulator.dialler import Handler
 from simulator.exchange import POOL
@@ -28,6 +21,13 @@ from simulator.server import Options, Simulator
 from tests.fakes.outside import RecordingObserver
 from tests.making import NUMBER, OTHER_NUMBER, together
 from tests.redis_servers import free_port
+from waitcall.adapters.providers.guarded_calls import BREAKER_FAILURES
+from waitcall.adapters.providers.smsc.client import SmscProvider
+from waitcall.adapters.providers.time_limit import within_thread
+from waitcall.adapters.providers.transport import Account
+from waitcall.application.request_context import request_id
+from waitcall.domain.errors import NumberRefused, ProviderError, ProviderFailure, ProviderUnavailable
+from waitcall.domain.numbers import E164, may_be_shown
 
 BUDGET = 1.0
 """ConversionBudget in seconds of an order whose provider hangs or drips."""

@@ -6,15 +6,15 @@ from datetime import datetime
 from decimal import Decimal
 
 import pytest
+
+from simulator.dialler import Handler
+from simulator.server import Options, Simulator
+from tests.fakes.outside import RecordingObserver
 from waitcall.adapters.providers.smsc.call_mark import resembles_mark
 from waitcall.adapters.providers.smsc.inbox import SmscInbox, Unreadable, read_balance, read_inbox
 from waitcall.adapters.providers.transport import Account
 from waitcall.application.reconcile_inbox import InboxRecord
 from waitcall.domain.errors import ProviderError, ProviderUnavailable
-
-from simulator.dialler import Handler
-from simulator.server import Options, Simulator
-from tests.fakes.outside import RecordingObserver
 
 WALL = datetime(2024, 2, 12, 18, 34, 17)  # noqa: DTZ001  the provider names no zone
 

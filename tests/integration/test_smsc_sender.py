@@ -4,6 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+
+from simulator.dialler import Handler
+from simulator.server import Options, Simulator
+from tests.fakes.outside import RecordingObserver
+from tests.making import NUMBER
+from tests.redis_servers import free_port
 from waitcall.adapters.providers.smsc.sender import SmscSender
 from waitcall.adapters.providers.time_limit import within_thread
 from waitcall.adapters.providers.transport import Account
@@ -15,12 +21,6 @@ from waitcall.domain.errors import (
     ProviderFailure,
     ProviderUnavailable,
 )
-
-from simulator.dialler import Handler
-from simulator.server import Options, Simulator
-from tests.fakes.outside import RecordingObserver
-from tests.making import NUMBER
-from tests.redis_servers import free_port
 
 TEXT = "012345 is your code."
 

@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from waitcall.adapters.providers.time_limit import within_thread
-from waitcall.application.request_context import request_id
 
 from tests.redis_servers import wait_for
+from waitcall.adapters.providers.time_limit import within_thread
+from waitcall.application.request_context import request_id
 
 ROOT = Path(__file__).resolve().parents[2]
 

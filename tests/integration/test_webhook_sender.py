@@ -12,14 +12,14 @@ from typing import Any, Self
 import pytest
 import trustme
 from standardwebhooks import Webhook, WebhookVerificationError
+
+from tests.end_to_end.receivers import SECRET, receiving
+from tests.redis_servers import free_port
 from waitcall.adapters.webhooks import sender as sender_module
 from waitcall.adapters.webhooks.sender import WebhookSender
 from waitcall.application.announcement import Delivery
 from waitcall.application.deliver_webhooks import DeliveryOutcome
 from waitcall.domain.policy import Endpoint
-
-from tests.end_to_end.receivers import SECRET, receiving
-from tests.redis_servers import free_port
 
 OTHER_SECRET = "whsec_" + "QUJD" * 10
 DELIVERY = Delivery("evt_1", "web/main", '{"type":"verification.verified","data":{"reference":"поток"}}')

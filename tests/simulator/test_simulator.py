@@ -11,16 +11,16 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
-from waitcall.domain.call import InboundCall
-from waitcall.domain.channel import InboundText
-from waitcall.domain.code import CodeDelivery, DeliveryReport
 
 from simulator.dialler import Handler
 from simulator.exchange import POOL
 from simulator.server import Options, Simulator
 from simulator.smsru import SmsruAccount
 from tests.redis_servers import wait_for
+from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
+from waitcall.domain.call import InboundCall
+from waitcall.domain.channel import InboundText
+from waitcall.domain.code import CodeDelivery, DeliveryReport
 
 SECRET = "a-secret-of-the-tests"
 CREDENTIALS = {"apikey": "sim-apikey"}

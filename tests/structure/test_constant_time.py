@@ -7,6 +7,8 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
+
+from tests.making import NOW, NUMBER, pending
 from waitcall.adapters.http.auth import ApiKeys
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
@@ -16,8 +18,6 @@ from waitcall.domain.hosted_page import PageSeals
 from waitcall.domain.matching import judge_text
 from waitcall.domain.numbers import E164
 from waitcall.domain.requester import Requester
-
-from tests.making import NOW, NUMBER, pending
 
 PEPPERS = ("a-pepper-that-is-long-enough-for-it", "another-pepper-that-is-long-enough-too")
 ID = f"ver_{'0' * 64}"

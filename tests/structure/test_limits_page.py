@@ -7,6 +7,11 @@ from math import ceil
 from pathlib import Path
 
 import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import NOW, NUMBER, PROVIDER_LIMIT, pending, use_cases
+from tests.worlds import memory_world
 from waitcall.adapters.providers.smsc.client import order_limit
 from waitcall.application.announcement import Announcer
 from waitcall.application.applicable_limits import ApplicableLimits
@@ -19,11 +24,6 @@ from waitcall.domain.errors import RateLimited
 from waitcall.domain.limits import Limit, Mode, Scope
 from waitcall.domain.policy import Policy
 from waitcall.domain.status import Status
-
-from tests.fakes.clock import FakeClock
-from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NOW, NUMBER, PROVIDER_LIMIT, pending, use_cases
-from tests.worlds import memory_world
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/limits.md"

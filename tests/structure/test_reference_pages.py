@@ -10,10 +10,10 @@ import jsonschema_rs
 import pytest
 import yaml
 from marshmallow.validate import Range
-from waitcall.configuration.policy import json_schema, read_policy
-from waitcall.configuration.settings import SETTINGS, Setting, load_settings
 
 from development import chart_readme, reference
+from waitcall.configuration.policy import json_schema, read_policy
+from waitcall.configuration.settings import SETTINGS, Setting, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIRED = {

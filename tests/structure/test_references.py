@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from waitcall.adapters.http.api import build_document
 
 ROOT = Path(__file__).resolve().parents[2]

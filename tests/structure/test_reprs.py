@@ -18,12 +18,13 @@ from enum import Enum
 from typing import Any
 
 import pytest
-import waitcall
 import waitcall_client
+from waitcall_client.errors import WaitcallError
+
+import waitcall
 from waitcall.configuration.settings import Secret
 from waitcall.domain.errors import ServiceError
 from waitcall.domain.numbers import E164
-from waitcall_client.errors import WaitcallError
 
 NUMBER = "+79857654321"
 SECRETS = {

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+
+from tests import threats
 from waitcall.adapters.http.problems import STATUS_OF
 from waitcall.adapters.redis.scripts import source
 from waitcall.configuration.settings import load_settings
@@ -16,8 +18,6 @@ from waitcall.domain import errors
 from waitcall.domain.errors import ServiceError
 from waitcall.domain.policy import Permission
 from waitcall.domain.status import Reason, Status
-
-from tests import threats
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs/reference"
@@ -31,9 +31,8 @@ OPEN_ROUTES = {
 
 @pytest.fixture
 def surfaces(tmp_path: Path) -> dict[str, Flask]:
-    from waitcall.composition import build  # noqa: PLC0415
-
     from development.stack import development_settings  # noqa: PLC0415
+    from waitcall.composition import build  # noqa: PLC0415
 
     environ = development_settings() | {
         "WAITCALL_REDIS_URL": "redis://127.0.0.1:1/0",

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+
 from waitcall.configuration.settings import SettingsMistakes, load_settings
 
 KEY_HASH = hashlib.sha256(b"key").hexdigest()

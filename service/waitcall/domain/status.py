@@ -21,7 +21,7 @@ class Status(StrEnum):
     FAILED = "failed"
     """No number could be ordered, no code could be sent, or too many wrong codes were typed."""
     CONTESTED = "contested"
-    """Somebody else asked for the same number, so a call proves nothing."""
+    """Another requester asked for the same number, so a call proves nothing."""
     LAPSED = "lapsed"
     """The number was proven, but the proof was not consumed in time."""
 
@@ -48,7 +48,7 @@ class Reason(StrEnum):
     ATTEMPTS_SPENT = "attempts_spent"
     """Too many wrong codes were typed."""
     NOT_CONSUMED = "not_consumed"
-    """Nobody consumed the proof in time."""
+    """The proof was not consumed in time."""
     BY_CLIENT = "by_client"
     """The client canceled it."""
     BY_OPERATOR = "by_operator"

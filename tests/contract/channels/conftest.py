@@ -5,6 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
+from tests.making import NUMBER, SEALS, admission, effects_of, messages_of, use_cases
+from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import Channels
 from waitcall.domain.assurance import Assurance, Attested
@@ -14,11 +19,6 @@ from waitcall.domain.code import CodeDelivery, DeliveryReport
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
 from waitcall.domain.verification import Verification
-
-from tests.fakes.clock import FakeClock
-from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
-from tests.making import NUMBER, SEALS, admission, effects_of, messages_of, use_cases
-from tests.worlds import World
 
 OURS = E164("+79585550000")
 CALL, TEXT_IN, CODE = Channel.CALL, Channel.TEXT_IN, Channel.CODE

@@ -4,6 +4,9 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+
+from tests.contract.channels.conftest import OURS, POLICY, Stage
+from tests.making import NUMBER, call_at, together
 from waitcall.application.create import CreateCommand
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.call import Outcome
@@ -23,9 +26,6 @@ from waitcall.domain.errors import (
 )
 from waitcall.domain.limits import Limit, Scope
 from waitcall.domain.status import Reason, Status
-
-from tests.contract.channels.conftest import OURS, POLICY, Stage
-from tests.making import NUMBER, call_at, together
 
 
 def test_a_code_that_is_typed_verifies(stage: Stage) -> None:

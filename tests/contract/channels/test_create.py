@@ -3,15 +3,15 @@
 from dataclasses import replace
 
 import pytest
+
+from tests.contract.channels.conftest import POLICY, Stage
+from tests.making import NUMBER, together
 from waitcall.application.create import Risk
 from waitcall.domain.channel import Captcha
 from waitcall.domain.errors import CaptchaRequired, ProviderUnavailable, RateLimited
 from waitcall.domain.limits import Limit, LimitCheck, Mode, Scope
 from waitcall.domain.policy import CaptchaRule
 from waitcall.domain.status import Reason, Status
-
-from tests.contract.channels.conftest import POLICY, Stage
-from tests.making import NUMBER, together
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
 """Windows of the channels, and reasons of an expiry."""
 
+from tests.contract.channels.conftest import CALL, CODE, POLICY, TEXT_IN, Stage
+from tests.making import effects_of
 from waitcall.application.expire import Sweep
 from waitcall.domain.channel import Channel
 from waitcall.domain.status import Reason, Status
-
-from tests.contract.channels.conftest import CALL, CODE, POLICY, TEXT_IN, Stage
-from tests.making import effects_of
 
 
 def test_the_reason_of_an_expiry_names_what_was_missing(stage: Stage) -> None:

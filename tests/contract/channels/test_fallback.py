@@ -4,6 +4,10 @@ import threading
 from dataclasses import replace
 
 import pytest
+
+from tests.contract.channels.conftest import CALL, CODE, POLICY, TEXT_IN, Stage, whole
+from tests.fakes.outside import SHOWN
+from tests.making import NUMBER, call_at, seconds, together
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.call import Outcome
 from waitcall.domain.errors import (
@@ -18,10 +22,6 @@ from waitcall.domain.limits import Limit, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
-
-from tests.contract.channels.conftest import CALL, CODE, POLICY, TEXT_IN, Stage, whole
-from tests.fakes.outside import SHOWN
-from tests.making import NUMBER, call_at, seconds, together
 
 
 def test_a_fallback_keeps_the_id_and_opens_a_window_of_its_own(stage: Stage) -> None:

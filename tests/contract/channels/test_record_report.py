@@ -1,12 +1,12 @@
 """Delivery reports of codes."""
 
 import pytest
-from waitcall.domain.code import CodeDelivery, DeliveryReport
-from waitcall.domain.errors import ProviderUnavailable
-from waitcall.domain.status import Status
 
 from tests.contract.channels.conftest import Stage
 from tests.making import NUMBER
+from waitcall.domain.code import CodeDelivery, DeliveryReport
+from waitcall.domain.errors import ProviderUnavailable
+from waitcall.domain.status import Status
 
 
 def test_a_late_failure_does_not_change_the_next_message(stage: Stage) -> None:

@@ -1,14 +1,14 @@
 """A text from the phone verifies once, and only the verification it was made for."""
 
 import pytest
+
+from tests.contract.channels.conftest import OURS, TEXT_IN, Stage
+from tests.making import NUMBER, call_at
 from waitcall.application.create import CreateCommand
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.call import Outcome
 from waitcall.domain.errors import VerificationInProgress
 from waitcall.domain.status import Reason, Status
-
-from tests.contract.channels.conftest import OURS, TEXT_IN, Stage
-from tests.making import NUMBER, call_at
 
 
 def test_a_text_from_the_phone_verifies(stage: Stage) -> None:

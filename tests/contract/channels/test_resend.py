@@ -1,13 +1,13 @@
 """Resend of a code."""
 
 import pytest
+
+from tests.contract.channels.conftest import Stage
+from tests.making import together
 from waitcall.domain.code import CodeDelivery
 from waitcall.domain.errors import ProviderError, RateLimited, SendsSpent
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
-
-from tests.contract.channels.conftest import Stage
-from tests.making import together
 
 
 def test_a_second_code_waits_and_the_third_longer(stage: Stage) -> None:

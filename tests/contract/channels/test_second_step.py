@@ -4,15 +4,15 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+
+from tests.contract.channels.conftest import CALL, CODE, POLICY, Stage, whole
+from tests.making import call_at
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.call import Outcome
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import WrongChannel
 from waitcall.domain.limits import Mode
 from waitcall.domain.status import Reason, Status
-
-from tests.contract.channels.conftest import CALL, CODE, POLICY, Stage, whole
-from tests.making import call_at
 
 
 def test_two_steps_prove_more_than_either(stage: Stage) -> None:

@@ -1,12 +1,12 @@
 """Use cases over every store, with a clock that the tests move."""
 
 import pytest
-from waitcall.application.create import CreateCommand
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, use_cases
 from tests.worlds import World
+from waitcall.application.create import CreateCommand
 
 ASK = CreateCommand(NUMBER.value, "login", "flow")
 

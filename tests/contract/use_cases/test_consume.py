@@ -3,14 +3,14 @@
 from collections import Counter
 
 import pytest
-from waitcall.domain.call import Outcome
-from waitcall.domain.errors import AlreadyConsumed
-from waitcall.domain.status import Reason, Status
-from waitcall.domain.verification import Verification
 
 from tests.contract.use_cases.conftest import ASK
 from tests.fakes.outside import SHOWN
 from tests.making import call_at, together
+from waitcall.domain.call import Outcome
+from waitcall.domain.errors import AlreadyConsumed
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.verification import Verification
 
 
 def test_the_main_job(service, clock, observer) -> None:

@@ -3,6 +3,9 @@
 import threading
 
 import pytest
+
+from tests.contract.use_cases.conftest import ASK
+from tests.making import NUMBER, call_at, together, use_cases, with_limits
 from waitcall.application.create import CreateCommand, Created
 from waitcall.domain.errors import (
     InvalidPhoneNumber,
@@ -17,9 +20,6 @@ from waitcall.domain.errors import (
     VerificationInProgress,
 )
 from waitcall.domain.status import Reason, Status
-
-from tests.contract.use_cases.conftest import ASK
-from tests.making import NUMBER, call_at, together, use_cases, with_limits
 
 
 def test_fifty_simultaneous_creates_place_one_order(service, provider) -> None:

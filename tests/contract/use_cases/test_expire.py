@@ -1,18 +1,18 @@
 """Sweeps settle what is due, each record once."""
 
 import pytest
-from waitcall.application.create import CreateCommand
-from waitcall.application.expire import Sweep
-from waitcall.domain.call import Kind
-from waitcall.domain.errors import ProviderError
-from waitcall.domain.numbers import E164
-from waitcall.domain.status import Reason, Status
 
 from tests.contract.use_cases.conftest import ASK
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, call_at, effects_of, opened, plan, reserve, seconds, together, use_cases
 from tests.worlds import World
+from waitcall.application.create import CreateCommand
+from waitcall.application.expire import Sweep
+from waitcall.domain.call import Kind
+from waitcall.domain.errors import ProviderError
+from waitcall.domain.numbers import E164
+from waitcall.domain.status import Reason, Status
 
 
 def test_many_sweepers_settle_each_record_once(world, service, clock, observer, provider) -> None:

@@ -4,12 +4,12 @@ import threading
 from collections import Counter
 
 import pytest
-from waitcall.domain.errors import NotFound
-from waitcall.domain.status import Status
-from waitcall.domain.verification import Verification
 
 from tests.contract.use_cases.conftest import ASK
 from tests.making import call_at, together
+from waitcall.domain.errors import NotFound
+from waitcall.domain.status import Status
+from waitcall.domain.verification import Verification
 
 
 def test_a_hundred_readers_of_an_expiry_count_it_once(service, clock, observer) -> None:

@@ -3,13 +3,13 @@
 from collections import Counter
 
 import pytest
+
+from tests.contract.use_cases.conftest import ASK
+from tests.making import NUMBER, call_at, seconds, together
 from waitcall.application.create import CreateCommand
 from waitcall.domain.call import Outcome
 from waitcall.domain.errors import VerificationInProgress
 from waitcall.domain.status import Reason, Status
-
-from tests.contract.use_cases.conftest import ASK
-from tests.making import NUMBER, call_at, seconds, together
 
 
 def test_a_hundred_duplicates_of_one_call_confirm_once(service, clock, observer) -> None:

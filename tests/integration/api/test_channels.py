@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 
+from tests.integration.conftest import KEY, OTHER_KEY, POLICY, Running
+from tests.making import NOW, SEALS, call_at, pending, seconds
 from waitcall.application.announcement import body_of
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.channel import Channel
@@ -10,9 +12,6 @@ from waitcall.domain.event import EventType, events_of
 from waitcall.domain.matching import judge_call
 from waitcall.domain.policy import Purpose
 from waitcall.domain.steps import check_code, fall_back, send_again
-
-from tests.integration.conftest import KEY, OTHER_KEY, POLICY, Running
-from tests.making import NOW, SEALS, call_at, pending, seconds
 
 PATH = "/v1/verifications"
 

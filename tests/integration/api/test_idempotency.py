@@ -1,13 +1,13 @@
 """Test requests that are repeated with an Idempotency-Key."""
 
 import pytest
-from waitcall.adapters.redis.idempotency import RedisIdempotencyStore
-from waitcall.adapters.redis.store import RedisVerificationStore
-from waitcall.domain.errors import StoreUnavailable
 
 from tests.integration.api.conftest import PATH, problem
 from tests.integration.conftest import OTHER_KEY, Running
 from tests.making import together
+from waitcall.adapters.redis.idempotency import RedisIdempotencyStore
+from waitcall.adapters.redis.store import RedisVerificationStore
+from waitcall.domain.errors import StoreUnavailable
 
 
 def test_an_idempotency_key_gives_the_same_answer_without_a_second_order(running: Running) -> None:

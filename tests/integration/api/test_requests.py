@@ -4,12 +4,12 @@ import json
 import logging
 
 import pytest
-from waitcall import __version__
-from waitcall.adapters.redis.store import RedisVerificationStore
-from waitcall.application.request_context import request_id
 
 from tests.integration.api.conftest import PATH, problem
 from tests.integration.conftest import KEY, Running
+from waitcall import __version__
+from waitcall.adapters.redis.store import RedisVerificationStore
+from waitcall.application.request_context import request_id
 
 
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "a key"}], ids=["without a key", "with one"])

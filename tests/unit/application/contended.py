@@ -4,6 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from tests.fakes.clock import FakeClock
+from tests.fakes.memory import MemoryStore
+from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
+from tests.making import NUMBER, SEALS, admission, effects_of, messages_of, opening_of, operating, use_cases
+from tests.worlds import memory_world
 from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import Channels
 from waitcall.application.ports import Claim, Reservation, Stored
@@ -15,12 +20,6 @@ from waitcall.domain.numbers import E164
 from waitcall.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
 from waitcall.domain.policy import Client, Policy, Purpose
 from waitcall.domain.verification import Verification
-
-from tests.fakes.clock import FakeClock
-from tests.fakes.memory import MemoryStore
-from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
-from tests.making import NUMBER, SEALS, admission, effects_of, messages_of, opening_of, operating, use_cases
-from tests.worlds import memory_world
 
 TOLL_FREE = E164("+78005551101")
 ORDER = ProviderOrder("smsru", "201737-542")

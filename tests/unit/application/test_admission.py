@@ -3,17 +3,17 @@
 from dataclasses import replace
 
 import pytest
+
+from tests.fakes.outside import RecordingObserver
+from tests.making import NOW, NUMBER, POLICY, admission, seconds
+from tests.unit.application.conftest import ADDRESS, entry
+from tests.worlds import World
 from waitcall.application.admission import Screening
 from waitcall.application.applicable_limits import subjects_with_the_address
 from waitcall.domain.conversion import Bucket, ConversionBudget, Group
 from waitcall.domain.errors import RateLimited
 from waitcall.domain.limits import Mode, Scope
 from waitcall.domain.lists import ListAction, ListKind
-
-from tests.fakes.outside import RecordingObserver
-from tests.making import NOW, NUMBER, POLICY, admission, seconds
-from tests.unit.application.conftest import ADDRESS, entry
-from tests.worlds import World
 
 BUDGET = ConversionBudget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
 GUARDED = replace(POLICY, conversion=(BUDGET,))

@@ -5,15 +5,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
+
+from tests.fakes.memory import MemoryOutbox
+from tests.making import NOW, POLICY, call_at, opened, pending, seconds
 from waitcall.application.announcement import REMEMBERED_SECONDS, Announcer, body_of
 from waitcall.application.deliver_webhooks import Reminder
 from waitcall.domain.event import Event, EventType, events_of
 from waitcall.domain.matching import judge_call
 from waitcall.domain.policy import Endpoint
 from waitcall.domain.verification import Verification
-
-from tests.fakes.memory import MemoryOutbox
-from tests.making import NOW, POLICY, call_at, opened, pending, seconds
 
 BOTH = frozenset({"verification.verified", "verification.expired"})
 ENDPOINTS = (

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+
+from tests.making import NUMBER, pending, with_limits
 from waitcall.application.admission import Screening
 from waitcall.application.applicable_limits import (
     OF_THE_ADDRESS,
@@ -14,8 +16,6 @@ from waitcall.domain.channel import Channel
 from waitcall.domain.limits import Limit, LimitCheck, Mode, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
 from waitcall.domain.policy import CaptchaRule, Policy
-
-from tests.making import NUMBER, pending, with_limits
 
 CEILING = Limit(2, 60)
 ABOVE = Limit(9, 600, Mode.RECORD_ONLY)

@@ -4,12 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from waitcall.application.consume import ConsumeVerification, Proof
-from waitcall.application.create import CreateCommand
-from waitcall.application.ports import Change
-from waitcall.application.records import Records
-from waitcall.domain.errors import Blocked
-from waitcall.domain.lists import ListAction, ListKind
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import MemoryStore
@@ -17,6 +11,12 @@ from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NOW, NUMBER, PAGES, admission, call_at, effects_of, use_cases
 from tests.unit.application.conftest import entry
 from tests.worlds import World
+from waitcall.application.consume import ConsumeVerification, Proof
+from waitcall.application.create import CreateCommand
+from waitcall.application.ports import Change
+from waitcall.application.records import Records
+from waitcall.domain.errors import Blocked
+from waitcall.domain.lists import ListAction, ListKind
 
 
 class Looking(MemoryStore):

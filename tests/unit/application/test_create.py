@@ -4,15 +4,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from waitcall.application.create import CreateCommand, Risk
-from waitcall.domain.channel import Channel
-from waitcall.domain.errors import RecordUnreadable, ValidationFailed, VerificationInProgress
-from waitcall.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Purpose
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.making import NUMBER, POLICY, use_cases
 from tests.worlds import World
+from waitcall.application.create import CreateCommand, Risk
+from waitcall.domain.channel import Channel
+from waitcall.domain.errors import RecordUnreadable, ValidationFailed, VerificationInProgress
+from waitcall.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Purpose
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from waitcall.application.dead_letters import DeadLetters
 
 from tests.fakes.clock import FakeClock
 from tests.unit.application.conftest import delivery
 from tests.worlds import World
+from waitcall.application.dead_letters import DeadLetters
 
 
 class Letters:

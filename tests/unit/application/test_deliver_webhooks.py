@@ -4,13 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from waitcall.application.announcement import Delivery
-from waitcall.application.deliver_webhooks import MOST_ATTEMPTS, DeliveryOutcome, Push, Taken
-from waitcall.domain.policy import Endpoint
 
 from tests.fakes.clock import FakeClock
 from tests.making import POLICY
 from tests.unit.application.conftest import delivery
+from waitcall.application.announcement import Delivery
+from waitcall.application.deliver_webhooks import MOST_ATTEMPTS, DeliveryOutcome, Push, Taken
+from waitcall.domain.policy import Endpoint
 
 
 class Outbox:

@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+
+from tests.making import NOW, POLICY, call_at, opened, pending, seconds
 from waitcall.application.announcement import Announcer
 from waitcall.application.effects import NO_EFFECTS, Effects, TransitionEffects
 from waitcall.application.request_context import request_id
@@ -15,8 +17,6 @@ from waitcall.domain.matching import judge_call
 from waitcall.domain.policy import OnConcurrent, Purpose
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
-
-from tests.making import NOW, POLICY, call_at, opened, pending, seconds
 
 BUDGET = ConversionBudget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
 TOTALS = (Limit(50, 3600), Limit(100, 86400))

@@ -5,18 +5,18 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from waitcall.application.expire import BROKEN_AGAIN, Sweep
-from waitcall.application.ports import Stored
-from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
-from waitcall.domain.numbers import E164
-from waitcall.domain.status import Status
-from waitcall.domain.verification import Verification
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import MemoryDeadlines, MemoryStore
 from tests.fakes.outside import RecordingObserver
 from tests.making import effects_of, pending, plan, reserve, seconds
 from tests.worlds import memory_world
+from waitcall.application.expire import BROKEN_AGAIN, Sweep
+from waitcall.application.ports import Stored
+from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
+from waitcall.domain.numbers import E164
+from waitcall.domain.status import Status
+from waitcall.domain.verification import Verification
 
 
 class Garbled(MemoryStore):

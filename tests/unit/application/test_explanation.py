@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+
+from tests.making import NOW, NUMBER, seconds
 from waitcall.application.explanation import asked_by, check_reason, refusals
 from waitcall.domain.channel import Channel
 from waitcall.domain.conversion import Conversion, ConversionBudget, Group
@@ -10,8 +12,6 @@ from waitcall.domain.errors import ValidationFailed
 from waitcall.domain.limits import Limit, LimitState, Mode, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
 from waitcall.domain.policy import Purpose
-
-from tests.making import NOW, NUMBER, seconds
 
 BLOCK = ListEntry(ListAction.BLOCK, ListKind.NUMBER, NUMBER.value, reason="abuse")
 ALLOW = replace(BLOCK, action=ListAction.ALLOW)

@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
+
+from tests.making import call_at, seconds
+from tests.unit.application.contended import POLICY, Stage
 from waitcall.application.ports import Change
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import AlreadyVerified, Blocked, NotFound, ProviderError, ProviderUnavailable
 from waitcall.domain.status import Reason, Status
-
-from tests.making import call_at, seconds
-from tests.unit.application.contended import POLICY, Stage
 
 
 def test_a_fallback_whose_record_is_gone_before_the_answer_is_not_found(stage: Stage) -> None:

@@ -5,18 +5,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from waitcall.application.create import CreateCommand
-from waitcall.application.hosted_page import PATIENCE_SECONDS, Pages
-from waitcall.application.slots import Slots
-from waitcall.domain.errors import NotFound, StoreUnavailable
-from waitcall.domain.policy import Client
-from waitcall.domain.verification import Verification
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, PAGES, POLICY, reading_of, together, use_cases
 from tests.unit.application.conftest import ADDRESS
 from tests.worlds import World
+from waitcall.application.create import CreateCommand
+from waitcall.application.hosted_page import PATIENCE_SECONDS, Pages
+from waitcall.application.slots import Slots
+from waitcall.domain.errors import NotFound, StoreUnavailable
+from waitcall.domain.policy import Client
+from waitcall.domain.verification import Verification
 
 
 def pages(world: World, clock: FakeClock, rest: Any = lambda: None) -> Pages:

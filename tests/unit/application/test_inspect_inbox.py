@@ -1,10 +1,9 @@
 """A look at the provider's inbox."""
 
+from tests.making import NUMBER
 from waitcall.application.inspect_inbox import look
 from waitcall.application.reconcile_inbox import InboxRecord
 from waitcall.domain.numbers import E164, mask
-
-from tests.making import NUMBER
 
 DIALLED, TEXTED, ABROAD = E164("+79585551234"), E164("+79585550001"), E164("+77015550001")
 

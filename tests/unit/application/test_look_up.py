@@ -1,12 +1,12 @@
 """Showing and finding a verification, and a call that an operator reports."""
 
 import pytest
-from waitcall.application.look_up import Lookup
-from waitcall.domain.errors import NotFound
 
 from tests.fakes.clock import FakeClock
 from tests.making import NUMBER, OTHER_NUMBER, opened, reserve
 from tests.worlds import World
+from waitcall.application.look_up import Lookup
+from waitcall.domain.errors import NotFound
 
 
 def lookup(world: World, clock: FakeClock) -> Lookup:

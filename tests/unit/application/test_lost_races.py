@@ -4,18 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from waitcall.application.create import CreateCommand
-from waitcall.application.records import CHANGE_ATTEMPTS
-from waitcall.domain.errors import NotFound, ProviderUnavailable, StoreUnavailable
-from waitcall.domain.lists import ListAction, ListKind
-from waitcall.domain.status import Reason, Status
-from waitcall.domain.verification import Verification
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, call_at, operating, use_cases
 from tests.unit.application.contended import Contended
 from tests.worlds import memory_world
+from waitcall.application.create import CreateCommand
+from waitcall.application.records import CHANGE_ATTEMPTS
+from waitcall.domain.errors import NotFound, ProviderUnavailable, StoreUnavailable
+from waitcall.domain.lists import ListAction, ListKind
+from waitcall.domain.status import Reason, Status
+from waitcall.domain.verification import Verification
 
 ASK = CreateCommand(NUMBER.value, "login", "flow", locale="ru", metadata={"order": "7"})
 

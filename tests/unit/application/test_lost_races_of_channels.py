@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from tests.making import NUMBER
+from tests.unit.application.contended import Stage, texted
 from waitcall.application.records import CHANGE_ATTEMPTS
 from waitcall.domain.code import CodeDelivery, DeliveryReport
 from waitcall.domain.errors import StoreUnavailable
 from waitcall.domain.verification import Verification
-
-from tests.making import NUMBER
-from tests.unit.application.contended import Stage, texted
 
 
 def reported(stage: Stage) -> Verification:

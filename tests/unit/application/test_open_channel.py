@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-from waitcall.application.open_channel import text_for
-from waitcall.domain.numbers import E164
-
 from tests.fakes.outside import FakeProvider, FakeSender
 from tests.making import NUMBER, POLICY, opened, opening_of
+from waitcall.application.open_channel import text_for
+from waitcall.domain.numbers import E164
 
 
 def test_a_person_without_a_language_gets_the_first_text() -> None:

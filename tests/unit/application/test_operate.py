@@ -3,6 +3,11 @@
 from dataclasses import replace
 
 import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.outside import FakeProvider, RecordingObserver
+from tests.making import NUMBER, POLICY, Verifications, operating, seconds, use_cases
+from tests.worlds import World, memory_world
 from waitcall.application.audit import AuditEntry
 from waitcall.application.create import CreateCommand
 from waitcall.application.explanation import Subject
@@ -12,11 +17,6 @@ from waitcall.domain.errors import NotFound
 from waitcall.domain.limits import Mode, Scope
 from waitcall.domain.lists import ListAction, ListKind
 from waitcall.domain.status import Status
-
-from tests.fakes.clock import FakeClock
-from tests.fakes.outside import FakeProvider, RecordingObserver
-from tests.making import NUMBER, POLICY, Verifications, operating, seconds, use_cases
-from tests.worlds import World, memory_world
 
 GUARDED = replace(POLICY, conversion=(ConversionBudget(Group.COUNTRY, Mode.RECORD_ONLY),))
 WHY = "ticket 1"

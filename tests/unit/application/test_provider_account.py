@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from waitcall.application.provider_account import AccountManagement, DedicatedNumber, Download, NumberState
-from waitcall.domain.errors import NotFound, RateLimited
-from waitcall.domain.numbers import E164
 
 from tests.fakes.clock import FakeClock
 from tests.making import POLICY
 from tests.worlds import World, memory_world
+from waitcall.application.provider_account import AccountManagement, DedicatedNumber, Download, NumberState
+from waitcall.domain.errors import NotFound, RateLimited
+from waitcall.domain.numbers import E164
 
 OURS, LOST, FREE = E164("+79585550001"), E164("+79585550002"), E164("+79585550003")
 

@@ -1,12 +1,11 @@
 """Reading a verification."""
 
-from waitcall.application.create import CreateCommand
-from waitcall.domain.errors import NotFound
-
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, use_cases
 from tests.worlds import World
+from waitcall.application.create import CreateCommand
+from waitcall.domain.errors import NotFound
 
 
 def test_a_record_that_is_still_being_ordered_is_not_shown(world: World, clock: FakeClock) -> None:

@@ -1,10 +1,10 @@
 """Readiness of a process."""
 
 import pytest
-from waitcall.application.readiness import Readiness
-from waitcall.domain.errors import StoreUnavailable
 
 from tests.worlds import World
+from waitcall.application.readiness import Readiness
+from waitcall.domain.errors import StoreUnavailable
 
 
 def test_readiness_asks_the_store_and_knows_when_the_process_leaves(world: World) -> None:

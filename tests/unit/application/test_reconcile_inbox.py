@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from waitcall.application.reconcile_inbox import instant
 
 from tests.making import NOW, seconds
+from waitcall.application.reconcile_inbox import instant
 
 
 def wall(at: datetime, offset: int) -> datetime:

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+
 from waitcall.application.reconcile_report import REFUSED, SENT, ReportUnreadable, Row, read_report, reconcile
 
 

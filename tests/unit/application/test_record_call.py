@@ -5,13 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from waitcall.application.create import CreateCommand
-from waitcall.application.record_call import SKEW
-from waitcall.domain.call import Outcome
-from waitcall.domain.errors import VerificationInProgress
-from waitcall.domain.lists import ListAction, ListKind
-from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, Client, OnConcurrent, Purpose
-from waitcall.domain.status import Status
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import MemoryStore
@@ -19,6 +12,13 @@ from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, POLICY, call_at, seconds, use_cases
 from tests.unit.application.conftest import entry
 from tests.worlds import World, memory_world
+from waitcall.application.create import CreateCommand
+from waitcall.application.record_call import SKEW
+from waitcall.domain.call import Outcome
+from waitcall.domain.errors import VerificationInProgress
+from waitcall.domain.lists import ListAction, ListKind
+from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, Client, OnConcurrent, Purpose
+from waitcall.domain.status import Status
 
 CONTESTABLE = replace(
     POLICY,

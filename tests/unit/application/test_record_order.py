@@ -4,14 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
+from tests.making import NUMBER, seconds
+from tests.unit.application.contended import ORDER, TOLL_FREE, Stage
 from waitcall.application.record_order import UNREADABLE_AGAIN
 from waitcall.domain.call import Outcome
 from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
 from waitcall.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
 from waitcall.domain.status import Status
-
-from tests.making import NUMBER, seconds
-from tests.unit.application.contended import ORDER, TOLL_FREE, Stage
 
 
 @pytest.mark.parametrize(("rang", "lag"), [(-7, 7.0), (2, 0.0)])

@@ -1,15 +1,15 @@
 """Texts and delivery reports that come again, late, or of something unknown."""
 
 import pytest
+
+from tests.making import NUMBER
+from tests.unit.application.contended import Stage, texted
 from waitcall.application.explanation import Subject
 from waitcall.application.records import CHANGE_ATTEMPTS
 from waitcall.domain.call import Outcome
 from waitcall.domain.code import CodeDelivery, DeliveryReport
 from waitcall.domain.errors import StoreUnavailable
 from waitcall.domain.status import Reason, Status
-
-from tests.making import NUMBER
-from tests.unit.application.contended import Stage, texted
 
 
 def test_a_text_that_comes_again_is_counted_as_repeated(stage: Stage) -> None:

@@ -1,15 +1,15 @@
 """Reading and changing records."""
 
 import pytest
-from waitcall.application.create import CreateCommand
-from waitcall.application.records import Records, announce
-from waitcall.domain.errors import NotFound
-from waitcall.domain.policy import OnConcurrent, Purpose
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NOW, NUMBER, effects_of, pending, use_cases
 from tests.worlds import World
+from waitcall.application.create import CreateCommand
+from waitcall.application.records import Records, announce
+from waitcall.domain.errors import NotFound
+from waitcall.domain.policy import OnConcurrent, Purpose
 
 
 @pytest.mark.parametrize("client", ["app", "nobody"])

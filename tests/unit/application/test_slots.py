@@ -1,8 +1,7 @@
 """A limited number of slots, which threads take and give back."""
 
-from waitcall.application.slots import Slots
-
 from tests.making import together
+from waitcall.application.slots import Slots
 
 
 def test_no_more_slots_are_taken_than_there_are() -> None:

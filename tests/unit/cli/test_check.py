@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from waitcall.cli import main
 from waitcall.configuration.policy import json_schema
 from waitcall.configuration.settings import SETTINGS

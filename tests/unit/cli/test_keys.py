@@ -5,6 +5,7 @@ import re
 
 import pytest
 from click.testing import CliRunner
+
 from waitcall.cli import main
 from waitcall.configuration.settings import SETTINGS
 

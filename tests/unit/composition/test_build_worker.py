@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.unit.conftest import ONLY_SMSRU, POLICY, ROUTED, SMSRU
 from waitcall import composition
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.composition import build_worker
 from waitcall.configuration.settings import load_settings
-
-from tests.unit.conftest import ONLY_SMSRU, POLICY, ROUTED, SMSRU
 
 
 class Recorder:

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
+from tests.unit.conftest import ROUTED, mistakes_of
 from waitcall.composition.use_cases import _order_seconds
 from waitcall.configuration.settings import load_settings
-
-from tests.unit.conftest import ROUTED, mistakes_of
 
 
 def test_an_order_that_is_lost_frees_its_number_in_time(sound: dict[str, str], policy_path: Path) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from waitcall.configuration.settings import LONGEST_SMSC_TIMEOUT_SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+
 from waitcall.configuration import last_good
 
 

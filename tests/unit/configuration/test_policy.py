@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from marshmallow import ValidationError
+
+from tests.unit.conftest import POLICY, mistakes_of
 from waitcall.configuration.policy import read_policy
 from waitcall.configuration.settings import load_settings
 from waitcall.domain.assurance import Assurance, Attested
@@ -22,8 +24,6 @@ from waitcall.domain.policy import (
     Provider,
     Routes,
 )
-
-from tests.unit.conftest import POLICY, mistakes_of
 
 EVERY_EVENT = frozenset(each.value for each in EventType)
 BASE = """

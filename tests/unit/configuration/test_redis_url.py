@@ -1,6 +1,7 @@
 """URLs of Redis in the settings."""
 
 import pytest
+
 from waitcall.configuration.settings import load_settings
 
 

@@ -4,12 +4,12 @@ import hashlib
 from pathlib import Path
 
 import pytest
+
+from tests.unit.conftest import KEY_HASH, ONLY_SMSRU, POLICY, ROUTED, SMSRU, mistakes_of
 from waitcall.composition.use_cases import _order_seconds
 from waitcall.configuration.settings import SettingsMistakes, load_settings
 from waitcall.domain.limits import Limit, Scope
 from waitcall.domain.policy import OnConcurrent, Provider
-
-from tests.unit.conftest import KEY_HASH, ONLY_SMSRU, POLICY, ROUTED, SMSRU, mistakes_of
 
 
 def test_settings_have_the_documented_defaults(sound: dict[str, str]) -> None:

@@ -1,4 +1,5 @@
 import pytest
+
 from waitcall.domain.assurance import Assurance, Attested, of_call
 
 TABLE = {"RU": Attested(Assurance.NETWORK, "somebody's word")}

@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 import pytest
-from waitcall.domain.code import Code, CodeDelivery, CodeSeals, DeliveryReport
 
 from tests.making import NOW, NUMBER
+from waitcall.domain.code import Code, CodeDelivery, CodeSeals, DeliveryReport
 
 OLD, NEW = "an-old-pepper-that-is-long-enough-for-it", "a-new-pepper-that-is-long-enough-for-it"
 SEALS = CodeSeals(OLD)

@@ -1,8 +1,8 @@
 import pytest
-from waitcall.domain.conversion import Bucket, ConversionBudget, Group, judge
-from waitcall.domain.limits import Mode
 
 from tests.making import NOW, NUMBER, seconds
+from waitcall.domain.conversion import Bucket, ConversionBudget, Group, judge
+from waitcall.domain.limits import Mode
 
 BUDGET = ConversionBudget(
     Group.PREFIX,

@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 import pytest
+
+from tests.making import NOW, call_at, opened, pending, seconds
 from waitcall.domain.channel import Channel
 from waitcall.domain.event import EventType, events_of
 from waitcall.domain.matching import judge_call
 from waitcall.domain.policy import OnConcurrent, Purpose
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
-
-from tests.making import NOW, call_at, opened, pending, seconds
 
 LATER = NOW + seconds(20)
 CONTESTING = Purpose("login", on_concurrent=OnConcurrent.CONTEST)

@@ -6,6 +6,8 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.making import NOW, opened, seconds
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.call import InboundCall, Outcome, Witness
 from waitcall.domain.channel import Channel
@@ -17,8 +19,6 @@ from waitcall.domain.policy import Purpose
 from waitcall.domain.status import Status
 from waitcall.domain.steps import shown
 from waitcall.domain.verification import Verification
-
-from tests.making import NOW, opened, seconds
 
 SKEW = seconds(5)
 SHOWN, OTHER, DEDICATED = E164("+79585551234"), E164("+79585555678"), E164("+79585550000")

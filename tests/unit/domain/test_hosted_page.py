@@ -1,6 +1,7 @@
 """Tokens and results of the hosted page under old and new peppers, and the URLs that a page may lead back to."""
 
 import pytest
+
 from waitcall.domain.errors import ValidationFailed
 from waitcall.domain.hosted_page import LONGEST_RETURN_URL, PageSeals, check_return_url, place_of
 

@@ -1,4 +1,5 @@
 import pytest
+
 from waitcall.domain.limits import Limit, Mode, address_of, network_of
 
 

@@ -1,10 +1,10 @@
 from dataclasses import replace
 
 import pytest
-from waitcall.domain.lists import Directory, ListAction, ListEntry, ListKind, canonical, strongest
-from waitcall.domain.numbers import E164
 
 from tests.making import NOW, NUMBER, seconds
+from waitcall.domain.lists import Directory, ListAction, ListEntry, ListKind, canonical, strongest
+from waitcall.domain.numbers import E164
 
 
 def entry(

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+
+from tests.making import NOW, NUMBER, OTHER_NUMBER, call_at, opened, pending, seconds
 from waitcall.domain.call import InboundCall, Outcome
 from waitcall.domain.channel import Channel, InboundText, TextIn
 from waitcall.domain.matching import judge_call, judge_order, judge_text
@@ -11,8 +13,6 @@ from waitcall.domain.order import OrderReport, OrderStatus, ProviderOrder
 from waitcall.domain.policy import OnConcurrent, Purpose
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
-
-from tests.making import NOW, NUMBER, OTHER_NUMBER, call_at, opened, pending, seconds
 
 ORDER = ProviderOrder("smsru", "1")
 OURS = E164("+79585550000")

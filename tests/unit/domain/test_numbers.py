@@ -1,9 +1,9 @@
 import phonenumbers
 import pytest
-from waitcall.domain.errors import InvalidPhoneNumber
-from waitcall.domain.numbers import E164, NUMBER_TYPES, may_be_shown, may_get_codes
 
 from tests.making import NUMBER
+from waitcall.domain.errors import InvalidPhoneNumber
+from waitcall.domain.numbers import E164, NUMBER_TYPES, may_be_shown, may_get_codes
 
 RU = {"RU"}
 

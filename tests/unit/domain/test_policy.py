@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+
+from tests.making import LOGIN, NUMBER, POLICY, with_limits
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import PhoneNumberNotAllowed
 from waitcall.domain.limits import Limit, Scope
 from waitcall.domain.policy import CaptchaRule, Policy, Provider, Purpose, Routes
-
-from tests.making import LOGIN, NUMBER, POLICY, with_limits
 
 BY_SMSRU = replace(POLICY, routing=Routes(default=(Provider.SMSRU,)))
 

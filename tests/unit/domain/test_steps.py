@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+
+from tests.making import LOGIN, NOW, opened, pending, seconds
 from waitcall.domain.channel import Channel
 from waitcall.domain.code import Code
 from waitcall.domain.errors import (
@@ -19,8 +21,6 @@ from waitcall.domain.policy import Purpose
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.steps import check_code, send_again, shown
 from waitcall.domain.verification import Verification
-
-from tests.making import LOGIN, NOW, opened, pending, seconds
 
 KEPT = seconds(LOGIN.retention_seconds)
 ORDER = ProviderOrder("smsru", "1")

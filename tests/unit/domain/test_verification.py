@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+
+from tests.making import LOGIN, NOW, call_at, opened, pending, seconds
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import (
@@ -20,8 +22,6 @@ from waitcall.domain.policy import OnConcurrent, Purpose
 from waitcall.domain.requester import Requester
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
-
-from tests.making import LOGIN, NOW, call_at, opened, pending, seconds
 
 KEPT = seconds(LOGIN.retention_seconds)
 

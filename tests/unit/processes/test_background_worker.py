@@ -1,6 +1,7 @@
 """A worker's own view of the lease that makes it the leader."""
 
 import pytest
+
 from waitcall.application.leadership import Term
 from waitcall.domain.errors import StoreUnavailable
 from waitcall.processes import background_worker as worker

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+
+from tests.making import NOW, NUMBER, call_at, opened, pending, seconds
 from waitcall.adapters.http.answers import EXAMPLE, VerificationResponse, dump_verification
 from waitcall.domain.matching import judge_call
 from waitcall.domain.status import Reason
 from waitcall.domain.verification import Verification
-
-from tests.making import NOW, NUMBER, call_at, opened, pending, seconds
 
 
 def verified() -> Verification:

@@ -1,6 +1,7 @@
 """Language tags in requests: only a few of a header are read, and only a limited number is remembered."""
 
 import pytest
+
 from waitcall.adapters.http import languages
 from waitcall.adapters.http.languages import LONGEST_TAG, MOST_TAGS, MOST_WISHES, Nearest, is_tag, wishes_in
 

@@ -1,6 +1,7 @@
 """Circuit breaker, with a clock that the tests move."""
 
 import pytest
+
 from waitcall.adapters.providers.breaker import Breaker
 
 

@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
+
+from tests.making import NOW, call_at, pending, seconds
 from waitcall.adapters.redis.codec import UnknownSchema, decode, encode
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.channel import Channel, TextIn
@@ -13,8 +15,6 @@ from waitcall.domain.numbers import E164
 from waitcall.domain.policy import OnConcurrent, Purpose
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
-
-from tests.making import NOW, call_at, pending, seconds
 
 RULES = Purpose(
     "login",

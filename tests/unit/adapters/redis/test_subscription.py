@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import NoPermissionError
+
 from waitcall.adapters.redis.subscription import Subscription
 
 PATIENCE = 10

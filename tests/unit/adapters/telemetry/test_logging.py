@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import pytest
+
 from waitcall.adapters.http.context import new_request_id
 from waitcall.adapters.telemetry.logging import MaskingJsonFormatter, logging_config, masked
 from waitcall.application.request_context import request_id

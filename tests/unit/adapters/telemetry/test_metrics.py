@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import generate_latest
+
 from waitcall.adapters.telemetry.metrics import Metrics
 
 # Run in a process of its own, because prometheus-client reads the directory's name when it is imported.

@@ -3,11 +3,11 @@
 import logging
 
 import pytest
+
+from tests.making import pending
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.adapters.telemetry.observer import LoggingObserver
 from waitcall.application.request_context import events
-
-from tests.making import pending
 
 
 @pytest.fixture

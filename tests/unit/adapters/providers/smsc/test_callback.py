@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote_from_bytes
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
+
 from waitcall.adapters.providers.callback_form import MOST_FIELDS
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsc.fields import FieldsUnreadable, read_fields

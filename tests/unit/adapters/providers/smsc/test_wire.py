@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from waitcall.adapters.providers.smsc.client import order_limit
 from waitcall.adapters.providers.smsc.wire import (
     ERROR_CODES,

@@ -5,6 +5,7 @@ from hashlib import sha256
 from urllib.parse import urlencode
 
 import pytest
+
 from waitcall.adapters.providers.smsru.callback import MOST_ENTRIES, SmsruCallbackDecoder
 from waitcall.domain.call import Kind, OtherMessage
 from waitcall.domain.call import Outcome as Became

@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 
 import pytest
+
 from waitcall.adapters.providers.request_outcome import RequestOutcome
 from waitcall.adapters.providers.smsru.wire import (
     STATUS_CODES,
