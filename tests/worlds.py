@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.fakes.memory import (
     MemoryAuditLog,
-    MemoryConversions,
+    MemoryConversionCounts,
     MemoryIdempotency,
     MemoryLimits,
     MemoryLists,
@@ -18,7 +18,7 @@ from tests.fakes.memory import (
 from waitcall.adapters.redis.audit import RedisAuditLog
 from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
 from waitcall.adapters.redis.connection import Connection
-from waitcall.adapters.redis.conversions import RedisConversions
+from waitcall.adapters.redis.conversions import RedisConversionCounts
 from waitcall.adapters.redis.deadlines import RedisDeadlines
 from waitcall.adapters.redis.idempotency import RedisIdempotencyStore
 from waitcall.adapters.redis.keys import Keys
@@ -33,7 +33,7 @@ from waitcall.application.audit import AuditLog
 from waitcall.application.idempotency import IdempotencyStore
 from waitcall.application.ports import (
     ChangeNotifier,
-    Conversions,
+    ConversionCounts,
     Deadlines,
     Limits,
     Lists,
@@ -59,7 +59,7 @@ class World:
     probe: StoreProbe
     limits: Limits
     idempotency: IdempotencyStore
-    conversions: Conversions
+    conversions: ConversionCounts
     lists: Lists
     audit: AuditLog
     orders: OrderIndex
@@ -74,7 +74,12 @@ class World:
 
 
 def memory_world(kind: type[MemoryStore] = MemoryStore) -> World:
-    limits, conversions, lists, audit = MemoryLimits(), MemoryConversions(), MemoryLists(), MemoryAuditLog()
+    limits, conversions, lists, audit = (
+        MemoryLimits(),
+        MemoryConversionCounts(),
+        MemoryLists(),
+        MemoryAuditLog(),
+    )
     store = kind(limits, conversions, lists, audit)
     return World(
         "memory",
@@ -107,7 +112,7 @@ def redis_world(
     keys = Keys(*peppers)
     changes = RedisChangeNotifier(connection, keys, 200)
     deadlines = RedisDeadlines(connection, keys)
-    limits, conversions = RedisLimits(connection, keys), RedisConversions(connection, keys)
+    limits, conversions = RedisLimits(connection, keys), RedisConversionCounts(connection, keys)
     lists, log = RedisLists(connection), RedisAuditLog(connection, keys, audit or Audit())
     store = RedisVerificationStore(
         connection,

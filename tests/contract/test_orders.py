@@ -21,7 +21,7 @@ from tests.making import (
 )
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
-from waitcall.application.fallback import Channels
+from waitcall.application.fallback import ChannelSteps
 from waitcall.application.leadership import Term
 from waitcall.application.record_order import OrderPoll, OrderReports
 from waitcall.application.routing import Routing
@@ -88,7 +88,7 @@ class Stage:
         )
         opening = opening_of(routing, FakeSender(), POLICY, self.world.orders)
         self.verifications.creating._opening = opening
-        self.channels = Channels(
+        self.channels = ChannelSteps(
             store=self.world.store,
             admission=admission(self.world, self.observer, POLICY),
             effects=effects_of(POLICY),

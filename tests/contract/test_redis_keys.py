@@ -13,7 +13,7 @@ from tests.making import NOW, NUMBER, call_at, opened, pending, reserve, seconds
 from tests.redis_servers import Cluster, Server, all_keys
 from tests.worlds import PEPPER, World, redis_connection, redis_world
 from waitcall.adapters.redis.codec import UnknownSchema
-from waitcall.adapters.redis.conversions import RedisConversions
+from waitcall.adapters.redis.conversions import RedisConversionCounts
 from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
 from waitcall.adapters.redis.script import Script
 from waitcall.application.audit import AuditEntry
@@ -177,7 +177,7 @@ def test_the_counts_of_a_bucket_are_kept_for_more_than_two_windows(valkey: Serve
     budget = ConversionBudget(Group.COUNTRY, Mode.ENFORCE)
     with redis_connection(valkey.url) as connection, valkey.client() as client:
         client.flushall()
-        conversions = RedisConversions(connection, Keys(PEPPER))
+        conversions = RedisConversionCounts(connection, Keys(PEPPER))
         step = conversions.step(ConversionCount(budget, "RU", NOW, called=False))
         for _ in range(3):
             with connection.using("count_conversion") as redis:

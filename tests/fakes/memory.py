@@ -32,7 +32,7 @@ class MemoryStore:
     def __init__(
         self,
         limits: "MemoryLimits",
-        conversions: "MemoryConversions",
+        conversions: "MemoryConversionCounts",
         lists: "MemoryLists",
         audit: "MemoryAuditLog",
     ) -> None:
@@ -259,7 +259,7 @@ class MemoryLimits:
         return LimitState(limit_check.scope, limit_check.limit, len(uses), reset)
 
 
-class MemoryConversions:
+class MemoryConversionCounts:
     def __init__(self) -> None:
         self._counts: Counter[tuple[Group, str, int, str]] = Counter()
 

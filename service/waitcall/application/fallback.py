@@ -31,7 +31,7 @@ from waitcall.domain.verification import Verification
 _Transition = Callable[[Verification], Verification]
 
 
-class Channels:
+class ChannelSteps:
     """The use cases fallback, resend and check. Every method may raise StoreUnavailable.
 
     An order or a message costs money, so the record is changed first, and only the request whose change was stored orders

@@ -18,7 +18,7 @@ from waitcall.application.explanation import (
     refusals,
 )
 from waitcall.application.observer import Observer
-from waitcall.application.ports import Clock, Conversions, Limits, Lists, Stored, VerificationStore
+from waitcall.application.ports import Clock, ConversionCounts, Limits, Lists, Stored, VerificationStore
 from waitcall.application.records import Records
 from waitcall.domain.assurance import Assurance, of_call
 from waitcall.domain.conversion import Conversion, judge
@@ -49,7 +49,7 @@ class Operator:
         store: VerificationStore,
         admission: AdmissionControl,
         limits: Limits,
-        conversions: Conversions,
+        conversions: ConversionCounts,
         lists: Lists,
         audit: AuditLog,
         observer: Observer,

@@ -264,7 +264,7 @@ class Limits(Protocol):
         ...
 
 
-class Conversions(Protocol):
+class ConversionCounts(Protocol):
     """Counts of the conversion guard: for each group, how many numbers were shown and how many of them were called.
 
     The store counts with each change of a record. Every method may raise StoreUnavailable.

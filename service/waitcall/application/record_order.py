@@ -104,7 +104,7 @@ class OrderReports:
         raise StoreUnavailable(retry_after=1)
 
 
-class OrderStatusQuery(Protocol):
+class ProviderOrderQuery(Protocol):
     """A provider that answers status queries about its orders."""
 
     @property
@@ -124,7 +124,7 @@ class OrderPoll:
 
     def __init__(
         self,
-        query: OrderStatusQuery,
+        query: ProviderOrderQuery,
         index: OrderIndex,
         store: VerificationStore,
         reports: OrderReports,

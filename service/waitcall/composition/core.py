@@ -6,7 +6,7 @@ from waitcall.adapters.providers.smsc.client import order_limit
 from waitcall.adapters.redis.audit import RedisAuditLog
 from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
 from waitcall.adapters.redis.connection import Connection
-from waitcall.adapters.redis.conversions import RedisConversions
+from waitcall.adapters.redis.conversions import RedisConversionCounts
 from waitcall.adapters.redis.deadlines import RedisDeadlines
 from waitcall.adapters.redis.keys import Keys
 from waitcall.adapters.redis.limits import RedisLimits
@@ -61,7 +61,7 @@ class Core:
         self.pages = PageSeals(*peppers)
         self.changes = RedisChangeNotifier(self.connection, self.keys, settings.max_waiting)
         self.limits = RedisLimits(self.connection, self.keys)
-        self.conversions = RedisConversions(self.connection, self.keys)
+        self.conversions = RedisConversionCounts(self.connection, self.keys)
         self.lists = RedisLists(self.connection)
         told = tell if policy.audit.log else None
         self.audit = RedisAuditLog(self.connection, self.keys, policy.audit, told)

@@ -16,7 +16,7 @@ from waitcall.adapters.telemetry.spans import NoSpans, Spans
 from waitcall.application.cancel import CancelVerification
 from waitcall.application.consume import ConsumeVerification
 from waitcall.application.create import CreateVerification
-from waitcall.application.fallback import Channels
+from waitcall.application.fallback import ChannelSteps
 from waitcall.application.hosted_page import WAITING_OF_A_PROCESS, Pages
 from waitcall.application.open_channel import ChannelOpening
 from waitcall.application.providers import CallProvider
@@ -68,7 +68,7 @@ class ClientUseCases:
     read: ReadVerification
     consume: ConsumeVerification
     cancel: CancelVerification
-    channels: Channels
+    channels: ChannelSteps
 
 
 def client_use_cases(settings: Settings, core: Core, opening: ChannelOpening) -> ClientUseCases:
@@ -88,7 +88,7 @@ def client_use_cases(settings: Settings, core: Core, opening: ChannelOpening) ->
         reading_of(core),
         ConsumeVerification(core.store, records, core.admission, core.pages, core.clock),
         CancelVerification(records, core.clock),
-        Channels(
+        ChannelSteps(
             store=core.store,
             admission=core.admission,
             effects=core.effects,

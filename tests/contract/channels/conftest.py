@@ -11,7 +11,7 @@ from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.making import NUMBER, SEALS, admission, effects_of, messages_of, use_cases
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
-from waitcall.application.fallback import Channels
+from waitcall.application.fallback import ChannelSteps
 from waitcall.domain.assurance import Assurance, Attested
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel, InboundText
@@ -55,7 +55,7 @@ class Stage:
         self.verifications, self.calls = use_cases(
             self.world, self.provider, self.observer, self.clock, self.policy, self.sender
         )
-        self.channels = Channels(
+        self.channels = ChannelSteps(
             store=self.world.store,
             admission=admission(self.world, self.observer, self.policy),
             effects=effects_of(self.policy),

@@ -10,7 +10,7 @@ from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.making import NUMBER, SEALS, admission, effects_of, messages_of, opening_of, operating, use_cases
 from tests.worlds import memory_world
 from waitcall.application.create import CreateCommand
-from waitcall.application.fallback import Channels
+from waitcall.application.fallback import ChannelSteps
 from waitcall.application.ports import Claim, Reservation, Stored
 from waitcall.application.record_order import OrderPoll, OrderReports
 from waitcall.domain.call import Outcome
@@ -89,7 +89,7 @@ class Stage:
         opening = opening_of(self.provider, self.sender, POLICY, world.orders)
         self.verifications.creating._opening = opening
         admitting, effects = admission(self.world, self.observer, POLICY), effects_of(POLICY)
-        self.channels = Channels(
+        self.channels = ChannelSteps(
             store=self.store,
             admission=admitting,
             effects=effects,

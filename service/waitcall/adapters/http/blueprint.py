@@ -18,7 +18,7 @@ from waitcall.adapters.http.schemas import refusal
 from waitcall.application.cancel import CancelVerification
 from waitcall.application.consume import ConsumeVerification
 from waitcall.application.create import CreateVerification
-from waitcall.application.fallback import Channels
+from waitcall.application.fallback import ChannelSteps
 from waitcall.application.idempotency import IdempotencyStore
 from waitcall.application.operate import Operator
 from waitcall.application.ports import Clock
@@ -44,7 +44,7 @@ class Services:
     read: ReadVerification
     consume: ConsumeVerification
     cancel: CancelVerification
-    channels: Channels
+    channels: ChannelSteps
     operator: Operator
     idempotency: IdempotencyStore
     page_url: Callable[[Verification], str | None]
@@ -57,8 +57,8 @@ def services() -> Services:
     return found
 
 
-class Parser(FlaskParser):
-    """Parser that reads bodies and queries strictly, and reports wrong values as ``validation_failed``."""
+class RequestParser(FlaskParser):
+    """RequestParser that reads bodies and queries strictly, and reports wrong values as ``validation_failed``."""
 
     def load_json(self, req: Request, schema: Schema) -> Any:  # noqa: ARG002  webargs' parameters
         """Read the body, which is required."""
@@ -75,7 +75,7 @@ class Parser(FlaskParser):
         raise refusal(messages) from error
 
 
-PARSER = Parser()
+PARSER = RequestParser()
 
 
 @PARSER.location_loader("optional_json")

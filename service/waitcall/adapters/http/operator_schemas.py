@@ -21,7 +21,7 @@ _REASON = fields.String(
 )
 
 
-class Time(fields.String):
+class TimestampField(fields.String):
     """Field for a time in an answer, in the API's format."""
 
     def __init__(self, **options: Any) -> None:
@@ -117,8 +117,8 @@ class ListEntryResponse(ResponseSchema):
     subject = fields.String()
     reason = fields.String()
     by = fields.String(metadata={"description": "Operator who made the entry; `policy` for the policy file."})
-    created_at = Time(allow_none=True)
-    expires_at = Time(allow_none=True)
+    created_at = TimestampField(allow_none=True)
+    expires_at = TimestampField(allow_none=True)
 
 
 class ConversionResponse(ResponseSchema):
@@ -143,9 +143,9 @@ class LatestVerificationResponse(ResponseSchema):
     purpose = fields.String(attribute="verification.requester.purpose")
     status = fields.String(attribute="verification.status")
     reason = fields.String(attribute="verification.reason", allow_none=True)
-    created_at = Time(attribute="verification.created_at")
-    expires_at = Time(attribute="verification.expires_at")
-    busy_until = Time(allow_none=True)
+    created_at = TimestampField(attribute="verification.created_at")
+    expires_at = TimestampField(attribute="verification.expires_at")
+    busy_until = TimestampField(allow_none=True)
 
 
 class ExplanationResponse(ResponseSchema):

@@ -14,8 +14,8 @@ _FIELD = re.compile(rb"([a-z]):([0-9]{1,12})")
 _COUNT = re.compile(rb"[0-9]{1,12}")
 
 
-class RedisConversions:
-    """Conversions over Redis. Each group has one hash."""
+class RedisConversionCounts:
+    """ConversionCounts over Redis. Each group has one hash."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection

@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError
 from waitcall.adapters.redis.audit import RedisAuditLog
 from waitcall.adapters.redis.codec import encode, fresh_name
 from waitcall.adapters.redis.connection import RETRY_AFTER_SECONDS, Connection
-from waitcall.adapters.redis.conversions import RedisConversions
+from waitcall.adapters.redis.conversions import RedisConversionCounts
 from waitcall.adapters.redis.deadlines import RedisDeadlines
 from waitcall.adapters.redis.documents import stored_from, stored_or_error
 from waitcall.adapters.redis.keys import ID_PREFIX_LENGTH, LISTS, Keys, keep_ms, tag_of
@@ -42,7 +42,7 @@ class RedisVerificationStore:
         keys: Keys,
         *,
         limits: RedisLimits,
-        conversions: RedisConversions,
+        conversions: RedisConversionCounts,
         lists: RedisLists,
         audit: RedisAuditLog,
         deadlines: RedisDeadlines,

@@ -56,7 +56,7 @@ class OneConnection(ConnectionPool):
             self.connection.disconnect()
 
 
-class Managed(SentinelManagedConnection):
+class SentinelConnection(SentinelManagedConnection):
     """Connection to the master that the sentinels name.
 
     It corrects two faults of redis-py's own class. That one stays open after a timeout, so it takes the late answer of a
@@ -75,7 +75,7 @@ class Managed(SentinelManagedConnection):
         super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]  # redis-py types it in part
 
 
-class ManagedSSL(Managed, SSLConnection):
+class SentinelTlsConnection(SentinelConnection, SSLConnection):
     """Connection over TLS to the master that the sentinels name."""
 
 
@@ -152,7 +152,7 @@ class BehindSentinel(OneServer):
             sentinel.master_for,
             address.service,
             connection_pool_class=SentinelOneConnection,
-            connection_class=ManagedSSL if address.tls else Managed,
+            connection_class=SentinelTlsConnection if address.tls else SentinelConnection,
             **_options(),
         )
 

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class SmsruProvider:
-    """CallProvider and OrderStatusQuery for sms.ru's callcheck."""
+    """CallProvider and ProviderOrderQuery for sms.ru's callcheck."""
 
     name = NAME
     capabilities = frozenset({Capability.DIALLED_IN_CALLBACK, Capability.POLL})
