@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flask import Response, g
@@ -13,52 +13,38 @@ from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
 from waitcall.adapters.http.ratelimit import LIMIT_HEADERS, limit_headers
 from waitcall.application.observer import Observer
 from waitcall.application.request_context import request_id
-from waitcall.domain.errors import CaptchaRequired, RateLimited, ServiceError
+from waitcall.domain.errors import CaptchaRequired, Category, RateLimited, ServiceError
 
 CONTENT_TYPE = "application/problem+json"
 
+_STATUS_OF_CATEGORY = {
+    Category.MALFORMED: 400,
+    Category.FORBIDDEN: 403,
+    Category.MISSING: 404,
+    Category.CONFLICT: 409,
+    Category.GONE: 410,
+    Category.INVALID: 422,
+    Category.TOO_MANY: 429,
+    Category.UPSTREAM: 502,
+    Category.UNAVAILABLE: 503,
+}
+
+
+def _codes(parent: type[ServiceError]) -> Iterator[tuple[str, int]]:
+    for each in parent.__subclasses__():
+        if hasattr(each, "code"):
+            yield each.code, _STATUS_OF_CATEGORY[each.category]
+        yield from _codes(each)
+
+
 STATUS_OF = {
-    "invalid_request": 400,
     "unauthenticated": 401,
-    "bad_signature": 403,
-    "scope_not_allowed": 403,
-    "blocked": 403,
-    "purpose_not_allowed": 403,
-    "purpose_mismatch": 403,
-    "reference_mismatch": 403,
-    "result_mismatch": 403,
-    "not_found": 404,
     "method_not_allowed": 405,
-    "verification_in_progress": 409,
-    "not_verified": 409,
-    "already_consumed": 409,
-    "contested": 409,
-    "already_verified": 409,
-    "not_pending": 409,
-    "wrong_channel": 409,
-    "no_fallback": 409,
-    "attempts_spent": 409,
-    "sends_spent": 409,
-    "captcha_required": 403,
-    "captcha_rejected": 422,
-    "code_mismatch": 422,
-    "idempotency_in_flight": 409,
-    "expired": 410,
     "body_too_large": 413,
     "unsupported_media_type": 415,
-    "validation_failed": 422,
-    "invalid_phone_number": 422,
-    "phone_number_not_allowed": 422,
-    "idempotency_key_reused": 422,
-    "rate_limited": 429,
     "internal_error": 500,
-    "provider_error": 502,
-    "provider_unavailable": 503,
-    "store_unavailable": 503,
-}
-"""HTTP status of each problem code: the codes of the contract's section 6, ``bad_signature`` (docs/adr/0012),
-``blocked`` and ``scope_not_allowed`` (docs/adr/0013), the codes of the channels (docs/adr/0024), and ``result_mismatch``
-(docs/adr/0026)."""
+} | dict(_codes(ServiceError))
+"""HTTP status of each problem code: those that only HTTP knows, and one for each class of ``domain/errors.py``."""
 
 _CODE_OF_HTTP = {
     401: "unauthenticated",
