@@ -71,7 +71,7 @@ def test_a_lock_that_cannot_be_installed_leaves_the_working_environment(installe
     lock.write_text(before)
 
     assert refused.returncode != 0
-    assert ".venv works as before" in refused.stderr
+    assert ".venv is as it was before" in refused.stderr
     assert works(installed)
 
 

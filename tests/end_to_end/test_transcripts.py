@@ -30,8 +30,8 @@ def test_the_commands_of_the_documentation_answer_as_it_shows(
     simulator.exchange.reset()
     simulator.exchange.balance = "1000.00"
     simulator.office.reset()
-    simulator.provider_account.reset()
-    simulator.provider_account.rent("79585550000", "0")
+    simulator.cabinet.reset()
+    simulator.cabinet.rent("79585550000", "0")
     policy = POLICY + more.replace("{image_url}", f"{simulator.base_url}/imgcode.php")
     service = starting(policy=policy)
     if page == "channels.md":
