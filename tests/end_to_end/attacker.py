@@ -532,13 +532,15 @@ class Attacker:
 
     def _is_answering(self, it: Attempt) -> bool:
         """Tell whether signed callbacks, reads and probes are still answered, each within PATIENCE_SECONDS."""
-        answered = []
+        answered, slowest = [], 0.0
         for _ in range(12):
             number, ts = self._number()[1:], int(time.time())
             fields = {"waitcall": 1, "phone": number, "ts": ts, "sha1": self._sha1(f"{number}:{ts}:{SECRET}")}
+            began = time.monotonic()
             try:
                 body = urlencode(fields).encode()
                 answer = self._ask_public("POST", "/callbacks/smsc", body, timeout=PATIENCE_SECONDS)
+                slowest = max(slowest, time.monotonic() - began)
                 probe = self.service.ask("GET", f"{self.service.ops}/livez", timeout=PATIENCE_SECONDS)
                 read = self.service.ask(
                     "GET", f"{self.service.api}/v1/verifications/ver_x", timeout=PATIENCE_SECONDS
@@ -546,7 +548,8 @@ class Attacker:
                 answered.append((answer.status, probe.status, read.status) == (200, 200, 404))
             except OSError:
                 answered.append(False)
-        it.saw(f"signed callbacks, probes and reads answered meanwhile: {sum(answered)} of 12")
+        told = f"the slowest callback after {slowest * 1000:.0f} ms"
+        it.saw(f"signed callbacks, probes and reads answered meanwhile: {sum(answered)} of 12, {told}")
         return all(answered)
 
     def _leave_waiting(
