@@ -146,7 +146,7 @@ def test_a_hanging_server_is_given_up_within_bounds(own_server: Server) -> None:
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
             world.probe.ping()
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 5
 
         own_server.process.send_signal(signal.SIGCONT)
 
@@ -278,7 +278,7 @@ def test_a_hanging_cluster_is_given_up_within_bounds(product: str) -> None:
                 began = time.monotonic()
                 with pytest.raises(StoreUnavailable):
                     world.store.get(world.store.new_id(NUMBER))
-                assert time.monotonic() - began < 15
+                assert time.monotonic() - began < 5
 
             _signal(cluster, signal.SIGCONT)
 
