@@ -12,8 +12,9 @@ COPY requirements.txt requirements-tracing.txt requirements-build.txt ./
 RUN /opt/waitcall/bin/pip install --quiet --no-compile --require-hashes -r ${REQUIREMENTS} -r requirements-build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY service ./service
+COPY config/policy.toml ./config/
 RUN /opt/waitcall/bin/pip install --quiet --no-compile --no-deps --no-build-isolation . \
- && /opt/waitcall/bin/pip uninstall --quiet --yes pip setuptools
+ && /opt/waitcall/bin/pip uninstall --quiet --yes pip uv_build
 
 # The provider simulator, for `helm test` and compose.yaml. It is built only with --target simulator. Never use it in production.
 FROM ${BASE} AS simulator

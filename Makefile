@@ -248,11 +248,11 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 .PHONY: lock
 lock: develop ## resolve the dependencies again and write the lock files, with hashes and without addresses
 	@$(LOCK) --upgrade pyproject.toml -o requirements.txt
-	@$(LOCK) --upgrade --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
-	@$(LOCK) --extra run -c requirements-dev.txt pyproject.toml -o requirements-run.txt
+	@$(LOCK) --upgrade --extra tracing --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	@$(LOCK) --group run -c requirements-dev.txt pyproject.toml -o requirements-run.txt
 	@$(LOCK) --extra tracing -c requirements-dev.txt pyproject.toml -o requirements-tracing.txt
 	@echo "uv" | $(LOCK) -c requirements-dev.txt - -o requirements-uv.txt
-	@echo "setuptools>=80" | $(LOCK) -c requirements-dev.txt - -o requirements-build.txt
+	@echo "uv_build>=0.13,<0.14" | $(LOCK) -c requirements-dev.txt - -o requirements-build.txt
 	@printf 'helm-python-sdk\nkubernetes-validate\n' | $(LOCK) -c requirements-dev.txt - -o requirements-chart.txt
 	@printf 'playwright\naxe-playwright-python\n' | $(LOCK) -c requirements-dev.txt - -o requirements-browser.txt
 	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
@@ -260,6 +260,15 @@ lock: develop ## resolve the dependencies again and write the lock files, with h
 	@echo 'openapi-python-client' | $(LOCK) -c requirements-dev.txt - -o requirements-openapi.txt
 	@if command -v npm >/dev/null; then for tools in openapi mermaid; do \
 	(cd development/$$tools && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved); done; fi
+
+DIST = $(BIN)/uv build --quiet --force-pep517 --no-build-isolation --python $(BIN)/python --out-dir dist
+.PHONY: dist
+dist: install ## build the source distributions and wheels of the last commit in dist/, the same bytes each time
+	@rm -rf build/source dist && mkdir -p build/source
+	@git archive HEAD | tar -x -C build/source
+	@$(DIST) build/source
+	@$(DIST) build/source/clients/python
+	@cd dist && sha256sum *.whl *.tar.gz
 
 .PHONY: clean
 clean: ## remove all files that make made

@@ -8,7 +8,6 @@ that pip installs uv from outside.
 """
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -84,8 +83,7 @@ def _install(lock: Path) -> None:
     install = [str(UV), "pip", "install", "--quiet", "--python", str(PYTHON)]
     subprocess.run([*install, "--require-hashes", "-r", str(lock)], check=True)
     itself = ["--no-deps", "--no-build-isolation", "-e", str(ROOT), "-e", str(ROOT / "clients/python")]
-    # setuptools warns about every editable installation.
-    subprocess.run([*install, *itself], check=True, env=os.environ | {"PYTHONWARNINGS": "ignore"})
+    subprocess.run([*install, *itself], check=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Settings of the environment: each is declared once; every mistake is named at once, and never with its value."""
 
-import os
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,8 @@ from urllib.parse import urlsplit
 from marshmallow import Schema, ValidationError, validate
 from marshmallow import fields as kinds
 
-from waitcall.configuration.policy import FIRST, read_policy
+from waitcall.configuration.cpus import usable_cpus
+from waitcall.configuration.policy import FIRST, default_policy, read_policy
 from waitcall.configuration.redis_url import Address
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Policy, Provider
@@ -33,6 +33,7 @@ LONGEST_SMSC_TIMEOUT_SECONDS = 25
 """Shorter than an order's lease on its number (service/waitcall/domain/verification.py)."""
 SHORTEST_INBOX_POLL_SECONDS = 20
 """Three identical requests a minute are allowed (smsc-api.md, section 0)."""
+MOST_WORKERS = 256
 _SHORTEST_PEPPER = 32
 _MOST_AT_ONCE = 2
 """Values of one secret while it is rotated: two keys of a client, secrets of the callback or of a webhook."""
@@ -67,12 +68,10 @@ class Secret:
 # Readers of texts. A reader returns the value, or raises ValidationError, which never repeats the text.
 
 
-def _whole(
-    lowest: int, highest: int, *further: Callable[[int], None], before: Callable[[str], str] = str
-) -> kinds.Integer:
+def _whole(lowest: int, highest: int, *further: Callable[[int], None]) -> kinds.Integer:
     wrong = f"Must be a whole number between {lowest} and {highest}."
     inside = validate.Range(lowest, highest, error=wrong)
-    return kinds.Integer(pre_load=[before, _like(r"[0-9]{1,6}", wrong)], validate=[inside, *further])
+    return kinds.Integer(pre_load=_like(r"[0-9]{1,6}", wrong), validate=[inside, *further])
 
 
 def _word(*words: str, becomes: Callable[[str], Any] = str) -> kinds.String:
@@ -221,10 +220,6 @@ def _bind(text: str) -> str:
     return text
 
 
-def _cores(text: str) -> str:
-    return text or str(len(os.sched_getaffinity(0)))
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
     """Declaration of one setting.
@@ -235,6 +230,7 @@ class Setting:
         meaning: what it does, in Markdown.
         default: text where nothing is set; None where something must be.
         told: the default in words, where the text does not say it.
+        found: finds the default on this machine, as a text.
         secret: the value is never shown.
         since: version that has it.
     """
@@ -244,6 +240,7 @@ class Setting:
     default: str | None = None
     name: str = ""
     told: str = ""
+    found: Callable[[], str] | None = None
     secret: bool = False
     since: str = FIRST
 
@@ -324,7 +321,13 @@ class Settings:
     key_pepper_other: Secret | None = _setting(
         _text(_pepper), "Second pepper, while the pepper is rotated.", "", secret=True
     )
-    policy: Policy = _setting(_text(read_policy), "Path of the policy file.", "config/policy.toml")
+    policy: Policy = _setting(
+        _text(read_policy),
+        "Path of the policy file.",
+        "",
+        told="`config/policy.toml`; where there is none, the same file in the package",
+        found=default_policy,
+    )
     public_url: str = _setting(
         _text(_public_url),
         "URL of the public listener as browsers reach it. Required if a client of the policy has hosted pages.",
@@ -406,10 +409,11 @@ class Settings:
         "0",
     )
     workers: int = _setting(
-        _whole(1, 256, before=_cores),
+        _whole(1, MOST_WORKERS),
         "Worker processes. They run on gevent, so a request that waits costs no thread.",
         "",
-        told="cores",
+        told="as many as there are CPUs for this process, by its affinity and its cgroups' quotas",
+        found=lambda: str(min(usable_cpus(), MOST_WORKERS)),
     )
     log_level: str = _setting(
         _word("debug", "info", "warning", "error", "critical"), "Least level of log lines.", "info"
@@ -460,7 +464,7 @@ def load_settings(environ: Mapping[str, str], *, development: bool = False) -> S
     mistakes: list[str] = []
     for name, declared in SETTINGS.items():
         try:
-            texts[name] = _given(environ, name, declared.default)
+            texts[name] = _given(environ, name, declared)
         except ValueError as error:
             mistakes.append(f"{PREFIX}{error}")
     try:
@@ -485,22 +489,23 @@ def in_effect(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     for name, declared in SETTINGS.items():
         sources = {"environment": PREFIX + name, "file": f"{PREFIX}{name}_FILE"}
         source = next((each for each, variable in sources.items() if environ.get(variable)), "default")
-        text = _given(environ, name, declared.default)
+        text = _given(environ, name, declared)
         yield PREFIX + name, source, "***" if text and declared.secret else text
 
 
-def _given(environ: Mapping[str, str], name: str, default: str | None) -> str:
+def _given(environ: Mapping[str, str], name: str, declared: Setting) -> str:
     """Return the text of a setting: as it is set, of its file, or the default. ValueError says what is wrong."""
-    text, path = environ.get(PREFIX + name) or default, environ.get(f"{PREFIX}{name}_FILE")
-    if path and environ.get(PREFIX + name):
+    text, path = environ.get(PREFIX + name), environ.get(f"{PREFIX}{name}_FILE")
+    if path and text:
         raise ValueError(f"{name}: set directly and by {PREFIX}{name}_FILE; use one.")
     if path:
         try:
-            text = Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r") or default
+            text = Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
         except OSError as error:
             raise ValueError(f"{name}_FILE: cannot be read: {error.strerror}.") from error
         except UnicodeDecodeError as error:
             raise ValueError(f"{name}_FILE: cannot be read: not UTF-8.") from error
+    text = text or (declared.found() if declared.found else declared.default)
     if text is None:
         raise ValueError(f"{name}: required.")
     return text

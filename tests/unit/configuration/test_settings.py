@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.conftest import KEY_HASH, ONLY_SMSRU, POLICY, ROUTED, SMSRU, mistakes_of
 from waitcall.composition.use_cases import _order_seconds
+from waitcall.configuration import settings as settings_module
 from waitcall.configuration.settings import SettingsMistakes, load_settings
 from waitcall.domain.limits import Limit, Scope
 from waitcall.domain.policy import OnConcurrent, Provider
@@ -85,6 +86,17 @@ def test_a_secret_stands_in_no_message_and_no_repr(sound: dict[str, str]) -> Non
     settings = repr(load_settings(sound | {"WAITCALL_REDIS_URL": "redis://:hush-hush@127.0.0.1"}))
     for secret in ("current-secret", "previous-secret", "an-api-key", "pppp", "hush", KEY_HASH):
         assert secret not in settings
+
+
+def test_there_are_as_many_workers_as_usable_cpus_unless_a_number_is_set(
+    sound: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_module, "usable_cpus", lambda: 3)
+    assert load_settings(sound).workers == 3
+    assert load_settings(sound | {"WAITCALL_WORKERS": "7"}).workers == 7
+    # More are of no use, so a larger host is no mistake.
+    monkeypatch.setattr(settings_module, "usable_cpus", lambda: 384)
+    assert load_settings(sound).workers == 256
 
 
 def test_a_setting_may_come_from_a_file(sound: dict[str, str], tmp_path: Path) -> None:
