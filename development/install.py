@@ -26,6 +26,10 @@ def main() -> None:
     if sys.version_info < OLDEST:
         sys.exit(f"waitcall needs Python {OLDEST[0]}.{OLDEST[1]} or newer; this is {sys.version.split()[0]}.")
     lock = ROOT / sys.argv[1]
+    if FORMER.exists():
+        # An earlier run was killed while it made a new .venv.
+        shutil.rmtree(VENV, ignore_errors=True)
+        FORMER.rename(VENV)
     if _is_sound():
         try:
             _install(lock)
@@ -35,7 +39,6 @@ def main() -> None:
             )
         return
     # .venv is incomplete or of another Python. Its scripts contain the interpreter's path, so make a new one.
-    shutil.rmtree(FORMER, ignore_errors=True)
     if VENV.exists():
         VENV.rename(FORMER)
     try:
