@@ -25,7 +25,7 @@ install: $(STAMP) ## make .venv with the locked dependencies and the commands gu
 develop: $(DEV_STAMP) ## make .venv with what tests, linters and benchmarks need, too
 
 .PHONY: run
-run: install ## run the whole stack: embedded Valkey, provider simulator, service (Ctrl-C stops it)
+run: install ## run the whole stack: embedded Valkey, provider simulator, service (Ctrl-C stops it; PORT_BASE=18080 moves its ports)
 	@$(BIN)/python -m development run
 
 .PHONY: examples
@@ -33,8 +33,8 @@ examples: install ## run the stack with two example apps, login and password res
 	@$(BIN)/python -m development examples
 
 .PHONY: demo
-demo: install ## run one verification from create to consume on a new stack
-	@$(BIN)/python -m development demo
+demo: install ## run one verification on a new stack, step by step (VERBOSE=1 shows requests and answers)
+	@$(BIN)/python -m development demo $(if $(VERBOSE),--verbose)
 
 .PHONY: simulator
 simulator: install ## run only the provider simulator

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from development.stack import API_KEY, ROOT, Ports, Stack
+from development.ports import Ports
+from development.stack import API_KEY, ROOT, Stack
 
 SCRIPT = """
 import asyncio, json, os, sys, urllib.request

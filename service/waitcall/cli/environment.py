@@ -17,12 +17,18 @@ from waitcall.configuration.settings import Settings, SettingsMistakes, load_set
 from waitcall.domain.errors import ServiceError
 
 T = TypeVar("T")
+DEVELOPMENT = object()
+"""Object of click's root context with which the development secrets are allowed."""
 
 
 def sound_settings(environ: Mapping[str, str]) -> Settings:
-    """Return the settings. If there are mistakes, print all of them and exit 2."""
+    """Return the settings. If there are mistakes, print all of them and exit 2.
+
+    The command of `make run` passes DEVELOPMENT as click's ``obj``. No option and no variable can do that.
+    """
+    development = click.get_current_context().find_root().obj is DEVELOPMENT
     try:
-        return load_settings(environ)
+        return load_settings(environ, development=development)
     except SettingsMistakes as error:
         for mistake in error.mistakes:
             click.echo(mistake, err=True)

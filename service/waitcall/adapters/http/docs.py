@@ -36,7 +36,7 @@ _CSP = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';
 def blueprint(document: dict[str, Any]) -> Blueprint:
     """Make the routes ``/openapi.json`` and ``/docs``, which need no key."""
     routes = Blueprint("openapi", __name__)
-    written = json.dumps(document).encode()
+    written = f"{json.dumps(document)}\n".encode()
     assets = {name: (files("flask_swagger_ui") / "dist" / name).read_bytes() for name in _ASSETS}
     assets["start.js"] = _START.encode()
 

@@ -153,7 +153,7 @@ class Problems:
         return response
 
     def _rendered(self, problem: dict[str, Any]) -> Response:
-        response = Response(json.dumps(problem), problem["status"], content_type=CONTENT_TYPE)
+        response = Response(json.dumps(problem) + "\n", problem["status"], content_type=CONTENT_TYPE)
         if "retry_after" in problem:
             response.headers["Retry-After"] = str(problem["retry_after"])
         g.problem = problem["code"]
