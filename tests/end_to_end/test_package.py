@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,19 +89,28 @@ def environ(redis_server: Server, simulator: Simulator, empty: Path) -> dict[str
 
 @pytest.fixture(scope="module")
 def running(installed: Path, empty: Path, environ: dict[str, str]) -> Iterator[tuple[Service, Working]]:
-    """`waitcall serve` and `waitcall worker` of the installed package."""
+    """`waitcall serve` and `waitcall worker` of the installed package. The service tells a supervisor when it serves."""
     urls = [f"http://{environ[f'WAITCALL_{name}_BIND']}" for name in ("API", "CALLBACK", "OPS", "WORKER_OPS")]
     with ExitStack() as started:
+        supervisor = started.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        supervisor.bind(str(empty.parent / "notify"))
+        supervisor.settimeout(60)
         processes = {}
         for command in ("serve", "worker"):
             log = started.enter_context((empty.parent / f"{command}.log").open("wb"))
             processes[command] = subprocess.Popen(
-                [installed / "waitcall", command], cwd=empty, env=environ, stdout=log, stderr=log
+                [installed / "waitcall", command],
+                cwd=empty,
+                env=environ | {"NOTIFY_SOCKET": str(empty.parent / "notify")},
+                stdout=log,
+                stderr=log,
             )
         service = Service(processes["serve"], empty.parent / "serve.log", *urls[:3], environ)
         working = Working(processes["worker"], empty.parent / "worker.log", urls[3])
         started.callback(service.stop)
         started.callback(working.stop)
+        # systemd's protocol (sd_notify(3)); the unit waitcall-serve.service has Type=notify.
+        assert b"READY=1" in supervisor.recv(1024)
         wait_for(lambda: answers(service, "readyz"))
         wait_for(working.metrics)
         yield service, working
