@@ -1,14 +1,17 @@
 """The package declares what its code imports, and the parts of a release have one version."""
 
 import ast
+import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import waitcall
 from waitcall.configuration.policy import SHIPPED_POLICY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,3 +42,25 @@ def test_every_library_that_the_service_imports_is_a_dependency() -> None:
 
 def test_the_packages_policy_is_the_one_in_config() -> None:
     assert SHIPPED_POLICY.resolve() == ROOT / "config/policy.toml"
+
+
+def test_service_client_and_chart_have_one_version() -> None:
+    client = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text())["project"]["version"]
+    chart = yaml.safe_load((ROOT / "helm/waitcall/Chart.yaml").read_text())
+    agents = {
+        re.search(
+            r"waitcall-client/([\d.]+)", (ROOT / f"clients/python/src/waitcall_client/{each}.py").read_text()
+        )[1]  # type: ignore[index]
+        for each in ("aio", "sync")
+    }
+    released = re.search(r"^## \[(\d[\d.]*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert released
+    assert {
+        PROJECT["version"],
+        waitcall.__version__,
+        client,
+        chart["version"],
+        chart["appVersion"],
+        *agents,
+        released[1],
+    } == {PROJECT["version"]}
