@@ -19,8 +19,8 @@ from waitcall.adapters.http.api import mount
 from waitcall.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_app
 from waitcall.adapters.http.auth import ApiKeys
 from waitcall.adapters.http.blueprint import Services
-from waitcall.adapters.http.hosted_page.catalogue import Catalogues
-from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
+from waitcall.adapters.http.body import LowPriorityQueue
+from waitcall.adapters.http.languages import Catalogues
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsc.inbox import SmscInbox
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder

@@ -1,5 +1,6 @@
-"""Verifications as JSON, and the marshmallow schemas that describe answers for the OpenAPI document."""
+"""Answers of the API: verifications as JSON, rate-limit headers, and the schemas that describe answers in the OpenAPI document."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import ceil
@@ -10,6 +11,7 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.channel import Channel, TextIn
 from waitcall.domain.code import CODE_DIGITS, Code, CodeDelivery
+from waitcall.domain.limits import LimitState, Mode
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 
@@ -154,6 +156,35 @@ EXAMPLE = {
     "hosted_url": None,
 }
 """Example of a pending verification for the OpenAPI document."""
+
+
+LIMIT_HEADERS = {
+    "RateLimit-Policy": {
+        "description": "Limits that were checked, each with its quota `q` and window `w` in seconds.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "State of each limit: `r` uses remain, and the oldest use expires in `t` seconds.",
+        "schema": {"type": "string"},
+    },
+}
+"""OpenAPI descriptions of the rate-limit headers."""
+
+
+def limit_headers(states: Sequence[LimitState]) -> dict[str, str]:
+    """Return the rate-limit headers for all enforced limits: quota and window; remaining uses and seconds until the reset.
+
+    They are structured fields (RFC 9651) of draft-ietf-httpapi-ratelimit-headers-10.
+    """
+    policies, lefts = [], []
+    for state in states:
+        if state.limit.mode is Mode.ENFORCE:
+            period = state.limit.period_seconds
+            # A scope may have several limits, so the period is part of the name.
+            name = f'"{state.scope}-{period}"'
+            policies.append(f"{name};q={state.limit.count};w={period}")
+            lefts.append(f"{name};r={state.remaining};t={state.reset_seconds}")
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(lefts)} if policies else {}
 
 
 def dump_verification(record: Verification, now: datetime, hosted_url: str | None = None) -> dict[str, Any]:

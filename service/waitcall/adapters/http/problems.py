@@ -8,9 +8,8 @@ from typing import Any
 from flask import Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from waitcall.adapters.http.answers import ProblemResponse
-from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
-from waitcall.adapters.http.ratelimit import LIMIT_HEADERS, limit_headers
+from waitcall.adapters.http.answers import LIMIT_HEADERS, ProblemResponse, limit_headers
+from waitcall.adapters.http.body import LowPriorityQueue
 from waitcall.application.observer import Observer
 from waitcall.application.request_context import request_id
 from waitcall.domain.errors import CaptchaRequired, Category, RateLimited, ServiceError
