@@ -222,12 +222,7 @@ def dump_verification(record: Verification, now: datetime, hosted_url: str | Non
 
 def _text_in(text_in: TextIn) -> dict[str, Any]:
     number = text_in.number
-    return {
-        "number": number.value,
-        "display": number.display,
-        "text": text_in.text,
-        "uri": text_in.uri,
-    }
+    return {"number": number.value, "display": number.display, "text": text_in.text, "uri": text_in.uri}
 
 
 def _code(record: Verification, code: Code, now: datetime) -> dict[str, Any]:
@@ -243,14 +238,10 @@ def _code(record: Verification, code: Code, now: datetime) -> dict[str, Any]:
     }
 
 
+# Many records share the same times, because times are whole seconds.
+@lru_cache(maxsize=4096)
 def rfc3339(time: datetime | None) -> str | None:
     """Return a time as the API writes it: UTC in whole seconds, with ``Z``."""
     if time is None:
         return None
-    return _written(time)
-
-
-# Many records share the same times, because times are whole seconds.
-@lru_cache(maxsize=4096)
-def _written(time: datetime) -> str:
     return f"{(time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat(timespec='seconds')[:19]}Z"

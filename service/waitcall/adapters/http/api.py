@@ -16,7 +16,7 @@ from waitcall.adapters.http.answers import ProblemResponse
 from waitcall.adapters.http.auth import no_auth
 from waitcall.adapters.http.blueprint import Services
 from waitcall.adapters.http.body import JSON
-from waitcall.adapters.http.problems import Problems
+from waitcall.adapters.http.problems import ProblemHandler
 
 # The page loads only these files, and nothing from other hosts.
 _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
@@ -75,7 +75,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]  # the library has no types
 
     def handle_http_exception(self, error: Exception) -> Response:
         """Answer with our problem details. flask-smorest registers this method for every HTTPException."""
-        problems: Problems = current_app.extensions["problems"]
+        problems: ProblemHandler = current_app.extensions["problems"]
         return problems.answer(error)
 
 

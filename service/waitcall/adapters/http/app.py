@@ -15,7 +15,7 @@ from werkzeug.exceptions import NotFound
 
 from waitcall.adapters.http.auth import ApiKeys, require_client
 from waitcall.adapters.http.body import LowPriorityQueue
-from waitcall.adapters.http.problems import Problems
+from waitcall.adapters.http.problems import ProblemHandler
 from waitcall.application.observer import Observer
 from waitcall.application.request_context import events, request_id
 from waitcall.domain.limits import plain_address
@@ -102,7 +102,7 @@ def create_app(  # noqa: PLR0913  every surface needs these
     app.after_request(partial(end_request, name, metrics))
     app.after_request(secure_response)
     app.teardown_request(forget_request)
-    app.extensions["problems"] = problems = Problems(observer, low_priority)
+    app.extensions["problems"] = problems = ProblemHandler(observer, low_priority)
     app.register_error_handler(Exception, problems.answer)
     for routes in blueprints:
         app.register_blueprint(routes)

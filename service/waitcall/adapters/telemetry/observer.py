@@ -77,12 +77,10 @@ class LoggingObserver:
         self._metrics = metrics
 
     def started(self, verification: Verification) -> None:
-        """Count and log a verification whose number was shown."""
         self._metrics.verifications_started(*self._metrics.whose(verification)).inc()
         self._tell("started", verification)
 
     def contested(self, verification: Verification) -> None:
-        """Count and log a verification that another requester contested."""
         self._metrics.verifications_contested(*self._metrics.whose(verification)).inc()
         self._tell("contested", verification)
 
@@ -96,7 +94,6 @@ class LoggingObserver:
         self._tell("verified", verification)
 
     def finished(self, verification: Verification) -> None:
-        """Count and log a verification that reached a final status."""
         whose, reason = self._metrics.whose(verification), verification.reason or "none"
         self._metrics.verifications_finished(*whose, verification.status, reason).inc()
         self._tell("finished", verification)
@@ -121,23 +118,19 @@ class LoggingObserver:
             _log.warning("provider gave no number", extra={"provider": provider})
 
     def fell_back(self, verification: Verification) -> None:
-        """Count and log a fallback to another channel."""
         self._metrics.fallbacks(*self._metrics.whose(verification), verification.channel).inc()
         self._tell("fell back", verification)
 
     def code_sent(self, verification: Verification) -> None:
-        """Count and log a code that the provider accepted."""
         self._metrics.codes_sent(*self._metrics.whose(verification)).inc()
         self._tell("code sent", verification)
 
     def code_checked(self, verification: Verification, *, correct: bool) -> None:
-        """Count and log a typed code."""
         outcome = "correct" if correct else "incorrect"
         self._metrics.code_checks(*self._metrics.whose(verification), outcome).inc()
         self._tell("code checked", verification)
 
     def code_reported(self, verification: Verification) -> None:
-        """Count and log a delivery report on the latest code."""
         if verification.code is not None:
             self._metrics.code_reports(verification.region, verification.code.delivery).inc()
         self._tell("code reported", verification)
