@@ -30,7 +30,7 @@ from waitcall.adapters.redis.keys import FENCE, INBOX, LEASE, LISTS, Keys, order
 from waitcall.adapters.redis.leadership import RedisLeadership, RedisProgress
 from waitcall.adapters.redis.outbox import GROUP, RedisOutbox
 from waitcall.adapters.redis.topology import topology_of
-from waitcall.adapters.telemetry.store_metrics import WHERE
+from waitcall.adapters.telemetry.metrics import UNREADABLE_ENTRIES
 from waitcall.application.announcement import Announcement, Delivery
 from waitcall.application.audit import AuditEntry
 from waitcall.application.create import CreateCommand
@@ -587,4 +587,4 @@ def test_a_bad_stored_answer_frees_its_idempotency_key(real_world: World, redis:
 
 
 def test_the_metric_has_twelve_different_places() -> None:
-    assert len(set(WHERE)) == len(WHERE) == 12
+    assert len(set(UNREADABLE_ENTRIES)) == len(UNREADABLE_ENTRIES) == 12

@@ -27,9 +27,8 @@ from waitcall.adapters.http import hosted_page as page
 from waitcall.adapters.http.app import CALLBACK_BODY_BYTES, create_app
 from waitcall.adapters.http.auth import ApiKeys
 from waitcall.adapters.http.blueprint import PARSER
-from waitcall.adapters.http.body import read_body
-from waitcall.adapters.http.hosted_page.catalogue import Catalogues
-from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
+from waitcall.adapters.http.body import LowPriorityQueue, read_body
+from waitcall.adapters.http.languages import Catalogues
 from waitcall.adapters.http.schemas import CreateRequest
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
@@ -448,7 +447,7 @@ ENTRIES = {
     "JSON at the API": Entry("body, of a client", _json_body, JSON, (4_096, 16_384)),
 }
 PATTERNS = {
-    "adapters/http/context.py": {r"[A-Za-z0-9._-]{1,128}": "X-Request-ID"},
+    "adapters/http/app.py": {r"[A-Za-z0-9._-]{1,128}": "X-Request-ID"},
     "adapters/http/schemas.py": {r"f'[0-9]{{{CODE_DIGITS}}}\\Z'": "JSON at the API"},
     "adapters/redis/connection.py": {r"[0-9]{3}|[:{}@/*]": "no stranger: error texts of Redis"},
     "adapters/redis/conversions.py": {

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.conftest import KEY, Running
 from tests.integration.test_hosted_page import HOSTED
 from tests.wsgi import ask
-from waitcall.adapters.http.proxies import address_in
+from waitcall.adapters.http.app import address_in
 from waitcall.adapters.telemetry.logging import MaskingJsonFormatter
 from waitcall.application.hosted_page import Pages
 from waitcall.domain.errors import NotFound

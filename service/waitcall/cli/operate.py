@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from waitcall.adapters.http.operator_schemas import (
+from waitcall.adapters.http.operator import (
     ExplanationResponse,
     ListEntryResponse,
     ListsResponse,

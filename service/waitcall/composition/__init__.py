@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from socket import gethostname
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask
 
@@ -18,8 +19,8 @@ from waitcall.adapters.http.api import mount
 from waitcall.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_app
 from waitcall.adapters.http.auth import ApiKeys
 from waitcall.adapters.http.blueprint import Services
-from waitcall.adapters.http.hosted_page.catalogue import Catalogues
-from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
+from waitcall.adapters.http.body import LowPriorityQueue
+from waitcall.adapters.http.languages import Catalogues
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsc.inbox import SmscInbox
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
@@ -30,7 +31,6 @@ from waitcall.adapters.redis.outbox import RedisOutbox
 from waitcall.adapters.telemetry.logging import logging_config
 from waitcall.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
 from waitcall.adapters.telemetry.observer import BalanceMeter, DeliveryMeter, LoggingObserver
-from waitcall.adapters.telemetry.spans import spans
 from waitcall.adapters.webhooks.sender import WebhookSender
 from waitcall.application.audit import AuditLog
 from waitcall.application.balance_monitor import BalanceMonitor
@@ -63,6 +63,9 @@ from waitcall.domain.policy import Provider
 from waitcall.processes.background_worker import BackgroundWorker, Duty, Loop
 from waitcall.processes.sweeper import Sweeper
 
+if TYPE_CHECKING:
+    from waitcall.adapters.telemetry.tracing import Tracing
+
 BALANCE_SECONDS = 300.0
 BACKLOG_SECONDS = 5.0
 ORDERS_SECONDS = 2.0
@@ -83,7 +86,7 @@ def build(
     """
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
-    trace = spans(settings.tracing, __version__)
+    tracing = _tracing(settings)
     sweep = Sweep(core.store, core.deadlines, core.observer, clock, core.effects)
     sweeper = Sweeper(partial(sweep.run, LEFT_TO_THE_WORKER))
     expose = partial(exposition, metrics.registry, multiprocess_dir)
@@ -97,22 +100,34 @@ def build(
     # No trusted hosts here, because probes and scrapes send the pod's address as their Host.
     by_port = {_port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES)}
     if "api" in settings.surfaces:
-        opening = opening_of(settings, core, metrics, trace, greenlets=greenlets)
+        opening = opening_of(settings, core, metrics, tracing, greenlets=greenlets)
         api = outer("api", [], max_body_bytes=API_BODY_BYTES)
         mount(api, _services(settings, core, opening, pages), __version__)
-        by_port[_port(settings.api_bind)] = trace.watch(api)
+        by_port[_port(settings.api_bind)] = api
+        if tracing:
+            tracing.watch(api)
     low_priority = LowPriorityQueue()
     if public := _public(settings, core, pages, low_priority):
         # This surface knows no keys, so a stranger cannot try here whether a key is valid.
         outer = partial(outer, keys=ApiKeys({}, {}), low_priority=low_priority)
         app = outer("callback", public, max_body_bytes=CALLBACK_BODY_BYTES)
-        by_port[_port(settings.callback_bind)] = trace.watch(app)
+        by_port[_port(settings.callback_bind)] = app
+        if tracing:
+            tracing.watch(app)
     return Surfaces(
         by_port,
         start=sweeper.start,
         stop=partial(_stop, core.changes, sweeper, ready, settings.drain_seconds),
         metrics=metrics,
     )
+
+
+def _tracing(settings: Settings) -> "Tracing | None":
+    if settings.tracing == "off":
+        return None
+    from waitcall.adapters.telemetry.tracing import Tracing  # noqa: PLC0415  OpenTelemetry may not be installed
+
+    return Tracing(__version__)
 
 
 def _public(settings: Settings, core: Core, pages: Pages, low_priority: LowPriorityQueue) -> list[Blueprint]:

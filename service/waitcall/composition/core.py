@@ -16,7 +16,7 @@ from waitcall.adapters.redis.probe import RedisProbe
 from waitcall.adapters.redis.store import RedisVerificationStore
 from waitcall.adapters.redis.topology import topology_of
 from waitcall.adapters.redis.used_calls import RedisUsedCalls
-from waitcall.adapters.telemetry.audit import tell
+from waitcall.adapters.telemetry.logging import log_audit_entry
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.application.admission import AdmissionControl
 from waitcall.application.announcement import Announcer
@@ -51,9 +51,9 @@ class Core:
         policy = settings.policy
         self.connection = Connection(
             topology_of(settings.redis_url, MAX_REDIS_CONNECTIONS),
-            metrics.store.redis_error,
+            metrics.redis_error,
             MAX_REDIS_CONNECTIONS,
-            metrics.store.unreadable,
+            metrics.unreadable,
         )
         peppers = [each.reveal() for each in (settings.key_pepper, settings.key_pepper_other) if each]
         self.keys = Keys(*peppers)
@@ -63,7 +63,7 @@ class Core:
         self.limits = RedisLimits(self.connection, self.keys)
         self.conversions = RedisConversionCounts(self.connection, self.keys)
         self.lists = RedisLists(self.connection)
-        told = tell if policy.audit.log else None
+        told = log_audit_entry if policy.audit.log else None
         self.audit = RedisAuditLog(self.connection, self.keys, policy.audit, told)
         parts, replicas = (self.connection, self.keys), settings.redis_min_replicas
         self.deadlines = RedisDeadlines(*parts)

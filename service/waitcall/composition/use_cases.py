@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from time import sleep
+from typing import TYPE_CHECKING
 
 from waitcall.adapters.providers.smsc.client import SmscProvider
 from waitcall.adapters.providers.smsc.sender import SmscSender
@@ -12,7 +13,6 @@ from waitcall.adapters.providers.smsru.client import SmsruProvider
 from waitcall.adapters.providers.time_limit import TimeLimit, within_greenlet, within_thread
 from waitcall.adapters.providers.transport import Account
 from waitcall.adapters.telemetry.metrics import Metrics
-from waitcall.adapters.telemetry.spans import NoSpans, Spans
 from waitcall.application.cancel import CancelVerification
 from waitcall.application.consume import ConsumeVerification
 from waitcall.application.create import CreateVerification
@@ -31,6 +31,9 @@ from waitcall.domain.evidence import InboxTrust
 from waitcall.domain.numbers import E164, may_be_shown
 from waitcall.domain.policy import Provider
 
+if TYPE_CHECKING:
+    from waitcall.adapters.telemetry.tracing import Tracing
+
 PAGE_REST_SECONDS = 0.005
 """Seconds between two reads of pages in one process, so that a crowd of visitors leaves time for other requests."""
 
@@ -39,7 +42,7 @@ def opening_of(
     settings: Settings,
     core: Core,
     metrics: Metrics,
-    trace: Spans | None = None,
+    tracing: "Tracing | None" = None,
     *,
     greenlets: bool = False,
 ) -> ChannelOpening:
@@ -54,7 +57,7 @@ def opening_of(
         make(settings, metrics, time_limit) for name, make in makers.items() if name in routes.providers
     ]
     routing = Routing(providers, routes.default, routes.regions, core.observer)
-    provider = (trace or NoSpans()).traced(routing)
+    provider = tracing.traced(routing) if tracing else routing
     return ChannelOpening(
         provider, _sender(settings, metrics, time_limit), core.seals, settings.policy, core.orders
     )

@@ -1,6 +1,6 @@
 """Tracing with OpenTelemetry: one span for each incoming request, and one for each order at a provider.
 
-Spans hold no paths, queries and bodies, because these may contain ids, phone numbers or signatures.
+OpenTelemetry is an optional dependency, so this module is imported only if tracing is on. Spans hold no paths, queries and bodies, because these may contain ids, phone numbers or signatures.
 """
 
 from contextvars import Token
@@ -43,12 +43,11 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("waitcall", version)
 
-    def watch(self, app: Flask) -> Flask:
+    def watch(self, app: Flask) -> None:
         """Make a span for each request that matches a route, from its start until its answer is made."""
         request_started.connect(self._begin, app, weak=False)
         app.after_request(self._answered)
         app.teardown_request(self._end)
-        return app
 
     def traced(self, provider: CallProvider) -> CallProvider:
         """Return the provider with a span for each order."""

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.making import together
-from waitcall.adapters.http import low_priority_queue as module
-from waitcall.adapters.http.low_priority_queue import LONG_BYTES, LowPriorityQueue
+from waitcall.adapters.http import body as module
+from waitcall.adapters.http.body import LONG_BYTES, LowPriorityQueue
 from waitcall.domain.errors import RateLimited
 
 LONG, SHORT = b"a" * (LONG_BYTES + 1), b"a" * LONG_BYTES
