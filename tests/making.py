@@ -12,18 +12,16 @@ from tests.fakes.memory import MemoryOrders
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.worlds import World
 from waitcall.application.admission import AdmissionControl
-from waitcall.application.announcement import Announcer
 from waitcall.application.cancel import CancelVerification
 from waitcall.application.consume import ConsumeVerification, Proof
 from waitcall.application.create import CreateCommand, Created, CreateVerification
-from waitcall.application.effects import Effects, TransitionEffects
-from waitcall.application.open_channel import ChannelOpening
-from waitcall.application.operate import Operator
+from waitcall.application.effects import Announcer, Effects, TransitionEffects
+from waitcall.application.open_channel import CallProvider, ChannelOpening
+from waitcall.application.operate import OperatorActions
 from waitcall.application.ports import Change, Clock, OrderIndex, Stored, VerificationStore
-from waitcall.application.providers import CallProvider
 from waitcall.application.read import ReadVerification
-from waitcall.application.record_call import Calls
-from waitcall.application.record_text import Messages
+from waitcall.application.record_call import RecordCall
+from waitcall.application.record_text import RecordText
 from waitcall.application.records import Records
 from waitcall.domain.call import InboundCall
 from waitcall.domain.channel import Channel
@@ -182,7 +180,7 @@ def use_cases(
     clock: Clock,
     policy: Policy = POLICY,
     sender: FakeSender | None = None,
-) -> tuple[Verifications, Calls]:
+) -> tuple[Verifications, RecordCall]:
     effects = effects_of(policy)
     admitting, records = admission(world, observer, policy), Records(world.store, observer, effects)
     verifications = Verifications(
@@ -200,22 +198,26 @@ def use_cases(
         ConsumeVerification(world.store, records, admitting, PAGES, clock),
         CancelVerification(records, clock),
     )
-    calls = Calls(
+    calls = RecordCall(
         *(world.store, world.used_calls, observer, clock, effects),
         admission=admission(world, observer, policy),
     )
     return verifications, calls
 
 
-def messages_of(world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY) -> Messages:
-    return Messages(
+def messages_of(
+    world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY
+) -> RecordText:
+    return RecordText(
         *(world.store, world.used_calls, observer, clock, effects_of(policy)),
         admission=admission(world, observer, policy),
     )
 
 
-def operating(world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY) -> Operator:
-    return Operator(
+def operating(
+    world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY
+) -> OperatorActions:
+    return OperatorActions(
         store=world.store,
         admission=admission(world, observer, policy),
         limits=world.limits,

@@ -22,9 +22,9 @@ from tests.making import (
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import ChannelSteps
-from waitcall.application.leadership import Term
-from waitcall.application.record_order import OrderPoll, OrderReports
-from waitcall.application.routing import Routing
+from waitcall.application.open_channel import Routing
+from waitcall.application.ports import Term
+from waitcall.application.record_order import PollOrders, RecordOrder
 from waitcall.domain.call import InboundCall, Outcome
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import (
@@ -98,12 +98,12 @@ class Stage:
             clock=self.clock,
             policy=POLICY,
         )
-        self.reports = OrderReports(
+        self.reports = RecordOrder(
             *(self.world.store, self.world.orders, self.observer, self.clock, effects_of(POLICY)),
             admission(self.world, self.observer, POLICY),
         )
         self.inquiry = FakeInquiry()
-        self.poll = OrderPoll(self.inquiry, self.world.orders, self.world.store, self.reports, self.clock)
+        self.poll = PollOrders(self.inquiry, self.world.orders, self.world.store, self.reports, self.clock)
 
     def start(self, purpose: str = "login", client: str = "web", number: E164 = NUMBER) -> Verification:
         return self.verifications.start(client, CreateCommand(number.value, purpose, "flow")).verification

@@ -9,8 +9,8 @@ from tests.contract.channels.conftest import OURS, Stage
 from tests.fakes.outside import FakeSender
 from tests.making import NUMBER, call_at, effects_of, operating, together
 from waitcall.application.create import CreateCommand
-from waitcall.application.expire import Sweep
-from waitcall.application.explanation import Subject
+from waitcall.application.expire import ExpireVerifications
+from waitcall.application.operate import Subject
 from waitcall.application.ports import Change
 from waitcall.domain.assurance import Assurance, Attested
 from waitcall.domain.call import Outcome
@@ -242,7 +242,7 @@ def test_an_uncalled_verification_is_given_back_to_number_total_and_to_no_other_
     if ends == "expired":
         stage.now(record)
     if ends == "swept":
-        Sweep(
+        ExpireVerifications(
             stage.world.store, stage.world.deadlines, stage.observer, stage.clock, effects_of(stage.policy)
         ).run()
     if ends == "failed":

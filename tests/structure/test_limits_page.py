@@ -13,10 +13,9 @@ from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NOW, NUMBER, PROVIDER_LIMIT, pending, use_cases
 from tests.worlds import memory_world
 from waitcall.adapters.providers.smsc.client import order_limit
-from waitcall.application.announcement import Announcer
-from waitcall.application.applicable_limits import ApplicableLimits
+from waitcall.application.admission import ApplicableLimits
 from waitcall.application.create import CreateCommand
-from waitcall.application.effects import TransitionEffects
+from waitcall.application.effects import Announcer, TransitionEffects
 from waitcall.configuration.policy import DEFAULT_LIMITS, read_policy
 from waitcall.domain.channel import Channel
 from waitcall.domain.code import CODE_DIGITS

@@ -13,9 +13,9 @@ from enum import StrEnum
 from threading import BoundedSemaphore
 from typing import Protocol
 
-from waitcall.application.announcement import Announcement, Announcer, Delivery
-from waitcall.application.leadership import Term
-from waitcall.application.ports import Clock
+from waitcall.application.effects import Announcement, Announcer, AuditEntry, Delivery
+from waitcall.application.operate import check_reason
+from waitcall.application.ports import AuditLog, Clock, Term
 from waitcall.domain.errors import StoreUnavailable
 from waitcall.domain.event import events_of
 from waitcall.domain.policy import Endpoint, Policy
@@ -161,7 +161,7 @@ class Reminder:
                 self._outbox.announce(record.phone_number.value, announcement)
 
 
-class Push:
+class DeliverWebhooks:
     """Takes deliveries from the outbox and sends them in threads.
 
     Every worker process runs one. ``consumer`` is a name that no other process uses.
@@ -272,3 +272,38 @@ def delay(attempt: int) -> timedelta:
     """Return the time to wait after failed attempt number ``attempt``. It doubles, with up to a quarter of jitter."""
     seconds = min(FIRST_DELAY_SECONDS * 2 ** (attempt - 1), LONGEST_DELAY_SECONDS)
     return timedelta(seconds=seconds * random.uniform(1.0, 1.25))  # noqa: S311  # nosec B311  # jitter, no secret
+
+
+class DeadLetters:
+    """The operator's use cases for dead letters. Each writes an audit entry first, and may raise StoreUnavailable."""
+
+    def __init__(self, outbox: Outbox, audit: AuditLog, clock: Clock) -> None:
+        self._outbox = outbox
+        self._audit = audit
+        self._clock = clock
+
+    def list(self, operator: str) -> list[Delivery]:
+        """Return all dead letters."""
+        self._audit.append(AuditEntry(self._clock(), "dead_letters", f"operator:{operator}"))
+        return [*self._outbox.dead()]
+
+    def replay(
+        self, operator: str, reason: str, event_id: str | None = None, endpoint: str | None = None
+    ) -> int:
+        """Deliver dead letters again, from the first attempt on: all, or only those of one event or one endpoint.
+
+        Returns:
+            The number of dead letters that will be delivered again.
+
+        Raises:
+            ValidationFailed: the reason is empty or too long.
+        """
+        details = {"reason": check_reason(reason), "endpoint": endpoint or "every"}
+        details |= {"event_id": event_id} if event_id else {}
+        self._audit.append(AuditEntry(self._clock(), "replay", f"operator:{operator}", details=details))
+        chosen = [
+            each
+            for each in self._outbox.dead()
+            if event_id in (None, each.event_id) and endpoint in (None, each.endpoint)
+        ]
+        return sum(self._outbox.replay(each.event_id, each.endpoint) for each in chosen)

@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from waitcall.application.effects import TransitionEffects
-from waitcall.application.observer import Observer
-from waitcall.application.ports import Clock, Deadlines, Stored, VerificationStore
+from waitcall.application.ports import Clock, Deadlines, Observer, Stored, VerificationStore
 from waitcall.application.records import Records
 from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
 from waitcall.domain.verification import Verification
@@ -19,7 +18,7 @@ BROKEN_AGAIN = timedelta(seconds=60)
 """Time until a record that cannot be settled is tried again. Another version of the service may be able to settle it."""
 
 
-class Sweep:
+class ExpireVerifications:
     """Settles the records that are due. Several processes may sweep at once: each change is stored and announced once."""
 
     def __init__(  # noqa: PLR0913  one parameter per port

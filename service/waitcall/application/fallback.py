@@ -8,9 +8,8 @@ from secrets import token_hex
 
 from waitcall.application.admission import AdmissionControl
 from waitcall.application.effects import TransitionEffects
-from waitcall.application.observer import Observer
 from waitcall.application.open_channel import ChannelOpening, Prepared
-from waitcall.application.ports import Clock, Stored, VerificationStore
+from waitcall.application.ports import Clock, Observer, Stored, VerificationStore
 from waitcall.application.records import Records
 from waitcall.domain.channel import Channel
 from waitcall.domain.code import CodeSeals

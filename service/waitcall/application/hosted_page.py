@@ -3,17 +3,43 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from secrets import token_hex
 
 from waitcall.application.ports import Clock, Limits, VerificationStore
 from waitcall.application.read import ReadVerification
-from waitcall.application.slots import Slots
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import NotFound, StoreUnavailable
 from waitcall.domain.hosted_page import PageSeals, place_of
 from waitcall.domain.limits import Limit, LimitCheck, Scope, address_of
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
+
+
+class FairSemaphore:
+    """Places to take and give back, first come, first served.
+
+    A semaphore of ``threading`` does not work here: under gevent hundreds of waiting requests queue for its inner lock.
+    Those that want to give a place back queue too, and nothing moves for seconds.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(count):
+            self._free.put(None)
+
+    def take(self, seconds: float = 0) -> bool:
+        """Take a place. Return False if none was free within ``seconds``."""
+        try:
+            self._free.get(block=seconds > 0, timeout=seconds or None)
+        except Empty:
+            return False
+        return True
+
+    def give_back(self) -> None:
+        """Give a place back to the next in the queue."""
+        self._free.put(None)
+
 
 LEASE_SECONDS = 35
 """The place of a waiting poll is free after this time even if its process died. The longest poll takes 30 s."""
@@ -55,7 +81,7 @@ class _Poll:
     limit_checks: Sequence[LimitCheck]
 
 
-class Pages:
+class ReadPage:
     """The hosted page's use cases. They only read. Every method may raise StoreUnavailable."""
 
     def __init__(  # noqa: PLR0913  one parameter per port
@@ -87,9 +113,9 @@ class Pages:
         self._limits = limits
         self._clock = clock
         self._public_url = public_url
-        self._places = Slots(max_waiting)
+        self._places = FairSemaphore(max_waiting)
         # Only one request of a page reads at a time, so that a flood of them does not delay other requests.
-        self._reads = Slots(1)
+        self._reads = FairSemaphore(1)
         self._rest = rest
 
     def url_of(self, record: Verification) -> str | None:

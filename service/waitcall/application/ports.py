@@ -1,15 +1,15 @@
 """Ports: the interfaces that the use cases need and the adapters implement. Each says which errors it raises."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
-from waitcall.application.effects import NO_EFFECTS, Effects
-from waitcall.domain.call import InboundCall
-from waitcall.domain.conversion import Bucket, ConversionBudget
-from waitcall.domain.limits import LimitCheck, LimitResult, LimitState, Scope
+from waitcall.application.effects import NO_EFFECTS, AuditEntry, Effects
+from waitcall.domain.call import InboundCall, Kind, Outcome
+from waitcall.domain.conversion import Bucket, Conversion, ConversionBudget
+from waitcall.domain.limits import Decision, LimitCheck, LimitResult, LimitState, Scope
 from waitcall.domain.lists import Directory, ListEntry, ListKind
 from waitcall.domain.numbers import E164
 from waitcall.domain.order import ProviderOrder
@@ -323,4 +323,170 @@ class OrderIndex(Protocol):
 
     def settle(self, order: ProviderOrder) -> None:
         """Plan no further status query of the order."""
+        ...
+
+
+class AuditLog(Protocol):
+    """An append-only stream of limited length and age."""
+
+    def append(self, entry: AuditEntry) -> None:
+        """Append the entry of an operator's act. Entries of transitions are stored with their change instead.
+
+        Raises:
+            StoreUnavailable: the entry may not have been kept.
+        """
+        ...
+
+    def read(
+        self, since: datetime, until: datetime, number: str | None = None
+    ) -> Iterator[Mapping[str, str]]:
+        """Return the entries of a period, oldest first; with ``number`` (E.164), only those of that number.
+
+        Raises:
+            StoreUnavailable
+        """
+        ...
+
+
+class Observer(Protocol):
+    """Records what happened. Methods never raise."""
+
+    def started(self, verification: Verification) -> None:
+        """Record that a verification's window began: its client has what to show the person."""
+        ...
+
+    def contested(self, verification: Verification) -> None:
+        """Record that another requester asked for the number, so that a call no longer verifies it."""
+        ...
+
+    def verified(self, verification: Verification, call: InboundCall | None) -> None:
+        """Record that the number was verified. ``call``: the call that verified it, if one did."""
+        ...
+
+    def finished(self, verification: Verification) -> None:
+        """Record that a verification reached a final status. Called once for each."""
+        ...
+
+    def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
+        """Record the outcome of a callback. ``lag_seconds``: time from the call to its callback, if known."""
+        ...
+
+    def reconciled(self, outcome: Outcome | None) -> None:
+        """Record the outcome of asking a provider for a call, text or order whose callback may be lost.
+
+        None: the call's time or dialled number could not be determined.
+        """
+        ...
+
+    def ordered(self, provider: str, *, given: bool) -> None:
+        """Record an order at a provider. ``given``: whether the provider gave a number to dial."""
+        ...
+
+    def fell_back(self, verification: Verification) -> None:
+        """Record that a client moved its verification to another channel."""
+        ...
+
+    def code_sent(self, verification: Verification) -> None:
+        """Record that the provider accepted a code."""
+        ...
+
+    def code_checked(self, verification: Verification, *, correct: bool) -> None:
+        """Record that a code was typed."""
+        ...
+
+    def code_reported(self, verification: Verification) -> None:
+        """Record the delivery status that the provider reported for the latest code."""
+        ...
+
+    def refused(self, client: str, code: str) -> None:
+        """Record that an authenticated client got a 4xx answer. ``code``: its problem code."""
+        ...
+
+    def limited(self, scope: Scope, decision: Decision) -> None:
+        """Record the decision of a limit."""
+        ...
+
+    def guarded(self, conversion: Conversion, region: str, decision: Decision, now: datetime) -> None:
+        """Record the decision of the conversion guard."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A worker's right to lead. It lasts as long as the worker renews it.
+
+    Attributes:
+        fence: number of the term. Each term has a higher one, and writes of a term are refused once a later one began.
+        holder: name of the worker process that leads, different for each process.
+    """
+
+    fence: int
+    holder: str
+
+
+class Leadership(Protocol):
+    """The lease that decides who leads. Every method may raise StoreUnavailable."""
+
+    def take(self, holder: str) -> Term | None:
+        """Begin a term, or renew the one that ``holder`` has. Return None while another worker leads."""
+        ...
+
+    def resign(self, term: Term) -> None:
+        """End the term at once, so that the next leader need not wait until its lease ends."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A stored answer.
+
+    Attributes:
+        status: the HTTP status.
+        body: the response body.
+        location: the Location header; None without one.
+    """
+
+    status: int
+    body: str = field(repr=False)
+    location: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A claim on an Idempotency-Key: this request alone may answer under it for now.
+
+    Attributes:
+        key: the store's name for the Idempotency-Key.
+        version: the stored value of this claim. Only the request that holds it can store the answer.
+        fingerprint: hash of the request, to recognize a different request with the same key.
+    """
+
+    key: str = field(repr=False)
+    version: bytes = field(repr=False)
+    fingerprint: str = field(repr=False)
+
+
+class IdempotencyStore(Protocol):
+    """Store of answers by client, route and Idempotency-Key."""
+
+    def begin(self, client: str, route: str, key: str, request: bytes) -> Begun | Answer:
+        """Claim the key, or return the answer that is stored under it.
+
+        Raises:
+            IdempotencyKeyReused: the key was used for a different request.
+            IdempotencyInFlight: the first request with the key is still being answered.
+            StoreUnavailable
+        """
+        ...
+
+    def complete(self, begun: Begun, answer: Answer, keep_seconds: int) -> None:
+        """Store the answer for ``keep_seconds``.
+
+        Raises:
+            StoreUnavailable: the answer may not have been stored.
+        """
+        ...
+
+    def abandon(self, begun: Begun) -> None:
+        """Release the key, because the request failed and may be tried again. Never raises."""
         ...

@@ -3,15 +3,15 @@
 Only :meth:`AccountManagement.rent` and :meth:`AccountManagement.set_prolong` spend money.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
-from waitcall.application.audit import AuditEntry, AuditLog
-from waitcall.application.ports import Clock, Limits
+from waitcall.application.effects import AuditEntry
+from waitcall.application.ports import AuditLog, Clock, Limits, Term
 from waitcall.domain.errors import NotFound, RateLimited
 from waitcall.domain.limits import Limit, LimitCheck, Scope
 from waitcall.domain.numbers import E164
@@ -222,3 +222,33 @@ class AccountManagement:
     ) -> None:
         at, who = self._clock(), f"operator:{operator}"
         self._audit.append(AuditEntry(at, event, who, number.value if number else None, details=details))
+
+
+class Balance(Protocol):
+    """The account at the provider."""
+
+    def balance(self) -> Decimal:
+        """Return the money left, in the account's currency.
+
+        Raises:
+            ProviderFailure
+        """
+        ...
+
+
+class BalanceMonitor:
+    """Reads the balance and passes it to ``tell``. Only the leading worker runs it, so that only its gauge has a value."""
+
+    def __init__(self, balance: Balance, tell: Callable[[Decimal], None]) -> None:
+        self._balance = balance
+        self._tell = tell
+
+    def run(self, _term: Term) -> Decimal:
+        """Read the balance, pass it on and return it.
+
+        Raises:
+            ProviderFailure: the balance passed on last still stands.
+        """
+        money = self._balance.balance()
+        self._tell(money)
+        return money

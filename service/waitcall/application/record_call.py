@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 
 from waitcall.application.admission import AdmissionControl
 from waitcall.application.effects import NO_EFFECTS, TransitionEffects
-from waitcall.application.observer import Observer
-from waitcall.application.ports import Change, Claim, Clock, UsedCalls, VerificationStore
+from waitcall.application.ports import Change, Claim, Clock, Observer, UsedCalls, VerificationStore
 from waitcall.application.records import CHANGE_ATTEMPTS, announce
 from waitcall.domain.call import InboundCall, Kind, Outcome, Witness
 from waitcall.domain.errors import StoreUnavailable
@@ -20,7 +19,7 @@ SKEW = timedelta(seconds=5)
 _UNPROVEN = (Outcome.OTHER, Outcome.WEAK)
 
 
-class Calls:
+class RecordCall:
     """The use cases for a call, reported by a callback or found in the provider's inbox."""
 
     def __init__(  # noqa: PLR0913  one parameter per port

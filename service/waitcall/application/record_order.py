@@ -5,9 +5,7 @@ from typing import Protocol
 
 from waitcall.application.admission import AdmissionControl
 from waitcall.application.effects import TransitionEffects
-from waitcall.application.leadership import Term
-from waitcall.application.observer import Observer
-from waitcall.application.ports import Change, Clock, OrderIndex, Stored, VerificationStore
+from waitcall.application.ports import Change, Clock, Observer, OrderIndex, Stored, Term, VerificationStore
 from waitcall.application.records import CHANGE_ATTEMPTS, announce
 from waitcall.domain.call import InboundCall, Kind, Outcome
 from waitcall.domain.channel import Channel
@@ -28,7 +26,7 @@ UNREADABLE_AGAIN = timedelta(seconds=60)
 """Time until an order whose record cannot be read is tried again."""
 
 
-class OrderReports:
+class RecordOrder:
     """The use cases for a report on an order, from a callback or a status query."""
 
     def __init__(  # noqa: PLR0913, PLR0917  one parameter per port
@@ -119,7 +117,7 @@ class ProviderOrderQuery(Protocol):
         ...
 
 
-class OrderPoll:
+class PollOrders:
     """Recovery of lost reports: asks the provider about open orders. Only the leading worker runs it."""
 
     def __init__(
@@ -127,7 +125,7 @@ class OrderPoll:
         query: ProviderOrderQuery,
         index: OrderIndex,
         store: VerificationStore,
-        reports: OrderReports,
+        reports: RecordOrder,
         clock: Clock,
     ) -> None:
         self._query = query

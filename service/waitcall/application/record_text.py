@@ -4,8 +4,7 @@ from datetime import datetime, timedelta
 
 from waitcall.application.admission import AdmissionControl
 from waitcall.application.effects import TransitionEffects
-from waitcall.application.observer import Observer
-from waitcall.application.ports import Change, Clock, UsedCalls, VerificationStore
+from waitcall.application.ports import Change, Clock, Observer, UsedCalls, VerificationStore
 from waitcall.application.records import CHANGE_ATTEMPTS, announce
 from waitcall.domain.call import Kind, Outcome
 from waitcall.domain.channel import InboundText
@@ -19,7 +18,7 @@ TEXT_KEPT = timedelta(hours=2)
 """Time for which a text that looks like a call is remembered. It is longer than the hour that the inbox covers."""
 
 
-class Messages:
+class RecordText:
     """The use cases for incoming texts and delivery reports, from callbacks or the provider's inbox."""
 
     def __init__(  # noqa: PLR0913  one parameter per port

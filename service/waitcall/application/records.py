@@ -6,8 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from waitcall.application.effects import TransitionEffects
-from waitcall.application.observer import Observer
-from waitcall.application.ports import Change, Stored, VerificationStore
+from waitcall.application.ports import Change, Observer, Stored, VerificationStore
 from waitcall.domain.call import InboundCall
 from waitcall.domain.errors import NotFound, RecordUnreadable, StoreUnavailable
 from waitcall.domain.status import FINISHED, Status

@@ -7,7 +7,7 @@ from functools import partial
 import click
 import urllib3
 
-from waitcall.application.inspect_inbox import LikeACall, look
+from waitcall.application.reconcile_inbox import LikeACall, look
 from waitcall.cli.environment import running
 from waitcall.cli.tables import as_json, show_rows
 from waitcall.composition.cli_context import CliContext, build_cli_context

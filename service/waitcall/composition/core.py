@@ -19,11 +19,9 @@ from waitcall.adapters.redis.used_calls import RedisUsedCalls
 from waitcall.adapters.telemetry.audit import tell
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.application.admission import AdmissionControl
-from waitcall.application.announcement import Announcer
-from waitcall.application.effects import TransitionEffects
-from waitcall.application.observer import Observer
-from waitcall.application.operate import Operator
-from waitcall.application.ports import Clock
+from waitcall.application.effects import Announcer, TransitionEffects
+from waitcall.application.operate import OperatorActions
+from waitcall.application.ports import Clock, Observer
 from waitcall.configuration.settings import Settings
 from waitcall.domain.code import CodeSeals
 from waitcall.domain.hosted_page import PageSeals
@@ -92,9 +90,9 @@ class Core:
             provider_limit=order_limit(tries=len(settings.smsc_urls)),
         )
 
-    def operator(self) -> Operator:
+    def operator(self) -> OperatorActions:
         """Return the operator's use cases."""
-        return Operator(
+        return OperatorActions(
             store=self.store,
             admission=self.admission,
             limits=self.limits,

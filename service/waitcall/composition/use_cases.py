@@ -17,14 +17,12 @@ from waitcall.application.cancel import CancelVerification
 from waitcall.application.consume import ConsumeVerification
 from waitcall.application.create import CreateVerification
 from waitcall.application.fallback import ChannelSteps
-from waitcall.application.hosted_page import WAITING_OF_A_PROCESS, Pages
-from waitcall.application.open_channel import ChannelOpening
-from waitcall.application.providers import CallProvider
+from waitcall.application.hosted_page import WAITING_OF_A_PROCESS, ReadPage
+from waitcall.application.open_channel import CallProvider, ChannelOpening, Routing
 from waitcall.application.read import ReadVerification
-from waitcall.application.record_call import Calls
-from waitcall.application.record_text import Messages
+from waitcall.application.record_call import RecordCall
+from waitcall.application.record_text import RecordText
 from waitcall.application.records import Records
-from waitcall.application.routing import Routing
 from waitcall.composition.core import Core
 from waitcall.configuration.settings import Settings
 from waitcall.domain.evidence import InboxTrust
@@ -107,22 +105,22 @@ def reading_of(core: Core) -> ReadVerification:
     return ReadVerification(core.store, records, core.changes, core.admission, core.clock)
 
 
-def calls_of(core: Core, trust: InboxTrust | None = None) -> Calls:
-    return Calls(
+def calls_of(core: Core, trust: InboxTrust | None = None) -> RecordCall:
+    return RecordCall(
         *(core.store, core.used_calls, core.observer, core.clock, core.effects),
         admission=core.admission,
         trust=trust,
     )
 
 
-def messages_of(core: Core) -> Messages:
-    return Messages(
+def messages_of(core: Core) -> RecordText:
+    return RecordText(
         *(core.store, core.used_calls, core.observer, core.clock, core.effects), admission=core.admission
     )
 
 
-def pages_of(settings: Settings, core: Core) -> Pages:
-    return Pages(
+def pages_of(settings: Settings, core: Core) -> ReadPage:
+    return ReadPage(
         store=core.store,
         reading=reading_of(core),
         seals=core.pages,

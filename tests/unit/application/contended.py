@@ -12,7 +12,7 @@ from tests.worlds import memory_world
 from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import ChannelSteps
 from waitcall.application.ports import Claim, Reservation, Stored
-from waitcall.application.record_order import OrderPoll, OrderReports
+from waitcall.application.record_order import PollOrders, RecordOrder
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel, InboundText
 from waitcall.domain.lists import ListAction, ListKind
@@ -100,9 +100,9 @@ class Stage:
             policy=POLICY,
         )
         self.messages = messages_of(self.world, self.observer, clock)
-        self.reports = OrderReports(self.store, world.orders, self.observer, clock, effects, admitting)
+        self.reports = RecordOrder(self.store, world.orders, self.observer, clock, effects, admitting)
         self.inquiry = Inquiry(clock)
-        self.poll = OrderPoll(self.inquiry, world.orders, self.store, self.reports, clock)
+        self.poll = PollOrders(self.inquiry, world.orders, self.store, self.reports, clock)
         self.operator = operating(self.world, self.observer, clock, POLICY)
 
     def start(self, purpose: str = "call") -> Verification:

@@ -11,7 +11,7 @@ from tests.fakes.memory import MemoryDeadlines, MemoryStore
 from tests.fakes.outside import RecordingObserver
 from tests.making import effects_of, pending, plan, reserve, seconds
 from tests.worlds import memory_world
-from waitcall.application.expire import BROKEN_AGAIN, Sweep
+from waitcall.application.expire import BROKEN_AGAIN, ExpireVerifications
 from waitcall.application.ports import Stored
 from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
 from waitcall.domain.numbers import E164
@@ -52,7 +52,7 @@ class Garden:
         plan(self.store, stored, self.clock() + seconds(due_in), self.clock())
 
     def sweep(self, patience: float = 0) -> int:
-        return Sweep(
+        return ExpireVerifications(
             self.store, self.deadlines, self.observer, self.clock, effects_of(), remind=self._remind
         ).run(seconds(patience))
 
@@ -127,6 +127,9 @@ def test_a_store_that_is_away_ends_the_pass_and_leaves_everything_due(garden: Ga
 def test_a_sweep_without_a_reminder_settles_records_too(garden: Garden) -> None:
     garden.kept("ver_1")
     garden.clock.advance(900)
-    assert Sweep(garden.store, garden.deadlines, garden.observer, garden.clock, effects_of()).run() == 1
+    assert (
+        ExpireVerifications(garden.store, garden.deadlines, garden.observer, garden.clock, effects_of()).run()
+        == 1
+    )
     (stored,) = garden.store._records.values()
     assert stored.verification.status is Status.EXPIRED

@@ -12,7 +12,7 @@ from waitcall.adapters.http.context import UNREADABLE, HttpMetrics, begin_reques
 from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
 from waitcall.adapters.http.problems import Problems
 from waitcall.adapters.http.proxies import BehindProxies, Environ
-from waitcall.application.observer import Observer
+from waitcall.application.ports import Observer
 
 API_BODY_BYTES = 16 * 1024
 CALLBACK_BODY_BYTES = 64 * 1024

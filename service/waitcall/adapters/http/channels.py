@@ -10,7 +10,7 @@ from waitcall.adapters.http.blueprint import Blueprint, refuses, services
 from waitcall.adapters.http.idempotency import REPLAYED, once, response_of
 from waitcall.adapters.http.schemas import CheckRequest, FallbackRequest, ResendRequest
 from waitcall.adapters.http.verifications import OK, PATH, answer_of, kept_answer
-from waitcall.application.idempotency import Answer
+from waitcall.application.ports import Answer
 from waitcall.domain.policy import Permission
 
 _PENDING = (

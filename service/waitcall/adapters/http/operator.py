@@ -16,7 +16,7 @@ from waitcall.adapters.http.operator_schemas import (
     UnblockRequest,
     UndoneResponse,
 )
-from waitcall.application.explanation import Explanation, Undone
+from waitcall.application.operate import Explanation, Undone
 from waitcall.domain.lists import ListEntry
 from waitcall.domain.policy import Permission
 

@@ -6,8 +6,7 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 
 from waitcall.adapters.http.answers import ResponseSchema, rfc3339
 from waitcall.adapters.http.schemas import Request
-from waitcall.application.explanation import CLEARABLE, Explanation, Subject
-from waitcall.application.operate import LONGEST_EXPIRES_IN
+from waitcall.application.operate import CLEARABLE, LONGEST_EXPIRES_IN, Explanation, Subject
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.conversion import Group
 from waitcall.domain.limits import Mode, Scope

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from waitcall.adapters.http.answers import ProblemResponse
 from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
 from waitcall.adapters.http.ratelimit import LIMIT_HEADERS, limit_headers
-from waitcall.application.observer import Observer
+from waitcall.application.ports import Observer
 from waitcall.application.request_context import request_id
 from waitcall.domain.errors import CaptchaRequired, Category, RateLimited, ServiceError
 

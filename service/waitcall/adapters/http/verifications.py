@@ -13,7 +13,7 @@ from waitcall.adapters.http.ratelimit import LIMIT_HEADERS, limit_headers
 from waitcall.adapters.http.schemas import ConsumeRequest, CreateRequest, PollQuery
 from waitcall.application.consume import Proof
 from waitcall.application.create import CreateCommand
-from waitcall.application.idempotency import Answer
+from waitcall.application.ports import Answer
 from waitcall.domain.policy import Permission
 from waitcall.domain.verification import Verification
 

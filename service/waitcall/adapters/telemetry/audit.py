@@ -2,7 +2,7 @@
 
 import logging
 
-from waitcall.application.audit import AuditEntry
+from waitcall.application.effects import AuditEntry
 
 _log = logging.getLogger("waitcall.audit")
 

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from flask import Flask
 
-from waitcall.application.providers import CallProvider
+from waitcall.application.open_channel import CallProvider
 
 
 class Spans(Protocol):

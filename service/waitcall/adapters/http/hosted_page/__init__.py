@@ -20,7 +20,7 @@ from waitcall.adapters.http.languages import wishes_in
 from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
 from waitcall.adapters.http.problems import STATUS_OF
 from waitcall.adapters.http.schemas import PollQuery
-from waitcall.application.hosted_page import Page, Pages
+from waitcall.application.hosted_page import Page, ReadPage
 from waitcall.application.ports import Clock
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import NotFound, ServiceError
@@ -48,7 +48,7 @@ _TEXTS = {
 
 
 def blueprint(
-    pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, low_priority: LowPriorityQueue
+    pages: ReadPage, catalogues: Catalogues, brand: Brand, clock: Clock, low_priority: LowPriorityQueue
 ) -> Blueprint:
     """Make the page's routes, which need only the page's token."""
     routes = Blueprint("pages", __name__)
