@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,8 +20,8 @@ from tests.making import (
     OTHER_NUMBER,
     POLICY,
     call_at,
-    effects_of,
     pending,
+    records_of,
     seconds,
     together,
     use_cases,
@@ -39,10 +40,10 @@ from waitcall.application.deliver_webhooks import (
     DeliverWebhooks,
     DeliveryOutcome,
     Outbox,
-    Reminder,
     delay,
+    remind,
 )
-from waitcall.application.effects import Announcement, Announcer, Delivery
+from waitcall.application.effects import Announcement, Delivery
 from waitcall.application.expire import ExpireVerifications
 from waitcall.application.ports import AuditLog, Term
 from waitcall.domain.call import Outcome
@@ -94,7 +95,6 @@ class Post:
         self.outbox = outbox
         self.sender, self.delivery_metrics = FakeSender(), RecordingMetrics()
         self.verifications, self.calls = use_cases(world, FakeProvider(), observer, clock, LISTENING)
-        self.reminder = Reminder(self.outbox, Announcer(LISTENING))
 
     def push(self, consumer: str = "one", policy: Policy = LISTENING) -> DeliverWebhooks:
         return DeliverWebhooks(
@@ -115,8 +115,10 @@ class Post:
 
     def sweep(self) -> int:
         return ExpireVerifications(
-            *(self.world.store, self.world.deadlines, self.observer, self.clock, effects_of(LISTENING)),
-            remind=self.reminder.remind,
+            records_of(self.world, self.observer, LISTENING),
+            self.world.deadlines,
+            self.clock,
+            remind=partial(remind, self.outbox, LISTENING),
         ).run()
 
 

@@ -13,8 +13,8 @@ from tests.making import (
     SEALS,
     admission,
     call_at,
-    effects_of,
     opening_of,
+    records_of,
     seconds,
     together,
     use_cases,
@@ -88,20 +88,17 @@ class Stage:
         )
         opening = opening_of(routing, FakeSender(), POLICY, self.world.orders)
         self.verifications.creating._opening = opening
+        records = records_of(self.world, self.observer, POLICY)
+        admitting = admission(self.world, self.observer, POLICY)
         self.channels = ChannelSteps(
-            store=self.world.store,
-            admission=admission(self.world, self.observer, POLICY),
-            effects=effects_of(POLICY),
+            records=records,
+            admission=admitting,
             opening=opening,
             seals=SEALS,
-            observer=self.observer,
             clock=self.clock,
             policy=POLICY,
         )
-        self.reports = RecordOrder(
-            *(self.world.store, self.world.orders, self.observer, self.clock, effects_of(POLICY)),
-            admission(self.world, self.observer, POLICY),
-        )
+        self.reports = RecordOrder(records, self.world.orders, admitting, self.clock)
         self.inquiry = FakeInquiry()
         self.poll = PollOrders(self.inquiry, self.world.orders, self.world.store, self.reports, self.clock)
 

@@ -7,7 +7,16 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, FakeProvider, RecordingObserver
-from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, effects_of, messages_of, seconds, use_cases
+from tests.making import (
+    NUMBER,
+    OTHER_NUMBER,
+    POLICY,
+    call_at,
+    messages_of,
+    records_of,
+    seconds,
+    use_cases,
+)
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.expire import ExpireVerifications
@@ -216,7 +225,7 @@ def test_the_inbox_is_asked_within_the_ceiling_and_only_while_a_call_could_be_mi
     assert len(net.inbox.asked) == asked + 1
     while net.world.deadlines.is_busy():
         net.clock.advance(900)
-        ExpireVerifications(net.world.store, net.world.deadlines, net.observer, net.clock, effects_of()).run()
+        ExpireVerifications(records_of(net.world, net.observer), net.world.deadlines, net.clock).run()
     for _ in range(100):
         net.poll()
     asked = len(net.inbox.asked)

@@ -22,10 +22,10 @@ from tests.making import (
     NUMBER,
     OTHER_NUMBER,
     call_at,
-    effects_of,
     opened,
     operating,
     pending,
+    records_of,
     reserve,
     use_cases,
     with_limits,
@@ -208,7 +208,7 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: 
         verifications.consume("web", record.id, "login", "flow")
         clock.advance(900)
         # Two records are due, one failed and one consumed.
-        assert ExpireVerifications(world.store, world.deadlines, observer, clock, effects_of()).run() == 2
+        assert ExpireVerifications(records_of(world, observer), world.deadlines, clock).run() == 2
         assert not world.deadlines.is_busy()
         assert world.used_calls.use_of(call_at(clock() - timedelta(seconds=900)), timedelta(seconds=5))
         order = ProviderOrder("smsru", "1")

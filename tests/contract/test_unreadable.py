@@ -17,9 +17,9 @@ from tests.making import (
     OTHER_NUMBER,
     POLICY,
     call_at,
-    effects_of,
     operating,
     pending,
+    records_of,
     use_cases,
     with_limits,
 )
@@ -166,9 +166,7 @@ def test_a_bad_member_of_the_deadlines_stops_no_sweep_and_is_taken_out(
     record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     clock.advance(900)
 
-    sweep = ExpireVerifications(
-        real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of()
-    )
+    sweep = ExpireVerifications(records_of(real_world, RecordingObserver()), real_world.deadlines, clock)
     assert sweep.run() == 1
 
     assert verifications.get("web", record.id).status is Status.EXPIRED
@@ -185,9 +183,7 @@ def test_many_bad_deadlines_hide_no_good_one(real_world: World, redis: Any, cloc
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     clock.advance(900)
-    sweep = ExpireVerifications(
-        real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of()
-    )
+    sweep = ExpireVerifications(records_of(real_world, RecordingObserver()), real_world.deadlines, clock)
 
     for _ in range(5):
         sweep.run()
@@ -206,9 +202,7 @@ def test_a_part_of_the_deadlines_that_is_no_set_stops_no_other(
     clock.advance(900)
 
     assert (
-        ExpireVerifications(
-            real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of()
-        ).run()
+        ExpireVerifications(records_of(real_world, RecordingObserver()), real_world.deadlines, clock).run()
         == 1
     )
 
@@ -233,9 +227,7 @@ def test_a_record_that_cannot_be_read_is_due_again_later_and_stops_no_sweep(
     spoil(redis, bad.id, make)
     clock.advance(900)
 
-    sweep = ExpireVerifications(
-        real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of()
-    )
+    sweep = ExpireVerifications(records_of(real_world, RecordingObserver()), real_world.deadlines, clock)
     assert sweep.run() == 2
 
     assert verifications.get("web", good.id).status is Status.EXPIRED

@@ -13,7 +13,7 @@ from enum import StrEnum
 from threading import BoundedSemaphore
 from typing import Protocol
 
-from waitcall.application.effects import Announcement, Announcer, AuditEntry, Delivery
+from waitcall.application.effects import Announcement, AuditEntry, Delivery, announcement_of
 from waitcall.application.operate import check_reason
 from waitcall.application.ports import AuditLog, Clock, Term
 from waitcall.domain.errors import StoreUnavailable
@@ -142,23 +142,16 @@ class DeliveryMetrics(Protocol):
         ...
 
 
-class Reminder:
-    """Announces the events of a record that were not announced yet."""
+def remind(outbox: Outbox, policy: Policy, record: Verification, now: datetime) -> None:
+    """Announce all events that a record has come to. The outbox ignores those that were announced before.
 
-    def __init__(self, outbox: Outbox, announcer: Announcer) -> None:
-        self._outbox = outbox
-        self._announcer = announcer
-
-    def remind(self, record: Verification, now: datetime) -> None:
-        """Announce all events that the record has come to. The outbox ignores those that were announced before.
-
-        Raises:
-            StoreUnavailable: an event may not have been announced.
-        """
-        for event in events_of(record, now):
-            announcement = self._announcer.of(event, now)
-            if announcement is not None:
-                self._outbox.announce(record.phone_number.value, announcement)
+    Raises:
+        StoreUnavailable: an event may not have been announced.
+    """
+    for event in events_of(record, now):
+        announcement = announcement_of(event, policy, now)
+        if announcement is not None:
+            outbox.announce(record.phone_number.value, announcement)
 
 
 class DeliverWebhooks:

@@ -7,7 +7,7 @@ the same event, and the sweep announces the event later.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ from waitcall.application.request_context import request_id
 from waitcall.domain.channel import Channel
 from waitcall.domain.conversion import ConversionBudget
 from waitcall.domain.event import Event, events_of
-from waitcall.domain.limits import Limit, LimitCheck, Scope
+from waitcall.domain.limits import LimitCheck, Scope
 from waitcall.domain.policy import Policy
 from waitcall.domain.status import FINISHED, Reason, Status
 from waitcall.domain.verification import Verification
@@ -76,32 +76,19 @@ def body_of(event: Event) -> str:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
-class Announcer:
-    """Makes announcements of events for the endpoints that the policy names."""
-
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-
-    def listens(self, client: str) -> bool:
-        """Tell if the policy names any webhook endpoint of a client."""
-        known = self._policy.clients.get(client)
-        return known is not None and bool(known.webhooks)
-
-    def of(self, event: Event, now: datetime) -> Announcement | None:
-        """Return the announcement of an event; None if no endpoint subscribes to it."""
-        record = event.verification
-        client = self._policy.clients.get(record.requester.client)
-        names = [
-            endpoint.name for endpoint in (client.webhooks if client else ()) if event.type in endpoint.events
-        ]
-        if not names:
-            return None
-        body = body_of(event)
-        deliveries = tuple(Delivery(event.id, name, body) for name in names)
-        # The last sweep of a record comes when its window has ended, or its result if there is one.
-        last = max(record.result_until or record.expires_at, record.expires_at, event.at)
-        keep_seconds = int((last - now).total_seconds()) + REMEMBERED_SECONDS
-        return Announcement(event.id, deliveries, max(keep_seconds, REMEMBERED_SECONDS))
+def announcement_of(event: Event, policy: Policy, now: datetime) -> Announcement | None:
+    """Return the announcement of an event for the endpoints that the policy names; None if none subscribes to it."""
+    record = event.verification
+    client = policy.clients.get(record.requester.client)
+    names = [each.name for each in (client.webhooks if client else ()) if event.type in each.events]
+    if not names:
+        return None
+    body = body_of(event)
+    deliveries = tuple(Delivery(event.id, name, body) for name in names)
+    # The last sweep of a record comes when its window has ended, or its result if there is one.
+    last = max(record.result_until or record.expires_at, record.expires_at, event.at)
+    keep_seconds = int((last - now).total_seconds()) + REMEMBERED_SECONDS
+    return Announcement(event.id, deliveries, max(keep_seconds, REMEMBERED_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,18 +160,9 @@ LOOKED_AFTER = timedelta(seconds=5)
 class TransitionEffects:
     """Computes the effects of each transition."""
 
-    def __init__(
-        self, announcer: Announcer, budgets: Sequence[ConversionBudget], totals: Sequence[Limit] = ()
-    ) -> None:
-        """
-        Args:
-            announcer: makes the events for clients with webhooks.
-            budgets: rules of the conversion guard.
-            totals: limits on a number alone. They stop counting a verification that ends without a call.
-        """
-        self._announcer = announcer
-        self._budgets = budgets
-        self._totals = totals
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._listening = {name for name, client in policy.clients.items() if client.webhooks}
 
     def started(self, record: Verification, now: datetime) -> Effects:
         """Return the effects of opening a record's window, when its client can show the person what to do."""
@@ -222,7 +200,8 @@ class TransitionEffects:
         if record.verified_at or record.called_at or record.reason in _LATE:
             return ()
         number = record.phone_number.value
-        return tuple(LimitCheck(Scope.NUMBER_TOTAL, number, limit) for limit in self._totals)
+        totals = self._policy.limits_of(Scope.NUMBER_TOTAL, "")
+        return tuple(LimitCheck(Scope.NUMBER_TOTAL, number, limit) for limit in totals)
 
     def _on_the_way(self, before: Verification, after: Verification, now: datetime) -> Effects:
         entries: list[tuple[AuditEntry, Announcement | None]] = []
@@ -256,7 +235,7 @@ class TransitionEffects:
             ConversionCount(
                 budget, budget.subject(record.phone_number, record.region), record.created_at, called
             )
-            for budget in self._budgets
+            for budget in self._policy.conversion
         )
 
     def _entry(
@@ -284,10 +263,10 @@ class TransitionEffects:
             verification_id=record.id,
             details=details,
         )
-        if not self._announcer.listens(record.requester.client):
+        if record.requester.client not in self._listening:
             return entry, None
         told = [each for each in events_of(record, now) if each.type.status == event]
-        return entry, self._announcer.of(told[0], now) if told else None
+        return entry, announcement_of(told[0], self._policy, now) if told else None
 
 
 def _who_finished(record: Verification) -> str:

@@ -15,32 +15,6 @@ from waitcall.domain.limits import Limit, LimitCheck, Scope, address_of
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
 
-
-class FairSemaphore:
-    """Places to take and give back, first come, first served.
-
-    A semaphore of ``threading`` does not work here: under gevent hundreds of waiting requests queue for its inner lock.
-    Those that want to give a place back queue too, and nothing moves for seconds.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._free: SimpleQueue[None] = SimpleQueue()
-        for _ in range(count):
-            self._free.put(None)
-
-    def take(self, seconds: float = 0) -> bool:
-        """Take a place. Return False if none was free within ``seconds``."""
-        try:
-            self._free.get(block=seconds > 0, timeout=seconds or None)
-        except Empty:
-            return False
-        return True
-
-    def give_back(self) -> None:
-        """Give a place back to the next in the queue."""
-        self._free.put(None)
-
-
 LEASE_SECONDS = 35
 """The place of a waiting poll is free after this time even if its process died. The longest poll takes 30 s."""
 
@@ -79,6 +53,31 @@ class _Poll:
 
     name: str = field(repr=False)
     limit_checks: Sequence[LimitCheck]
+
+
+class FairSemaphore:
+    """Semaphore that serves waiting requests in their order.
+
+    A semaphore of ``threading`` does not work here: under gevent hundreds of waiting requests queue for its inner lock.
+    Those that want to release it queue too, and nothing moves for seconds.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(count):
+            self._free.put(None)
+
+    def acquire(self, seconds: float = 0) -> bool:
+        """Acquire the semaphore. Return False if it was not free within ``seconds``."""
+        try:
+            self._free.get(block=seconds > 0, timeout=seconds or None)
+        except Empty:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Release the semaphore to the next in the queue."""
+        self._free.put(None)
 
 
 class ReadPage:
@@ -150,13 +149,13 @@ class ReadPage:
 
     @contextmanager
     def _reading_turn(self) -> Iterator[None]:
-        if not self._reads.take(PATIENCE_SECONDS):
+        if not self._reads.acquire(PATIENCE_SECONDS):
             raise StoreUnavailable(retry_after=1)
         try:
             yield
         finally:
             self._rest()
-            self._reads.give_back()
+            self._reads.release()
 
     def _opened(self, token: str) -> Verification:
         place = place_of(token)
@@ -177,7 +176,7 @@ class ReadPage:
         Return None if one of them is full, or if the record is not pending, so that there is nothing to wait for.
         """
         now = self._clock()
-        if record.at(now).status is not Status.PENDING or not self._places.take():
+        if record.at(now).status is not Status.PENDING or not self._places.acquire():
             return None
         limit_checks = [LimitCheck(Scope.PAGE, record.id, WAITING_OF_A_PAGE)]
         if address is not None:
@@ -188,11 +187,11 @@ class ReadPage:
             refused = self._limits.take(limit_checks, poll.name, now).refusal is not None
         finally:
             if refused:
-                self._places.give_back()
+                self._places.release()
         return None if refused else poll
 
     def _ended(self, poll: _Poll) -> None:
-        self._places.give_back()
+        self._places.release()
         # A place that cannot be given back is free after LEASE_SECONDS.
         with suppress(StoreUnavailable):
             self._limits.give_back(poll.limit_checks, poll.name)

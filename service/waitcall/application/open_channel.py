@@ -9,13 +9,12 @@ from typing import Protocol
 from langcodes import closest_match
 
 from waitcall.application.ports import Observer, OrderIndex
-from waitcall.domain.channel import Captcha, Channel, TextIn
+from waitcall.domain.channel import Captcha, TextIn
 from waitcall.domain.code import CODE_DIGITS, Code, CodeSeals
 from waitcall.domain.errors import NumberRefused, ProviderError, ProviderFailure
 from waitcall.domain.numbers import E164
 from waitcall.domain.order import Capability, PlacedOrder
 from waitcall.domain.policy import Policy
-from waitcall.domain.steps import shown
 from waitcall.domain.verification import Verification
 
 
@@ -149,23 +148,6 @@ class Prepared:
         return f"Prepared({self.message_id})"
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """Result of opening a channel. Both are None for a code, which is on its way to the person.
-
-    Attributes:
-        order: the number to dial.
-        text_in: the text that the person is to send, and where to.
-    """
-
-    order: PlacedOrder | None = None
-    text_in: TextIn | None = None
-
-    def shown(self, record: Verification) -> Verification:
-        """Return the record with the number or the text."""
-        return shown(record, self.order) if self.order else replace(record, text_in=self.text_in)
-
-
 class ChannelOpening:
     """Opens channels: orders a number to dial, chooses a text to send, or sends a code. Errors of the provider are passed on."""
 
@@ -182,21 +164,6 @@ class ChannelOpening:
         self._seals = seals
         self._policy = policy
         self._orders = orders
-
-    def open(
-        self, record: Verification, prepared: Prepared | None, captcha: Captcha | None, now: datetime
-    ) -> Opened:
-        """Order or send what the record's channel begins with. ``prepared``: for the channel code.
-
-        Raises:
-            ProviderFailure
-        """
-        if record.channel is Channel.CALL:
-            return Opened(order=self.order(record, now))
-        if prepared is None:
-            return Opened(text_in=self.ask_for_text(record))
-        self.send(record, prepared, captcha)
-        return Opened()
 
     def order(self, record: Verification, now: datetime) -> PlacedOrder:
         """Order a number to dial. If the provider reports by order, index the order before the number is shown."""

@@ -6,16 +6,14 @@ from datetime import datetime, timedelta
 from math import ceil
 
 from waitcall.application.admission import AdmissionControl, Screening
-from waitcall.application.effects import AuditEntry, TransitionEffects
+from waitcall.application.effects import AuditEntry
 from waitcall.application.ports import (
     AuditLog,
     Clock,
     ConversionCounts,
     Limits,
     Lists,
-    Observer,
     Stored,
-    VerificationStore,
 )
 from waitcall.application.records import Records
 from waitcall.domain.assurance import Assurance, of_call
@@ -30,7 +28,7 @@ from waitcall.domain.errors import (
     ValidationFailed,
     VerificationInProgress,
 )
-from waitcall.domain.limits import LimitCheck, LimitState, Mode, Scope, plain_address
+from waitcall.domain.limits import LimitState, Mode, Scope, plain_address
 from waitcall.domain.lists import LONGEST_REASON, Directory, ListAction, ListEntry, ListKind, canonical
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Policy, Purpose
@@ -39,6 +37,11 @@ from waitcall.domain.verification import Verification
 
 CLEARABLE = tuple(scope for scope in Scope if scope not in (Scope.PROVIDER, Scope.CAPTCHA))
 """Scopes that an operator can clear: all but the provider's limit, which protects the account, and the captcha's."""
+
+LONGEST_EXPIRES_IN = 366 * 86400
+"""Longest life of a list entry, in seconds. An entry for longer belongs in the policy file, where it is reviewed."""
+
+_EVERYBODYS = (Scope.COUNTRY, Scope.GLOBAL, Scope.CODE_GLOBAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +144,8 @@ def refusals(
 ) -> Iterator[Refusal]:
     """Yield every reason for which the next create would be refused, in the order in which create checks them."""
     screened = Screening.of(lists)
-    for entry in (screened.number, screened.address):
-        if entry is not None and entry.action is ListAction.BLOCK:
-            yield _refusal(Blocked, f"{entry.kind} {entry.masked}: {entry.reason}", entry.expires_at, now)
+    for entry in screened.blocking:
+        yield _refusal(Blocked, f"{entry.kind} {entry.masked}: {entry.reason}", entry.expires_at, now)
     if busy_until is not None:
         yield _refusal(
             VerificationInProgress,
@@ -169,18 +171,6 @@ def _refusal(error: type[ServiceError], detail: str, until: datetime | None, now
     return Refusal(error.code, detail, wait)
 
 
-def canonical_address(text: str) -> str:
-    """Return an IP address in its canonical form.
-
-    Raises:
-        ValidationFailed: the text is not an IP address.
-    """
-    try:
-        return str(plain_address(text))
-    except ValueError as error:
-        raise ValidationFailed.of("client_ip", "Not an IP address.") from error
-
-
 def canonical_subject(kind: ListKind, text: str) -> str:
     """Return the subject of a list entry in its canonical form.
 
@@ -204,63 +194,6 @@ def check_reason(text: str) -> str:
     return text
 
 
-class Lookup:
-    """The use cases of ``waitcall show`` and ``waitcall find``.
-
-    Every method writes an audit entry first, and may raise StoreUnavailable.
-    """
-
-    def __init__(self, store: VerificationStore, audit: AuditLog, clock: Clock) -> None:
-        self._store = store
-        self._audit = audit
-        self._clock = clock
-
-    def show(self, operator: str, verification_id: str) -> Verification:
-        """Return a verification of any client by its id.
-
-        Raises:
-            NotFound
-        """
-        now = self._clock()
-        who = f"operator:{operator}"
-        self._audit.append(AuditEntry(now, "show", who, verification_id=verification_id))
-        stored = self._store.get(verification_id)
-        if stored is None:
-            raise NotFound
-        return stored.verification.at(now)
-
-    def find(self, operator: str, phone_number: str) -> Verification:
-        """Return the latest verification of a number in E.164.
-
-        Raises:
-            NotFound, InvalidPhoneNumber
-        """
-        now, number = self._clock(), E164.parse(phone_number)
-        self._audit.append(AuditEntry(now, "find", f"operator:{operator}", number.value))
-        stored = self._store.latest_of(number.value)
-        if stored is None:
-            raise NotFound("This number has no verification, or its record was deleted.")
-        return stored.verification.at(now)
-
-    def replayed(self, operator: str, phone_number: str, reason: str) -> None:
-        """Write the audit entry for a callback that an operator is about to send in the provider's place.
-
-        Raises:
-            InvalidPhoneNumber
-        """
-        details = {"reason": reason}
-        number = E164.parse(phone_number).value
-        self._audit.append(
-            AuditEntry(self._clock(), "replay_callback", f"operator:{operator}", number, details=details)
-        )
-
-
-LONGEST_EXPIRES_IN = 366 * 86400
-"""Longest life of a list entry, in seconds. An entry for longer belongs in the policy file, where it is reviewed."""
-
-_EVERYBODYS = (Scope.COUNTRY, Scope.GLOBAL, Scope.CODE_GLOBAL)
-
-
 class OperatorActions:
     """The use cases of ``/v1/operator`` and of the command line.
 
@@ -271,19 +204,17 @@ class OperatorActions:
     def __init__(  # noqa: PLR0913  one parameter per port; the composition root names them all
         self,
         *,
-        store: VerificationStore,
+        records: Records,
         admission: AdmissionControl,
         limits: Limits,
         conversions: ConversionCounts,
         lists: Lists,
         audit: AuditLog,
-        observer: Observer,
-        effects: TransitionEffects,
         clock: Clock,
         policy: Policy,
     ) -> None:
-        self._store = store
-        self._records = Records(store, observer, effects)
+        self._records = records
+        self._store = records.store
         self._admission = admission
         self._limits = limits
         self._conversions = conversions
@@ -303,13 +234,17 @@ class OperatorActions:
         now = self._clock()
         number, subject = self._read(subject)
         asked = self._purpose(purpose)
-        self._write(operator, "explain", subject, number, now=now)
+        self._write(operator, "explain", now, number, _named(subject))
         latest = self._latest(number)
-        limit_checks = self._spendings(number, subject, latest)
-        limit_checks += [self._admission.applicable.of_provider(number)] if number else []
+        applicable = self._admission.applicable
+        limit_checks = applicable.of_subject(number, subject.client_ip, subject.client, latest)
+        limit_checks += [applicable.of_provider(number)] if number else []
         limits = self._limits.look(limit_checks, now)
         lists = self._admission.matches(number, subject.client_ip, now)
-        conversions = self._judged(number, now)
+        groups = self._admission.groups(number) if number else []
+        conversions = [
+            judge(budget, self._conversions.buckets(budget, group), now) for budget, group in groups
+        ]
         record = latest.at(now) if latest else None
         busy_until = record.busy_until(now) if record else None
         assurance = self._assurance(asked, number) if number else None
@@ -350,27 +285,30 @@ class OperatorActions:
         """
         now = self._clock()
         number, subject = self._read(subject)
-        details = {"reason": check_reason(reason)}
+        details = _named(subject) | {"reason": check_reason(reason)}
         details |= {"scope": scope.value} if scope else {}
         details |= {"verification": "cancel"} if verification else {}
         details |= {"conversion": "clear"} if conversion else {}
-        self._write(operator, "unblock", subject, number, now=now, details=details)
+        self._write(operator, "unblock", now, number, details)
+        applicable, latest = self._admission.applicable, self._latest(number)
         limit_checks = [
             each
-            for each in self._spendings(number, subject, self._latest(number))
+            for each in applicable.of_subject(number, subject.client_ip, subject.client, latest)
             # Limits that a whole country or all users share are reset only if the operator names their scope.
             if (each.scope is scope if scope else each.scope not in _EVERYBODYS)
         ]
         self._limits.clear(limit_checks)
         if number is not None and scope in (None, Scope.NUMBER):
-            self._limits.clear(self._admission.applicable.of_clients(number))
+            self._limits.clear(applicable.of_clients(number))
         scopes = tuple(dict.fromkeys(each.scope for each in limit_checks))
         if scope is not None:
             return Undone(scopes, (), 0, verification_canceled=False)
         removed = self._take_out(number, subject.client_ip, now)
-        cleared = self._forget_conversions(number) if conversion and number else 0
+        groups = self._admission.groups(number) if conversion and number else []
+        for budget, group in groups:
+            self._conversions.clear(budget, group)
         canceled = bool(verification and number and self._cancel(number, now))
-        return Undone(scopes, removed, cleared, verification_canceled=canceled)
+        return Undone(scopes, removed, len(groups), verification_canceled=canceled)
 
     def put(  # noqa: PLR0913  one parameter per field of the entry
         self,
@@ -427,7 +365,7 @@ class OperatorActions:
     def lists(self, operator: str) -> list[ListEntry]:
         """Return every entry in force, those of the policy file first."""
         now = self._clock()
-        self._audit.append(AuditEntry(now, "lists", f"operator:{operator}"))
+        self._write(operator, "lists", now)
         both = (Directory(self._policy.lists), self._lists.directory())
         return [entry for each in both for entry in each.entries.values() if entry.is_live(now)]
 
@@ -438,12 +376,51 @@ class OperatorActions:
         """
         self._audit.append(AuditEntry(self._clock(), "export", f"operator:{operator}", phone_number))
 
+    def show(self, operator: str, verification_id: str) -> Verification:
+        """Return a verification of any client by its id.
+
+        Raises:
+            NotFound
+        """
+        now = self._clock()
+        entry = AuditEntry(now, "show", f"operator:{operator}", verification_id=verification_id)
+        self._audit.append(entry)
+        stored = self._store.get(verification_id)
+        if stored is None:
+            raise NotFound
+        return stored.verification.at(now)
+
+    def find(self, operator: str, phone_number: str) -> Verification:
+        """Return the latest verification of a number in E.164.
+
+        Raises:
+            NotFound, InvalidPhoneNumber
+        """
+        now, number = self._clock(), E164.parse(phone_number)
+        self._write(operator, "find", now, number)
+        stored = self._store.latest_of(number.value)
+        if stored is None:
+            raise NotFound("This number has no verification, or its record was deleted.")
+        return stored.verification.at(now)
+
+    def replayed(self, operator: str, phone_number: str, reason: str) -> None:
+        """Write the audit entry for a callback that an operator is about to send in the provider's place.
+
+        Raises:
+            InvalidPhoneNumber
+        """
+        number = E164.parse(phone_number)
+        self._write(operator, "replay_callback", self._clock(), number, {"reason": reason})
+
     def _read(self, subject: Subject) -> tuple[E164 | None, Subject]:
         if not (subject.phone_number or subject.client_ip or subject.client):
             raise ValidationFailed.of("body", "Name a phone_number, a client_ip or a client.")
         if subject.client is not None and subject.client not in self._policy.clients:
             raise ValidationFailed.of("client", "Not a configured client.")
-        address = canonical_address(subject.client_ip) if subject.client_ip else None
+        try:
+            address = str(plain_address(subject.client_ip)) if subject.client_ip else None
+        except ValueError as error:
+            raise ValidationFailed.of("client_ip", "Not an IP address.") from error
         number = E164.parse(subject.phone_number) if subject.phone_number else None
         return number, replace(subject, client_ip=address)
 
@@ -456,24 +433,11 @@ class OperatorActions:
         stored = self._store.latest_of(number.value) if number else None
         return stored.verification if stored else None
 
-    def _spendings(
-        self, number: E164 | None, subject: Subject, latest: Verification | None
-    ) -> list[LimitCheck]:
-        return self._admission.applicable.of_subject(number, subject.client_ip, subject.client, latest)
-
     def _assurance(self, asked: Purpose | None, number: E164) -> Assurance:
         # The assurance of a create that names no channel; without a purpose, the assurance of a call.
         if asked is None:
             return of_call(number.region, self._policy.assurance)
         return asked.assurance(asked.channels[0], number.region, self._policy.assurance)
-
-    def _judged(self, number: E164 | None, now: datetime) -> list[Conversion]:
-        if number is None:
-            return []
-        return [
-            judge(budget, self._conversions.buckets(budget, budget.subject(number, number.region)), now)
-            for budget in self._policy.conversion
-        ]
 
     def _take_out(self, number: E164 | None, client_ip: str | None, now: datetime) -> tuple[ListEntry, ...]:
         directory = self._lists.directory()
@@ -485,11 +449,6 @@ class OperatorActions:
         blocks = [e for e in named if e.action is ListAction.BLOCK and (e.kind, e.subject) in exact]
         return tuple(entry for entry in blocks if self._lists.remove(entry.kind, entry.subject))
 
-    def _forget_conversions(self, number: E164) -> int:
-        for budget in self._policy.conversion:
-            self._conversions.clear(budget, budget.subject(number, number.region))
-        return len(self._policy.conversion)
-
     def _cancel(self, number: E164, now: datetime) -> bool:
         stored: Stored | None = self._store.latest_of(number.value)
         if stored is None or stored.verification.at(now).status not in (Status.PENDING, Status.CONTESTED):
@@ -497,26 +456,16 @@ class OperatorActions:
         canceled = self._records.changed(stored, lambda record: record.cancel(now, Reason.BY_OPERATOR), now)
         return canceled.reason is Reason.BY_OPERATOR
 
-    def _write(  # noqa: PLR0913  one parameter per part of the entry
+    def _write(
         self,
         operator: str,
         event: str,
-        subject: Subject,
-        number: E164 | None,
-        *,
         now: datetime,
+        number: E164 | None = None,
         details: dict[str, str] | None = None,
     ) -> None:
-        named = {"client": subject.client} if subject.client else {}
-        named |= {"client_ip": "given"} if subject.client_ip else {}
-        entry = AuditEntry(
-            now,
-            event,
-            f"operator:{operator}",
-            phone_number=number.value if number else None,
-            details=named | (details or {}),
-        )
-        self._audit.append(entry)
+        value = number.value if number else None
+        self._audit.append(AuditEntry(now, event, f"operator:{operator}", value, details=details))
 
     def _write_entry(self, operator: str, event: str, entry: ListEntry, now: datetime, reason: str) -> None:
         details = {"kind": entry.kind.value, "reason": reason}
@@ -524,6 +473,11 @@ class OperatorActions:
             details["subject"] = entry.subject
         if entry.expires_at is not None:
             details["expires_at"] = entry.expires_at.isoformat()
-        number = entry.subject if entry.kind is ListKind.NUMBER else None
-        written = AuditEntry(now, event, f"operator:{operator}", phone_number=number, details=details)
-        self._audit.append(written)
+        number = E164(entry.subject) if entry.kind is ListKind.NUMBER else None
+        self._write(operator, event, now, number, details)
+
+
+def _named(subject: Subject) -> dict[str, str]:
+    """Return the details of an audit entry that name the subject. The stream keeps no address."""
+    named = {"client": subject.client} if subject.client else {}
+    return named | ({"client_ip": "given"} if subject.client_ip else {})

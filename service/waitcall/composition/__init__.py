@@ -32,7 +32,7 @@ from waitcall.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, expositio
 from waitcall.adapters.telemetry.observer import BalanceMeter, DeliveryMeter, LoggingObserver
 from waitcall.adapters.telemetry.spans import spans
 from waitcall.adapters.webhooks.sender import WebhookSender
-from waitcall.application.deliver_webhooks import DeadLetters, DeliverWebhooks, Reminder
+from waitcall.application.deliver_webhooks import DeadLetters, DeliverWebhooks, remind
 from waitcall.application.expire import ExpireVerifications
 from waitcall.application.hosted_page import ReadPage
 from waitcall.application.open_channel import ChannelOpening
@@ -82,7 +82,7 @@ def build(
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
     trace = spans(settings.tracing, __version__)
-    sweep = ExpireVerifications(core.store, core.deadlines, core.observer, clock, core.effects)
+    sweep = ExpireVerifications(core.records, core.deadlines, clock)
     sweeper = Sweeper(partial(sweep.run, LEFT_TO_THE_WORKER))
     expose = partial(exposition, metrics.registry, multiprocess_dir)
     scopes = {name: client.scopes for name, client in settings.policy.clients.items()}
@@ -164,12 +164,11 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> BackgroundWor
         policy=policy,
         consumer=f"{gethostname()}-{token_hex(4)}",
     )
-    reminder = Reminder(outbox, core.announcer)
     loops = [
         Loop(
             "sweep",
             ExpireVerifications(
-                core.store, core.deadlines, core.observer, clock, core.effects, remind=reminder.remind
+                core.records, core.deadlines, clock, remind=partial(remind, outbox, policy)
             ).run,
             SWEEP_SECONDS,
         )
@@ -235,7 +234,7 @@ def _catalogues(settings: Settings) -> Catalogues:
 
 
 def _reports(core: Core) -> RecordOrder:
-    return RecordOrder(core.store, core.orders, core.observer, core.clock, core.effects, core.admission)
+    return RecordOrder(core.records, core.orders, core.admission, core.clock)
 
 
 def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: BackgroundWorker) -> Flask:

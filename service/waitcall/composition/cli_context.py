@@ -9,7 +9,7 @@ from waitcall.adapters.providers.smsru.client import SmsruProvider
 from waitcall.adapters.redis.probe import Examined
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.adapters.telemetry.observer import LoggingObserver
-from waitcall.application.operate import Lookup
+from waitcall.application.operate import OperatorActions
 from waitcall.application.provider_account import AccountManagement, Balance
 from waitcall.application.reconcile_inbox import Inbox
 from waitcall.composition.core import Core, utc_now
@@ -28,7 +28,7 @@ class CliContext:
     balance: Balance
     inbox: Inbox
     smsru: SmsruProvider | None
-    lookup: Lookup
+    operator: OperatorActions
 
     def examine(self) -> Examined:
         """Return Redis' report on itself: version, clock and eviction. Raises StoreUnavailable."""
@@ -54,5 +54,5 @@ def build_cli_context(settings: Settings) -> CliContext:
         balance=inbox,
         inbox=inbox,
         smsru=smsru_of(settings, metrics) if settings.smsru_api_ids else None,
-        lookup=Lookup(core.store, core.audit, core.clock),
+        operator=core.operator(),
     )

@@ -19,13 +19,13 @@ from waitcall.adapters.redis.used_calls import RedisUsedCalls
 from waitcall.adapters.telemetry.audit import tell
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.application.admission import AdmissionControl
-from waitcall.application.effects import Announcer, TransitionEffects
+from waitcall.application.effects import TransitionEffects
 from waitcall.application.operate import OperatorActions
 from waitcall.application.ports import Clock, Observer
+from waitcall.application.records import Records
 from waitcall.configuration.settings import Settings
 from waitcall.domain.code import CodeSeals
 from waitcall.domain.hosted_page import PageSeals
-from waitcall.domain.limits import Scope
 
 MAX_REDIS_CONNECTIONS = 64
 """Maximum number of connections of one process to each server. More would not make Redis faster."""
@@ -76,11 +76,8 @@ class Core:
             min_replicas=replicas,
         )
         self.orders = RedisOrders(self.connection, replicas)
-        self.announcer = Announcer(policy)
-        self.effects = TransitionEffects(
-            self.announcer, policy.conversion, policy.limits_of(Scope.NUMBER_TOTAL, "")
-        )
         self.observer = telling
+        self.records = Records(self.store, telling, TransitionEffects(policy))
         self.clock, self.policy = clock, policy
         self.admission = AdmissionControl(
             limits=self.limits,
@@ -93,14 +90,12 @@ class Core:
     def operator(self) -> OperatorActions:
         """Return the operator's use cases."""
         return OperatorActions(
-            store=self.store,
+            records=self.records,
             admission=self.admission,
             limits=self.limits,
             conversions=self.conversions,
             lists=self.lists,
             audit=self.audit,
-            observer=self.observer,
-            effects=self.effects,
             clock=self.clock,
             policy=self.policy,
         )

@@ -22,7 +22,6 @@ from waitcall.application.open_channel import CallProvider, ChannelOpening, Rout
 from waitcall.application.read import ReadVerification
 from waitcall.application.record_call import RecordCall
 from waitcall.application.record_text import RecordText
-from waitcall.application.records import Records
 from waitcall.composition.core import Core
 from waitcall.configuration.settings import Settings
 from waitcall.domain.evidence import InboxTrust
@@ -70,29 +69,24 @@ class ClientUseCases:
 
 
 def client_use_cases(settings: Settings, core: Core, opening: ChannelOpening) -> ClientUseCases:
-    records = Records(core.store, core.observer, core.effects)
     return ClientUseCases(
         CreateVerification(
-            store=core.store,
+            records=core.records,
             admission=core.admission,
-            effects=core.effects,
             opening=opening,
-            observer=core.observer,
             clock=core.clock,
             policy=core.policy,
             default_window_seconds=settings.window_seconds,
             order_seconds=_order_seconds(settings),
         ),
         reading_of(core),
-        ConsumeVerification(core.store, records, core.admission, core.pages, core.clock),
-        CancelVerification(records, core.clock),
+        ConsumeVerification(core.records, core.admission, core.pages, core.clock),
+        CancelVerification(core.records, core.clock),
         ChannelSteps(
-            store=core.store,
+            records=core.records,
             admission=core.admission,
-            effects=core.effects,
             opening=opening,
             seals=core.seals,
-            observer=core.observer,
             clock=core.clock,
             policy=core.policy,
             order_seconds=_order_seconds(settings),
@@ -101,22 +95,15 @@ def client_use_cases(settings: Settings, core: Core, opening: ChannelOpening) ->
 
 
 def reading_of(core: Core) -> ReadVerification:
-    records = Records(core.store, core.observer, core.effects)
-    return ReadVerification(core.store, records, core.changes, core.admission, core.clock)
+    return ReadVerification(core.records, core.changes, core.admission, core.clock)
 
 
 def calls_of(core: Core, trust: InboxTrust | None = None) -> RecordCall:
-    return RecordCall(
-        *(core.store, core.used_calls, core.observer, core.clock, core.effects),
-        admission=core.admission,
-        trust=trust,
-    )
+    return RecordCall(core.records, core.used_calls, core.admission, core.clock, trust=trust)
 
 
 def messages_of(core: Core) -> RecordText:
-    return RecordText(
-        *(core.store, core.used_calls, core.observer, core.clock, core.effects), admission=core.admission
-    )
+    return RecordText(core.records, core.used_calls, core.admission, core.clock)
 
 
 def pages_of(settings: Settings, core: Core) -> ReadPage:

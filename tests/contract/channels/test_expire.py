@@ -1,7 +1,7 @@
 """Windows of the channels, and reasons of an expiry."""
 
 from tests.contract.channels.conftest import CALL, CODE, POLICY, TEXT_IN, Stage
-from tests.making import effects_of
+from tests.making import records_of
 from waitcall.application.expire import ExpireVerifications
 from waitcall.domain.channel import Channel
 from waitcall.domain.status import Reason, Status
@@ -21,7 +21,7 @@ def test_a_sweep_knows_the_window_of_the_channel(stage: Stage) -> None:
     stage.clock.advance(600)
     stage.channels.fall_back("web", record.id)
     sweep = ExpireVerifications(
-        stage.world.store, stage.world.deadlines, stage.observer, stage.clock, effects_of(POLICY)
+        records_of(stage.world, stage.observer, POLICY), stage.world.deadlines, stage.clock
     )
     stage.clock.advance(400)
     sweep.run()

@@ -13,12 +13,11 @@ from waitcall.application.admission import (
     OF_THE_NUMBER,
     ApplicableLimits,
     Screening,
-    subjects_with_the_address,
 )
 from waitcall.domain.channel import Channel
 from waitcall.domain.conversion import Bucket, ConversionBudget, Group
 from waitcall.domain.errors import RateLimited
-from waitcall.domain.limits import Limit, LimitCheck, Mode, Scope
+from waitcall.domain.limits import Limit, LimitCheck, Mode, Scope, network_of
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
 from waitcall.domain.policy import CaptchaRule, Policy
 
@@ -45,10 +44,13 @@ def test_a_record_keeps_no_seal_of_an_address_that_is_not_counted(
     world: World, observer: RecordingObserver
 ) -> None:
     admitting = admission(world, observer)
-    subjects = {scope.value for scope in subjects_with_the_address(NUMBER, ADDRESS)}
     counted = admitting.seals(NUMBER, ADDRESS, Screening.of([]))
-    assert counted is not None
-    assert set(counted) == subjects
+    network = network_of(ADDRESS)
+    assert counted == {
+        "number": world.limits.seal(Scope.NUMBER, f"{NUMBER.value} {ADDRESS}"),
+        "ip": world.limits.seal(Scope.IP, ADDRESS),
+        "network": world.limits.seal(Scope.NETWORK, network),
+    }
     vouched = admitting.seals(NUMBER, ADDRESS, Screening.of([ALLOWED_ADDRESS, ALLOWED_NUMBER]))
     assert set(vouched or {}) == {Scope.NUMBER.value}
 
@@ -207,14 +209,6 @@ def test_without_an_address_from_the_operator_that_of_the_latest_verification_is
     assert told(APPLICABLE.of_subject(NUMBER, IP, None, record))[0] == ("number", f"{NUMBER.value} {IP}")
 
 
-def test_a_record_keeps_seals_only_of_subjects_with_the_address() -> None:
-    assert subjects_with_the_address(NUMBER, IP) == {
-        Scope.NUMBER: f"{NUMBER.value} {IP}",
-        Scope.IP: IP,
-        Scope.NETWORK: NETWORK,
-    }
-
-
 @pytest.mark.parametrize(
     ("entry", "exempt"),
     [
@@ -230,7 +224,7 @@ def test_an_allowed_number_or_network_is_exempt_from_its_own_limits(
 ) -> None:
     screened = Screening.of([entry])
     assert screened.exempt == exempt
-    assert screened.blocking == (None if exempt else entry)
+    assert screened.blocking == (() if exempt else (entry,))
     assert Screening.of([]).exempt == ()
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from tests.fakes.memory import MemoryOutbox
 from tests.making import NOW, POLICY, call_at, opened, pending, seconds
-from waitcall.application.deliver_webhooks import Reminder
+from waitcall.application.deliver_webhooks import remind
 from waitcall.application.effects import (
     NO_EFFECTS,
     REMEMBERED_SECONDS,
-    Announcer,
     Effects,
     TransitionEffects,
+    announcement_of,
     body_of,
 )
 from waitcall.application.request_context import request_id
@@ -30,7 +30,7 @@ from waitcall.domain.verification import Verification
 
 BUDGET = ConversionBudget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
 TOTALS = (Limit(50, 3600), Limit(100, 86400))
-EFFECTS = TransitionEffects(Announcer(POLICY), (BUDGET,), TOTALS)
+EFFECTS = TransitionEffects(replace(POLICY, conversion=(BUDGET,), limits={Scope.NUMBER_TOTAL: TOTALS}))
 CONTESTING = Purpose("login", on_concurrent=OnConcurrent.CONTEST)
 TWO_STEPS = Purpose("login", second_step=Channel.CODE)
 CODE = Code(message_id=7, digests=("one",), sent_at=NOW)
@@ -182,7 +182,6 @@ ENDPOINTS = (
 LISTENING = replace(
     POLICY, clients={**POLICY.clients, "web": replace(POLICY.clients["web"], webhooks=ENDPOINTS)}
 )
-ANNOUNCER = Announcer(LISTENING)
 EXPIRED = pending().at(NOW + seconds(900))
 
 
@@ -192,14 +191,14 @@ def only(record: Verification, now: datetime = NOW) -> Event:
 
 
 def test_an_event_goes_to_the_endpoints_that_asked_for_its_type() -> None:
-    announcement = ANNOUNCER.of(only(EXPIRED), NOW)
+    announcement = announcement_of(only(EXPIRED), LISTENING, NOW)
     assert announcement is not None
     assert [each.endpoint for each in announcement.deliveries] == ["web/main", "web/stats"]
     assert (
         {each.event_id for each in announcement.deliveries} == {announcement.event_id} == {only(EXPIRED).id}
     )
     assert {each.attempt for each in announcement.deliveries} == {0}
-    announcement = ANNOUNCER.of(only(verified()), NOW)
+    announcement = announcement_of(only(verified()), LISTENING, NOW)
     assert announcement is not None
     assert [each.endpoint for each in announcement.deliveries] == ["web/main"]
 
@@ -207,10 +206,8 @@ def test_an_event_goes_to_the_endpoints_that_asked_for_its_type() -> None:
 @pytest.mark.parametrize("client", ["app", "left the policy"])
 def test_an_event_that_no_endpoint_asked_for_is_not_announced(client: str) -> None:
     event = replace(only(EXPIRED), verification=opened("ver_1", client=client))
-    assert ANNOUNCER.of(event, NOW) is None
-    assert not ANNOUNCER.listens(client)
-    assert ANNOUNCER.listens("web")
-    assert ANNOUNCER.of(replace(only(EXPIRED), type=EventType.CANCELED), NOW) is None
+    assert announcement_of(event, LISTENING, NOW) is None
+    assert announcement_of(replace(only(EXPIRED), type=EventType.CANCELED), LISTENING, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -227,7 +224,7 @@ def test_an_event_that_no_endpoint_asked_for_is_not_announced(client: str) -> No
 def test_an_event_is_remembered_until_an_hour_after_the_records_last_sweep(
     record: Verification, now: int, seconds_left: int
 ) -> None:
-    announcement = ANNOUNCER.of(only(record), NOW + seconds(now))
+    announcement = announcement_of(only(record), LISTENING, NOW + seconds(now))
     assert announcement is not None
     assert announcement.keep_seconds == REMEMBERED_SECONDS + seconds_left
 
@@ -243,8 +240,8 @@ def test_times_are_told_in_utc_and_a_missing_reason_as_null() -> None:
 def test_a_reminder_announces_only_events_that_an_endpoint_asked_for() -> None:
     record = verified().consume("login", "flow", NOW)
     outbox = MemoryOutbox()
-    Reminder(outbox, ANNOUNCER).remind(record, NOW)
+    remind(outbox, LISTENING, record, NOW)
     # No endpoint asked for the event of the consume.
     assert [each.delivery.endpoint for each in outbox.take("one", 9)] == ["web/main"]
-    Reminder(outbox, ANNOUNCER).remind(record, NOW)
+    remind(outbox, LISTENING, record, NOW)
     assert outbox.take("one", 9) == []

@@ -36,12 +36,12 @@ def test_a_read_of_a_page_that_gets_no_slot_is_told_when_to_ask_again(
 ) -> None:
     asked: list[float] = []
 
-    def take(_: FairSemaphore, patience: float = 0) -> bool:
+    def acquire(_: FairSemaphore, patience: float = 0) -> bool:
         asked.append(patience)
         return False
 
     hosted = pages(world, clock)
-    monkeypatch.setattr(FairSemaphore, "take", take)
+    monkeypatch.setattr(FairSemaphore, "acquire", acquire)
     with pytest.raises(StoreUnavailable) as busy:
         hosted.look("token", ADDRESS)
     assert (busy.value.retry_after, asked) == (1, [PATIENCE_SECONDS])
@@ -87,20 +87,20 @@ HOSTING = replace(
 )
 
 
-def test_no_more_slots_are_taken_than_there_are() -> None:
-    slots = FairSemaphore(7)
-    assert together(50, lambda _: slots.take()).count(True) == 7
-    slots.give_back()
-    assert together(50, lambda _: slots.take()).count(True) == 1
+def test_a_semaphore_is_acquired_no_more_often_than_its_count() -> None:
+    semaphore = FairSemaphore(7)
+    assert together(50, lambda _: semaphore.acquire()).count(True) == 7
+    semaphore.release()
+    assert together(50, lambda _: semaphore.acquire()).count(True) == 1
 
 
-def test_a_waiting_thread_gets_the_slot_that_is_given_back() -> None:
-    slots = FairSemaphore(1)
-    taken = together(20, lambda _: slots.take(30) and slots.give_back() is None)
-    assert taken == [True] * 20
+def test_a_waiting_thread_acquires_the_semaphore_that_is_released() -> None:
+    semaphore = FairSemaphore(1)
+    acquired = together(20, lambda _: semaphore.acquire(30) and semaphore.release() is None)
+    assert acquired == [True] * 20
 
 
-def test_a_wait_ends_after_the_given_seconds() -> None:
-    slots = FairSemaphore(0)
-    assert not slots.take(0.01)
-    assert not slots.take()
+def test_a_wait_for_a_semaphore_ends_after_the_given_seconds() -> None:
+    semaphore = FairSemaphore(0)
+    assert not semaphore.acquire(0.01)
+    assert not semaphore.acquire()

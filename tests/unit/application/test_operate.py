@@ -23,7 +23,6 @@ from waitcall.application.create import CreateCommand
 from waitcall.application.effects import AuditEntry
 from waitcall.application.operate import (
     LONGEST_EXPIRES_IN,
-    Lookup,
     OperatorActions,
     Subject,
     asked_by,
@@ -204,20 +203,15 @@ def test_a_reason_has_one_to_200_characters() -> None:
             check_reason(reason)
 
 
-def lookup(world: World, clock: FakeClock) -> Lookup:
-    reserve(world.store, opened("ver_1", now=clock()), None, clock())
-    return Lookup(world.store, world.audit, clock)
-
-
 def test_a_verification_is_shown_as_it_stands_now_by_its_id_and_by_its_number(
-    world: World, clock: FakeClock
+    operator: OperatorActions, world: World, clock: FakeClock
 ) -> None:
-    shown = lookup(world, clock)
-    assert shown.show("ann", "ver_1").id == "ver_1"
-    assert shown.find("ann", NUMBER.value).id == "ver_1"
+    reserve(world.store, opened("ver_1", now=clock()), None, clock())
+    assert operator.show("ann", "ver_1").id == "ver_1"
+    assert operator.find("ann", NUMBER.value).id == "ver_1"
     clock.advance(3600)
-    assert not shown.show("ann", "ver_1").is_live
-    assert not shown.find("ann", NUMBER.value).is_live
+    assert not operator.show("ann", "ver_1").is_live
+    assert not operator.find("ann", NUMBER.value).is_live
     looks = [
         (each.event, each.actor, each.phone_number, each.verification_id) for each in world.audit.entries
     ]
@@ -227,17 +221,18 @@ def test_a_verification_is_shown_as_it_stands_now_by_its_id_and_by_its_number(
     ]
 
 
-def test_a_missing_verification_is_not_found_and_the_look_is_audited(world: World, clock: FakeClock) -> None:
-    shown = lookup(world, clock)
+def test_a_missing_verification_is_not_found_and_the_look_is_audited(
+    operator: OperatorActions, world: World
+) -> None:
     with pytest.raises(NotFound):
-        shown.show("ann", "ver_2")
+        operator.show("ann", "ver_2")
     with pytest.raises(NotFound):
-        shown.find("ann", OTHER_NUMBER.value)
+        operator.find("ann", OTHER_NUMBER.value)
     assert [each.event for each in world.audit.entries] == ["show", "find"]
 
 
-def test_a_call_reported_by_hand_is_audited_with_its_reason(world: World, clock: FakeClock) -> None:
-    lookup(world, clock).replayed("ann", NUMBER.value, "lost")
+def test_a_call_reported_by_hand_is_audited_with_its_reason(operator: OperatorActions, world: World) -> None:
+    operator.replayed("ann", NUMBER.value, "lost")
     (entry,) = world.audit.entries
     assert (entry.event, entry.actor, entry.phone_number) == ("replay_callback", "operator:ann", NUMBER.value)
     assert entry.details == {"reason": "lost"}
