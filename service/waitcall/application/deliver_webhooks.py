@@ -68,42 +68,33 @@ class Outbox(Protocol):
 
     def announce(self, number: str, announcement: Announcement) -> None:
         """Store the deliveries of an event, unless the event was announced before. ``number``: E.164."""
-        ...
 
     def take(self, consumer: str, most: int) -> list[Taken]:
         """Take at most ``most`` deliveries for a worker: new ones, and those of workers that seem to have died.
 
         It may take fewer, or none, although there are more.
         """
-        ...
 
     def arrived(self, taken: Taken) -> None:
         """Settle a delivery that the endpoint accepted."""
-        ...
 
     def defer(self, taken: Taken, delivery: Delivery, until: datetime) -> None:
         """Keep a delivery for another attempt at ``until`` (UTC). ``delivery``: with the attempt counted."""
-        ...
 
     def bury(self, taken: Taken, delivery: Delivery) -> None:
         """Give a delivery up and keep it as a dead letter for an operator. If those are full, drop it."""
-        ...
 
     def wake(self, now: datetime) -> int:
         """Make deliveries available again whose time to retry has come. Return their number."""
-        ...
 
     def backlog(self) -> Backlog:
         """Count the deliveries that were not accepted yet."""
-        ...
 
     def dead(self) -> Iterator[Delivery]:
         """Return all dead letters."""
-        ...
 
     def replay(self, event_id: str, endpoint: str) -> bool:
         """Deliver a dead letter again, from the first attempt on. Return False if there is none."""
-        ...
 
 
 class DeliveryOutcome(StrEnum):
@@ -127,7 +118,6 @@ class Sender(Protocol):
 
     def send(self, endpoint: Endpoint, delivery: Delivery, now: datetime) -> DeliveryOutcome:
         """Make one attempt to deliver, and return its outcome. Never raises."""
-        ...
 
 
 class DeliveryMetrics(Protocol):
@@ -135,11 +125,9 @@ class DeliveryMetrics(Protocol):
 
     def delivered(self, delivery: Delivery, outcome: DeliveryOutcome, *, dead: bool) -> None:
         """Record the outcome of an attempt. ``dead``: whether the delivery was given up."""
-        ...
 
     def backlog(self, backlog: Backlog, now: datetime) -> None:
         """Record the size and age of the backlog."""
-        ...
 
 
 def remind(outbox: Outbox, policy: Policy, record: Verification, now: datetime) -> None:

@@ -28,13 +28,7 @@ class ExpireVerifications:
         *,
         remind: Remind | None = None,
     ) -> None:
-        """
-        Args:
-            records: reads and changes the records.
-            deadlines: tells which records are due.
-            clock: returns the time in UTC.
-            remind: called with each record, to announce its events that were not announced yet; None announces none.
-        """
+        """``remind``: called with each record, to announce its events that were not announced yet; None announces none."""
         self._records = records
         self._deadlines = deadlines
         self._remind = remind

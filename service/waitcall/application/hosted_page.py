@@ -95,16 +95,10 @@ class ReadPage:
         max_waiting: int,
         rest: Callable[[], None],
     ) -> None:
-        """
-        Args:
-            store: the store of verifications.
-            reading: reads a verification now or once it has changed.
-            seals: makes and checks tokens and results.
-            limits: counts the polls that wait.
-            clock: returns the time in UTC.
-            public_url: URL of the public surface as browsers reach it, without a slash at the end.
-            max_waiting: polls that may wait in this process at the same time.
-            rest: called after each read, before the next one begins, to let other requests of the process run.
+        """``max_waiting``: polls that may wait in this process at the same time.
+
+        ``public_url``: URL of the public surface as browsers reach it, without a slash at the end. ``rest``: called after
+        each read, before the next one begins, to let other requests of the process run.
         """
         self._store = store
         self._reading = reading

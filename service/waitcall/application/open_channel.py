@@ -1,4 +1,4 @@
-"""The beginning of each channel: order a number to dial, choose a text to send, or send a code."""
+"""The beginning of each channel: order a number from a provider, choose a text, or send a code."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,6 @@ class CallProvider(Protocol):
         Raises:
             ProviderError, NumberRefused, ProviderUnavailable: raised within the configured time limit.
         """
-        ...
 
 
 class CodeSender(Protocol):
@@ -56,7 +55,6 @@ class CodeSender(Protocol):
         Raises:
             ProviderError, NumberRefused, CaptchaRejected, ProviderUnavailable: raised within the configured time limit.
         """
-        ...
 
 
 NAME = "routing"

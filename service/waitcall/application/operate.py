@@ -1,4 +1,4 @@
-"""The operator's use cases: explain why a subject is refused, unblock it, and manage the block and allow lists."""
+"""The operator's use cases: explain why a subject is refused, unblock it, manage the lists, look up."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace

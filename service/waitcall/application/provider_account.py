@@ -1,4 +1,4 @@
-"""The account at the provider, for operators: dedicated numbers and deferred tasks.
+"""The account at the provider, for operators: dedicated numbers, deferred tasks, the balance.
 
 Only :meth:`AccountManagement.rent` and :meth:`AccountManagement.set_prolong` spend money.
 """
@@ -83,7 +83,6 @@ class ProviderAccount(Protocol):
 
     def free_numbers(self) -> list[DedicatedNumber]:
         """Return the numbers that can be rented now."""
-        ...
 
     def rent(self, number: E164, *, prolong: bool) -> Decimal:
         """Rent a number until the end of the month, and return the amount charged.
@@ -91,19 +90,15 @@ class ProviderAccount(Protocol):
         The request is sent once and never retried, because a lost answer may hide a charge. ``prolong``: True to rent the
         number next month too.
         """
-        ...
 
     def set_prolong(self, number: E164, *, prolong: bool) -> None:
         """Set whether the rent of a number continues next month."""
-        ...
 
     def tasks(self, after_id: int, count: int) -> list[Task]:
         """Return at most ``count`` deferred tasks whose ids come after ``after_id``."""
-        ...
 
     def file(self, task_id: int, offset: int) -> "Download":
         """Download the file of a finished task from byte ``offset`` on."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +228,6 @@ class Balance(Protocol):
         Raises:
             ProviderFailure
         """
-        ...
 
 
 class BalanceMonitor:

@@ -75,7 +75,6 @@ class Inbox(Protocol):
         Raises:
             ProviderFailure
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +101,9 @@ class ProgressStore(Protocol):
 
     def load(self) -> Progress:
         """Return the progress that was saved last; an empty one at the first time."""
-        ...
 
     def save(self, term: Term, progress: Progress) -> bool:
         """Save the progress. Return False, and save nothing, if the term has ended."""
-        ...
 
 
 class ReconcileInbox:
@@ -124,16 +121,9 @@ class ReconcileInbox:
         every: timedelta,
         may_be_dialled: Callable[[E164], bool],
     ) -> None:
-        """
-        Args:
-            inbox: the provider's inbox.
-            progress: store of how far the inbox was read.
-            deadlines: tells if a verification is pending.
-            calls: matches the calls that are found.
-            messages: matches the texts that are found.
-            clock: returns the time in UTC.
-            every: shortest time between two polls. The provider allows three identical requests in a minute.
-            may_be_dialled: tells if a number can belong to the provider's pool.
+        """``every``: shortest time between two polls. The provider allows three identical requests in a minute.
+
+        ``may_be_dialled``: tells if a number can belong to the provider's pool.
         """
         self._inbox = inbox
         self._progress = progress
@@ -279,7 +269,7 @@ class LikeACall:
     is_text: bool
 
 
-def look(
+def like_calls(
     records: Collection[InboxRecord],
     may_be_dialled: Callable[[E164], bool],
     text_numbers: Collection[E164],

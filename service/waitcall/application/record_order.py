@@ -104,7 +104,6 @@ class ProviderOrderQuery(Protocol):
         Raises:
             ProviderFailure
         """
-        ...
 
 
 class PollOrders:

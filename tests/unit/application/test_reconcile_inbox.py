@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.making import NOW, NUMBER, seconds
-from waitcall.application.reconcile_inbox import InboxRecord, instant, look
+from waitcall.application.reconcile_inbox import InboxRecord, instant, like_calls
 from waitcall.domain.numbers import E164, mask
 
 
@@ -67,7 +67,7 @@ def test_a_look_at_the_inbox_masks_the_numbers_of_what_looks_like_a_call() -> No
         InboxRecord(5, NUMBER.value, None, None, message="nothing dialled"),
         InboxRecord(6, NUMBER.value, "a word", None, message="no number"),
     ]
-    found = look(
+    found = like_calls(
         records,
         lambda number: number.value.startswith("+7958"),
         [TEXTED],
