@@ -29,12 +29,12 @@ from waitcall.adapters.redis.probe import RedisProbe
 from waitcall.adapters.redis.store import RedisVerificationStore
 from waitcall.adapters.redis.topology import topology_of
 from waitcall.adapters.redis.used_calls import RedisUsedCalls
-from waitcall.application.audit import AuditLog
-from waitcall.application.idempotency import IdempotencyStore
 from waitcall.application.ports import (
+    AuditLog,
     ChangeNotifier,
     ConversionCounts,
     Deadlines,
+    IdempotencyStore,
     Limits,
     Lists,
     OrderIndex,

@@ -13,8 +13,7 @@ from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, together, with_limits
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
-from waitcall.application.explanation import Subject
-from waitcall.application.operate import Operator
+from waitcall.application.operate import OperatorActions, Subject
 from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import Blocked, NotFound, ProviderError, ServiceError
@@ -30,7 +29,7 @@ ROUNDS = 20
 
 class Stage(every_channel.Stage):
     @property
-    def operator(self) -> Operator:
+    def operator(self) -> OperatorActions:
         return operating(self.world, self.observer, self.clock, self.policy)
 
     def put(

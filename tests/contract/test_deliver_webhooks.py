@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,8 +20,8 @@ from tests.making import (
     OTHER_NUMBER,
     POLICY,
     call_at,
-    effects_of,
     pending,
+    records_of,
     seconds,
     together,
     use_cases,
@@ -30,22 +31,21 @@ from tests.worlds import PEPPER, World, redis_connection
 from waitcall.adapters.redis import outbox as outbox_module
 from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
 from waitcall.adapters.redis.outbox import RedisOutbox
-from waitcall.application.announcement import Announcement, Announcer, Delivery
-from waitcall.application.audit import AuditLog
 from waitcall.application.create import CreateCommand
-from waitcall.application.dead_letters import DeadLetters
 from waitcall.application.deliver_webhooks import (
     MOST_ATTEMPTS,
     SLOTS,
     Backlog,
+    DeadLetters,
+    DeliverWebhooks,
     DeliveryOutcome,
     Outbox,
-    Push,
-    Reminder,
     delay,
+    remind,
 )
-from waitcall.application.expire import Sweep
-from waitcall.application.leadership import Term
+from waitcall.application.effects import Announcement, Delivery
+from waitcall.application.expire import ExpireVerifications
+from waitcall.application.ports import AuditLog, Term
 from waitcall.domain.call import Outcome
 from waitcall.domain.errors import VerificationInProgress
 from waitcall.domain.event import EventType, events_of
@@ -95,10 +95,9 @@ class Post:
         self.outbox = outbox
         self.sender, self.delivery_metrics = FakeSender(), RecordingMetrics()
         self.verifications, self.calls = use_cases(world, FakeProvider(), observer, clock, LISTENING)
-        self.reminder = Reminder(self.outbox, Announcer(LISTENING))
 
-    def push(self, consumer: str = "one", policy: Policy = LISTENING) -> Push:
-        return Push(
+    def push(self, consumer: str = "one", policy: Policy = LISTENING) -> DeliverWebhooks:
+        return DeliverWebhooks(
             outbox=self.outbox,
             sender=self.sender,
             delivery_metrics=self.delivery_metrics,
@@ -115,13 +114,15 @@ class Post:
         return count
 
     def sweep(self) -> int:
-        return Sweep(
-            *(self.world.store, self.world.deadlines, self.observer, self.clock, effects_of(LISTENING)),
-            remind=self.reminder.remind,
+        return ExpireVerifications(
+            records_of(self.world, self.observer, LISTENING),
+            self.world.deadlines,
+            self.clock,
+            remind=partial(remind, self.outbox, LISTENING),
         ).run()
 
 
-def finish(push: Push) -> int:
+def finish(push: DeliverWebhooks) -> int:
     """Deliver until nothing is left to take. A push that is closed earlier leaves the rest to others."""
     total = 0
     while True:
@@ -132,7 +133,7 @@ def finish(push: Push) -> int:
             return total
 
 
-def idle(push: Push) -> None:
+def idle(push: DeliverWebhooks) -> None:
     """Wait until no delivery is under way."""
     for _ in range(SLOTS):
         assert push._free.acquire(timeout=60)

@@ -27,7 +27,7 @@ from waitcall.application.hosted_page import (
     WAITING_OF_A_PAGE,
     WAITING_OF_AN_ADDRESS,
     Page,
-    Pages,
+    ReadPage,
 )
 from waitcall.application.ports import Stored
 from waitcall.domain.call import Outcome
@@ -64,7 +64,7 @@ class Stage:
         self.verifications, self.calls = use_cases(
             self.world, FakeProvider(), self.observer, self.clock, HOSTING
         )
-        self.pages = Pages(
+        self.pages = ReadPage(
             store=self.world.store,
             reading=reading_of(self.world, self.observer, self.clock),
             seals=PAGES,

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, use_cases, with_limits
-from waitcall.application.audit import AuditEntry
 from waitcall.application.create import CreateCommand
-from waitcall.application.explanation import Subject
+from waitcall.application.effects import AuditEntry
+from waitcall.application.operate import Subject
 from waitcall.application.request_context import request_id
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.call import Outcome

@@ -16,11 +16,9 @@ from waitcall.adapters.redis.codec import UnknownSchema
 from waitcall.adapters.redis.conversions import RedisConversionCounts
 from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
 from waitcall.adapters.redis.script import Script
-from waitcall.application.audit import AuditEntry
 from waitcall.application.create import CreateCommand
-from waitcall.application.effects import ConversionCount, Effects
-from waitcall.application.idempotency import Begun
-from waitcall.application.ports import Change, Claim
+from waitcall.application.effects import AuditEntry, ConversionCount, Effects
+from waitcall.application.ports import Begun, Change, Claim
 from waitcall.domain.call import Outcome
 from waitcall.domain.conversion import Bucket, ConversionBudget, Group
 from waitcall.domain.errors import RecordUnreadable

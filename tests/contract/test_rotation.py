@@ -12,9 +12,9 @@ from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, Verifications, call_at, operating, together, use_cases, with_limits
 from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
 from waitcall.application.create import CreateCommand
-from waitcall.application.explanation import Subject
-from waitcall.application.idempotency import Answer, Begun
-from waitcall.application.record_call import Calls
+from waitcall.application.operate import Subject
+from waitcall.application.ports import Answer, Begun
+from waitcall.application.record_call import RecordCall
 from waitcall.domain.call import Outcome
 from waitcall.domain.errors import (
     IdempotencyInFlight,
@@ -40,7 +40,7 @@ STEPS = {
 class Replica:
     world: World
     verifications: Verifications
-    calls: Calls
+    calls: RecordCall
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from tests.making import (
     OTHER_NUMBER,
     POLICY,
     call_at,
-    effects_of,
     operating,
     pending,
+    records_of,
     use_cases,
     with_limits,
 )
@@ -31,11 +31,10 @@ from waitcall.adapters.redis.leadership import RedisLeadership, RedisProgress
 from waitcall.adapters.redis.outbox import GROUP, RedisOutbox
 from waitcall.adapters.redis.topology import topology_of
 from waitcall.adapters.telemetry.metrics import UNREADABLE_ENTRIES
-from waitcall.application.announcement import Announcement, Delivery
-from waitcall.application.audit import AuditEntry
 from waitcall.application.create import CreateCommand
-from waitcall.application.expire import Sweep
-from waitcall.application.idempotency import Answer, Begun
+from waitcall.application.effects import Announcement, AuditEntry, Delivery
+from waitcall.application.expire import ExpireVerifications
+from waitcall.application.ports import Answer, Begun
 from waitcall.application.reconcile_inbox import Progress
 from waitcall.configuration.redis_url import Address
 from waitcall.domain.call import Outcome
@@ -167,7 +166,7 @@ def test_a_bad_member_of_the_deadlines_stops_no_sweep_and_is_taken_out(
     record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     clock.advance(900)
 
-    sweep = Sweep(real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of())
+    sweep = ExpireVerifications(records_of(real_world, RecordingObserver()), real_world.deadlines, clock)
     assert sweep.run() == 1
 
     assert verifications.get("web", record.id).status is Status.EXPIRED
@@ -184,7 +183,7 @@ def test_many_bad_deadlines_hide_no_good_one(real_world: World, redis: Any, cloc
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     clock.advance(900)
-    sweep = Sweep(real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of())
+    sweep = ExpireVerifications(records_of(real_world, RecordingObserver()), real_world.deadlines, clock)
 
     for _ in range(5):
         sweep.run()
@@ -202,7 +201,10 @@ def test_a_part_of_the_deadlines_that_is_no_set_stops_no_other(
     redis.set(other, SECRET, px=60_000)
     clock.advance(900)
 
-    assert Sweep(real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of()).run() == 1
+    assert (
+        ExpireVerifications(records_of(real_world, RecordingObserver()), real_world.deadlines, clock).run()
+        == 1
+    )
 
     assert real_world.deadlines.is_busy() is False
     assert set(real_world.unreadable) == {"deadlines"}
@@ -225,7 +227,7 @@ def test_a_record_that_cannot_be_read_is_due_again_later_and_stops_no_sweep(
     spoil(redis, bad.id, make)
     clock.advance(900)
 
-    sweep = Sweep(real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of())
+    sweep = ExpireVerifications(records_of(real_world, RecordingObserver()), real_world.deadlines, clock)
     assert sweep.run() == 2
 
     assert verifications.get("web", good.id).status is Status.EXPIRED

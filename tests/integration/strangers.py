@@ -33,7 +33,7 @@ from waitcall.adapters.http.schemas import CreateRequest
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
 from waitcall.adapters.telemetry.logging import MaskingJsonFormatter
-from waitcall.application.hosted_page import Pages
+from waitcall.application.hosted_page import ReadPage
 from waitcall.domain.errors import NotFound
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Brand
@@ -304,7 +304,7 @@ class Nobody:
         return lambda *_, **__: None
 
 
-class Empty(Pages):
+class Empty(ReadPage):
     """Use cases of the hosted page that find no page."""
 
     def __init__(self) -> None:

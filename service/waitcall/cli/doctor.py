@@ -7,7 +7,7 @@ from functools import partial
 import click
 import urllib3
 
-from waitcall.application.inspect_inbox import LikeACall, look
+from waitcall.application.reconcile_inbox import LikeACall, like_calls
 from waitcall.cli.environment import running
 from waitcall.cli.tables import as_json, show_rows
 from waitcall.composition.cli_context import CliContext, build_cli_context
@@ -128,7 +128,7 @@ def _numbers(context: CliContext) -> Iterator[Finding]:
 def _inbox(context: CliContext) -> Iterator[Finding]:
     policy = context.core.policy
     records = context.inbox.after(None)
-    calls = look(
+    calls = like_calls(
         records,
         partial(may_be_dialled, dial_regions=policy.dial_regions),
         policy.text_in_numbers,

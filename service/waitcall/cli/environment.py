@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import click
 
-from waitcall.application.audit import AuditLog
-from waitcall.application.operate import Operator
+from waitcall.application.operate import OperatorActions
+from waitcall.application.ports import AuditLog
 from waitcall.composition import build_operator
 from waitcall.configuration.settings import Settings, SettingsMistakes, load_settings
 from waitcall.domain.errors import ServiceError
@@ -30,7 +30,7 @@ def sound_settings(environ: Mapping[str, str]) -> Settings:
 
 
 @contextmanager
-def operating() -> Iterator[tuple[Operator, AuditLog]]:
+def operating() -> Iterator[tuple[OperatorActions, AuditLog]]:
     """Provide the operator's use cases and the audit log. A refusal prints one line and exits 1."""
     with running(build_operator) as built:
         yield built

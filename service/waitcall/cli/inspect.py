@@ -25,7 +25,7 @@ _POST_SECONDS = 10.0
 def show(*, verification_id: str, json_wanted: bool, operator: str) -> None:
     """Show a verification by its id (`-`: read it from standard input, so that no process list shows it)."""
     with running(build_cli_context) as context:
-        record = context.lookup.show(operator, read_number(verification_id) or "")
+        record = context.operator.show(operator, read_number(verification_id) or "")
         show_object(_told(record, context), json_wanted=json_wanted)
 
 
@@ -36,7 +36,7 @@ def show(*, verification_id: str, json_wanted: bool, operator: str) -> None:
 def find(*, phone_number: str, json_wanted: bool, operator: str) -> None:
     """Show the latest verification of a number (`-`: read it from standard input)."""
     with running(build_cli_context) as context:
-        record = context.lookup.find(operator, read_number(phone_number) or "")
+        record = context.operator.find(operator, read_number(phone_number) or "")
         show_object(_told(record, context), json_wanted=json_wanted)
 
 
@@ -73,7 +73,7 @@ def replay_callback(  # noqa: PLR0913  the command's options
         )
     with running(build_cli_context) as context:
         settings = context.settings
-        context.lookup.replayed(operator, number.value, reason)
+        context.operator.replayed(operator, number.value, reason)
         at = str(ts or int(time.time()))
         secret = settings.callback_secrets[0].reveal()
         if settings.callback_hash == "crc32":

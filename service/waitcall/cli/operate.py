@@ -13,7 +13,7 @@ from waitcall.adapters.http.operator import (
     ListsResponse,
     UndoneResponse,
 )
-from waitcall.application.explanation import CLEARABLE, Subject
+from waitcall.application.operate import CLEARABLE, Subject
 from waitcall.cli.environment import acting, operating, read_number
 from waitcall.domain.limits import Scope
 from waitcall.domain.lists import ListAction, ListKind

@@ -32,18 +32,16 @@ from waitcall.adapters.telemetry.logging import logging_config
 from waitcall.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
 from waitcall.adapters.telemetry.observer import BalanceMeter, DeliveryMeter, LoggingObserver
 from waitcall.adapters.webhooks.sender import WebhookSender
-from waitcall.application.audit import AuditLog
-from waitcall.application.balance_monitor import BalanceMonitor
-from waitcall.application.dead_letters import DeadLetters
-from waitcall.application.deliver_webhooks import Push, Reminder
-from waitcall.application.expire import Sweep
-from waitcall.application.hosted_page import Pages
+from waitcall.application.deliver_webhooks import DeadLetters, DeliverWebhooks, remind
+from waitcall.application.expire import ExpireVerifications
+from waitcall.application.hosted_page import ReadPage
 from waitcall.application.open_channel import ChannelOpening
-from waitcall.application.operate import Operator
-from waitcall.application.ports import Clock
+from waitcall.application.operate import OperatorActions
+from waitcall.application.ports import AuditLog, Clock
+from waitcall.application.provider_account import BalanceMonitor
 from waitcall.application.readiness import Readiness
-from waitcall.application.reconcile_inbox import Reconciliation
-from waitcall.application.record_order import OrderPoll, OrderReports
+from waitcall.application.reconcile_inbox import ReconcileInbox
+from waitcall.application.record_order import PollOrders, RecordOrder
 from waitcall.composition.core import Core, utc_now
 from waitcall.composition.use_cases import (
     account_of,
@@ -87,7 +85,7 @@ def build(
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
     tracing = _tracing(settings)
-    sweep = Sweep(core.store, core.deadlines, core.observer, clock, core.effects)
+    sweep = ExpireVerifications(core.records, core.deadlines, clock)
     sweeper = Sweeper(partial(sweep.run, LEFT_TO_THE_WORKER))
     expose = partial(exposition, metrics.registry, multiprocess_dir)
     scopes = {name: client.scopes for name, client in settings.policy.clients.items()}
@@ -130,7 +128,9 @@ def _tracing(settings: Settings) -> "Tracing | None":
     return Tracing(__version__)
 
 
-def _public(settings: Settings, core: Core, pages: Pages, low_priority: LowPriorityQueue) -> list[Blueprint]:
+def _public(
+    settings: Settings, core: Core, pages: ReadPage, low_priority: LowPriorityQueue
+) -> list[Blueprint]:
     """Return the blueprints that strangers can reach."""
     public: list[Blueprint] = []
     told = (core.observer, low_priority)
@@ -146,7 +146,7 @@ def _public(settings: Settings, core: Core, pages: Pages, low_priority: LowPrior
     return public
 
 
-def build_operator(settings: Settings, *, clock: Clock = utc_now) -> tuple[Operator, AuditLog]:
+def build_operator(settings: Settings, *, clock: Clock = utc_now) -> tuple[OperatorActions, AuditLog]:
     """Build the operator's use cases and the audit log for the command line. It connects to nothing yet."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
@@ -166,12 +166,12 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> BackgroundWor
     if settings.inbox_poll_seconds and Provider.SMSC in policy.providers:
         duties.append(Duty("inbox", _reconciliation(settings, core, inbox).run, every_seconds=1.0))
     if settings.smsru_api_ids:
-        poll = OrderPoll(smsru_of(settings, metrics), core.orders, core.store, _reports(core), clock)
+        poll = PollOrders(smsru_of(settings, metrics), core.orders, core.store, _reports(core), clock)
         duties.append(Duty("orders", poll.run, every_seconds=ORDERS_SECONDS))
     outbox = RedisOutbox(core.connection, core.keys)
     endpoints = {each.name for client in policy.clients.values() for each in client.webhooks}
     sender = WebhookSender({name: _revealed(secrets) for name, secrets in settings.webhook_secrets.items()})
-    push = Push(
+    push = DeliverWebhooks(
         outbox=outbox,
         sender=sender,
         delivery_metrics=DeliveryMeter(metrics, endpoints),
@@ -179,11 +179,12 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> BackgroundWor
         policy=policy,
         consumer=f"{gethostname()}-{token_hex(4)}",
     )
-    reminder = Reminder(outbox, core.announcer)
     loops = [
         Loop(
             "sweep",
-            Sweep(core.store, core.deadlines, core.observer, clock, core.effects, remind=reminder.remind).run,
+            ExpireVerifications(
+                core.records, core.deadlines, clock, remind=partial(remind, outbox, policy)
+            ).run,
             SWEEP_SECONDS,
         )
     ]
@@ -217,9 +218,9 @@ def configure_logging(settings: Settings) -> None:
         _log.warning(weakness)
 
 
-def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconciliation:
+def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> ReconcileInbox:
     trust = InboxTrust(frozenset(core.policy.text_in_numbers), settings.inbox_assurance)
-    return Reconciliation(
+    return ReconcileInbox(
         inbox=inbox,
         progress=RedisProgress(core.connection, settings.redis_min_replicas),
         deadlines=core.deadlines,
@@ -231,7 +232,7 @@ def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconci
     )
 
 
-def _services(settings: Settings, core: Core, opening: ChannelOpening, pages: Pages) -> Services:
+def _services(settings: Settings, core: Core, opening: ChannelOpening, pages: ReadPage) -> Services:
     client = client_use_cases(settings, core, opening)
     return Services(
         *(client.create, client.read, client.consume, client.cancel, client.channels),
@@ -247,8 +248,8 @@ def _catalogues(settings: Settings) -> Catalogues:
     return Catalogues([Path(str(page.__path__[0])) / "locales", *further])
 
 
-def _reports(core: Core) -> OrderReports:
-    return OrderReports(core.store, core.orders, core.observer, core.clock, core.effects, core.admission)
+def _reports(core: Core) -> RecordOrder:
+    return RecordOrder(core.records, core.orders, core.admission, core.clock)
 
 
 def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: BackgroundWorker) -> Flask:
@@ -262,7 +263,7 @@ def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: Backgr
     )
 
 
-def _close(inbox: SmscInbox, core: Core, push: Push, sender: WebhookSender) -> None:
+def _close(inbox: SmscInbox, core: Core, push: DeliverWebhooks, sender: WebhookSender) -> None:
     push.close()
     sender.close()
     inbox.close()

@@ -9,9 +9,9 @@ from waitcall.adapters.providers.smsru.client import SmsruProvider
 from waitcall.adapters.redis.probe import Examined
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.adapters.telemetry.observer import LoggingObserver
-from waitcall.application.look_up import Lookup
-from waitcall.application.provider_account import AccountManagement
-from waitcall.application.reconcile_inbox import Balance, Inbox
+from waitcall.application.operate import OperatorActions
+from waitcall.application.provider_account import AccountManagement, Balance
+from waitcall.application.reconcile_inbox import Inbox
 from waitcall.composition.core import Core, utc_now
 from waitcall.composition.use_cases import ClientUseCases, account_of, client_use_cases, opening_of, smsru_of
 from waitcall.configuration.settings import Settings
@@ -28,7 +28,7 @@ class CliContext:
     balance: Balance
     inbox: Inbox
     smsru: SmsruProvider | None
-    lookup: Lookup
+    operator: OperatorActions
 
     def examine(self) -> Examined:
         """Return Redis' report on itself: version, clock and eviction. Raises StoreUnavailable."""
@@ -54,5 +54,5 @@ def build_cli_context(settings: Settings) -> CliContext:
         balance=inbox,
         inbox=inbox,
         smsru=smsru_of(settings, metrics) if settings.smsru_api_ids else None,
-        lookup=Lookup(core.store, core.audit, core.clock),
+        operator=core.operator(),
     )

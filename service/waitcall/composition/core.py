@@ -19,15 +19,13 @@ from waitcall.adapters.redis.used_calls import RedisUsedCalls
 from waitcall.adapters.telemetry.logging import log_audit_entry
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.application.admission import AdmissionControl
-from waitcall.application.announcement import Announcer
 from waitcall.application.effects import TransitionEffects
-from waitcall.application.observer import Observer
-from waitcall.application.operate import Operator
-from waitcall.application.ports import Clock
+from waitcall.application.operate import OperatorActions
+from waitcall.application.ports import Clock, Observer
+from waitcall.application.records import Records
 from waitcall.configuration.settings import Settings
 from waitcall.domain.code import CodeSeals
 from waitcall.domain.hosted_page import PageSeals
-from waitcall.domain.limits import Scope
 
 MAX_REDIS_CONNECTIONS = 64
 """Maximum number of connections of one process to each server. More would not make Redis faster."""
@@ -78,11 +76,8 @@ class Core:
             min_replicas=replicas,
         )
         self.orders = RedisOrders(self.connection, replicas)
-        self.announcer = Announcer(policy)
-        self.effects = TransitionEffects(
-            self.announcer, policy.conversion, policy.limits_of(Scope.NUMBER_TOTAL, "")
-        )
         self.observer = telling
+        self.records = Records(self.store, telling, TransitionEffects(policy))
         self.clock, self.policy = clock, policy
         self.admission = AdmissionControl(
             limits=self.limits,
@@ -92,17 +87,15 @@ class Core:
             provider_limit=order_limit(tries=len(settings.smsc_urls)),
         )
 
-    def operator(self) -> Operator:
+    def operator(self) -> OperatorActions:
         """Return the operator's use cases."""
-        return Operator(
-            store=self.store,
+        return OperatorActions(
+            records=self.records,
             admission=self.admission,
             limits=self.limits,
             conversions=self.conversions,
             lists=self.lists,
             audit=self.audit,
-            observer=self.observer,
-            effects=self.effects,
             clock=self.clock,
             policy=self.policy,
         )

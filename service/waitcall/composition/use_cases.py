@@ -17,14 +17,11 @@ from waitcall.application.cancel import CancelVerification
 from waitcall.application.consume import ConsumeVerification
 from waitcall.application.create import CreateVerification
 from waitcall.application.fallback import ChannelSteps
-from waitcall.application.hosted_page import WAITING_OF_A_PROCESS, Pages
-from waitcall.application.open_channel import ChannelOpening
-from waitcall.application.providers import CallProvider
+from waitcall.application.hosted_page import WAITING_OF_A_PROCESS, ReadPage
+from waitcall.application.open_channel import CallProvider, ChannelOpening, Routing
 from waitcall.application.read import ReadVerification
-from waitcall.application.record_call import Calls
-from waitcall.application.record_text import Messages
-from waitcall.application.records import Records
-from waitcall.application.routing import Routing
+from waitcall.application.record_call import RecordCall
+from waitcall.application.record_text import RecordText
 from waitcall.composition.core import Core
 from waitcall.configuration.settings import Settings
 from waitcall.domain.evidence import InboxTrust
@@ -75,29 +72,24 @@ class ClientUseCases:
 
 
 def client_use_cases(settings: Settings, core: Core, opening: ChannelOpening) -> ClientUseCases:
-    records = Records(core.store, core.observer, core.effects)
     return ClientUseCases(
         CreateVerification(
-            store=core.store,
+            records=core.records,
             admission=core.admission,
-            effects=core.effects,
             opening=opening,
-            observer=core.observer,
             clock=core.clock,
             policy=core.policy,
             default_window_seconds=settings.window_seconds,
             order_seconds=_order_seconds(settings),
         ),
         reading_of(core),
-        ConsumeVerification(core.store, records, core.admission, core.pages, core.clock),
-        CancelVerification(records, core.clock),
+        ConsumeVerification(core.records, core.admission, core.pages, core.clock),
+        CancelVerification(core.records, core.clock),
         ChannelSteps(
-            store=core.store,
+            records=core.records,
             admission=core.admission,
-            effects=core.effects,
             opening=opening,
             seals=core.seals,
-            observer=core.observer,
             clock=core.clock,
             policy=core.policy,
             order_seconds=_order_seconds(settings),
@@ -106,26 +98,19 @@ def client_use_cases(settings: Settings, core: Core, opening: ChannelOpening) ->
 
 
 def reading_of(core: Core) -> ReadVerification:
-    records = Records(core.store, core.observer, core.effects)
-    return ReadVerification(core.store, records, core.changes, core.admission, core.clock)
+    return ReadVerification(core.records, core.changes, core.admission, core.clock)
 
 
-def calls_of(core: Core, trust: InboxTrust | None = None) -> Calls:
-    return Calls(
-        *(core.store, core.used_calls, core.observer, core.clock, core.effects),
-        admission=core.admission,
-        trust=trust,
-    )
+def calls_of(core: Core, trust: InboxTrust | None = None) -> RecordCall:
+    return RecordCall(core.records, core.used_calls, core.admission, core.clock, trust=trust)
 
 
-def messages_of(core: Core) -> Messages:
-    return Messages(
-        *(core.store, core.used_calls, core.observer, core.clock, core.effects), admission=core.admission
-    )
+def messages_of(core: Core) -> RecordText:
+    return RecordText(core.records, core.used_calls, core.admission, core.clock)
 
 
-def pages_of(settings: Settings, core: Core) -> Pages:
-    return Pages(
+def pages_of(settings: Settings, core: Core) -> ReadPage:
+    return ReadPage(
         store=core.store,
         reading=reading_of(core),
         seals=core.pages,

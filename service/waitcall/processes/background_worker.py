@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from waitcall.application.leadership import Leadership, Term
+from waitcall.application.ports import Leadership, Term
 from waitcall.domain.errors import ProviderFailure, StoreUnavailable
 
 RENEW_SECONDS = 2.0

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
-from tests.making import NUMBER, SEALS, admission, effects_of, messages_of, use_cases
+from tests.making import NUMBER, SEALS, admission, messages_of, records_of, use_cases
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import ChannelSteps
@@ -56,12 +56,10 @@ class Stage:
             self.world, self.provider, self.observer, self.clock, self.policy, self.sender
         )
         self.channels = ChannelSteps(
-            store=self.world.store,
+            records=records_of(self.world, self.observer, self.policy),
             admission=admission(self.world, self.observer, self.policy),
-            effects=effects_of(self.policy),
             opening=self.verifications.creating._opening,
             seals=SEALS,
-            observer=self.observer,
             clock=self.clock,
             policy=self.policy,
         )

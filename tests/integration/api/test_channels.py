@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from tests.integration.conftest import KEY, OTHER_KEY, POLICY, Running
 from tests.making import NOW, SEALS, call_at, pending, seconds
-from waitcall.application.announcement import body_of
+from waitcall.application.effects import body_of
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.channel import Channel
 from waitcall.domain.event import EventType, events_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from waitcall.application.leadership import Term
+from waitcall.application.ports import Term
 from waitcall.domain.errors import StoreUnavailable
 from waitcall.processes import background_worker as worker
 from waitcall.processes.background_worker import Lease

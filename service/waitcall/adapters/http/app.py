@@ -16,7 +16,7 @@ from werkzeug.exceptions import NotFound
 from waitcall.adapters.http.auth import ApiKeys, require_client
 from waitcall.adapters.http.body import LowPriorityQueue
 from waitcall.adapters.http.problems import ProblemHandler
-from waitcall.application.observer import Observer
+from waitcall.application.ports import Observer
 from waitcall.application.request_context import events, request_id
 from waitcall.domain.limits import plain_address
 

@@ -17,9 +17,8 @@ from waitcall.application.cancel import CancelVerification
 from waitcall.application.consume import ConsumeVerification
 from waitcall.application.create import CreateVerification
 from waitcall.application.fallback import ChannelSteps
-from waitcall.application.idempotency import IdempotencyStore
-from waitcall.application.operate import Operator
-from waitcall.application.ports import Clock
+from waitcall.application.operate import OperatorActions
+from waitcall.application.ports import Clock, IdempotencyStore
 from waitcall.application.read import ReadVerification
 from waitcall.domain.errors import ValidationFailed
 from waitcall.domain.verification import Verification
@@ -44,7 +43,7 @@ class Services:
     consume: ConsumeVerification
     cancel: CancelVerification
     channels: ChannelSteps
-    operator: Operator
+    operator: OperatorActions
     idempotency: IdempotencyStore
     page_url: Callable[[Verification], str | None]
     clock: Clock

@@ -7,10 +7,10 @@ from werkzeug.exceptions import HTTPException
 
 from waitcall.adapters.http.auth import no_auth
 from waitcall.adapters.http.body import LowPriorityQueue, read_body
-from waitcall.application.observer import Observer
-from waitcall.application.record_call import Calls
-from waitcall.application.record_order import OrderReports
-from waitcall.application.record_text import Messages
+from waitcall.application.ports import Observer
+from waitcall.application.record_call import RecordCall
+from waitcall.application.record_order import RecordOrder
+from waitcall.application.record_text import RecordText
 from waitcall.domain.call import InboundCall, Kind, OtherMessage, Outcome
 from waitcall.domain.channel import InboundText
 from waitcall.domain.code import DeliveryReport
@@ -42,8 +42,8 @@ class ReportDecoder(Protocol):
 
 
 def blueprint(
-    calls: Calls,
-    messages: Messages,
+    calls: RecordCall,
+    messages: RecordText,
     decoder: MessageDecoder,
     observer: Observer,
     low_priority: LowPriorityQueue,
@@ -80,7 +80,7 @@ def blueprint(
 
 
 def orders_blueprint(
-    reports: OrderReports, decoder: ReportDecoder, observer: Observer, low_priority: LowPriorityQueue
+    reports: RecordOrder, decoder: ReportDecoder, observer: Observer, low_priority: LowPriorityQueue
 ) -> Blueprint:
     """Make the route for callbacks that report on orders."""
     routes = Blueprint("order_callbacks", __name__)

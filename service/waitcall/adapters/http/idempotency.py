@@ -10,7 +10,7 @@ from flask import Response, g, request
 
 from waitcall.adapters.http.blueprint import Blueprint, refuses, services
 from waitcall.adapters.http.body import JSON, read_json
-from waitcall.application.idempotency import Answer, Begun
+from waitcall.application.ports import Answer, Begun
 from waitcall.domain.errors import StoreUnavailable, ValidationFailed
 
 IDEMPOTENCY_KEY = "Idempotency-Key"

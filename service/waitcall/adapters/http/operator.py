@@ -12,8 +12,7 @@ from waitcall.adapters.http.answers import ResponseSchema, rfc3339
 from waitcall.adapters.http.auth import requires
 from waitcall.adapters.http.blueprint import Blueprint, refuses, services
 from waitcall.adapters.http.schemas import Request
-from waitcall.application.explanation import CLEARABLE, Explanation, Subject, Undone
-from waitcall.application.operate import LONGEST_EXPIRES_IN
+from waitcall.application.operate import CLEARABLE, LONGEST_EXPIRES_IN, Explanation, Subject, Undone
 from waitcall.domain.assurance import Assurance
 from waitcall.domain.conversion import Group
 from waitcall.domain.limits import Mode, Scope

@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from waitcall.adapters.http.answers import LIMIT_HEADERS, ProblemResponse, limit_headers
 from waitcall.adapters.http.body import LowPriorityQueue
-from waitcall.application.observer import Observer
+from waitcall.application.ports import Observer
 from waitcall.application.request_context import request_id
 from waitcall.domain.errors import CaptchaRequired, Category, RateLimited, ServiceError
 

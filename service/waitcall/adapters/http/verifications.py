@@ -25,7 +25,7 @@ from waitcall.adapters.http.schemas import (
 )
 from waitcall.application.consume import Proof
 from waitcall.application.create import CreateCommand
-from waitcall.application.idempotency import Answer
+from waitcall.application.ports import Answer
 from waitcall.domain.policy import Permission
 from waitcall.domain.verification import Verification
 

@@ -9,8 +9,7 @@ from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
 from waitcall.adapters.redis.outbox import announcing
 from waitcall.adapters.redis.script import Script, Step
-from waitcall.application.announcement import Announcement
-from waitcall.application.audit import AuditEntry
+from waitcall.application.effects import Announcement, AuditEntry
 from waitcall.domain.policy import Audit
 
 _PAGE = 500

@@ -8,7 +8,7 @@ import orjson
 from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.keys import Keys
 from waitcall.adapters.redis.script import Script
-from waitcall.application.idempotency import Answer, Begun
+from waitcall.application.ports import Answer, Begun
 from waitcall.domain.errors import IdempotencyInFlight, IdempotencyKeyReused, StoreUnavailable
 
 LEASE_SECONDS = 30

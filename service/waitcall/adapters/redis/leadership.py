@@ -8,7 +8,7 @@ from typing import Any
 from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.keys import FENCE, INBOX, LEASE
 from waitcall.adapters.redis.script import Script, ScriptRunner, Step
-from waitcall.application.leadership import Term
+from waitcall.application.ports import Term
 from waitcall.application.reconcile_inbox import Progress
 
 LEASE_SECONDS = 10

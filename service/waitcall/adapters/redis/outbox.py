@@ -12,8 +12,8 @@ from redis.exceptions import ResponseError
 from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
 from waitcall.adapters.redis.script import Script
-from waitcall.application.announcement import Announcement, Delivery
 from waitcall.application.deliver_webhooks import Backlog, Taken
+from waitcall.application.effects import Announcement, Delivery
 
 GROUP = "push"
 TAKEN_OVER_AFTER_MS = 30_000

@@ -8,7 +8,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-from waitcall.application.audit import AuditEntry
+from waitcall.application.effects import AuditEntry
 from waitcall.application.request_context import request_id, trace_id
 
 # Any run of digits that is long enough for a phone number, and any number written with spaces or hyphens of any kind. It

@@ -6,8 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from waitcall.adapters.telemetry.metrics import UNPLACED, Metrics
-from waitcall.application.announcement import Delivery
 from waitcall.application.deliver_webhooks import Backlog, DeliveryOutcome
+from waitcall.application.effects import Delivery
 from waitcall.application.request_context import events
 from waitcall.domain.call import InboundCall, Kind, Outcome
 from waitcall.domain.conversion import Conversion

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from waitcall.application.providers import CallProvider
+from waitcall.application.open_channel import CallProvider
 from waitcall.application.request_context import trace_id
 from waitcall.domain.numbers import E164
 from waitcall.domain.order import Capability, PlacedOrder

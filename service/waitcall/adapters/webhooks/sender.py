@@ -17,8 +17,8 @@ import urllib3
 from standardwebhooks import Webhook
 
 from waitcall.adapters.webhooks.targets import is_public
-from waitcall.application.announcement import Delivery
 from waitcall.application.deliver_webhooks import SLOTS, DeliveryOutcome
+from waitcall.application.effects import Delivery
 from waitcall.domain.policy import Endpoint
 
 TIMEOUT_SECONDS = 10.0

@@ -22,7 +22,7 @@ from waitcall.adapters.http.body import LowPriorityQueue
 from waitcall.adapters.http.languages import Catalogues, Texts, accepted_languages
 from waitcall.adapters.http.problems import STATUS_OF
 from waitcall.adapters.http.schemas import PollQuery
-from waitcall.application.hosted_page import Page, Pages
+from waitcall.application.hosted_page import Page, ReadPage
 from waitcall.application.ports import Clock
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import NotFound, ServiceError
@@ -52,7 +52,7 @@ _TEXTS = {
 
 
 def blueprint(
-    pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, low_priority: LowPriorityQueue
+    pages: ReadPage, catalogues: Catalogues, brand: Brand, clock: Clock, low_priority: LowPriorityQueue
 ) -> Blueprint:
     """Make the page's routes, which need only the page's token."""
     routes = Blueprint("pages", __name__)
