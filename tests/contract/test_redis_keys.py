@@ -13,8 +13,8 @@ from tests.making import NOW, NUMBER, call_at, opened, pending, reserve, seconds
 from tests.redis_servers import Cluster, Server, all_keys
 from tests.worlds import PEPPER, World, redis_connection, redis_world
 from waitcall.adapters.redis.codec import UnknownSchema
-from waitcall.adapters.redis.conversions import RedisConversionCounts
 from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
+from waitcall.adapters.redis.limits import RedisConversionCounts
 from waitcall.adapters.redis.script import Script
 from waitcall.application.audit import AuditEntry
 from waitcall.application.create import CreateCommand

@@ -26,7 +26,21 @@ from tests.making import (
 from tests.worlds import PEPPER, World
 from waitcall.adapters.redis.codec import encode
 from waitcall.adapters.redis.connection import Connection
-from waitcall.adapters.redis.keys import FENCE, INBOX, LEASE, LISTS, Keys, order_key, orders_to_ask
+from waitcall.adapters.redis.keys import (
+    AUDIT,
+    DEAD,
+    DELIVERIES,
+    DUE,
+    FENCE,
+    INBOX,
+    LEASE,
+    LISTS,
+    RETRIES,
+    Keys,
+    due_key,
+    order_key,
+    orders_to_ask,
+)
 from waitcall.adapters.redis.leadership import RedisLeadership, RedisProgress
 from waitcall.adapters.redis.outbox import GROUP, RedisOutbox
 from waitcall.adapters.redis.topology import topology_of
@@ -161,7 +175,7 @@ def test_an_odd_rev_of_the_lists_hides_no_block(
 def test_a_bad_member_of_the_deadlines_stops_no_sweep_and_is_taken_out(
     real_world: World, redis: Any, clock: FakeClock, member: bytes
 ) -> None:
-    for key in KEYS.all_due()[1:]:
+    for key in DUE[1:]:
         redis.zadd(key, {member: 0})
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
@@ -179,7 +193,7 @@ def test_a_bad_member_of_the_deadlines_stops_no_sweep_and_is_taken_out(
 
 def test_many_bad_deadlines_hide_no_good_one(real_world: World, redis: Any, clock: FakeClock) -> None:
     """There are more bad members than are read at a time, and all of them are due earlier."""
-    for key in KEYS.all_due():
+    for key in DUE:
         redis.zadd(key, {f"garbage {each}": each for each in range(250)})
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
@@ -198,7 +212,7 @@ def test_a_part_of_the_deadlines_that_is_no_set_stops_no_other(
 ) -> None:
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
-    other = next(key for key in KEYS.all_due() if key != KEYS.due(record.id))
+    other = next(key for key in DUE if key != due_key(record.id))
     redis.set(other, SECRET, px=60_000)
     clock.advance(900)
 
@@ -382,9 +396,9 @@ def test_a_bad_delivery_is_put_among_the_dead_letters_and_stops_no_other(
     outbox = RedisOutbox(connection, KEYS)
     assert outbox.take("worker", 64) == []
     part = KEYS.audit_part(NUMBER.value)
-    redis.xadd(KEYS.all_deliveries()[part], {"d": garbage})
-    redis.xadd(KEYS.all_deliveries()[part], {"e": "another field"})
-    redis.zadd(KEYS.all_retries()[part], {b"\xff\xfe": 0})
+    redis.xadd(DELIVERIES[part], {"d": garbage})
+    redis.xadd(DELIVERIES[part], {"e": "another field"})
+    redis.zadd(RETRIES[part], {b"\xff\xfe": 0})
     outbox.announce(NUMBER.value, Announcement("evt_1", (Delivery("evt_1", "web/main", "{}"),), 60))
     assert outbox.wake(clock()) == 1
 
@@ -396,16 +410,12 @@ def test_a_bad_delivery_is_put_among_the_dead_letters_and_stops_no_other(
     backlog = outbox.backlog()
     assert (backlog.waiting, backlog.retrying) == (0, 0)
     assert outbox.take("worker", 64) == []
-    assert redis.xpending(KEYS.all_deliveries()[part], GROUP)["pending"] == 0
+    assert redis.xpending(DELIVERIES[part], GROUP)["pending"] == 0
     # The operator sees the dead letters that can be read, and may send them again.
     assert [each.event_id for each in outbox.dead()] == ["evt_1"]
     assert outbox.replay("evt_1", "web/main")
     assert set(told) == {"deliveries", "dead_letters"}
-    (name,) = [
-        each
-        for each in redis.hkeys(KEYS.all_dead()[part])
-        if redis.hget(KEYS.all_dead()[part], each) == b"\xff\xfe"
-    ]
+    (name,) = [each for each in redis.hkeys(DEAD[part]) if redis.hget(DEAD[part], each) == b"\xff\xfe"]
     event, endpoint = name.decode().split(" ")
     assert not outbox.replay(event, endpoint)
 
@@ -415,7 +425,7 @@ def test_a_part_of_the_deliveries_that_is_no_stream_stops_no_other(
 ) -> None:
     connection, told = counted
     outbox, part = RedisOutbox(connection, KEYS), KEYS.audit_part(NUMBER.value)
-    redis.set(KEYS.all_deliveries()[part - 1], SECRET, px=60_000)
+    redis.set(DELIVERIES[part - 1], SECRET, px=60_000)
     outbox.take("worker", 64)
     outbox.announce(NUMBER.value, Announcement("evt_1", (Delivery("evt_1", "web/main", "{}"),), 60))
 
@@ -436,7 +446,7 @@ def test_a_part_of_the_deliveries_that_is_no_stream_stops_no_other(
 def test_a_bad_audit_entry_is_left_out_of_an_export(
     real_world: World, redis: Any, clock: FakeClock, fields: dict[bytes, bytes]
 ) -> None:
-    for part in KEYS.all_audit():
+    for part in AUDIT:
         redis.xadd(part, fields)
     real_world.audit.append(AuditEntry(clock(), "started", "client:web", NUMBER.value))
 

@@ -206,7 +206,7 @@ def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconci
     trust = InboxTrust(frozenset(core.policy.text_in_numbers), settings.inbox_assurance)
     return Reconciliation(
         inbox=inbox,
-        progress=RedisProgress(core.connection, settings.redis_min_replicas),
+        progress=RedisProgress(core.connection),
         deadlines=core.deadlines,
         calls=calls_of(core, trust),
         messages=messages_of(core),

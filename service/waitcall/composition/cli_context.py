@@ -6,7 +6,7 @@ from waitcall import __version__
 from waitcall.adapters.providers.smsc.account import SmscAccount
 from waitcall.adapters.providers.smsc.inbox import SmscInbox
 from waitcall.adapters.providers.smsru.client import SmsruProvider
-from waitcall.adapters.redis.probe import Examined
+from waitcall.adapters.redis.connection import Examined
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.adapters.telemetry.observer import LoggingObserver
 from waitcall.application.look_up import Lookup
