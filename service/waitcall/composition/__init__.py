@@ -20,8 +20,8 @@ from waitcall.adapters.http.auth import ApiKeys
 from waitcall.adapters.http.blueprint import Services
 from waitcall.adapters.http.hosted_page.catalogue import Catalogues
 from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
+from waitcall.adapters.providers.smsc.account import SmscAccount
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
-from waitcall.adapters.providers.smsc.inbox import SmscInbox
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
 from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
 from waitcall.adapters.redis.idempotency import RedisIdempotencyStore
@@ -143,7 +143,7 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> BackgroundWor
     policy = settings.policy
     metrics = Metrics(__version__, policy.clients, policy.purposes, worker=True)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
-    inbox = SmscInbox(account_of(settings), metrics)
+    inbox = SmscAccount(account_of(settings), metrics)
     balance_monitor = BalanceMonitor(inbox, BalanceMeter(metrics, settings.low_balance))
     duties: list[Duty] = []
     if Provider.SMSC in policy.providers:
@@ -202,7 +202,7 @@ def configure_logging(settings: Settings) -> None:
         _log.warning(weakness)
 
 
-def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconciliation:
+def _reconciliation(settings: Settings, core: Core, inbox: SmscAccount) -> Reconciliation:
     trust = InboxTrust(frozenset(core.policy.text_in_numbers), settings.inbox_assurance)
     return Reconciliation(
         inbox=inbox,
@@ -247,7 +247,7 @@ def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: Backgr
     )
 
 
-def _close(inbox: SmscInbox, core: Core, push: Push, sender: WebhookSender) -> None:
+def _close(inbox: SmscAccount, core: Core, push: Push, sender: WebhookSender) -> None:
     push.close()
     sender.close()
     inbox.close()

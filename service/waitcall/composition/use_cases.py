@@ -6,10 +6,10 @@ from functools import partial
 from math import ceil
 from time import sleep
 
+from waitcall.adapters.providers.guarded_calls import TimeLimit, within_greenlet, within_thread
 from waitcall.adapters.providers.smsc.client import SmscProvider
 from waitcall.adapters.providers.smsc.sender import SmscSender
 from waitcall.adapters.providers.smsru.client import SmsruProvider
-from waitcall.adapters.providers.time_limit import TimeLimit, within_greenlet, within_thread
 from waitcall.adapters.providers.transport import Account
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.adapters.telemetry.spans import NoSpans, Spans
