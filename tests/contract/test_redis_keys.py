@@ -40,7 +40,7 @@ def test_every_key_of_a_number_shares_one_slot() -> None:
         keys.latest(keys.tag(NUMBER.value)),
         record,
         keys.call(keys.tag(NUMBER.value), NOW),
-        keys.limit("number", NUMBER.value, 5, 600),
+        keys.limit(LimitCheck(Scope.NUMBER, NUMBER.value, Limit(5, 600))),
     ]
 
     assert len({key_slot(name.encode()) for name in names}) == 1

@@ -538,7 +538,7 @@ def test_a_bad_count_of_the_conversion_guard_is_ignored_and_removed(
 ) -> None:
     budget = ConversionBudget(Group.COUNTRY, Mode.ENFORCE)
     policy = replace(POLICY, conversion=(budget,))
-    key = KEYS.conversion("country", "RU", budget.bucket_seconds)
+    key = KEYS.conversion(budget, "RU")
     redis.hset(key, field, value)
 
     journey(real_world, clock, policy=policy)
@@ -552,7 +552,7 @@ def test_a_bad_count_of_the_conversion_guard_is_ignored_and_removed(
 def test_bad_fields_that_pile_up_are_pruned(real_world: World, redis: Any, clock: FakeClock) -> None:
     budget = ConversionBudget(Group.COUNTRY, Mode.ENFORCE)
     policy = replace(POLICY, conversion=(budget,))
-    key = KEYS.conversion("country", "RU", budget.bucket_seconds)
+    key = KEYS.conversion(budget, "RU")
     redis.hset(key, mapping={f"x:{each}y": 1 for each in range(300)})
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock, policy)
 
@@ -566,7 +566,7 @@ def test_a_use_with_an_impossible_time_counts_for_no_limit(
     real_world: World, redis: Any, clock: FakeClock, score: Any
 ) -> None:
     policy = with_limits(**{"global": ["2/h"]})
-    key = KEYS.limit("global", "", 2, 3600)
+    key = KEYS.limit(LimitCheck(Scope.GLOBAL, "", Limit(2, 3600)))
     redis.zadd(key, {b"\xff\xfe" + SECRET.encode(): score, b"another": score})
     limit = LimitCheck(Scope.GLOBAL, "", Limit(2, 3600))
     (state,) = real_world.limits.look([limit], clock())

@@ -32,7 +32,9 @@ import secrets
 from datetime import datetime, timedelta
 from functools import lru_cache
 
+from waitcall.domain.conversion import ConversionBudget
 from waitcall.domain.evidence import skeleton
+from waitcall.domain.limits import LimitCheck
 from waitcall.domain.order import ProviderOrder
 
 DUE_PARTS = 8
@@ -153,16 +155,16 @@ class Keys:
         place = f"waitcall:{{{self.tag(number)}}}:texted"
         return place if text is None else f"{place}:{self.hash_of('text', number, skeleton(text))}"
 
-    def limit(
-        self, scope: str, subject: str, count: int, period_seconds: int, seal: str | None = None
-    ) -> str:
-        """Return the key of a limit's uses. ``seal``: the subject's hash, if only that is known."""
-        tag = seal or self.hash_of(scope, subject)
-        return f"waitcall:{{{tag}}}:limit:{scope}:{count}:{period_seconds}"
+    def limit(self, limit_check: LimitCheck) -> str:
+        """Return the key of a limit's uses."""
+        scope, limit = limit_check.scope, limit_check.limit
+        tag = limit_check.seal or self.hash_of(scope, limit_check.subject)
+        return f"waitcall:{{{tag}}}:limit:{scope}:{limit.count}:{limit.period_seconds}"
 
-    def conversion(self, group: str, subject: str, bucket_seconds: int) -> str:
+    def conversion(self, budget: ConversionBudget, subject: str) -> str:
         """Return the key of the conversion guard's counts of a group."""
-        return f"waitcall:{{{self.hash_of(group, subject)}}}:conversion:{group}:{bucket_seconds}"
+        group = budget.group
+        return f"waitcall:{{{self.hash_of(group, subject)}}}:conversion:{group}:{budget.bucket_seconds}"
 
     def audit_part(self, number: str) -> int:
         """Return the index of the part with a number's audit entries and events."""

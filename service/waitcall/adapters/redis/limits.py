@@ -64,7 +64,7 @@ class RedisLimits:
             limit = each.limit
             period_ms = limit.period_seconds * 1000
             args += [now_ms - period_ms, period_ms, limit.count - used, int(limit.mode is Mode.ENFORCE)]
-        return Step(_SPENDS, [_key(self._keys, each) for each in limit_checks], args)
+        return Step(_SPENDS, [self._keys.limit(each) for each in limit_checks], args)
 
     def result(
         self,
@@ -115,7 +115,7 @@ class RedisLimits:
         """Remove the token from each limit."""
         for limit_check in limit_checks:
             with self._connection.using("give_back") as client:
-                client.zrem(_key(self._keys, limit_check), _member(token))
+                client.zrem(self._keys.limit(limit_check), _member(token))
 
     def uncount(self, limit_checks: Sequence[LimitCheck], token: str) -> list[Step]:
         """Return the steps that remove the token from each limit, under every pepper.
@@ -123,7 +123,7 @@ class RedisLimits:
         Each limit needs a step of its own, because on a cluster their keys may lie on different servers.
         """
         return [
-            Step(_UNCOUNT, [_key(keys, each)], [_member(token)])
+            Step(_UNCOUNT, [keys.limit(each)], [_member(token)])
             for each in limit_checks
             for keys in (self._keys, *self._keys.others)
         ]
@@ -142,11 +142,11 @@ class RedisLimits:
         for limit_check in limit_checks:
             for keys in (self._keys, *self._keys.others):
                 with self._connection.using("clear") as client:
-                    client.delete(_key(keys, limit_check))
+                    client.delete(keys.limit(limit_check))
 
     def _looked(self, client: Any, limit_check: LimitCheck, now: datetime) -> LimitState:
         now_ms = milliseconds(now)
-        used, oldest = _window(client, _key(self._keys, limit_check), limit_check, now_ms)
+        used, oldest = _window(client, self._keys.limit(limit_check), limit_check, now_ms)
         elsewhere, oldest_elsewhere = self._elsewhere(client, limit_check, now_ms)
         first = min((each for each in (oldest, oldest_elsewhere) if each), default=None)
         return _state(limit_check, used + elsewhere, first, now_ms)
@@ -158,7 +158,7 @@ class RedisLimits:
             # A seal names a single key, no matter which pepper made it.
             return used, first
         for keys in self._keys.others:
-            more, oldest = _window(client, _key(keys, limit_check), limit_check, now_ms)
+            more, oldest = _window(client, keys.limit(limit_check), limit_check, now_ms)
             used += more
             first = min((each for each in (first, oldest) if each), default=None)
         return used, first
@@ -178,13 +178,13 @@ class RedisConversionCounts:
         field = f"{'c' if count.called else 's'}:{bucket}"
         return Step(
             _COUNT_CONVERSION,
-            [self.key(budget, count.subject)],
+            [self._keys.conversion(budget, count.subject)],
             [field, bucket - keep, keep * 1000, _MOST_FIELDS],
         )
 
     def buckets(self, budget: ConversionBudget, subject: str) -> list[Bucket]:
         """Read all buckets of a group."""
-        key = self.key(budget, subject)
+        key = self._keys.conversion(budget, subject)
         with self._connection.using("conversion") as client:
             counted = client.hgetall(key)
         return self.read(key, counted)
@@ -205,11 +205,7 @@ class RedisConversionCounts:
     def clear(self, budget: ConversionBudget, subject: str) -> None:
         """Delete the hash of a group."""
         with self._connection.using("conversion") as client:
-            client.delete(self.key(budget, subject))
-
-    def key(self, budget: ConversionBudget, subject: str) -> str:
-        """Return the Redis key of a group's hash."""
-        return self._keys.conversion(budget.group, subject, budget.bucket_seconds)
+            client.delete(self._keys.conversion(budget, subject))
 
 
 def _member(token: str) -> str:
@@ -218,11 +214,6 @@ def _member(token: str) -> str:
     The end of a verification id still has 96 random bits.
     """
     return token[-24:]
-
-
-def _key(keys: Keys, limit_check: LimitCheck) -> str:
-    limit, seal = limit_check.limit, limit_check.seal
-    return keys.limit(limit_check.scope, limit_check.subject, limit.count, limit.period_seconds, seal)
 
 
 def _window(client: Any, key: str, limit_check: LimitCheck, now_ms: int) -> tuple[int, float | None]:

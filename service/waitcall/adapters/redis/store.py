@@ -115,7 +115,7 @@ class RedisVerificationStore:
         self, number: str, groups: Sequence[tuple[ConversionBudget, str]] = ()
     ) -> CreationContext:
         """Read all in one round trip. A second pepper, and lists that have changed, need further ones."""
-        buckets = [self._conversions.key(*group) for group in groups]
+        buckets = [self._keys.conversion(*group) for group in groups]
         keys, args = _asked(self._keys, self._keys.tag(number))
         with self._connection.using("survey") as client:
             pipeline = client.pipeline(transaction=False)
@@ -140,7 +140,12 @@ class RedisVerificationStore:
     ) -> Reservation | None:
         """Reserve and count with one script, on a single server with one pepper. Else count the limits afterwards."""
         document, keys = encode(verification), [*reversed(self._places(verification))]
-        args: Args = [over.pointer if over else "", verification.id, document, _kept(verification, now)]
+        args: Args = [
+            over.pointer if over else "",
+            verification.id,
+            document,
+            keep_ms(verification.purge_at, now),
+        ]
         steps = [_deadline(verification.id, verification.expires_at)]
         together = limit_checks and not self._keys.others and self._connection.topology.one_server
         if together:
@@ -162,22 +167,36 @@ class RedisVerificationStore:
 
     def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
         """Delete the record and restore the pointer with one script."""
-        before = (over.pointer, _kept(over.verification, now)) if over else ("", 0)
+        before = (over.pointer, keep_ms(over.verification.purge_at, now)) if over else ("", 0)
         keys = [*reversed(self._places(stored.verification))]
         self._connection.run("release", Step(_RELEASE, keys, [stored.verification.id, *before]))
 
-    def commit(self, change: Change, now: datetime, effects: Effects = NO_EFFECTS) -> Stored | None:
-        """Store the change and its effects; on a single server with one script."""
+    def commit(
+        self, change: Change, now: datetime, effects: Effects = NO_EFFECTS, *, replicated: bool = False
+    ) -> Stored | None:
+        """Store the change and its effects; on a single server with one script.
+
+        ``replicated``: True to wait for replicas whatever the change is.
+        """
+        before, after = change.before, change.after
+        document = encode(after)
+        args: Args = [
+            *(before.version, document, keep_ms(after.purge_at, now), after.id, int(change.holding)),
+            # Requests wait only for changes of pending records (application/read.py).
+            int(before.verification.status is Status.PENDING),
+        ]
         # A shown number will be called, and a client acts on a consumed proof, so replicate both. If any other change is
         # lost, nothing is verified wrongly.
-        replicated = change.holding or change.after.status is Status.CONSUMED
-        return self._put(change, now, effects, replicated=replicated)
+        replicated = replicated or change.holding or after.status is Status.CONSUMED
+        step = Step(_REPLACE, self._places(after), args)
+        done = self._run_with_effects("replace", step, effects, after.id, replicated=replicated)
+        return Stored(after, document, before.pointer) if done else None
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
         """Store the record once more, so that the WAIT that follows covers it."""
         if not self._connection.min_replicas:
             return True
-        return self._put(Change(stored, stored.verification), now, NO_EFFECTS, replicated=True) is not None
+        return self.commit(Change(stored, stored.verification), now, replicated=True) is not None
 
     def claim(
         self,
@@ -199,23 +218,11 @@ class RedisVerificationStore:
         if change is not None:
             after, named = change.after, change.after.id
             places = self._places(after)
-            stored = [change.before.version, encode(after), _kept(after, now), named]
+            stored = [change.before.version, encode(after), keep_ms(after.purge_at, now), named]
         args: Args = [fresh_name(), keep_ms(keep_until, now), *stored]
         step = Step(_CLAIM, [self._keys.call(tag, call.at), *places], args)
         answer = self._run_with_effects("claim", step, effects, named, replicated=True).decode()
         return Claim.DONE if answer == "again" else Claim(answer)
-
-    def _put(self, change: Change, now: datetime, effects: Effects, *, replicated: bool) -> Stored | None:
-        before, after = change.before, change.after
-        document = encode(after)
-        args: Args = [
-            *(before.version, document, _kept(after, now), after.id, int(change.holding)),
-            # Requests wait only for changes of pending records (application/reading.py).
-            int(before.verification.status is Status.PENDING),
-        ]
-        step = Step(_REPLACE, self._places(after), args)
-        done = self._run_with_effects("replace", step, effects, after.id, replicated=replicated)
-        return Stored(after, document, before.pointer) if done else None
 
     def _run_with_effects(
         self, operation: str, first: Step, effects: Effects, verification_id: str, *, replicated: bool
@@ -394,10 +401,6 @@ class RedisDeadlines:
 def _asked(keys: Keys, tag: str) -> tuple[list[str], Args]:
     """Return the keys and arguments of ``latest.lua``."""
     return [keys.latest(tag)], [keys.records(tag), ID_PREFIX_LENGTH]
-
-
-def _kept(record: Verification, now: datetime) -> int:
-    return keep_ms(record.purge_at, now)
 
 
 def _deadline(verification_id: str, at: datetime) -> Step:

@@ -228,10 +228,6 @@ def _report(fields: Fields) -> DeliveryReport | None:
     return DeliveryReport(int(message_id), f"+{cli.decode()}", *delivery)
 
 
-def _hex(algorithm: Callable[[bytes], bytes]) -> Callable[[bytes], list[bytes]]:
-    return lambda message: [algorithm(message)]
-
-
 def _crc32(message: bytes) -> list[bytes]:
     # The provider's notation is unknown: unsigned, signed, or eight hexadecimal digits.
     checksum = zlib.crc32(message)
@@ -241,8 +237,8 @@ def _crc32(message: bytes) -> list[bytes]:
 
 _SPELLINGS: dict[str, Callable[[bytes], list[bytes]]] = {
     # md5 and sha1 are weak, but the provider offers nothing stronger.
-    "md5": _hex(lambda message: md5(message, usedforsecurity=False).hexdigest().encode()),
-    "sha1": _hex(lambda message: sha1(message, usedforsecurity=False).hexdigest().encode()),
+    "md5": lambda message: [md5(message, usedforsecurity=False).hexdigest().encode()],
+    "sha1": lambda message: [sha1(message, usedforsecurity=False).hexdigest().encode()],
     "crc32": _crc32,
 }
 
