@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from waitcall import __version__
 from waitcall.adapters.providers.smsc.account import SmscAccount
 from waitcall.adapters.providers.smsru.client import SmsruProvider
-from waitcall.adapters.redis.connection import Examined
+from waitcall.adapters.redis.connection import ServerProperties
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.adapters.telemetry.observer import LoggingObserver
 from waitcall.application.look_up import Lookup
@@ -29,7 +29,7 @@ class CliContext:
     smsru: SmsruProvider | None
     lookup: Lookup
 
-    def examine(self) -> Examined:
+    def examine(self) -> ServerProperties:
         """Return Redis' report on itself: version, clock and eviction. Raises StoreUnavailable."""
         return self.core.probe.examine()
 

@@ -275,7 +275,7 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class ServerProperties:
     """Properties of one server.
 
     Attributes:
@@ -309,7 +309,7 @@ class RedisProbe:
             )
             self._connection.run("ping", step, replicated=True)
 
-    def examine(self) -> Examined:
+    def examine(self) -> ServerProperties:
         """Read the properties of the server; of a cluster, those of a random node.
 
         Raises:
@@ -327,4 +327,4 @@ class RedisProbe:
                 version = str(told.get("valkey_version") or told.get("redis_version", ""))
             with suppress(RedisError):
                 eviction = str(client.config_get("maxmemory-policy", **where).get("maxmemory-policy", ""))
-        return Examined(version, ahead, eviction)
+        return ServerProperties(version, ahead, eviction)
