@@ -29,7 +29,7 @@ from tests.making import (
 from tests.redis_servers import all_keys
 from tests.worlds import PEPPER, World, redis_connection
 from waitcall.adapters.redis import outbox as outbox_module
-from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
+from waitcall.adapters.redis.keys import AUDIT, AUDIT_PARTS, Keys
 from waitcall.adapters.redis.outbox import RedisOutbox
 from waitcall.application.create import CreateCommand
 from waitcall.application.deliver_webhooks import (
@@ -212,12 +212,11 @@ def test_the_payload_is_thin_and_without_the_number(post: Post) -> None:
 @contextmanager
 def broken_audit(post: Post) -> Iterator[None]:
     """Put strings in the place of the audit streams, so that nothing can be appended to them."""
-    keys = Keys(PEPPER).all_audit()
     with post.world.client() as client:
-        for key in keys:
+        for key in AUDIT:
             client.set(key, "no stream")
         yield
-        for key in keys:
+        for key in AUDIT:
             client.delete(key)
 
 

@@ -26,7 +26,21 @@ from tests.making import (
 from tests.worlds import PEPPER, World
 from waitcall.adapters.redis.codec import encode
 from waitcall.adapters.redis.connection import Connection
-from waitcall.adapters.redis.keys import FENCE, INBOX, LEASE, LISTS, Keys, order_key, orders_to_ask
+from waitcall.adapters.redis.keys import (
+    AUDIT,
+    DEAD,
+    DELIVERIES,
+    DUE,
+    FENCE,
+    INBOX,
+    LEASE,
+    LISTS,
+    RETRIES,
+    Keys,
+    due_key,
+    order_key,
+    orders_to_ask,
+)
 from waitcall.adapters.redis.leadership import RedisLeadership, RedisProgress
 from waitcall.adapters.redis.outbox import GROUP, RedisOutbox
 from waitcall.adapters.redis.topology import topology_of
@@ -160,7 +174,7 @@ def test_an_odd_rev_of_the_lists_hides_no_block(
 def test_a_bad_member_of_the_deadlines_stops_no_sweep_and_is_taken_out(
     real_world: World, redis: Any, clock: FakeClock, member: bytes
 ) -> None:
-    for key in KEYS.all_due()[1:]:
+    for key in DUE[1:]:
         redis.zadd(key, {member: 0})
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
@@ -178,7 +192,7 @@ def test_a_bad_member_of_the_deadlines_stops_no_sweep_and_is_taken_out(
 
 def test_many_bad_deadlines_hide_no_good_one(real_world: World, redis: Any, clock: FakeClock) -> None:
     """There are more bad members than are read at a time, and all of them are due earlier."""
-    for key in KEYS.all_due():
+    for key in DUE:
         redis.zadd(key, {f"garbage {each}": each for each in range(250)})
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
@@ -197,7 +211,7 @@ def test_a_part_of_the_deadlines_that_is_no_set_stops_no_other(
 ) -> None:
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
-    other = next(key for key in KEYS.all_due() if key != KEYS.due(record.id))
+    other = next(key for key in DUE if key != due_key(record.id))
     redis.set(other, SECRET, px=60_000)
     clock.advance(900)
 
@@ -384,9 +398,9 @@ def test_a_bad_delivery_is_put_among_the_dead_letters_and_stops_no_other(
     outbox = RedisOutbox(connection, KEYS)
     assert outbox.take("worker", 64) == []
     part = KEYS.audit_part(NUMBER.value)
-    redis.xadd(KEYS.all_deliveries()[part], {"d": garbage})
-    redis.xadd(KEYS.all_deliveries()[part], {"e": "another field"})
-    redis.zadd(KEYS.all_retries()[part], {b"\xff\xfe": 0})
+    redis.xadd(DELIVERIES[part], {"d": garbage})
+    redis.xadd(DELIVERIES[part], {"e": "another field"})
+    redis.zadd(RETRIES[part], {b"\xff\xfe": 0})
     outbox.announce(NUMBER.value, Announcement("evt_1", (Delivery("evt_1", "web/main", "{}"),), 60))
     assert outbox.wake(clock()) == 1
 
@@ -398,16 +412,12 @@ def test_a_bad_delivery_is_put_among_the_dead_letters_and_stops_no_other(
     backlog = outbox.backlog()
     assert (backlog.waiting, backlog.retrying) == (0, 0)
     assert outbox.take("worker", 64) == []
-    assert redis.xpending(KEYS.all_deliveries()[part], GROUP)["pending"] == 0
+    assert redis.xpending(DELIVERIES[part], GROUP)["pending"] == 0
     # The operator sees the dead letters that can be read, and may send them again.
     assert [each.event_id for each in outbox.dead()] == ["evt_1"]
     assert outbox.replay("evt_1", "web/main")
     assert set(told) == {"deliveries", "dead_letters"}
-    (name,) = [
-        each
-        for each in redis.hkeys(KEYS.all_dead()[part])
-        if redis.hget(KEYS.all_dead()[part], each) == b"\xff\xfe"
-    ]
+    (name,) = [each for each in redis.hkeys(DEAD[part]) if redis.hget(DEAD[part], each) == b"\xff\xfe"]
     event, endpoint = name.decode().split(" ")
     assert not outbox.replay(event, endpoint)
 
@@ -417,7 +427,7 @@ def test_a_part_of_the_deliveries_that_is_no_stream_stops_no_other(
 ) -> None:
     connection, told = counted
     outbox, part = RedisOutbox(connection, KEYS), KEYS.audit_part(NUMBER.value)
-    redis.set(KEYS.all_deliveries()[part - 1], SECRET, px=60_000)
+    redis.set(DELIVERIES[part - 1], SECRET, px=60_000)
     outbox.take("worker", 64)
     outbox.announce(NUMBER.value, Announcement("evt_1", (Delivery("evt_1", "web/main", "{}"),), 60))
 
@@ -438,7 +448,7 @@ def test_a_part_of_the_deliveries_that_is_no_stream_stops_no_other(
 def test_a_bad_audit_entry_is_left_out_of_an_export(
     real_world: World, redis: Any, clock: FakeClock, fields: dict[bytes, bytes]
 ) -> None:
-    for part in KEYS.all_audit():
+    for part in AUDIT:
         redis.xadd(part, fields)
     real_world.audit.append(AuditEntry(clock(), "started", "client:web", NUMBER.value))
 
@@ -530,7 +540,7 @@ def test_a_bad_count_of_the_conversion_guard_is_ignored_and_removed(
 ) -> None:
     budget = ConversionBudget(Group.COUNTRY, Mode.ENFORCE)
     policy = replace(POLICY, conversion=(budget,))
-    key = KEYS.conversion("country", "RU", budget.bucket_seconds)
+    key = KEYS.conversion(budget, "RU")
     redis.hset(key, field, value)
 
     journey(real_world, clock, policy=policy)
@@ -544,7 +554,7 @@ def test_a_bad_count_of_the_conversion_guard_is_ignored_and_removed(
 def test_bad_fields_that_pile_up_are_pruned(real_world: World, redis: Any, clock: FakeClock) -> None:
     budget = ConversionBudget(Group.COUNTRY, Mode.ENFORCE)
     policy = replace(POLICY, conversion=(budget,))
-    key = KEYS.conversion("country", "RU", budget.bucket_seconds)
+    key = KEYS.conversion(budget, "RU")
     redis.hset(key, mapping={f"x:{each}y": 1 for each in range(300)})
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock, policy)
 
@@ -558,7 +568,7 @@ def test_a_use_with_an_impossible_time_counts_for_no_limit(
     real_world: World, redis: Any, clock: FakeClock, score: Any
 ) -> None:
     policy = with_limits(**{"global": ["2/h"]})
-    key = KEYS.limit("global", "", 2, 3600)
+    key = KEYS.limit(LimitCheck(Scope.GLOBAL, "", Limit(2, 3600)))
     redis.zadd(key, {b"\xff\xfe" + SECRET.encode(): score, b"another": score})
     limit = LimitCheck(Scope.GLOBAL, "", Limit(2, 3600))
     (state,) = real_world.limits.look([limit], clock())

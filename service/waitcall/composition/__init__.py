@@ -21,8 +21,8 @@ from waitcall.adapters.http.auth import ApiKeys
 from waitcall.adapters.http.blueprint import Services
 from waitcall.adapters.http.body import LowPriorityQueue
 from waitcall.adapters.http.languages import Catalogues
+from waitcall.adapters.providers.smsc.account import SmscAccount
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
-from waitcall.adapters.providers.smsc.inbox import SmscInbox
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
 from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
 from waitcall.adapters.redis.idempotency import RedisIdempotencyStore
@@ -158,7 +158,7 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> BackgroundWor
     policy = settings.policy
     metrics = Metrics(__version__, policy.clients, policy.purposes, worker=True)
     core = Core(settings, LoggingObserver(metrics), metrics, clock)
-    inbox = SmscInbox(account_of(settings), metrics)
+    inbox = SmscAccount(account_of(settings), metrics)
     balance_monitor = BalanceMonitor(inbox, BalanceMeter(metrics, settings.low_balance))
     duties: list[Duty] = []
     if Provider.SMSC in policy.providers:
@@ -218,11 +218,11 @@ def configure_logging(settings: Settings) -> None:
         _log.warning(weakness)
 
 
-def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> ReconcileInbox:
+def _reconciliation(settings: Settings, core: Core, inbox: SmscAccount) -> ReconcileInbox:
     trust = InboxTrust(frozenset(core.policy.text_in_numbers), settings.inbox_assurance)
     return ReconcileInbox(
         inbox=inbox,
-        progress=RedisProgress(core.connection, settings.redis_min_replicas),
+        progress=RedisProgress(core.connection),
         deadlines=core.deadlines,
         calls=calls_of(core, trust),
         messages=messages_of(core),
@@ -263,7 +263,7 @@ def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: Backgr
     )
 
 
-def _close(inbox: SmscInbox, core: Core, push: DeliverWebhooks, sender: WebhookSender) -> None:
+def _close(inbox: SmscAccount, core: Core, push: DeliverWebhooks, sender: WebhookSender) -> None:
     push.close()
     sender.close()
     inbox.close()

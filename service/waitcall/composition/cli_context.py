@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from waitcall import __version__
 from waitcall.adapters.providers.smsc.account import SmscAccount
-from waitcall.adapters.providers.smsc.inbox import SmscInbox
 from waitcall.adapters.providers.smsru.client import SmsruProvider
-from waitcall.adapters.redis.probe import Examined
+from waitcall.adapters.redis.connection import ServerProperties
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.adapters.telemetry.observer import LoggingObserver
 from waitcall.application.operate import OperatorActions
@@ -30,7 +29,7 @@ class CliContext:
     smsru: SmsruProvider | None
     operator: OperatorActions
 
-    def examine(self) -> Examined:
+    def examine(self) -> ServerProperties:
         """Return Redis' report on itself: version, clock and eviction. Raises StoreUnavailable."""
         return self.core.probe.examine()
 
@@ -39,20 +38,20 @@ def build_cli_context(settings: Settings) -> CliContext:
     """Build the use cases with the production clock."""
     metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
     core = Core(settings, LoggingObserver(metrics), metrics, utc_now)
-    inbox = SmscInbox(account_of(settings), metrics)
+    smsc = SmscAccount(account_of(settings), metrics)
     return CliContext(
         settings=settings,
         core=core,
         use_cases=client_use_cases(settings, core, opening_of(settings, core, metrics)),
         account=AccountManagement(
-            provider_account=SmscAccount(account_of(settings), metrics),
+            provider_account=smsc,
             audit=core.audit,
             limits=core.limits,
             clock=core.clock,
             policy=core.policy,
         ),
-        balance=inbox,
-        inbox=inbox,
+        balance=smsc,
+        inbox=smsc,
         smsru=smsru_of(settings, metrics) if settings.smsru_api_ids else None,
         operator=core.operator(),
     )

@@ -5,17 +5,13 @@ from datetime import UTC, datetime
 from waitcall.adapters.providers.smsc.client import order_limit
 from waitcall.adapters.redis.audit import RedisAuditLog
 from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
-from waitcall.adapters.redis.connection import Connection
-from waitcall.adapters.redis.conversions import RedisConversionCounts
-from waitcall.adapters.redis.deadlines import RedisDeadlines
+from waitcall.adapters.redis.connection import Connection, RedisProbe
 from waitcall.adapters.redis.keys import Keys
-from waitcall.adapters.redis.limits import RedisLimits
+from waitcall.adapters.redis.limits import RedisConversionCounts, RedisLimits
 from waitcall.adapters.redis.lists import RedisLists
 from waitcall.adapters.redis.orders import RedisOrders
-from waitcall.adapters.redis.probe import RedisProbe
-from waitcall.adapters.redis.store import RedisVerificationStore
+from waitcall.adapters.redis.store import RedisDeadlines, RedisUsedCalls, RedisVerificationStore
 from waitcall.adapters.redis.topology import topology_of
-from waitcall.adapters.redis.used_calls import RedisUsedCalls
 from waitcall.adapters.telemetry.logging import log_audit_entry
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.application.admission import AdmissionControl
@@ -52,6 +48,7 @@ class Core:
             metrics.redis_error,
             MAX_REDIS_CONNECTIONS,
             metrics.unreadable,
+            min_replicas=settings.redis_min_replicas,
         )
         peppers = [each.reveal() for each in (settings.key_pepper, settings.key_pepper_other) if each]
         self.keys = Keys(*peppers)
@@ -63,19 +60,18 @@ class Core:
         self.lists = RedisLists(self.connection)
         told = log_audit_entry if policy.audit.log else None
         self.audit = RedisAuditLog(self.connection, self.keys, policy.audit, told)
-        parts, replicas = (self.connection, self.keys), settings.redis_min_replicas
-        self.deadlines = RedisDeadlines(*parts)
-        self.used_calls, self.probe = RedisUsedCalls(*parts, replicas), RedisProbe(*parts, replicas)
+        self.deadlines = RedisDeadlines(self.connection, self.keys)
+        self.used_calls = RedisUsedCalls(self.connection, self.keys)
+        self.probe = RedisProbe(self.connection)
         self.store = RedisVerificationStore(
-            *parts,
+            self.connection,
+            self.keys,
             limits=self.limits,
             conversions=self.conversions,
             lists=self.lists,
             audit=self.audit,
-            deadlines=self.deadlines,
-            min_replicas=replicas,
         )
-        self.orders = RedisOrders(self.connection, replicas)
+        self.orders = RedisOrders(self.connection)
         self.observer = telling
         self.records = Records(self.store, telling, TransitionEffects(policy))
         self.clock, self.policy = clock, policy

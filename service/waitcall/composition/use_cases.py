@@ -7,10 +7,10 @@ from math import ceil
 from time import sleep
 from typing import TYPE_CHECKING
 
+from waitcall.adapters.providers.guarded_calls import TimeLimit, within_greenlet, within_thread
 from waitcall.adapters.providers.smsc.client import SmscProvider
 from waitcall.adapters.providers.smsc.sender import SmscSender
 from waitcall.adapters.providers.smsru.client import SmsruProvider
-from waitcall.adapters.providers.time_limit import TimeLimit, within_greenlet, within_thread
 from waitcall.adapters.providers.transport import Account
 from waitcall.adapters.telemetry.metrics import Metrics
 from waitcall.application.cancel import CancelVerification

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from waitcall.adapters.providers.callback_form import FormUnreadable, read_form
-from waitcall.adapters.providers.smsru.client import NAME
-from waitcall.adapters.providers.smsru.wire import ORDER_ID, STATUSES
+from waitcall.adapters.providers.smsru.client import NAME, ORDER_ID, STATUSES
 from waitcall.domain.call import Kind, OtherMessage, Outcome
 from waitcall.domain.errors import CallbackMalformed, CallbackRejected
 from waitcall.domain.order import OrderReport, ProviderOrder

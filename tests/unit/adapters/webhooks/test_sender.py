@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitcall.adapters.webhooks.targets import is_public
+from waitcall.adapters.webhooks.sender import is_public
 
 INSIDE_V4 = ("0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "192.168.0.1")
 

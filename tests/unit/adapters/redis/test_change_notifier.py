@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis.exceptions import NoPermissionError
 
-from waitcall.adapters.redis.subscription import Subscription
+from waitcall.adapters.redis.change_notifier import Subscription
 
 PATIENCE = 10
 

@@ -5,16 +5,14 @@ from decimal import Decimal
 
 import pytest
 
-from waitcall.adapters.providers.request_outcome import RequestOutcome
-from waitcall.adapters.providers.smsru.wire import (
+from waitcall.adapters.providers.smsru.client import (
     STATUS_CODES,
     Added,
-    Refused,
-    UnreadableAnswer,
     read_added,
     read_balance,
     read_status,
 )
+from waitcall.adapters.providers.transport import Refusal, RequestOutcome, UnreadableAnswer
 from waitcall.domain.order import OrderStatus
 
 
@@ -28,7 +26,7 @@ def test_an_order_is_read(number: object, check_id: object) -> None:
 @pytest.mark.parametrize("code", [*STATUS_CODES, 999, "201", None])
 def test_every_code_but_100_refuses(code: object) -> None:
     answer = read_added(json.dumps({"status": "ERROR", "status_code": code}).encode())
-    assert isinstance(answer, Refused)
+    assert isinstance(answer, Refusal)
     assert answer.outcome is not RequestOutcome.OK
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from waitcall.adapters.providers.breaker import Breaker
+from waitcall.adapters.providers.guarded_calls import Breaker
 
 
 class Clock:
