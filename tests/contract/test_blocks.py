@@ -15,11 +15,10 @@ from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.explanation import Subject
 from waitcall.application.operate import Operator
-from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import Blocked, NotFound, ProviderError, ServiceError
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
-from waitcall.domain.order import OrderReport, OrderStatus
+from waitcall.domain.matching import OrderReport, OrderStatus, Outcome
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 

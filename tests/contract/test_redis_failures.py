@@ -45,12 +45,12 @@ from waitcall.application.explanation import Subject
 from waitcall.application.idempotency import Answer, Begun
 from waitcall.application.ports import Change, Claim, Stored
 from waitcall.configuration.redis_url import Address
-from waitcall.domain.call import Outcome
+from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import ProviderError, StoreUnavailable
 from waitcall.domain.limits import Mode
 from waitcall.domain.lists import ListAction, ListKind
-from waitcall.domain.order import ProviderOrder
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Status
 
 

@@ -36,9 +36,8 @@ from waitcall.domain.hosted_page import check_return_url
 from waitcall.domain.limits import LimitState
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy, Purpose
-from waitcall.domain.requester import Requester
 from waitcall.domain.status import Reason, Status
-from waitcall.domain.verification import Verification
+from waitcall.domain.verification import Requester, Verification
 
 
 class Risk(StrEnum):

@@ -6,8 +6,7 @@ from datetime import datetime
 from math import ceil
 
 from waitcall.application.admission import Screening
-from waitcall.domain.assurance import Assurance
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Assurance, Channel
 from waitcall.domain.conversion import Conversion
 from waitcall.domain.errors import (
     Blocked,

@@ -25,7 +25,6 @@ from waitcall.domain.errors import (
 )
 from waitcall.domain.policy import Policy
 from waitcall.domain.status import Reason, Status
-from waitcall.domain.steps import check_code, fall_back, send_again, shown
 from waitcall.domain.verification import Verification
 
 _Transition = Callable[[Verification], Verification]
@@ -91,7 +90,7 @@ class ChannelSteps:
         prepared = self._opening.prepare(record)
 
         def move(current: Verification) -> Verification:
-            moved = fall_back(current, channel, assurance, now)
+            moved = current.fall_back(channel, assurance, now)
             match channel:
                 case Channel.CALL:
                     return replace(moved, ordering_until=self._order_ends(now))
@@ -146,13 +145,13 @@ class ChannelSteps:
 
         def check(current: Verification) -> Verification:
             nonlocal correct, blocked
-            correct, after = check_code(current, digests, now)
+            correct, after = current.check_code(digests, now)
             proves = correct and current.is_live
             blocked = self._admission.blocking(current.phone_number, now) if proves else None
             return current.block(now) if blocked else after
 
         # Try it first, so that a check which the record refuses does not count against the limits.
-        check_code(stored.verification, digests, now)
+        stored.verification.check_code(digests, now)
         # Count the check before comparing and uncount it unless the code is wrong. Otherwise simultaneous checks could
         # compare more codes than the limit allows.
         number, token = stored.verification.phone_number, token_hex(12)
@@ -217,7 +216,7 @@ class ChannelSteps:
 
         def show(current: Verification) -> Verification:
             opened = _ordered(current, record, now)
-            return opened if opened is current else shown(opened, placed)
+            return opened if opened is current else opened.show(placed)
 
         after = self._update(record, show)
         if after.reason is Reason.BY_OPERATOR:
@@ -237,7 +236,7 @@ class ChannelSteps:
 
 
 def _with(prepared: Prepared, record: Verification, now: datetime) -> Verification:
-    return send_again(record, prepared.digest, prepared.message_id, now)
+    return record.send_again(prepared.digest, prepared.message_id, now)
 
 
 def _turned_down(current: Verification, prepared: Prepared, reason: str) -> Verification:

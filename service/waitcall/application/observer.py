@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Protocol
 
-from waitcall.domain.call import InboundCall, Kind, Outcome
 from waitcall.domain.conversion import Conversion
 from waitcall.domain.limits import Decision, Scope
+from waitcall.domain.matching import InboundCall, Kind, Outcome
 from waitcall.domain.verification import Verification
 
 

@@ -9,11 +9,9 @@ from langcodes import closest_match
 
 from waitcall.application.ports import OrderIndex
 from waitcall.application.providers import CallProvider, CodeSender
-from waitcall.domain.channel import Captcha, Channel, TextIn
+from waitcall.domain.channel import Captcha, Channel, PlacedOrder, TextIn
 from waitcall.domain.code import CODE_DIGITS, Code, CodeSeals
-from waitcall.domain.order import PlacedOrder
 from waitcall.domain.policy import Policy
-from waitcall.domain.steps import shown
 from waitcall.domain.verification import Verification
 
 TEXT_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -63,7 +61,7 @@ class Opened:
 
     def shown(self, record: Verification) -> Verification:
         """Return the record with the number or the text."""
-        return shown(record, self.order) if self.order else replace(record, text_in=self.text_in)
+        return record.show(self.order) if self.order else replace(record, text_in=self.text_in)
 
 
 class ChannelOpening:

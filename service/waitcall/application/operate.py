@@ -20,7 +20,7 @@ from waitcall.application.explanation import (
 from waitcall.application.observer import Observer
 from waitcall.application.ports import Clock, ConversionCounts, Limits, Lists, Stored, VerificationStore
 from waitcall.application.records import Records
-from waitcall.domain.assurance import Assurance, of_call
+from waitcall.domain.channel import Assurance, assurance_of_call
 from waitcall.domain.conversion import Conversion, judge
 from waitcall.domain.errors import NotFound, ValidationFailed
 from waitcall.domain.limits import LimitCheck, Scope
@@ -239,7 +239,7 @@ class Operator:
     def _assurance(self, asked: Purpose | None, number: E164) -> Assurance:
         # The assurance of a create that names no channel; without a purpose, the assurance of a call.
         if asked is None:
-            return of_call(number.region, self._policy.assurance)
+            return assurance_of_call(number.region, self._policy.assurance)
         return asked.assurance(asked.channels[0], number.region, self._policy.assurance)
 
     def _judged(self, number: E164 | None, now: datetime) -> list[Conversion]:

@@ -2,9 +2,8 @@
 
 from typing import Protocol
 
-from waitcall.domain.channel import Captcha
+from waitcall.domain.channel import Capability, Captcha, PlacedOrder
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import Capability, PlacedOrder
 
 
 class CallProvider(Protocol):

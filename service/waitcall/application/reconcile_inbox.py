@@ -21,9 +21,8 @@ from waitcall.application.leadership import Term
 from waitcall.application.ports import Clock, Deadlines
 from waitcall.application.record_call import SKEW, Calls
 from waitcall.application.record_text import Messages
-from waitcall.domain.call import InboundCall, Witness
-from waitcall.domain.channel import InboundText
 from waitcall.domain.errors import InvalidPhoneNumber, StoreUnavailable
+from waitcall.domain.matching import InboundCall, InboundText, Witness
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 

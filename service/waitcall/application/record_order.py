@@ -9,11 +9,9 @@ from waitcall.application.leadership import Term
 from waitcall.application.observer import Observer
 from waitcall.application.ports import Change, Clock, OrderIndex, Stored, VerificationStore
 from waitcall.application.records import CHANGE_ATTEMPTS, announce
-from waitcall.domain.call import InboundCall, Kind, Outcome
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Channel, ProviderOrder
 from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
-from waitcall.domain.matching import judge_order
-from waitcall.domain.order import OrderReport, OrderStatus, ProviderOrder
+from waitcall.domain.matching import InboundCall, Kind, OrderReport, OrderStatus, Outcome, judge_order
 from waitcall.domain.status import Status
 
 SKEW = timedelta(seconds=5)

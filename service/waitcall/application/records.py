@@ -8,8 +8,8 @@ from datetime import datetime
 from waitcall.application.effects import TransitionEffects
 from waitcall.application.observer import Observer
 from waitcall.application.ports import Change, Stored, VerificationStore
-from waitcall.domain.call import InboundCall
 from waitcall.domain.errors import NotFound, RecordUnreadable, StoreUnavailable
+from waitcall.domain.matching import InboundCall
 from waitcall.domain.status import FINISHED, Status
 from waitcall.domain.verification import Verification
 

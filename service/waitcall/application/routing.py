@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from waitcall.application.observer import Observer
 from waitcall.application.providers import CallProvider
+from waitcall.domain.channel import Capability, PlacedOrder
 from waitcall.domain.errors import NumberRefused, ProviderError, ProviderFailure
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import Capability, PlacedOrder
 
 NAME = "routing"
 

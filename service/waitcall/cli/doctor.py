@@ -12,7 +12,7 @@ from waitcall.cli.environment import running
 from waitcall.cli.tables import as_json, show_rows
 from waitcall.composition.cli_context import CliContext, build_cli_context
 from waitcall.configuration.weaknesses import weaknesses
-from waitcall.domain.assurance import Assurance
+from waitcall.domain.channel import Assurance
 from waitcall.domain.errors import ServiceError, StoreUnavailable
 from waitcall.domain.numbers import may_be_dialled
 from waitcall.domain.policy import Provider

@@ -57,7 +57,7 @@ from waitcall.composition.use_cases import (
 from waitcall.configuration.last_good import is_replaced
 from waitcall.configuration.settings import Secret, Settings
 from waitcall.configuration.weaknesses import weaknesses
-from waitcall.domain.evidence import InboxTrust
+from waitcall.domain.matching import InboxTrust
 from waitcall.domain.numbers import may_be_dialled
 from waitcall.domain.policy import Provider
 from waitcall.processes.background_worker import BackgroundWorker, Duty, Loop

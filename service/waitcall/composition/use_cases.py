@@ -27,7 +27,7 @@ from waitcall.application.records import Records
 from waitcall.application.routing import Routing
 from waitcall.composition.core import Core
 from waitcall.configuration.settings import Settings
-from waitcall.domain.evidence import InboxTrust
+from waitcall.domain.matching import InboxTrust
 from waitcall.domain.numbers import E164, may_be_shown
 from waitcall.domain.policy import Provider
 

@@ -19,8 +19,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from waitcall.domain.assurance import Assurance, Attested
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Assurance, Attested, Channel
 from waitcall.domain.code import CODE_DIGITS
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import InvalidPhoneNumber

@@ -16,7 +16,7 @@ from marshmallow import fields as kinds
 
 from waitcall.configuration.policy import FIRST, read_policy
 from waitcall.configuration.redis_url import Address
-from waitcall.domain.assurance import Assurance
+from waitcall.domain.channel import Assurance
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Policy, Provider
 
 PREFIX = "WAITCALL_"

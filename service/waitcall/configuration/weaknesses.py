@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from waitcall.configuration.settings import Settings
-from waitcall.domain.assurance import Assurance
+from waitcall.domain.channel import Assurance
 from waitcall.domain.limits import Mode, Scope
 from waitcall.domain.policy import Policy
 

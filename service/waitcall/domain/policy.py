@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from waitcall.domain.assurance import Assurance, Attested, of_channel
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Assurance, Attested, Channel, assurance_of_channel
 from waitcall.domain.conversion import ConversionBudget
 from waitcall.domain.errors import PhoneNumberNotAllowed
 from waitcall.domain.limits import Limit, Scope, total_of
@@ -92,7 +91,7 @@ class Purpose:
 
     def assurance(self, channel: Channel, region: str, table: Mapping[str, Attested]) -> Assurance:
         """Return the assurance of a proven verification that begins with ``channel``."""
-        return of_channel(self.second_step or channel, region, table)
+        return assurance_of_channel(self.second_step or channel, region, table)
 
     def channels_after(self, channel: Channel) -> tuple[Channel, ...]:
         """Return the channels that a fallback from ``channel`` may lead to, in order."""

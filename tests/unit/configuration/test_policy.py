@@ -9,8 +9,7 @@ from marshmallow import ValidationError
 from tests.unit.conftest import POLICY, mistakes_of
 from waitcall.configuration.policy import read_policy
 from waitcall.configuration.settings import load_settings
-from waitcall.domain.assurance import Assurance, Attested
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Assurance, Attested, Channel
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.event import EventType
 from waitcall.domain.limits import Limit, Mode, Scope

@@ -8,8 +8,7 @@ from tests.unit.conftest import POLICY
 from waitcall.configuration.policy import read_policy
 from waitcall.configuration.settings import load_settings
 from waitcall.configuration.weaknesses import policy_weaknesses, weaknesses
-from waitcall.domain.assurance import Assurance
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Assurance, Channel
 
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = (ROOT / "config/policy.toml").read_text()

@@ -10,7 +10,7 @@ from typing import Protocol
 from flask import Response, g, request
 
 from waitcall.application.request_context import events, request_id
-from waitcall.domain.call import Kind, Outcome
+from waitcall.domain.matching import Kind, Outcome
 
 HEADER = "X-Request-ID"
 UNMATCHED = "unmatched"

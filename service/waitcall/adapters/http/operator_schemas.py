@@ -8,7 +8,7 @@ from waitcall.adapters.http.answers import ResponseSchema, rfc3339
 from waitcall.adapters.http.schemas import Request
 from waitcall.application.explanation import CLEARABLE, Explanation, Subject
 from waitcall.application.operate import LONGEST_EXPIRES_IN
-from waitcall.domain.assurance import Assurance
+from waitcall.domain.channel import Assurance
 from waitcall.domain.conversion import Group
 from waitcall.domain.limits import Mode, Scope
 from waitcall.domain.lists import LONGEST_REASON, ListAction, ListKind

@@ -33,8 +33,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from waitcall.domain.evidence import skeleton
-from waitcall.domain.order import ProviderOrder
+from waitcall.domain.channel import ProviderOrder
+from waitcall.domain.matching import skeleton
 
 DUE_PARTS = 8
 """Number of parts of the deadlines, which spread them over a cluster's nodes."""

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.keys import Keys, keep_ms
 from waitcall.adapters.redis.script import Script, ScriptRunner, Step
-from waitcall.domain.call import InboundCall
+from waitcall.domain.matching import InboundCall
 
 
 class RedisUsedCalls:

@@ -13,9 +13,9 @@ from prometheus_client.registry import Collector
 
 from waitcall.adapters.telemetry.channel_metrics import ChannelMetrics
 from waitcall.adapters.telemetry.store_metrics import StoreMetrics
-from waitcall.domain.call import InboundCall, Kind, Outcome
 from waitcall.domain.conversion import Conversion
 from waitcall.domain.limits import Decision, Scope
+from waitcall.domain.matching import InboundCall, Kind, Outcome
 from waitcall.domain.verification import Verification
 
 Mode = Literal["all", "max"]

@@ -1,6 +1,6 @@
 """The mark of a call in the provider's inbox: a word at its beginning. Any text message may begin with it, too."""
 
-from waitcall.domain.evidence import skeleton
+from waitcall.domain.matching import skeleton
 
 _MARK = "[waitcall]"
 

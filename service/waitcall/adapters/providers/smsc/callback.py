@@ -14,10 +14,9 @@ from hashlib import md5, sha1
 from waitcall.adapters.providers.smsc.call_mark import resembles_mark
 from waitcall.adapters.providers.smsc.fields import CHARSETS, Fields, FieldsUnreadable, read_fields
 from waitcall.adapters.providers.smsc.statuses import delivery_of
-from waitcall.domain.call import InboundCall, Kind, OtherMessage
-from waitcall.domain.channel import InboundText
 from waitcall.domain.code import DeliveryReport
 from waitcall.domain.errors import CallbackMalformed, CallbackRejected
+from waitcall.domain.matching import InboundCall, InboundText, Kind, OtherMessage
 
 Message = InboundCall | InboundText | DeliveryReport | OtherMessage
 

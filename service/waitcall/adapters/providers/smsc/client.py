@@ -18,6 +18,7 @@ from waitcall.adapters.providers.smsc.wire import (
 )
 from waitcall.adapters.providers.time_limit import TimeLimit
 from waitcall.adapters.providers.transport import Account, ProviderMetrics, Transport, transport_outcome
+from waitcall.domain.channel import Capability, PlacedOrder
 from waitcall.domain.errors import (
     InvalidPhoneNumber,
     NumberRefused,
@@ -27,7 +28,6 @@ from waitcall.domain.errors import (
 )
 from waitcall.domain.limits import Limit
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import Capability, PlacedOrder
 
 NAME = "smsc"
 OPERATION = "wait_call"

@@ -9,7 +9,7 @@ from waitcall.adapters.providers.smsc.call_mark import is_marked
 from waitcall.adapters.providers.smsc.query import ProviderQuery, Unreadable, document, error_code
 from waitcall.adapters.providers.transport import Account, ProviderMetrics
 from waitcall.application.reconcile_inbox import PAGE, InboxRecord
-from waitcall.domain.channel import InboundText
+from waitcall.domain.matching import InboundText
 
 _HOURS = 1
 _PHONE = re.compile(r"\+?([0-9]{1,15})", re.ASCII)

@@ -21,9 +21,10 @@ from waitcall.adapters.providers.smsru.wire import (
 )
 from waitcall.adapters.providers.time_limit import TimeLimit
 from waitcall.adapters.providers.transport import Account, ProviderMetrics, Transport, transport_outcome
+from waitcall.domain.channel import Capability, PlacedOrder, ProviderOrder
 from waitcall.domain.errors import InvalidPhoneNumber, NumberRefused, ProviderError, ProviderUnavailable
+from waitcall.domain.matching import OrderStatus
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import Capability, OrderStatus, PlacedOrder, ProviderOrder
 
 NAME = "smsru"
 OPERATION = "callcheck_add"

@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from waitcall.adapters.providers.request_outcome import RequestOutcome
-from waitcall.domain.order import OrderStatus
+from waitcall.domain.matching import OrderStatus
 
 OK = 100
 STATUS_CODES = {

@@ -15,7 +15,7 @@ from waitcall.adapters.providers.smsru.wire import (
     read_balance,
     read_status,
 )
-from waitcall.domain.order import OrderStatus
+from waitcall.domain.matching import OrderStatus
 
 
 @pytest.mark.parametrize("number", ["78005551101", 78005551101, "+7 (800) 555-11-01"])
