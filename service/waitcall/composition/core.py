@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from waitcall import __version__
 from waitcall.adapters.providers.smsc.client import order_limit
 from waitcall.adapters.redis.audit import RedisAuditLog
 from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
@@ -18,10 +19,10 @@ from waitcall.adapters.redis.topology import topology_of
 from waitcall.adapters.redis.used_calls import RedisUsedCalls
 from waitcall.adapters.telemetry.audit import tell
 from waitcall.adapters.telemetry.metrics import Metrics
+from waitcall.adapters.telemetry.observer import LoggingObserver
 from waitcall.application.admission import AdmissionControl
 from waitcall.application.announcement import Announcer
 from waitcall.application.effects import TransitionEffects
-from waitcall.application.observer import Observer
 from waitcall.application.operate import Operator
 from waitcall.application.ports import Clock
 from waitcall.configuration.settings import Settings
@@ -39,21 +40,18 @@ def utc_now() -> datetime:
 
 
 class Core:
-    """Store and adapters that the service, its worker and the command line share."""
+    """Store and adapters that the service, its worker and the command line share. It connects to nothing yet."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        telling: Observer,
-        metrics: Metrics,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, settings: Settings, clock: Clock = utc_now, *, worker: bool = False) -> None:
         policy = settings.policy
+        self.settings, self.policy, self.clock = settings, policy, clock
+        self.metrics = Metrics(__version__, policy.clients, policy.purposes, worker=worker)
+        self.observer = LoggingObserver(self.metrics)
         self.connection = Connection(
             topology_of(settings.redis_url, MAX_REDIS_CONNECTIONS),
-            metrics.store.redis_error,
+            self.metrics.store.redis_error,
             MAX_REDIS_CONNECTIONS,
-            metrics.store.unreadable,
+            self.metrics.store.unreadable,
         )
         peppers = [each.reveal() for each in (settings.key_pepper, settings.key_pepper_other) if each]
         self.keys = Keys(*peppers)
@@ -82,12 +80,10 @@ class Core:
         self.effects = TransitionEffects(
             self.announcer, policy.conversion, policy.limits_of(Scope.NUMBER_TOTAL, "")
         )
-        self.observer = telling
-        self.clock, self.policy = clock, policy
         self.admission = AdmissionControl(
             limits=self.limits,
             lists=self.lists,
-            observer=telling,
+            observer=self.observer,
             policy=policy,
             provider_limit=order_limit(tries=len(settings.smsc_urls)),
         )

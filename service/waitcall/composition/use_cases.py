@@ -1,4 +1,4 @@
-"""Builders that the service and the command line share: the providers, and the use cases around them."""
+"""Builders that the service, its worker and the command line share: the providers, and the use cases around them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,22 +6,31 @@ from functools import partial
 from math import ceil
 from time import sleep
 
+from waitcall.adapters.http.blueprint import Services
+from waitcall.adapters.providers.smsc.account import SmscAccount
 from waitcall.adapters.providers.smsc.client import SmscProvider
+from waitcall.adapters.providers.smsc.inbox import SmscInbox
 from waitcall.adapters.providers.smsc.sender import SmscSender
 from waitcall.adapters.providers.smsru.client import SmsruProvider
 from waitcall.adapters.providers.time_limit import TimeLimit, within_greenlet, within_thread
 from waitcall.adapters.providers.transport import Account
-from waitcall.adapters.telemetry.metrics import Metrics
+from waitcall.adapters.redis.idempotency import RedisIdempotencyStore
+from waitcall.adapters.redis.outbox import RedisOutbox
 from waitcall.adapters.telemetry.spans import NoSpans, Spans
 from waitcall.application.cancel import CancelVerification
 from waitcall.application.consume import ConsumeVerification
 from waitcall.application.create import CreateVerification
+from waitcall.application.dead_letters import DeadLetters
 from waitcall.application.fallback import ChannelSteps
 from waitcall.application.hosted_page import WAITING_OF_A_PROCESS, Pages
+from waitcall.application.look_up import Lookup
 from waitcall.application.open_channel import ChannelOpening
+from waitcall.application.operate import Operator
+from waitcall.application.provider_account import AccountManagement
 from waitcall.application.providers import CallProvider
 from waitcall.application.read import ReadVerification
 from waitcall.application.record_call import Calls
+from waitcall.application.record_order import OrderReports
 from waitcall.application.record_text import Messages
 from waitcall.application.records import Records
 from waitcall.application.routing import Routing
@@ -35,46 +44,63 @@ PAGE_REST_SECONDS = 0.005
 """Seconds between two reads of pages in one process, so that a crowd of visitors leaves time for other requests."""
 
 
-def opening_of(
-    settings: Settings,
-    core: Core,
-    metrics: Metrics,
-    trace: Spans | None = None,
-    *,
-    greenlets: bool = False,
-) -> ChannelOpening:
-    """Build the part that orders calls and sends messages. ``greenlets``: True if gevent runs the process."""
-    time_limit = within_greenlet if greenlets else within_thread
-    routes = settings.policy.routing
-    makers: dict[Provider, Callable[[Settings, Metrics, TimeLimit], CallProvider]] = {
-        Provider.SMSC: _smsc,
-        Provider.SMSRU: smsru_of,
-    }
-    providers = [
-        make(settings, metrics, time_limit) for name, make in makers.items() if name in routes.providers
-    ]
-    routing = Routing(providers, routes.default, routes.regions, core.observer)
-    provider = (trace or NoSpans()).traced(routing)
-    return ChannelOpening(
-        provider, _sender(settings, metrics, time_limit), core.seals, settings.policy, core.orders
+@dataclass(frozen=True)
+class CliContext:
+    """Use cases of the command line. Nothing connects before it is used."""
+
+    settings: Settings
+    core: Core
+    use_cases: Services
+    operator: Operator
+    account: AccountManagement
+    inbox: SmscInbox
+    smsru: SmsruProvider | None
+    lookup: Lookup
+    dead_letters: DeadLetters
+
+
+def build_cli_context(settings: Settings) -> CliContext:
+    """Build the use cases with the production clock."""
+    core = Core(settings)
+    return CliContext(
+        settings=settings,
+        core=core,
+        use_cases=services_of(core, opening_of(core), pages_of(core)),
+        operator=core.operator(),
+        account=AccountManagement(
+            provider_account=SmscAccount(account_of(settings), core.metrics),
+            audit=core.audit,
+            limits=core.limits,
+            clock=core.clock,
+            policy=core.policy,
+        ),
+        inbox=SmscInbox(account_of(settings), core.metrics),
+        smsru=smsru_of(core) if settings.smsru_api_ids else None,
+        lookup=Lookup(core.store, core.audit, core.clock),
+        dead_letters=DeadLetters(RedisOutbox(core.connection, core.keys), core.audit, core.clock),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ClientUseCases:
-    """Use cases of a client of the API."""
+def opening_of(core: Core, trace: Spans | None = None, *, greenlets: bool = False) -> ChannelOpening:
+    """Build the part that orders calls and sends messages. ``greenlets``: True if gevent runs the process."""
+    time_limit = within_greenlet if greenlets else within_thread
+    account, routes = account_of(core.settings), core.policy.routing
+    providers: list[CallProvider] = []
+    if Provider.SMSC in routes.providers:
+        providers.append(SmscProvider(account, _may_be_shown(core), core.metrics, time_limit))
+    if Provider.SMSRU in routes.providers:
+        providers.append(smsru_of(core, time_limit))
+    routing = Routing(providers, routes.default, routes.regions, core.observer)
+    sender = SmscSender(account, core.metrics, time_limit, core.policy.code_sender)
+    return ChannelOpening((trace or NoSpans()).traced(routing), sender, core.seals, core.policy, core.orders)
 
-    create: CreateVerification
-    read: ReadVerification
-    consume: ConsumeVerification
-    cancel: CancelVerification
-    channels: ChannelSteps
 
-
-def client_use_cases(settings: Settings, core: Core, opening: ChannelOpening) -> ClientUseCases:
+def services_of(core: Core, opening: ChannelOpening, pages: Pages) -> Services:
+    """Build the use cases of the API."""
     records = Records(core.store, core.observer, core.effects)
-    return ClientUseCases(
-        CreateVerification(
+    seconds = order_seconds(core.settings)
+    return Services(
+        create=CreateVerification(
             store=core.store,
             admission=core.admission,
             effects=core.effects,
@@ -82,13 +108,13 @@ def client_use_cases(settings: Settings, core: Core, opening: ChannelOpening) ->
             observer=core.observer,
             clock=core.clock,
             policy=core.policy,
-            default_window_seconds=settings.window_seconds,
-            order_seconds=_order_seconds(settings),
+            default_window_seconds=core.settings.window_seconds,
+            order_seconds=seconds,
         ),
-        reading_of(core),
-        ConsumeVerification(core.store, records, core.admission, core.pages, core.clock),
-        CancelVerification(records, core.clock),
-        ChannelSteps(
+        read=reading_of(core),
+        consume=ConsumeVerification(core.store, records, core.admission, core.pages, core.clock),
+        cancel=CancelVerification(records, core.clock),
+        channels=ChannelSteps(
             store=core.store,
             admission=core.admission,
             effects=core.effects,
@@ -97,17 +123,23 @@ def client_use_cases(settings: Settings, core: Core, opening: ChannelOpening) ->
             observer=core.observer,
             clock=core.clock,
             policy=core.policy,
-            order_seconds=_order_seconds(settings),
+            order_seconds=seconds,
         ),
+        operator=core.operator(),
+        idempotency=RedisIdempotencyStore(core.connection, core.keys),
+        page_url=pages.url_of,
+        clock=core.clock,
     )
 
 
 def reading_of(core: Core) -> ReadVerification:
+    """Build the use case that reads a verification and waits for its change."""
     records = Records(core.store, core.observer, core.effects)
     return ReadVerification(core.store, records, core.changes, core.admission, core.clock)
 
 
 def calls_of(core: Core, trust: InboxTrust | None = None) -> Calls:
+    """Build the use case that records calls. ``trust``: how far records of the provider's inbox are trusted."""
     return Calls(
         *(core.store, core.used_calls, core.observer, core.clock, core.effects),
         admission=core.admission,
@@ -116,41 +148,48 @@ def calls_of(core: Core, trust: InboxTrust | None = None) -> Calls:
 
 
 def messages_of(core: Core) -> Messages:
+    """Build the use cases that record texts and reports on messages."""
     return Messages(
         *(core.store, core.used_calls, core.observer, core.clock, core.effects), admission=core.admission
     )
 
 
-def pages_of(settings: Settings, core: Core) -> Pages:
+def reports_of(core: Core) -> OrderReports:
+    """Build the use case that records reports on orders."""
+    return OrderReports(core.store, core.orders, core.observer, core.clock, core.effects, core.admission)
+
+
+def pages_of(core: Core) -> Pages:
+    """Build the use cases of hosted pages."""
     return Pages(
         store=core.store,
         reading=reading_of(core),
         seals=core.pages,
         limits=core.limits,
         clock=core.clock,
-        public_url=settings.public_url,
+        public_url=core.settings.public_url,
         # Clients of the internal API may wait in the same process, so pages get at most half of the places.
-        max_waiting=min(WAITING_OF_A_PROCESS, settings.max_waiting // 2),
+        max_waiting=min(WAITING_OF_A_PROCESS, core.settings.max_waiting // 2),
         rest=partial(sleep, PAGE_REST_SECONDS),
     )
 
 
-def smsru_of(settings: Settings, metrics: Metrics, time_limit: TimeLimit = within_thread) -> SmsruProvider:
+def smsru_of(core: Core, time_limit: TimeLimit = within_thread) -> SmsruProvider:
+    """Build the client of SMS.RU. The settings must have its key."""
+    settings = core.settings
     credentials = {"api_id": settings.smsru_api_ids[0].reveal()}
     account = Account((settings.smsru_url,), credentials, settings.smsru_timeout_seconds, settings.max_orders)
-    return SmsruProvider(account, _shown(settings), metrics, time_limit)
+    return SmsruProvider(account, _may_be_shown(core), core.metrics, time_limit)
 
 
-def _smsc(settings: Settings, metrics: Metrics, time_limit: TimeLimit) -> SmscProvider:
-    return SmscProvider(account_of(settings), _shown(settings), metrics, time_limit)
+def account_of(settings: Settings) -> Account:
+    """Return the account at SMSC."""
+    credentials = {name: secret.reveal() for name, secret in settings.smsc_credentials.items()}
+    return Account(settings.smsc_urls, credentials, settings.smsc_timeout_seconds, settings.max_orders)
 
 
-def _shown(settings: Settings) -> Callable[[E164, E164], bool]:
-    return partial(may_be_shown, dial_regions=settings.policy.dial_regions)
-
-
-def _order_seconds(settings: Settings) -> int:
-    # Providers may be asked one after the other, so their timeouts add up.
+def order_seconds(settings: Settings) -> int:
+    """Return the most seconds that an order takes. Providers may be asked one after the other, so their timeouts add up."""
     seconds = {
         Provider.SMSC: settings.smsc_timeout_seconds,
         Provider.SMSRU: settings.smsru_timeout_seconds,
@@ -158,10 +197,5 @@ def _order_seconds(settings: Settings) -> int:
     return ceil(sum(seconds[each] for each in settings.policy.routing.providers))
 
 
-def _sender(settings: Settings, metrics: Metrics, time_limit: TimeLimit) -> SmscSender:
-    return SmscSender(account_of(settings), metrics, time_limit, settings.policy.code_sender)
-
-
-def account_of(settings: Settings) -> Account:
-    credentials = {name: secret.reveal() for name, secret in settings.smsc_credentials.items()}
-    return Account(settings.smsc_urls, credentials, settings.smsc_timeout_seconds, settings.max_orders)
+def _may_be_shown(core: Core) -> Callable[[E164, E164], bool]:
+    return partial(may_be_shown, dial_regions=core.policy.dial_regions)

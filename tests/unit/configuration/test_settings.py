@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.conftest import KEY_HASH, ONLY_SMSRU, POLICY, ROUTED, SMSRU, mistakes_of
-from waitcall.composition.use_cases import _order_seconds
+from waitcall.composition.use_cases import order_seconds
 from waitcall.configuration.settings import SettingsMistakes, load_settings
 from waitcall.domain.limits import Limit, Scope
 from waitcall.domain.policy import OnConcurrent, Provider
@@ -184,7 +184,7 @@ def test_a_provider_that_nothing_uses_needs_no_credentials(sound: dict[str, str]
     assert settings.smsc_credentials == {}
     assert settings.policy.providers == {Provider.SMSRU}
     # The time for an order counts only the provider in use.
-    assert _order_seconds(settings) == 5
+    assert order_seconds(settings) == 5
     load_settings(without_smsc(sound) | SMSRU | {"WAITCALL_SMSRU_TIMEOUT_SECONDS": "25"})
     assert mistakes_of(without_smsc(sound)) == [
         "WAITCALL_SMSRU_API_ID: required, the policy's routing names smsru."
