@@ -17,8 +17,7 @@ from waitcall.cli.operate import block, explain, lists, unblock
 from waitcall.cli.verify import verify
 from waitcall.composition import build_worker, configure_logging
 from waitcall.configuration.policy import json_schema
-from waitcall.configuration.settings import SURFACES, in_effect
-from waitcall.configuration.weaknesses import weaknesses
+from waitcall.configuration.settings import SURFACES, in_effect, weaknesses
 
 CONFIGURATION = "config/gunicorn.conf.py"
 """Path of gunicorn's configuration, relative to the directory that the service is started in."""

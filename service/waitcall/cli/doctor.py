@@ -10,7 +10,7 @@ import urllib3
 from waitcall.application.inspect_inbox import LikeACall, look
 from waitcall.cli.console import as_json, running, show_rows
 from waitcall.composition.use_cases import CliContext
-from waitcall.configuration.weaknesses import weaknesses
+from waitcall.configuration.settings import weaknesses
 from waitcall.domain.channel import Assurance
 from waitcall.domain.errors import ServiceError, StoreUnavailable
 from waitcall.domain.numbers import may_be_dialled

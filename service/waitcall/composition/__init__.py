@@ -49,14 +49,11 @@ from waitcall.composition.use_cases import (
     services_of,
     smsru_of,
 )
-from waitcall.configuration.last_good import is_replaced
-from waitcall.configuration.settings import Secret, Settings
-from waitcall.configuration.weaknesses import weaknesses
+from waitcall.configuration.settings import Secret, Settings, is_replaced, weaknesses
 from waitcall.domain.matching import InboxTrust
 from waitcall.domain.numbers import may_be_dialled
 from waitcall.domain.policy import Provider
-from waitcall.processes.background_worker import BackgroundWorker, Duty, Loop
-from waitcall.processes.sweeper import Sweeper
+from waitcall.processes.background_worker import BackgroundWorker, Duty, Loop, Sweeper
 
 BALANCE_SECONDS = 300.0
 BACKLOG_SECONDS = 5.0

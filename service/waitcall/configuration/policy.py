@@ -60,6 +60,7 @@ _LATIN_PART, _OTHER_PART = 160, 70
 """Characters of one message; a longer one is paid twice (smsc-api.md, section 9)."""
 _ORIGIN = re.compile(r"(https?)://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)(:[1-9][0-9]{0,4})?", re.ASCII)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_PASSWORD_RESET = "password_reset"  # noqa: S105  # nosec B105  # a purpose, no password
 
 
 def read_policy(path: str) -> Policy:
@@ -671,3 +672,61 @@ def _client(name: str, *, webhooks: Mapping[str, dict[str, Any]] | None = None, 
 
 
 DEFAULT_LIMITS: Mapping[Scope, tuple[Limit, ...]] = LimitsSchema().load({})
+
+
+def policy_weaknesses(policy: Policy) -> Iterator[str]:
+    """Name in a sentence each what a policy allows and should not. The shipped one has none."""
+    yield from _weak_reset(policy)
+    yield from _weak_limits(policy)
+    yield from _dear_codes(policy)
+    yield from _plain_webhooks(policy)
+
+
+def _weak_reset(policy: Policy) -> Iterator[str]:
+    reset = policy.purposes.get(_PASSWORD_RESET)
+    if reset is not None and not reset.min_assurance.reaches(Assurance.NETWORK):
+        level = reset.min_assurance.value
+        yield f"purposes.password_reset.min_assurance is {level}: whoever forges a caller ID resets a password"
+
+
+def _weak_limits(policy: Policy) -> Iterator[str]:
+    if not policy.limits.get(Scope.NUMBER):
+        yield "limits.number is switched off: one visitor can start verifications of a number without end"
+    named = {"limits": policy.limits} | {
+        f"clients.{name}.limits": client.limits for name, client in policy.clients.items()
+    }
+    for table, limits in named.items():
+        for scope, each in limits.items():
+            watching = [limit.text for limit in each if limit.mode is Mode.RECORD_ONLY]
+            if watching:
+                yield f"{table}.{scope} only records {', '.join(watching)}: it refuses nobody"
+
+
+def _dear_codes(policy: Policy) -> Iterator[str]:
+    """Codes cost money, and an attacker can be paid for them."""
+    sending = [purpose for purpose in policy.purposes.values() if purpose.sends_codes]
+    for purpose in sending:
+        if not purpose.regions:
+            yield f"purposes.{purpose.name} sends codes and names no regions: messages abroad are the dearest"
+    if not sending:
+        return
+    needed = {
+        "limits.ip or limits.network": (Scope.IP, Scope.NETWORK),
+        "limits.country, limits.global or limits.code_global": (
+            Scope.COUNTRY,
+            Scope.GLOBAL,
+            Scope.CODE_GLOBAL,
+        ),
+        "limits.code_number": (Scope.CODE_NUMBER,),
+        "limits.failed_checks": (Scope.FAILED_CHECKS,),
+    }
+    for names, scopes in needed.items():
+        if not any(limit.mode is Mode.ENFORCE for scope in scopes for limit in policy.limits.get(scope, ())):
+            yield f"codes are sent without an enforced {names}"
+
+
+def _plain_webhooks(policy: Policy) -> Iterator[str]:
+    for endpoint in (each for client in policy.clients.values() for each in client.webhooks):
+        parts = urlsplit(endpoint.url)
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            yield f"webhook {endpoint.name} goes over http://: whoever listens on the way reads it"
