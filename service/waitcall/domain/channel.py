@@ -118,18 +118,3 @@ def assurance_of_call(region: str, table: Mapping[str, Attested]) -> Assurance:
     """Return the assurance of a call from ``region``. A region that the table does not name gives ``asserted``."""
     attested = table.get(region)
     return attested.assurance if attested else Assurance.ASSERTED
-
-
-def assurance_of_channel(channel: Channel, region: str, table: Mapping[str, Attested]) -> Assurance:
-    """Return the assurance that a proof over one channel gives.
-
-    A text from the phone proves only its sender's number, as a call does, and the person who starts the verification
-    sees the text to send (docs/adr/0024).
-    """
-    match channel:
-        case Channel.CALL:
-            return assurance_of_call(region, table)
-        case Channel.TEXT_IN:
-            return Assurance.ASSERTED
-        case Channel.CODE:
-            return Assurance.ROUNDTRIP
