@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from string import Formatter
 from typing import Any, ClassVar, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
@@ -59,7 +59,8 @@ _MOST_AUDIT_ENTRIES = 100_000_000
 _LATIN_PART, _OTHER_PART = 160, 70
 """Characters of one message; a longer one is paid twice (smsc-api.md, section 9)."""
 _ORIGIN = re.compile(r"(https?)://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)(:[1-9][0-9]{0,4})?", re.ASCII)
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Hosts for which plain HTTP is no risk."""
 _PASSWORD_RESET = "password_reset"  # noqa: S105  # nosec B105  # a purpose, no password
 
 
@@ -189,13 +190,23 @@ def _time(given: Any) -> datetime:
     return given
 
 
+def split_url(given: str) -> SplitResult:
+    """Return the parts of a URL. ValidationError: it has none, or its port is no number."""
+    try:
+        parts = urlsplit(given)
+        _ = parts.port  # raises ValueError by itself
+    except ValueError as error:
+        raise ValidationError("Not a URL.") from error
+    return parts
+
+
 def _is_an_origin(given: str) -> None:
     match = _ORIGIN.fullmatch(given)
     if match is None:
         raise ValidationError(
             "Must be an origin as browsers write it: https://login.example.org, no slash behind."
         )
-    if match[1] == "http" and match[2] not in _LOOPBACK:
+    if match[1] == "http" and match[2] not in LOOPBACK:
         raise ValidationError("http:// is for loopback only.")
 
 
@@ -211,12 +222,17 @@ def _is_a_code_text(given: str) -> None:
         raise ValidationError(f"Must fit into one message: {longest} characters.")
 
 
+def _is_an_address(given: str) -> None:
+    parts = split_url(given)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise ValidationError("Must be a URL, for instance https://login.example.org/waitcall.")
+    if parts.username is not None or parts.fragment:
+        raise ValidationError("Carries no credentials and no fragment.")
+
+
 def _is_a_picture(given: str) -> None:
-    try:
-        parts = urlsplit(given)
-    except ValueError as error:
-        raise ValidationError("Not a URL.") from error
-    loopback = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    parts = split_url(given)
+    loopback = parts.scheme == "http" and parts.hostname in LOOPBACK
     if not parts.hostname or (parts.scheme != "https" and not loopback):
         raise ValidationError("Must be an https:// URL; a browser fetches it.")
 
@@ -318,7 +334,9 @@ class WebhookSchema(Keys):
     makes = Endpoint
 
     url = text(
-        "Address that events are posted to; `https://`.", required=True, validate=validate.Length(1, 2000)
+        "Address that events are posted to; `https://`.",
+        required=True,
+        validate=[validate.Length(1, 2000), _is_an_address],
     )
     events = several(
         "Types of events.",
@@ -337,17 +355,8 @@ class WebhookSchema(Keys):
 
     @validates_schema
     def _may_be_posted_to(self, data: dict[str, Any], **_: Any) -> None:
-        try:
-            parts = urlsplit(data.get("url", ""))
-            _port = parts.port  # raises ValueError by itself
-        except ValueError as error:
-            raise ValidationError("Not a URL.", "url") from error
-        if parts.scheme not in ("https", "http") or not parts.hostname:
-            raise ValidationError("Must be a URL, for instance https://login.example.org/waitcall.", "url")
-        if parts.scheme == "http" and not data.get("allow_private"):
+        if "url" in data and urlsplit(data["url"]).scheme == "http" and not data.get("allow_private"):
             raise ValidationError("http:// is for addresses inside: allow_private = true.", "url")
-        if parts.username is not None or parts.fragment:
-            raise ValidationError("Carries no credentials and no fragment.", "url")
 
 
 class ClientLimitsSchema(Keys):
@@ -475,20 +484,16 @@ class ListEntrySchema(Keys):
         post_load=_time,
     )
 
-    @validates_schema
-    def _names_one_thing(self, data: dict[str, Any], **_: Any) -> None:
+    @post_load
+    def _entry(self, data: dict[str, Any], **_: Any) -> ListEntry:
         named = [kind for kind in ListKind if kind in data]
         if len(named) != 1:
             raise ValidationError("Name one of number, prefix, network.")
+        kind = named[0]
         try:
-            canonical(named[0], data[named[0]])
+            subject = canonical(kind, data[kind])
         except ValueError as error:
-            raise ValidationError(str(error), named[0].value) from error
-
-    @post_load
-    def _entry(self, data: dict[str, Any], **_: Any) -> ListEntry:
-        kind = next(kind for kind in ListKind if kind in data)
-        subject = canonical(kind, data[kind])
+            raise ValidationError(str(error), kind.value) from error
         return ListEntry(
             data["action"], kind, subject, reason=data["reason"], expires_at=data.get("expires_at")
         )
@@ -727,6 +732,6 @@ def _dear_codes(policy: Policy) -> Iterator[str]:
 
 def _plain_webhooks(policy: Policy) -> Iterator[str]:
     for endpoint in (each for client in policy.clients.values() for each in client.webhooks):
-        parts = urlsplit(endpoint.url)
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        parts = split_url(endpoint.url)
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             yield f"webhook {endpoint.name} goes over http://: whoever listens on the way reads it"

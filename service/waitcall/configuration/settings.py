@@ -10,12 +10,11 @@ from importlib.util import find_spec
 from mmap import mmap
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from marshmallow import Schema, ValidationError, validate
 from marshmallow import fields as kinds
 
-from waitcall.configuration.policy import FIRST, policy_weaknesses, read_policy
+from waitcall.configuration.policy import FIRST, LOOPBACK, policy_weaknesses, read_policy, split_url
 from waitcall.configuration.redis_url import Address
 from waitcall.domain.channel import Assurance
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Policy, Provider
@@ -119,14 +118,10 @@ def _base_urls(text: str) -> tuple[str, ...]:
 
 
 def _base_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port  # raises ValueError by itself
-    except ValueError as error:
-        raise ValidationError("Not a URL.") from error
+    parts = split_url(text)
     if not parts.hostname or parts.scheme not in ("https", "http"):
         raise ValidationError("Each must be a URL, for instance https://smsc.ru/sys.")
-    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ValidationError("http:// is for loopback only: the credentials travel in the clear.")
     if parts.query or parts.fragment or parts.username is not None:
         raise ValidationError("Base URLs carry no credentials, query or fragment.")
