@@ -100,7 +100,7 @@ def show_object(answer: Mapping[str, Any], *, json_wanted: bool) -> None:
 
 
 def print_json(answer: Any) -> None:
-    """Print JSON. Numbers with a fraction are texts, as in the API."""
+    """Print JSON. Amounts of money and times are written as texts."""
     click.echo(json.dumps(answer, indent=2, ensure_ascii=False, default=str))
 
 

@@ -1,4 +1,4 @@
-"""``waitcall show``, ``find``, ``replay-callback``, ``audit`` and ``events``: what happened, and doing it again."""
+"""``waitcall show``, ``find``, ``replay-callback``, ``audit`` and ``events``: look at records and entries, and send again."""
 
 import base64
 import hashlib
@@ -151,7 +151,7 @@ def dead(operator: str) -> None:
 @events.command("replay")
 @click.argument("event_id", required=False)
 @click.option("--endpoint", help="Only dead letters for this endpoint, CLIENT/NAME.")
-@click.option("--all", "everything", is_flag=True, help="All dead context.dead_letters.")
+@click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @reason_option
 @acting
 def replay(
