@@ -114,7 +114,7 @@ def export(since: datetime | None, until: datetime | None, number: str | None, o
     text = read_number(number)
     with running() as context:
         phone_number = E164.parse(text).value if text else None
-        context.operator.exported(operator, phone_number)
+        context.use_cases.operator.exported(operator, phone_number)
         first = since.replace(tzinfo=UTC) if since else _BEGINNING
         last = until.replace(tzinfo=UTC) if until else datetime.now(UTC)
         for entry in context.core.audit.read(first, last, phone_number):

@@ -35,7 +35,7 @@ def explain(
     """
     with running() as context:
         subject = Subject(read_number(phone_number), client_ip, client)
-        print_json(ExplanationResponse().dump(context.operator.explain(operator, subject, purpose)))
+        print_json(ExplanationResponse().dump(context.use_cases.operator.explain(operator, subject, purpose)))
 
 
 @click.command()
@@ -66,7 +66,7 @@ def block(  # noqa: PLR0913  the command's options
     kind, subject = _named(read_number(phone_number), prefix, network)
     action = ListAction.ALLOW if allow else ListAction.BLOCK
     with running() as context:
-        entry = context.operator.put(
+        entry = context.use_cases.operator.put(
             operator, action=action, kind=kind, subject=subject, reason=reason, expires_in=_seconds(lasting)
         )
         print_json(ListEntryResponse().dump(entry))
@@ -99,9 +99,9 @@ def unblock(  # noqa: PLR0913  the command's options
     """Clear the limits of a number, address or client, and remove the block that names it."""
     with running() as context:
         if prefix or network:
-            context.operator.remove(operator, *_named(None, prefix, network), reason)
+            context.use_cases.operator.remove(operator, *_named(None, prefix, network), reason)
             return
-        undone = context.operator.unblock(
+        undone = context.use_cases.operator.unblock(
             operator,
             Subject(read_number(phone_number), client_ip, client),
             reason,
@@ -117,7 +117,7 @@ def unblock(  # noqa: PLR0913  the command's options
 def lists(operator: str) -> None:
     """Show all live entries of the block and allow lists."""
     with running() as context:
-        print_json(ListsResponse().dump({"lists": context.operator.lists(operator)}))
+        print_json(ListsResponse().dump({"lists": context.use_cases.operator.lists(operator)}))
 
 
 def _named(number: str | None, prefix: str | None, network: str | None) -> tuple[ListKind, str]:

@@ -24,7 +24,6 @@ from waitcall.adapters.telemetry.observer import LoggingObserver
 from waitcall.application.admission import AdmissionControl
 from waitcall.application.announcement import Announcer
 from waitcall.application.effects import TransitionEffects
-from waitcall.application.operate import Operator
 from waitcall.application.ports import Clock
 from waitcall.configuration.settings import Settings
 from waitcall.domain.code import CodeSeals
@@ -85,19 +84,4 @@ class Core:
             observer=self.observer,
             policy=policy,
             provider_limit=order_limit(tries=len(settings.smsc_urls)),
-        )
-
-    def operator(self) -> Operator:
-        """Return the operator's use cases."""
-        return Operator(
-            store=self.store,
-            admission=self.admission,
-            limits=self.limits,
-            conversions=self.conversions,
-            lists=self.lists,
-            audit=self.audit,
-            observer=self.observer,
-            effects=self.effects,
-            clock=self.clock,
-            policy=self.policy,
         )

@@ -46,12 +46,15 @@ PAGE_REST_SECONDS = 0.005
 
 @dataclass(frozen=True)
 class CliContext:
-    """Use cases of the command line. Nothing connects before it is used."""
+    """Use cases of the command line. Nothing connects before it is used.
+
+    Attributes:
+        use_cases: those of the API. ``waitcall verify`` acts as a client.
+    """
 
     settings: Settings
     core: Core
     use_cases: Services
-    operator: Operator
     account: AccountManagement
     inbox: SmscInbox
     smsru: SmsruProvider | None
@@ -66,7 +69,6 @@ def build_cli_context(settings: Settings) -> CliContext:
         settings=settings,
         core=core,
         use_cases=services_of(core, opening_of(core), pages_of(core)),
-        operator=core.operator(),
         account=AccountManagement(
             provider_account=SmscAccount(account_of(settings), core.metrics),
             audit=core.audit,
@@ -125,7 +127,18 @@ def services_of(core: Core, opening: ChannelOpening, pages: Pages) -> Services:
             policy=core.policy,
             order_seconds=seconds,
         ),
-        operator=core.operator(),
+        operator=Operator(
+            store=core.store,
+            admission=core.admission,
+            limits=core.limits,
+            conversions=core.conversions,
+            lists=core.lists,
+            audit=core.audit,
+            observer=core.observer,
+            effects=core.effects,
+            clock=core.clock,
+            policy=core.policy,
+        ),
         idempotency=RedisIdempotencyStore(core.connection, core.keys),
         page_url=pages.url_of,
         clock=core.clock,

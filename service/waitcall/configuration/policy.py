@@ -269,7 +269,7 @@ class Table(Keys):
 
     @post_load
     def _made(self, data: dict[str, Any], **_: Any) -> Any:
-        return self.makes(**data) if self.makes else data
+        return self.makes(**data)
 
 
 class PurposeSchema(Keys):
