@@ -175,6 +175,10 @@ log = true
         ("[captcha]", "captcha.above"),
         ('[captcha]\nabove = ["often"]', "captcha.above"),
         ('[captcha]\nabove = ["1/h"]\nimage_url = "http://smsc.example/x"', "captcha.image_url"),
+        (
+            '[captcha]\nabove = ["1/h"]\nimage_url = "https://smsc.example:99999/x"',
+            "captcha.image_url: Not a URL",
+        ),
     ],
 )
 def test_each_mistake_is_named(tmp_path: Path, wrong: str, named: str) -> None:
