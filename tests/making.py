@@ -23,17 +23,14 @@ from waitcall.application.read import ReadVerification
 from waitcall.application.record_call import RecordCall
 from waitcall.application.record_text import RecordText
 from waitcall.application.records import Records
-from waitcall.domain.call import InboundCall
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Channel, PlacedOrder
 from waitcall.domain.code import CodeSeals
 from waitcall.domain.hosted_page import PageSeals
 from waitcall.domain.limits import Limit, Scope
+from waitcall.domain.matching import InboundCall
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import PlacedOrder
 from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
-from waitcall.domain.requester import Requester
-from waitcall.domain.steps import shown
-from waitcall.domain.verification import Verification
+from waitcall.domain.verification import Requester, Verification
 
 NUMBER = E164("+79991234567")
 OTHER_NUMBER = E164("+79991234568")
@@ -91,7 +88,7 @@ def opened(
 
 def pending(verification_id: str = "ver_1", **made: object) -> Verification:
     record = opened(verification_id, **made)
-    return shown(record.open_window(record.created_at), PlacedOrder(E164("+79585551234")))
+    return record.open_window(record.created_at).show(PlacedOrder(E164("+79585551234")))
 
 
 def call_at(moment: datetime, number: E164 = NUMBER) -> InboundCall:

@@ -14,11 +14,10 @@ from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, together, wit
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.operate import OperatorActions, Subject
-from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import Blocked, NotFound, ProviderError, ServiceError
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
-from waitcall.domain.order import OrderReport, OrderStatus
+from waitcall.domain.matching import OrderReport, OrderStatus, Outcome
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 

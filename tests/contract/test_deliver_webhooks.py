@@ -46,10 +46,9 @@ from waitcall.application.deliver_webhooks import (
 from waitcall.application.effects import Announcement, Delivery
 from waitcall.application.expire import ExpireVerifications
 from waitcall.application.ports import AuditLog, Term
-from waitcall.domain.call import Outcome
 from waitcall.domain.errors import VerificationInProgress
 from waitcall.domain.event import EventType, events_of
-from waitcall.domain.matching import judge_call
+from waitcall.domain.matching import Outcome, judge_call
 from waitcall.domain.policy import Client, Endpoint, Policy
 
 EVERY = frozenset(each.value for each in EventType)

@@ -21,10 +21,8 @@ from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
 from waitcall.application.reconcile_inbox import PAGE, InboxRecord
 from waitcall.application.record_call import RecordCall
 from waitcall.application.record_text import TEXT_KEPT
-from waitcall.domain.assurance import Assurance, Attested
-from waitcall.domain.call import Outcome
-from waitcall.domain.channel import InboundText
-from waitcall.domain.evidence import InboxTrust
+from waitcall.domain.channel import Assurance, Attested
+from waitcall.domain.matching import InboundText, InboxTrust, Outcome
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Client, Purpose
 from waitcall.domain.status import Reason, Status

@@ -30,7 +30,6 @@ from waitcall.application.hosted_page import (
     ReadPage,
 )
 from waitcall.application.ports import Stored
-from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import (
     NotFound,
@@ -41,6 +40,7 @@ from waitcall.domain.errors import (
     ValidationFailed,
 )
 from waitcall.domain.hosted_page import PageSeals, check_return_url
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
 

@@ -25,8 +25,7 @@ from waitcall.application.fallback import ChannelSteps
 from waitcall.application.open_channel import Routing
 from waitcall.application.ports import Term
 from waitcall.application.record_order import PollOrders, RecordOrder
-from waitcall.domain.call import InboundCall, Outcome
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Channel, PlacedOrder, ProviderOrder
 from waitcall.domain.errors import (
     NumberRefused,
     ProviderError,
@@ -34,8 +33,8 @@ from waitcall.domain.errors import (
     StoreUnavailable,
     VerificationInProgress,
 )
+from waitcall.domain.matching import InboundCall, OrderReport, OrderStatus, Outcome
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
 from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification

@@ -22,9 +22,9 @@ from waitcall.application.create import CreateCommand
 from waitcall.application.expire import ExpireVerifications
 from waitcall.application.ports import Claim, Term
 from waitcall.application.reconcile_inbox import PAGE, InboxRecord, Progress, ReconcileInbox
-from waitcall.domain.call import InboundCall, Outcome
-from waitcall.domain.channel import Channel, InboundText
+from waitcall.domain.channel import Channel
 from waitcall.domain.errors import ProviderUnavailable, StoreUnavailable
+from waitcall.domain.matching import InboundCall, InboundText, Outcome
 from waitcall.domain.numbers import E164, may_be_dialled
 from waitcall.domain.policy import Policy, Purpose
 from waitcall.domain.status import Status

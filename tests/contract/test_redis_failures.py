@@ -44,12 +44,12 @@ from waitcall.application.expire import ExpireVerifications
 from waitcall.application.operate import Subject
 from waitcall.application.ports import Answer, Begun, Change, Claim, Stored
 from waitcall.configuration.redis_url import Address
-from waitcall.domain.call import Outcome
+from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import ProviderError, StoreUnavailable
 from waitcall.domain.limits import Mode
 from waitcall.domain.lists import ListAction, ListKind
-from waitcall.domain.order import ProviderOrder
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Status
 
 

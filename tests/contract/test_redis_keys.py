@@ -19,12 +19,11 @@ from waitcall.adapters.redis.script import Script
 from waitcall.application.create import CreateCommand
 from waitcall.application.effects import AuditEntry, ConversionCount, Effects
 from waitcall.application.ports import Begun, Change, Claim
-from waitcall.domain.call import Outcome
 from waitcall.domain.conversion import Bucket, ConversionBudget, Group
 from waitcall.domain.errors import RecordUnreadable
 from waitcall.domain.limits import Limit, LimitCheck, Mode, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
-from waitcall.domain.matching import judge_call
+from waitcall.domain.matching import Outcome, judge_call
 from waitcall.domain.policy import Audit
 from waitcall.domain.status import Status
 

@@ -12,8 +12,8 @@ from tests.worlds import redis_world
 from waitcall.adapters.http.answers import dump_verification
 from waitcall.application.create import CreateCommand
 from waitcall.application.record_call import RecordCall
-from waitcall.domain.call import Outcome
 from waitcall.domain.errors import AlreadyConsumed, NotFound
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Status
 
 

@@ -15,7 +15,6 @@ from waitcall.application.create import CreateCommand
 from waitcall.application.operate import Subject
 from waitcall.application.ports import Answer, Begun
 from waitcall.application.record_call import RecordCall
-from waitcall.domain.call import Outcome
 from waitcall.domain.errors import (
     IdempotencyInFlight,
     IdempotencyKeyReused,
@@ -24,6 +23,7 @@ from waitcall.domain.errors import (
     VerificationInProgress,
 )
 from waitcall.domain.limits import Limit, LimitCheck, Scope
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
 

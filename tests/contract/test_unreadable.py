@@ -51,12 +51,12 @@ from waitcall.application.expire import ExpireVerifications
 from waitcall.application.ports import Answer, Begun
 from waitcall.application.reconcile_inbox import Progress
 from waitcall.configuration.redis_url import Address
-from waitcall.domain.call import Outcome
+from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import Blocked, RecordUnreadable, StoreUnavailable, VerificationInProgress
 from waitcall.domain.limits import Limit, LimitCheck, Mode, Scope
 from waitcall.domain.lists import ListAction, ListKind
-from waitcall.domain.order import OrderReport, OrderStatus, ProviderOrder
+from waitcall.domain.matching import OrderReport, OrderStatus, Outcome
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 from waitcall.domain.status import Status
 

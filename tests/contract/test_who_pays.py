@@ -12,9 +12,7 @@ from waitcall.application.create import CreateCommand
 from waitcall.application.expire import ExpireVerifications
 from waitcall.application.operate import Subject
 from waitcall.application.ports import Change
-from waitcall.domain.assurance import Assurance, Attested
-from waitcall.domain.call import Outcome
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Assurance, Attested, Channel
 from waitcall.domain.errors import (
     AttemptsSpent,
     CodeMismatch,
@@ -24,6 +22,7 @@ from waitcall.domain.errors import (
     VerificationInProgress,
 )
 from waitcall.domain.limits import Limit, Scope
+from waitcall.domain.matching import Outcome
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
 from waitcall.domain.status import Status

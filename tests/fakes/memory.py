@@ -19,14 +19,13 @@ from waitcall.application.effects import (
     Effects,
 )
 from waitcall.application.ports import Answer, Begun, Change, Claim, CreationContext, Reservation, Stored
-from waitcall.domain.call import InboundCall
+from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.conversion import Bucket, ConversionBudget, Group
 from waitcall.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
-from waitcall.domain.evidence import skeleton
 from waitcall.domain.limits import LimitCheck, LimitResult, LimitState, Mode, Scope
 from waitcall.domain.lists import Directory, ListEntry, ListKind
+from waitcall.domain.matching import InboundCall, skeleton
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import ProviderOrder
 from waitcall.domain.verification import Verification
 
 

@@ -203,7 +203,7 @@ def test_lock_files_hold_hashes_and_no_addresses() -> None:
             "The core knows no technology BROKEN",
         ),
         (
-            "service/waitcall/domain/call.py",
+            "service/waitcall/domain/matching.py",
             "import waitcall.configuration.settings",
             "Floors: each imports only downwards BROKEN",
         ),

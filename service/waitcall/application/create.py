@@ -17,7 +17,7 @@ from waitcall.application.ports import (
     Stored,
 )
 from waitcall.application.records import CHANGE_ATTEMPTS, Records
-from waitcall.domain.channel import Captcha, Channel, TextIn
+from waitcall.domain.channel import Captcha, Channel, PlacedOrder, TextIn
 from waitcall.domain.errors import (
     Blocked,
     CaptchaRequired,
@@ -34,12 +34,9 @@ from waitcall.domain.errors import (
 from waitcall.domain.hosted_page import check_return_url
 from waitcall.domain.limits import LimitCheck, LimitState
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import PlacedOrder
 from waitcall.domain.policy import SHORTEST_WINDOW_SECONDS, Client, Policy
-from waitcall.domain.requester import Requester
 from waitcall.domain.status import Reason, Status
-from waitcall.domain.steps import shown
-from waitcall.domain.verification import Verification
+from waitcall.domain.verification import Requester, Verification
 
 
 class Risk(StrEnum):
@@ -298,7 +295,7 @@ class CreateVerification:
                 break
             pending = stored.verification.open_window(now)
             pending = (
-                shown(pending, offer) if isinstance(offer, PlacedOrder) else replace(pending, text_in=offer)
+                pending.show(offer) if isinstance(offer, PlacedOrder) else replace(pending, text_in=offer)
             )
             effects = self._records.effects.started(pending, now)
             if self._store.commit(Change(stored, pending, holding=True), now, effects):

@@ -23,7 +23,6 @@ from waitcall.domain.errors import (
 )
 from waitcall.domain.policy import Policy
 from waitcall.domain.status import Reason, Status
-from waitcall.domain.steps import check_code, fall_back, send_again, shown
 from waitcall.domain.verification import Verification
 
 _Transition = Callable[[Verification], Verification]
@@ -86,14 +85,14 @@ class ChannelSteps:
         prepared = self._opening.prepare(record)
 
         def move(current: Verification) -> Verification:
-            moved = fall_back(current, channel, assurance, now)
+            moved = current.fall_back(channel, assurance, now)
             match channel:
                 case Channel.CALL:
                     return replace(moved, ordering_until=self._order_ends(now))
                 case Channel.TEXT_IN:
                     return replace(moved, text_in=self._opening.ask_for_text(moved))
                 case Channel.CODE:
-                    return send_again(moved, prepared.digest, prepared.message_id, now)
+                    return moved.send_again(prepared.digest, prepared.message_id, now)
 
         move(record)
         moved = self._charged(stored, channel, f"{record.id}/{prepared.message_id}", move, now)
@@ -118,7 +117,7 @@ class ChannelSteps:
         prepared = self._opening.prepare(record)
 
         def again(current: Verification) -> Verification:
-            return send_again(current, prepared.digest, prepared.message_id, now)
+            return current.send_again(prepared.digest, prepared.message_id, now)
 
         # Try it first, so that a resend which the record refuses does not count against the limits.
         again(record)
@@ -141,13 +140,13 @@ class ChannelSteps:
 
         def check(current: Verification) -> Verification:
             nonlocal correct, blocked
-            correct, after = check_code(current, digests, now)
+            correct, after = current.check_code(digests, now)
             proves = correct and current.is_live
             blocked = self._admission.blocking(current.phone_number, now) if proves else None
             return current.block(now) if blocked else after
 
         # Try it first, so that a check which the record refuses does not count against the limits.
-        check_code(stored.verification, digests, now)
+        stored.verification.check_code(digests, now)
         # Count the check before comparing and uncount it unless the code is wrong. Otherwise simultaneous checks could
         # compare more codes than the limit allows.
         token = token_hex(12)
@@ -213,7 +212,7 @@ class ChannelSteps:
 
         def show(current: Verification) -> Verification:
             opened = _ordered(current, record, now)
-            return opened if opened is current else shown(opened, placed)
+            return opened if opened is current else opened.show(placed)
 
         after = self._update(record, show)
         if after.reason is Reason.BY_OPERATOR:

@@ -9,11 +9,10 @@ from typing import Protocol
 from langcodes import closest_match
 
 from waitcall.application.ports import Observer, OrderIndex
-from waitcall.domain.channel import Captcha, TextIn
+from waitcall.domain.channel import Capability, Captcha, PlacedOrder, TextIn
 from waitcall.domain.code import CODE_DIGITS, Code, CodeSeals
 from waitcall.domain.errors import NumberRefused, ProviderError, ProviderFailure
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import Capability, PlacedOrder
 from waitcall.domain.policy import Policy
 from waitcall.domain.verification import Verification
 

@@ -16,8 +16,7 @@ from waitcall.application.ports import (
     Stored,
 )
 from waitcall.application.records import Records
-from waitcall.domain.assurance import Assurance, of_call
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Assurance, Channel, assurance_of_call
 from waitcall.domain.conversion import Conversion, judge
 from waitcall.domain.errors import (
     Blocked,
@@ -436,7 +435,7 @@ class OperatorActions:
     def _assurance(self, asked: Purpose | None, number: E164) -> Assurance:
         # The assurance of a create that names no channel; without a purpose, the assurance of a call.
         if asked is None:
-            return of_call(number.region, self._policy.assurance)
+            return assurance_of_call(number.region, self._policy.assurance)
         return asked.assurance(asked.channels[0], number.region, self._policy.assurance)
 
     def _take_out(self, number: E164 | None, client_ip: str | None, now: datetime) -> tuple[ListEntry, ...]:

@@ -7,12 +7,12 @@ from enum import Enum
 from typing import Protocol
 
 from waitcall.application.effects import NO_EFFECTS, AuditEntry, Effects
-from waitcall.domain.call import InboundCall, Kind, Outcome
+from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.conversion import Bucket, Conversion, ConversionBudget
 from waitcall.domain.limits import Decision, LimitCheck, LimitResult, LimitState, Scope
 from waitcall.domain.lists import Directory, ListEntry, ListKind
+from waitcall.domain.matching import InboundCall, Kind, Outcome
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import ProviderOrder
 from waitcall.domain.verification import Verification
 
 Clock = Callable[[], datetime]

@@ -19,9 +19,8 @@ from typing import Protocol
 from waitcall.application.ports import Clock, Deadlines, Term
 from waitcall.application.record_call import SKEW, RecordCall
 from waitcall.application.record_text import RecordText
-from waitcall.domain.call import InboundCall, Witness
-from waitcall.domain.channel import InboundText
 from waitcall.domain.errors import InvalidPhoneNumber, StoreUnavailable
+from waitcall.domain.matching import InboundCall, InboundText, Witness
 from waitcall.domain.numbers import E164, mask
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 

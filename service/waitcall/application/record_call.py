@@ -7,10 +7,8 @@ from waitcall.application.admission import AdmissionControl
 from waitcall.application.effects import NO_EFFECTS
 from waitcall.application.ports import Change, Claim, Clock, UsedCalls
 from waitcall.application.records import CHANGE_ATTEMPTS, Records
-from waitcall.domain.call import InboundCall, Kind, Outcome, Witness
 from waitcall.domain.errors import StoreUnavailable
-from waitcall.domain.evidence import InboxTrust
-from waitcall.domain.matching import judge_call
+from waitcall.domain.matching import InboundCall, InboxTrust, Kind, Outcome, Witness, judge_call
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 
 SKEW = timedelta(seconds=5)

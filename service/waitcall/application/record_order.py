@@ -7,11 +7,9 @@ from waitcall.application.admission import AdmissionControl
 from waitcall.application.ports import Clock, OrderIndex, Stored, Term, VerificationStore
 from waitcall.application.record_call import SKEW
 from waitcall.application.records import CHANGE_ATTEMPTS, Records
-from waitcall.domain.call import InboundCall, Kind, Outcome
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Channel, ProviderOrder
 from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
-from waitcall.domain.matching import judge_order
-from waitcall.domain.order import OrderReport, OrderStatus, ProviderOrder
+from waitcall.domain.matching import InboundCall, Kind, OrderReport, OrderStatus, Outcome, judge_order
 from waitcall.domain.status import Status
 
 SOONEST = timedelta(seconds=20)

@@ -5,12 +5,9 @@ from datetime import datetime, timedelta
 from waitcall.application.admission import AdmissionControl
 from waitcall.application.ports import Change, Clock, UsedCalls
 from waitcall.application.records import CHANGE_ATTEMPTS, Records
-from waitcall.domain.call import Kind, Outcome
-from waitcall.domain.channel import InboundText
 from waitcall.domain.code import DeliveryReport
 from waitcall.domain.errors import StoreUnavailable
-from waitcall.domain.matching import judge_text
-from waitcall.domain.steps import with_report
+from waitcall.domain.matching import InboundText, Kind, Outcome, judge_text
 from waitcall.domain.verification import Verification
 
 TEXT_KEPT = timedelta(hours=2)
@@ -69,7 +66,7 @@ class RecordText:
         for _ in range(CHANGE_ATTEMPTS):
             stored = self._store.latest_of(report.cli)
             before = stored.verification if stored else None
-            after = with_report(before, report) if before else None
+            after = before.with_report(report) if before else None
             if stored is None or after is None or after == before:
                 break
             if self._store.commit(Change(stored, after), now):

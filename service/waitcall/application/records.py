@@ -7,8 +7,8 @@ from datetime import datetime
 
 from waitcall.application.effects import TransitionEffects
 from waitcall.application.ports import Change, Observer, Stored, VerificationStore
-from waitcall.domain.call import InboundCall
 from waitcall.domain.errors import NotFound, RecordUnreadable, StoreUnavailable
+from waitcall.domain.matching import InboundCall
 from waitcall.domain.status import FINISHED, Status
 from waitcall.domain.verification import Verification
 

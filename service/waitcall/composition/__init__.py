@@ -18,48 +18,42 @@ from waitcall.adapters.http import hosted_page as page
 from waitcall.adapters.http.api import mount
 from waitcall.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_app
 from waitcall.adapters.http.auth import ApiKeys
-from waitcall.adapters.http.blueprint import Services
 from waitcall.adapters.http.body import LowPriorityQueue
 from waitcall.adapters.http.languages import Catalogues
 from waitcall.adapters.providers.smsc.account import SmscAccount
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
 from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
-from waitcall.adapters.redis.idempotency import RedisIdempotencyStore
 from waitcall.adapters.redis.leadership import LEASE_SECONDS, RedisLeadership, RedisProgress
 from waitcall.adapters.redis.outbox import RedisOutbox
 from waitcall.adapters.telemetry.logging import logging_config
-from waitcall.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
-from waitcall.adapters.telemetry.observer import BalanceMeter, DeliveryMeter, LoggingObserver
+from waitcall.adapters.telemetry.metrics import CONTENT_TYPE, exposition
+from waitcall.adapters.telemetry.observer import BalanceMeter, DeliveryMeter
 from waitcall.adapters.webhooks.sender import WebhookSender
-from waitcall.application.deliver_webhooks import DeadLetters, DeliverWebhooks, remind
+from waitcall.application.deliver_webhooks import DeliverWebhooks, remind
 from waitcall.application.expire import ExpireVerifications
 from waitcall.application.hosted_page import ReadPage
-from waitcall.application.open_channel import ChannelOpening
-from waitcall.application.operate import OperatorActions
-from waitcall.application.ports import AuditLog, Clock
+from waitcall.application.ports import Clock
 from waitcall.application.provider_account import BalanceMonitor
 from waitcall.application.readiness import Readiness
 from waitcall.application.reconcile_inbox import ReconcileInbox
-from waitcall.application.record_order import PollOrders, RecordOrder
+from waitcall.application.record_order import PollOrders
 from waitcall.composition.core import Core, utc_now
 from waitcall.composition.use_cases import (
     account_of,
     calls_of,
-    client_use_cases,
     messages_of,
     opening_of,
     pages_of,
+    reports_of,
+    services_of,
     smsru_of,
 )
-from waitcall.configuration.last_good import is_replaced
-from waitcall.configuration.settings import Secret, Settings
-from waitcall.configuration.weaknesses import weaknesses
-from waitcall.domain.evidence import InboxTrust
+from waitcall.configuration.settings import Secret, Settings, is_replaced, weaknesses
+from waitcall.domain.matching import InboxTrust
 from waitcall.domain.numbers import may_be_dialled
 from waitcall.domain.policy import Provider
-from waitcall.processes.background_worker import BackgroundWorker, Duty, Loop
-from waitcall.processes.sweeper import Sweeper
+from waitcall.processes.background_worker import BackgroundWorker, Duty, Loop, Sweeper
 
 if TYPE_CHECKING:
     from waitcall.adapters.telemetry.tracing import Tracing
@@ -82,8 +76,8 @@ def build(
 
     ``multiprocess_dir``: directory in which processes share metrics; None for one process. ``greenlets``: True with gevent.
     """
-    metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
-    core = Core(settings, LoggingObserver(metrics), metrics, clock)
+    core = Core(settings, clock)
+    metrics = core.metrics
     tracing = _tracing(settings)
     sweep = ExpireVerifications(core.records, core.deadlines, clock)
     sweeper = Sweeper(partial(sweep.run, LEFT_TO_THE_WORKER))
@@ -92,20 +86,20 @@ def build(
     keys = ApiKeys(settings.api_keys, scopes)
     surface = partial(create_app, keys=keys, observer=core.observer, metrics=metrics)
     outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
-    pages = pages_of(settings, core)
+    pages = pages_of(core)
     ready = Readiness(core.probe)
     ops = [operations.blueprint(ready, expose, CONTENT_TYPE, __version__)]
     # No trusted hosts here, because probes and scrapes send the pod's address as their Host.
     by_port = {_port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES)}
     if "api" in settings.surfaces:
-        opening = opening_of(settings, core, metrics, tracing, greenlets=greenlets)
+        opening = opening_of(core, tracing, greenlets=greenlets)
         api = outer("api", [], max_body_bytes=API_BODY_BYTES)
-        mount(api, _services(settings, core, opening, pages), __version__)
+        mount(api, services_of(core, opening, pages), __version__)
         by_port[_port(settings.api_bind)] = api
         if tracing:
             tracing.watch(api)
     low_priority = LowPriorityQueue()
-    if public := _public(settings, core, pages, low_priority):
+    if public := _public(core, pages, low_priority):
         # This surface knows no keys, so a stranger cannot try here whether a key is valid.
         outer = partial(outer, keys=ApiKeys({}, {}), low_priority=low_priority)
         app = outer("callback", public, max_body_bytes=CALLBACK_BODY_BYTES)
@@ -128,10 +122,9 @@ def _tracing(settings: Settings) -> "Tracing | None":
     return Tracing(__version__)
 
 
-def _public(
-    settings: Settings, core: Core, pages: ReadPage, low_priority: LowPriorityQueue
-) -> list[Blueprint]:
+def _public(core: Core, pages: ReadPage, low_priority: LowPriorityQueue) -> list[Blueprint]:
     """Return the blueprints that strangers can reach."""
+    settings = core.settings
     public: list[Blueprint] = []
     told = (core.observer, low_priority)
     if "callback" in settings.surfaces:
@@ -139,34 +132,27 @@ def _public(
         public.append(callbacks.blueprint(calls_of(core), messages_of(core), decoder, *told))
         if settings.smsru_api_ids:
             orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
-            public.append(callbacks.orders_blueprint(_reports(core), orders, *told))
+            public.append(callbacks.orders_blueprint(reports_of(core), orders, *told))
     if settings.policy.has_pages and settings.surfaces & {"callback", "page"}:
-        catalogues, brand = _catalogues(settings), settings.policy.brand
-        public.append(page.blueprint(pages, catalogues, brand, core.clock, low_priority))
+        further = [Path(settings.page_locales)] if settings.page_locales else []
+        catalogues = Catalogues([Path(str(page.__path__[0])) / "locales", *further])
+        public.append(page.blueprint(pages, catalogues, settings.policy.brand, core.clock, low_priority))
     return public
 
 
-def build_operator(settings: Settings, *, clock: Clock = utc_now) -> tuple[OperatorActions, AuditLog]:
-    """Build the operator's use cases and the audit log for the command line. It connects to nothing yet."""
-    metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
-    core = Core(settings, LoggingObserver(metrics), metrics, clock)
-    return core.operator(), core.audit
-
-
-def build_worker(settings: Settings, *, clock: Clock = utc_now) -> BackgroundWorker:
+def build_worker(settings: Settings) -> BackgroundWorker:
     """Build the background worker. It listens for probes, and connects to nothing yet."""
-    policy = settings.policy
-    metrics = Metrics(__version__, policy.clients, policy.purposes, worker=True)
-    core = Core(settings, LoggingObserver(metrics), metrics, clock)
+    policy, core = settings.policy, Core(settings, worker=True)
+    metrics, clock = core.metrics, core.clock
     inbox = SmscAccount(account_of(settings), metrics)
     balance_monitor = BalanceMonitor(inbox, BalanceMeter(metrics, settings.low_balance))
     duties: list[Duty] = []
     if Provider.SMSC in policy.providers:
         duties.append(Duty("balance", balance_monitor.run, every_seconds=BALANCE_SECONDS))
     if settings.inbox_poll_seconds and Provider.SMSC in policy.providers:
-        duties.append(Duty("inbox", _reconciliation(settings, core, inbox).run, every_seconds=1.0))
+        duties.append(Duty("inbox", _reconciliation(core, inbox).run, every_seconds=1.0))
     if settings.smsru_api_ids:
-        poll = PollOrders(smsru_of(settings, metrics), core.orders, core.store, _reports(core), clock)
+        poll = PollOrders(smsru_of(core), core.orders, core.store, reports_of(core), clock)
         duties.append(Duty("orders", poll.run, every_seconds=ORDERS_SECONDS))
     outbox = RedisOutbox(core.connection, core.keys)
     endpoints = {each.name for client in policy.clients.values() for each in client.webhooks}
@@ -200,15 +186,8 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> BackgroundWor
         looped=metrics.looped,
     )
     metrics.lead(worker.fence)
-    worker.serve(_worker_ops(settings, core, metrics, worker), settings.worker_ops_bind)
+    worker.serve(_worker_ops(core, worker), settings.worker_ops_bind)
     return worker
-
-
-def build_dead_letters(settings: Settings, *, clock: Clock = utc_now) -> DeadLetters:
-    """Build the use cases of ``waitcall events``. It connects to nothing yet."""
-    metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
-    core = Core(settings, LoggingObserver(metrics), metrics, clock)
-    return DeadLetters(RedisOutbox(core.connection, core.keys), core.audit, clock)
 
 
 def configure_logging(settings: Settings) -> None:
@@ -218,7 +197,8 @@ def configure_logging(settings: Settings) -> None:
         _log.warning(weakness)
 
 
-def _reconciliation(settings: Settings, core: Core, inbox: SmscAccount) -> ReconcileInbox:
+def _reconciliation(core: Core, inbox: SmscAccount) -> ReconcileInbox:
+    settings = core.settings
     trust = InboxTrust(frozenset(core.policy.text_in_numbers), settings.inbox_assurance)
     return ReconcileInbox(
         inbox=inbox,
@@ -232,34 +212,18 @@ def _reconciliation(settings: Settings, core: Core, inbox: SmscAccount) -> Recon
     )
 
 
-def _services(settings: Settings, core: Core, opening: ChannelOpening, pages: ReadPage) -> Services:
-    client = client_use_cases(settings, core, opening)
-    return Services(
-        *(client.create, client.read, client.consume, client.cancel, client.channels),
-        core.operator(),
-        RedisIdempotencyStore(core.connection, core.keys),
-        pages.url_of,
-        core.clock,
-    )
-
-
-def _catalogues(settings: Settings) -> Catalogues:
-    further = [Path(settings.page_locales)] if settings.page_locales else []
-    return Catalogues([Path(str(page.__path__[0])) / "locales", *further])
-
-
-def _reports(core: Core) -> RecordOrder:
-    return RecordOrder(core.records, core.orders, core.admission, core.clock)
-
-
-def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: BackgroundWorker) -> Flask:
-    expose = partial(exposition, metrics.registry, None)
+def _worker_ops(core: Core, worker: BackgroundWorker) -> Flask:
+    expose = partial(exposition, core.metrics.registry, None)
     ops = operations.blueprint(
         Readiness(core.probe), expose, CONTENT_TYPE, __version__, is_alive=worker.is_alive
     )
-    keys = ApiKeys(settings.api_keys, {})
     return create_app(
-        "ops", [ops], max_body_bytes=API_BODY_BYTES, keys=keys, observer=core.observer, metrics=metrics
+        "ops",
+        [ops],
+        max_body_bytes=API_BODY_BYTES,
+        keys=ApiKeys(core.settings.api_keys, {}),
+        observer=core.observer,
+        metrics=core.metrics,
     )
 
 

@@ -1,7 +1,9 @@
 """Parts that the service, its worker and the command line share: the store and the adapters around it."""
 
 from datetime import UTC, datetime
+from functools import partial
 
+from waitcall import __version__
 from waitcall.adapters.providers.smsc.client import order_limit
 from waitcall.adapters.redis.audit import RedisAuditLog
 from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
@@ -14,10 +16,10 @@ from waitcall.adapters.redis.store import RedisDeadlines, RedisUsedCalls, RedisV
 from waitcall.adapters.redis.topology import topology_of
 from waitcall.adapters.telemetry.logging import log_audit_entry
 from waitcall.adapters.telemetry.metrics import Metrics
+from waitcall.adapters.telemetry.observer import LoggingObserver
 from waitcall.application.admission import AdmissionControl
 from waitcall.application.effects import TransitionEffects
-from waitcall.application.operate import OperatorActions
-from waitcall.application.ports import Clock, Observer
+from waitcall.application.ports import Clock
 from waitcall.application.records import Records
 from waitcall.configuration.settings import Settings
 from waitcall.domain.code import CodeSeals
@@ -26,28 +28,23 @@ from waitcall.domain.hosted_page import PageSeals
 MAX_REDIS_CONNECTIONS = 64
 """Maximum number of connections of one process to each server. More would not make Redis faster."""
 
-
-def utc_now() -> datetime:
-    """Return the current time, UTC. This is the only clock in production."""
-    return datetime.now(UTC)
+utc_now = partial(datetime.now, UTC)
+"""The only clock in production."""
 
 
 class Core:
-    """Store and adapters that the service, its worker and the command line share."""
+    """Store and adapters that the service, its worker and the command line share. It connects to nothing yet."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        telling: Observer,
-        metrics: Metrics,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, settings: Settings, clock: Clock = utc_now, *, worker: bool = False) -> None:
         policy = settings.policy
+        self.settings, self.policy, self.clock = settings, policy, clock
+        self.metrics = Metrics(__version__, policy.clients, policy.purposes, worker=worker)
+        self.observer = LoggingObserver(self.metrics)
         self.connection = Connection(
             topology_of(settings.redis_url, MAX_REDIS_CONNECTIONS),
-            metrics.redis_error,
+            self.metrics.redis_error,
             MAX_REDIS_CONNECTIONS,
-            metrics.unreadable,
+            self.metrics.unreadable,
             min_replicas=settings.redis_min_replicas,
         )
         peppers = [each.reveal() for each in (settings.key_pepper, settings.key_pepper_other) if each]
@@ -72,26 +69,11 @@ class Core:
             audit=self.audit,
         )
         self.orders = RedisOrders(self.connection)
-        self.observer = telling
-        self.records = Records(self.store, telling, TransitionEffects(policy))
-        self.clock, self.policy = clock, policy
+        self.records = Records(self.store, self.observer, TransitionEffects(policy))
         self.admission = AdmissionControl(
             limits=self.limits,
             lists=self.lists,
-            observer=telling,
+            observer=self.observer,
             policy=policy,
             provider_limit=order_limit(tries=len(settings.smsc_urls)),
-        )
-
-    def operator(self) -> OperatorActions:
-        """Return the operator's use cases."""
-        return OperatorActions(
-            records=self.records,
-            admission=self.admission,
-            limits=self.limits,
-            conversions=self.conversions,
-            lists=self.lists,
-            audit=self.audit,
-            clock=self.clock,
-            policy=self.policy,
         )

@@ -12,10 +12,9 @@ from tests.making import NUMBER, SEALS, admission, messages_of, records_of, use_
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import ChannelSteps
-from waitcall.domain.assurance import Assurance, Attested
-from waitcall.domain.call import Outcome
-from waitcall.domain.channel import Channel, InboundText
+from waitcall.domain.channel import Assurance, Attested, Channel
 from waitcall.domain.code import CodeDelivery, DeliveryReport
+from waitcall.domain.matching import InboundText, Outcome
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
 from waitcall.domain.verification import Verification

@@ -19,8 +19,8 @@ from tests.making import (
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.expire import ExpireVerifications
-from waitcall.domain.call import Kind
 from waitcall.domain.errors import ProviderError
+from waitcall.domain.matching import Kind
 from waitcall.domain.numbers import E164
 from waitcall.domain.status import Reason, Status
 

@@ -22,11 +22,10 @@ from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import ChannelSteps
 from waitcall.application.ports import Claim, Reservation, Stored
 from waitcall.application.record_order import PollOrders, RecordOrder
-from waitcall.domain.call import Outcome
-from waitcall.domain.channel import Channel, InboundText
+from waitcall.domain.channel import Channel, PlacedOrder, ProviderOrder
 from waitcall.domain.lists import ListAction, ListKind
+from waitcall.domain.matching import InboundText, OrderReport, OrderStatus, Outcome
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
 from waitcall.domain.policy import Client, Policy, Purpose
 from waitcall.domain.verification import Verification
 

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
-from waitcall.domain.assurance import Assurance
-from waitcall.domain.channel import Channel, TextIn
+from waitcall.domain.channel import Assurance, Channel, TextIn
 from waitcall.domain.code import CODE_DIGITS, Code, CodeDelivery
 from waitcall.domain.limits import LimitState, Mode
 from waitcall.domain.status import Reason, Status

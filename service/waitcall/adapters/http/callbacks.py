@@ -11,11 +11,9 @@ from waitcall.application.ports import Observer
 from waitcall.application.record_call import RecordCall
 from waitcall.application.record_order import RecordOrder
 from waitcall.application.record_text import RecordText
-from waitcall.domain.call import InboundCall, Kind, OtherMessage, Outcome
-from waitcall.domain.channel import InboundText
 from waitcall.domain.code import DeliveryReport
 from waitcall.domain.errors import CallbackMalformed, CallbackRejected, RecordUnreadable
-from waitcall.domain.order import OrderReport
+from waitcall.domain.matching import InboundCall, InboundText, Kind, OrderReport, OtherMessage, Outcome
 
 PATH = "/callbacks/smsc"
 ORDERS_PATH = "/callbacks/smsru"

@@ -13,7 +13,7 @@ from waitcall.adapters.http.auth import requires
 from waitcall.adapters.http.blueprint import Blueprint, refuses, services
 from waitcall.adapters.http.schemas import Request
 from waitcall.application.operate import CLEARABLE, LONGEST_EXPIRES_IN, Explanation, Subject, Undone
-from waitcall.domain.assurance import Assurance
+from waitcall.domain.channel import Assurance
 from waitcall.domain.conversion import Group
 from waitcall.domain.limits import Mode, Scope
 from waitcall.domain.lists import LONGEST_REASON, ListAction, ListEntry, ListKind

@@ -12,15 +12,12 @@ from typing import Any
 
 import orjson
 
-from waitcall.domain.assurance import Assurance
-from waitcall.domain.channel import Channel, TextIn
+from waitcall.domain.channel import Assurance, Channel, ProviderOrder, TextIn
 from waitcall.domain.code import Code, CodeDelivery
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import ProviderOrder
 from waitcall.domain.policy import OnConcurrent, Purpose
-from waitcall.domain.requester import Requester
 from waitcall.domain.status import Reason, Status
-from waitcall.domain.verification import Verification
+from waitcall.domain.verification import Requester, Verification
 
 CALLS = 2
 """Schema of a record that a call alone verifies. Fields without a value, and rules at their default, are left out."""

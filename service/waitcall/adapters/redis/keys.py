@@ -32,10 +32,10 @@ import secrets
 from datetime import datetime, timedelta
 from functools import lru_cache
 
+from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.conversion import ConversionBudget
-from waitcall.domain.evidence import skeleton
 from waitcall.domain.limits import LimitCheck
-from waitcall.domain.order import ProviderOrder
+from waitcall.domain.matching import skeleton
 
 DUE_PARTS = 8
 """Number of parts of the deadlines, which spread them over a cluster's nodes."""

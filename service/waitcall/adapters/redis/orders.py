@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.keys import milliseconds, order_key, orders_to_ask
 from waitcall.adapters.redis.script import Arg, Script, Step
-from waitcall.domain.order import ProviderOrder
+from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 
 KEPT = timedelta(seconds=2 * LONGEST_WINDOW_SECONDS)

@@ -27,11 +27,11 @@ from waitcall.adapters.redis.lists import RedisLists
 from waitcall.adapters.redis.script import Arg, Args, Script, Step
 from waitcall.application.effects import NO_EFFECTS, Effects
 from waitcall.application.ports import Change, Claim, CreationContext, Reservation, Stored
-from waitcall.domain.call import InboundCall
 from waitcall.domain.conversion import ConversionBudget
 from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
 from waitcall.domain.limits import LimitCheck
 from waitcall.domain.lists import Directory
+from waitcall.domain.matching import InboundCall
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 from waitcall.domain.status import FINISHED, Status

@@ -9,9 +9,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from waitcall.domain.call import Kind, Outcome
 from waitcall.domain.code import CodeDelivery
 from waitcall.domain.limits import Decision, Scope
+from waitcall.domain.matching import Kind, Outcome
 from waitcall.domain.verification import Verification
 
 Mode = Literal["all", "max"]

@@ -9,9 +9,9 @@ from waitcall.adapters.telemetry.metrics import UNPLACED, Metrics
 from waitcall.application.deliver_webhooks import Backlog, DeliveryOutcome
 from waitcall.application.effects import Delivery
 from waitcall.application.request_context import events
-from waitcall.domain.call import InboundCall, Kind, Outcome
 from waitcall.domain.conversion import Conversion
 from waitcall.domain.limits import Decision, Scope
+from waitcall.domain.matching import InboundCall, Kind, Outcome
 from waitcall.domain.verification import Verification
 
 _NOTABLE = (Outcome.CONFIRMED, Outcome.OTHER, Outcome.WEAK)

@@ -17,8 +17,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from waitcall.application.open_channel import CallProvider
 from waitcall.application.request_context import trace_id
+from waitcall.domain.channel import Capability, PlacedOrder
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import Capability, PlacedOrder
 
 _NAMES = {
     ("POST", "/v1/verifications"): "verification.create",

@@ -24,8 +24,8 @@ from waitcall.adapters.providers.transport import (
 )
 from waitcall.application.provider_account import DedicatedNumber, Download, NumberState, Task, TaskStatus
 from waitcall.application.reconcile_inbox import PAGE, InboxRecord
-from waitcall.domain.channel import InboundText
 from waitcall.domain.errors import InvalidPhoneNumber, ProviderError, ProviderFailure, ProviderUnavailable
+from waitcall.domain.matching import InboundText
 from waitcall.domain.numbers import E164
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024

@@ -32,11 +32,9 @@ from waitcall.adapters.providers.callback_form import (
     read_form,
     read_urlencoded,
 )
-from waitcall.domain.call import InboundCall, Kind, OtherMessage
-from waitcall.domain.channel import InboundText
 from waitcall.domain.code import CodeDelivery, DeliveryReport
 from waitcall.domain.errors import CallbackMalformed, CallbackRejected
-from waitcall.domain.evidence import skeleton
+from waitcall.domain.matching import InboundCall, InboundText, Kind, OtherMessage, skeleton
 
 Message = InboundCall | InboundText | DeliveryReport | OtherMessage
 

@@ -22,10 +22,10 @@ from waitcall.adapters.providers.transport import (
     document,
     whole_number,
 )
+from waitcall.domain.channel import Capability, PlacedOrder
 from waitcall.domain.errors import InvalidPhoneNumber, ProviderFailure, ProviderUnavailable
 from waitcall.domain.limits import Limit
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import Capability, PlacedOrder
 
 NAME = "smsc"
 OPERATION = "wait_call"

@@ -19,9 +19,10 @@ from waitcall.adapters.providers.transport import (
     document,
     whole_number,
 )
+from waitcall.domain.channel import Capability, PlacedOrder, ProviderOrder
 from waitcall.domain.errors import InvalidPhoneNumber
+from waitcall.domain.matching import OrderStatus
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import Capability, OrderStatus, PlacedOrder, ProviderOrder
 
 NAME = "smsru"
 OPERATION = "callcheck_add"

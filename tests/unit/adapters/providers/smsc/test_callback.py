@@ -18,10 +18,9 @@ from hypothesis import strategies as some
 
 from waitcall.adapters.providers.callback_form import MOST_FIELDS, FormUnreadable
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder, read_fields
-from waitcall.domain.call import InboundCall, Kind, OtherMessage
-from waitcall.domain.channel import InboundText
 from waitcall.domain.code import CodeDelivery, DeliveryReport
 from waitcall.domain.errors import CallbackMalformed, CallbackRejected
+from waitcall.domain.matching import InboundCall, InboundText, Kind, OtherMessage
 
 SECRET = "s3cr3t-key_1"
 PREVIOUS = "an-older-secret_0"

@@ -13,7 +13,7 @@ from waitcall.adapters.providers.smsru.client import (
     read_status,
 )
 from waitcall.adapters.providers.transport import Refusal, RequestOutcome, UnreadableAnswer
-from waitcall.domain.order import OrderStatus
+from waitcall.domain.matching import OrderStatus
 
 
 @pytest.mark.parametrize("number", ["78005551101", 78005551101, "+7 (800) 555-11-01"])

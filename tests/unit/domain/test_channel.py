@@ -1,14 +1,14 @@
 import pytest
 
-from waitcall.domain.assurance import Assurance, Attested, of_call
+from waitcall.domain.channel import Assurance, Attested, assurance_of_call
 
 TABLE = {"RU": Attested(Assurance.NETWORK, "somebody's word")}
 
 
 def test_a_region_without_an_entry_is_only_asserted() -> None:
-    assert of_call("RU", TABLE) is Assurance.NETWORK
-    assert of_call("KZ", TABLE) is Assurance.ASSERTED
-    assert of_call("ZZ", {}) is Assurance.ASSERTED
+    assert assurance_of_call("RU", TABLE) is Assurance.NETWORK
+    assert assurance_of_call("KZ", TABLE) is Assurance.ASSERTED
+    assert assurance_of_call("ZZ", {}) is Assurance.ASSERTED
 
 
 @pytest.mark.parametrize(("level", "reached"), [("asserted", 1), ("network", 2), ("roundtrip", 3)])
