@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from waitcall.cli import main
-from waitcall.cli.environment import DEVELOPMENT
+from waitcall.cli.console import DEVELOPMENT
 from waitcall.configuration.settings import PREFIX
 
 

@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from waitcall.adapters.telemetry.logging import logging_config
-from waitcall.configuration.last_good import announce_reload, keep_settings, kept_settings
-from waitcall.configuration.settings import Settings, SettingsMistakes, load_settings
+from waitcall.configuration.settings import (
+    Settings,
+    SettingsMistakes,
+    announce_reload,
+    keep_settings,
+    kept_settings,
+    load_settings,
+)
 
 # `make run` sets this name before it runs this file. No environment variable can set it.
 _development = bool(globals().get("development_stack", False))
