@@ -5,6 +5,8 @@ ARG BASE=python:3.14-slim-trixie
 FROM ${BASE} AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 SOURCE_DATE_EPOCH=0
+# The build backend looks for its program on the path.
+ENV PATH=/opt/waitcall/bin:$PATH
 RUN python3 -m venv /opt/waitcall
 # --build-arg REQUIREMENTS=requirements-tracing.txt adds OpenTelemetry.
 ARG REQUIREMENTS=requirements.txt

@@ -86,6 +86,8 @@ def free_port() -> int:
 
 def _refused(port: int) -> str | None:
     """Return why a server could not listen on the port, or None. A listener on all addresses takes the port, too."""
+    if not 0 < port <= _HIGHEST:
+        return "out of range"
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -49,6 +49,12 @@ def test_every_taken_port_is_named_with_a_base_that_is_free(listener: socket.soc
     assert "add PORT_BASE=" in told
 
 
+def test_a_base_that_would_move_a_port_out_of_the_range_is_not_offered(listener: socket.socket) -> None:
+    ports = {"api": 8080, "login": listener.getsockname()[1], "ops": 8080 + 65535 - 28080}
+    with pytest.raises(StartFailed, match=r"PORT_BASE=(18080|28080), "):
+        check_free(ports)
+
+
 def test_free_ports_are_accepted_even_if_this_process_keeps_them() -> None:
     check_free(asdict(Ports.free()))
 
