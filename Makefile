@@ -77,7 +77,7 @@ prereleases: develop ## run the everyday tests against the newest pre-releases o
 	@$(subst $(BIN)/,.tools/prereleases/bin/,$(PYTEST)) $(EVERYDAY)
 
 .PHONY: client
-client: develop ## generate parts of clients/python: sync.py from aio.py, problems.py from the table of codes
+client: develop ## generate parts of the clients: sync.py from aio.py, problems.py and problems.ts from the table of codes
 	@$(BIN)/python -m development.client
 
 .PHONY: format
@@ -152,6 +152,21 @@ openapi-tools: $(OPENAPI_STAMP) ## install a linter for the OpenAPI document and
 openapi-test: openapi-tools ## lint the OpenAPI document; generate and compile clients in Python and TypeScript, and use one
 	@$(BIN)/python -m pytest -q tests/integration/test_generated_clients.py
 
+TYPESCRIPT_STAMP := .tools/typescript/.installed
+$(TYPESCRIPT_STAMP): $(DEV_STAMP) clients/typescript/package-lock.json
+	@echo "Installing TypeScript and standardwebhooks into .tools ..."
+	@mkdir -p .tools/typescript && cp clients/typescript/package*.json .tools/typescript
+	@if command -v npm >/dev/null; then npm ci --prefix .tools/typescript --ignore-scripts --no-audit --no-fund --silent; \
+	else echo "npm is not installed: the tests of the TypeScript client are skipped."; fi
+	@touch $@
+
+.PHONY: typescript-tools
+typescript-tools: $(TYPESCRIPT_STAMP) ## install what the TypeScript client is built with (27 MB)
+
+.PHONY: typescript-test
+typescript-test: typescript-tools ## build the TypeScript client, and test it against its double and a running stack
+	@$(BIN)/python -m pytest -q tests/end_to_end/test_typescript_client.py
+
 .PHONY: attack
 attack: develop ## run the attacker's script against the service, and write docs/attacks.md
 	@$(BIN)/python -m pytest -q tests/end_to_end/test_attacks.py --record-attacks
@@ -222,7 +237,7 @@ security: develop ## check the code with bandit and the locked dependencies with
 	@$(BIN)/python -m development.audit
 
 .PHONY: check
-check: lint types imports security chart-tools browser-tools docs-tools openapi-tools test-all ## run everything that CI runs
+check: lint types imports security chart-tools browser-tools docs-tools openapi-tools typescript-tools test-all ## run everything that CI runs
 	@cat build/audit.txt
 
 BENCH_STAMP := .tools/bench/.installed
@@ -258,8 +273,8 @@ lock: develop ## resolve the dependencies again and write the lock files, with h
 	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
 	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
 	@echo 'openapi-python-client' | $(LOCK) -c requirements-dev.txt - -o requirements-openapi.txt
-	@if command -v npm >/dev/null; then for tools in openapi mermaid; do \
-	(cd development/$$tools && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved); done; fi
+	@if command -v npm >/dev/null; then for tools in development/openapi development/mermaid clients/typescript; do \
+	(cd $$tools && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved); done; fi
 
 .PHONY: clean
 clean: ## remove all files that make made

@@ -1,6 +1,7 @@
 """Rules that the whole tree keeps: routes, reference pages, Redis scripts, lock files, threats and imports."""
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -190,6 +191,20 @@ def test_lock_files_hold_hashes_and_no_addresses() -> None:
                 r"^[a-z0-9][^\n]*\\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\\n|\n))+", text, re.MULTILINE
             )
         )
+
+
+def test_npm_lock_files_hold_hashes_and_no_addresses() -> None:
+    paths = [
+        *(ROOT / "development").glob("*/package-lock.json"),
+        ROOT / "clients/typescript/package-lock.json",
+    ]
+    assert len(paths) == 3
+    for path in paths:
+        packages = json.loads(path.read_text())["packages"]
+        assert packages.pop("")
+        for name, package in packages.items():
+            assert package["integrity"].startswith("sha512-"), name
+            assert "resolved" not in package, name
 
 
 @pytest.mark.slow
