@@ -145,12 +145,24 @@ $(OPENAPI_STAMP): $(DEV_STAMP) requirements-openapi.txt development/openapi/pack
 	else echo "npm is not installed: the tests of the linter and of TypeScript are skipped."; fi
 	@touch $@
 
+GENERATORS_STAMP := .tools/generators/.installed
+$(GENERATORS_STAMP): $(DEV_STAMP) development/openapi/go/go.sum development/openapi/java/pom.xml
+	@echo "Installing oapi-codegen and openapi-generator into .tools ..."
+	@mkdir -p .tools/generators
+	@if command -v go >/dev/null; then cd development/openapi/go && export GOTOOLCHAIN=local GOFLAGS=-mod=readonly && go mod download && \
+	go build -o ../../../.tools/generators/ github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen; \
+	else echo "Go is not installed: the test of a Go client is skipped."; fi
+	@if command -v mvn >/dev/null; then rm -rf .tools/generators/java && mvn --quiet --batch-mode --file development/openapi/java/pom.xml \
+	dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/.tools/generators/java; \
+	else echo "Maven is not installed: the test of a Java client is skipped."; fi
+	@touch $@
+
 .PHONY: openapi-tools
-openapi-tools: $(OPENAPI_STAMP) ## install a linter for the OpenAPI document and two generators of clients (80 MB)
+openapi-tools: $(OPENAPI_STAMP) $(GENERATORS_STAMP) ## install a linter for the OpenAPI document and four generators of clients (170 MB)
 
 .PHONY: openapi-test
-openapi-test: openapi-tools ## lint the OpenAPI document; generate and compile clients in Python and TypeScript, and use one
-	@$(BIN)/python -m pytest -q tests/integration/test_generated_clients.py
+openapi-test: openapi-tools ## lint the OpenAPI document; generate clients in Python, TypeScript, Go and Java, and use them
+	@$(BIN)/python -m pytest -q tests/integration/test_generated_clients.py tests/end_to_end/test_generated_clients.py
 
 TYPESCRIPT_STAMP := .tools/typescript/.installed
 $(TYPESCRIPT_STAMP): $(DEV_STAMP) clients/typescript/package-lock.json

@@ -37,7 +37,6 @@ interface Verified {
   sentAt: number | null;
   codes: string[];
   attempts: number;
-  redeemedBy: string | null;
 }
 
 class Refused extends Error {
@@ -151,18 +150,18 @@ export class Double {
     const place = JSON.stringify([path, idempotencyKey]);
     const kept = this.#answers.get(place);
     if (kept && kept.asked === asked) return kept;
-    const answered = this.#answer(method, path, asked ? JSON.parse(asked) : {}, idempotencyKey);
+    const answered = this.#answer(method, path, asked ? JSON.parse(asked) : {});
     if (idempotencyKey && answered.status < 300) this.#answers.set(place, { ...answered, asked });
     return answered;
   }
 
-  #answer(method: string, path: string, body: Body, idempotencyKey: string | null): Answered {
+  #answer(method: string, path: string, body: Body): Answered {
     try {
       if (path === PATH) return this.#start(body);
       const [id = "", action = ""] = path.slice(PATH.length + 1).split("/");
       const record = this.#find(id);
       if (method === "DELETE") cancel(record);
-      else if (action === "consume") this.#consume(record, body, idempotencyKey);
+      else if (action === "consume") this.#consume(record, body);
       else if (action === "check") this.#check(record, String(body["code"]));
       else if (action === "fallback") this.#fallBack(record, body["channel"]);
       else if (action === "resend") this.#resend(record);
@@ -194,26 +193,23 @@ export class Double {
       sentAt: null,
       codes: [],
       attempts: 0,
-      redeemedBy: null,
     };
     this.#records.set(record.id, record);
     if (record.channel === "code") this.#sendCode(record);
     return { status: 201, json: this.#dump(record) };
   }
 
-  #consume(record: Verified, body: Body, idempotencyKey: string | null): void {
+  #consume(record: Verified, body: Body): void {
     for (const name of ["purpose", "reference"]) {
       if (record.asked[name] !== body[name]) throw new Refused(403, `${name}_mismatch`);
     }
     const expected = record.asked["hosted"] ? record.result : undefined;
     if (body["result"] !== expected) throw new Refused(403, "result_mismatch");
-    if (record.status === "consumed" && idempotencyKey && idempotencyKey === record.redeemedBy) return;
     if (record.status === "consumed") throw new Refused(409, "already_consumed");
     if (record.status === "expired" || record.status === "lapsed") throw new Refused(410, "expired");
     if (record.status !== "verified") throw new Refused(409, "not_verified");
     record.status = "consumed";
     record.consumedAt = this.#now;
-    record.redeemedBy = idempotencyKey;
   }
 
   #check(record: Verified, code: string): void {

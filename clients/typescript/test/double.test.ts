@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { problems, Unreachable } from "waitcall";
+import { problems, StillPending, Unreachable } from "waitcall";
 import { Double } from "waitcall/testing";
 import { suite } from "./suite.js";
 
@@ -42,6 +42,14 @@ test("the double loses, refuses and lets time pass", async () => {
   double.advance(0.5);
   assert.equal((await client.read(latest.id)).reason, "no_call");
   assert.throws(() => double.code(PHONE), /No code/);
+});
+
+test("a wait that is shorter than a second asks once", async () => {
+  const double = new Double();
+  const client = double.client();
+  const made = await client.start({ phoneNumber: PHONE, purpose: "login" });
+  await assert.rejects(client.waitUntilVerified(made.id, { timeoutSeconds: 0.2 }), StillPending);
+  assert.equal(double.requests.length, 2);
 });
 
 test("a hosted verification of the double is redeemed with its result", async () => {

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response, g
 
-from waitcall.adapters.http.answers import VerificationResponse
+from waitcall.adapters.http.answers import CODE_EXAMPLE, VerificationResponse
 from waitcall.adapters.http.auth import requires
 from waitcall.adapters.http.blueprint import Blueprint, refuses, services
 from waitcall.adapters.http.idempotency import REPLAYED, once, response_of
@@ -39,6 +39,7 @@ routes = Blueprint(
     VerificationResponse,
     description="The verification on the new channel, with a new window; unchanged if it was on that channel already.",
     headers=REPLAYED,
+    example=CODE_EXAMPLE,
 )
 @once(body_required=False)
 @routes.arguments(FallbackRequest, required=False)
@@ -55,6 +56,7 @@ def fallback(body: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
     VerificationResponse,
     description="A code is being sent; earlier codes are still accepted.",
     headers=REPLAYED,
+    example=CODE_EXAMPLE,
 )
 @once(body_required=False)
 @routes.arguments(ResendRequest, required=False)
@@ -66,7 +68,13 @@ def resend(_: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
 @routes.route(f"{PATH}/<verification_id>/check", methods=["POST"])
 @requires(Permission.CREATE)
 @refuses(*_PENDING, "wrong_channel", "code_mismatch", "rate_limited")
-@routes.response(OK, VerificationResponse, description="The code was right.")
+@routes.response(
+    OK,
+    VerificationResponse,
+    description="The code was right.",
+    example=CODE_EXAMPLE
+    | {"status": "verified", "reason": "code_matched", "verified_at": "2026-01-01T00:00:20Z"},
+)
 @routes.arguments(CheckRequest)
 def check(body: dict[str, str], verification_id: str) -> Response:
     """Check the code that the person typed

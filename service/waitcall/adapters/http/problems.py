@@ -63,7 +63,21 @@ DETAIL_OF_HTTP = {
     "internal_error": "An unexpected error occurred. The service's log has it under the request id.",
 }
 
+_REQUEST = {
+    "request_id": "9f1c5d2e7a3b4c60",
+    "instance": "urn:waitcall:request:9f1c5d2e7a3b4c60",
+}
+
 _log = logging.getLogger(__name__)
+
+
+def _details(parent: type[ServiceError] = ServiceError) -> dict[str, str]:
+    found = dict(DETAIL_OF_HTTP)
+    for each in parent.__subclasses__():
+        found |= _details(each)
+        if "default_detail" in vars(each):
+            found[each.code] = each.default_detail
+    return found
 
 
 def document(  # noqa: PLR0913  the members of a problem
@@ -95,6 +109,11 @@ def document(  # noqa: PLR0913  the members of a problem
     return members
 
 
+def examples() -> dict[str, dict[str, Any]]:
+    """Return an example of each problem for the OpenAPI document, by code."""
+    return {code: document(code, detail) | _REQUEST for code, detail in _details().items()}
+
+
 def responses(codes: Iterable[str]) -> dict[int, Any]:
     """Return OpenAPI descriptions of the answers with these problem codes, by status."""
     by_status: dict[int, list[str]] = {}
@@ -103,7 +122,7 @@ def responses(codes: Iterable[str]) -> dict[int, Any]:
     described: dict[int, Any] = {
         status: {
             "description": ", ".join(f"`{code}`" for code in each),
-            "content": {CONTENT_TYPE: {"schema": ProblemResponse}},
+            "content": {CONTENT_TYPE: {"schema": ProblemResponse, "examples": {code: code for code in each}}},
         }
         for status, each in sorted(by_status.items())
     }

@@ -60,6 +60,7 @@ def kept_answer(record: Verification, status: int = OK) -> tuple[Answer, int]:
     description="The pending verification of the same client, purpose and reference: it is not contested, and no call was "
     "matched. No new order was placed.",
     headers=REPLAYED,
+    example=EXAMPLE,
 )
 @once()
 @routes.arguments(CreateRequest)
@@ -98,7 +99,18 @@ def read(query: dict[str, Any], verification_id: str) -> Response:
 @refuses("not_found", "purpose_mismatch", "reference_mismatch", "result_mismatch", "blocked", "not_verified")
 @refuses("already_consumed", "contested", "expired", "rate_limited")
 @routes.response(
-    OK, VerificationResponse, description="The verification, consumed by this request.", headers=REPLAYED
+    OK,
+    VerificationResponse,
+    description="The verification, consumed by this request.",
+    headers=REPLAYED,
+    example=EXAMPLE
+    | {
+        "status": "consumed",
+        "reason": "call_matched",
+        "expires_in": 838,
+        "verified_at": "2026-01-01T00:01:01Z",
+        "consumed_at": "2026-01-01T00:01:02Z",
+    },
 )
 @once()
 @routes.arguments(ConsumeRequest)
@@ -111,7 +123,12 @@ def consume(proof: dict[str, str], verification_id: str) -> tuple[Answer, int]:
 @routes.route(f"{PATH}/<verification_id>", methods=["DELETE"])
 @requires(Permission.CREATE)
 @refuses("not_found", "already_verified")
-@routes.response(OK, VerificationResponse, description="The verification, canceled now or finished before.")
+@routes.response(
+    OK,
+    VerificationResponse,
+    description="The verification, canceled now or finished before.",
+    example=EXAMPLE | {"status": "canceled", "reason": "by_client"},
+)
 def cancel(verification_id: str) -> Response:
     """Cancel a verification"""
     return response_of(answer_of(services().cancel.cancel(g.client, verification_id)))
