@@ -149,9 +149,9 @@ GENERATORS_STAMP := .tools/generators/.installed
 $(GENERATORS_STAMP): $(DEV_STAMP) development/openapi/go/go.sum development/openapi/java/pom.xml
 	@echo "Installing oapi-codegen and openapi-generator into .tools ..."
 	@mkdir -p .tools/generators
-	@if command -v go >/dev/null; then cd development/openapi/go && export GOTOOLCHAIN=local GOFLAGS=-mod=readonly && go mod download && \
-	go build -o ../../../.tools/generators/ github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen; \
-	else echo "Go is not installed: the test of a Go client is skipped."; fi
+	@(cd development/openapi/go && export GOTOOLCHAIN=local && go mod download && \
+	go build -o ../../../.tools/generators/ github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen) || \
+	echo "oapi-codegen was not built, which needs Go 1.26: the test of a Go client is skipped."
 	@if command -v mvn >/dev/null; then rm -rf .tools/generators/java && mvn --quiet --batch-mode --file development/openapi/java/pom.xml \
 	dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/.tools/generators/java; \
 	else echo "Maven is not installed: the test of a Java client is skipped."; fi

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,12 @@ WEBHOOKS = """
 [clients.web.webhooks.main]
 url = "http://127.0.0.1:{port}/hook"
 allow_private = true
+"""
+PROGRAM = """
+import { problems, type Verification } from "waitcall";
+import { Double } from "waitcall/testing";
+const made: Verification = await new Double().client().start({ phoneNumber: "+79991234567", purpose: "login" });
+console.log(made.status, problems.NotFound.name);
 """
 
 pytestmark = [
@@ -79,12 +86,12 @@ def service(redis_server: Server, simulator: Simulator, tmp_path: Path) -> Itera
         "WAITCALL_WEBHOOK_SECRETS": f"web/main={PREVIOUS},web/main={SECRET}",
     }
     policy = f"{head}{WEBHOOKS.format(port=port)}[limits]{limits}"
-    running = launch(tmp_path, redis_server, simulator, environ, policy)
-    wait_for(lambda: answers(running, "readyz"))
-    worker = launch_worker(running, tmp_path)
-    yield running, port
-    worker.stop()
-    running.stop()
+    with ExitStack() as stopping:
+        running = launch(tmp_path, redis_server, simulator, environ, policy)
+        stopping.callback(running.stop)
+        wait_for(lambda: answers(running, "readyz"))
+        stopping.callback(launch_worker(running, tmp_path).stop)
+        yield running, port
 
 
 def test_the_clients_own_tests_pass(package: Package) -> None:
@@ -136,12 +143,12 @@ def test_the_package_holds_what_a_user_needs_and_works_where_it_is_installed(
     (project / "package").rename(project / "node_modules/waitcall")
     for dependency in ("standardwebhooks", "@stablelib", "fast-sha256"):
         (project / "node_modules" / dependency).symlink_to(MODULES / dependency)
-    (project / "index.mjs").write_text(
-        'import { problems } from "waitcall";\nimport { Double } from "waitcall/testing";\n'
-        'const made = await new Double().client().start({ phoneNumber: "+79991234567", purpose: "login" });\n'
-        "console.log(made.status, problems.NotFound.name);\n"
-    )
-    assert Package(project).run("node", "index.mjs") == "pending NotFound\n"
+    (project / "index.mts").write_text(PROGRAM)
+    installed = Package(project)
+    # A user may have the types of a browser, and none of Node.
+    options = ["--strict", "--target", "es2022", "--lib", "es2022,dom", "--module", "nodenext"]
+    installed.run(MODULES / ".bin/tsc", *options, "index.mts")
+    assert installed.run("node", "index.mjs") == "pending NotFound\n"
 
 
 def test_version_and_licence_are_those_of_the_other_client() -> None:
