@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from development.client import version
 from simulator.server import Simulator
 from tests.end_to_end.conftest import KEY, ROOT, Service, answers, launch, launch_worker
 from tests.end_to_end.receivers import SECRET
@@ -149,10 +148,3 @@ def test_the_package_holds_what_a_user_needs_and_works_where_it_is_installed(
     options = ["--strict", "--target", "es2022", "--lib", "es2022,dom", "--module", "nodenext"]
     installed.run(MODULES / ".bin/tsc", *options, "index.mts")
     assert installed.run("node", "index.mjs") == "pending NotFound\n"
-
-
-def test_version_and_licence_are_those_of_the_other_client() -> None:
-    described = json.loads((SOURCE / "package.json").read_text())
-    locked = json.loads((SOURCE / "package-lock.json").read_text())
-    assert described["version"] == locked["version"] == locked["packages"][""]["version"] == version()
-    assert (SOURCE / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()

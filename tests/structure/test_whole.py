@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from development.client import version
 from tests import threats
 from waitcall.adapters.http.problems import STATUS_OF
 from waitcall.adapters.redis.scripts import source
@@ -191,6 +192,14 @@ def test_lock_files_hold_hashes_and_no_addresses() -> None:
                 r"^[a-z0-9][^\n]*\\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\\n|\n))+", text, re.MULTILINE
             )
         )
+
+
+def test_the_clients_have_one_version_and_one_licence() -> None:
+    source = ROOT / "clients/typescript"
+    described = json.loads((source / "package.json").read_text())
+    locked = json.loads((source / "package-lock.json").read_text())
+    assert described["version"] == locked["version"] == locked["packages"][""]["version"] == version()
+    assert (source / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 
 def test_npm_lock_files_hold_hashes_and_no_addresses() -> None:
