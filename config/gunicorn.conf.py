@@ -11,6 +11,7 @@ from pathlib import Path
 from waitcall.adapters.telemetry.logging import logging_config
 from waitcall.configuration.last_good import announce_reload, keep_settings, kept_settings
 from waitcall.configuration.settings import SettingsMistakes, load_settings
+from waitcall.processes.listeners import gunicorn_bind
 
 # `make run` sets this name before it runs this file. No environment variable can set it.
 _development = bool(globals().get("development_stack", False))
@@ -29,7 +30,7 @@ if _settings is None:
     raise SystemExit(2)
 keep_settings(_settings)
 
-bind = _settings.binds
+bind = [gunicorn_bind(each) for each in _settings.binds]
 workers = _settings.workers
 worker_class = "waitcall.processes.gunicorn_worker.DrainingWorker"
 logger_class = "waitcall.processes.gunicorn_worker.Logger"

@@ -26,6 +26,10 @@ class BehindProxies:
         self._hops = hops
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        peer = environ.get("REMOTE_ADDR", "")
+        if ":" in peer:
+            # A listener on [::] sees IPv4 peers as ::ffff:192.0.2.1, and neighbours on the link with a zone.
+            environ["REMOTE_ADDR"] = address_in(peer.partition("%")[0]) or peer
         if self._hops:
             self._believe(environ)
         return self._app(environ, start_response)
