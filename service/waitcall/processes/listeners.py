@@ -2,7 +2,7 @@
 
 import socket
 
-EVERY_IPV6, EVERY_IPV4 = "::", "0.0.0.0"
+EVERY_IPV6, EVERY_IPV4 = "::", "0.0.0.0"  # nosec B104  # the operator chooses the address
 
 
 def listener(bind: str) -> tuple[str, int]:
