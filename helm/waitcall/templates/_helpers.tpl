@@ -67,6 +67,16 @@ annotations:
 {{- end -}}
 {{- end }}
 
+{{/* Security context of a pod. OpenShift chooses the user and the groups. */}}
+{{- define "waitcall.podSecurityContext" -}}
+{{- $adapt := .Values.global.compatibility.openshift.adaptSecurityContext -}}
+{{- if or (eq $adapt "force") (and (eq $adapt "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
+{{- omit .Values.podSecurityContext "runAsUser" "runAsGroup" "fsGroup" | toYaml -}}
+{{- else -}}
+{{- toYaml .Values.podSecurityContext -}}
+{{- end -}}
+{{- end }}
+
 {{/* Image pull Secrets of a pod, those of `global` first. Each is given by its name, or as {name: …}. */}}
 {{- define "waitcall.imagePullSecrets" -}}
 {{- $names := list -}}
@@ -87,14 +97,35 @@ imagePullSecrets:
 
 {{- define "waitcall.secretName" -}}
 {{- if .Values.demo.enabled -}}
+{{- include "waitcall.demoAlone" . -}}
 {{ include "waitcall.fullname" . }}-demo
 {{- else -}}
 {{- required "secret.existingSecret: name the Secret that holds the credentials (README, section Secrets)." .Values.secret.existingSecret -}}
 {{- end -}}
 {{- end }}
 
+{{/* Refuse the demo beside values of a real installation. */}}
+{{- define "waitcall.demoAlone" -}}
+{{- $keys := .Values.secret.keys -}}
+{{- range $value, $wrong := dict
+  "secret.existingSecret" .Values.secret.existingSecret
+  "externalSecret.enabled" .Values.externalSecret.enabled
+  "ingress.enabled" .Values.ingress.enabled
+  "httpRoute.enabled" .Values.httpRoute.enabled
+  "autoscaling.enabled" .Values.autoscaling.enabled
+  "networkPolicy.callback" .Values.networkPolicy.callback
+  "settings.redisMinReplicas" (ne (int .Values.settings.redisMinReplicas) 0)
+  "secret.keys" (compact (list $keys.smscLogin $keys.smscPassword $keys.smsruApiId $keys.keyPepperOther $keys.webhookSecrets $keys.certificateAuthorities))
+-}}
+{{- if $wrong -}}
+{{- fail (printf "demo.enabled: unset %s. The demo has a simulated provider, so nothing real may depend on it or reach it." $value) }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* "yes" if the provider is simulated, else nothing. */}}
 {{- define "waitcall.simulated" -}}
+{{- if .Values.demo.enabled }}{{ include "waitcall.demoAlone" . }}{{ end -}}
 {{- if or .Values.simulator.enabled .Values.demo.enabled }}yes{{ end -}}
 {{- end }}
 
@@ -286,7 +317,7 @@ serviceAccountName: {{ include "waitcall.serviceAccountName" $ }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
-  {{- toYaml $.Values.podSecurityContext | nindent 2 }}
+  {{- include "waitcall.podSecurityContext" $ | nindent 2 }}
 {{- with include "waitcall.imagePullSecrets" $ }}
 {{ . }}
 {{- end }}
