@@ -323,7 +323,10 @@ securityContext:
 {{- end }}
 topologySpreadConstraints:
   {{- if $own.topologySpreadConstraints }}
-  {{- toYaml $own.topologySpreadConstraints | nindent 2 }}
+  {{- $selector := dict "matchLabels" (include "waitcall.selector" (list $ $component) | fromYaml) }}
+  {{- range $own.topologySpreadConstraints }}
+  - {{ merge (deepCopy .) (hasKey . "labelSelector" | ternary dict (dict "labelSelector" $selector)) | toYaml | nindent 4 | trim }}
+  {{- end }}
   {{- else }}
   {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
   - maxSkew: 1
