@@ -1,6 +1,6 @@
 # The image has three roles: `serve` (the default), `worker`, and any other command of `waitcall` for an operator.
-# Pin the base image with --build-arg BASE=python:3.11-slim-bookworm@sha256:...
-ARG BASE=python:3.11-slim-bookworm
+# Pin the base image with --build-arg BASE=python:3.14-slim-trixie@sha256:...
+ARG BASE=python:3.14-slim-trixie
 
 FROM ${BASE} AS build
 WORKDIR /src

@@ -42,7 +42,7 @@ simulator: install ## run only the provider simulator
 
 # All tests of a file run in one process. Files run in the order of the folders, so that the longest do not come last.
 # Write compiled files even if the shell forbids it, because pytest rewrites 400 modules and tests start hundreds of processes.
-PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+PYTEST = env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 EVERYDAY = -m "not slow or everyday" --hypothesis-profile everyday
 
 .PHONY: test
@@ -75,6 +75,10 @@ prereleases: develop ## run the everyday tests against the newest pre-releases o
 	@$(BIN)/uv pip install --quiet --python .tools/prereleases/bin/python --prerelease allow --upgrade $(LIBRARIES)
 	@$(BIN)/uv pip freeze --quiet --python .tools/prereleases/bin/python | grep -E "^($(subst $() ,|,$(LIBRARIES)))=="
 	@$(subst $(BIN)/,.tools/prereleases/bin/,$(PYTEST)) $(EVERYDAY)
+
+.PHONY: newest-python
+newest-python: develop ## run the everyday tests on the image's Python (as root; debootstrap makes a Debian with it in .tools)
+	@$(BIN)/python -m development.newest_python $(subst $(BIN)/,,$(PYTEST)) $(EVERYDAY)
 
 .PHONY: client
 client: develop ## generate parts of clients/python: sync.py from aio.py, problems.py from the table of codes
@@ -204,8 +208,8 @@ board: develop ## write the board's JSON, from development/board.py
 
 .PHONY: image
 image: ## build the image and the simulator's with buildah (BASE=, VERSION=)
-	@buildah build --build-arg BASE=$(or $(BASE),python:3.11-slim-bookworm) --build-arg VERSION=$(or $(VERSION),0.0.0) --build-arg REVISION=$$(git rev-parse HEAD) -t waitcall:$(or $(VERSION),0.0.0) .
-	@buildah build --target simulator --build-arg BASE=$(or $(BASE),python:3.11-slim-bookworm) -t waitcall-simulator:$(or $(VERSION),0.0.0) .
+	@buildah build --build-arg BASE=$(or $(BASE),python:3.14-slim-trixie) --build-arg VERSION=$(or $(VERSION),0.0.0) --build-arg REVISION=$$(git rev-parse HEAD) -t waitcall:$(or $(VERSION),0.0.0) .
+	@buildah build --target simulator --build-arg BASE=$(or $(BASE),python:3.14-slim-trixie) -t waitcall-simulator:$(or $(VERSION),0.0.0) .
 
 .PHONY: compose-env
 compose-env: ## write new secrets for compose.yaml into .env
@@ -224,7 +228,7 @@ security: develop ## check the code with bandit and the locked dependencies with
 	@$(BIN)/python -m development.audit
 
 .PHONY: check
-check: lint types imports security chart-tools browser-tools docs-tools openapi-tools test-all ## run everything that CI runs
+check: lint types imports security chart-tools browser-tools docs-tools openapi-tools newest-python test-all ## run everything that CI runs
 	@cat build/audit.txt
 
 BENCH_STAMP := .tools/bench/.installed

@@ -17,6 +17,7 @@ from benchmarks import (
     isolation,
     journeys,
     profiles,
+    pythons,
     replicas,
     scripts,
     startup,
@@ -43,6 +44,7 @@ WHOLE: dict[str, Callable[[], dict[str, Any]]] = {
     "replicas": lambda: replicas.measure([1, 2, 4], rounds=5, journeys=300),
     "workers": lambda: workers.measure(rounds=5, requests=800),
     "profiles": lambda: profiles.measure(requests=4000),
+    "pythons": lambda: pythons.measure(rounds=20, journeys=200),
 }
 QUICK: dict[str, Callable[[], dict[str, Any]]] = {
     "endpoints": lambda: endpoints.measure(rounds=2, requests=300),

@@ -4,7 +4,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,14 @@ KINDS = {"gevent": ["-k", "gevent"], "gthread": ["-k", "gthread", "--threads", "
 
 @dataclass(frozen=True)
 class Walker:
-    """Service whose journeys are measured: its worker processes, and its port (None: the port of the subject)."""
+    """Service whose journeys are measured: its worker processes, and its port for each port of the subject."""
 
     pids: Sequence[int]
-    port: int | None = None
+    ports: Mapping[int, int]
 
     def at(self, ask: Ask) -> Ask:
         """Return the request, addressed to this service."""
-        return ask if self.port is None else replace(ask, port=self.port)
+        return replace(ask, port=self.ports[ask.port])
 
     def walk(self, subject: Subject, journeys: int) -> tuple[float, float]:
         """Run journeys of create, read, callback and consume. Return the CPU time and the time of one, in ms."""
@@ -47,18 +47,10 @@ def measure(rounds: int, journeys: int) -> dict[str, Any]:
     """Measure CPU and time of a journey (medians of the rounds), and our CPU ÷ that of the better hand-written one."""
     with Measured(Ports.free(), TWO_WORKERS) as stack:
         subject = Subject(stack)
-        walkers = {"ours": Walker(subject.pids)} | {
+        walkers = {"ours": itself(subject)} | {
             kind: _start(stack, kind, options) for kind, options in KINDS.items()
         }
-        cpu: dict[str, list[float]] = {name: [] for name in walkers}
-        took: dict[str, list[float]] = {name: [] for name in walkers}
-        for round_ in range(rounds + 1):
-            for name, walker in walkers.items():
-                spent, time_ = walker.walk(subject, journeys)
-                # The first round only warms up.
-                if round_:
-                    cpu[name].append(spent)
-                    took[name].append(time_)
+        cpu, took = in_turns(subject, walkers, rounds, journeys)
     better = min(KINDS, key=lambda kind: statistics.median(cpu[kind]))
     ratios = [ours / theirs for ours, theirs in zip(cpu["ours"], cpu[better], strict=True)]
     return {
@@ -68,6 +60,28 @@ def measure(rounds: int, journeys: int) -> dict[str, Any]:
         "cpu_ratios": ratios,
         "cpu_ratio": statistics.median(ratios),
     }
+
+
+def itself(subject: Subject) -> Walker:
+    """Return the walker of the subject's own service."""
+    ports = subject.ports
+    return Walker(subject.pids, {ports.api: ports.api, ports.callback: ports.callback})
+
+
+def in_turns(
+    subject: Subject, walkers: Mapping[str, Walker], rounds: int, journeys: int
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Walk journeys in alternating rounds. Return the CPU time and the time of one in each round, in ms, by walker."""
+    cpu: dict[str, list[float]] = {name: [] for name in walkers}
+    took: dict[str, list[float]] = {name: [] for name in walkers}
+    for round_ in range(rounds + 1):
+        for name, walker in walkers.items():
+            spent, time_ = walker.walk(subject, journeys)
+            # The first round only warms up.
+            if round_:
+                cpu[name].append(spent)
+                took[name].append(time_)
+    return cpu, took
 
 
 def _start(stack: Stack, kind: str, options: Sequence[str]) -> Walker:
@@ -85,4 +99,4 @@ def _start(stack: Stack, kind: str, options: Sequence[str]) -> Walker:
     environ = stack.environ_of_service() | {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}
     stack.processes.start(name, command, environ)
     stack.processes.wait_until(name, lambda: answers(f"http://127.0.0.1:{port}/healthz"))
-    return Walker(workers_of(stack, name), port)
+    return Walker(workers_of(stack, name), {stack.ports.api: port, stack.ports.callback: port})

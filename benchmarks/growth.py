@@ -13,7 +13,7 @@ from benchmarks.load import closed_loop
 from benchmarks.subject import CONNECTIONS, ONE_WORKER, Measured, Subject
 from development.stack import Ports, development_settings
 from waitcall.adapters.redis.codec import decode, encode
-from waitcall.adapters.redis.keys import Keys, tag_of
+from waitcall.adapters.redis.keys import Keys, due_key, tag_of
 from waitcall.domain.numbers import E164
 
 LIVES = timedelta(hours=1)
@@ -104,7 +104,7 @@ class _Planted:
         kept = 2 * LIVES
         pipeline.set(self._keys.record(record.id), encode(record), px=kept)
         pipeline.set(self._keys.latest(tag_of(record.id)), record.id, px=kept)
-        pipeline.zadd(self._keys.due(record.id), {record.id: record.expires_at.timestamp() * 1000})
+        pipeline.zadd(due_key(record.id), {record.id: record.expires_at.timestamp() * 1000})
 
 
 def _used(redis: Redis) -> int:

@@ -31,6 +31,7 @@ def write(results: Path, docs: Path) -> None:
         ("replicas", _replicas),
         ("workers", _workers),
         ("profiles", _profiles),
+        ("pythons", _pythons),
     ):
         parts[name] = told(kept[name]["found"], plots) if name in kept else "Not measured yet."
     for name, part in parts.items():
@@ -93,6 +94,12 @@ def _endpoints(found: Mapping[str, Any], plots: Path) -> str:
 def _against(found: Mapping[str, Any], _: Path) -> str:
     lines = (f"| {name} | {cpu:.2f} | {found['ms'][name]:.2f} |" for name, cpu in found["cpu_ms"].items())
     return "\n".join(["| | CPU of its processes, ms | time, ms |", "|---|---:|---:|", *lines])
+
+
+def _pythons(found: Mapping[str, Any], plots: Path) -> str:
+    if "skipped" in found:
+        return str(found["skipped"])
+    return f"{_against(found, plots)}\n\nCPU of the newer ÷ of the older: {found['cpu_ratio']:.2f} (median of the rounds)."
 
 
 def _journeys(found: Mapping[str, Any], _: Path) -> str:

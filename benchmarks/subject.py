@@ -98,21 +98,35 @@ def start_floors(stack: Stack, name: str = "floors", options: Sequence[str] = ()
     return ports, workers_of(stack, name)
 
 
-def start_another(stack: Stack) -> Ports:
-    """Start a second service with the same Redis, which answers some of a verification's requests."""
+def start_another(
+    stack: Stack, name: str = "another", on: Callable[..., Sequence[str]] | None = None
+) -> Ports:
+    """Start a second service with the same Redis, which answers some of a verification's requests.
+
+    ``on`` turns the words of its command into the command that runs them on another Python.
+    """
     command = ["waitcall.wsgi:app"]
-    return _start_beside(stack, "another", command, lambda ports: f"http://127.0.0.1:{ports.ops}/readyz")
+    return _start_beside(stack, name, command, lambda ports: f"http://127.0.0.1:{ports.ops}/readyz", on)
 
 
-def _start_beside(stack: Stack, name: str, options: Sequence[str], url: Callable[[Ports], str]) -> Ports:
+def _start_beside(
+    stack: Stack,
+    name: str,
+    options: Sequence[str],
+    url: Callable[[Ports], str],
+    on: Callable[..., Sequence[str]] | None = None,
+) -> Ports:
     ports = Ports.free()
     environ = stack.environ_of_service() | {
         "WAITCALL_API_BIND": f"127.0.0.1:{ports.api}",
         "WAITCALL_CALLBACK_BIND": f"127.0.0.1:{ports.callback}",
         "WAITCALL_OPS_BIND": f"127.0.0.1:{ports.ops}",
     }
-    gunicorn = str(Path(sys.executable).with_name("gunicorn"))
-    command = [gunicorn, "--chdir", str(ROOT), "-c", "development/gunicorn.conf.py", *options]
+    words = ["--chdir", str(ROOT), "-c", "development/gunicorn.conf.py", *options]
+    if on is None:
+        command = [str(Path(sys.executable).with_name("gunicorn")), *words]
+    else:
+        command = [*on("gunicorn", *words)]
     stack.processes.start(name, command, environ)
     stack.processes.wait_until(name, lambda: answers(url(ports)))
     return ports

@@ -9,8 +9,13 @@ import tempfile
 from pathlib import Path
 
 from waitcall.adapters.telemetry.logging import logging_config
-from waitcall.configuration.last_good import announce_reload, keep_settings, kept_settings
-from waitcall.configuration.settings import SettingsMistakes, load_settings
+from waitcall.configuration.settings import (
+    SettingsMistakes,
+    announce_reload,
+    keep_settings,
+    kept_settings,
+    load_settings,
+)
 from waitcall.processes.listeners import gunicorn_bind
 
 # `make run` sets this name before it runs this file. No environment variable can set it.

@@ -12,30 +12,25 @@ from tests.fakes.memory import MemoryOrders
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.worlds import World
 from waitcall.application.admission import AdmissionControl
-from waitcall.application.announcement import Announcer
 from waitcall.application.cancel import CancelVerification
 from waitcall.application.consume import ConsumeVerification, Proof
 from waitcall.application.create import CreateCommand, Created, CreateVerification
 from waitcall.application.effects import Effects, TransitionEffects
-from waitcall.application.open_channel import ChannelOpening
-from waitcall.application.operate import Operator
+from waitcall.application.open_channel import CallProvider, ChannelOpening
+from waitcall.application.operate import OperatorActions
 from waitcall.application.ports import Change, Clock, OrderIndex, Stored, VerificationStore
-from waitcall.application.providers import CallProvider
 from waitcall.application.read import ReadVerification
-from waitcall.application.record_call import Calls
-from waitcall.application.record_text import Messages
+from waitcall.application.record_call import RecordCall
+from waitcall.application.record_text import RecordText
 from waitcall.application.records import Records
-from waitcall.domain.call import InboundCall
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Channel, PlacedOrder
 from waitcall.domain.code import CodeSeals
 from waitcall.domain.hosted_page import PageSeals
 from waitcall.domain.limits import Limit, Scope
+from waitcall.domain.matching import InboundCall
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import PlacedOrder
 from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
-from waitcall.domain.requester import Requester
-from waitcall.domain.steps import shown
-from waitcall.domain.verification import Verification
+from waitcall.domain.verification import Requester, Verification
 
 NUMBER = E164("+79991234567")
 OTHER_NUMBER = E164("+79991234568")
@@ -93,7 +88,7 @@ def opened(
 
 def pending(verification_id: str = "ver_1", **made: object) -> Verification:
     record = opened(verification_id, **made)
-    return shown(record.open_window(record.created_at), PlacedOrder(E164("+79585551234")))
+    return record.open_window(record.created_at).show(PlacedOrder(E164("+79585551234")))
 
 
 def call_at(moment: datetime, number: E164 = NUMBER) -> InboundCall:
@@ -104,7 +99,11 @@ PROVIDER_LIMIT = Limit(49, 90)
 
 
 def effects_of(policy: Policy = POLICY) -> TransitionEffects:
-    return TransitionEffects(Announcer(policy), policy.conversion, policy.limits_of(Scope.NUMBER_TOTAL, ""))
+    return TransitionEffects(policy)
+
+
+def records_of(world: World, observer: RecordingObserver, policy: Policy = POLICY) -> Records:
+    return Records(world.store, observer, effects_of(policy))
 
 
 def reserve(
@@ -171,8 +170,8 @@ class Verifications:
 def reading_of(
     world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY
 ) -> ReadVerification:
-    records = Records(world.store, observer, effects_of(policy))
-    return ReadVerification(world.store, records, world.changes, admission(world, observer, policy), clock)
+    records = records_of(world, observer, policy)
+    return ReadVerification(records, world.changes, admission(world, observer, policy), clock)
 
 
 def use_cases(
@@ -182,48 +181,41 @@ def use_cases(
     clock: Clock,
     policy: Policy = POLICY,
     sender: FakeSender | None = None,
-) -> tuple[Verifications, Calls]:
-    effects = effects_of(policy)
-    admitting, records = admission(world, observer, policy), Records(world.store, observer, effects)
+) -> tuple[Verifications, RecordCall]:
+    admitting, records = admission(world, observer, policy), records_of(world, observer, policy)
     verifications = Verifications(
         CreateVerification(
-            store=world.store,
+            records=records,
             admission=admitting,
-            effects=effects,
             opening=opening_of(provider, sender or FakeSender(), policy),
-            observer=observer,
             clock=clock,
             policy=policy,
             default_window_seconds=900,
         ),
         reading_of(world, observer, clock, policy),
-        ConsumeVerification(world.store, records, admitting, PAGES, clock),
+        ConsumeVerification(records, admitting, PAGES, clock),
         CancelVerification(records, clock),
     )
-    calls = Calls(
-        *(world.store, world.used_calls, observer, clock, effects),
-        admission=admission(world, observer, policy),
-    )
-    return verifications, calls
+    return verifications, RecordCall(records, world.used_calls, admitting, clock)
 
 
-def messages_of(world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY) -> Messages:
-    return Messages(
-        *(world.store, world.used_calls, observer, clock, effects_of(policy)),
-        admission=admission(world, observer, policy),
-    )
+def messages_of(
+    world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY
+) -> RecordText:
+    records, admitting = records_of(world, observer, policy), admission(world, observer, policy)
+    return RecordText(records, world.used_calls, admitting, clock)
 
 
-def operating(world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY) -> Operator:
-    return Operator(
-        store=world.store,
+def operating(
+    world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY
+) -> OperatorActions:
+    return OperatorActions(
+        records=records_of(world, observer, policy),
         admission=admission(world, observer, policy),
         limits=world.limits,
         conversions=world.conversions,
         lists=world.lists,
         audit=world.audit,
-        observer=observer,
-        effects=effects_of(policy),
         clock=clock,
         policy=policy,
     )

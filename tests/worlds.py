@@ -17,24 +17,20 @@ from tests.fakes.memory import (
 )
 from waitcall.adapters.redis.audit import RedisAuditLog
 from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
-from waitcall.adapters.redis.connection import Connection
-from waitcall.adapters.redis.conversions import RedisConversionCounts
-from waitcall.adapters.redis.deadlines import RedisDeadlines
+from waitcall.adapters.redis.connection import Connection, RedisProbe
 from waitcall.adapters.redis.idempotency import RedisIdempotencyStore
 from waitcall.adapters.redis.keys import Keys
-from waitcall.adapters.redis.limits import RedisLimits
+from waitcall.adapters.redis.limits import RedisConversionCounts, RedisLimits
 from waitcall.adapters.redis.lists import RedisLists
 from waitcall.adapters.redis.orders import RedisOrders
-from waitcall.adapters.redis.probe import RedisProbe
-from waitcall.adapters.redis.store import RedisVerificationStore
+from waitcall.adapters.redis.store import RedisDeadlines, RedisUsedCalls, RedisVerificationStore
 from waitcall.adapters.redis.topology import topology_of
-from waitcall.adapters.redis.used_calls import RedisUsedCalls
-from waitcall.application.audit import AuditLog
-from waitcall.application.idempotency import IdempotencyStore
 from waitcall.application.ports import (
+    AuditLog,
     ChangeNotifier,
     ConversionCounts,
     Deadlines,
+    IdempotencyStore,
     Limits,
     Lists,
     OrderIndex,
@@ -107,7 +103,10 @@ def redis_world(
 ) -> Iterator[World]:
     unreadable: list[str] = []
     connection = Connection(
-        topology_of(Address.parse(url), 300), lambda _: None, count_unreadable=unreadable.append
+        topology_of(Address.parse(url), 300),
+        lambda _: None,
+        count_unreadable=unreadable.append,
+        min_replicas=min_replicas,
     )
     keys = Keys(*peppers)
     changes = RedisChangeNotifier(connection, keys, 200)
@@ -121,22 +120,20 @@ def redis_world(
         conversions=conversions,
         lists=lists,
         audit=log,
-        deadlines=deadlines,
-        min_replicas=min_replicas,
     )
     yield World(
         name,
         store,
         changes,
-        RedisUsedCalls(connection, keys, min_replicas),
+        RedisUsedCalls(connection, keys),
         deadlines,
-        RedisProbe(connection, keys, min_replicas),
+        RedisProbe(connection),
         limits,
         RedisIdempotencyStore(connection, keys),
         conversions,
         lists,
         log,
-        RedisOrders(connection, min_replicas),
+        RedisOrders(connection),
         server,
         url,
         unreadable,

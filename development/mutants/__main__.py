@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FLOORS = ("service/waitcall/domain", "service/waitcall/application")
 TESTS = (
     *("tests/unit/domain", "tests/unit/application", "tests/contract"),
-    *("tests/unit/configuration/test_policy.py", "tests/unit/configuration/test_weaknesses.py"),
+    "tests/unit/configuration/test_policy.py",
 )
 # The contract's other worlds are server processes, and forks cannot share their connections.
 ARGUMENTS = ["-q", "-s", "-x", "--tb=no", "-p", "no:cacheprovider", "-k", "not valkey and not redis"]

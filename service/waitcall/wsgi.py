@@ -3,8 +3,7 @@
 import os
 
 from waitcall.composition import build, configure_logging
-from waitcall.configuration.last_good import kept_settings
-from waitcall.configuration.settings import load_settings
+from waitcall.configuration.settings import kept_settings, load_settings
 
 _settings = kept_settings() or load_settings(os.environ)
 configure_logging(_settings)

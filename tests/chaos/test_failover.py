@@ -19,9 +19,9 @@ from tests.redis_servers import ReplicatedCluster, ReplicatedSentinel, Server, r
 from tests.worlds import PEPPER, World, redis_world
 from waitcall.adapters.redis.keys import Keys
 from waitcall.application.create import CreateCommand
-from waitcall.domain.call import Outcome
-from waitcall.domain.channel import Channel, InboundText
+from waitcall.domain.channel import Channel
 from waitcall.domain.errors import AlreadyConsumed, StoreUnavailable
+from waitcall.domain.matching import InboundText, Outcome
 from waitcall.domain.policy import Policy, Purpose
 from waitcall.domain.status import Status
 

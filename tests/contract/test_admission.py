@@ -6,8 +6,7 @@ import pytest
 
 from tests.making import NUMBER, POLICY, call_at, seconds, together, use_cases, with_limits
 from waitcall.application.create import CreateCommand
-from waitcall.domain.assurance import Assurance, Attested
-from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Assurance, Attested
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import (
     AlreadyConsumed,
@@ -20,6 +19,7 @@ from waitcall.domain.errors import (
 )
 from waitcall.domain.limits import Limit, Mode, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
+from waitcall.domain.matching import Outcome
 from waitcall.domain.policy import Client, Purpose
 
 ASK = CreateCommand(NUMBER.value, "login", "flow")

@@ -13,13 +13,11 @@ from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, together, with_limits
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
-from waitcall.application.explanation import Subject
-from waitcall.application.operate import Operator
-from waitcall.domain.call import Outcome
+from waitcall.application.operate import OperatorActions, Subject
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import Blocked, NotFound, ProviderError, ServiceError
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
-from waitcall.domain.order import OrderReport, OrderStatus
+from waitcall.domain.matching import OrderReport, OrderStatus, Outcome
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 
@@ -30,7 +28,7 @@ ROUNDS = 20
 
 class Stage(every_channel.Stage):
     @property
-    def operator(self) -> Operator:
+    def operator(self) -> OperatorActions:
         return operating(self.world, self.observer, self.clock, self.policy)
 
     def put(

@@ -7,15 +7,22 @@ import pytest
 from tests.contract.test_reconcile_inbox import OFFSET, OTHER_OF_THE_POOL, TERM, Net
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, RecordingObserver
-from tests.making import NUMBER, OTHER_NUMBER, POLICY, admission, call_at, effects_of, messages_of, seconds
+from tests.making import (
+    NUMBER,
+    OTHER_NUMBER,
+    POLICY,
+    admission,
+    call_at,
+    messages_of,
+    records_of,
+    seconds,
+)
 from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
 from waitcall.application.reconcile_inbox import PAGE, InboxRecord
-from waitcall.application.record_call import Calls
+from waitcall.application.record_call import RecordCall
 from waitcall.application.record_text import TEXT_KEPT
-from waitcall.domain.assurance import Assurance, Attested
-from waitcall.domain.call import Outcome
-from waitcall.domain.channel import InboundText
-from waitcall.domain.evidence import InboxTrust
+from waitcall.domain.channel import Assurance, Attested
+from waitcall.domain.matching import InboundText, InboxTrust, Outcome
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Client, Purpose
 from waitcall.domain.status import Reason, Status
@@ -47,9 +54,11 @@ class Scene(Net):
     ) -> None:
         super().__init__(world, clock, observer, policy=ATTESTING)
         trust = InboxTrust(frozenset(ATTESTING.text_in_numbers), limit)
-        self.reconciliation._calls = Calls(
-            *(world.store, world.used_calls, observer, clock, effects_of(ATTESTING)),
-            admission=admission(world, observer),
+        self.reconciliation._calls = RecordCall(
+            records_of(world, observer, ATTESTING),
+            world.used_calls,
+            admission(world, observer),
+            clock,
             trust=trust,
         )
         self.messages = messages_of(world, observer, clock, ATTESTING)

@@ -27,10 +27,9 @@ from waitcall.application.hosted_page import (
     WAITING_OF_A_PAGE,
     WAITING_OF_AN_ADDRESS,
     Page,
-    Pages,
+    ReadPage,
 )
 from waitcall.application.ports import Stored
-from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import (
     NotFound,
@@ -41,6 +40,7 @@ from waitcall.domain.errors import (
     ValidationFailed,
 )
 from waitcall.domain.hosted_page import PageSeals, check_return_url
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
 
@@ -64,7 +64,7 @@ class Stage:
         self.verifications, self.calls = use_cases(
             self.world, FakeProvider(), self.observer, self.clock, HOSTING
         )
-        self.pages = Pages(
+        self.pages = ReadPage(
             store=self.world.store,
             reading=reading_of(self.world, self.observer, self.clock),
             seals=PAGES,
@@ -107,7 +107,7 @@ def stage(
     world: World, observer: RecordingObserver, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> Stage:
     # These tests count slots, so no request may give up early on a busy machine. The real time is tested in
-    # end_to_end/test_public_room.py.
+    # end_to_end/test_public_flood.py.
     monkeypatch.setattr(pages, "PATIENCE_SECONDS", 60)
     return Stage(world, observer, clock)
 

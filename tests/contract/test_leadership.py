@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from tests.worlds import World, redis_connection
 from waitcall.adapters.redis.leadership import RedisLeadership, RedisProgress
-from waitcall.application.leadership import Term
+from waitcall.application.ports import Term
 from waitcall.application.reconcile_inbox import Progress
 
 

@@ -12,9 +12,9 @@ from tests.making import NUMBER, call_at, use_cases, with_limits
 from tests.redis_servers import Server, all_keys
 from tests.worlds import World, redis_world
 from waitcall.application.create import CreateCommand
-from waitcall.domain.call import Outcome
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.limits import Mode
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Status
 
 WRITTEN = Path(__file__).parent / "older_version.json"

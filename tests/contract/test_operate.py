@@ -6,12 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.making import NUMBER, OTHER_NUMBER, call_at, operating, use_cases, with_limits
-from waitcall.application.audit import AuditEntry
 from waitcall.application.create import CreateCommand
-from waitcall.application.explanation import Subject
+from waitcall.application.effects import AuditEntry
+from waitcall.application.operate import Subject
 from waitcall.application.request_context import request_id
-from waitcall.domain.assurance import Assurance
-from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Assurance
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import (
     Blocked,
@@ -24,6 +23,7 @@ from waitcall.domain.errors import (
 )
 from waitcall.domain.limits import Mode, Scope
 from waitcall.domain.lists import ListAction, ListKind
+from waitcall.domain.matching import Outcome
 from waitcall.domain.policy import Purpose
 from waitcall.domain.status import Reason, Status
 

@@ -13,8 +13,8 @@ from tests.making import (
     SEALS,
     admission,
     call_at,
-    effects_of,
     opening_of,
+    records_of,
     seconds,
     together,
     use_cases,
@@ -22,11 +22,10 @@ from tests.making import (
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import ChannelSteps
-from waitcall.application.leadership import Term
-from waitcall.application.record_order import OrderPoll, OrderReports
-from waitcall.application.routing import Routing
-from waitcall.domain.call import InboundCall, Outcome
-from waitcall.domain.channel import Channel
+from waitcall.application.open_channel import Routing
+from waitcall.application.ports import Term
+from waitcall.application.record_order import PollOrders, RecordOrder
+from waitcall.domain.channel import Channel, PlacedOrder, ProviderOrder
 from waitcall.domain.errors import (
     NumberRefused,
     ProviderError,
@@ -34,8 +33,8 @@ from waitcall.domain.errors import (
     StoreUnavailable,
     VerificationInProgress,
 )
+from waitcall.domain.matching import InboundCall, OrderReport, OrderStatus, Outcome
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
 from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
@@ -88,22 +87,19 @@ class Stage:
         )
         opening = opening_of(routing, FakeSender(), POLICY, self.world.orders)
         self.verifications.creating._opening = opening
+        records = records_of(self.world, self.observer, POLICY)
+        admitting = admission(self.world, self.observer, POLICY)
         self.channels = ChannelSteps(
-            store=self.world.store,
-            admission=admission(self.world, self.observer, POLICY),
-            effects=effects_of(POLICY),
+            records=records,
+            admission=admitting,
             opening=opening,
             seals=SEALS,
-            observer=self.observer,
             clock=self.clock,
             policy=POLICY,
         )
-        self.reports = OrderReports(
-            *(self.world.store, self.world.orders, self.observer, self.clock, effects_of(POLICY)),
-            admission(self.world, self.observer, POLICY),
-        )
+        self.reports = RecordOrder(records, self.world.orders, admitting, self.clock)
         self.inquiry = FakeInquiry()
-        self.poll = OrderPoll(self.inquiry, self.world.orders, self.world.store, self.reports, self.clock)
+        self.poll = PollOrders(self.inquiry, self.world.orders, self.world.store, self.reports, self.clock)
 
     def start(self, purpose: str = "login", client: str = "web", number: E164 = NUMBER) -> Verification:
         return self.verifications.start(client, CreateCommand(number.value, purpose, "flow")).verification

@@ -7,16 +7,24 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, FakeProvider, RecordingObserver
-from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, effects_of, messages_of, seconds, use_cases
+from tests.making import (
+    NUMBER,
+    OTHER_NUMBER,
+    POLICY,
+    call_at,
+    messages_of,
+    records_of,
+    seconds,
+    use_cases,
+)
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
-from waitcall.application.expire import Sweep
-from waitcall.application.leadership import Term
-from waitcall.application.ports import Claim
-from waitcall.application.reconcile_inbox import PAGE, InboxRecord, Progress, Reconciliation
-from waitcall.domain.call import InboundCall, Outcome
-from waitcall.domain.channel import Channel, InboundText
+from waitcall.application.expire import ExpireVerifications
+from waitcall.application.ports import Claim, Term
+from waitcall.application.reconcile_inbox import PAGE, InboxRecord, Progress, ReconcileInbox
+from waitcall.domain.channel import Channel
 from waitcall.domain.errors import ProviderUnavailable, StoreUnavailable
+from waitcall.domain.matching import InboundCall, InboundText, Outcome
 from waitcall.domain.numbers import E164, may_be_dialled
 from waitcall.domain.policy import Policy, Purpose
 from waitcall.domain.status import Status
@@ -83,7 +91,7 @@ class Net:
         self.verifications, self.calls = use_cases(world, FakeProvider(), observer, clock, policy)
         self.clock, self.observer, self.world = clock, observer, world
         self.inbox, self.progress = FakeInbox(), MemoryProgress()
-        self.reconciliation = Reconciliation(
+        self.reconciliation = ReconcileInbox(
             inbox=self.inbox,
             progress=self.progress,
             deadlines=world.deadlines,
@@ -217,7 +225,7 @@ def test_the_inbox_is_asked_within_the_ceiling_and_only_while_a_call_could_be_mi
     assert len(net.inbox.asked) == asked + 1
     while net.world.deadlines.is_busy():
         net.clock.advance(900)
-        Sweep(net.world.store, net.world.deadlines, net.observer, net.clock, effects_of()).run()
+        ExpireVerifications(records_of(net.world, net.observer), net.world.deadlines, net.clock).run()
     for _ in range(100):
         net.poll()
     asked = len(net.inbox.asked)

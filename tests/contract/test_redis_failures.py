@@ -22,10 +22,10 @@ from tests.making import (
     NUMBER,
     OTHER_NUMBER,
     call_at,
-    effects_of,
     opened,
     operating,
     pending,
+    records_of,
     reserve,
     use_cases,
     with_limits,
@@ -38,19 +38,18 @@ from waitcall.adapters.redis.keys import Keys
 from waitcall.adapters.redis.leadership import RedisLeadership, RedisProgress
 from waitcall.adapters.redis.outbox import RedisOutbox
 from waitcall.adapters.redis.topology import topology_of
-from waitcall.application.announcement import Announcement, Delivery
 from waitcall.application.create import CreateCommand
-from waitcall.application.expire import Sweep
-from waitcall.application.explanation import Subject
-from waitcall.application.idempotency import Answer, Begun
-from waitcall.application.ports import Change, Claim, Stored
+from waitcall.application.effects import Announcement, Delivery
+from waitcall.application.expire import ExpireVerifications
+from waitcall.application.operate import Subject
+from waitcall.application.ports import Answer, Begun, Change, Claim, Stored
 from waitcall.configuration.redis_url import Address
-from waitcall.domain.call import Outcome
+from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import ProviderError, StoreUnavailable
 from waitcall.domain.limits import Mode
 from waitcall.domain.lists import ListAction, ListKind
-from waitcall.domain.order import ProviderOrder
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Status
 
 
@@ -209,7 +208,7 @@ def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: 
         verifications.consume("web", record.id, "login", "flow")
         clock.advance(900)
         # Two records are due, one failed and one consumed.
-        assert Sweep(world.store, world.deadlines, observer, clock, effects_of()).run() == 2
+        assert ExpireVerifications(records_of(world, observer), world.deadlines, clock).run() == 2
         assert not world.deadlines.is_busy()
         assert world.used_calls.use_of(call_at(clock() - timedelta(seconds=900)), timedelta(seconds=5))
         order = ProviderOrder("smsru", "1")

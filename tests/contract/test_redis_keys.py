@@ -13,20 +13,17 @@ from tests.making import NOW, NUMBER, call_at, opened, pending, reserve, seconds
 from tests.redis_servers import Cluster, Server, all_keys
 from tests.worlds import PEPPER, World, redis_connection, redis_world
 from waitcall.adapters.redis.codec import UnknownSchema
-from waitcall.adapters.redis.conversions import RedisConversionCounts
 from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
+from waitcall.adapters.redis.limits import RedisConversionCounts
 from waitcall.adapters.redis.script import Script
-from waitcall.application.audit import AuditEntry
 from waitcall.application.create import CreateCommand
-from waitcall.application.effects import ConversionCount, Effects
-from waitcall.application.idempotency import Begun
-from waitcall.application.ports import Change, Claim
-from waitcall.domain.call import Outcome
+from waitcall.application.effects import AuditEntry, ConversionCount, Effects
+from waitcall.application.ports import Begun, Change, Claim
 from waitcall.domain.conversion import Bucket, ConversionBudget, Group
 from waitcall.domain.errors import RecordUnreadable
 from waitcall.domain.limits import Limit, LimitCheck, Mode, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
-from waitcall.domain.matching import judge_call
+from waitcall.domain.matching import Outcome, judge_call
 from waitcall.domain.policy import Audit
 from waitcall.domain.status import Status
 
@@ -40,7 +37,7 @@ def test_every_key_of_a_number_shares_one_slot() -> None:
         keys.latest(keys.tag(NUMBER.value)),
         record,
         keys.call(keys.tag(NUMBER.value), NOW),
-        keys.limit("number", NUMBER.value, 5, 600),
+        keys.limit(LimitCheck(Scope.NUMBER, NUMBER.value, Limit(5, 600))),
     ]
 
     assert len({key_slot(name.encode()) for name in names}) == 1

@@ -12,10 +12,9 @@ from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, Verifications, call_at, operating, together, use_cases, with_limits
 from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
 from waitcall.application.create import CreateCommand
-from waitcall.application.explanation import Subject
-from waitcall.application.idempotency import Answer, Begun
-from waitcall.application.record_call import Calls
-from waitcall.domain.call import Outcome
+from waitcall.application.operate import Subject
+from waitcall.application.ports import Answer, Begun
+from waitcall.application.record_call import RecordCall
 from waitcall.domain.errors import (
     IdempotencyInFlight,
     IdempotencyKeyReused,
@@ -24,6 +23,7 @@ from waitcall.domain.errors import (
     VerificationInProgress,
 )
 from waitcall.domain.limits import Limit, LimitCheck, Scope
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
 
@@ -40,7 +40,7 @@ STEPS = {
 class Replica:
     world: World
     verifications: Verifications
-    calls: Calls
+    calls: RecordCall
 
 
 @pytest.fixture

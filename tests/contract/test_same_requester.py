@@ -10,9 +10,9 @@ from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
 from tests.making import NUMBER, call_at
 from tests.worlds import World
 from waitcall.application.create import CreateCommand, Created
-from waitcall.domain.call import Outcome
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import ProviderError, ServiceError, VerificationInProgress
+from waitcall.domain.matching import Outcome
 from waitcall.domain.policy import OnConcurrent, Purpose
 from waitcall.domain.status import Status
 

@@ -9,10 +9,8 @@ import pytest
 
 from tests.making import NOW, NUMBER, OTHER_NUMBER, call_at, opened, pending, plan, reserve, seconds, together
 from tests.worlds import World
-from waitcall.application.audit import AuditEntry
-from waitcall.application.effects import ConversionCount, Effects
-from waitcall.application.idempotency import Answer, Begun
-from waitcall.application.ports import Change, Claim, Stored
+from waitcall.application.effects import AuditEntry, ConversionCount, Effects
+from waitcall.application.ports import Answer, Begun, Change, Claim, Stored
 from waitcall.domain.conversion import Bucket, ConversionBudget, Group
 from waitcall.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
 from waitcall.domain.limits import Limit, LimitCheck, LimitResult, LimitState, Mode, Scope

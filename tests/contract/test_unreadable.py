@@ -17,33 +17,46 @@ from tests.making import (
     OTHER_NUMBER,
     POLICY,
     call_at,
-    effects_of,
     operating,
     pending,
+    records_of,
     use_cases,
     with_limits,
 )
 from tests.worlds import PEPPER, World
 from waitcall.adapters.redis.codec import encode
 from waitcall.adapters.redis.connection import Connection
-from waitcall.adapters.redis.keys import FENCE, INBOX, LEASE, LISTS, Keys, order_key, orders_to_ask
+from waitcall.adapters.redis.keys import (
+    AUDIT,
+    DEAD,
+    DELIVERIES,
+    DUE,
+    FENCE,
+    INBOX,
+    LEASE,
+    LISTS,
+    RETRIES,
+    Keys,
+    due_key,
+    order_key,
+    orders_to_ask,
+)
 from waitcall.adapters.redis.leadership import RedisLeadership, RedisProgress
 from waitcall.adapters.redis.outbox import GROUP, RedisOutbox
 from waitcall.adapters.redis.topology import topology_of
-from waitcall.adapters.telemetry.store_metrics import WHERE
-from waitcall.application.announcement import Announcement, Delivery
-from waitcall.application.audit import AuditEntry
+from waitcall.adapters.telemetry.metrics import UNREADABLE_ENTRIES
 from waitcall.application.create import CreateCommand
-from waitcall.application.expire import Sweep
-from waitcall.application.idempotency import Answer, Begun
+from waitcall.application.effects import Announcement, AuditEntry, Delivery
+from waitcall.application.expire import ExpireVerifications
+from waitcall.application.ports import Answer, Begun
 from waitcall.application.reconcile_inbox import Progress
 from waitcall.configuration.redis_url import Address
-from waitcall.domain.call import Outcome
+from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import Blocked, RecordUnreadable, StoreUnavailable, VerificationInProgress
 from waitcall.domain.limits import Limit, LimitCheck, Mode, Scope
 from waitcall.domain.lists import ListAction, ListKind
-from waitcall.domain.order import OrderReport, OrderStatus, ProviderOrder
+from waitcall.domain.matching import OrderReport, OrderStatus, Outcome
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 from waitcall.domain.status import Status
 
@@ -161,13 +174,13 @@ def test_an_odd_rev_of_the_lists_hides_no_block(
 def test_a_bad_member_of_the_deadlines_stops_no_sweep_and_is_taken_out(
     real_world: World, redis: Any, clock: FakeClock, member: bytes
 ) -> None:
-    for key in KEYS.all_due()[1:]:
+    for key in DUE[1:]:
         redis.zadd(key, {member: 0})
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     clock.advance(900)
 
-    sweep = Sweep(real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of())
+    sweep = ExpireVerifications(records_of(real_world, RecordingObserver()), real_world.deadlines, clock)
     assert sweep.run() == 1
 
     assert verifications.get("web", record.id).status is Status.EXPIRED
@@ -179,12 +192,12 @@ def test_a_bad_member_of_the_deadlines_stops_no_sweep_and_is_taken_out(
 
 def test_many_bad_deadlines_hide_no_good_one(real_world: World, redis: Any, clock: FakeClock) -> None:
     """There are more bad members than are read at a time, and all of them are due earlier."""
-    for key in KEYS.all_due():
+    for key in DUE:
         redis.zadd(key, {f"garbage {each}": each for each in range(250)})
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     clock.advance(900)
-    sweep = Sweep(real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of())
+    sweep = ExpireVerifications(records_of(real_world, RecordingObserver()), real_world.deadlines, clock)
 
     for _ in range(5):
         sweep.run()
@@ -198,11 +211,14 @@ def test_a_part_of_the_deadlines_that_is_no_set_stops_no_other(
 ) -> None:
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock)
     record = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
-    other = next(key for key in KEYS.all_due() if key != KEYS.due(record.id))
+    other = next(key for key in DUE if key != due_key(record.id))
     redis.set(other, SECRET, px=60_000)
     clock.advance(900)
 
-    assert Sweep(real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of()).run() == 1
+    assert (
+        ExpireVerifications(records_of(real_world, RecordingObserver()), real_world.deadlines, clock).run()
+        == 1
+    )
 
     assert real_world.deadlines.is_busy() is False
     assert set(real_world.unreadable) == {"deadlines"}
@@ -225,7 +241,7 @@ def test_a_record_that_cannot_be_read_is_due_again_later_and_stops_no_sweep(
     spoil(redis, bad.id, make)
     clock.advance(900)
 
-    sweep = Sweep(real_world.store, real_world.deadlines, RecordingObserver(), clock, effects_of())
+    sweep = ExpireVerifications(records_of(real_world, RecordingObserver()), real_world.deadlines, clock)
     assert sweep.run() == 2
 
     assert verifications.get("web", good.id).status is Status.EXPIRED
@@ -382,9 +398,9 @@ def test_a_bad_delivery_is_put_among_the_dead_letters_and_stops_no_other(
     outbox = RedisOutbox(connection, KEYS)
     assert outbox.take("worker", 64) == []
     part = KEYS.audit_part(NUMBER.value)
-    redis.xadd(KEYS.all_deliveries()[part], {"d": garbage})
-    redis.xadd(KEYS.all_deliveries()[part], {"e": "another field"})
-    redis.zadd(KEYS.all_retries()[part], {b"\xff\xfe": 0})
+    redis.xadd(DELIVERIES[part], {"d": garbage})
+    redis.xadd(DELIVERIES[part], {"e": "another field"})
+    redis.zadd(RETRIES[part], {b"\xff\xfe": 0})
     outbox.announce(NUMBER.value, Announcement("evt_1", (Delivery("evt_1", "web/main", "{}"),), 60))
     assert outbox.wake(clock()) == 1
 
@@ -396,16 +412,12 @@ def test_a_bad_delivery_is_put_among_the_dead_letters_and_stops_no_other(
     backlog = outbox.backlog()
     assert (backlog.waiting, backlog.retrying) == (0, 0)
     assert outbox.take("worker", 64) == []
-    assert redis.xpending(KEYS.all_deliveries()[part], GROUP)["pending"] == 0
+    assert redis.xpending(DELIVERIES[part], GROUP)["pending"] == 0
     # The operator sees the dead letters that can be read, and may send them again.
     assert [each.event_id for each in outbox.dead()] == ["evt_1"]
     assert outbox.replay("evt_1", "web/main")
     assert set(told) == {"deliveries", "dead_letters"}
-    (name,) = [
-        each
-        for each in redis.hkeys(KEYS.all_dead()[part])
-        if redis.hget(KEYS.all_dead()[part], each) == b"\xff\xfe"
-    ]
+    (name,) = [each for each in redis.hkeys(DEAD[part]) if redis.hget(DEAD[part], each) == b"\xff\xfe"]
     event, endpoint = name.decode().split(" ")
     assert not outbox.replay(event, endpoint)
 
@@ -415,7 +427,7 @@ def test_a_part_of_the_deliveries_that_is_no_stream_stops_no_other(
 ) -> None:
     connection, told = counted
     outbox, part = RedisOutbox(connection, KEYS), KEYS.audit_part(NUMBER.value)
-    redis.set(KEYS.all_deliveries()[part - 1], SECRET, px=60_000)
+    redis.set(DELIVERIES[part - 1], SECRET, px=60_000)
     outbox.take("worker", 64)
     outbox.announce(NUMBER.value, Announcement("evt_1", (Delivery("evt_1", "web/main", "{}"),), 60))
 
@@ -436,7 +448,7 @@ def test_a_part_of_the_deliveries_that_is_no_stream_stops_no_other(
 def test_a_bad_audit_entry_is_left_out_of_an_export(
     real_world: World, redis: Any, clock: FakeClock, fields: dict[bytes, bytes]
 ) -> None:
-    for part in KEYS.all_audit():
+    for part in AUDIT:
         redis.xadd(part, fields)
     real_world.audit.append(AuditEntry(clock(), "started", "client:web", NUMBER.value))
 
@@ -528,7 +540,7 @@ def test_a_bad_count_of_the_conversion_guard_is_ignored_and_removed(
 ) -> None:
     budget = ConversionBudget(Group.COUNTRY, Mode.ENFORCE)
     policy = replace(POLICY, conversion=(budget,))
-    key = KEYS.conversion("country", "RU", budget.bucket_seconds)
+    key = KEYS.conversion(budget, "RU")
     redis.hset(key, field, value)
 
     journey(real_world, clock, policy=policy)
@@ -542,7 +554,7 @@ def test_a_bad_count_of_the_conversion_guard_is_ignored_and_removed(
 def test_bad_fields_that_pile_up_are_pruned(real_world: World, redis: Any, clock: FakeClock) -> None:
     budget = ConversionBudget(Group.COUNTRY, Mode.ENFORCE)
     policy = replace(POLICY, conversion=(budget,))
-    key = KEYS.conversion("country", "RU", budget.bucket_seconds)
+    key = KEYS.conversion(budget, "RU")
     redis.hset(key, mapping={f"x:{each}y": 1 for each in range(300)})
     verifications, _ = use_cases(real_world, FakeProvider(), RecordingObserver(), clock, policy)
 
@@ -556,7 +568,7 @@ def test_a_use_with_an_impossible_time_counts_for_no_limit(
     real_world: World, redis: Any, clock: FakeClock, score: Any
 ) -> None:
     policy = with_limits(**{"global": ["2/h"]})
-    key = KEYS.limit("global", "", 2, 3600)
+    key = KEYS.limit(LimitCheck(Scope.GLOBAL, "", Limit(2, 3600)))
     redis.zadd(key, {b"\xff\xfe" + SECRET.encode(): score, b"another": score})
     limit = LimitCheck(Scope.GLOBAL, "", Limit(2, 3600))
     (state,) = real_world.limits.look([limit], clock())
@@ -587,4 +599,4 @@ def test_a_bad_stored_answer_frees_its_idempotency_key(real_world: World, redis:
 
 
 def test_the_metric_has_twelve_different_places() -> None:
-    assert len(set(WHERE)) == len(WHERE) == 12
+    assert len(set(UNREADABLE_ENTRIES)) == len(UNREADABLE_ENTRIES) == 12

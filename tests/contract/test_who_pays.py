@@ -7,14 +7,12 @@ import pytest
 
 from tests.contract.channels.conftest import OURS, Stage
 from tests.fakes.outside import FakeSender
-from tests.making import NUMBER, call_at, effects_of, operating, together
+from tests.making import NUMBER, call_at, operating, records_of, together
 from waitcall.application.create import CreateCommand
-from waitcall.application.expire import Sweep
-from waitcall.application.explanation import Subject
+from waitcall.application.expire import ExpireVerifications
+from waitcall.application.operate import Subject
 from waitcall.application.ports import Change
-from waitcall.domain.assurance import Assurance, Attested
-from waitcall.domain.call import Outcome
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Assurance, Attested, Channel
 from waitcall.domain.errors import (
     AttemptsSpent,
     CodeMismatch,
@@ -24,6 +22,7 @@ from waitcall.domain.errors import (
     VerificationInProgress,
 )
 from waitcall.domain.limits import Limit, Scope
+from waitcall.domain.matching import Outcome
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
 from waitcall.domain.status import Status
@@ -242,8 +241,8 @@ def test_an_uncalled_verification_is_given_back_to_number_total_and_to_no_other_
     if ends == "expired":
         stage.now(record)
     if ends == "swept":
-        Sweep(
-            stage.world.store, stage.world.deadlines, stage.observer, stage.clock, effects_of(stage.policy)
+        ExpireVerifications(
+            records_of(stage.world, stage.observer, stage.policy), stage.world.deadlines, stage.clock
         ).run()
     if ends == "failed":
         stage.now(record)

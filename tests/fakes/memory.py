@@ -9,20 +9,23 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 
-from waitcall.application.announcement import Announcement, Delivery
-from waitcall.application.audit import AuditEntry
 from waitcall.application.deliver_webhooks import Backlog, Taken
-from waitcall.application.effects import NO_EFFECTS, ConversionCount, Effects
-from waitcall.application.idempotency import Answer, Begun
-from waitcall.application.ports import Change, Claim, CreationContext, Reservation, Stored
-from waitcall.domain.call import InboundCall
+from waitcall.application.effects import (
+    NO_EFFECTS,
+    Announcement,
+    AuditEntry,
+    ConversionCount,
+    Delivery,
+    Effects,
+)
+from waitcall.application.ports import Answer, Begun, Change, Claim, CreationContext, Reservation, Stored
+from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.conversion import Bucket, ConversionBudget, Group
 from waitcall.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
-from waitcall.domain.evidence import skeleton
 from waitcall.domain.limits import LimitCheck, LimitResult, LimitState, Mode, Scope
 from waitcall.domain.lists import Directory, ListEntry, ListKind
+from waitcall.domain.matching import InboundCall, skeleton
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import ProviderOrder
 from waitcall.domain.verification import Verification
 
 

@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
-from waitcall.domain.call import InboundCall, Kind, Outcome
-from waitcall.domain.channel import Captcha
+from waitcall.domain.channel import Capability, Captcha, PlacedOrder
 from waitcall.domain.conversion import Conversion
 from waitcall.domain.errors import ProviderFailure
 from waitcall.domain.limits import Decision, Scope
+from waitcall.domain.matching import InboundCall, Kind, Outcome
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import Capability, PlacedOrder
 from waitcall.domain.status import REASONS
 from waitcall.domain.verification import Verification
 

@@ -1,6 +1,6 @@
 """Build the image from the Dockerfile and run it as the chart does: without root, on a read-only file system.
 
-The base image is replaced by a debootstrapped Debian with Python, because a registry of images may be out of reach.
+The base image is replaced by a debootstrapped Debian with the same Python, because a registry of images may be out of reach.
 """
 
 import itertools
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from development import newest_python
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from tests.end_to_end.conftest import POLICY, ROOT, SECRET, Answered, Service, sound_settings
@@ -24,7 +25,6 @@ TOOLS = ("buildah", "podman", "runc", "debootstrap")
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
 # All processes of the machine share its images, so the process id keeps these names apart.
 IMAGE, STAND_IN = (f"localhost/waitcall{name}:image-test-{os.getpid()}" for name in ("", "-stand-in"))
-AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
@@ -41,12 +41,7 @@ def said(*command: str) -> str:
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     base = tmp_path_factory.mktemp("stand-in")
-    said("debootstrap", "--variant=minbase", "--include=python3,python3-venv", "bookworm", str(base))
-    if AUTHORITIES.exists():
-        # The package mirror may have a certificate of an authority that only this machine trusts.
-        (base / "etc/ssl/certs").mkdir(parents=True, exist_ok=True)
-        shutil.copy(AUTHORITIES, base / "etc/ssl/certs")
-        (base / "etc/pip.conf").write_text(f"[global]\ncert = {AUTHORITIES}\n")
+    newest_python.debootstrap(base)
     archive = base.parent / "stand-in.tar"
     said("tar", "-C", str(base), "-cf", str(archive), ".")
     said("podman", "import", "--quiet", str(archive), STAND_IN)

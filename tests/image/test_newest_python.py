@@ -1,4 +1,4 @@
-"""Test the Python client on the newest Python in Debian. All other tests run on the oldest supported, 3.11."""
+"""Test the Python client, alone, on the newest Python in Debian. `make newest-python` runs the everyday tests there."""
 
 import os
 import platform

@@ -27,14 +27,13 @@ from waitcall.adapters.http import hosted_page as page
 from waitcall.adapters.http.app import CALLBACK_BODY_BYTES, create_app
 from waitcall.adapters.http.auth import ApiKeys
 from waitcall.adapters.http.blueprint import PARSER
-from waitcall.adapters.http.body import read_body
-from waitcall.adapters.http.hosted_page.catalogue import Catalogues
-from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
+from waitcall.adapters.http.body import LowPriorityQueue, read_body
+from waitcall.adapters.http.languages import Catalogues
 from waitcall.adapters.http.schemas import CreateRequest
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
 from waitcall.adapters.telemetry.logging import MaskingJsonFormatter
-from waitcall.application.hosted_page import Pages
+from waitcall.application.hosted_page import ReadPage
 from waitcall.domain.errors import NotFound
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Brand
@@ -305,7 +304,7 @@ class Nobody:
         return lambda *_, **__: None
 
 
-class Empty(Pages):
+class Empty(ReadPage):
     """Use cases of the hosted page that find no page."""
 
     def __init__(self) -> None:
@@ -448,10 +447,10 @@ ENTRIES = {
     "JSON at the API": Entry("body, of a client", _json_body, JSON, (4_096, 16_384)),
 }
 PATTERNS = {
-    "adapters/http/context.py": {r"[A-Za-z0-9._-]{1,128}": "X-Request-ID"},
+    "adapters/http/app.py": {r"[A-Za-z0-9._-]{1,128}": "X-Request-ID"},
     "adapters/http/schemas.py": {r"f'[0-9]{{{CODE_DIGITS}}}\\Z'": "JSON at the API"},
     "adapters/redis/connection.py": {r"[0-9]{3}|[:{}@/*]": "no stranger: error texts of Redis"},
-    "adapters/redis/conversions.py": {
+    "adapters/redis/limits.py": {
         r"([a-z]):([0-9]{1,12})": "no stranger: names that the store made",
         r"[0-9]{1,12}": "no stranger: counts that the store made",
     },

@@ -10,9 +10,9 @@ import pytest
 from tests.integration.conftest import KEY, Running
 from tests.integration.test_hosted_page import HOSTED
 from tests.wsgi import ask
-from waitcall.adapters.http.proxies import address_in
+from waitcall.adapters.http.app import address_in
 from waitcall.adapters.telemetry.logging import MaskingJsonFormatter
-from waitcall.application.hosted_page import Pages
+from waitcall.application.hosted_page import ReadPage
 from waitcall.domain.errors import NotFound
 
 PROXY = "192.0.2.1"
@@ -135,11 +135,11 @@ def test_polls_count_for_the_forwarded_address_whatever_its_port(
 ) -> None:
     addresses: list[str | None] = []
 
-    def look(_: Pages, __: str, address: str | None, *___: object) -> None:
+    def look(_: ReadPage, __: str, address: str | None, *___: object) -> None:
         addresses.append(address)
         raise NotFound
 
-    monkeypatch.setattr(Pages, "look", look)
+    monkeypatch.setattr(ReadPage, "look", look)
     app = behind(1).callback
     for port in (1024, 1025):
         target = f"/p/{'0' * 56}/status?wait=25".encode()

@@ -14,7 +14,7 @@ from tests.integration.conftest import KEY, POLICY, Running
 from tests.worlds import redis_connection
 from waitcall.adapters.redis.keys import Keys
 from waitcall.adapters.redis.outbox import RedisOutbox
-from waitcall.application.announcement import Announcement, Delivery
+from waitcall.application.effects import Announcement, Delivery
 from waitcall.cli import main
 
 NUMBER = "+79991234567"

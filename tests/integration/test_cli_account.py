@@ -19,7 +19,7 @@ from simulator.cabinet import DONE, FAILED, RUNNING
 from tests.fakes.clock import FakeClock
 from tests.integration.conftest import KEY, POLICY, SECRET, Running
 from tests.redis_servers import free_port, wait_for
-from waitcall.adapters.redis import probe
+from waitcall.adapters.redis import connection
 from waitcall.cli import main
 
 NUMBER = "+79991234567"
@@ -289,7 +289,7 @@ def test_the_doctor_names_what_is_broken(running: Running, cli: Cli, monkeypatch
 def test_the_doctor_names_a_clock_of_redis_that_differs(
     running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch, ours: int, told: str
 ) -> None:
-    monkeypatch.setattr(probe, "time", lambda: time.time() + ours)
+    monkeypatch.setattr(connection, "time", lambda: time.time() + ours)
     rows = json.loads(cli("doctor", "--json", code=1).stdout)
     (clock,) = (each for each in rows if each["check"] == "clock")
     assert clock["state"] == "failure"

@@ -81,6 +81,9 @@ def effort(starting: Callable[..., Running]) -> Effort:
     return spent
 
 
+@pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason="the bounds are of Python 3.11, whose library calls less"
+)
 @pytest.mark.parametrize("name", CALLS)
 def test_a_request_makes_no_more_python_calls_than_its_bound(effort: Effort, name: str) -> None:
     assert effort.calls[name] <= CALLS[name] * SLACK

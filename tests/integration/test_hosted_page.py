@@ -10,8 +10,8 @@ import pytest
 
 from tests.integration.conftest import OTHER_KEY, POLICY, Running
 from tests.redis_servers import Server
-from waitcall.adapters.http.hosted_page.assets import readable_on
-from waitcall.adapters.http.hosted_page.catalogue import CatalogueMistake, Catalogues
+from waitcall.adapters.http.hosted_page import readable_on
+from waitcall.adapters.http.languages import CatalogueMistake, Catalogues
 
 ORIGIN = "https://login.example.org"
 BACK = f"{ORIGIN}/done?state=a&b=c"

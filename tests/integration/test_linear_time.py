@@ -37,7 +37,6 @@ PLACES = (
     "adapters/providers/callback_form.py",
     "adapters/redis",
     "adapters/providers/smsc/callback.py",
-    "adapters/providers/smsc/fields.py",
     "adapters/providers/smsru/callback.py",
     "adapters/telemetry",
     "application",

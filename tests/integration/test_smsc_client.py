@@ -21,9 +21,8 @@ from simulator.server import Options, Simulator
 from tests.fakes.outside import RecordingObserver
 from tests.making import NUMBER, OTHER_NUMBER, together
 from tests.redis_servers import free_port
-from waitcall.adapters.providers.guarded_calls import BREAKER_FAILURES
+from waitcall.adapters.providers.guarded_calls import BREAKER_FAILURES, within_thread
 from waitcall.adapters.providers.smsc.client import SmscProvider
-from waitcall.adapters.providers.time_limit import within_thread
 from waitcall.adapters.providers.transport import Account
 from waitcall.application.request_context import request_id
 from waitcall.domain.errors import NumberRefused, ProviderError, ProviderFailure, ProviderUnavailable

@@ -10,9 +10,9 @@ import pytest
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
 from tests.fakes.outside import RecordingObserver
-from waitcall.adapters.providers.smsc.call_mark import resembles_mark
-from waitcall.adapters.providers.smsc.inbox import SmscInbox, Unreadable, read_balance, read_inbox
-from waitcall.adapters.providers.transport import Account
+from waitcall.adapters.providers.smsc.account import SmscAccount, read_balance, read_inbox
+from waitcall.adapters.providers.smsc.callback import resembles_mark
+from waitcall.adapters.providers.transport import Account, UnreadableAnswer
 from waitcall.application.reconcile_inbox import InboxRecord
 from waitcall.domain.errors import ProviderError, ProviderUnavailable
 
@@ -27,8 +27,8 @@ def simulator() -> Iterator[Simulator]:
 
 def inbox_of(
     simulator: Simulator, metrics: RecordingObserver, *before: str, key: str = "sim-apikey"
-) -> SmscInbox:
-    return SmscInbox(Account((*before, simulator.base_url), {"apikey": key}, 20), metrics)
+) -> SmscAccount:
+    return SmscAccount(Account((*before, simulator.base_url), {"apikey": key}, 20), metrics)
 
 
 def test_calls_are_read_after_the_last_one_known(simulator: Simulator) -> None:
@@ -147,7 +147,7 @@ def test_entries_that_are_not_records_are_left_out_and_records_are_sorted_by_id(
 @pytest.mark.parametrize("given", [b"", b"<html>", b"7", b'"x"', b"{}", b"\xff", b"[" * 100_000])
 def test_rubbish_is_unreadable(given: bytes) -> None:
     for read in (read_inbox, read_balance):
-        with pytest.raises(Unreadable):
+        with pytest.raises(UnreadableAnswer):
             read(given)
 
 
@@ -158,5 +158,5 @@ def test_money_comes_as_text_or_number(given: bytes) -> None:
 
 @pytest.mark.parametrize("given", [b'{"balance":"much"}', b'{"balance":null}', b'{"balance":NaN}'])
 def test_a_balance_that_is_no_amount_is_unreadable(given: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         read_balance(given)

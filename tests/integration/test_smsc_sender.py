@@ -10,8 +10,8 @@ from simulator.server import Options, Simulator
 from tests.fakes.outside import RecordingObserver
 from tests.making import NUMBER
 from tests.redis_servers import free_port
+from waitcall.adapters.providers.guarded_calls import within_thread
 from waitcall.adapters.providers.smsc.sender import SmscSender
-from waitcall.adapters.providers.time_limit import within_thread
 from waitcall.adapters.providers.transport import Account
 from waitcall.domain.channel import Captcha
 from waitcall.domain.errors import (

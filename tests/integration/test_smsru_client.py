@@ -12,13 +12,13 @@ from simulator.smsru import POOL
 from tests.fakes.outside import RecordingObserver
 from tests.making import NUMBER
 from tests.redis_servers import free_port
-from waitcall.adapters.providers.guarded_calls import BREAKER_FAILURES
+from waitcall.adapters.providers.guarded_calls import BREAKER_FAILURES, within_thread
 from waitcall.adapters.providers.smsru.client import SmsruProvider
-from waitcall.adapters.providers.time_limit import within_thread
 from waitcall.adapters.providers.transport import Account
+from waitcall.domain.channel import Capability, ProviderOrder
 from waitcall.domain.errors import NumberRefused, ProviderError, ProviderFailure, ProviderUnavailable
+from waitcall.domain.matching import OrderStatus
 from waitcall.domain.numbers import may_be_shown
-from waitcall.domain.order import Capability, OrderStatus, ProviderOrder
 
 API_ID = "sim-smsru-api-id-0001"
 

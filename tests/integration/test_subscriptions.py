@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.redis_servers import Cluster, Sentinel, Server, wait_for
-from waitcall.adapters.redis.subscription import Subscription
+from waitcall.adapters.redis.change_notifier import Subscription
 from waitcall.adapters.redis.topology import topology_of
 from waitcall.configuration.redis_url import Address
 

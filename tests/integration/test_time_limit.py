@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.redis_servers import wait_for
-from waitcall.adapters.providers.time_limit import within_thread
+from waitcall.adapters.providers.guarded_calls import within_thread
 from waitcall.application.request_context import request_id
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +61,7 @@ def test_a_greenlet_is_interrupted_where_it_waits() -> None:
     in_greenlets(
         """
         import time, gevent
-        from waitcall.adapters.providers.time_limit import within_greenlet
+        from waitcall.adapters.providers.guarded_calls import within_greenlet
 
         said = []
 
@@ -100,7 +100,7 @@ def test_an_order_that_drips_or_hangs_is_over_in_time_and_the_next_one_is_sound(
     in_greenlets(
         """
         import time
-        from waitcall.adapters.providers.time_limit import within_greenlet
+        from waitcall.adapters.providers.guarded_calls import within_greenlet
         from waitcall.adapters.providers.transport import Account
         from waitcall.adapters.providers.smsc.client import SmscProvider
         from waitcall.domain.errors import ProviderUnavailable

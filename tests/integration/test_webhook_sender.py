@@ -17,8 +17,8 @@ from tests.end_to_end.receivers import SECRET, receiving
 from tests.redis_servers import free_port
 from waitcall.adapters.webhooks import sender as sender_module
 from waitcall.adapters.webhooks.sender import WebhookSender
-from waitcall.application.announcement import Delivery
 from waitcall.application.deliver_webhooks import DeliveryOutcome
+from waitcall.application.effects import Delivery
 from waitcall.domain.policy import Endpoint
 
 OTHER_SECRET = "whsec_" + "QUJD" * 10

@@ -18,9 +18,8 @@ from simulator.server import Options, Simulator
 from simulator.smsru import SmsruAccount
 from tests.redis_servers import wait_for
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
-from waitcall.domain.call import InboundCall
-from waitcall.domain.channel import InboundText
 from waitcall.domain.code import CodeDelivery, DeliveryReport
+from waitcall.domain.matching import InboundCall, InboundText
 
 SECRET = "a-secret-of-the-tests"
 CREDENTIALS = {"apikey": "sim-apikey"}

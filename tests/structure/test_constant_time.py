@@ -12,12 +12,12 @@ from tests.making import NOW, NUMBER, pending
 from waitcall.adapters.http.auth import ApiKeys
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
-from waitcall.domain.channel import InboundText, TextIn
+from waitcall.domain.channel import TextIn
 from waitcall.domain.code import Code, CodeSeals
 from waitcall.domain.hosted_page import PageSeals
-from waitcall.domain.matching import judge_text
+from waitcall.domain.matching import InboundText, judge_text
 from waitcall.domain.numbers import E164
-from waitcall.domain.requester import Requester
+from waitcall.domain.verification import Requester
 
 PEPPERS = ("a-pepper-that-is-long-enough-for-it", "another-pepper-that-is-long-enough-too")
 ID = f"ver_{'0' * 64}"

@@ -13,8 +13,7 @@ from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NOW, NUMBER, PROVIDER_LIMIT, pending, use_cases
 from tests.worlds import memory_world
 from waitcall.adapters.providers.smsc.client import order_limit
-from waitcall.application.announcement import Announcer
-from waitcall.application.applicable_limits import ApplicableLimits
+from waitcall.application.admission import ApplicableLimits
 from waitcall.application.create import CreateCommand
 from waitcall.application.effects import TransitionEffects
 from waitcall.configuration.policy import DEFAULT_LIMITS, read_policy
@@ -182,7 +181,7 @@ def who_pays() -> str:
     def went_on(channel: Channel) -> set[Scope]:
         return {each.scope for each in applicable.of_step(record, channel, ())}
 
-    effects = TransitionEffects(Announcer(policy), (), every[Scope.NUMBER_TOTAL])
+    effects = TransitionEffects(policy)
     ended = replace(record, status=Status.CANCELED)
     freed = {each.scope for each in effects.changed(record, ended, NOW).freed}
     acts = {

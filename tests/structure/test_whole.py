@@ -12,7 +12,7 @@ from flask import Flask
 
 from tests import threats
 from waitcall.adapters.http.problems import STATUS_OF
-from waitcall.adapters.redis.scripts import source
+from waitcall.adapters.redis.script import source
 from waitcall.configuration.settings import load_settings
 from waitcall.domain.errors import ServiceError
 from waitcall.domain.policy import Permission
@@ -203,7 +203,7 @@ def test_lock_files_hold_hashes_and_no_addresses() -> None:
             "The core knows no technology BROKEN",
         ),
         (
-            "service/waitcall/domain/call.py",
+            "service/waitcall/domain/matching.py",
             "import waitcall.configuration.settings",
             "Floors: each imports only downwards BROKEN",
         ),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from waitcall.application.admission import AdmissionControl
-from waitcall.application.ports import Clock, VerificationStore
+from waitcall.application.ports import Clock
 from waitcall.application.records import Records
 from waitcall.domain.errors import ResultMismatch
 from waitcall.domain.hosted_page import PageSeals
@@ -34,13 +34,11 @@ class ConsumeVerification:
 
     def __init__(
         self,
-        store: VerificationStore,
         records: Records,
         admission: AdmissionControl,
         pages: PageSeals,
         clock: Clock,
     ) -> None:
-        self._store = store
         self._records = records
         self._admission = admission
         self._pages = pages
@@ -56,8 +54,8 @@ class ConsumeVerification:
             StoreUnavailable
         """
         now = self._clock()
-        self._admission.count(Scope.CONSUME, client, now)
-        looked, read = self._store.get_with_lists(verification_id)
+        self._admission.count(self._admission.applicable.of_client(client, Scope.CONSUME), None, now)
+        looked, read = self._records.store.get_with_lists(verification_id)
         stored = self._records.owned(client, looked, now)
         # The lists count only if they were read after the record; one that was just settled is newer than them.
         directory: Directory | None = read if stored is looked else None

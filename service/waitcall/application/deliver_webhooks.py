@@ -13,9 +13,9 @@ from enum import StrEnum
 from threading import BoundedSemaphore
 from typing import Protocol
 
-from waitcall.application.announcement import Announcement, Announcer, Delivery
-from waitcall.application.leadership import Term
-from waitcall.application.ports import Clock
+from waitcall.application.effects import Announcement, AuditEntry, Delivery, announcement_of
+from waitcall.application.operate import check_reason
+from waitcall.application.ports import AuditLog, Clock, Term
 from waitcall.domain.errors import StoreUnavailable
 from waitcall.domain.event import events_of
 from waitcall.domain.policy import Endpoint, Policy
@@ -68,42 +68,33 @@ class Outbox(Protocol):
 
     def announce(self, number: str, announcement: Announcement) -> None:
         """Store the deliveries of an event, unless the event was announced before. ``number``: E.164."""
-        ...
 
     def take(self, consumer: str, most: int) -> list[Taken]:
         """Take at most ``most`` deliveries for a worker: new ones, and those of workers that seem to have died.
 
         It may take fewer, or none, although there are more.
         """
-        ...
 
     def arrived(self, taken: Taken) -> None:
         """Settle a delivery that the endpoint accepted."""
-        ...
 
     def defer(self, taken: Taken, delivery: Delivery, until: datetime) -> None:
         """Keep a delivery for another attempt at ``until`` (UTC). ``delivery``: with the attempt counted."""
-        ...
 
     def bury(self, taken: Taken, delivery: Delivery) -> None:
         """Give a delivery up and keep it as a dead letter for an operator. If those are full, drop it."""
-        ...
 
     def wake(self, now: datetime) -> int:
         """Make deliveries available again whose time to retry has come. Return their number."""
-        ...
 
     def backlog(self) -> Backlog:
         """Count the deliveries that were not accepted yet."""
-        ...
 
     def dead(self) -> Iterator[Delivery]:
         """Return all dead letters."""
-        ...
 
     def replay(self, event_id: str, endpoint: str) -> bool:
         """Deliver a dead letter again, from the first attempt on. Return False if there is none."""
-        ...
 
 
 class DeliveryOutcome(StrEnum):
@@ -127,7 +118,6 @@ class Sender(Protocol):
 
     def send(self, endpoint: Endpoint, delivery: Delivery, now: datetime) -> DeliveryOutcome:
         """Make one attempt to deliver, and return its outcome. Never raises."""
-        ...
 
 
 class DeliveryMetrics(Protocol):
@@ -135,33 +125,24 @@ class DeliveryMetrics(Protocol):
 
     def delivered(self, delivery: Delivery, outcome: DeliveryOutcome, *, dead: bool) -> None:
         """Record the outcome of an attempt. ``dead``: whether the delivery was given up."""
-        ...
 
     def backlog(self, backlog: Backlog, now: datetime) -> None:
         """Record the size and age of the backlog."""
-        ...
 
 
-class Reminder:
-    """Announces the events of a record that were not announced yet."""
+def remind(outbox: Outbox, policy: Policy, record: Verification, now: datetime) -> None:
+    """Announce all events that a record has come to. The outbox ignores those that were announced before.
 
-    def __init__(self, outbox: Outbox, announcer: Announcer) -> None:
-        self._outbox = outbox
-        self._announcer = announcer
-
-    def remind(self, record: Verification, now: datetime) -> None:
-        """Announce all events that the record has come to. The outbox ignores those that were announced before.
-
-        Raises:
-            StoreUnavailable: an event may not have been announced.
-        """
-        for event in events_of(record, now):
-            announcement = self._announcer.of(event, now)
-            if announcement is not None:
-                self._outbox.announce(record.phone_number.value, announcement)
+    Raises:
+        StoreUnavailable: an event may not have been announced.
+    """
+    for event in events_of(record, now):
+        announcement = announcement_of(event, policy, now)
+        if announcement is not None:
+            outbox.announce(record.phone_number.value, announcement)
 
 
-class Push:
+class DeliverWebhooks:
     """Takes deliveries from the outbox and sends them in threads.
 
     Every worker process runs one. ``consumer`` is a name that no other process uses.
@@ -272,3 +253,38 @@ def delay(attempt: int) -> timedelta:
     """Return the time to wait after failed attempt number ``attempt``. It doubles, with up to a quarter of jitter."""
     seconds = min(FIRST_DELAY_SECONDS * 2 ** (attempt - 1), LONGEST_DELAY_SECONDS)
     return timedelta(seconds=seconds * random.uniform(1.0, 1.25))  # noqa: S311  # nosec B311  # jitter, no secret
+
+
+class DeadLetters:
+    """The operator's use cases for dead letters. Each writes an audit entry first, and may raise StoreUnavailable."""
+
+    def __init__(self, outbox: Outbox, audit: AuditLog, clock: Clock) -> None:
+        self._outbox = outbox
+        self._audit = audit
+        self._clock = clock
+
+    def list(self, operator: str) -> list[Delivery]:
+        """Return all dead letters."""
+        self._audit.append(AuditEntry(self._clock(), "dead_letters", f"operator:{operator}"))
+        return [*self._outbox.dead()]
+
+    def replay(
+        self, operator: str, reason: str, event_id: str | None = None, endpoint: str | None = None
+    ) -> int:
+        """Deliver dead letters again, from the first attempt on: all, or only those of one event or one endpoint.
+
+        Returns:
+            The number of dead letters that will be delivered again.
+
+        Raises:
+            ValidationFailed: the reason is empty or too long.
+        """
+        details = {"reason": check_reason(reason), "endpoint": endpoint or "every"}
+        details |= {"event_id": event_id} if event_id else {}
+        self._audit.append(AuditEntry(self._clock(), "replay", f"operator:{operator}", details=details))
+        chosen = [
+            each
+            for each in self._outbox.dead()
+            if event_id in (None, each.event_id) and endpoint in (None, each.endpoint)
+        ]
+        return sum(self._outbox.replay(each.event_id, each.endpoint) for each in chosen)

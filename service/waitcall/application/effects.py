@@ -5,20 +5,113 @@ On a single server the store writes them together with the record; on a cluster 
 the same event, and the sweep announces the event later.
 """
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from waitcall.application.announcement import Announcement, Announcer
-from waitcall.application.audit import AuditEntry
 from waitcall.application.request_context import request_id
 from waitcall.domain.channel import Channel
 from waitcall.domain.conversion import ConversionBudget
-from waitcall.domain.event import events_of
-from waitcall.domain.limits import Limit, LimitCheck, Scope
+from waitcall.domain.event import Event, events_of
+from waitcall.domain.limits import LimitCheck, Scope
+from waitcall.domain.policy import Policy
 from waitcall.domain.status import FINISHED, Reason, Status
 from waitcall.domain.verification import Verification
+
+REMEMBERED_SECONDS = 3600
+"""Time after the last sweep of a record during which its event is remembered as announced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event to be delivered to one endpoint.
+
+    Attributes:
+        event_id: the event's id; every attempt, endpoint and duplicate carries the same one.
+        endpoint: the endpoint's name, ``CLIENT/NAME``.
+        body: the JSON payload, with the same bytes at each attempt. It contains no phone number.
+        attempt: number of attempts made so far.
+    """
+
+    event_id: str
+    endpoint: str
+    body: str
+    attempt: int = 0
+
+    def __repr__(self) -> str:
+        return f"Delivery({self.event_id}, {self.endpoint}, {self.attempt})"
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """An event for all endpoints that subscribe to it.
+
+    Attributes:
+        event_id: the event's id.
+        deliveries: one delivery for each endpoint.
+        keep_seconds: time for which the event is remembered as announced.
+    """
+
+    event_id: str
+    deliveries: tuple[Delivery, ...]
+    keep_seconds: int
+
+
+def body_of(event: Event) -> str:
+    """Return the JSON payload of an event. It is short: the endpoint reads the rest by the verification's id."""
+    record = event.verification
+    document = {
+        "type": event.type.value,
+        "timestamp": event.at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "data": {
+            "id": record.id,
+            "status": event.type.status.value,
+            "reason": event.reason.value if event.reason else None,
+            "purpose": record.requester.purpose,
+            "reference": record.requester.reference,
+        },
+    }
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def announcement_of(event: Event, policy: Policy, now: datetime) -> Announcement | None:
+    """Return the announcement of an event for the endpoints that the policy names; None if none subscribes to it."""
+    record = event.verification
+    client = policy.clients.get(record.requester.client)
+    names = [each.name for each in (client.webhooks if client else ()) if event.type in each.events]
+    if not names:
+        return None
+    body = body_of(event)
+    deliveries = tuple(Delivery(event.id, name, body) for name in names)
+    # The last sweep of a record comes when its window has ended, or its result if there is one.
+    last = max(record.result_until or record.expires_at, record.expires_at, event.at)
+    keep_seconds = int((last - now).total_seconds()) + REMEMBERED_SECONDS
+    return Announcement(event.id, deliveries, max(keep_seconds, REMEMBERED_SECONDS))
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """An entry of the audit stream.
+
+    Attributes:
+        at: time of the event, UTC.
+        event: a status that a verification reached, a step on the way such as ``started``, or an operator's act.
+        actor: who caused it: ``client:NAME``, ``provider``, ``time``, ``another requester``, ``operator`` or
+            ``operator:NAME``.
+        phone_number: the number in E.164. The stream keeps only a keyed hash of it.
+        verification_id: the verification's id. The stream keeps only a keyed hash of it.
+        details: further words, without personal data; ``reason`` is the reason that an operator gave.
+    """
+
+    at: datetime
+    event: str
+    actor: str
+    phone_number: str | None = field(default=None, repr=False)
+    verification_id: str | None = field(default=None, repr=False)
+    details: Mapping[str, str] | None = field(default=None, repr=False)
+
 
 _LATE = (Reason.LATE_CALL, Reason.LATE_TEXT)
 _DIGITS = re.compile(r"[0-9]{7}")
@@ -67,18 +160,9 @@ LOOKED_AFTER = timedelta(seconds=5)
 class TransitionEffects:
     """Computes the effects of each transition."""
 
-    def __init__(
-        self, announcer: Announcer, budgets: Sequence[ConversionBudget], totals: Sequence[Limit] = ()
-    ) -> None:
-        """
-        Args:
-            announcer: makes the events for clients with webhooks.
-            budgets: rules of the conversion guard.
-            totals: limits on a number alone. They stop counting a verification that ends without a call.
-        """
-        self._announcer = announcer
-        self._budgets = budgets
-        self._totals = totals
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._listening = {name for name, client in policy.clients.items() if client.webhooks}
 
     def started(self, record: Verification, now: datetime) -> Effects:
         """Return the effects of opening a record's window, when its client can show the person what to do."""
@@ -116,7 +200,8 @@ class TransitionEffects:
         if record.verified_at or record.called_at or record.reason in _LATE:
             return ()
         number = record.phone_number.value
-        return tuple(LimitCheck(Scope.NUMBER_TOTAL, number, limit) for limit in self._totals)
+        totals = self._policy.limits_of(Scope.NUMBER_TOTAL, "")
+        return tuple(LimitCheck(Scope.NUMBER_TOTAL, number, limit) for limit in totals)
 
     def _on_the_way(self, before: Verification, after: Verification, now: datetime) -> Effects:
         entries: list[tuple[AuditEntry, Announcement | None]] = []
@@ -150,7 +235,7 @@ class TransitionEffects:
             ConversionCount(
                 budget, budget.subject(record.phone_number, record.region), record.created_at, called
             )
-            for budget in self._budgets
+            for budget in self._policy.conversion
         )
 
     def _entry(
@@ -178,10 +263,10 @@ class TransitionEffects:
             verification_id=record.id,
             details=details,
         )
-        if not self._announcer.listens(record.requester.client):
+        if record.requester.client not in self._listening:
             return entry, None
         told = [each for each in events_of(record, now) if each.type.status == event]
-        return entry, self._announcer.of(told[0], now) if told else None
+        return entry, announcement_of(told[0], self._policy, now) if told else None
 
 
 def _who_finished(record: Verification) -> str:

@@ -3,9 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from waitcall.application.effects import TransitionEffects
-from waitcall.application.observer import Observer
-from waitcall.application.ports import Clock, Deadlines, Stored, VerificationStore
+from waitcall.application.ports import Clock, Deadlines, Stored
 from waitcall.application.records import Records
 from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
 from waitcall.domain.verification import Verification
@@ -19,31 +17,20 @@ BROKEN_AGAIN = timedelta(seconds=60)
 """Time until a record that cannot be settled is tried again. Another version of the service may be able to settle it."""
 
 
-class Sweep:
+class ExpireVerifications:
     """Settles the records that are due. Several processes may sweep at once: each change is stored and announced once."""
 
-    def __init__(  # noqa: PLR0913  one parameter per port
+    def __init__(
         self,
-        store: VerificationStore,
+        records: Records,
         deadlines: Deadlines,
-        observer: Observer,
         clock: Clock,
-        effects: TransitionEffects,
         *,
         remind: Remind | None = None,
     ) -> None:
-        """
-        Args:
-            store: the store of the records.
-            deadlines: tells which records are due.
-            observer: told of each record that reaches a final status.
-            clock: returns the time in UTC.
-            effects: computes what is written with each change.
-            remind: called with each record, to announce its events that were not announced yet; None announces none.
-        """
-        self._store = store
+        """``remind``: called with each record, to announce its events that were not announced yet; None announces none."""
+        self._records = records
         self._deadlines = deadlines
-        self._records = Records(store, observer, effects)
         self._remind = remind
         self._clock = clock
 
@@ -74,7 +61,7 @@ class Sweep:
         """Settle records and plan their next deadlines. Return the error of one that could not be settled, or None."""
         broken: Exception | None = None
         deadlines: dict[str, datetime | None] = {}
-        for verification_id, stored in zip(due, self._store.get_many(due), strict=True):
+        for verification_id, stored in zip(due, self._records.store.get_many(due), strict=True):
             try:
                 deadlines[verification_id] = self._settle(stored, now)
             except StoreUnavailable:

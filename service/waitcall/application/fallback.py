@@ -7,10 +7,8 @@ from datetime import datetime, timedelta
 from secrets import token_hex
 
 from waitcall.application.admission import AdmissionControl
-from waitcall.application.effects import TransitionEffects
-from waitcall.application.observer import Observer
 from waitcall.application.open_channel import ChannelOpening, Prepared
-from waitcall.application.ports import Clock, Stored, VerificationStore
+from waitcall.application.ports import Clock, Stored
 from waitcall.application.records import Records
 from waitcall.domain.channel import Channel
 from waitcall.domain.code import CodeSeals
@@ -25,7 +23,6 @@ from waitcall.domain.errors import (
 )
 from waitcall.domain.policy import Policy
 from waitcall.domain.status import Reason, Status
-from waitcall.domain.steps import check_code, fall_back, send_again, shown
 from waitcall.domain.verification import Verification
 
 _Transition = Callable[[Verification], Verification]
@@ -41,22 +38,19 @@ class ChannelSteps:
     def __init__(  # noqa: PLR0913  one parameter per port; the composition root names them all
         self,
         *,
-        store: VerificationStore,
+        records: Records,
         admission: AdmissionControl,
-        effects: TransitionEffects,
         opening: ChannelOpening,
         seals: CodeSeals,
-        observer: Observer,
         clock: Clock,
         policy: Policy,
         order_seconds: int = 25,
     ) -> None:
-        self._store = store
-        self._records = Records(store, observer, effects)
+        self._records = records
+        self._observer = records.observer
         self._admission = admission
         self._opening = opening
         self._seals = seals
-        self._observer = observer
         self._clock = clock
         self._policy = policy
         self._order_seconds = order_seconds
@@ -91,14 +85,14 @@ class ChannelSteps:
         prepared = self._opening.prepare(record)
 
         def move(current: Verification) -> Verification:
-            moved = fall_back(current, channel, assurance, now)
+            moved = current.fall_back(channel, assurance, now)
             match channel:
                 case Channel.CALL:
                     return replace(moved, ordering_until=self._order_ends(now))
                 case Channel.TEXT_IN:
                     return replace(moved, text_in=self._opening.ask_for_text(moved))
                 case Channel.CODE:
-                    return _with(prepared, moved, now)
+                    return moved.send_again(prepared.digest, prepared.message_id, now)
 
         move(record)
         moved = self._charged(stored, channel, f"{record.id}/{prepared.message_id}", move, now)
@@ -123,7 +117,7 @@ class ChannelSteps:
         prepared = self._opening.prepare(record)
 
         def again(current: Verification) -> Verification:
-            return _with(prepared, current, now)
+            return current.send_again(prepared.digest, prepared.message_id, now)
 
         # Try it first, so that a resend which the record refuses does not count against the limits.
         again(record)
@@ -146,24 +140,25 @@ class ChannelSteps:
 
         def check(current: Verification) -> Verification:
             nonlocal correct, blocked
-            correct, after = check_code(current, digests, now)
+            correct, after = current.check_code(digests, now)
             proves = correct and current.is_live
             blocked = self._admission.blocking(current.phone_number, now) if proves else None
             return current.block(now) if blocked else after
 
         # Try it first, so that a check which the record refuses does not count against the limits.
-        check_code(stored.verification, digests, now)
+        stored.verification.check_code(digests, now)
         # Count the check before comparing and uncount it unless the code is wrong. Otherwise simultaneous checks could
         # compare more codes than the limit allows.
-        number, token = stored.verification.phone_number, token_hex(12)
-        self._admission.count_check(number, token, now)
+        token = token_hex(12)
+        limit_checks = self._admission.applicable.of_failed_check(stored.verification.phone_number)
+        counted = self._admission.count(limit_checks, token, now)
         try:
             checked = self._records.changed(stored, check, now, anew=True, holding=True)
         except BaseException:
-            self._admission.give_check_back(number, token)
+            self._admission.give_back(counted, token)
             raise
         if correct:
-            self._admission.give_check_back(number, token)
+            self._admission.give_back(counted, token)
         if blocked is not None:
             raise blocked
         self._observer.code_checked(checked, correct=correct)
@@ -217,7 +212,7 @@ class ChannelSteps:
 
         def show(current: Verification) -> Verification:
             opened = _ordered(current, record, now)
-            return opened if opened is current else shown(opened, placed)
+            return opened if opened is current else opened.show(placed)
 
         after = self._update(record, show)
         if after.reason is Reason.BY_OPERATOR:
@@ -227,17 +222,13 @@ class ChannelSteps:
         return after
 
     def _update(self, record: Verification, transition: _Transition) -> Verification:
-        stored = self._store.get(record.id)
+        stored = self._records.store.get(record.id)
         if stored is None:
             raise NotFound
         return self._records.changed(stored, transition, self._clock(), holding=True)
 
     def _order_ends(self, now: datetime) -> datetime:
         return now.replace(microsecond=0) + timedelta(seconds=self._order_seconds + 1)
-
-
-def _with(prepared: Prepared, record: Verification, now: datetime) -> Verification:
-    return send_again(record, prepared.digest, prepared.message_id, now)
 
 
 def _turned_down(current: Verification, prepared: Prepared, reason: str) -> Verification:

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from secrets import token_hex
 
 from waitcall.application.ports import Clock, Limits, VerificationStore
 from waitcall.application.read import ReadVerification
-from waitcall.application.slots import Slots
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import NotFound, StoreUnavailable
 from waitcall.domain.hosted_page import PageSeals, place_of
@@ -55,7 +55,32 @@ class _Poll:
     limit_checks: Sequence[LimitCheck]
 
 
-class Pages:
+class FairSemaphore:
+    """Semaphore that serves waiting requests in their order.
+
+    A semaphore of ``threading`` does not work here: under gevent hundreds of waiting requests queue for its inner lock.
+    Those that want to release it queue too, and nothing moves for seconds.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(count):
+            self._free.put(None)
+
+    def acquire(self, seconds: float = 0) -> bool:
+        """Acquire the semaphore. Return False if it was not free within ``seconds``."""
+        try:
+            self._free.get(block=seconds > 0, timeout=seconds or None)
+        except Empty:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Release the semaphore to the next in the queue."""
+        self._free.put(None)
+
+
+class ReadPage:
     """The hosted page's use cases. They only read. Every method may raise StoreUnavailable."""
 
     def __init__(  # noqa: PLR0913  one parameter per port
@@ -70,16 +95,10 @@ class Pages:
         max_waiting: int,
         rest: Callable[[], None],
     ) -> None:
-        """
-        Args:
-            store: the store of verifications.
-            reading: reads a verification now or once it has changed.
-            seals: makes and checks tokens and results.
-            limits: counts the polls that wait.
-            clock: returns the time in UTC.
-            public_url: URL of the public surface as browsers reach it, without a slash at the end.
-            max_waiting: polls that may wait in this process at the same time.
-            rest: called after each read, before the next one begins, to let other requests of the process run.
+        """``max_waiting``: polls that may wait in this process at the same time.
+
+        ``public_url``: URL of the public surface as browsers reach it, without a slash at the end. ``rest``: called after
+        each read, before the next one begins, to let other requests of the process run.
         """
         self._store = store
         self._reading = reading
@@ -87,9 +106,9 @@ class Pages:
         self._limits = limits
         self._clock = clock
         self._public_url = public_url
-        self._places = Slots(max_waiting)
+        self._places = FairSemaphore(max_waiting)
         # Only one request of a page reads at a time, so that a flood of them does not delay other requests.
-        self._reads = Slots(1)
+        self._reads = FairSemaphore(1)
         self._rest = rest
 
     def url_of(self, record: Verification) -> str | None:
@@ -124,13 +143,13 @@ class Pages:
 
     @contextmanager
     def _reading_turn(self) -> Iterator[None]:
-        if not self._reads.take(PATIENCE_SECONDS):
+        if not self._reads.acquire(PATIENCE_SECONDS):
             raise StoreUnavailable(retry_after=1)
         try:
             yield
         finally:
             self._rest()
-            self._reads.give_back()
+            self._reads.release()
 
     def _opened(self, token: str) -> Verification:
         place = place_of(token)
@@ -151,7 +170,7 @@ class Pages:
         Return None if one of them is full, or if the record is not pending, so that there is nothing to wait for.
         """
         now = self._clock()
-        if record.at(now).status is not Status.PENDING or not self._places.take():
+        if record.at(now).status is not Status.PENDING or not self._places.acquire():
             return None
         limit_checks = [LimitCheck(Scope.PAGE, record.id, WAITING_OF_A_PAGE)]
         if address is not None:
@@ -162,11 +181,11 @@ class Pages:
             refused = self._limits.take(limit_checks, poll.name, now).refusal is not None
         finally:
             if refused:
-                self._places.give_back()
+                self._places.release()
         return None if refused else poll
 
     def _ended(self, poll: _Poll) -> None:
-        self._places.give_back()
+        self._places.release()
         # A place that cannot be given back is free after LEASE_SECONDS.
         with suppress(StoreUnavailable):
             self._limits.give_back(poll.limit_checks, poll.name)

@@ -1,20 +1,116 @@
-"""The beginning of each channel: order a number to dial, choose a text to send, or send a code."""
+"""The beginning of each channel: order a number from a provider, choose a text, or send a code."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from langcodes import closest_match
 
-from waitcall.application.ports import OrderIndex
-from waitcall.application.providers import CallProvider, CodeSender
-from waitcall.domain.channel import Captcha, Channel, TextIn
+from waitcall.application.ports import Observer, OrderIndex
+from waitcall.domain.channel import Capability, Captcha, PlacedOrder, TextIn
 from waitcall.domain.code import CODE_DIGITS, Code, CodeSeals
-from waitcall.domain.order import PlacedOrder
+from waitcall.domain.errors import NumberRefused, ProviderError, ProviderFailure
+from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Policy
-from waitcall.domain.steps import shown
 from waitcall.domain.verification import Verification
+
+
+class CallProvider(Protocol):
+    """A provider that gives out numbers to dial.
+
+    Attributes:
+        name: the provider's name in policy, settings and metrics.
+        capabilities: further features of the provider.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> frozenset[Capability]: ...
+
+    def order(self, subscriber: E164) -> PlacedOrder:
+        """Order a number that the subscriber can dial. It is checked before it is returned.
+
+        Raises:
+            ProviderError, NumberRefused, ProviderUnavailable: raised within the configured time limit.
+        """
+
+
+class CodeSender(Protocol):
+    """A provider that sends texts. Each text costs money, so it never sends twice for one ``message_id``."""
+
+    def send(self, subscriber: E164, text: str, message_id: int, captcha: Captcha | None = None) -> None:
+        """Send a text.
+
+        Args:
+            subscriber: the number to send to.
+            text: the text with the code. It must never be logged.
+            message_id: id that we give the message, 1 to 2147483647; each message has its own.
+            captcha: the visitor's solution of a captcha, if one was demanded.
+
+        Raises:
+            ProviderError, NumberRefused, CaptchaRejected, ProviderUnavailable: raised within the configured time limit.
+        """
+
+
+NAME = "routing"
+
+
+class Routing:
+    """CallProvider that asks several providers in turn. Their time limits add up."""
+
+    def __init__(
+        self,
+        providers: Sequence[CallProvider],
+        default: Sequence[str],
+        regions: Mapping[str, Sequence[str]],
+        observer: Observer,
+    ) -> None:
+        """
+        Args:
+            providers: the configured providers.
+            default: names of the providers, in the order in which they are asked.
+            regions: names of the providers by country, for numbers of that country instead of ``default``.
+            observer: told which provider gave a number and which did not.
+        """
+        self._providers = {each.name: each for each in providers}
+        self._default = default
+        self._regions = regions
+        self._observer = observer
+
+    name = NAME
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Capabilities that at least one of the providers has."""
+        return frozenset().union(*(each.capabilities for each in self._providers.values()))
+
+    def order(self, subscriber: E164) -> PlacedOrder:
+        """Order a number from the first provider that gives one.
+
+        Asking the next one is safe even if an earlier one took the order: an order without a call costs nothing.
+
+        Raises:
+            NumberRefused: the provider that was asked first does not serve this number. No other is asked.
+            ProviderFailure: no provider gave a number. The error is that of the first one.
+        """
+        failed: ProviderFailure | None = None
+        for name in self._regions.get(subscriber.region, self._default):
+            try:
+                placed = self._providers[name].order(subscriber)
+            except ProviderFailure as failure:
+                self._observer.ordered(name, given=False)
+                if isinstance(failure, NumberRefused) and failed is None:
+                    raise
+                failed = failed or failure
+            else:
+                self._observer.ordered(name, given=True)
+                return placed
+        raise failed or ProviderError("No provider serves this country.")
+
 
 TEXT_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Letters and digits of a text to send, without 0, 1, I, L, O and U, which are easily mistaken for others."""
@@ -49,23 +145,6 @@ class Prepared:
         return f"Prepared({self.message_id})"
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """Result of opening a channel. Both are None for a code, which is on its way to the person.
-
-    Attributes:
-        order: the number to dial.
-        text_in: the text that the person is to send, and where to.
-    """
-
-    order: PlacedOrder | None = None
-    text_in: TextIn | None = None
-
-    def shown(self, record: Verification) -> Verification:
-        """Return the record with the number or the text."""
-        return shown(record, self.order) if self.order else replace(record, text_in=self.text_in)
-
-
 class ChannelOpening:
     """Opens channels: orders a number to dial, chooses a text to send, or sends a code. Errors of the provider are passed on."""
 
@@ -82,21 +161,6 @@ class ChannelOpening:
         self._seals = seals
         self._policy = policy
         self._orders = orders
-
-    def open(
-        self, record: Verification, prepared: Prepared | None, captcha: Captcha | None, now: datetime
-    ) -> Opened:
-        """Order or send what the record's channel begins with. ``prepared``: for the channel code.
-
-        Raises:
-            ProviderFailure
-        """
-        if record.channel is Channel.CALL:
-            return Opened(order=self.order(record, now))
-        if prepared is None:
-            return Opened(text_in=self.ask_for_text(record))
-        self.send(record, prepared, captcha)
-        return Opened()
 
     def order(self, record: Verification, now: datetime) -> PlacedOrder:
         """Order a number to dial. If the provider reports by order, index the order before the number is shown."""

@@ -1,18 +1,18 @@
 """Ports: the interfaces that the use cases need and the adapters implement. Each says which errors it raises."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
-from waitcall.application.effects import NO_EFFECTS, Effects
-from waitcall.domain.call import InboundCall
-from waitcall.domain.conversion import Bucket, ConversionBudget
-from waitcall.domain.limits import LimitCheck, LimitResult, LimitState, Scope
+from waitcall.application.effects import NO_EFFECTS, AuditEntry, Effects
+from waitcall.domain.channel import ProviderOrder
+from waitcall.domain.conversion import Bucket, Conversion, ConversionBudget
+from waitcall.domain.limits import Decision, LimitCheck, LimitResult, LimitState, Scope
 from waitcall.domain.lists import Directory, ListEntry, ListKind
+from waitcall.domain.matching import InboundCall, Kind, Outcome
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import ProviderOrder
 from waitcall.domain.verification import Verification
 
 Clock = Callable[[], datetime]
@@ -95,7 +95,6 @@ class VerificationStore(Protocol):
 
     def new_id(self, number: E164) -> str:
         """Return a fresh id with at least 128 random bits. The store finds the record's place by the id alone."""
-        ...
 
     def get(self, verification_id: str) -> Stored | None:
         """Return the record; None if the id is unknown or malformed, or its record was deleted.
@@ -103,32 +102,26 @@ class VerificationStore(Protocol):
         Raises:
             RecordUnreadable: the stored record cannot be decoded.
         """
-        ...
 
     def get_many(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
         """Get many records. An unreadable one is returned as the exception that it raised."""
-        ...
 
     def get_with_lists(self, verification_id: str) -> tuple[Stored | None, Directory]:
         """Return the record and the operators' lists.
 
         The lists are read after the record, so they contain every entry that is older than the record's state.
         """
-        ...
 
     def latest_of(self, number: str) -> Stored | None:
         """Return the latest record of a number (E.164), live or not."""
-        ...
 
     def latest_at(self, place: str) -> Stored | None:
         """Return the latest record, live or not, of the number whose ids begin with ``ver_`` and ``place``."""
-        ...
 
     def creation_context(
         self, number: str, groups: Sequence[tuple[ConversionBudget, str]] = ()
     ) -> CreationContext:
         """Return the latest record of a number (E.164), the operators' lists, and the conversion counts of ``groups``."""
-        ...
 
     def reserve(
         self,
@@ -142,22 +135,18 @@ class VerificationStore(Protocol):
         The record counts against ``limit_checks`` under its id. The sweep looks at it when its order must have ended.
         If a limit refuses, the record is stored nevertheless, and the caller must release it.
         """
-        ...
 
     def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
         """Delete a reserved record that is not needed, and point its number to ``over`` again."""
-        ...
 
     def commit(self, change: Change, now: datetime, effects: Effects = NO_EFFECTS) -> Stored | None:
         """Store a change with its effects, if the record is still the one that was read; else return None.
 
         A change with ``holding``, and a consume, survives a fail-over. The version changes even if the record does not.
         """
-        ...
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
         """Make sure that the record, as it was read, survives a fail-over. Return False if it has changed since."""
-        ...
 
     def claim(
         self,
@@ -171,7 +160,6 @@ class VerificationStore(Protocol):
 
         ``keep_until``: the time until which the store remembers that the call was used (UTC).
         """
-        ...
 
 
 class UsedCalls(Protocol):
@@ -179,15 +167,12 @@ class UsedCalls(Protocol):
 
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
         """Return the used call of the same caller that is nearest in time to this one, at most ``within`` away, or None."""
-        ...
 
     def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
         """Remember until ``until`` (UTC) that a number (E.164) sent a text that looks like a call."""
-        ...
 
     def was_texted_by(self, number: str, text: str | None = None) -> bool:
         """Tell if a number (E.164) lately sent a text that looks like a call; if ``text`` is given, this very text."""
-        ...
 
 
 class Deadlines(Protocol):
@@ -195,18 +180,15 @@ class Deadlines(Protocol):
 
     def due(self, now: datetime) -> list[str]:
         """Return ids of verifications whose deadline has passed. If they are many, return only some of them."""
-        ...
 
     def is_busy(self) -> bool:
         """Tell if any record still has a deadline. If none has, no verification is waiting for a call."""
-        ...
 
     def postpone(self, deadlines: Mapping[str, datetime | None], seen_at: datetime) -> None:
         """Set new deadlines, by verification id, for records that were due at ``seen_at``. None removes the deadline.
 
         A record that got a deadline after ``seen_at`` in the meantime keeps it.
         """
-        ...
 
 
 class ChangeNotifier(Protocol):
@@ -221,7 +203,6 @@ class ChangeNotifier(Protocol):
         Raises:
             StoreUnavailable
         """
-        ...
 
 
 class StoreProbe(Protocol):
@@ -233,7 +214,6 @@ class StoreProbe(Protocol):
         Raises:
             StoreUnavailable
         """
-        ...
 
 
 class Limits(Protocol):
@@ -245,23 +225,18 @@ class Limits(Protocol):
         ``token`` identifies the act: it counts once however often it is sent, and can be given back. None for an act that
         is never given back.
         """
-        ...
 
     def give_back(self, limit_checks: Sequence[LimitCheck], token: str) -> None:
         """Remove the act ``token`` from every limit."""
-        ...
 
     def seal(self, scope: Scope, subject: str) -> str:
         """Return the keyed hash under which a subject is counted. A record keeps this hash instead of an address."""
-        ...
 
     def look(self, limit_checks: Sequence[LimitCheck], now: datetime) -> list[LimitState]:
         """Return the state of each limit without counting anything."""
-        ...
 
     def clear(self, limit_checks: Sequence[LimitCheck]) -> None:
         """Reset the limits: forget everything that was counted."""
-        ...
 
 
 class ConversionCounts(Protocol):
@@ -272,11 +247,9 @@ class ConversionCounts(Protocol):
 
     def buckets(self, budget: ConversionBudget, subject: str) -> list[Bucket]:
         """Return the counts of the group ``subject`` by bucket of time."""
-        ...
 
     def clear(self, budget: ConversionBudget, subject: str) -> None:
         """Forget everything that was counted for the group ``subject``."""
-        ...
 
 
 class Lists(Protocol):
@@ -284,7 +257,6 @@ class Lists(Protocol):
 
     def directory(self) -> Directory:
         """Return the current entries. Some of them may have expired."""
-        ...
 
     def put(self, entry: ListEntry, now: datetime) -> None:
         """Add an entry, and replace any other for its subject. The entry must have ``expires_at``.
@@ -292,11 +264,9 @@ class Lists(Protocol):
         Raises:
             ValidationFailed: the lists are full.
         """
-        ...
 
     def remove(self, kind: ListKind, subject: str) -> bool:
         """Remove the entry of a subject. Return False if there was none."""
-        ...
 
 
 class OrderIndex(Protocol):
@@ -307,20 +277,160 @@ class OrderIndex(Protocol):
 
     def remember(self, order: ProviderOrder, verification_id: str, ask_at: datetime, now: datetime) -> None:
         """Store an order before its number is shown. The index keeps it for twice the longest window."""
-        ...
 
     def verification_of(self, order: ProviderOrder) -> str | None:
         """Return the id of the order's verification, or None if the index does not have the order."""
-        ...
 
     def to_ask(self, provider: str, now: datetime) -> list[ProviderOrder]:
         """Return orders whose status query is due, the most overdue first. If they are many, return only some."""
-        ...
 
     def ask_again(self, order: ProviderOrder, at: datetime) -> None:
         """Plan the next status query of an open order for ``at`` (UTC)."""
-        ...
 
     def settle(self, order: ProviderOrder) -> None:
         """Plan no further status query of the order."""
-        ...
+
+
+class AuditLog(Protocol):
+    """An append-only stream of limited length and age."""
+
+    def append(self, entry: AuditEntry) -> None:
+        """Append the entry of an operator's act. Entries of transitions are stored with their change instead.
+
+        Raises:
+            StoreUnavailable: the entry may not have been kept.
+        """
+
+    def read(
+        self, since: datetime, until: datetime, number: str | None = None
+    ) -> Iterator[Mapping[str, str]]:
+        """Return the entries of a period, oldest first; with ``number`` (E.164), only those of that number.
+
+        Raises:
+            StoreUnavailable
+        """
+
+
+class Observer(Protocol):
+    """Records what happened. Methods never raise."""
+
+    def started(self, verification: Verification) -> None:
+        """Record that a verification's window began: its client has what to show the person."""
+
+    def contested(self, verification: Verification) -> None:
+        """Record that another requester asked for the number, so that a call no longer verifies it."""
+
+    def verified(self, verification: Verification, call: InboundCall | None) -> None:
+        """Record that the number was verified. ``call``: the call that verified it, if one did."""
+
+    def finished(self, verification: Verification) -> None:
+        """Record that a verification reached a final status. Called once for each."""
+
+    def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
+        """Record the outcome of a callback. ``lag_seconds``: time from the call to its callback, if known."""
+
+    def reconciled(self, outcome: Outcome | None) -> None:
+        """Record the outcome of asking a provider for a call, text or order whose callback may be lost.
+
+        None: the call's time or dialled number could not be determined.
+        """
+
+    def ordered(self, provider: str, *, given: bool) -> None:
+        """Record an order at a provider. ``given``: whether the provider gave a number to dial."""
+
+    def fell_back(self, verification: Verification) -> None:
+        """Record that a client moved its verification to another channel."""
+
+    def code_sent(self, verification: Verification) -> None:
+        """Record that the provider accepted a code."""
+
+    def code_checked(self, verification: Verification, *, correct: bool) -> None:
+        """Record that a code was typed."""
+
+    def code_reported(self, verification: Verification) -> None:
+        """Record the delivery status that the provider reported for the latest code."""
+
+    def refused(self, client: str, code: str) -> None:
+        """Record that an authenticated client got a 4xx answer. ``code``: its problem code."""
+
+    def limited(self, scope: Scope, decision: Decision) -> None:
+        """Record the decision of a limit."""
+
+    def guarded(self, conversion: Conversion, region: str, decision: Decision, now: datetime) -> None:
+        """Record the decision of the conversion guard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A worker's right to lead. It lasts as long as the worker renews it.
+
+    Attributes:
+        fence: number of the term. Each term has a higher one, and writes of a term are refused once a later one began.
+        holder: name of the worker process that leads, different for each process.
+    """
+
+    fence: int
+    holder: str
+
+
+class Leadership(Protocol):
+    """The lease that decides who leads. Every method may raise StoreUnavailable."""
+
+    def take(self, holder: str) -> Term | None:
+        """Begin a term, or renew the one that ``holder`` has. Return None while another worker leads."""
+
+    def resign(self, term: Term) -> None:
+        """End the term at once, so that the next leader need not wait until its lease ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A stored answer.
+
+    Attributes:
+        status: the HTTP status.
+        body: the response body.
+        location: the Location header; None without one.
+    """
+
+    status: int
+    body: str = field(repr=False)
+    location: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A claim on an Idempotency-Key: this request alone may answer under it for now.
+
+    Attributes:
+        key: the store's name for the Idempotency-Key.
+        version: the stored value of this claim. Only the request that holds it can store the answer.
+        fingerprint: hash of the request, to recognize a different request with the same key.
+    """
+
+    key: str = field(repr=False)
+    version: bytes = field(repr=False)
+    fingerprint: str = field(repr=False)
+
+
+class IdempotencyStore(Protocol):
+    """Store of answers by client, route and Idempotency-Key."""
+
+    def begin(self, client: str, route: str, key: str, request: bytes) -> Begun | Answer:
+        """Claim the key, or return the answer that is stored under it.
+
+        Raises:
+            IdempotencyKeyReused: the key was used for a different request.
+            IdempotencyInFlight: the first request with the key is still being answered.
+            StoreUnavailable
+        """
+
+    def complete(self, begun: Begun, answer: Answer, keep_seconds: int) -> None:
+        """Store the answer for ``keep_seconds``.
+
+        Raises:
+            StoreUnavailable: the answer may not have been stored.
+        """
+
+    def abandon(self, begun: Begun) -> None:
+        """Release the key, because the request failed and may be tried again. Never raises."""

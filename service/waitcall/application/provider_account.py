@@ -1,17 +1,17 @@
-"""The account at the provider, for operators: dedicated numbers and deferred tasks.
+"""The account at the provider, for operators: dedicated numbers, deferred tasks, the balance.
 
 Only :meth:`AccountManagement.rent` and :meth:`AccountManagement.set_prolong` spend money.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
-from waitcall.application.audit import AuditEntry, AuditLog
-from waitcall.application.ports import Clock, Limits
+from waitcall.application.effects import AuditEntry
+from waitcall.application.ports import AuditLog, Clock, Limits, Term
 from waitcall.domain.errors import NotFound, RateLimited
 from waitcall.domain.limits import Limit, LimitCheck, Scope
 from waitcall.domain.numbers import E164
@@ -83,7 +83,6 @@ class ProviderAccount(Protocol):
 
     def free_numbers(self) -> list[DedicatedNumber]:
         """Return the numbers that can be rented now."""
-        ...
 
     def rent(self, number: E164, *, prolong: bool) -> Decimal:
         """Rent a number until the end of the month, and return the amount charged.
@@ -91,19 +90,15 @@ class ProviderAccount(Protocol):
         The request is sent once and never retried, because a lost answer may hide a charge. ``prolong``: True to rent the
         number next month too.
         """
-        ...
 
     def set_prolong(self, number: E164, *, prolong: bool) -> None:
         """Set whether the rent of a number continues next month."""
-        ...
 
     def tasks(self, after_id: int, count: int) -> list[Task]:
         """Return at most ``count`` deferred tasks whose ids come after ``after_id``."""
-        ...
 
     def file(self, task_id: int, offset: int) -> "Download":
         """Download the file of a finished task from byte ``offset`` on."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,3 +217,32 @@ class AccountManagement:
     ) -> None:
         at, who = self._clock(), f"operator:{operator}"
         self._audit.append(AuditEntry(at, event, who, number.value if number else None, details=details))
+
+
+class Balance(Protocol):
+    """The account at the provider."""
+
+    def balance(self) -> Decimal:
+        """Return the money left, in the account's currency.
+
+        Raises:
+            ProviderFailure
+        """
+
+
+class BalanceMonitor:
+    """Reads the balance and passes it to ``tell``. Only the leading worker runs it, so that only its gauge has a value."""
+
+    def __init__(self, balance: Balance, tell: Callable[[Decimal], None]) -> None:
+        self._balance = balance
+        self._tell = tell
+
+    def run(self, _term: Term) -> Decimal:
+        """Read the balance, pass it on and return it.
+
+        Raises:
+            ProviderFailure: the balance passed on last still stands.
+        """
+        money = self._balance.balance()
+        self._tell(money)
+        return money

@@ -1,9 +1,9 @@
 """Reading of a verification, at once or after waiting for a change."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from waitcall.application.admission import AdmissionControl
-from waitcall.application.ports import ChangeNotifier, Clock, Stored, VerificationStore
+from waitcall.application.ports import ChangeNotifier, Clock, Stored
 from waitcall.application.records import CHANGE_ATTEMPTS, Records
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import StoreUnavailable
@@ -17,13 +17,11 @@ class ReadVerification:
 
     def __init__(
         self,
-        store: VerificationStore,
         records: Records,
         changes: ChangeNotifier,
         admission: AdmissionControl,
         clock: Clock,
     ) -> None:
-        self._store = store
         self._records = records
         self._changes = changes
         self._admission = admission
@@ -38,7 +36,8 @@ class ReadVerification:
             RateLimited: too many reads of this client.
             NotFound, StoreUnavailable
         """
-        self._admission.count(Scope.READ, client, self._clock())
+        limit_checks = self._admission.applicable.of_client(client, Scope.READ)
+        self._admission.count(limit_checks, None, self._clock())
         return self.look(client, verification_id, wait_seconds, seen)
 
     def look(
@@ -62,22 +61,19 @@ class ReadVerification:
         stored = self._records.found(client, verification_id, now)
         channel = seen or stored.verification.channel
         while _is_waiting(stored.verification, channel) and now < deadline:
-            if not self._wait(stored, now, deadline):
+            # The wait ends at once if too many requests wait or the process is shutting down.
+            until = min(deadline, stored.verification.expires_at)
+            if not self._changes.wait_for_change(stored, (until - now).total_seconds()):
                 break
             now = self._clock()
             stored = self._records.found(client, verification_id, now)
         return self._safe(client, verification_id, stored)
 
-    def _wait(self, stored: Stored, now: datetime, deadline: datetime) -> bool:
-        """Wait for a change. Return False at once if too many requests wait or the process is shutting down."""
-        until = min(deadline, stored.verification.expires_at)
-        return self._changes.wait_for_change(stored, (until - now).total_seconds())
-
     def _safe(self, client: str, verification_id: str, stored: Stored) -> Verification:
         for _ in range(CHANGE_ATTEMPTS):
             # The client acts on `verified`, so a fail-over must not undo it.
             now = self._clock()
-            if stored.verification.status is not Status.VERIFIED or self._store.confirm(stored, now):
+            if stored.verification.status is not Status.VERIFIED or self._records.store.confirm(stored, now):
                 return stored.verification
             stored = self._records.found(client, verification_id, now)
         raise StoreUnavailable(retry_after=1)

@@ -9,22 +9,19 @@ whole quarters of an hour, so such a time can mean one instant in each quarter o
 the last poll is newer than that poll. If both facts together leave a single instant, it is the time of the call.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from itertools import takewhile
 from typing import Protocol
 
-from waitcall.application.leadership import Term
-from waitcall.application.ports import Clock, Deadlines
-from waitcall.application.record_call import SKEW, Calls
-from waitcall.application.record_text import Messages
-from waitcall.domain.call import InboundCall, Witness
-from waitcall.domain.channel import InboundText
+from waitcall.application.ports import Clock, Deadlines, Term
+from waitcall.application.record_call import SKEW, RecordCall
+from waitcall.application.record_text import RecordText
 from waitcall.domain.errors import InvalidPhoneNumber, StoreUnavailable
-from waitcall.domain.numbers import E164
+from waitcall.domain.matching import InboundCall, InboundText, Witness
+from waitcall.domain.numbers import E164, mask
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 
 PAGE = 1000
@@ -77,19 +74,6 @@ class Inbox(Protocol):
         Raises:
             ProviderFailure
         """
-        ...
-
-
-class Balance(Protocol):
-    """The account at the provider."""
-
-    def balance(self) -> Decimal:
-        """Return the money left, in the account's currency.
-
-        Raises:
-            ProviderFailure
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +100,12 @@ class ProgressStore(Protocol):
 
     def load(self) -> Progress:
         """Return the progress that was saved last; an empty one at the first time."""
-        ...
 
     def save(self, term: Term, progress: Progress) -> bool:
         """Save the progress. Return False, and save nothing, if the term has ended."""
-        ...
 
 
-class Reconciliation:
+class ReconcileInbox:
     """Polls the inbox while a call could be missing. Only the leading worker runs it."""
 
     def __init__(  # noqa: PLR0913  one parameter per port
@@ -132,22 +114,15 @@ class Reconciliation:
         inbox: Inbox,
         progress: ProgressStore,
         deadlines: Deadlines,
-        calls: Calls,
-        messages: Messages,
+        calls: RecordCall,
+        messages: RecordText,
         clock: Clock,
         every: timedelta,
         may_be_dialled: Callable[[E164], bool],
     ) -> None:
-        """
-        Args:
-            inbox: the provider's inbox.
-            progress: store of how far the inbox was read.
-            deadlines: tells if a verification is pending.
-            calls: matches the calls that are found.
-            messages: matches the texts that are found.
-            clock: returns the time in UTC.
-            every: shortest time between two polls. The provider allows three identical requests in a minute.
-            may_be_dialled: tells if a number can belong to the provider's pool.
+        """``every``: shortest time between two polls. The provider allows three identical requests in a minute.
+
+        ``may_be_dialled``: tells if a number can belong to the provider's pool.
         """
         self._inbox = inbox
         self._progress = progress
@@ -274,3 +249,47 @@ def instant(
     if latest <= since or latest - QUARTER > since:
         return None, utc_offset
     return latest, int((as_utc - latest).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class LikeACall:
+    """A record that looks like a call, with masked numbers.
+
+    Attributes:
+        caller: the caller's number, masked.
+        dialled: the number that was called, masked; empty if the record names none.
+        may_be_shown: True if the dialled number may be shown to callers and does not receive texts.
+        is_text: True if a callback reported a text with the same sender and words.
+    """
+
+    caller: str = field(repr=False)
+    dialled: str = field(repr=False)
+    may_be_shown: bool
+    is_text: bool
+
+
+def like_calls(
+    records: Collection[InboxRecord],
+    may_be_dialled: Callable[[E164], bool],
+    text_numbers: Collection[E164],
+    was_texted_by: Callable[[str, str], bool],
+) -> list[LikeACall]:
+    """Return the records that look like calls, in their order."""
+
+    def may_be_shown(dialled: str | None) -> bool:
+        try:
+            number = E164.parse(dialled or "")
+        except InvalidPhoneNumber:
+            return False
+        return may_be_dialled(number) and number not in text_numbers
+
+    return [
+        LikeACall(
+            mask(each.cli),
+            mask(each.dialled) if each.dialled else "",
+            may_be_shown(each.dialled),
+            was_texted_by(each.cli, each.message),
+        )
+        for each in records
+        if each.cli is not None
+    ]

@@ -4,43 +4,41 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from waitcall.application.admission import AdmissionControl
-from waitcall.application.effects import NO_EFFECTS, TransitionEffects
-from waitcall.application.observer import Observer
-from waitcall.application.ports import Change, Claim, Clock, UsedCalls, VerificationStore
-from waitcall.application.records import CHANGE_ATTEMPTS, announce
-from waitcall.domain.call import InboundCall, Kind, Outcome, Witness
+from waitcall.application.effects import NO_EFFECTS
+from waitcall.application.ports import Change, Claim, Clock, UsedCalls
+from waitcall.application.records import CHANGE_ATTEMPTS, Records
 from waitcall.domain.errors import StoreUnavailable
-from waitcall.domain.evidence import InboxTrust
-from waitcall.domain.matching import judge_call
+from waitcall.domain.matching import InboundCall, InboxTrust, Kind, Outcome, Witness, judge_call
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 
 SKEW = timedelta(seconds=5)
 """Largest difference that is tolerated between the provider's clock and ours (contract, section 5.2)."""
 
+USED_KEPT = timedelta(seconds=LONGEST_WINDOW_SECONDS) + 2 * SKEW
+"""Time for which a used call is remembered. The last verification that a call could match is created one ``SKEW`` after it
+and lives as long as the longest window. One more ``SKEW`` covers replicas whose clocks differ."""
+
 _UNPROVEN = (Outcome.OTHER, Outcome.WEAK)
 
 
-class Calls:
+class RecordCall:
     """The use cases for a call, reported by a callback or found in the provider's inbox."""
 
-    def __init__(  # noqa: PLR0913  one parameter per port
+    def __init__(
         self,
-        store: VerificationStore,
+        records: Records,
         used_calls: UsedCalls,
-        observer: Observer,
-        clock: Clock,
-        effects: TransitionEffects,
-        *,
         admission: AdmissionControl,
+        clock: Clock,
         trust: InboxTrust | None = None,
     ) -> None:
         """``trust``: how far records of the provider's inbox are trusted; None for the least trust."""
-        self._store = store
+        self._records = records
+        self._store = records.store
+        self._observer = records.observer
         self._used_calls = used_calls
         self._admission = admission
-        self._observer = observer
         self._clock = clock
-        self._effects = effects
         self._trust = trust or InboxTrust()
 
     def record(self, call: InboundCall) -> Outcome:
@@ -97,19 +95,12 @@ class Calls:
             if stored is None or before is None or after is None or after == before:
                 change, effects = None, NO_EFFECTS
             else:
-                change, effects = Change(stored, after), self._effects.changed(before, after, now)
-            claim = self._store.claim(call, _keep_until(call, now), change, now, effects)
+                change, effects = Change(stored, after), self._records.effects.changed(before, after, now)
+            claim = self._store.claim(call, max(call.at, now) + USED_KEPT, change, now, effects)
             if claim is Claim.REPEATED:
                 return Outcome.REPEATED
             if claim is Claim.DONE:
                 if change is not None and before is not None:
-                    announce(self._observer, before, change.after, call)
+                    self._records.announce(before, change.after, call)
                 return outcome
         raise StoreUnavailable(retry_after=1)
-
-
-def _keep_until(call: InboundCall, now: datetime) -> datetime:
-    # The last verification that this call could match is created at `at + SKEW` and lives as long as the longest window.
-    # One more SKEW covers replicas whose clocks differ.
-    longest = timedelta(seconds=LONGEST_WINDOW_SECONDS) + 2 * SKEW
-    return max(call.at, now) + longest

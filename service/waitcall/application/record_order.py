@@ -4,20 +4,14 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from waitcall.application.admission import AdmissionControl
-from waitcall.application.effects import TransitionEffects
-from waitcall.application.leadership import Term
-from waitcall.application.observer import Observer
-from waitcall.application.ports import Change, Clock, OrderIndex, Stored, VerificationStore
-from waitcall.application.records import CHANGE_ATTEMPTS, announce
-from waitcall.domain.call import InboundCall, Kind, Outcome
-from waitcall.domain.channel import Channel
+from waitcall.application.ports import Clock, OrderIndex, Stored, Term, VerificationStore
+from waitcall.application.record_call import SKEW
+from waitcall.application.records import CHANGE_ATTEMPTS, Records
+from waitcall.domain.channel import Channel, ProviderOrder
 from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
-from waitcall.domain.matching import judge_order
-from waitcall.domain.order import OrderReport, OrderStatus, ProviderOrder
+from waitcall.domain.matching import InboundCall, Kind, OrderReport, OrderStatus, Outcome, judge_order
 from waitcall.domain.status import Status
 
-SKEW = timedelta(seconds=5)
-"""Largest difference that is tolerated between the provider's clock and ours (contract, section 5.2)."""
 SOONEST = timedelta(seconds=20)
 """Shortest time between two status queries of one order. The time doubles with each further query."""
 LAST_CALL = timedelta(seconds=5)
@@ -28,24 +22,18 @@ UNREADABLE_AGAIN = timedelta(seconds=60)
 """Time until an order whose record cannot be read is tried again."""
 
 
-class OrderReports:
+class RecordOrder:
     """The use cases for a report on an order, from a callback or a status query."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  one parameter per port
-        self,
-        store: VerificationStore,
-        index: OrderIndex,
-        observer: Observer,
-        clock: Clock,
-        effects: TransitionEffects,
-        admission: AdmissionControl,
+    def __init__(
+        self, records: Records, index: OrderIndex, admission: AdmissionControl, clock: Clock
     ) -> None:
-        self._store = store
+        self._records = records
+        self._store = records.store
+        self._observer = records.observer
         self._index = index
         self._admission = admission
-        self._observer = observer
         self._clock = clock
-        self._effects = effects
 
     def record(self, report: OrderReport) -> Outcome:
         """Use an authentic report. A repeated one changes nothing.
@@ -96,10 +84,8 @@ class OrderReports:
                 if outcome is Outcome.REPEATED and not self._store.confirm(stored, now):
                     continue
                 return outcome
-            effects = self._effects.changed(before, after, now)
-            holding = outcome is Outcome.CONFIRMED
-            if self._store.commit(Change(stored, after, holding), now, effects):
-                announce(self._observer, before, after, _as_a_call(before.phone_number.value, report, now))
+            call = InboundCall(before.phone_number.value, report.at or now)
+            if self._records.commit(stored, after, now, holding=outcome is Outcome.CONFIRMED, call=call):
                 return outcome
         raise StoreUnavailable(retry_after=1)
 
@@ -116,10 +102,9 @@ class ProviderOrderQuery(Protocol):
         Raises:
             ProviderFailure
         """
-        ...
 
 
-class OrderPoll:
+class PollOrders:
     """Recovery of lost reports: asks the provider about open orders. Only the leading worker runs it."""
 
     def __init__(
@@ -127,7 +112,7 @@ class OrderPoll:
         query: ProviderOrderQuery,
         index: OrderIndex,
         store: VerificationStore,
-        reports: OrderReports,
+        reports: RecordOrder,
         clock: Clock,
     ) -> None:
         self._query = query
@@ -185,7 +170,3 @@ def _next(stored: Stored, now: datetime) -> datetime:
         return following
     # After the last query the order comes up once more, at the window's end, and is then settled without a query.
     return last if now < last else record.expires_at
-
-
-def _as_a_call(number: str, report: OrderReport, now: datetime) -> InboundCall:
-    return InboundCall(number, report.at or now)

@@ -3,41 +3,33 @@
 from datetime import datetime, timedelta
 
 from waitcall.application.admission import AdmissionControl
-from waitcall.application.effects import TransitionEffects
-from waitcall.application.observer import Observer
-from waitcall.application.ports import Change, Clock, UsedCalls, VerificationStore
-from waitcall.application.records import CHANGE_ATTEMPTS, announce
-from waitcall.domain.call import Kind, Outcome
-from waitcall.domain.channel import InboundText
+from waitcall.application.ports import Change, Clock, UsedCalls
+from waitcall.application.records import CHANGE_ATTEMPTS, Records
 from waitcall.domain.code import DeliveryReport
 from waitcall.domain.errors import StoreUnavailable
-from waitcall.domain.matching import judge_text
-from waitcall.domain.steps import with_report
+from waitcall.domain.matching import InboundText, Kind, Outcome, judge_text
 from waitcall.domain.verification import Verification
 
 TEXT_KEPT = timedelta(hours=2)
 """Time for which a text that looks like a call is remembered. It is longer than the hour that the inbox covers."""
 
 
-class Messages:
+class RecordText:
     """The use cases for incoming texts and delivery reports, from callbacks or the provider's inbox."""
 
-    def __init__(  # noqa: PLR0913  one parameter per port
+    def __init__(
         self,
-        store: VerificationStore,
+        records: Records,
         used_calls: UsedCalls,
-        observer: Observer,
-        clock: Clock,
-        effects: TransitionEffects,
-        *,
         admission: AdmissionControl,
+        clock: Clock,
     ) -> None:
-        self._store = store
+        self._records = records
+        self._store = records.store
+        self._observer = records.observer
         self._used_calls = used_calls
         self._admission = admission
-        self._observer = observer
         self._clock = clock
-        self._effects = effects
 
     def record_text(self, message: InboundText) -> Outcome:
         """Use an authentic text. A repeated one changes nothing.
@@ -74,7 +66,7 @@ class Messages:
         for _ in range(CHANGE_ATTEMPTS):
             stored = self._store.latest_of(report.cli)
             before = stored.verification if stored else None
-            after = with_report(before, report) if before else None
+            after = before.with_report(report) if before else None
             if stored is None or after is None or after == before:
                 break
             if self._store.commit(Change(stored, after), now):
@@ -102,8 +94,6 @@ class Messages:
                 if outcome is Outcome.REPEATED and not self._store.confirm(stored, now):
                     continue
                 return outcome
-            effects = self._effects.changed(before, after, now)
-            if self._store.commit(Change(stored, after, holding=True), now, effects):
-                announce(self._observer, before, after)
+            if self._records.commit(stored, after, now, holding=True):
                 return outcome
         raise StoreUnavailable(retry_after=1)

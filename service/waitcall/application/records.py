@@ -6,10 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from waitcall.application.effects import TransitionEffects
-from waitcall.application.observer import Observer
-from waitcall.application.ports import Change, Stored, VerificationStore
-from waitcall.domain.call import InboundCall
+from waitcall.application.ports import Change, Observer, Stored, VerificationStore
 from waitcall.domain.errors import NotFound, RecordUnreadable, StoreUnavailable
+from waitcall.domain.matching import InboundCall
 from waitcall.domain.status import FINISHED, Status
 from waitcall.domain.verification import Verification
 
@@ -18,12 +17,18 @@ CHANGE_ATTEMPTS = 50
 
 
 class Records:
-    """Reads and changes records by compare-and-set. Every method may raise StoreUnavailable."""
+    """Reads and changes records by compare-and-set. Every method may raise StoreUnavailable.
+
+    Attributes:
+        store: the store of the records.
+        observer: told of each change that was stored.
+        effects: computes what is written with each change.
+    """
 
     def __init__(self, store: VerificationStore, observer: Observer, effects: TransitionEffects) -> None:
-        self._store = store
-        self._observer = observer
-        self._effects = effects
+        self.store = store
+        self.observer = observer
+        self.effects = effects
 
     def found(self, client: str, verification_id: str, now: datetime) -> Stored:
         """Return a client's record as it stands at ``now``.
@@ -31,7 +36,7 @@ class Records:
         Raises:
             NotFound: the record does not exist, belongs to another client, or is still being ordered.
         """
-        return self.owned(client, self._store.get(verification_id), now)
+        return self.owned(client, self.store.get(verification_id), now)
 
     def owned(self, client: str, stored: Stored | None, now: datetime) -> Stored:
         """Check that a record that was read belongs to the client, and return it as it stands at ``now``.
@@ -52,12 +57,10 @@ class Records:
             current = stored.verification.at(now)
             if current is stored.verification:
                 return stored
-            effects = self._effects.changed(stored.verification, current, now)
-            committed = self._store.commit(Change(stored, current), now, effects)
+            committed = self.commit(stored, current, now)
             if committed is not None:
-                self._observer.finished(current)
                 return committed
-            again = self._store.get(current.id)
+            again = self.store.get(current.id)
             if again is None:
                 return Stored(current, stored.version)
             stored = replace(again, pointer=stored.pointer)
@@ -91,33 +94,47 @@ class Records:
             after = transition(before)
             if after == before and not anew:
                 return after
-            effects = self._effects.changed(before, after, now)
-            if self._store.commit(Change(stored, after, holding), now, effects) is not None:
-                announce(self._observer, before, after)
+            if self.commit(stored, after, now, holding=holding) is not None:
                 return after
-            again = self._store.get(before.id)
+            again = self.store.get(before.id)
             if again is None:
                 raise NotFound
             stored = again
         raise StoreUnavailable(retry_after=1)
 
+    def commit(
+        self,
+        stored: Stored,
+        after: Verification,
+        now: datetime,
+        *,
+        holding: bool = False,
+        call: InboundCall | None = None,
+    ) -> Stored | None:
+        """Store a change of a record once, with its effects. Return None if another change came first.
+
+        ``call``: the call that makes the change, if one does.
+        """
+        effects = self.effects.changed(stored.verification, after, now)
+        committed = self.store.commit(Change(stored, after, holding), now, effects)
+        if committed is not None:
+            self.announce(stored.verification, after, call)
+        return committed
+
     def block(self, number: str, now: datetime) -> None:
         """Cancel the live verification of a number (E.164) that an operator has blocked."""
         # This version cannot verify a record that it cannot read, so the block need not end it.
         with suppress(RecordUnreadable, NotFound):
-            stored = self._store.latest_of(number)
+            stored = self.store.latest_of(number)
             if stored is not None:
                 # A verified record does not change, but a consume that has read it must read the lists again.
                 self.changed(stored, lambda record: record.block(now), now, anew=True)
 
-
-def announce(
-    observer: Observer, before: Verification, after: Verification, call: InboundCall | None = None
-) -> None:
-    """Tell the observer about a stored change. ``call``: the call that made it, if one did."""
-    if after.verified_at is not None and before.verified_at is None:
-        observer.verified(after, call)
-    elif after.status in FINISHED and before.status not in FINISHED:
-        observer.finished(after)
-    elif after.status is Status.CONTESTED and before.status is not Status.CONTESTED:
-        observer.contested(after)
+    def announce(self, before: Verification, after: Verification, call: InboundCall | None = None) -> None:
+        """Tell the observer about a stored change. ``call``: the call that made it, if one did."""
+        if after.verified_at is not None and before.verified_at is None:
+            self.observer.verified(after, call)
+        elif after.status in FINISHED and before.status not in FINISHED:
+            self.observer.finished(after)
+        elif after.status is Status.CONTESTED and before.status is not Status.CONTESTED:
+            self.observer.contested(after)

@@ -8,21 +8,16 @@ from pathlib import Path
 import click
 
 from waitcall import __version__
-from waitcall.cli.audit import audit
+from waitcall.cli.account import balance, numbers, reports
+from waitcall.cli.console import as_json, show_rows, sound_settings
 from waitcall.cli.doctor import doctor
-from waitcall.cli.environment import sound_settings
-from waitcall.cli.events import events
-from waitcall.cli.inspect import balance, find, replay_callback, show
+from waitcall.cli.inspect import audit, events, find, replay_callback, show
 from waitcall.cli.keys import keys
-from waitcall.cli.numbers import numbers
 from waitcall.cli.operate import block, explain, lists, unblock
-from waitcall.cli.reports import reports
-from waitcall.cli.tables import as_json, show_rows
 from waitcall.cli.verify import verify
 from waitcall.composition import build_worker, configure_logging
 from waitcall.configuration.policy import json_schema
-from waitcall.configuration.settings import SURFACES, in_effect
-from waitcall.configuration.weaknesses import weaknesses
+from waitcall.configuration.settings import SURFACES, in_effect, weaknesses
 
 CONFIGURATION = "config/gunicorn.conf.py"
 """Path of gunicorn's configuration, relative to the directory that the service is started in."""

@@ -1,18 +1,17 @@
 """``waitcall doctor``: check the settings, Redis, the providers and the handlers, and show one table."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
 import click
 import urllib3
 
-from waitcall.application.inspect_inbox import LikeACall, look
-from waitcall.cli.environment import running
-from waitcall.cli.tables import as_json, show_rows
-from waitcall.composition.cli_context import CliContext, build_cli_context
-from waitcall.configuration.weaknesses import weaknesses
-from waitcall.domain.assurance import Assurance
+from waitcall.application.reconcile_inbox import LikeACall, like_calls
+from waitcall.cli.console import as_json, running, show_rows
+from waitcall.composition.use_cases import CliContext
+from waitcall.configuration.settings import weaknesses
+from waitcall.domain.channel import Assurance
 from waitcall.domain.errors import ServiceError, StoreUnavailable
 from waitcall.domain.numbers import may_be_dialled
 from waitcall.domain.policy import Provider
@@ -45,7 +44,7 @@ class Finding:
 @as_json
 def doctor(*, url: str | None, json_wanted: bool) -> None:
     """Check settings, Redis and its clock, the provider's credentials and inbox, the handler. Exit 1 if one check fails."""
-    with running(build_cli_context) as context:
+    with running() as context:
         findings = list(_findings(context, url))
     show_rows([asdict(each) for each in findings], ("check", "state", "found"), json_wanted=json_wanted)
     if any(each.state == "failure" for each in findings):
@@ -56,13 +55,13 @@ def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:
     settings = context.settings
     weak = list(weaknesses(settings))
     yield Finding("settings", "warning" if weak else "ok", "; ".join(weak) or "sound")
-    yield from _guarded("redis", lambda: _redis(context))
+    yield from _guarded("redis", _redis(context))
     if Provider.SMSC in settings.policy.providers:
-        yield from _guarded("provider", lambda: _provider(context))
+        yield from _guarded("provider", _provider(context))
     if context.smsru is not None:
-        yield from _guarded("smsru", lambda: _smsru(context))
-    yield from _guarded("numbers", lambda: _numbers(context))
-    yield from _guarded("inbox", lambda: _inbox(context), "warning")
+        yield from _guarded("smsru", _smsru(context))
+    yield from _guarded("numbers", _numbers(context))
+    yield from _guarded("inbox", _inbox(context), "warning")
     local = settings.local_callback_url
     yield _handler("handler", local, b"OK")
     if url:
@@ -80,9 +79,9 @@ def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:
         )
 
 
-def _guarded(check: str, look: Callable[[], Iterator[Finding]], state: str = "failure") -> Iterator[Finding]:
+def _guarded(check: str, findings: Iterator[Finding], state: str = "failure") -> Iterator[Finding]:
     try:
-        yield from look()
+        yield from findings
     except StoreUnavailable as error:
         yield Finding(check, "failure", f"{error.code}: {error.cause or error.detail}")
     except ServiceError as error:
@@ -90,7 +89,7 @@ def _guarded(check: str, look: Callable[[], Iterator[Finding]], state: str = "fa
 
 
 def _redis(context: CliContext) -> Iterator[Finding]:
-    examined = context.examine()
+    examined = context.core.probe.examine()
     version = examined.version or "unknown"
     try:
         context.core.probe.ping()
@@ -106,7 +105,7 @@ def _redis(context: CliContext) -> Iterator[Finding]:
 
 
 def _provider(context: CliContext) -> Iterator[Finding]:
-    money, low = context.balance.balance(), context.settings.low_balance
+    money, low = context.smsc.balance(), context.settings.low_balance
     yield Finding("provider", "ok", "our credentials are accepted")
     yield Finding("balance", "warning" if money < low else "ok", f"{money}, warning below {low}")
 
@@ -127,8 +126,8 @@ def _numbers(context: CliContext) -> Iterator[Finding]:
 
 def _inbox(context: CliContext) -> Iterator[Finding]:
     policy = context.core.policy
-    records = context.inbox.after(None)
-    calls = look(
+    records = context.smsc.after(None)
+    calls = like_calls(
         records,
         partial(may_be_dialled, dial_regions=policy.dial_regions),
         policy.text_in_numbers,

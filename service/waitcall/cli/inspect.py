@@ -1,7 +1,11 @@
-"""``waitcall show``, ``find``, ``balance`` and ``replay-callback``."""
+"""``waitcall show``, ``find``, ``replay-callback``, ``audit`` and ``events``: look at records and entries, and send again."""
 
+import base64
 import hashlib
+import json
+import secrets
 import time
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,13 +13,14 @@ import click
 import urllib3
 
 from waitcall.adapters.http.answers import dump_verification
-from waitcall.cli.environment import acting, read_number, running
-from waitcall.cli.tables import as_json, show_object
-from waitcall.composition.cli_context import CliContext, build_cli_context
+from waitcall.cli.console import acting, as_json, read_number, reason_option, running, show_object, yes_option
+from waitcall.composition.use_cases import CliContext
 from waitcall.domain.numbers import E164
 from waitcall.domain.verification import Verification
 
+_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 _POST_SECONDS = 10.0
+_SECRET_BYTES = 32
 
 
 @click.command()
@@ -24,8 +29,8 @@ _POST_SECONDS = 10.0
 @acting
 def show(*, verification_id: str, json_wanted: bool, operator: str) -> None:
     """Show a verification by its id (`-`: read it from standard input, so that no process list shows it)."""
-    with running(build_cli_context) as context:
-        record = context.lookup.show(operator, read_number(verification_id) or "")
+    with running() as context:
+        record = context.use_cases.operator.show(operator, read_number(verification_id) or "")
         show_object(_told(record, context), json_wanted=json_wanted)
 
 
@@ -35,20 +40,9 @@ def show(*, verification_id: str, json_wanted: bool, operator: str) -> None:
 @acting
 def find(*, phone_number: str, json_wanted: bool, operator: str) -> None:
     """Show the latest verification of a number (`-`: read it from standard input)."""
-    with running(build_cli_context) as context:
-        record = context.lookup.find(operator, read_number(phone_number) or "")
+    with running() as context:
+        record = context.use_cases.operator.find(operator, read_number(phone_number) or "")
         show_object(_told(record, context), json_wanted=json_wanted)
-
-
-@click.command()
-@as_json
-def balance(*, json_wanted: bool) -> None:
-    """Show the balance at the provider, in the account's currency. Exit 3 if it is below WAITCALL_LOW_BALANCE."""
-    with running(build_cli_context) as context:
-        money, low = context.balance.balance(), context.settings.low_balance
-        show_object({"balance": str(money), "low": money < low}, json_wanted=json_wanted)
-        if money < low:
-            raise click.exceptions.Exit(3)
 
 
 @click.command("replay-callback")
@@ -59,8 +53,8 @@ def balance(*, json_wanted: bool) -> None:
     help="Time of the call in Unix seconds, as the provider's web account shows it. Default: now.",
 )
 @click.option("--url", help="URL of the handler. Default: the callback listener of this environment.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--reason", required=True, help="Reason, for the audit stream.")
+@yes_option
+@reason_option
 @acting
 def replay_callback(  # noqa: PLR0913  the command's options
     *, phone_number: str, ts: int | None, url: str | None, yes: bool, reason: str, operator: str
@@ -71,9 +65,9 @@ def replay_callback(  # noqa: PLR0913  the command's options
         click.confirm(
             "This verifies the number although the provider reported no call. Continue?", abort=True, err=True
         )
-    with running(build_cli_context) as context:
+    with running() as context:
         settings = context.settings
-        context.lookup.replayed(operator, number.value, reason)
+        context.use_cases.operator.replayed(operator, number.value, reason)
         at = str(ts or int(time.time()))
         secret = settings.callback_secrets[0].reveal()
         if settings.callback_hash == "crc32":
@@ -103,3 +97,71 @@ def _told(record: Verification, context: CliContext) -> dict[str, Any]:
         # The text is the person's secret until the window ends.
         told["text_in"] = {**told["text_in"], "text": "***", "uri": "***"}
     return {"client": record.requester.client, "region": record.region} | told
+
+
+@click.group()
+def audit() -> None:
+    """The audit stream."""
+
+
+@audit.command("export")
+@click.option("--since", type=click.DateTime(), help="Start of the export, UTC. Default: the oldest entry.")
+@click.option("--until", type=click.DateTime(), help="End of the export, UTC. Default: now.")
+@click.option("--number", help="Only entries about this number (`-`: read it from standard input).")
+@acting
+def export(since: datetime | None, until: datetime | None, number: str | None, operator: str) -> None:
+    """Print the audit stream as JSON lines, oldest first. The export is itself audited."""
+    text = read_number(number)
+    with running() as context:
+        phone_number = E164.parse(text).value if text else None
+        context.use_cases.operator.exported(operator, phone_number)
+        first = since.replace(tzinfo=UTC) if since else _BEGINNING
+        last = until.replace(tzinfo=UTC) if until else datetime.now(UTC)
+        for entry in context.core.audit.read(first, last, phone_number):
+            click.echo(json.dumps(entry, ensure_ascii=False, sort_keys=True))
+
+
+@click.group()
+def events() -> None:
+    """Webhooks: secrets of endpoints, and undelivered events."""
+
+
+@events.command("secret")
+@click.argument("endpoint")
+def secret(endpoint: str) -> None:
+    """Make a secret for ENDPOINT (CLIENT/NAME). Print it for the receiver and for WAITCALL_WEBHOOK_SECRETS."""
+    client, _, name = endpoint.partition("/")
+    if not client or not name:
+        raise click.BadParameter("Write CLIENT/NAME, as in the policy: clients.CLIENT.webhooks.NAME.")
+    made = f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
+    click.echo(f"secret:                  {made}")
+    click.echo(f"WAITCALL_WEBHOOK_SECRETS: {endpoint}={made}")
+
+
+@events.command("dead")
+@acting
+def dead(operator: str) -> None:
+    """Print the events that no attempt delivered (dead letters) as JSON lines."""
+    with running() as context:
+        for each in context.dead_letters.list(operator):
+            line = {"event_id": each.event_id, "endpoint": each.endpoint, "attempts": each.attempt}
+            click.echo(json.dumps(line | {"event": json.loads(each.body)}, ensure_ascii=False))
+
+
+@events.command("replay")
+@click.argument("event_id", required=False)
+@click.option("--endpoint", help="Only dead letters for this endpoint, CLIENT/NAME.")
+@click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@reason_option
+@acting
+def replay(
+    event_id: str | None, endpoint: str | None, *, everything: bool, reason: str, operator: str
+) -> None:
+    """Deliver dead letters again. Exit 1 if there is none."""
+    if not (event_id or endpoint or everything):
+        raise click.UsageError("Give an EVENT_ID, --endpoint or --all.")
+    with running() as context:
+        count = context.dead_letters.replay(operator, reason, event_id, endpoint)
+    click.echo(f"replayed: {count}")
+    if not count:
+        raise click.ClickException("There is no such dead letter.")

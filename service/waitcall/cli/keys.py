@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from waitcall.cli.environment import sound_settings
+from waitcall.cli.console import sound_settings
 
 KEY_PREFIX = "wck_"
 _SHORTEST_KEY = 32

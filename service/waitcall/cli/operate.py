@@ -1,26 +1,22 @@
 """``waitcall explain``, ``block``, ``unblock`` and ``lists``: the operator's use cases. They print JSON."""
 
-import json
 import re
-from collections.abc import Mapping
-from typing import Any
 
 import click
 
-from waitcall.adapters.http.operator_schemas import (
+from waitcall.adapters.http.operator import (
     ExplanationResponse,
     ListEntryResponse,
     ListsResponse,
     UndoneResponse,
 )
-from waitcall.application.explanation import CLEARABLE, Subject
-from waitcall.cli.environment import acting, operating, read_number
+from waitcall.application.operate import CLEARABLE, Subject
+from waitcall.cli.console import acting, print_json, read_number, reason_option, running
 from waitcall.domain.limits import Scope
 from waitcall.domain.lists import ListAction, ListKind
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-_reason = click.option("--reason", required=True, help="Reason, for the audit stream.")
 _number = click.argument("phone_number", required=False)
 
 
@@ -37,9 +33,9 @@ def explain(
 
     The exit code is 0 in both cases.
     """
-    with operating() as (use_cases, _):
+    with running() as context:
         subject = Subject(read_number(phone_number), client_ip, client)
-        _show(ExplanationResponse().dump(use_cases.explain(operator, subject, purpose)))
+        print_json(ExplanationResponse().dump(context.use_cases.operator.explain(operator, subject, purpose)))
 
 
 @click.command()
@@ -54,7 +50,7 @@ def explain(
 @click.option(
     "--for", "lasting", default="1d", show_default=True, help="Duration in s, m, h or d; at most 366d."
 )
-@_reason
+@reason_option
 @acting
 def block(  # noqa: PLR0913  the command's options
     *,
@@ -69,11 +65,11 @@ def block(  # noqa: PLR0913  the command's options
     """Block a number, a prefix or a network."""
     kind, subject = _named(read_number(phone_number), prefix, network)
     action = ListAction.ALLOW if allow else ListAction.BLOCK
-    with operating() as (use_cases, _):
-        entry = use_cases.put(
+    with running() as context:
+        entry = context.use_cases.operator.put(
             operator, action=action, kind=kind, subject=subject, reason=reason, expires_in=_seconds(lasting)
         )
-        _show(ListEntryResponse().dump(entry))
+        print_json(ListEntryResponse().dump(entry))
 
 
 @click.command()
@@ -85,7 +81,7 @@ def block(  # noqa: PLR0913  the command's options
 @click.option("--scope", type=click.Choice([each.value for each in CLEARABLE]), help="Clear only this limit.")
 @click.option("--verification", is_flag=True, help="Also cancel the live verification of the number.")
 @click.option("--conversion", is_flag=True, help="Also clear the counts of the conversion guard.")
-@_reason
+@reason_option
 @acting
 def unblock(  # noqa: PLR0913  the command's options
     *,
@@ -101,11 +97,11 @@ def unblock(  # noqa: PLR0913  the command's options
     operator: str,
 ) -> None:
     """Clear the limits of a number, address or client, and remove the block that names it."""
-    with operating() as (use_cases, _):
+    with running() as context:
         if prefix or network:
-            use_cases.remove(operator, *_named(None, prefix, network), reason)
+            context.use_cases.operator.remove(operator, *_named(None, prefix, network), reason)
             return
-        undone = use_cases.unblock(
+        undone = context.use_cases.operator.unblock(
             operator,
             Subject(read_number(phone_number), client_ip, client),
             reason,
@@ -113,15 +109,15 @@ def unblock(  # noqa: PLR0913  the command's options
             verification=verification,
             conversion=conversion,
         )
-        _show(UndoneResponse().dump(undone))
+        print_json(UndoneResponse().dump(undone))
 
 
 @click.command()
 @acting
 def lists(operator: str) -> None:
     """Show all live entries of the block and allow lists."""
-    with operating() as (use_cases, _):
-        _show(ListsResponse().dump({"lists": use_cases.lists(operator)}))
+    with running() as context:
+        print_json(ListsResponse().dump({"lists": context.use_cases.operator.lists(operator)}))
 
 
 def _named(number: str | None, prefix: str | None, network: str | None) -> tuple[ListKind, str]:
@@ -140,7 +136,3 @@ def _seconds(lasting: str) -> int:
     if match is None:
         raise click.BadParameter("Write a duration such as 30m, 12h or 7d.", param_hint="--for")
     return int(match[1]) * _SECONDS[match[2]]
-
-
-def _show(answer: Mapping[str, Any]) -> None:
-    click.echo(json.dumps(answer, indent=2, ensure_ascii=False))

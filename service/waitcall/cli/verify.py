@@ -10,9 +10,8 @@ import segno
 from waitcall.adapters.http.answers import dump_verification
 from waitcall.application.consume import Proof
 from waitcall.application.create import CreateCommand
-from waitcall.cli.environment import read_number, running
-from waitcall.cli.tables import as_json, show_object
-from waitcall.composition.cli_context import CliContext, build_cli_context
+from waitcall.cli.console import as_json, read_number, running, show_object
+from waitcall.composition.use_cases import CliContext
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import CodeMismatch
 from waitcall.domain.policy import Client
@@ -51,7 +50,7 @@ def verify(  # noqa: PLR0913  the command's options
     json_wanted: bool,
 ) -> None:
     """Verify a number (`-`: read it from standard input). Exit 0 if it is proven, 3 if it is not."""
-    with running(build_cli_context) as context:
+    with running() as context:
         client = _client(context, client_name)
         asked = purpose or min(client.purposes)
         command = CreateCommand(read_number(phone_number) or "", asked, _REFERENCE, channel=channel)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from socket import gethostname
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask
 
@@ -17,51 +18,45 @@ from waitcall.adapters.http import hosted_page as page
 from waitcall.adapters.http.api import mount
 from waitcall.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surfaces, create_app
 from waitcall.adapters.http.auth import ApiKeys
-from waitcall.adapters.http.blueprint import Services
-from waitcall.adapters.http.hosted_page.catalogue import Catalogues
-from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
+from waitcall.adapters.http.body import LowPriorityQueue
+from waitcall.adapters.http.languages import Catalogues
+from waitcall.adapters.providers.smsc.account import SmscAccount
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
-from waitcall.adapters.providers.smsc.inbox import SmscInbox
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
 from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
-from waitcall.adapters.redis.idempotency import RedisIdempotencyStore
 from waitcall.adapters.redis.leadership import LEASE_SECONDS, RedisLeadership, RedisProgress
 from waitcall.adapters.redis.outbox import RedisOutbox
 from waitcall.adapters.telemetry.logging import logging_config
-from waitcall.adapters.telemetry.metrics import CONTENT_TYPE, Metrics, exposition
-from waitcall.adapters.telemetry.observer import BalanceMeter, DeliveryMeter, LoggingObserver
-from waitcall.adapters.telemetry.spans import spans
+from waitcall.adapters.telemetry.metrics import CONTENT_TYPE, exposition
+from waitcall.adapters.telemetry.observer import BalanceMeter, DeliveryMeter
 from waitcall.adapters.webhooks.sender import WebhookSender
-from waitcall.application.audit import AuditLog
-from waitcall.application.balance_monitor import BalanceMonitor
-from waitcall.application.dead_letters import DeadLetters
-from waitcall.application.deliver_webhooks import Push, Reminder
-from waitcall.application.expire import Sweep
-from waitcall.application.hosted_page import Pages
-from waitcall.application.open_channel import ChannelOpening
-from waitcall.application.operate import Operator
+from waitcall.application.deliver_webhooks import DeliverWebhooks, remind
+from waitcall.application.expire import ExpireVerifications
+from waitcall.application.hosted_page import ReadPage
 from waitcall.application.ports import Clock
+from waitcall.application.provider_account import BalanceMonitor
 from waitcall.application.readiness import Readiness
-from waitcall.application.reconcile_inbox import Reconciliation
-from waitcall.application.record_order import OrderPoll, OrderReports
+from waitcall.application.reconcile_inbox import ReconcileInbox
+from waitcall.application.record_order import PollOrders
 from waitcall.composition.core import Core, utc_now
 from waitcall.composition.use_cases import (
     account_of,
     calls_of,
-    client_use_cases,
     messages_of,
     opening_of,
     pages_of,
+    reports_of,
+    services_of,
     smsru_of,
 )
-from waitcall.configuration.last_good import is_replaced
-from waitcall.configuration.settings import Secret, Settings
-from waitcall.configuration.weaknesses import weaknesses
-from waitcall.domain.evidence import InboxTrust
+from waitcall.configuration.settings import Secret, Settings, is_replaced, weaknesses
+from waitcall.domain.matching import InboxTrust
 from waitcall.domain.numbers import may_be_dialled
 from waitcall.domain.policy import Provider
-from waitcall.processes.background_worker import BackgroundWorker, Duty, Loop
-from waitcall.processes.sweeper import Sweeper
+from waitcall.processes.background_worker import BackgroundWorker, Duty, Loop, Sweeper
+
+if TYPE_CHECKING:
+    from waitcall.adapters.telemetry.tracing import Tracing
 
 BALANCE_SECONDS = 300.0
 BACKLOG_SECONDS = 5.0
@@ -81,32 +76,36 @@ def build(
 
     ``multiprocess_dir``: directory in which processes share metrics; None for one process. ``greenlets``: True with gevent.
     """
-    metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
-    core = Core(settings, LoggingObserver(metrics), metrics, clock)
-    trace = spans(settings.tracing, __version__)
-    sweep = Sweep(core.store, core.deadlines, core.observer, clock, core.effects)
+    core = Core(settings, clock)
+    metrics = core.metrics
+    tracing = _tracing(settings)
+    sweep = ExpireVerifications(core.records, core.deadlines, clock)
     sweeper = Sweeper(partial(sweep.run, LEFT_TO_THE_WORKER))
     expose = partial(exposition, metrics.registry, multiprocess_dir)
     scopes = {name: client.scopes for name, client in settings.policy.clients.items()}
     keys = ApiKeys(settings.api_keys, scopes)
     surface = partial(create_app, keys=keys, observer=core.observer, metrics=metrics)
     outer = partial(surface, trusted_hosts=settings.trusted_hosts, trusted_hops=settings.trusted_hops)
-    pages = pages_of(settings, core)
+    pages = pages_of(core)
     ready = Readiness(core.probe)
     ops = [operations.blueprint(ready, expose, CONTENT_TYPE, __version__)]
     # No trusted hosts here, because probes and scrapes send the pod's address as their Host.
     by_port = {_port(settings.ops_bind): surface("ops", ops, max_body_bytes=API_BODY_BYTES)}
     if "api" in settings.surfaces:
-        opening = opening_of(settings, core, metrics, trace, greenlets=greenlets)
+        opening = opening_of(core, tracing, greenlets=greenlets)
         api = outer("api", [], max_body_bytes=API_BODY_BYTES)
-        mount(api, _services(settings, core, opening, pages), __version__)
-        by_port[_port(settings.api_bind)] = trace.watch(api)
+        mount(api, services_of(core, opening, pages), __version__)
+        by_port[_port(settings.api_bind)] = api
+        if tracing:
+            tracing.watch(api)
     low_priority = LowPriorityQueue()
-    if public := _public(settings, core, pages, low_priority):
+    if public := _public(core, pages, low_priority):
         # This surface knows no keys, so a stranger cannot try here whether a key is valid.
         outer = partial(outer, keys=ApiKeys({}, {}), low_priority=low_priority)
         app = outer("callback", public, max_body_bytes=CALLBACK_BODY_BYTES)
-        by_port[_port(settings.callback_bind)] = trace.watch(app)
+        by_port[_port(settings.callback_bind)] = app
+        if tracing:
+            tracing.watch(app)
     return Surfaces(
         by_port,
         start=sweeper.start,
@@ -115,8 +114,17 @@ def build(
     )
 
 
-def _public(settings: Settings, core: Core, pages: Pages, low_priority: LowPriorityQueue) -> list[Blueprint]:
+def _tracing(settings: Settings) -> "Tracing | None":
+    if settings.tracing == "off":
+        return None
+    from waitcall.adapters.telemetry.tracing import Tracing  # noqa: PLC0415  OpenTelemetry may not be installed
+
+    return Tracing(__version__)
+
+
+def _public(core: Core, pages: ReadPage, low_priority: LowPriorityQueue) -> list[Blueprint]:
     """Return the blueprints that strangers can reach."""
+    settings = core.settings
     public: list[Blueprint] = []
     told = (core.observer, low_priority)
     if "callback" in settings.surfaces:
@@ -124,39 +132,32 @@ def _public(settings: Settings, core: Core, pages: Pages, low_priority: LowPrior
         public.append(callbacks.blueprint(calls_of(core), messages_of(core), decoder, *told))
         if settings.smsru_api_ids:
             orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
-            public.append(callbacks.orders_blueprint(_reports(core), orders, *told))
+            public.append(callbacks.orders_blueprint(reports_of(core), orders, *told))
     if settings.policy.has_pages and settings.surfaces & {"callback", "page"}:
-        catalogues, brand = _catalogues(settings), settings.policy.brand
-        public.append(page.blueprint(pages, catalogues, brand, core.clock, low_priority))
+        further = [Path(settings.page_locales)] if settings.page_locales else []
+        catalogues = Catalogues([Path(str(page.__path__[0])) / "locales", *further])
+        public.append(page.blueprint(pages, catalogues, settings.policy.brand, core.clock, low_priority))
     return public
 
 
-def build_operator(settings: Settings, *, clock: Clock = utc_now) -> tuple[Operator, AuditLog]:
-    """Build the operator's use cases and the audit log for the command line. It connects to nothing yet."""
-    metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
-    core = Core(settings, LoggingObserver(metrics), metrics, clock)
-    return core.operator(), core.audit
-
-
-def build_worker(settings: Settings, *, clock: Clock = utc_now) -> BackgroundWorker:
+def build_worker(settings: Settings) -> BackgroundWorker:
     """Build the background worker. It listens for probes, and connects to nothing yet."""
-    policy = settings.policy
-    metrics = Metrics(__version__, policy.clients, policy.purposes, worker=True)
-    core = Core(settings, LoggingObserver(metrics), metrics, clock)
-    inbox = SmscInbox(account_of(settings), metrics)
+    policy, core = settings.policy, Core(settings, worker=True)
+    metrics, clock = core.metrics, core.clock
+    inbox = SmscAccount(account_of(settings), metrics)
     balance_monitor = BalanceMonitor(inbox, BalanceMeter(metrics, settings.low_balance))
     duties: list[Duty] = []
     if Provider.SMSC in policy.providers:
         duties.append(Duty("balance", balance_monitor.run, every_seconds=BALANCE_SECONDS))
     if settings.inbox_poll_seconds and Provider.SMSC in policy.providers:
-        duties.append(Duty("inbox", _reconciliation(settings, core, inbox).run, every_seconds=1.0))
+        duties.append(Duty("inbox", _reconciliation(core, inbox).run, every_seconds=1.0))
     if settings.smsru_api_ids:
-        poll = OrderPoll(smsru_of(settings, metrics), core.orders, core.store, _reports(core), clock)
+        poll = PollOrders(smsru_of(core), core.orders, core.store, reports_of(core), clock)
         duties.append(Duty("orders", poll.run, every_seconds=ORDERS_SECONDS))
     outbox = RedisOutbox(core.connection, core.keys)
     endpoints = {each.name for client in policy.clients.values() for each in client.webhooks}
     sender = WebhookSender({name: _revealed(secrets) for name, secrets in settings.webhook_secrets.items()})
-    push = Push(
+    push = DeliverWebhooks(
         outbox=outbox,
         sender=sender,
         delivery_metrics=DeliveryMeter(metrics, endpoints),
@@ -164,11 +165,12 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> BackgroundWor
         policy=policy,
         consumer=f"{gethostname()}-{token_hex(4)}",
     )
-    reminder = Reminder(outbox, core.announcer)
     loops = [
         Loop(
             "sweep",
-            Sweep(core.store, core.deadlines, core.observer, clock, core.effects, remind=reminder.remind).run,
+            ExpireVerifications(
+                core.records, core.deadlines, clock, remind=partial(remind, outbox, policy)
+            ).run,
             SWEEP_SECONDS,
         )
     ]
@@ -184,15 +186,8 @@ def build_worker(settings: Settings, *, clock: Clock = utc_now) -> BackgroundWor
         looped=metrics.looped,
     )
     metrics.lead(worker.fence)
-    worker.serve(_worker_ops(settings, core, metrics, worker), settings.worker_ops_bind)
+    worker.serve(_worker_ops(core, worker), settings.worker_ops_bind)
     return worker
-
-
-def build_dead_letters(settings: Settings, *, clock: Clock = utc_now) -> DeadLetters:
-    """Build the use cases of ``waitcall events``. It connects to nothing yet."""
-    metrics = Metrics(__version__, settings.policy.clients, settings.policy.purposes)
-    core = Core(settings, LoggingObserver(metrics), metrics, clock)
-    return DeadLetters(RedisOutbox(core.connection, core.keys), core.audit, clock)
 
 
 def configure_logging(settings: Settings) -> None:
@@ -202,11 +197,12 @@ def configure_logging(settings: Settings) -> None:
         _log.warning(weakness)
 
 
-def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconciliation:
+def _reconciliation(core: Core, inbox: SmscAccount) -> ReconcileInbox:
+    settings = core.settings
     trust = InboxTrust(frozenset(core.policy.text_in_numbers), settings.inbox_assurance)
-    return Reconciliation(
+    return ReconcileInbox(
         inbox=inbox,
-        progress=RedisProgress(core.connection, settings.redis_min_replicas),
+        progress=RedisProgress(core.connection),
         deadlines=core.deadlines,
         calls=calls_of(core, trust),
         messages=messages_of(core),
@@ -216,38 +212,22 @@ def _reconciliation(settings: Settings, core: Core, inbox: SmscInbox) -> Reconci
     )
 
 
-def _services(settings: Settings, core: Core, opening: ChannelOpening, pages: Pages) -> Services:
-    client = client_use_cases(settings, core, opening)
-    return Services(
-        *(client.create, client.read, client.consume, client.cancel, client.channels),
-        core.operator(),
-        RedisIdempotencyStore(core.connection, core.keys),
-        pages.url_of,
-        core.clock,
-    )
-
-
-def _catalogues(settings: Settings) -> Catalogues:
-    further = [Path(settings.page_locales)] if settings.page_locales else []
-    return Catalogues([Path(str(page.__path__[0])) / "locales", *further])
-
-
-def _reports(core: Core) -> OrderReports:
-    return OrderReports(core.store, core.orders, core.observer, core.clock, core.effects, core.admission)
-
-
-def _worker_ops(settings: Settings, core: Core, metrics: Metrics, worker: BackgroundWorker) -> Flask:
-    expose = partial(exposition, metrics.registry, None)
+def _worker_ops(core: Core, worker: BackgroundWorker) -> Flask:
+    expose = partial(exposition, core.metrics.registry, None)
     ops = operations.blueprint(
         Readiness(core.probe), expose, CONTENT_TYPE, __version__, is_alive=worker.is_alive
     )
-    keys = ApiKeys(settings.api_keys, {})
     return create_app(
-        "ops", [ops], max_body_bytes=API_BODY_BYTES, keys=keys, observer=core.observer, metrics=metrics
+        "ops",
+        [ops],
+        max_body_bytes=API_BODY_BYTES,
+        keys=ApiKeys(core.settings.api_keys, {}),
+        observer=core.observer,
+        metrics=core.metrics,
     )
 
 
-def _close(inbox: SmscInbox, core: Core, push: Push, sender: WebhookSender) -> None:
+def _close(inbox: SmscAccount, core: Core, push: DeliverWebhooks, sender: WebhookSender) -> None:
     push.close()
     sender.close()
     inbox.close()

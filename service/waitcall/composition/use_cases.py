@@ -1,156 +1,192 @@
-"""Builders that the service and the command line share: the providers, and the use cases around them."""
+"""Builders that the service, its worker and the command line share: the providers, and the use cases around them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from time import sleep
+from typing import TYPE_CHECKING
 
+from waitcall.adapters.http.blueprint import Services
+from waitcall.adapters.providers.guarded_calls import TimeLimit, within_greenlet, within_thread
+from waitcall.adapters.providers.smsc.account import SmscAccount
 from waitcall.adapters.providers.smsc.client import SmscProvider
 from waitcall.adapters.providers.smsc.sender import SmscSender
 from waitcall.adapters.providers.smsru.client import SmsruProvider
-from waitcall.adapters.providers.time_limit import TimeLimit, within_greenlet, within_thread
 from waitcall.adapters.providers.transport import Account
-from waitcall.adapters.telemetry.metrics import Metrics
-from waitcall.adapters.telemetry.spans import NoSpans, Spans
+from waitcall.adapters.redis.idempotency import RedisIdempotencyStore
+from waitcall.adapters.redis.outbox import RedisOutbox
 from waitcall.application.cancel import CancelVerification
 from waitcall.application.consume import ConsumeVerification
 from waitcall.application.create import CreateVerification
+from waitcall.application.deliver_webhooks import DeadLetters
 from waitcall.application.fallback import ChannelSteps
-from waitcall.application.hosted_page import WAITING_OF_A_PROCESS, Pages
-from waitcall.application.open_channel import ChannelOpening
-from waitcall.application.providers import CallProvider
+from waitcall.application.hosted_page import WAITING_OF_A_PROCESS, ReadPage
+from waitcall.application.open_channel import CallProvider, ChannelOpening, Routing
+from waitcall.application.operate import OperatorActions
+from waitcall.application.provider_account import AccountManagement
 from waitcall.application.read import ReadVerification
-from waitcall.application.record_call import Calls
-from waitcall.application.record_text import Messages
-from waitcall.application.records import Records
-from waitcall.application.routing import Routing
+from waitcall.application.record_call import RecordCall
+from waitcall.application.record_order import RecordOrder
+from waitcall.application.record_text import RecordText
 from waitcall.composition.core import Core
 from waitcall.configuration.settings import Settings
-from waitcall.domain.evidence import InboxTrust
+from waitcall.domain.matching import InboxTrust
 from waitcall.domain.numbers import E164, may_be_shown
 from waitcall.domain.policy import Provider
+
+if TYPE_CHECKING:
+    from waitcall.adapters.telemetry.tracing import Tracing
 
 PAGE_REST_SECONDS = 0.005
 """Seconds between two reads of pages in one process, so that a crowd of visitors leaves time for other requests."""
 
 
-def opening_of(
-    settings: Settings,
-    core: Core,
-    metrics: Metrics,
-    trace: Spans | None = None,
-    *,
-    greenlets: bool = False,
-) -> ChannelOpening:
-    """Build the part that orders calls and sends messages. ``greenlets``: True if gevent runs the process."""
-    time_limit = within_greenlet if greenlets else within_thread
-    routes = settings.policy.routing
-    makers: dict[Provider, Callable[[Settings, Metrics, TimeLimit], CallProvider]] = {
-        Provider.SMSC: _smsc,
-        Provider.SMSRU: smsru_of,
-    }
-    providers = [
-        make(settings, metrics, time_limit) for name, make in makers.items() if name in routes.providers
-    ]
-    routing = Routing(providers, routes.default, routes.regions, core.observer)
-    provider = (trace or NoSpans()).traced(routing)
-    return ChannelOpening(
-        provider, _sender(settings, metrics, time_limit), core.seals, settings.policy, core.orders
+@dataclass(frozen=True)
+class CliContext:
+    """Use cases of the command line. Nothing connects before it is used.
+
+    Attributes:
+        use_cases: those of the API. ``waitcall verify`` acts as a client.
+    """
+
+    settings: Settings
+    core: Core
+    use_cases: Services
+    account: AccountManagement
+    smsc: SmscAccount
+    smsru: SmsruProvider | None
+    dead_letters: DeadLetters
+
+
+def build_cli_context(settings: Settings) -> CliContext:
+    """Build the use cases with the production clock."""
+    core = Core(settings)
+    smsc = SmscAccount(account_of(settings), core.metrics)
+    return CliContext(
+        settings=settings,
+        core=core,
+        use_cases=services_of(core, opening_of(core), pages_of(core)),
+        account=AccountManagement(
+            provider_account=smsc,
+            audit=core.audit,
+            limits=core.limits,
+            clock=core.clock,
+            policy=core.policy,
+        ),
+        smsc=smsc,
+        smsru=smsru_of(core) if settings.smsru_api_ids else None,
+        dead_letters=DeadLetters(RedisOutbox(core.connection, core.keys), core.audit, core.clock),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ClientUseCases:
-    """Use cases of a client of the API."""
+def opening_of(core: Core, tracing: "Tracing | None" = None, *, greenlets: bool = False) -> ChannelOpening:
+    """Build the part that orders calls and sends messages. ``greenlets``: True if gevent runs the process."""
+    time_limit = within_greenlet if greenlets else within_thread
+    account, routes = account_of(core.settings), core.policy.routing
+    providers: list[CallProvider] = []
+    if Provider.SMSC in routes.providers:
+        providers.append(SmscProvider(account, _may_be_shown(core), core.metrics, time_limit))
+    if Provider.SMSRU in routes.providers:
+        providers.append(smsru_of(core, time_limit))
+    routing = Routing(providers, routes.default, routes.regions, core.observer)
+    sender = SmscSender(account, core.metrics, time_limit, core.policy.code_sender)
+    provider = tracing.traced(routing) if tracing else routing
+    return ChannelOpening(provider, sender, core.seals, core.policy, core.orders)
 
-    create: CreateVerification
-    read: ReadVerification
-    consume: ConsumeVerification
-    cancel: CancelVerification
-    channels: ChannelSteps
 
-
-def client_use_cases(settings: Settings, core: Core, opening: ChannelOpening) -> ClientUseCases:
-    records = Records(core.store, core.observer, core.effects)
-    return ClientUseCases(
-        CreateVerification(
-            store=core.store,
+def services_of(core: Core, opening: ChannelOpening, pages: ReadPage) -> Services:
+    """Build the use cases of the API."""
+    seconds = order_seconds(core.settings)
+    return Services(
+        create=CreateVerification(
+            records=core.records,
             admission=core.admission,
-            effects=core.effects,
             opening=opening,
-            observer=core.observer,
             clock=core.clock,
             policy=core.policy,
-            default_window_seconds=settings.window_seconds,
-            order_seconds=_order_seconds(settings),
+            default_window_seconds=core.settings.window_seconds,
+            order_seconds=seconds,
         ),
-        reading_of(core),
-        ConsumeVerification(core.store, records, core.admission, core.pages, core.clock),
-        CancelVerification(records, core.clock),
-        ChannelSteps(
-            store=core.store,
+        read=reading_of(core),
+        consume=ConsumeVerification(core.records, core.admission, core.pages, core.clock),
+        cancel=CancelVerification(core.records, core.clock),
+        channels=ChannelSteps(
+            records=core.records,
             admission=core.admission,
-            effects=core.effects,
             opening=opening,
             seals=core.seals,
-            observer=core.observer,
             clock=core.clock,
             policy=core.policy,
-            order_seconds=_order_seconds(settings),
+            order_seconds=seconds,
         ),
+        operator=OperatorActions(
+            records=core.records,
+            admission=core.admission,
+            limits=core.limits,
+            conversions=core.conversions,
+            lists=core.lists,
+            audit=core.audit,
+            clock=core.clock,
+            policy=core.policy,
+        ),
+        idempotency=RedisIdempotencyStore(core.connection, core.keys),
+        page_url=pages.url_of,
+        clock=core.clock,
     )
 
 
 def reading_of(core: Core) -> ReadVerification:
-    records = Records(core.store, core.observer, core.effects)
-    return ReadVerification(core.store, records, core.changes, core.admission, core.clock)
+    """Build the use case that reads a verification and waits for its change."""
+    return ReadVerification(core.records, core.changes, core.admission, core.clock)
 
 
-def calls_of(core: Core, trust: InboxTrust | None = None) -> Calls:
-    return Calls(
-        *(core.store, core.used_calls, core.observer, core.clock, core.effects),
-        admission=core.admission,
-        trust=trust,
-    )
+def calls_of(core: Core, trust: InboxTrust | None = None) -> RecordCall:
+    """Build the use case that records calls. ``trust``: how far records of the provider's inbox are trusted."""
+    return RecordCall(core.records, core.used_calls, core.admission, core.clock, trust=trust)
 
 
-def messages_of(core: Core) -> Messages:
-    return Messages(
-        *(core.store, core.used_calls, core.observer, core.clock, core.effects), admission=core.admission
-    )
+def messages_of(core: Core) -> RecordText:
+    """Build the use cases that record texts and reports on messages."""
+    return RecordText(core.records, core.used_calls, core.admission, core.clock)
 
 
-def pages_of(settings: Settings, core: Core) -> Pages:
-    return Pages(
+def reports_of(core: Core) -> RecordOrder:
+    """Build the use case that records reports on orders."""
+    return RecordOrder(core.records, core.orders, core.admission, core.clock)
+
+
+def pages_of(core: Core) -> ReadPage:
+    """Build the use cases of hosted pages."""
+    return ReadPage(
         store=core.store,
         reading=reading_of(core),
         seals=core.pages,
         limits=core.limits,
         clock=core.clock,
-        public_url=settings.public_url,
+        public_url=core.settings.public_url,
         # Clients of the internal API may wait in the same process, so pages get at most half of the places.
-        max_waiting=min(WAITING_OF_A_PROCESS, settings.max_waiting // 2),
+        max_waiting=min(WAITING_OF_A_PROCESS, core.settings.max_waiting // 2),
         rest=partial(sleep, PAGE_REST_SECONDS),
     )
 
 
-def smsru_of(settings: Settings, metrics: Metrics, time_limit: TimeLimit = within_thread) -> SmsruProvider:
+def smsru_of(core: Core, time_limit: TimeLimit = within_thread) -> SmsruProvider:
+    """Build the client of SMS.RU. The settings must have its key."""
+    settings = core.settings
     credentials = {"api_id": settings.smsru_api_ids[0].reveal()}
     account = Account((settings.smsru_url,), credentials, settings.smsru_timeout_seconds, settings.max_orders)
-    return SmsruProvider(account, _shown(settings), metrics, time_limit)
+    return SmsruProvider(account, _may_be_shown(core), core.metrics, time_limit)
 
 
-def _smsc(settings: Settings, metrics: Metrics, time_limit: TimeLimit) -> SmscProvider:
-    return SmscProvider(account_of(settings), _shown(settings), metrics, time_limit)
+def account_of(settings: Settings) -> Account:
+    """Return the account at SMSC."""
+    credentials = {name: secret.reveal() for name, secret in settings.smsc_credentials.items()}
+    return Account(settings.smsc_urls, credentials, settings.smsc_timeout_seconds, settings.max_orders)
 
 
-def _shown(settings: Settings) -> Callable[[E164, E164], bool]:
-    return partial(may_be_shown, dial_regions=settings.policy.dial_regions)
-
-
-def _order_seconds(settings: Settings) -> int:
-    # Providers may be asked one after the other, so their timeouts add up.
+def order_seconds(settings: Settings) -> int:
+    """Return the most seconds that an order takes. Providers may be asked one after the other, so their timeouts add up."""
     seconds = {
         Provider.SMSC: settings.smsc_timeout_seconds,
         Provider.SMSRU: settings.smsru_timeout_seconds,
@@ -158,10 +194,5 @@ def _order_seconds(settings: Settings) -> int:
     return ceil(sum(seconds[each] for each in settings.policy.routing.providers))
 
 
-def _sender(settings: Settings, metrics: Metrics, time_limit: TimeLimit) -> SmscSender:
-    return SmscSender(account_of(settings), metrics, time_limit, settings.policy.code_sender)
-
-
-def account_of(settings: Settings) -> Account:
-    credentials = {name: secret.reveal() for name, secret in settings.smsc_credentials.items()}
-    return Account(settings.smsc_urls, credentials, settings.smsc_timeout_seconds, settings.max_orders)
+def _may_be_shown(core: Core) -> Callable[[E164, E164], bool]:
+    return partial(may_be_shown, dial_regions=core.policy.dial_regions)

@@ -13,14 +13,13 @@ from enum import Enum
 from pathlib import Path
 from string import Formatter
 from typing import Any, ClassVar, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from waitcall.domain.assurance import Assurance, Attested
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Assurance, Attested, Channel
 from waitcall.domain.code import CODE_DIGITS
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import InvalidPhoneNumber
@@ -60,7 +59,9 @@ _MOST_AUDIT_ENTRIES = 100_000_000
 _LATIN_PART, _OTHER_PART = 160, 70
 """Characters of one message; a longer one is paid twice (smsc-api.md, section 9)."""
 _ORIGIN = re.compile(r"(https?)://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)(:[1-9][0-9]{0,4})?", re.ASCII)
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Hosts for which plain HTTP is no risk."""
+_PASSWORD_RESET = "password_reset"  # noqa: S105  # nosec B105  # a purpose, no password
 
 
 def read_policy(path: str) -> Policy:
@@ -189,13 +190,23 @@ def _time(given: Any) -> datetime:
     return given
 
 
+def split_url(given: str) -> SplitResult:
+    """Return the parts of a URL. ValidationError: it has none, or its port is no number."""
+    try:
+        parts = urlsplit(given)
+        _ = parts.port  # raises ValueError by itself
+    except ValueError as error:
+        raise ValidationError("Not a URL.") from error
+    return parts
+
+
 def _is_an_origin(given: str) -> None:
     match = _ORIGIN.fullmatch(given)
     if match is None:
         raise ValidationError(
             "Must be an origin as browsers write it: https://login.example.org, no slash behind."
         )
-    if match[1] == "http" and match[2] not in _LOOPBACK:
+    if match[1] == "http" and match[2] not in LOOPBACK:
         raise ValidationError("http:// is for loopback only.")
 
 
@@ -211,12 +222,17 @@ def _is_a_code_text(given: str) -> None:
         raise ValidationError(f"Must fit into one message: {longest} characters.")
 
 
+def _is_an_address(given: str) -> None:
+    parts = split_url(given)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise ValidationError("Must be a URL, for instance https://login.example.org/waitcall.")
+    if parts.username is not None or parts.fragment:
+        raise ValidationError("Carries no credentials and no fragment.")
+
+
 def _is_a_picture(given: str) -> None:
-    try:
-        parts = urlsplit(given)
-    except ValueError as error:
-        raise ValidationError("Not a URL.") from error
-    loopback = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    parts = split_url(given)
+    loopback = parts.scheme == "http" and parts.hostname in LOOPBACK
     if not parts.hostname or (parts.scheme != "https" and not loopback):
         raise ValidationError("Must be an https:// URL; a browser fetches it.")
 
@@ -253,7 +269,7 @@ class Table(Keys):
 
     @post_load
     def _made(self, data: dict[str, Any], **_: Any) -> Any:
-        return self.makes(**data) if self.makes else data
+        return self.makes(**data)
 
 
 class PurposeSchema(Keys):
@@ -318,7 +334,9 @@ class WebhookSchema(Keys):
     makes = Endpoint
 
     url = text(
-        "Address that events are posted to; `https://`.", required=True, validate=validate.Length(1, 2000)
+        "Address that events are posted to; `https://`.",
+        required=True,
+        validate=[validate.Length(1, 2000), _is_an_address],
     )
     events = several(
         "Types of events.",
@@ -337,17 +355,8 @@ class WebhookSchema(Keys):
 
     @validates_schema
     def _may_be_posted_to(self, data: dict[str, Any], **_: Any) -> None:
-        try:
-            parts = urlsplit(data.get("url", ""))
-            _port = parts.port  # raises ValueError by itself
-        except ValueError as error:
-            raise ValidationError("Not a URL.", "url") from error
-        if parts.scheme not in ("https", "http") or not parts.hostname:
-            raise ValidationError("Must be a URL, for instance https://login.example.org/waitcall.", "url")
-        if parts.scheme == "http" and not data.get("allow_private"):
+        if "url" in data and urlsplit(data["url"]).scheme == "http" and not data.get("allow_private"):
             raise ValidationError("http:// is for addresses inside: allow_private = true.", "url")
-        if parts.username is not None or parts.fragment:
-            raise ValidationError("Carries no credentials and no fragment.", "url")
 
 
 class ClientLimitsSchema(Keys):
@@ -475,20 +484,16 @@ class ListEntrySchema(Keys):
         post_load=_time,
     )
 
-    @validates_schema
-    def _names_one_thing(self, data: dict[str, Any], **_: Any) -> None:
+    @post_load
+    def _entry(self, data: dict[str, Any], **_: Any) -> ListEntry:
         named = [kind for kind in ListKind if kind in data]
         if len(named) != 1:
             raise ValidationError("Name one of number, prefix, network.")
+        kind = named[0]
         try:
-            canonical(named[0], data[named[0]])
+            subject = canonical(kind, data[kind])
         except ValueError as error:
-            raise ValidationError(str(error), named[0].value) from error
-
-    @post_load
-    def _entry(self, data: dict[str, Any], **_: Any) -> ListEntry:
-        kind = next(kind for kind in ListKind if kind in data)
-        subject = canonical(kind, data[kind])
+            raise ValidationError(str(error), kind.value) from error
         return ListEntry(
             data["action"], kind, subject, reason=data["reason"], expires_at=data.get("expires_at")
         )
@@ -672,3 +677,61 @@ def _client(name: str, *, webhooks: Mapping[str, dict[str, Any]] | None = None, 
 
 
 DEFAULT_LIMITS: Mapping[Scope, tuple[Limit, ...]] = LimitsSchema().load({})
+
+
+def policy_weaknesses(policy: Policy) -> Iterator[str]:
+    """Name in a sentence each what a policy allows and should not. The shipped one has none."""
+    yield from _weak_reset(policy)
+    yield from _weak_limits(policy)
+    yield from _dear_codes(policy)
+    yield from _plain_webhooks(policy)
+
+
+def _weak_reset(policy: Policy) -> Iterator[str]:
+    reset = policy.purposes.get(_PASSWORD_RESET)
+    if reset is not None and not reset.min_assurance.reaches(Assurance.NETWORK):
+        level = reset.min_assurance.value
+        yield f"purposes.password_reset.min_assurance is {level}: whoever forges a caller ID resets a password"
+
+
+def _weak_limits(policy: Policy) -> Iterator[str]:
+    if not policy.limits.get(Scope.NUMBER):
+        yield "limits.number is switched off: one visitor can start verifications of a number without end"
+    named = {"limits": policy.limits} | {
+        f"clients.{name}.limits": client.limits for name, client in policy.clients.items()
+    }
+    for table, limits in named.items():
+        for scope, each in limits.items():
+            watching = [limit.text for limit in each if limit.mode is Mode.RECORD_ONLY]
+            if watching:
+                yield f"{table}.{scope} only records {', '.join(watching)}: it refuses nobody"
+
+
+def _dear_codes(policy: Policy) -> Iterator[str]:
+    """Codes cost money, and an attacker can be paid for them."""
+    sending = [purpose for purpose in policy.purposes.values() if purpose.sends_codes]
+    for purpose in sending:
+        if not purpose.regions:
+            yield f"purposes.{purpose.name} sends codes and names no regions: messages abroad are the dearest"
+    if not sending:
+        return
+    needed = {
+        "limits.ip or limits.network": (Scope.IP, Scope.NETWORK),
+        "limits.country, limits.global or limits.code_global": (
+            Scope.COUNTRY,
+            Scope.GLOBAL,
+            Scope.CODE_GLOBAL,
+        ),
+        "limits.code_number": (Scope.CODE_NUMBER,),
+        "limits.failed_checks": (Scope.FAILED_CHECKS,),
+    }
+    for names, scopes in needed.items():
+        if not any(limit.mode is Mode.ENFORCE for scope in scopes for limit in policy.limits.get(scope, ())):
+            yield f"codes are sent without an enforced {names}"
+
+
+def _plain_webhooks(policy: Policy) -> Iterator[str]:
+    for endpoint in (each for client in policy.clients.values() for each in client.webhooks):
+        parts = split_url(endpoint.url)
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            yield f"webhook {endpoint.name} goes over http://: whoever listens on the way reads it"

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from importlib.util import find_spec
 from ipaddress import IPv6Address
+from mmap import mmap
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from marshmallow import Schema, ValidationError, validate
 from marshmallow import fields as kinds
 
-from waitcall.configuration.policy import FIRST, read_policy
+from waitcall.configuration.policy import FIRST, LOOPBACK, policy_weaknesses, read_policy, split_url
 from waitcall.configuration.redis_url import Address
-from waitcall.domain.assurance import Assurance
+from waitcall.domain.channel import Assurance
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Policy, Provider
 
 PREFIX = "WAITCALL_"
@@ -119,14 +119,10 @@ def _base_urls(text: str) -> tuple[str, ...]:
 
 
 def _base_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port  # raises ValueError by itself
-    except ValueError as error:
-        raise ValidationError("Not a URL.") from error
+    parts = split_url(text)
     if not parts.hostname or parts.scheme not in ("https", "http"):
         raise ValidationError("Each must be a URL, for instance https://smsc.ru/sys.")
-    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ValidationError("http:// is for loopback only: the credentials travel in the clear.")
     if parts.query or parts.fragment or parts.username is not None:
         raise ValidationError("Base URLs carry no credentials, query or fragment.")
@@ -598,3 +594,49 @@ def _listeners(surfaces: frozenset[str]) -> list[str]:
     """Settings of the listeners of some surfaces. Callbacks and the page share one; operations are everywhere."""
     public = ["CALLBACK_BIND"] if surfaces & {"callback", "page"} else []
     return [*(["API_BIND"] if "api" in surfaces else []), *public, "OPS_BIND"]
+
+
+def weaknesses(settings: Settings) -> Iterator[str]:
+    """Name in a sentence each what the settings and their policy allow and should not. Every start warns of each."""
+    if settings.callback_hash == "crc32":
+        yield "WAITCALL_CALLBACK_HASH=crc32 is forgeable: use sha1 or md5"
+    if settings.inbox_assurance is not Assurance.ASSERTED:
+        yield (
+            f"WAITCALL_INBOX_ASSURANCE={settings.inbox_assurance.value}: a forged text may prove as much as a call, "
+            "unless this account's records were checked (waitcall doctor)"
+        )
+    yield from policy_weaknesses(settings.policy)
+
+
+# Last good settings and number of reloads, which gunicorn's master shares with the workers that it forks. Workers do not
+# read the environment, the files of secrets or the policy themselves. So a worker that replaces a dead one has the same
+# settings as the other workers, even if the files have changed meanwhile.
+#
+# _reloads is shared memory of the master and all workers. _own is copied at a fork, so it keeps the value of that time,
+# and a worker that is still loading while the master reloads counts as replaced, too.
+_reloads = mmap(-1, 1)
+_own = [0]
+_checked: list[Settings] = []
+
+
+def keep_settings(settings: Settings) -> None:
+    """Keep the settings for all workers that are forked from now on."""
+    _checked[:] = [settings]
+
+
+def kept_settings() -> Settings | None:
+    """Return the last good settings; None while the master starts, and in a process without such a master."""
+    return _checked[0] if _checked else None
+
+
+def announce_reload() -> None:
+    """Tell the running workers that new workers replace them."""
+    _own[0] = _reloads[0] = (_reloads[0] + 1) % 256
+
+
+def is_replaced() -> bool:
+    """Tell whether the master has reloaded since this worker was forked.
+
+    If it has not, and the worker is told to stop, then the whole replica stops.
+    """
+    return _own[0] != _reloads[0]

@@ -1,5 +1,6 @@
-"""Channels over which a person proves a phone number."""
+"""Channels over which a person proves a phone number, what each shows to the person, and how much each proves."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import quote
@@ -34,25 +35,6 @@ class TextIn:
 
 
 @dataclass(frozen=True, slots=True)
-class InboundText:
-    """A text message that the provider reports.
-
-    Attributes:
-        cli: the sender's number as ``+`` and digits; not checked against a numbering plan.
-        to: the number that received the text, as ``+`` and digits; empty if the recipient is not a number.
-        like_call: True if the provider's inbox could list this text as a call.
-    """
-
-    cli: str
-    to: str
-    text: str
-    like_call: bool = False
-
-    def __repr__(self) -> str:
-        return "InboundText()"
-
-
-@dataclass(frozen=True, slots=True)
 class Captcha:
     """A visitor's answer to the provider's captcha, and the IP address that the picture was shown to."""
 
@@ -61,3 +43,78 @@ class Captcha:
 
     def __repr__(self) -> str:
         return "Captcha()"
+
+
+class Capability(StrEnum):
+    """Ability of a provider beside giving out numbers to dial."""
+
+    DIALLED_IN_CALLBACK = "dialled_in_callback"
+    """Its callback confirms which number was called, not only who called."""
+    POLL = "poll"
+    """It can be asked about a call whose callback was lost."""
+    TEXT_IN = "text_in"
+    CODE = "code"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderOrder:
+    """Order at a provider whose callbacks name the order. Other providers' callbacks name the caller.
+
+    Attributes:
+        provider: the provider's name in policy and settings, for instance ``smsru``.
+        id: the order's id at the provider; it is never reused.
+    """
+
+    provider: str
+    id: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedOrder:
+    """Result of a successful order.
+
+    Attributes:
+        call_number: the number to dial; it was checked and may be shown to the subscriber.
+        order: the order that the provider's callback will name; None if it names the caller.
+        window_seconds: seconds that the provider waits for the call; None if it waits as long as our longest window.
+    """
+
+    call_number: E164
+    order: ProviderOrder | None = None
+    window_seconds: int | None = None
+
+
+class Assurance(StrEnum):
+    """Level of assurance, from the weakest to the strongest (docs/what-a-call-proves.md)."""
+
+    ASSERTED = "asserted"
+    """The provider reports this caller ID, which may be forged."""
+
+    NETWORK = "network"
+    """The law obliges the caller's network to check caller IDs."""
+
+    ROUNDTRIP = "roundtrip"
+    """The phone received a secret that was typed back to us. Calls and texts from the phone never reach this level."""
+
+    def reaches(self, minimum: "Assurance") -> bool:
+        """Tell whether this level is at least ``minimum``."""
+        levels = list(Assurance)
+        return levels.index(self) >= levels.index(minimum)
+
+    def at_most(self, limit: "Assurance") -> "Assurance":
+        """Return the weaker of this level and ``limit``."""
+        return self if limit.reaches(self) else limit
+
+
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """Assurance that the operator assigns to calls from one region, and the source of that judgement."""
+
+    assurance: Assurance
+    source: str
+
+
+def assurance_of_call(region: str, table: Mapping[str, Attested]) -> Assurance:
+    """Return the assurance of a call from ``region``. A region that the table does not name gives ``asserted``."""
+    attested = table.get(region)
+    return attested.assurance if attested else Assurance.ASSERTED

@@ -105,21 +105,12 @@ def judge(budget: ConversionBudget, buckets: Sequence[Bucket], now: datetime) ->
         ),
         key=lambda each: each.start,
     )
-    wait = 0
-    for index in range(len(counted) + 1):
-        if not _exceeds(budget, counted[index:]):
+    started, called = sum(each.started for each in counted), sum(each.called for each in counted)
+    left, uncalled, wait = started, started - called, 0
+    for oldest in counted:
+        if uncalled <= budget.floor or uncalled <= budget.max_uncalled_share * left:
             break
-        wait = max(ceil(counted[index].start + budget.bucket_seconds + budget.window_seconds - at), 1)
-    return Conversion(
-        budget,
-        started=sum(each.started for each in counted),
-        called=sum(each.called for each in counted),
-        exceeded=wait > 0,
-        retry_after=wait,
-    )
-
-
-def _exceeds(budget: ConversionBudget, buckets: Sequence[Bucket]) -> bool:
-    started = sum(each.started for each in buckets)
-    uncalled = started - sum(each.called for each in buckets)
-    return uncalled > budget.floor and uncalled > budget.max_uncalled_share * started
+        wait = max(ceil(oldest.start + budget.bucket_seconds + budget.window_seconds - at), 1)
+        left -= oldest.started
+        uncalled -= oldest.started - oldest.called
+    return Conversion(budget, started, called, exceeded=wait > 0, retry_after=wait)

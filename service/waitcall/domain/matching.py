@@ -1,19 +1,164 @@
-"""Effect of a reported call, order or text on the verification of its sender's number."""
+"""Calls, texts and orders that providers report, and what each does to the verification of a number."""
 
 import hmac
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
-from waitcall.domain.call import InboundCall, Outcome, Witness
-from waitcall.domain.channel import Channel, InboundText
-from waitcall.domain.evidence import InboxTrust, proven_by
-from waitcall.domain.order import OrderReport
+from waitcall.domain.channel import Assurance, Channel, ProviderOrder
+from waitcall.domain.numbers import E164
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 
-_STRICT = InboxTrust()
 _NO_CHANCE = (Status.ORDERING, Status.CANCELED, Status.FAILED)
+
+
+class Kind(StrEnum):
+    """Kind of a callback. ``unknown``: the callback's fields fit none of the other kinds."""
+
+    CALL = "call"
+    SMS = "sms"
+    STATUS = "status"
+    UNKNOWN = "unknown"
+
+
+class Witness(StrEnum):
+    """Source of the report that a number called. :func:`proven_by` decides how much each can prove."""
+
+    CALLBACK = "callback"
+    """The provider's callback, whose kind and signature were checked."""
+
+    INBOX = "inbox"
+    """A record of the provider's inbox, which lists calls and texts together."""
+
+
+class Outcome(StrEnum):
+    """Effect of a callback or of an inbox record."""
+
+    CONFIRMED = "confirmed"
+    REPEATED = "repeated"
+    EARLY = "early"
+    LATE = "late"
+    UNMATCHED = "unmatched"
+    CONTESTED = "contested"
+    BAD_SIGNATURE = "bad_signature"
+    MALFORMED = "malformed"
+    OTHER = "other"
+    WEAK = "weak"
+    """Only the inbox shows the call, and the inbox proves less than the purpose requires."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboundCall:
+    """A call that the provider reports.
+
+    Attributes:
+        cli: the caller's number as ``+`` and digits; not checked against a numbering plan.
+        at: when the phone rang, UTC, whole seconds.
+        dialled: the number that was called, as ``+`` and digits; None if the provider does not say it.
+        witness: source of the report.
+        texted: True if the caller recently sent a text that the inbox could list as a call.
+    """
+
+    cli: str
+    at: datetime
+    dialled: str | None = None
+    witness: Witness = Witness.CALLBACK
+    texted: bool = False
+
+    def __repr__(self) -> str:
+        return f"InboundCall(at={self.at.isoformat()})"
+
+
+@dataclass(frozen=True, slots=True)
+class InboundText:
+    """A text message that the provider reports.
+
+    Attributes:
+        cli: the sender's number as ``+`` and digits; not checked against a numbering plan.
+        to: the number that received the text, as ``+`` and digits; empty if the recipient is not a number.
+        like_call: True if the provider's inbox could list this text as a call.
+    """
+
+    cli: str
+    to: str
+    text: str
+    like_call: bool = False
+
+    def __repr__(self) -> str:
+        return "InboundText()"
+
+
+class OrderStatus(StrEnum):
+    """Status of an order at its provider."""
+
+    WAITING = "waiting"
+    CALLED = "called"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReport:
+    """A provider's report on one order.
+
+    Attributes:
+        at: when the order reached this status, UTC; None if the provider does not say.
+    """
+
+    order: ProviderOrder
+    status: OrderStatus
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherMessage:
+    """An authentic callback that changes no verification, for instance a text whose sender is not a number.
+
+    Attributes:
+        outcome: ``malformed`` for an unreadable entry in a batch of readable ones.
+    """
+
+    kind: Kind
+    outcome: Outcome = Outcome.OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class InboxTrust:
+    """The operator's trust in the provider's inbox.
+
+    Attributes:
+        text_numbers: our numbers that receive texts. A record of the inbox for one of them never counts as a call.
+        at_most: highest assurance that a record can give. With ``NETWORK`` the caller's region alone decides.
+    """
+
+    text_numbers: frozenset[E164] = frozenset()
+    at_most: Assurance = Assurance.ASSERTED
+
+
+def skeleton(text: str) -> str:
+    """Reduce a text to its ASCII letters and digits in lower case. No charset changes those on the way to us."""
+    return "".join(each for each in text if each.isascii() and each.isalnum()).lower()
+
+
+def proven_by(
+    call: InboundCall, shown: E164 | None, assurance: Assurance, trust: InboxTrust
+) -> Assurance | None:
+    """Return the assurance that a call gives to the verification that showed ``shown``; None if it proves nothing.
+
+    ``assurance`` is the highest assurance that a call from the caller's region can give.
+    """
+    match call.witness:
+        case Witness.CALLBACK:
+            return assurance
+        case Witness.INBOX:
+            # The sender of a text is easy to forge, and a text can begin like the inbox's record of a call.
+            if call.texted or shown is None or call.dialled != shown.value or shown in trust.text_numbers:
+                return None
+            return assurance.at_most(trust.at_most)
+
+
+_STRICT = InboxTrust()
 
 
 def judge_call(

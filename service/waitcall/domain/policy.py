@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from waitcall.domain.assurance import Assurance, Attested, of_channel
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Assurance, Attested, Channel, assurance_of_call
 from waitcall.domain.conversion import ConversionBudget
 from waitcall.domain.errors import PhoneNumberNotAllowed
 from waitcall.domain.limits import Limit, Scope, total_of
@@ -91,8 +90,18 @@ class Purpose:
     """Seconds until a second message may be sent; the delay doubles with each further message."""
 
     def assurance(self, channel: Channel, region: str, table: Mapping[str, Attested]) -> Assurance:
-        """Return the assurance of a proven verification that begins with ``channel``."""
-        return of_channel(self.second_step or channel, region, table)
+        """Return the assurance of a proven verification that begins with ``channel``.
+
+        A text from the phone proves only its sender's number, as a call does, and the person who starts the verification
+        sees the text to send (docs/adr/0024).
+        """
+        match self.second_step or channel:
+            case Channel.CALL:
+                return assurance_of_call(region, table)
+            case Channel.TEXT_IN:
+                return Assurance.ASSERTED
+            case Channel.CODE:
+                return Assurance.ROUNDTRIP
 
     def channels_after(self, channel: Channel) -> tuple[Channel, ...]:
         """Return the channels that a fallback from ``channel`` may lead to, in order."""

@@ -5,24 +5,62 @@ contested → expired | canceled. A new record is ``ordering`` before it is pend
 ``expired`` and ``lapsed`` are reached by time alone, without a write: :meth:`Verification.at` derives them.
 """
 
+import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from waitcall.domain.assurance import Assurance
-from waitcall.domain.channel import Channel, TextIn
-from waitcall.domain.code import Code
-from waitcall.domain.errors import AlreadyConsumed, AlreadyVerified, Contested, Expired, NotVerified
-from waitcall.domain.numbers import E164
-from waitcall.domain.order import ProviderOrder
+from waitcall.domain.channel import Assurance, Channel, PlacedOrder, ProviderOrder, TextIn
+from waitcall.domain.code import Code, DeliveryReport
+from waitcall.domain.errors import (
+    AlreadyConsumed,
+    AlreadyVerified,
+    AttemptsSpent,
+    Contested,
+    Expired,
+    NoFallback,
+    NotPending,
+    NotVerified,
+    PhoneNumberNotAllowed,
+    PurposeMismatch,
+    RateLimited,
+    ReferenceMismatch,
+    SendsSpent,
+    WrongChannel,
+)
+from waitcall.domain.numbers import E164, may_get_codes
 from waitcall.domain.policy import OnConcurrent, Purpose
-from waitcall.domain.requester import Requester
 from waitcall.domain.status import LIVE, Reason, Status
 
 _UNANSWERED = {Channel.CALL: Reason.NO_CALL, Channel.TEXT_IN: Reason.NO_TEXT, Channel.CODE: Reason.NO_CODE}
 
 ORDER_SLACK_SECONDS = 3
 """Seconds after an order's time limit at which the order is given up, because its process must have died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """A client, a purpose and the client's reference. Two requests without a reference have different requesters."""
+
+    client: str
+    purpose: str
+    reference: str | None = field(repr=False)
+
+    def same_as(self, other: "Requester") -> bool:
+        """Tell whether ``other`` is this requester again (contract, section 5.1)."""
+        whose = (self.client, self.purpose) == (other.client, other.purpose)
+        return bool(self.reference) and whose and _same(self.reference, other.reference)
+
+    def check(self, purpose: str, reference: str | None) -> None:
+        """Check, in constant time, that a proof is consumed for the purpose and reference that it was created for.
+
+        Raises:
+            PurposeMismatch, ReferenceMismatch
+        """
+        if not _same(self.purpose, purpose):
+            raise PurposeMismatch
+        if not _same(self.reference, reference):
+            raise ReferenceMismatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +323,101 @@ class Verification:
             purge_at=max(lapse_end, cooled),
         )
 
+    def show(self, placed: PlacedOrder) -> "Verification":
+        """Return the record, whose window has just begun, with the number to dial and the end of the provider's waiting."""
+        listened = self.window_seconds if placed.window_seconds is None else placed.window_seconds
+        early = timedelta(seconds=max(self.window_seconds - listened, 0))
+        return replace(
+            self,
+            call_number=placed.call_number,
+            order=placed.order,
+            expires_at=self.expires_at - early,
+            purge_at=self.purge_at - early,
+        )
+
+    def check_code(self, digests: list[str], now: datetime) -> tuple[bool, "Verification"]:
+        """Compare a typed code. Return whether it was right, and the changed record: proven, or with one attempt less.
+
+        The right code is accepted on the last attempt, and again after it has proven the number.
+
+        Args:
+            digests: hashes of the typed code, one under each pepper.
+            now: current time, UTC.
+
+        Raises:
+            WrongChannel, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
+        """
+        code = self.code
+        if self.at(now).status is Status.VERIFIED and code is not None and code.matches(digests):
+            return True, self
+        self._require_pending(now)
+        if self.channel is not Channel.CODE or code is None:
+            raise WrongChannel
+        if code.matches(digests):
+            return True, self.prove(Reason.CODE_MATCHED, now)
+        tried = code.tried()
+        poorer = replace(self, code=tried)
+        if tried.attempts >= self.rules.max_attempts:
+            return False, poorer.fail(Reason.ATTEMPTS_SPENT, now)
+        return False, poorer
+
+    def fall_back(self, channel: Channel, assurance: Assurance, now: datetime) -> "Verification":
+        """Return the record on a later channel of its purpose. Calls or texts for the earlier one prove nothing any more.
+
+        Raises:
+            NoFallback: the purpose has no such later channel.
+            AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
+        """
+        self._require_pending(now)
+        if channel not in self.rules.channels_after(self.channel):
+            raise NoFallback
+        return replace(
+            self.move(channel, now), assurance=assurance, call_number=None, order=None, text_in=None
+        )
+
+    def send_again(self, digest: str, message_id: int, now: datetime) -> "Verification":
+        """Return the record with one more code that is about to be sent, or with the first one.
+
+        Raises:
+            WrongChannel, AttemptsSpent, AlreadyVerified, Contested, Expired, NotPending
+            PhoneNumberNotAllowed: no code may be sent to this number.
+            RateLimited: the code before was sent too recently.
+            SendsSpent
+        """
+        self._require_pending(now)
+        if self.channel is not Channel.CODE:
+            raise WrongChannel
+        if not may_get_codes(self.phone_number):
+            raise PhoneNumberNotAllowed
+        now = _whole(now)
+        if self.code is None:
+            return replace(self, code=Code((digest,), now, message_id))
+        if len(self.code.digests) >= self.rules.max_sends:
+            raise SendsSpent
+        wait = self.code.resend_in(self.rules.resend_seconds, now)
+        if wait > 0:
+            raise RateLimited("The next code cannot be sent yet.", retry_after=wait)
+        return replace(self, code=self.code.again(digest, message_id, now))
+
+    def with_report(self, report: DeliveryReport) -> "Verification":
+        """Return the record with the delivery status of the latest code; unchanged if the report says nothing new."""
+        return replace(self, code=self.code.reported(report)) if self.code else self
+
+    def _require_pending(self, now: datetime) -> None:
+        match self.at(now).status:
+            case Status.PENDING:
+                return
+            case Status.CONTESTED:
+                raise Contested
+            case Status.EXPIRED:
+                raise Expired
+            case Status.VERIFIED | Status.CONSUMED | Status.LAPSED:
+                raise AlreadyVerified
+            case Status.FAILED if self.reason is Reason.ATTEMPTS_SPENT:
+                raise AttemptsSpent
+            case _:
+                raise NotPending
+
     def _ended(self, status: Status, reason: Reason, purge_at: datetime) -> "Verification":
         ordering = self.status is Status.ORDERING
         # While ordering, expires_at is the end of the order's lease. Show the window that was asked for instead.
@@ -298,3 +431,9 @@ class Verification:
 def _whole(now: datetime) -> datetime:
     # The API shows whole seconds, and decisions must agree with the times that it shows.
     return now.replace(microsecond=0)
+
+
+def _same(stored: str | None, given: str | None) -> bool:
+    if stored is None or given is None:
+        return stored is given
+    return hmac.compare_digest(stored.encode(), given.encode())

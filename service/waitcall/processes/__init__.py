@@ -1,1 +1,1 @@
-"""Processes beside the composition: gunicorn's worker, the background worker, the sweeper."""
+"""Processes beside the composition: gunicorn's worker and the background worker."""

@@ -1,4 +1,7 @@
-"""The background worker: duties that only the leader performs, and loops that every worker runs."""
+"""The background worker: duties that only the leader performs, and loops that every worker runs.
+
+Serving processes have a ``Sweeper``, so that overdue records are settled without a worker, too.
+"""
 
 import logging
 import random
@@ -13,7 +16,7 @@ from time import monotonic
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from waitcall.application.leadership import Leadership, Term
+from waitcall.application.ports import Leadership, Term
 from waitcall.domain.errors import ProviderFailure, StoreUnavailable
 from waitcall.processes.listeners import family_of, listener
 
@@ -23,6 +26,8 @@ LOOK_SECONDS = 0.5
 STUCK_SECONDS = 120.0
 """Seconds without progress after which a thread counts as stuck. No thread ever has to wait that long."""
 STOP_SECONDS = 25.0
+SWEEP_SECONDS = 2.0
+"""Average seconds between two sweeps of a serving process; each interval is up to half of it shorter or longer."""
 _SOCKET_SECONDS = 10
 _LOOK_FOR_SIGNALS_SECONDS = 0.5
 
@@ -193,6 +198,33 @@ class BackgroundWorker:
                 _log.warning("the store is unavailable", extra={"duty": duty.name})
             except Exception:  # noqa: BLE001  any error, or the other duties would not run
                 _log.exception("duty failed", extra={"duty": duty.name})
+
+
+class Sweeper:
+    """Thread that runs ``sweep`` periodically. The interval is jittered, so that replicas do not sweep at once."""
+
+    def __init__(self, sweep: Callable[[], int]) -> None:
+        self._sweep = sweep
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread. Call it in the process that is to sweep, because threads do not survive a fork."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop sweeping after the current sweep."""
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(SWEEP_SECONDS * random.uniform(0.5, 1.5)):  # noqa: S311  # nosec B311  # jitter, no secret
+            try:
+                self._sweep()
+            except StoreUnavailable:
+                _log.debug("sweep skipped: the store is unavailable")
+            except Exception:  # noqa: BLE001  any error, or the thread would end
+                # The records stay due, so the next sweep tries them again.
+                _log.exception("sweep failed")
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -8,14 +8,13 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
-from tests.making import NUMBER, SEALS, admission, effects_of, messages_of, use_cases
+from tests.making import NUMBER, SEALS, admission, messages_of, records_of, use_cases
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import ChannelSteps
-from waitcall.domain.assurance import Assurance, Attested
-from waitcall.domain.call import Outcome
-from waitcall.domain.channel import Channel, InboundText
+from waitcall.domain.channel import Assurance, Attested, Channel
 from waitcall.domain.code import CodeDelivery, DeliveryReport
+from waitcall.domain.matching import InboundText, Outcome
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Client, OnConcurrent, Policy, Purpose
 from waitcall.domain.verification import Verification
@@ -56,12 +55,10 @@ class Stage:
             self.world, self.provider, self.observer, self.clock, self.policy, self.sender
         )
         self.channels = ChannelSteps(
-            store=self.world.store,
+            records=records_of(self.world, self.observer, self.policy),
             admission=admission(self.world, self.observer, self.policy),
-            effects=effects_of(self.policy),
             opening=self.verifications.creating._opening,
             seals=SEALS,
-            observer=self.observer,
             clock=self.clock,
             policy=self.policy,
         )

@@ -8,9 +8,7 @@ import pytest
 from tests.contract.channels.conftest import OURS, POLICY, Stage
 from tests.making import NUMBER, call_at, together
 from waitcall.application.create import CreateCommand
-from waitcall.domain.assurance import Assurance
-from waitcall.domain.call import Outcome
-from waitcall.domain.channel import InboundText
+from waitcall.domain.channel import Assurance
 from waitcall.domain.code import CodeDelivery
 from waitcall.domain.errors import (
     AlreadyVerified,
@@ -25,6 +23,7 @@ from waitcall.domain.errors import (
     WrongChannel,
 )
 from waitcall.domain.limits import Limit, Scope
+from waitcall.domain.matching import InboundText, Outcome
 from waitcall.domain.status import Reason, Status
 
 

@@ -1,8 +1,8 @@
 """Windows of the channels, and reasons of an expiry."""
 
 from tests.contract.channels.conftest import CALL, CODE, POLICY, TEXT_IN, Stage
-from tests.making import effects_of
-from waitcall.application.expire import Sweep
+from tests.making import records_of
+from waitcall.application.expire import ExpireVerifications
 from waitcall.domain.channel import Channel
 from waitcall.domain.status import Reason, Status
 
@@ -20,7 +20,9 @@ def test_a_sweep_knows_the_window_of_the_channel(stage: Stage) -> None:
     record = stage.start("every")
     stage.clock.advance(600)
     stage.channels.fall_back("web", record.id)
-    sweep = Sweep(stage.world.store, stage.world.deadlines, stage.observer, stage.clock, effects_of(POLICY))
+    sweep = ExpireVerifications(
+        records_of(stage.world, stage.observer, POLICY), stage.world.deadlines, stage.clock
+    )
     stage.clock.advance(400)
     sweep.run()
     assert stage.now(record).status is Status.PENDING

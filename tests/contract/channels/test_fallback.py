@@ -8,8 +8,7 @@ import pytest
 from tests.contract.channels.conftest import CALL, CODE, POLICY, TEXT_IN, Stage, whole
 from tests.fakes.outside import SHOWN
 from tests.making import NUMBER, call_at, seconds, together
-from waitcall.domain.assurance import Assurance
-from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Assurance
 from waitcall.domain.errors import (
     Blocked,
     NoFallback,
@@ -20,6 +19,7 @@ from waitcall.domain.errors import (
 )
 from waitcall.domain.limits import Limit, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
 

@@ -5,9 +5,9 @@ import pytest
 from tests.contract.channels.conftest import OURS, TEXT_IN, Stage
 from tests.making import NUMBER, call_at
 from waitcall.application.create import CreateCommand
-from waitcall.domain.assurance import Assurance
-from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Assurance
 from waitcall.domain.errors import VerificationInProgress
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Reason, Status
 
 

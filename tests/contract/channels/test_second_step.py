@@ -7,11 +7,11 @@ import pytest
 
 from tests.contract.channels.conftest import CALL, CODE, POLICY, Stage, whole
 from tests.making import call_at
-from waitcall.domain.assurance import Assurance
-from waitcall.domain.call import Outcome
+from waitcall.domain.channel import Assurance
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import WrongChannel
 from waitcall.domain.limits import Mode
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Reason, Status
 
 

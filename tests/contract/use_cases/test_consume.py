@@ -7,8 +7,8 @@ import pytest
 from tests.contract.use_cases.conftest import ASK
 from tests.fakes.outside import SHOWN
 from tests.making import call_at, together
-from waitcall.domain.call import Outcome
 from waitcall.domain.errors import AlreadyConsumed
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 

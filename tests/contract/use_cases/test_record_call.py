@@ -7,8 +7,8 @@ import pytest
 from tests.contract.use_cases.conftest import ASK
 from tests.making import NUMBER, call_at, seconds, together
 from waitcall.application.create import CreateCommand
-from waitcall.domain.call import Outcome
 from waitcall.domain.errors import VerificationInProgress
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Reason, Status
 
 

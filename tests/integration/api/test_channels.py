@@ -5,13 +5,11 @@ from collections.abc import Callable
 
 from tests.integration.conftest import KEY, OTHER_KEY, POLICY, Running
 from tests.making import NOW, SEALS, call_at, pending, seconds
-from waitcall.application.announcement import body_of
-from waitcall.domain.assurance import Assurance
-from waitcall.domain.channel import Channel
+from waitcall.application.effects import body_of
+from waitcall.domain.channel import Assurance, Channel
 from waitcall.domain.event import EventType, events_of
 from waitcall.domain.matching import judge_call
 from waitcall.domain.policy import Purpose
-from waitcall.domain.steps import check_code, fall_back, send_again
 
 PATH = "/v1/verifications"
 
@@ -76,9 +74,9 @@ def test_a_captcha_is_passed_on_even_if_the_policy_has_none(running: Running) ->
 def test_events_name_what_has_matched() -> None:
     rules = Purpose("login", channels=(Channel.CALL, Channel.CODE))
     called = judge_call(pending(rules=rules), call_at(NOW), NOW, seconds(5))[1]
-    moved = fall_back(pending(rules=rules), Channel.CODE, Assurance.ROUNDTRIP, NOW)
-    sent = send_again(moved, SEALS.seal(moved.id, "012345"), 7, NOW)
-    typed = check_code(sent, SEALS.seals(sent.id, "012345"), NOW)[1]
+    moved = pending(rules=rules).fall_back(Channel.CODE, Assurance.ROUNDTRIP, NOW)
+    sent = moved.send_again(SEALS.seal(moved.id, "012345"), 7, NOW)
+    typed = sent.check_code(SEALS.seals(sent.id, "012345"), NOW)[1]
 
     for record, reason in ((called, "call_matched"), (typed, "code_matched")):
         (event,) = events_of(record, NOW)

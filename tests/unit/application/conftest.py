@@ -6,8 +6,8 @@ from tests.fakes.clock import FakeClock
 from tests.making import NOW, seconds
 from tests.unit.application.contended import Stage
 from tests.worlds import World, memory_world
-from waitcall.application.announcement import Delivery
 from waitcall.application.deliver_webhooks import MOST_ATTEMPTS
+from waitcall.application.effects import Delivery
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
 
 ADDRESS = "192.0.2.1"

@@ -7,17 +7,25 @@ from typing import Any
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import MemoryStore
 from tests.fakes.outside import FakeProvider, FakeSender, RecordingObserver
-from tests.making import NUMBER, SEALS, admission, effects_of, messages_of, opening_of, operating, use_cases
+from tests.making import (
+    NUMBER,
+    SEALS,
+    admission,
+    messages_of,
+    opening_of,
+    operating,
+    records_of,
+    use_cases,
+)
 from tests.worlds import memory_world
 from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import ChannelSteps
 from waitcall.application.ports import Claim, Reservation, Stored
-from waitcall.application.record_order import OrderPoll, OrderReports
-from waitcall.domain.call import Outcome
-from waitcall.domain.channel import Channel, InboundText
+from waitcall.application.record_order import PollOrders, RecordOrder
+from waitcall.domain.channel import Channel, PlacedOrder, ProviderOrder
 from waitcall.domain.lists import ListAction, ListKind
+from waitcall.domain.matching import InboundText, OrderReport, OrderStatus, Outcome
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
 from waitcall.domain.policy import Client, Policy, Purpose
 from waitcall.domain.verification import Verification
 
@@ -88,21 +96,20 @@ class Stage:
         )
         opening = opening_of(self.provider, self.sender, POLICY, world.orders)
         self.verifications.creating._opening = opening
-        admitting, effects = admission(self.world, self.observer, POLICY), effects_of(POLICY)
+        admitting = admission(self.world, self.observer, POLICY)
+        records = records_of(self.world, self.observer, POLICY)
         self.channels = ChannelSteps(
-            store=self.store,
+            records=records,
             admission=admitting,
-            effects=effects,
             opening=opening,
             seals=SEALS,
-            observer=self.observer,
             clock=clock,
             policy=POLICY,
         )
         self.messages = messages_of(self.world, self.observer, clock)
-        self.reports = OrderReports(self.store, world.orders, self.observer, clock, effects, admitting)
+        self.reports = RecordOrder(records, world.orders, admitting, clock)
         self.inquiry = Inquiry(clock)
-        self.poll = OrderPoll(self.inquiry, world.orders, self.store, self.reports, clock)
+        self.poll = PollOrders(self.inquiry, world.orders, self.store, self.reports, clock)
         self.operator = operating(self.world, self.observer, clock, POLICY)
 
     def start(self, purpose: str = "call") -> Verification:

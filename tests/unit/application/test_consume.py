@@ -38,6 +38,6 @@ def test_a_consume_that_is_run_again_reads_the_lists_again(world: World, clock: 
     store = Looking(world.limits, world.conversions, world.lists, world.audit)
     store._records, store._latest = world.store._records, world.store._latest
     records = Records(store, RecordingObserver(), effects_of())
-    consuming = ConsumeVerification(store, records, admission(world, RecordingObserver()), PAGES, clock)
+    consuming = ConsumeVerification(records, admission(world, RecordingObserver()), PAGES, clock)
     with pytest.raises(Blocked):
         consuming.consume("web", made.id, Proof("login", "flow"))

@@ -55,3 +55,15 @@ def test_without_a_captcha_rule_no_captcha_is_demanded(world: World, clock: Fake
     verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock, coded, FakeSender())
     ask = CreateCommand(NUMBER.value, "code", "flow", risk=Risk.HIGH)
     assert verifications.start("web", ask).verification.channel is Channel.CODE
+
+
+@pytest.mark.parametrize("wrong", [{"window_seconds": 901}, {"return_url": "https://elsewhere.example.org/"}])
+def test_a_wrong_request_is_refused_before_anything_is_read(
+    world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
+) -> None:
+    verifications, _ = use_cases(world, FakeProvider(), RecordingObserver(), clock)
+    reads: list[Any] = []
+    monkeypatch.setattr(world.store, "creation_context", lambda *asked: reads.append(asked))
+    with pytest.raises(ValidationFailed):
+        verifications.start("web", CreateCommand(NUMBER.value, "login", "flow", **wrong))
+    assert reads == []

@@ -1,4 +1,4 @@
-"""End of a delivery."""
+"""End of a delivery, and dead letters that are sent again."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,8 +8,15 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.making import POLICY
 from tests.unit.application.conftest import delivery
-from waitcall.application.announcement import Delivery
-from waitcall.application.deliver_webhooks import MOST_ATTEMPTS, DeliveryOutcome, Push, Taken
+from tests.worlds import World
+from waitcall.application.deliver_webhooks import (
+    MOST_ATTEMPTS,
+    DeadLetters,
+    DeliverWebhooks,
+    DeliveryOutcome,
+    Taken,
+)
+from waitcall.application.effects import Delivery
 from waitcall.domain.policy import Endpoint
 
 
@@ -58,7 +65,7 @@ def test_a_delivery_is_dead_after_its_last_attempt_unless_it_arrived(
     outbox, delivery_metrics = Outbox(), Told()
     endpoint = Endpoint("web/main", "https://web.example.org/hook", frozenset())
     policy = replace(POLICY, clients={"web": replace(POLICY.clients["web"], webhooks=(endpoint,))})
-    push = Push(
+    push = DeliverWebhooks(
         outbox=outbox,
         sender=Sends(outcome),
         delivery_metrics=delivery_metrics,
@@ -71,3 +78,30 @@ def test_a_delivery_is_dead_after_its_last_attempt_unless_it_arrived(
     assert (outbox.ended, delivery_metrics.told) == ([ended], [(outcome.value, dead)])
     with pytest.raises(RuntimeError):
         push._threads.submit(print)
+
+
+class Letters:
+    def __init__(self) -> None:
+        self.replayed: list[tuple[str, str]] = []
+
+    def dead(self) -> Any:
+        return iter([delivery("evt_1", "web/main"), delivery("evt_2", "web/other")])
+
+    def replay(self, event_id: str, endpoint: str) -> bool:
+        self.replayed.append((event_id, endpoint))
+        return True
+
+
+@pytest.mark.parametrize(
+    ("asked", "details"),
+    [
+        ({}, {"endpoint": "every"}),
+        ({"endpoint": "web/main"}, {"endpoint": "web/main"}),
+        ({"event_id": "evt_2"}, {"endpoint": "every", "event_id": "evt_2"}),
+    ],
+)
+def test_a_replay_is_audited_with_what_it_replays(
+    world: World, clock: FakeClock, asked: dict[str, str], details: dict[str, str]
+) -> None:
+    DeadLetters(Letters(), world.audit, clock).replay("ann", "why", **asked)
+    assert world.audit.entries[-1].details == {"reason": "why"} | details

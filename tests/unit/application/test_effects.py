@@ -1,26 +1,36 @@
-"""Effects of a transition: audit entries, counters, limits that are given back, and the time of the next sweep."""
+"""Effects of a transition: audit entries, counters, limits that are given back, the time of the next sweep, and events."""
 
+import json
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from tests.fakes.memory import MemoryOutbox
 from tests.making import NOW, POLICY, call_at, opened, pending, seconds
-from waitcall.application.announcement import Announcer
-from waitcall.application.effects import NO_EFFECTS, Effects, TransitionEffects
+from waitcall.application.deliver_webhooks import remind
+from waitcall.application.effects import (
+    NO_EFFECTS,
+    REMEMBERED_SECONDS,
+    Effects,
+    TransitionEffects,
+    announcement_of,
+    body_of,
+)
 from waitcall.application.request_context import request_id
 from waitcall.domain.channel import Channel
 from waitcall.domain.code import Code
 from waitcall.domain.conversion import ConversionBudget, Group
+from waitcall.domain.event import Event, EventType, events_of
 from waitcall.domain.limits import Limit, Mode, Scope
 from waitcall.domain.matching import judge_call
-from waitcall.domain.policy import OnConcurrent, Purpose
+from waitcall.domain.policy import Endpoint, OnConcurrent, Purpose
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 
 BUDGET = ConversionBudget(Group.COUNTRY, Mode.ENFORCE, settle_seconds=0, floor=0, max_uncalled_share=0.1)
 TOTALS = (Limit(50, 3600), Limit(100, 86400))
-EFFECTS = TransitionEffects(Announcer(POLICY), (BUDGET,), TOTALS)
+EFFECTS = TransitionEffects(replace(POLICY, conversion=(BUDGET,), limits={Scope.NUMBER_TOTAL: TOTALS}))
 CONTESTING = Purpose("login", on_concurrent=OnConcurrent.CONTEST)
 TWO_STEPS = Purpose("login", second_step=Channel.CODE)
 CODE = Code(message_id=7, digests=("one",), sent_at=NOW)
@@ -162,3 +172,76 @@ def test_the_request_id_is_kept_unless_it_could_be_a_phone_number(given: str, ke
     finally:
         request_id.reset(token)
     assert found == (given if kept else None)
+
+
+BOTH = frozenset({"verification.verified", "verification.expired"})
+ENDPOINTS = (
+    Endpoint("web/main", "https://login.example.org/hook", BOTH),
+    Endpoint("web/stats", "https://stats.example.org/", frozenset({"verification.expired"})),
+)
+LISTENING = replace(
+    POLICY, clients={**POLICY.clients, "web": replace(POLICY.clients["web"], webhooks=ENDPOINTS)}
+)
+EXPIRED = pending().at(NOW + seconds(900))
+
+
+def only(record: Verification, now: datetime = NOW) -> Event:
+    (event,) = events_of(record, now)
+    return event
+
+
+def test_an_event_goes_to_the_endpoints_that_asked_for_its_type() -> None:
+    announcement = announcement_of(only(EXPIRED), LISTENING, NOW)
+    assert announcement is not None
+    assert [each.endpoint for each in announcement.deliveries] == ["web/main", "web/stats"]
+    assert (
+        {each.event_id for each in announcement.deliveries} == {announcement.event_id} == {only(EXPIRED).id}
+    )
+    assert {each.attempt for each in announcement.deliveries} == {0}
+    announcement = announcement_of(only(verified()), LISTENING, NOW)
+    assert announcement is not None
+    assert [each.endpoint for each in announcement.deliveries] == ["web/main"]
+
+
+@pytest.mark.parametrize("client", ["app", "left the policy"])
+def test_an_event_that_no_endpoint_asked_for_is_not_announced(client: str) -> None:
+    event = replace(only(EXPIRED), verification=opened("ver_1", client=client))
+    assert announcement_of(event, LISTENING, NOW) is None
+    assert announcement_of(replace(only(EXPIRED), type=EventType.CANCELED), LISTENING, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("record", "now", "seconds_left"),
+    [
+        (EXPIRED, 0, 900),
+        (EXPIRED, 900, 0),
+        (EXPIRED, 5000, 0),
+        # The last sweep is at the end of the window (900 s) or 300 s after the proof, whichever is later.
+        (verified(), 0, 900),
+        (judge_call(pending(), call_at(NOW + seconds(800)), NOW + seconds(800), seconds(5))[1], 800, 300),
+    ],
+)
+def test_an_event_is_remembered_until_an_hour_after_the_records_last_sweep(
+    record: Verification, now: int, seconds_left: int
+) -> None:
+    announcement = announcement_of(only(record), LISTENING, NOW + seconds(now))
+    assert announcement is not None
+    assert announcement.keep_seconds == REMEMBERED_SECONDS + seconds_left
+
+
+def test_times_are_told_in_utc_and_a_missing_reason_as_null() -> None:
+    event = only(EXPIRED)
+    elsewhere = event.at.astimezone(timezone(timedelta(hours=3))) + timedelta(milliseconds=400)
+    told = json.loads(body_of(replace(event, at=elsewhere, verification=opened("ver_1"))))
+    assert told["timestamp"] == "2026-01-01T12:15:00Z"
+    assert told["data"]["reason"] is None
+
+
+def test_a_reminder_announces_only_events_that_an_endpoint_asked_for() -> None:
+    record = verified().consume("login", "flow", NOW)
+    outbox = MemoryOutbox()
+    remind(outbox, LISTENING, record, NOW)
+    # No endpoint asked for the event of the consume.
+    assert [each.delivery.endpoint for each in outbox.take("one", 9)] == ["web/main"]
+    remind(outbox, LISTENING, record, NOW)
+    assert outbox.take("one", 9) == []

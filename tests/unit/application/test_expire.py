@@ -9,10 +9,11 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import MemoryDeadlines, MemoryStore
 from tests.fakes.outside import RecordingObserver
-from tests.making import effects_of, pending, plan, reserve, seconds
+from tests.making import effects_of, pending, plan, records_of, reserve, seconds
 from tests.worlds import memory_world
-from waitcall.application.expire import BROKEN_AGAIN, Sweep
+from waitcall.application.expire import BROKEN_AGAIN, ExpireVerifications
 from waitcall.application.ports import Stored
+from waitcall.application.records import Records
 from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
 from waitcall.domain.numbers import E164
 from waitcall.domain.status import Status
@@ -52,8 +53,8 @@ class Garden:
         plan(self.store, stored, self.clock() + seconds(due_in), self.clock())
 
     def sweep(self, patience: float = 0) -> int:
-        return Sweep(
-            self.store, self.deadlines, self.observer, self.clock, effects_of(), remind=self._remind
+        return ExpireVerifications(
+            Records(self.store, self.observer, effects_of()), self.deadlines, self.clock, remind=self._remind
         ).run(seconds(patience))
 
     def _remind(self, record: Verification, now: datetime) -> None:
@@ -127,6 +128,6 @@ def test_a_store_that_is_away_ends_the_pass_and_leaves_everything_due(garden: Ga
 def test_a_sweep_without_a_reminder_settles_records_too(garden: Garden) -> None:
     garden.kept("ver_1")
     garden.clock.advance(900)
-    assert Sweep(garden.store, garden.deadlines, garden.observer, garden.clock, effects_of()).run() == 1
+    assert ExpireVerifications(records_of(garden, garden.observer), garden.deadlines, garden.clock).run() == 1
     (stored,) = garden.store._records.values()
     assert stored.verification.status is Status.EXPIRED

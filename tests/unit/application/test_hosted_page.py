@@ -1,4 +1,4 @@
-"""Reads and polls of the hosted page."""
+"""Reads and polls of the hosted page, and the semaphore that bounds them."""
 
 import threading
 from dataclasses import replace
@@ -12,15 +12,14 @@ from tests.making import NUMBER, PAGES, POLICY, reading_of, together, use_cases
 from tests.unit.application.conftest import ADDRESS
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
-from waitcall.application.hosted_page import PATIENCE_SECONDS, Pages
-from waitcall.application.slots import Slots
+from waitcall.application.hosted_page import PATIENCE_SECONDS, FairSemaphore, ReadPage
 from waitcall.domain.errors import NotFound, StoreUnavailable
 from waitcall.domain.policy import Client
 from waitcall.domain.verification import Verification
 
 
-def pages(world: World, clock: FakeClock, rest: Any = lambda: None) -> Pages:
-    return Pages(
+def pages(world: World, clock: FakeClock, rest: Any = lambda: None) -> ReadPage:
+    return ReadPage(
         store=world.store,
         reading=reading_of(world, RecordingObserver(), clock),
         seals=PAGES,
@@ -37,12 +36,12 @@ def test_a_read_of_a_page_that_gets_no_slot_is_told_when_to_ask_again(
 ) -> None:
     asked: list[float] = []
 
-    def take(_: Slots, patience: float = 0) -> bool:
+    def acquire(_: FairSemaphore, patience: float = 0) -> bool:
         asked.append(patience)
         return False
 
     hosted = pages(world, clock)
-    monkeypatch.setattr(Slots, "take", take)
+    monkeypatch.setattr(FairSemaphore, "acquire", acquire)
     with pytest.raises(StoreUnavailable) as busy:
         hosted.look("token", ADDRESS)
     assert (busy.value.retry_after, asked) == (1, [PATIENCE_SECONDS])
@@ -86,3 +85,22 @@ HOSTING = replace(
         "web": Client("web", frozenset({"login"}), return_origins=frozenset({"https://login.example.org"}))
     },
 )
+
+
+def test_a_semaphore_is_acquired_no_more_often_than_its_count() -> None:
+    semaphore = FairSemaphore(7)
+    assert together(50, lambda _: semaphore.acquire()).count(True) == 7
+    semaphore.release()
+    assert together(50, lambda _: semaphore.acquire()).count(True) == 1
+
+
+def test_a_waiting_thread_acquires_the_semaphore_that_is_released() -> None:
+    semaphore = FairSemaphore(1)
+    acquired = together(20, lambda _: semaphore.acquire(30) and semaphore.release() is None)
+    assert acquired == [True] * 20
+
+
+def test_a_wait_for_a_semaphore_ends_after_the_given_seconds() -> None:
+    semaphore = FairSemaphore(0)
+    assert not semaphore.acquire(0.01)
+    assert not semaphore.acquire()

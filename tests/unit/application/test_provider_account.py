@@ -1,4 +1,4 @@
-"""Operators' requests to the provider's account are audited first and stay below the provider's limits."""
+"""Operators' requests to the provider's account are audited first and stay below the provider's limits; the balance."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +11,14 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.making import POLICY
 from tests.worlds import World, memory_world
-from waitcall.application.provider_account import AccountManagement, DedicatedNumber, Download, NumberState
+from waitcall.application.ports import Term
+from waitcall.application.provider_account import (
+    AccountManagement,
+    BalanceMonitor,
+    DedicatedNumber,
+    Download,
+    NumberState,
+)
 from waitcall.domain.errors import NotFound, RateLimited
 from waitcall.domain.numbers import E164
 
@@ -170,3 +177,14 @@ def test_a_report_is_compared_with_the_audit_entries_of_its_events_and_time(scen
     )
     assert [(each["event"], each["actor"]) for each in kept] == [("reports_list", "operator:ann")]
     assert scene.audited()[-1][:2] == ("reports_reconcile", "operator:ben")
+
+
+def test_the_balance_is_told_and_returned() -> None:
+    told: list[Decimal] = []
+
+    class Account:
+        def balance(self) -> Decimal:
+            return Decimal("7.50")
+
+    assert BalanceMonitor(Account(), told.append).run(Term(1, "x")) == Decimal("7.50")
+    assert told == [Decimal("7.50")]

@@ -1,4 +1,4 @@
-"""Time of a call in the inbox: the only instant that its wall-clock time can mean, or None."""
+"""Time of a call in the inbox: the only instant that its wall-clock time can mean, or None; inspection of the inbox."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.making import NOW, seconds
-from waitcall.application.reconcile_inbox import instant
+from tests.making import NOW, NUMBER, seconds
+from waitcall.application.reconcile_inbox import InboxRecord, instant, like_calls
+from waitcall.domain.numbers import E164, mask
 
 
 def wall(at: datetime, offset: int) -> datetime:
@@ -52,3 +53,33 @@ def test_a_record_without_a_time_proves_nothing() -> None:
     assert instant(NOW.replace(tzinfo=None), NOW - seconds(85), NOW, 0)[0] == datetime(
         2026, 1, 1, 12, tzinfo=UTC
     )
+
+
+DIALLED, TEXTED, ABROAD = E164("+79585551234"), E164("+79585550001"), E164("+77015550001")
+
+
+def test_a_look_at_the_inbox_masks_the_numbers_of_what_looks_like_a_call() -> None:
+    records = [
+        InboxRecord(1, None, None, None, message="no caller"),
+        InboxRecord(2, NUMBER.value, DIALLED.value, None, message="a call"),
+        InboxRecord(3, NUMBER.value, TEXTED.value, None, message="a text"),
+        InboxRecord(4, NUMBER.value, ABROAD.value, None, message="abroad"),
+        InboxRecord(5, NUMBER.value, None, None, message="nothing dialled"),
+        InboxRecord(6, NUMBER.value, "a word", None, message="no number"),
+    ]
+    found = like_calls(
+        records,
+        lambda number: number.value.startswith("+7958"),
+        [TEXTED],
+        lambda caller, text: (caller, text) == (NUMBER.value, "a text"),
+    )
+    assert {each.caller for each in found} == {mask(NUMBER.value)}
+    assert [each.dialled for each in found] == [
+        mask(DIALLED.value),
+        mask(TEXTED.value),
+        mask(ABROAD.value),
+        "",
+        mask("a word"),
+    ]
+    assert [each.may_be_shown for each in found] == [True, False, False, False, False]
+    assert [each.is_text for each in found] == [False, True, False, False, False]

@@ -14,9 +14,9 @@ from tests.unit.application.conftest import entry
 from tests.worlds import World, memory_world
 from waitcall.application.create import CreateCommand
 from waitcall.application.record_call import SKEW
-from waitcall.domain.call import Outcome
 from waitcall.domain.errors import VerificationInProgress
 from waitcall.domain.lists import ListAction, ListKind
+from waitcall.domain.matching import Outcome
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, Client, OnConcurrent, Purpose
 from waitcall.domain.status import Status
 

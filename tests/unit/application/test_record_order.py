@@ -8,9 +8,9 @@ import pytest
 from tests.making import NUMBER, seconds
 from tests.unit.application.contended import ORDER, TOLL_FREE, Stage
 from waitcall.application.record_order import UNREADABLE_AGAIN
-from waitcall.domain.call import Outcome
+from waitcall.domain.channel import PlacedOrder, ProviderOrder
 from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
-from waitcall.domain.order import OrderReport, OrderStatus, PlacedOrder, ProviderOrder
+from waitcall.domain.matching import OrderReport, OrderStatus, Outcome
 from waitcall.domain.status import Status
 
 

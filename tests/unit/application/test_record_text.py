@@ -4,11 +4,11 @@ import pytest
 
 from tests.making import NUMBER
 from tests.unit.application.contended import Stage, texted
-from waitcall.application.explanation import Subject
+from waitcall.application.operate import Subject
 from waitcall.application.records import CHANGE_ATTEMPTS
-from waitcall.domain.call import Outcome
 from waitcall.domain.code import CodeDelivery, DeliveryReport
 from waitcall.domain.errors import StoreUnavailable
+from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Reason, Status
 
 

@@ -7,7 +7,7 @@ from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NOW, NUMBER, effects_of, pending, use_cases
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
-from waitcall.application.records import Records, announce
+from waitcall.application.records import Records
 from waitcall.domain.errors import NotFound
 from waitcall.domain.policy import OnConcurrent, Purpose
 
@@ -34,11 +34,12 @@ def test_a_transition_that_changes_nothing_is_not_written(world: World, clock: F
     assert world.store.get(made.id) != stored
 
 
-def test_each_change_is_counted_once() -> None:
+def test_each_change_is_counted_once(world: World) -> None:
     contesting = Purpose("login", on_concurrent=OnConcurrent.CONTEST)
     waiting = pending(rules=contesting)
     contested = waiting.contest(NOW)
     told = RecordingObserver()
+    records = Records(world.store, told, effects_of())
     for before, after in ((waiting, contested), (contested, contested), (waiting, waiting)):
-        announce(told, before, after)
+        records.announce(before, after)
     assert told.counts == {("contested",): 1}

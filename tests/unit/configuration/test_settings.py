@@ -1,13 +1,22 @@
 """Settings from the environment. All mistakes are reported at once, by name and without values."""
 
 import hashlib
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.unit.conftest import KEY_HASH, ONLY_SMSRU, POLICY, ROUTED, SMSRU, mistakes_of
-from waitcall.composition.use_cases import _order_seconds
-from waitcall.configuration.settings import SettingsMistakes, load_settings
+from waitcall.composition.use_cases import order_seconds
+from waitcall.configuration.settings import (
+    SettingsMistakes,
+    announce_reload,
+    is_replaced,
+    load_settings,
+    weaknesses,
+)
+from waitcall.domain.channel import Assurance
 from waitcall.domain.limits import Limit, Scope
 from waitcall.domain.policy import OnConcurrent, Provider
 
@@ -187,7 +196,7 @@ def test_a_provider_that_nothing_uses_needs_no_credentials(sound: dict[str, str]
     assert settings.smsc_credentials == {}
     assert settings.policy.providers == {Provider.SMSRU}
     # The time for an order counts only the provider in use.
-    assert _order_seconds(settings) == 5
+    assert order_seconds(settings) == 5
     load_settings(without_smsc(sound) | SMSRU | {"WAITCALL_SMSRU_TIMEOUT_SECONDS": "25"})
     assert mistakes_of(without_smsc(sound)) == [
         "WAITCALL_SMSRU_API_ID: required, the policy's routing names smsru."
@@ -422,3 +431,50 @@ def test_commands_reach_the_handler_on_this_machine(sound: dict[str, str], bind:
 def test_a_url_may_have_an_ipv6_address(sound: dict[str, str], name: str) -> None:
     settings = load_settings(sound | {f"WAITCALL_{name}": "https://[2001:db8::1]:8443/sys"})
     assert "https://[2001:db8::1]:8443/sys" in str(getattr(settings, name.lower()))
+
+
+def test_the_inbox_proves_asserted_unless_a_setting_says_more_which_is_a_weakness(
+    sound: dict[str, str],
+) -> None:
+    assert load_settings(sound).inbox_assurance is Assurance.ASSERTED
+    for value in ("asserted", "ASSERTED"):
+        assert list(weaknesses(load_settings(sound | {"WAITCALL_INBOX_ASSURANCE": value}))) == []
+    settings = load_settings(sound | {"WAITCALL_INBOX_ASSURANCE": "network"})
+    assert settings.inbox_assurance is Assurance.NETWORK
+    (named,) = weaknesses(settings)
+    assert "WAITCALL_INBOX_ASSURANCE=network" in named
+    assert "waitcall doctor" in named
+
+
+def test_a_forgeable_hash_is_a_weakness(sound: dict[str, str]) -> None:
+    assert list(weaknesses(load_settings(sound))) == []
+    (named,) = weaknesses(load_settings(sound | {"WAITCALL_CALLBACK_HASH": "crc32"}))
+    assert "crc32 is forgeable" in named
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn forks its workers")
+def test_a_worker_knows_a_reload_from_the_moment_of_its_fork() -> None:
+    """The master may reload while a worker is still importing and has not read the count of reloads."""
+    before, tell = forked()
+    announce_reload()
+    after, tell_after = forked()
+    assert (asked(before, tell), asked(after, tell_after)) == (True, False)
+    announce_reload()
+    assert is_replaced() is False
+
+
+def forked() -> tuple[int, int]:
+    """Fork a child that answers with its exit status as soon as something is written to the pipe."""
+    read, write = os.pipe()
+    sys.stdout.flush()
+    if pid := os.fork():
+        os.close(read)
+        return pid, write
+    os.read(read, 1)
+    os._exit(int(is_replaced()))
+
+
+def asked(pid: int, pipe: int) -> bool:
+    os.write(pipe, b"?")
+    os.close(pipe)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1

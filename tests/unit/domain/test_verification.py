@@ -1,27 +1,32 @@
-"""Transitions of a verification, as pure functions."""
+"""A record, its requester and its transitions."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from tests.making import LOGIN, NOW, call_at, opened, pending, seconds
-from waitcall.domain.call import Outcome
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Channel, PlacedOrder, ProviderOrder
+from waitcall.domain.code import Code
 from waitcall.domain.errors import (
     AlreadyConsumed,
     AlreadyVerified,
     Contested,
     Expired,
     NotVerified,
+    PhoneNumberNotAllowed,
     PurposeMismatch,
+    RateLimited,
     ReferenceMismatch,
+    SendsSpent,
     ServiceError,
+    WrongChannel,
 )
-from waitcall.domain.matching import judge_call
+from waitcall.domain.matching import Outcome, judge_call
+from waitcall.domain.numbers import E164
 from waitcall.domain.policy import OnConcurrent, Purpose
-from waitcall.domain.requester import Requester
 from waitcall.domain.status import Reason, Status
-from waitcall.domain.verification import Verification
+from waitcall.domain.verification import Requester, Verification
 
 KEPT = seconds(LOGIN.retention_seconds)
 
@@ -181,3 +186,86 @@ def test_the_same_requester_gets_the_record_from_the_moment_its_order_has_ended(
     record = replace(pending(), ordering_until=NOW + seconds(26))
     assert not record.answers(record.requester, NOW + seconds(25))
     assert record.answers(record.requester, NOW + seconds(26))
+
+
+def test_without_a_reference_no_requester_is_the_same_as_another() -> None:
+    nobody = Requester("web", "login", None)
+
+    assert not nobody.same_as(nobody)
+    assert Requester("web", "login", "a").same_as(Requester("web", "login", "a"))
+    assert not Requester("web", "login", "a").same_as(Requester("app", "login", "a"))
+
+
+ORDER = ProviderOrder("smsru", "1")
+OURS = E164("+79585550000")
+
+CODE = Code(("one",), NOW, 7)
+
+
+def on_code(**changes: object) -> Verification:
+    return replace(pending(), **{"channel": Channel.CODE, "code": CODE, **changes})
+
+
+def test_a_code_is_refused_after_a_call_has_verified_the_record() -> None:
+    with pytest.raises(AlreadyVerified):
+        pending().prove(Reason.CALL_MATCHED, NOW).check_code(["one"], NOW)
+
+
+def test_after_the_proof_the_right_code_is_accepted_again_and_a_wrong_one_is_refused() -> None:
+    proven = on_code().prove(Reason.CODE_MATCHED, NOW)
+    assert proven.check_code(["one"], NOW) == (True, proven)
+    with pytest.raises(AlreadyVerified):
+        proven.check_code(["two"], NOW)
+
+
+def test_a_code_is_refused_on_another_channel_or_before_one_was_sent() -> None:
+    for record in (pending(), on_code(channel=Channel.CALL), on_code(code=None)):
+        with pytest.raises(WrongChannel):
+            record.check_code(["one"], NOW)
+
+
+def test_the_last_attempt_may_still_be_right_and_a_wrong_one_ends_it() -> None:
+    last = on_code(code=replace(CODE, attempts=4))
+    assert last.check_code(["one"], NOW)[1].status is Status.VERIFIED
+    correct, after = last.check_code(["two"], NOW)
+    assert (correct, after.status, after.reason) == (False, Status.FAILED, Reason.ATTEMPTS_SPENT)
+    correct, after = on_code(code=replace(CODE, attempts=3)).check_code(["two"], NOW)
+    assert (correct, after.status) == (False, Status.PENDING)
+
+
+def test_no_more_codes_are_sent_than_the_purpose_allows_and_none_to_a_landline() -> None:
+    rules = Purpose("login", max_sends=2)
+    second = on_code(rules=rules).send_again("two", 8, NOW + seconds(30))
+    assert second.code is not None
+    assert second.code.digests == ("one", "two")
+    with pytest.raises(SendsSpent):
+        second.send_again("three", 9, NOW + seconds(800))
+    landline = replace(on_code(), phone_number=E164("+74951234567"))
+    with pytest.raises(PhoneNumberNotAllowed):
+        landline.send_again("two", 8, NOW + seconds(30))
+
+
+@pytest.mark.parametrize(("listens", "ends"), [(None, 900), (300, 300), (900, 900), (1200, 900)])
+def test_the_window_ends_when_the_provider_stops_listening(listens: int | None, ends: int) -> None:
+    record = opened("ver_1").open_window(NOW).show(PlacedOrder(OURS, ORDER, listens))
+    assert (record.expires_at, record.purge_at) == (NOW + seconds(ends), NOW + seconds(ends) + KEPT)
+    assert (record.call_number, record.order) == (OURS, ORDER)
+
+
+def coding(now: datetime = NOW) -> Verification:
+    on_code = replace(pending(), channel=Channel.CODE, call_number=None)
+    return on_code.send_again("digest", 1, now)
+
+
+def test_the_next_code_may_be_sent_from_the_second_that_the_last_one_said() -> None:
+    first = coding()
+    with pytest.raises(RateLimited) as early:
+        first.send_again("other", 2, NOW + seconds(LOGIN.resend_seconds - 1))
+    assert early.value.retry_after == 1
+    assert first.send_again("other", 2, NOW + seconds(LOGIN.resend_seconds)).code is not None
+
+
+def test_a_code_is_kept_as_sent_at_whole_seconds() -> None:
+    code = coding(NOW + seconds(0.7)).code
+    assert code is not None
+    assert (code.sent_at, code.digests, code.message_id) == (NOW, ("digest",), 1)

@@ -1,11 +1,13 @@
-"""A worker's own view of the lease that makes it the leader."""
+"""A worker's own view of its lease, and the sweeper of serving processes."""
+
+import threading
 
 import pytest
 
-from waitcall.application.leadership import Term
+from waitcall.application.ports import Term
 from waitcall.domain.errors import StoreUnavailable
 from waitcall.processes import background_worker as worker
-from waitcall.processes.background_worker import Lease
+from waitcall.processes.background_worker import Lease, Sweeper
 
 
 class FakeLeadership:
@@ -82,3 +84,23 @@ def test_only_a_lease_that_is_held_is_resigned(clock: Clock) -> None:
     lease.resign()
     assert [term.fence for term in leadership.resigned] == [1]
     assert lease.term() is None
+
+
+def test_a_sweeper_outlives_a_store_that_is_away_and_a_broken_record(monkeypatch) -> None:
+    monkeypatch.setattr("waitcall.processes.background_worker.SWEEP_SECONDS", 0.001)
+    failures = [StoreUnavailable(), ValueError("broken")]
+    swept = threading.Event()
+
+    def sweep() -> int:
+        if failures:
+            raise failures.pop(0)
+        swept.set()
+        return 0
+
+    sweeper = Sweeper(sweep)
+    sweeper.start()
+
+    assert swept.wait(5)
+    sweeper.stop()
+    sweeper._thread.join(5)
+    assert not sweeper._thread.is_alive()

@@ -1,5 +1,6 @@
-"""Verifications as JSON, and the marshmallow schemas that describe answers for the OpenAPI document."""
+"""Answers of the API: verifications as JSON, rate-limit headers, and the schemas that describe answers in the OpenAPI document."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import ceil
@@ -7,9 +8,9 @@ from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
-from waitcall.domain.assurance import Assurance
-from waitcall.domain.channel import Channel, TextIn
+from waitcall.domain.channel import Assurance, Channel, TextIn
 from waitcall.domain.code import CODE_DIGITS, Code, CodeDelivery
+from waitcall.domain.limits import LimitState, Mode
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 
@@ -156,6 +157,35 @@ EXAMPLE = {
 """Example of a pending verification for the OpenAPI document."""
 
 
+LIMIT_HEADERS = {
+    "RateLimit-Policy": {
+        "description": "Limits that were checked, each with its quota `q` and window `w` in seconds.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "State of each limit: `r` uses remain, and the oldest use expires in `t` seconds.",
+        "schema": {"type": "string"},
+    },
+}
+"""OpenAPI descriptions of the rate-limit headers."""
+
+
+def limit_headers(states: Sequence[LimitState]) -> dict[str, str]:
+    """Return the rate-limit headers for all enforced limits: quota and window; remaining uses and seconds until the reset.
+
+    They are structured fields (RFC 9651) of draft-ietf-httpapi-ratelimit-headers-10.
+    """
+    policies, lefts = [], []
+    for state in states:
+        if state.limit.mode is Mode.ENFORCE:
+            period = state.limit.period_seconds
+            # A scope may have several limits, so the period is part of the name.
+            name = f'"{state.scope}-{period}"'
+            policies.append(f"{name};q={state.limit.count};w={period}")
+            lefts.append(f"{name};r={state.remaining};t={state.reset_seconds}")
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(lefts)} if policies else {}
+
+
 def dump_verification(record: Verification, now: datetime, hosted_url: str | None = None) -> dict[str, Any]:
     """Return a verification as the JSON object of the contract's section 3, with the fields of VerificationResponse.
 
@@ -191,12 +221,7 @@ def dump_verification(record: Verification, now: datetime, hosted_url: str | Non
 
 def _text_in(text_in: TextIn) -> dict[str, Any]:
     number = text_in.number
-    return {
-        "number": number.value,
-        "display": number.display,
-        "text": text_in.text,
-        "uri": text_in.uri,
-    }
+    return {"number": number.value, "display": number.display, "text": text_in.text, "uri": text_in.uri}
 
 
 def _code(record: Verification, code: Code, now: datetime) -> dict[str, Any]:
@@ -212,14 +237,10 @@ def _code(record: Verification, code: Code, now: datetime) -> dict[str, Any]:
     }
 
 
+# Many records share the same times, because times are whole seconds.
+@lru_cache(maxsize=4096)
 def rfc3339(time: datetime | None) -> str | None:
     """Return a time as the API writes it: UTC in whole seconds, with ``Z``."""
     if time is None:
         return None
-    return _written(time)
-
-
-# Many records share the same times, because times are whole seconds.
-@lru_cache(maxsize=4096)
-def _written(time: datetime) -> str:
     return f"{(time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat(timespec='seconds')[:19]}Z"

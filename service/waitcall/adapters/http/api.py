@@ -1,16 +1,43 @@
-"""The internal API: routes of the blueprints, and the OpenAPI 3.1 document that flask-smorest makes from them."""
+"""The internal API: routes of the blueprints, the OpenAPI 3.1 document that flask-smorest makes from them, and ``/docs``."""
 
+import json
+from importlib.resources import files
+from mimetypes import guess_type
 from typing import Any
 
 import flask_smorest
 from apispec.ext.marshmallow import MarshmallowPlugin
-from flask import Flask, Response, current_app
+from flask import Blueprint, Flask, Response, current_app
 from marshmallow import Schema
+from werkzeug.exceptions import NotFound
 
-from waitcall.adapters.http import channels, docs, operator, verifications
+from waitcall.adapters.http import operator, verifications
 from waitcall.adapters.http.answers import ProblemResponse
+from waitcall.adapters.http.auth import no_auth
 from waitcall.adapters.http.blueprint import Services
-from waitcall.adapters.http.problems import Problems
+from waitcall.adapters.http.body import JSON
+from waitcall.adapters.http.problems import ProblemHandler
+
+# The page loads only these files, and nothing from other hosts.
+_ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>waitcall API</title>
+<link rel="icon" href="/docs/favicon-32x32.png">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+</head>
+<body>
+<main id="swagger-ui"><noscript>OpenAPI document: <a href="/openapi.json">/openapi.json</a></noscript></main>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+_START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", validatorUrl: null});\n'
+_CSP = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
 
 
 class Api(flask_smorest.Api):  # type: ignore[misc]  # the library has no types
@@ -36,7 +63,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]  # the library has no types
             },
         )
         self.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
-        for routes in (verifications.routes, channels.routes, operator.routes):
+        for routes in (verifications.routes, verifications.step_routes, operator.routes):
             self.register_blueprint(routes)
 
     def document(self) -> dict[str, Any]:
@@ -48,14 +75,14 @@ class Api(flask_smorest.Api):  # type: ignore[misc]  # the library has no types
 
     def handle_http_exception(self, error: Exception) -> Response:
         """Answer with our problem details. flask-smorest registers this method for every HTTPException."""
-        problems: Problems = current_app.extensions["problems"]
+        problems: ProblemHandler = current_app.extensions["problems"]
         return problems.answer(error)
 
 
 def mount(app: Flask, services: Services, version: str) -> None:
     """Add the API to its app, with ``/openapi.json`` and ``/docs``."""
     app.extensions["waitcall"] = services
-    app.register_blueprint(docs.blueprint(Api(app, version).document()))
+    app.register_blueprint(_docs(Api(app, version).document()))
 
 
 def build_document(version: str) -> dict[str, Any]:
@@ -66,3 +93,33 @@ def build_document(version: str) -> dict[str, Any]:
 def _name_of(schema: type[Schema] | Schema) -> str:
     kind = schema if isinstance(schema, type) else type(schema)
     return kind.__name__.removesuffix("Request").removesuffix("Response")
+
+
+def _docs(document: dict[str, Any]) -> Blueprint:
+    """Make the routes ``/openapi.json``, and ``/docs``, a page that shows the document. They need no key."""
+    routes = Blueprint("openapi", __name__)
+    written = json.dumps(document).encode()
+    assets = {name: (files("flask_swagger_ui") / "dist" / name).read_bytes() for name in _ASSETS}
+    assets["start.js"] = _START.encode()
+
+    @routes.get("/openapi.json")
+    @no_auth
+    def openapi() -> Response:
+        return Response(written, content_type=JSON)
+
+    @routes.get("/docs")
+    @no_auth
+    def docs() -> Response:
+        return Response(
+            _PAGE, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _CSP}
+        )
+
+    @routes.get("/docs/<asset>")
+    @no_auth
+    def docs_asset(asset: str) -> Response:
+        if asset not in assets:
+            raise NotFound
+        content_type = guess_type(asset)[0] or "application/octet-stream"
+        return Response(assets[asset], content_type=content_type, headers={"Cache-Control": "max-age=86400"})
+
+    return routes

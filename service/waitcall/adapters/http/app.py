@@ -1,21 +1,34 @@
-"""Flask apps of the surfaces, and the WSGI callable that chooses the app by the listener's port."""
+"""Flask apps of the surfaces: what every request passes on its way to a view and back, and the choice by listener."""
 
+import logging
+import random
+import re
+import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from wsgiref.types import StartResponse
+from time import monotonic
+from typing import Protocol
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import NotFound
 
 from waitcall.adapters.http.auth import ApiKeys, require_client
-from waitcall.adapters.http.context import UNREADABLE, HttpMetrics, begin_request, end_request, forget_request
-from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
-from waitcall.adapters.http.problems import Problems
-from waitcall.adapters.http.proxies import BehindProxies, Environ
-from waitcall.application.observer import Observer
+from waitcall.adapters.http.body import LowPriorityQueue
+from waitcall.adapters.http.problems import ProblemHandler
+from waitcall.application.ports import Observer
+from waitcall.application.request_context import events, request_id
+from waitcall.domain.limits import plain_address
 
 API_BODY_BYTES = 16 * 1024
 CALLBACK_BODY_BYTES = 64 * 1024
+HEADER = "X-Request-ID"
+
+UNMATCHED = "unmatched"
+"""Value of the label ``route`` for a path without a route."""
+
+UNREADABLE = "unreadable"
+"""Value of the label ``route`` for input that is not an HTTP request."""
 
 # The ingress sends Strict-Transport-Security, because only it knows whether the connection uses TLS.
 SECURITY_HEADERS = {
@@ -27,6 +40,26 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
 }
 """Default headers of every answer (OWASP REST security cheat sheet). An answer's own headers take precedence."""
+
+_ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_FAILURE = 500
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_LETTERS = bytes(ord(string.ascii_lowercase[byte % 26]) for byte in range(256))
+_LONGEST_FORWARDED = 255
+
+_log = logging.getLogger("waitcall.access")
+
+
+class HttpMetrics(Protocol):
+    """Metrics of answers."""
+
+    def failed(self, code: str) -> None:
+        """Count a 5xx answer to a client or a provider."""
+        ...
+
+    def http_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count an answered request, and observe its duration."""
+        ...
 
 
 def create_app(  # noqa: PLR0913  every surface needs these
@@ -67,20 +100,127 @@ def create_app(  # noqa: PLR0913  every surface needs these
     app.before_request(partial(require_client, app, keys))
     # The functions after a request run in reverse order.
     app.after_request(partial(end_request, name, metrics))
-    app.after_request(_secured)
+    app.after_request(secure_response)
     app.teardown_request(forget_request)
-    app.extensions["problems"] = problems = Problems(observer, low_priority)
+    app.extensions["problems"] = problems = ProblemHandler(observer, low_priority)
     app.register_error_handler(Exception, problems.answer)
     for routes in blueprints:
         app.register_blueprint(routes)
-    app.wsgi_app = BehindProxies(app.wsgi_app, trusted_hops)  # type: ignore[method-assign]  # Flask documents this way to add middleware
+    app.wsgi_app = ProxyHeaders(app.wsgi_app, trusted_hops)  # type: ignore[method-assign]  # Flask documents this way to add middleware
     return app
 
 
-def _secured(response: Response) -> Response:
+def new_request_id() -> str:
+    """Return 20 random letters. Digits are not used, because the log would mask them as a phone number."""
+    return random.randbytes(20).translate(_LETTERS).decode()  # noqa: S311  # nosec B311  # a name, no secret
+
+
+def begin_request() -> None:
+    """Give the request an id, and prepare the fields of its log line.
+
+    The views and error handlers set these attributes of ``flask.g``: ``client`` (the client of the request's key; empty
+    without a key), ``verification`` (the last characters of the verification's id), ``problem`` (code of the problem in
+    the answer) and ``callbacks`` (kind and outcome of each message in a callback).
+    """
+    given = request.headers.get(HEADER)
+    request_id.set(given if given is not None and _ACCEPTED.fullmatch(given) else new_request_id())
+    events.set([])
+    g.began = monotonic()
+    g.client = ""
+    g.verification = None
+    g.problem = None
+    g.callbacks = []
+
+
+def end_request(surface: str, metrics: HttpMetrics, response: Response) -> Response:
+    """Count the request, write its log line, and return its id in a header."""
+    seconds = monotonic() - g.began
+    # Log the route, never the path, because a path may contain secrets or personal data.
+    route = request.url_rule.rule if request.url_rule else UNMATCHED
+    method = request.method if request.method in _METHODS else "other"
+    status, code = response.status_code, g.problem
+    metrics.http_request(route, method, status, seconds)
+    # A 503 of a probe is no failed request of a client.
+    if status >= _FAILURE and surface != "ops" and code:
+        metrics.failed(code)
+    line = {
+        "surface": surface,
+        "route": route,
+        "method": method,
+        "status": status,
+        "duration_ms": round(seconds * 1000, 2),
+        "client": g.client or None,
+        # Log addresses of providers, but not of people who open a page.
+        "remote": request.remote_addr if surface == "callback" and not route.startswith("/p/") else None,
+        "code": code,
+        "verification": g.verification,
+    }
+    if g.callbacks:
+        line["callbacks"] = g.callbacks
+    if happened := events.get():
+        line["events"] = happened
+    _log.log(logging.DEBUG if surface == "ops" else logging.INFO, "request", extra=line)
+    response.headers[HEADER] = request_id.get()
+    return response
+
+
+def forget_request(_: BaseException | None) -> None:
+    """Clear the request's id and events, because the connection may carry another request."""
+    request_id.set(None)
+    events.set(None)
+
+
+def secure_response(response: Response) -> Response:
+    """Add the default headers that the answer does not set itself."""
     own = {name for name, _ in response.headers}
     response.headers.extend([header for header in SECURITY_HEADERS.items() if header[0] not in own])
     return response
+
+
+class ProxyHeaders:
+    """WSGI middleware that takes the caller's address, the host and the scheme from ``X-Forwarded-For``, ``-Host``, ``-Proto``.
+
+    This replaces werkzeug's ProxyFix, which keeps a port or brackets in the address, reads headers of any length, and ignores
+    all values if the first one, which the caller may have sent, contains an open quote.
+    """
+
+    def __init__(self, app: WSGIApplication, hops: int) -> None:
+        """``hops``: number of our own proxies, each of which appends one value. With 0 the headers are ignored."""
+        self._app = app
+        self._hops = hops
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        peer = environ.get("REMOTE_ADDR", "")
+        if ":" in peer:
+            # A listener on [::] sees IPv4 peers as ::ffff:192.0.2.1, and neighbours on the link with a zone.
+            environ["REMOTE_ADDR"] = address_in(peer.partition("%")[0]) or peer
+        if not self._hops:
+            return self._app(environ, start_response)
+        if address := address_in(self._forwarded(environ, "FOR")):
+            environ["REMOTE_ADDR"] = address
+        if host := self._forwarded(environ, "HOST"):
+            environ["HTTP_HOST"] = host
+        scheme = self._forwarded(environ, "PROTO")
+        if scheme in ("http", "https"):
+            environ["wsgi.url_scheme"] = scheme
+        return self._app(environ, start_response)
+
+    def _forwarded(self, environ: WSGIEnvironment, name: str) -> str:
+        values = environ.get(f"HTTP_X_FORWARDED_{name}", "").rsplit(",", self._hops)[-self._hops :]
+        value: str = values[0].strip() if len(values) == self._hops else ""
+        return value if len(value) <= _LONGEST_FORWARDED else ""
+
+
+def address_in(text: str) -> str | None:
+    """Return the IP address in a value of ``X-Forwarded-For``, without port and brackets; None if there is none."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(plain_address(text))
+    except ValueError:
+        return None
 
 
 class Surfaces:
@@ -110,7 +250,7 @@ class Surfaces:
         """Count an answer to input that was not an HTTP request and so reached no surface."""
         self._metrics.http_request(UNREADABLE, "other", status, 0.0)
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Pass the request to its surface. gunicorn takes SERVER_PORT from the socket, not from the Host header."""
         app = self.by_port.get(str(environ["SERVER_PORT"]))
         if app is None:

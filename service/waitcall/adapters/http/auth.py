@@ -30,11 +30,6 @@ def requires(permission: Permission) -> Callable[[_View], _View]:
     return mark
 
 
-def permission_of(view: Callable[..., object]) -> Permission | None:
-    """Return the permission that a view is marked with; None without a mark."""
-    return getattr(view, "permission", None)
-
-
 class ApiKeys:
     """API keys of all clients, by their SHA-256 only, and the permissions of each client."""
 
@@ -76,5 +71,5 @@ def require_client(app: Flask, keys: ApiKeys) -> None:
     if client is None:
         raise Unauthorized
     # A view without a permission refuses every key. A structure test finds such views.
-    if permission_of(view) not in keys.permissions.get(client, frozenset()):
+    if getattr(view, "permission", None) not in keys.permissions.get(client, frozenset()):
         raise ScopeNotAllowed

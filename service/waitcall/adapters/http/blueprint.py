@@ -2,7 +2,7 @@
 requests and for the OpenAPI document.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -11,18 +11,16 @@ from flask import Request, current_app
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 
-from waitcall.adapters.http.auth import permission_of
 from waitcall.adapters.http.body import JSON, read_json
 from waitcall.adapters.http.problems import responses
-from waitcall.adapters.http.schemas import refusal
 from waitcall.application.cancel import CancelVerification
 from waitcall.application.consume import ConsumeVerification
 from waitcall.application.create import CreateVerification
 from waitcall.application.fallback import ChannelSteps
-from waitcall.application.idempotency import IdempotencyStore
-from waitcall.application.operate import Operator
-from waitcall.application.ports import Clock
+from waitcall.application.operate import OperatorActions
+from waitcall.application.ports import Clock, IdempotencyStore
 from waitcall.application.read import ReadVerification
+from waitcall.domain.errors import ValidationFailed
 from waitcall.domain.verification import Verification
 
 _ANY = ("store_unavailable", "internal_error", "invalid_request")
@@ -45,7 +43,7 @@ class Services:
     consume: ConsumeVerification
     cancel: CancelVerification
     channels: ChannelSteps
-    operator: Operator
+    operator: OperatorActions
     idempotency: IdempotencyStore
     page_url: Callable[[Verification], str | None]
     clock: Clock
@@ -72,7 +70,21 @@ class RequestParser(FlaskParser):
         """Raise an error that names every wrong field."""
         # webargs nests the messages under the location of the fields, for instance "json".
         (messages,) = error.normalized_messages().values()  # type: ignore[no-untyped-call]  # marshmallow has no types here
-        raise refusal(messages) from error
+        raise ValidationFailed(
+            errors={
+                "body" if name == "_schema" else str(name): list(_leaves(texts))
+                for name, texts in messages.items()
+            }
+        ) from error
+
+
+def _leaves(messages: Any) -> Iterator[str]:
+    # marshmallow nests the messages of a dictionary's entries.
+    if isinstance(messages, dict):
+        for inner in messages.values():
+            yield from _leaves(inner)
+    else:
+        yield from messages
 
 
 PARSER = RequestParser()
@@ -111,7 +123,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # the library h
             problems = (*getattr(view, "problems", ()), *_KEYED, *_ANY)
             described = self.doc(
                 operationId=view.__name__,
-                security=[{"key": [str(permission_of(view))]}],
+                security=[{"key": [str(getattr(view, "permission", None))]}],
                 responses=responses(problems),
             )
             register(described(view))

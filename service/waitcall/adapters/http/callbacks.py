@@ -1,24 +1,19 @@
 """Routes /callbacks/smsc and /callbacks/smsru: decode, record, acknowledge. Only the decoders know the protocols."""
 
-from functools import partial
 from typing import Protocol
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from waitcall.adapters.http.auth import no_auth
-from waitcall.adapters.http.body import read_body
-from waitcall.adapters.http.context import note_callback
-from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
-from waitcall.application.observer import Observer
-from waitcall.application.record_call import Calls
-from waitcall.application.record_order import OrderReports
-from waitcall.application.record_text import Messages
-from waitcall.domain.call import InboundCall, Kind, OtherMessage, Outcome
-from waitcall.domain.channel import InboundText
+from waitcall.adapters.http.body import LowPriorityQueue, read_body
+from waitcall.application.ports import Observer
+from waitcall.application.record_call import RecordCall
+from waitcall.application.record_order import RecordOrder
+from waitcall.application.record_text import RecordText
 from waitcall.domain.code import DeliveryReport
 from waitcall.domain.errors import CallbackMalformed, CallbackRejected, RecordUnreadable
-from waitcall.domain.order import OrderReport
+from waitcall.domain.matching import InboundCall, InboundText, Kind, OrderReport, OtherMessage, Outcome
 
 PATH = "/callbacks/smsc"
 ORDERS_PATH = "/callbacks/smsru"
@@ -45,15 +40,14 @@ class ReportDecoder(Protocol):
 
 
 def blueprint(
-    calls: Calls,
-    messages: Messages,
+    calls: RecordCall,
+    messages: RecordText,
     decoder: MessageDecoder,
     observer: Observer,
     low_priority: LowPriorityQueue,
 ) -> Blueprint:
     """Make the route for callbacks that report callers and texts."""
     routes = Blueprint("callbacks", __name__)
-    refused = partial(_refused, observer)
 
     @routes.route(PATH, methods=["GET", "POST"])
     @no_auth
@@ -66,30 +60,28 @@ def blueprint(
             with low_priority.turn_if_long(body):
                 message = decoder.decode(query, body, request.headers.get("Content-Type", ""))
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
-            refused(error)
+            _count_refusal(observer, error)
             raise
         match message:
             case InboundCall():
-                note_callback(Kind.CALL, calls.record(message))
+                _note(Kind.CALL, calls.record(message))
             case InboundText():
-                note_callback(Kind.SMS, messages.record_text(message))
+                _note(Kind.SMS, messages.record_text(message))
             case DeliveryReport():
                 messages.record_report(message)
-                note_callback(Kind.STATUS, Outcome.OTHER)
+                _note(Kind.STATUS, Outcome.OTHER)
             case OtherMessage():
-                observer.callback(message.kind, message.outcome)
-                note_callback(message.kind, message.outcome)
+                _count(observer, message.kind, message.outcome)
         return _acknowledgement()
 
     return routes
 
 
 def orders_blueprint(
-    reports: OrderReports, decoder: ReportDecoder, observer: Observer, low_priority: LowPriorityQueue
+    reports: RecordOrder, decoder: ReportDecoder, observer: Observer, low_priority: LowPriorityQueue
 ) -> Blueprint:
     """Make the route for callbacks that report on orders."""
     routes = Blueprint("order_callbacks", __name__)
-    refused = partial(_refused, observer)
 
     @routes.route(ORDERS_PATH, methods=["GET", "POST"])
     @no_auth
@@ -101,16 +93,15 @@ def orders_blueprint(
             with low_priority.turn_if_long(body):
                 entries = decoder.decode(body, request.headers.get("Content-Type", ""))
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
-            refused(error)
+            _count_refusal(observer, error)
             raise
         unreadable: RecordUnreadable | None = None
         for each in entries:
             if not isinstance(each, OrderReport):
-                observer.callback(each.kind, each.outcome)
-                note_callback(each.kind, each.outcome)
+                _count(observer, each.kind, each.outcome)
                 continue
             try:
-                note_callback(Kind.CALL, reports.record(each))
+                _note(Kind.CALL, reports.record(each))
             except RecordUnreadable as error:
                 # Record the other entries first, then report the error.
                 unreadable = error
@@ -121,7 +112,7 @@ def orders_blueprint(
     return routes
 
 
-def _refused(observer: Observer, error: Exception) -> None:
+def _count_refusal(observer: Observer, error: Exception) -> None:
     """Count and log a callback that was refused."""
     match error:
         case CallbackMalformed():
@@ -130,8 +121,17 @@ def _refused(observer: Observer, error: Exception) -> None:
             kind, outcome = Kind(error.kind), Outcome.BAD_SIGNATURE
         case _:
             kind, outcome = Kind.UNKNOWN, Outcome.MALFORMED
+    _count(observer, kind, outcome)
+
+
+def _count(observer: Observer, kind: Kind, outcome: Outcome) -> None:
     observer.callback(kind, outcome)
-    note_callback(kind, outcome)
+    _note(kind, outcome)
+
+
+def _note(kind: Kind, outcome: Outcome) -> None:
+    """Add a message to the request's log line."""
+    g.callbacks.append(f"{kind} {outcome}")
 
 
 def _acknowledgement(word: str = "OK") -> Response:

@@ -10,7 +10,7 @@ from flask import Response, g, request
 
 from waitcall.adapters.http.blueprint import Blueprint, refuses, services
 from waitcall.adapters.http.body import JSON, read_json
-from waitcall.application.idempotency import Answer
+from waitcall.application.ports import Answer, Begun
 from waitcall.domain.errors import StoreUnavailable, ValidationFailed
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -46,7 +46,25 @@ def once(
         @wraps(view)
         def answered(*args: Any, **kwargs: Any) -> Response:
             _, canonical = read_json(optional=not body_required)
-            return _answer_once(canonical, lambda: view(*args, **kwargs))
+            key = request.headers.get(IDEMPOTENCY_KEY)
+            if key is None:
+                return response_of(view(*args, **kwargs)[0])
+            begun = _begin(key, canonical)
+            if isinstance(begun, Answer):
+                replayed = response_of(begun)
+                replayed.headers[IDEMPOTENCY_REPLAYED] = "true"
+                return replayed
+            try:
+                answer, keep_seconds = view(*args, **kwargs)
+            except BaseException:
+                services().idempotency.abandon(begun)
+                raise
+            try:
+                services().idempotency.complete(begun, answer, keep_seconds)
+            except StoreUnavailable:
+                # The request has taken effect. An error now would hide the id of a live verification from the client.
+                _log.warning("answer not stored under its Idempotency-Key")
+            return response_of(answer)
 
         described: Callable[..., Response] = Blueprint.doc(parameters=[_PARAMETER])(answered)
         return refuses("idempotency_in_flight", "idempotency_key_reused")(described)
@@ -54,31 +72,12 @@ def once(
     return decorate
 
 
-def _answer_once(canonical: Callable[[], bytes], produce: Callable[[], tuple[Answer, int]]) -> Response:
-    key = request.headers.get(IDEMPOTENCY_KEY)
-    if key is None:
-        return response_of(produce()[0])
+def _begin(key: str, canonical: Callable[[], bytes]) -> Begun | Answer:
     if not 1 <= len(key) <= _LONGEST_KEY:
         raise ValidationFailed.of(IDEMPOTENCY_KEY, f"Must be 1 to {_LONGEST_KEY} characters.")
-    store = services().idempotency
     route = f"{request.method} {request.url_rule}"
     # The path is part of what must be equal, because it names the verification.
-    begun = store.begin(g.client, route, key, request.path.encode() + b"\n" + canonical())
-    if isinstance(begun, Answer):
-        replayed = response_of(begun)
-        replayed.headers[IDEMPOTENCY_REPLAYED] = "true"
-        return replayed
-    try:
-        answer, keep_seconds = produce()
-    except BaseException:
-        store.abandon(begun)
-        raise
-    try:
-        store.complete(begun, answer, keep_seconds)
-    except StoreUnavailable:
-        # The request has taken effect. An error now would hide the id of a live verification from the client.
-        _log.warning("answer not stored under its Idempotency-Key")
-    return response_of(answer)
+    return services().idempotency.begin(g.client, route, key, request.path.encode() + b"\n" + canonical())
 
 
 def redeemer() -> str | None:

@@ -2,16 +2,15 @@
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flask import Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from waitcall.adapters.http.answers import ProblemResponse
-from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
-from waitcall.adapters.http.ratelimit import LIMIT_HEADERS, limit_headers
-from waitcall.application.observer import Observer
+from waitcall.adapters.http.answers import LIMIT_HEADERS, ProblemResponse, limit_headers
+from waitcall.adapters.http.body import LowPriorityQueue
+from waitcall.application.ports import Observer
 from waitcall.application.request_context import request_id
 from waitcall.domain.errors import CaptchaRequired, Category, RateLimited, ServiceError
 
@@ -66,35 +65,6 @@ DETAIL_OF_HTTP = {
 _log = logging.getLogger(__name__)
 
 
-def document(  # noqa: PLR0913  the members of a problem
-    code: str,
-    detail: str,
-    *,
-    retry_after: int | None = None,
-    errors: Mapping[str, Sequence[str]] | None = None,
-    instance: str | None = None,
-    image_url: str | None = None,
-) -> dict[str, Any]:
-    """Return a problem as a JSON object: ``type``, ``title``, ``status``, ``detail``, ``instance`` and our own members."""
-    current = request_id.get()
-    members: dict[str, Any] = {
-        "type": f"urn:waitcall:problem:{code}",
-        "title": code.replace("_", " ").capitalize(),
-        "status": STATUS_OF[code],
-        "detail": detail,
-        "instance": instance or f"urn:waitcall:request:{current or 'unknown'}",
-        "code": code,
-        "request_id": current,
-    }
-    if retry_after is not None:
-        members["retry_after"] = retry_after
-    if errors:
-        members["errors"] = errors
-    if image_url:
-        members["image_url"] = image_url
-    return members
-
-
 def responses(codes: Iterable[str]) -> dict[int, Any]:
     """Return OpenAPI descriptions of the answers with these problem codes, by status."""
     by_status: dict[int, list[str]] = {}
@@ -112,7 +82,7 @@ def responses(codes: Iterable[str]) -> dict[int, Any]:
     return described
 
 
-class Problems:
+class ProblemHandler:
     """Error handler for Flask: it answers every error with a problem, and counts refusals of known clients."""
 
     def __init__(self, observer: Observer, low_priority: LowPriorityQueue | None = None) -> None:
@@ -126,39 +96,45 @@ class Problems:
             self._low_priority.refuse()
         match error:
             case ServiceError():
-                return self._service_error(error)
+                response = self._rendered(error.code, error.detail, error)
+                if isinstance(error, RateLimited):
+                    response.headers.update(limit_headers(error.limits))
             case HTTPException():
                 code = _CODE_OF_HTTP.get(error.code or 500, "invalid_request")
-                response = self._rendered(document(code, DETAIL_OF_HTTP[code]))
+                response = self._rendered(code, DETAIL_OF_HTTP[code])
                 if isinstance(error, MethodNotAllowed) and error.valid_methods:
                     response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
-                return response
             case _:
                 _log.error("unexpected error", exc_info=error)
-                return self._rendered(document("internal_error", DETAIL_OF_HTTP["internal_error"]))
-
-    def _service_error(self, error: ServiceError) -> Response:
-        failed = error.verification_id
-        problem = document(
-            error.code,
-            error.detail,
-            retry_after=error.retry_after,
-            errors=error.errors,
-            instance=f"/v1/verifications/{failed}" if failed else None,
-            image_url=error.image_url if isinstance(error, CaptchaRequired) else None,
-        )
-        response = self._rendered(problem)
-        if isinstance(error, RateLimited):
-            response.headers.update(limit_headers(error.limits))
+                response = self._rendered("internal_error", DETAIL_OF_HTTP["internal_error"])
         return response
 
-    def _rendered(self, problem: dict[str, Any]) -> Response:
+    def _rendered(self, code: str, detail: str, error: ServiceError | None = None) -> Response:
+        current = request_id.get()
+        problem: dict[str, Any] = {
+            "type": f"urn:waitcall:problem:{code}",
+            "title": code.replace("_", " ").capitalize(),
+            "status": STATUS_OF[code],
+            "detail": detail,
+            "instance": f"urn:waitcall:request:{current or 'unknown'}",
+            "code": code,
+            "request_id": current,
+        }
+        if error is not None:
+            if error.verification_id:
+                problem["instance"] = f"/v1/verifications/{error.verification_id}"
+            if error.retry_after is not None:
+                problem["retry_after"] = error.retry_after
+            if error.errors:
+                problem["errors"] = error.errors
+            if isinstance(error, CaptchaRequired) and error.image_url:
+                problem["image_url"] = error.image_url
         response = Response(json.dumps(problem), problem["status"], content_type=CONTENT_TYPE)
         if "retry_after" in problem:
             response.headers["Retry-After"] = str(problem["retry_after"])
-        g.problem = problem["code"]
-        if g.problem == "unauthenticated":
+        g.problem = code
+        if code == "unauthenticated":
             response.headers["WWW-Authenticate"] = 'Bearer realm="waitcall"'
         if g.client and response.status_code < 500:  # noqa: PLR2004  the class of our own errors
-            self._observer.refused(g.client, g.problem)
+            self._observer.refused(g.client, code)
         return response

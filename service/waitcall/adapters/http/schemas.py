@@ -1,6 +1,6 @@
 """Marshmallow schemas of the API's requests. The OpenAPI document is made from them, too."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validate
@@ -9,7 +9,6 @@ from waitcall.adapters.http.languages import is_tag
 from waitcall.application.create import CreateCommand, Risk
 from waitcall.domain.channel import Captcha, Channel
 from waitcall.domain.code import CODE_DIGITS
-from waitcall.domain.errors import ValidationFailed
 from waitcall.domain.limits import plain_address
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS
 
@@ -219,22 +218,3 @@ class PollQuery(Schema):
             "description": "Channel that you show. If the verification is on another one, the answer comes at once."
         },
     )
-
-
-def refusal(messages: Mapping[str, Any]) -> ValidationFailed:
-    """Return an error that names every wrong field, from a schema's messages."""
-    return ValidationFailed(
-        errors={
-            "body" if name == "_schema" else str(name): list(_leaves(texts))
-            for name, texts in messages.items()
-        }
-    )
-
-
-def _leaves(messages: Any) -> Iterator[str]:
-    # marshmallow nests the messages of a dictionary's entries.
-    if isinstance(messages, dict):
-        for inner in messages.values():
-            yield from _leaves(inner)
-    else:
-        yield from messages

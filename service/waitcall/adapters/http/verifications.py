@@ -1,31 +1,59 @@
-"""Routes /v1/verifications: create, read, consume and cancel."""
+"""Routes /v1/verifications: create, read, consume and cancel, and the steps between create and consume."""
 
 from typing import Any
 
 import orjson
 from flask import Response, after_this_request, g
 
-from waitcall.adapters.http.answers import EXAMPLE, VerificationResponse, dump_verification
+from waitcall.adapters.http.answers import (
+    EXAMPLE,
+    LIMIT_HEADERS,
+    VerificationResponse,
+    dump_verification,
+    limit_headers,
+)
 from waitcall.adapters.http.auth import requires
 from waitcall.adapters.http.blueprint import Blueprint, refuses, services
 from waitcall.adapters.http.idempotency import REPLAYED, once, redeemer, response_of
-from waitcall.adapters.http.ratelimit import LIMIT_HEADERS, limit_headers
-from waitcall.adapters.http.schemas import ConsumeRequest, CreateRequest, PollQuery
+from waitcall.adapters.http.schemas import (
+    CheckRequest,
+    ConsumeRequest,
+    CreateRequest,
+    FallbackRequest,
+    PollQuery,
+    ResendRequest,
+)
 from waitcall.application.consume import Proof
 from waitcall.application.create import CreateCommand
-from waitcall.application.idempotency import Answer
+from waitcall.application.ports import Answer
 from waitcall.domain.policy import Permission
 from waitcall.domain.verification import Verification
 
 PATH = "/v1/verifications"
 CREATED, OK = 201, 200
-HOUR = 3600
-"""Seconds that an answer is kept after the window ends."""
+KEEP_SECONDS = 3600
+"""Seconds that an answer is kept for repeated requests after the window ends."""
 
 _LOCATION = {"Location": {"description": "Path of the record.", "schema": {"type": "string"}}}
+_PENDING = (
+    "not_found",
+    "not_pending",
+    "already_verified",
+    "attempts_spent",
+    "contested",
+    "expired",
+    "blocked",
+)
+_PAID = ("rate_limited", "phone_number_not_allowed", "provider_error", "provider_unavailable")
 
 routes = Blueprint(
     "verifications", __name__, description="Verify a phone number: create, wait for the proof, consume it."
+)
+
+step_routes = Blueprint(
+    "channels",
+    __name__,
+    description="Steps between create and consume: change the channel, send and check codes.",
 )
 
 
@@ -35,11 +63,6 @@ def answer_of(record: Verification, status: int = OK) -> Answer:
     location = f"{PATH}/{record.id}" if status == CREATED else None
     dumped = dump_verification(record, services().clock(), services().page_url(record))
     return Answer(status, orjson.dumps(dumped).decode(), location)
-
-
-def kept_answer(record: Verification, status: int = OK) -> tuple[Answer, int]:
-    """Return the answer that shows a verification, and the seconds for which ``once`` keeps it."""
-    return answer_of(record, status), record.window_seconds + HOUR
 
 
 @routes.route(PATH, methods=["POST"])
@@ -77,7 +100,8 @@ def create(command: CreateCommand) -> tuple[Answer, int]:
         response.headers.update(limit_headers(created.limits))
         return response
 
-    return kept_answer(created.verification, CREATED if created.created else OK)
+    record = created.verification
+    return answer_of(record, CREATED if created.created else OK), record.window_seconds + KEEP_SECONDS
 
 
 @routes.route(f"{PATH}/<verification_id>", methods=["GET"])
@@ -105,7 +129,8 @@ def read(query: dict[str, Any], verification_id: str) -> Response:
 def consume(proof: dict[str, str], verification_id: str) -> tuple[Answer, int]:
     """Consume the proof, exactly once"""
     given = Proof(proof["purpose"], proof.get("reference"), redeemer(), proof.get("result"))
-    return kept_answer(services().consume.consume(g.client, verification_id, given))
+    record = services().consume.consume(g.client, verification_id, given)
+    return answer_of(record), record.window_seconds + KEEP_SECONDS
 
 
 @routes.route(f"{PATH}/<verification_id>", methods=["DELETE"])
@@ -115,3 +140,50 @@ def consume(proof: dict[str, str], verification_id: str) -> tuple[Answer, int]:
 def cancel(verification_id: str) -> Response:
     """Cancel a verification"""
     return response_of(answer_of(services().cancel.cancel(g.client, verification_id)))
+
+
+@step_routes.route(f"{PATH}/<verification_id>/fallback", methods=["POST"])
+@requires(Permission.CREATE)
+@refuses(*_PENDING, *_PAID, "no_fallback")
+@step_routes.response(
+    OK,
+    VerificationResponse,
+    description="The verification on the new channel, with a new window; unchanged if it was on that channel already.",
+    headers=REPLAYED,
+)
+@once(body_required=False)
+@step_routes.arguments(FallbackRequest, required=False)
+def fallback(body: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
+    """Move a pending verification to another channel"""
+    record = services().channels.fall_back(g.client, verification_id, body.get("channel"))
+    return answer_of(record), record.window_seconds + KEEP_SECONDS
+
+
+@step_routes.route(f"{PATH}/<verification_id>/resend", methods=["POST"])
+@requires(Permission.CREATE)
+@refuses(*_PENDING, *_PAID, "wrong_channel", "sends_spent")
+@step_routes.response(
+    OK,
+    VerificationResponse,
+    description="A code is being sent; earlier codes are still accepted.",
+    headers=REPLAYED,
+)
+@once(body_required=False)
+@step_routes.arguments(ResendRequest, required=False)
+def resend(_: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
+    """Send another code, or the first code of a second step"""
+    record = services().channels.resend(g.client, verification_id)
+    return answer_of(record), record.window_seconds + KEEP_SECONDS
+
+
+@step_routes.route(f"{PATH}/<verification_id>/check", methods=["POST"])
+@requires(Permission.CREATE)
+@refuses(*_PENDING, "wrong_channel", "code_mismatch", "rate_limited")
+@step_routes.response(OK, VerificationResponse, description="The code was right.")
+@step_routes.arguments(CheckRequest)
+def check(body: dict[str, str], verification_id: str) -> Response:
+    """Check the code that the person typed
+
+    After too many wrong codes for one number in a day, every check is answered 429, also of the right code.
+    """
+    return response_of(answer_of(services().channels.check(g.client, verification_id, body["code"])))

@@ -23,7 +23,7 @@ Pairs = list[tuple[str, str]]
 
 
 class FormUnreadable(Exception):
-    """The body is not a form. The message says why."""
+    """The body is not a form, or another document that holds its fields. The message says why."""
 
 
 def read_form(body: bytes, content_type: str = "") -> Pairs:

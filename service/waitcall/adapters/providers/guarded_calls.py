@@ -1,17 +1,18 @@
-"""Guard around provider requests that a caller waits for: limits on their number and time, and a circuit breaker."""
+"""Guard around provider requests that a caller waits for: limits on their number and time, and circuit breakers."""
 
 import logging
 from collections.abc import Callable
-from math import ceil
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from math import ceil, inf
 from threading import BoundedSemaphore
 from time import monotonic
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from waitcall.adapters.providers.breaker import Breaker
-from waitcall.adapters.providers.request_outcome import RequestOutcome
-from waitcall.adapters.providers.time_limit import TimeLimit
-from waitcall.adapters.providers.transport import Account, ProviderMetrics
-from waitcall.domain.errors import ProviderError, ProviderFailure, ProviderUnavailable
+import gevent
+
+from waitcall.adapters.providers.transport import Account, ProviderMetrics, RequestOutcome
+from waitcall.domain.errors import NumberRefused, ProviderError, ProviderFailure, ProviderUnavailable
 
 BREAKER_FAILURES = 10
 BREAKER_SECONDS = 10
@@ -26,6 +27,87 @@ peer that sends slowly."""
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+class TimeLimit(Protocol):
+    """Function that limits the total time of a call, even if the other side keeps answering slowly.
+
+    A socket's timeout starts anew with each byte. So another greenlet or thread must watch the total time.
+    """
+
+    def __call__(self, seconds: float, call: Callable[[], T], ended: Callable[[], object]) -> T:
+        """Run the call and return its result.
+
+        Args:
+            seconds: the limit.
+            call: the call to run.
+            ended: called once when the call has ended, which may be after the limit.
+
+        Raises:
+            TimeoutError: the call took longer than the limit.
+        """
+        ...
+
+
+def within_greenlet(seconds: float, call: Callable[[], T], ended: Callable[[], object]) -> T:
+    """TimeLimit for a process that gevent runs: a call that takes too long is interrupted where it waits.
+
+    The call must be safe to interrupt at any wait.
+    """
+    clock = gevent.Timeout.start_new(seconds)
+    try:
+        return call()
+    except gevent.Timeout as over:
+        if over is not clock:
+            raise
+        raise TimeoutError from over
+    finally:
+        clock.close()
+        ended()
+
+
+def within_thread(seconds: float, call: Callable[[], T], ended: Callable[[], object]) -> T:
+    """TimeLimit for any other process: a call that takes too long goes on in its thread until its sockets time out."""
+    # Each call has a thread of its own. The callers limit the number of calls.
+    thread = ThreadPoolExecutor(1, thread_name_prefix="limited")
+    try:
+        # The copied context gives the request's id to the log lines of the call.
+        future = thread.submit(copy_context().run, call)
+        future.add_done_callback(lambda _: ended())
+        return future.result(timeout=seconds)
+    finally:
+        thread.shutdown(wait=False)
+
+
+class Breaker:
+    """Breaker that opens after ``failures`` failures in a row, and admits all calls again after ``pause_seconds``.
+
+    The first failure after a pause opens it again; a success resets it.
+    """
+
+    def __init__(self, failures: int, pause_seconds: float, clock: Callable[[], float] = monotonic) -> None:
+        self._most = failures
+        self._pause_seconds = pause_seconds
+        self._clock = clock
+        self._failures = 0
+        self._open_until = -inf
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the next call may be made; 0 if the breaker is closed."""
+        return max(self._open_until - self._clock(), 0.0)
+
+    def failed(self) -> None:
+        """Count a failure. Calls that were under way when the breaker opened do not prolong its pause."""
+        if self.seconds_left:
+            return
+        self._failures += 1
+        if self._failures >= self._most:
+            self._open_until = self._clock() + self._pause_seconds
+
+    def succeeded(self) -> None:
+        """Close the breaker."""
+        self._failures, self._open_until = 0, -inf
 
 
 class GuardedCalls:
@@ -60,8 +142,13 @@ class GuardedCalls:
         if not self._in_flight.acquire(blocking=False):
             self._metrics.provider_request(self._operation, RequestOutcome.NOT_SENT, 0.0)
             raise ProviderUnavailable("Too many orders are under way.", retry_after=1)
+        deadline = monotonic() + self._budget_seconds * _SOCKET_SHARE
         try:
-            result = self._within_budget(call)
+            # A call that has exceeded its time limit may go on in its thread. It counts as in flight until it ends.
+            result = self._time_limit(self._budget_seconds, lambda: call(deadline), self._in_flight.release)
+        except TimeoutError as error:
+            self._outage.failed()
+            raise ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS) from error
         except ProviderUnavailable:
             self._outage.failed()
             raise
@@ -72,19 +159,25 @@ class GuardedCalls:
         self._outage.succeeded()
         return result
 
-    def pause(self) -> ProviderError:
-        """Stop calls for a while, because the provider refused our credentials or address. Return the error to raise."""
-        self._refusal.failed()
-        _log.error(
-            "calls paused: the provider refuses our credentials or address",
-            extra={"operation": self._operation, "seconds": PAUSE_SECONDS},
-        )
-        return ProviderError("The provider refuses our credentials or address.")
-
-    def _within_budget(self, call: Callable[[float], T]) -> T:
-        deadline = monotonic() + self._budget_seconds * _SOCKET_SHARE
-        try:
-            # A call that has exceeded its time limit may go on in its thread. It counts as in flight until it ends.
-            return self._time_limit(self._budget_seconds, lambda: call(deadline), self._in_flight.release)
-        except TimeoutError as error:
-            raise ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS) from error
+    def failure(self, outcome: RequestOutcome) -> ProviderFailure:  # noqa: PLR0911  the table of outcomes
+        """Return the error to raise for a request. If the provider refused our credentials, stop calls for a while."""
+        match outcome:
+            case RequestOutcome.UNREACHABLE | RequestOutcome.TIMEOUT | RequestOutcome.SERVER_ERROR:
+                return ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS)
+            case RequestOutcome.UNREADABLE:
+                return ProviderError("The provider's answer cannot be read.")
+            case RequestOutcome.THROTTLED:
+                return ProviderUnavailable("The provider is asked too often.", retry_after=60)
+            case RequestOutcome.NUMBER_REFUSED:
+                return NumberRefused()
+            case RequestOutcome.BAD_NUMBER:
+                return ProviderError("The provider gave a number that must not be shown.")
+            case RequestOutcome.CREDENTIALS:
+                self._refusal.failed()
+                _log.error(
+                    "calls paused: the provider refuses our credentials or address",
+                    extra={"operation": self._operation, "seconds": PAUSE_SECONDS},
+                )
+                return ProviderError("The provider refuses our credentials or address.")
+            case _:
+                return ProviderError()

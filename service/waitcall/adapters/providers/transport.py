@@ -1,12 +1,34 @@
 """POST requests to a provider: secrets are sent in the body only, and answers are bounded in time and size."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from enum import StrEnum
+from time import monotonic
+from typing import Any, Generic, Protocol, TypeVar
 
 import urllib3
 
-from waitcall.adapters.providers.request_outcome import RequestOutcome
+MAX_ANSWER_BYTES = 65536
+_SERVER_ERRORS = 500
+_NOTHING_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+T = TypeVar("T")
+
+
+class RequestOutcome(StrEnum):
+    """Outcome of one request to a provider; the closed set of a metric's label."""
+
+    OK = "ok"
+    BAD_NUMBER = "bad_number"
+    NUMBER_REFUSED = "number_refused"
+    REJECTED = "rejected"
+    CREDENTIALS = "credentials"
+    THROTTLED = "throttled"
+    UNREADABLE = "unreadable"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    SERVER_ERROR = "server_error"
+    NOT_SENT = "not_sent"
 
 
 class ProviderMetrics(Protocol):
@@ -34,10 +56,45 @@ class Account:
     max_in_flight: int = 1
 
 
-class Transport:
-    """Pool of connections to a provider."""
+class UnreadableAnswer(Exception):
+    """The answer is empty, cut off, HTML, or of an unknown shape."""
 
-    def __init__(self, account: Account) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer with which the provider does not do what was asked.
+
+    Attributes:
+        outcome: outcome of the request.
+        code: the provider's error code, -1 if it is unreadable; None if the answer has none.
+    """
+
+    outcome: RequestOutcome
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """Result of one request.
+
+    Attributes:
+        outcome: outcome of the request.
+        value: what was read from the answer, if ``outcome`` is OK; else None.
+        code: the error code of a refusal.
+        sent: False if there was no connection, so the provider cannot have got the request.
+    """
+
+    outcome: RequestOutcome
+    value: T | None = field(default=None, repr=False)
+    code: int | None = None
+    sent: bool = True
+
+
+class Transport:
+    """Pool of connections to a provider. It counts every request."""
+
+    def __init__(self, account: Account, metrics: ProviderMetrics) -> None:
+        self._metrics = metrics
         self._credentials = dict(account.credentials)
         self._http = urllib3.PoolManager(
             num_pools=len(account.base_urls),
@@ -46,34 +103,70 @@ class Transport:
             cert_reqs="CERT_REQUIRED",
         )
 
-    def post(
-        self, url: str, fields: Mapping[str, str], timeout_seconds: float, max_bytes: int
-    ) -> tuple[int, bytes]:
-        """Send a form and return the answer's status and body. A body longer than ``max_bytes`` is returned as empty.
+    def ask(  # noqa: PLR0913  bounds of the request
+        self,
+        operation: str,
+        url: str,
+        fields: Mapping[str, str],
+        read: Callable[[bytes], T | Refusal],
+        timeout_seconds: float,
+        *,
+        max_bytes: int = MAX_ANSWER_BYTES,
+        unconnected: RequestOutcome = RequestOutcome.TIMEOUT,
+    ) -> Answer[T]:
+        """Send a form, and read the answer.
 
-        Raises:
-            urllib3.exceptions.HTTPError
+        Args:
+            operation: value of the metric's label.
+            url: where to send it.
+            fields: the form, without credentials.
+            read: turns a body into a value or a refusal; raises UnreadableAnswer.
+            timeout_seconds: time for the whole request.
+            max_bytes: a longer body is read as an empty one.
+            unconnected: outcome if no connection was made in time.
         """
-        timeout = urllib3.Timeout(total=timeout_seconds)
-        with self._request(url, fields, timeout) as response:
-            body = response.read(max_bytes + 1)
-            if len(body) > max_bytes:
-                return response.status, b""
-            response.release_conn()
-            return response.status, body
+        # A request that is interrupted has exceeded its time limit.
+        answer: Answer[T] = Answer(RequestOutcome.TIMEOUT)
+        began = monotonic()
+        try:
+            with self._request(url, fields, urllib3.Timeout(total=timeout_seconds)) as response:
+                body = response.read(max_bytes + 1)
+                if len(body) > max_bytes:
+                    body = b""
+                else:
+                    response.release_conn()
+            answer = _answer(response.status, body, read)
+        except urllib3.exceptions.HTTPError as error:
+            outcome, sent = _outcome(error), not isinstance(error, _NOTHING_SENT)
+            answer = Answer(
+                unconnected if outcome is RequestOutcome.TIMEOUT and not sent else outcome, sent=sent
+            )
+        finally:
+            self._metrics.provider_request(operation, answer.outcome, monotonic() - began)
+        return answer
 
     def open(
-        self, url: str, fields: Mapping[str, str], timeout_seconds: float, offset: int
-    ) -> urllib3.BaseHTTPResponse:
-        """Send a form and return the answer as a stream, which the caller must close.
+        self, operation: str, url: str, fields: Mapping[str, str], timeout_seconds: float, offset: int
+    ) -> urllib3.BaseHTTPResponse | None:
+        """Send a form and return the answer as a stream, which the caller must close; None if the request failed.
 
         The stream begins at byte ``offset`` if the server supports ranges (status 206), else at the first byte.
-
-        Raises:
-            urllib3.exceptions.HTTPError
         """
         timeout = urllib3.Timeout(connect=timeout_seconds, read=timeout_seconds)
-        return self._request(url, fields, timeout, {"Range": f"bytes={offset}-"} if offset else {})
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        began, outcome = monotonic(), RequestOutcome.UNREACHABLE
+        try:
+            response = self._request(url, fields, timeout, headers)
+            if response.status < _SERVER_ERRORS:
+                outcome = RequestOutcome.OK
+                return response
+            outcome = RequestOutcome.SERVER_ERROR
+            response.close()
+        except urllib3.exceptions.HTTPError as error:
+            outcome = _outcome(error)
+        finally:
+            self._metrics.provider_request(operation, outcome, monotonic() - began)
+        return None
 
     def close(self) -> None:
         """Close the connections."""
@@ -99,12 +192,36 @@ class Transport:
         )
 
 
-def transport_outcome(error: urllib3.exceptions.HTTPError) -> RequestOutcome:
-    """Return the outcome that a failed request counts as."""
+def document(body: bytes) -> Any:
+    """Parse an answer's JSON. Raises UnreadableAnswer."""
+    try:
+        return json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise UnreadableAnswer from error
+
+
+def whole_number(value: Any) -> int:
+    """Return a code, which providers write as a number or as a text; -1 if it is unreadable."""
+    try:
+        return -1 if isinstance(value, bool) else int(value)
+    except (TypeError, ValueError, OverflowError):
+        return -1
+
+
+def _answer(status: int, body: bytes, read: Callable[[bytes], T | Refusal]) -> Answer[T]:
+    if status >= _SERVER_ERRORS:
+        return Answer(RequestOutcome.SERVER_ERROR)
+    try:
+        found = read(body)
+    except UnreadableAnswer:
+        return Answer(RequestOutcome.UNREADABLE)
+    if isinstance(found, Refusal):
+        return Answer(found.outcome, code=found.code)
+    return Answer(RequestOutcome.OK, found)
+
+
+def _outcome(error: urllib3.exceptions.HTTPError) -> RequestOutcome:
     # NewConnectionError (connection refused) inherits from ConnectTimeoutError, but is no timeout.
     refused = isinstance(error, urllib3.exceptions.NewConnectionError)
-    return (
-        RequestOutcome.TIMEOUT
-        if isinstance(error, urllib3.exceptions.TimeoutError) and not refused
-        else (RequestOutcome.UNREACHABLE)
-    )
+    timeout = isinstance(error, urllib3.exceptions.TimeoutError) and not refused
+    return RequestOutcome.TIMEOUT if timeout else RequestOutcome.UNREACHABLE

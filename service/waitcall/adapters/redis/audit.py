@@ -1,22 +1,25 @@
 """The audit stream: eight Redis streams of limited length and age, which are read as one."""
 
 import heapq
+import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from waitcall.adapters.redis.connection import Connection
-from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
-from waitcall.adapters.redis.outbox import announcing
-from waitcall.adapters.redis.script import Script, Step
-from waitcall.application.announcement import Announcement
-from waitcall.application.audit import AuditEntry
+from waitcall.adapters.redis.keys import AUDIT, AUDIT_PARTS, DELIVERIES, Keys, milliseconds
+from waitcall.adapters.redis.script import Arg, Script, Step
+from waitcall.application.effects import Announcement, AuditEntry, Delivery
 from waitcall.domain.policy import Audit
 
 _PAGE = 500
 _ENTRIES_BETWEEN_CUTS = 64
 """Entries that one process appends between two trims of the stream's length."""
 _CLOCKS_APART = timedelta(minutes=10)
+DELIVERIES_KEPT_MS = 7 * 86_400_000
+_MOST_WAITING = 200_000
+"""Approximate number of deliveries after which the oldest are dropped. Redis must not fill up because no worker runs."""
+AUDIT_SCRIPT = Script("audit")
 
 
 class RedisAuditLog:
@@ -34,14 +37,11 @@ class RedisAuditLog:
         self._connection = connection
         self._keys = keys
         self._bounds = bounds
-        self._append = Script("audit")
         self._entries = count()
 
     def append(self, entry: AuditEntry) -> None:
         """Append an entry to the part that holds the other entries of its number."""
-        step = self.step(entry, None)
-        with self._connection.using("audit") as client:
-            step.script.run(client, step.keys, step.args)
+        self._connection.run("audit", self.step(entry, None))
         self.tell(entry)
 
     def step(self, entry: AuditEntry, announcement: Announcement | None) -> Step:
@@ -59,9 +59,9 @@ class RedisAuditLog:
         # XADD takes one bound, and age is it. Length is trimmed now and then, as it is approximate anyway: Redis removes
         # whole nodes of a hundred entries.
         cut = next(self._entries) % _ENTRIES_BETWEEN_CUTS == 0
-        args: list[str | bytes | int] = [
+        args: list[Arg] = [
             max(self._bounds.max_entries // AUDIT_PARTS, 1) if cut else "",
-            f"{_ms(oldest)}-0",
+            f"{max(milliseconds(oldest), 0)}-0",
             self._bounds.retention_seconds * 1000,
         ]
         if entry.phone_number is not None:
@@ -70,7 +70,7 @@ class RedisAuditLog:
             keys, announced = [self._keys.audit(self._keys.hash_of("audit", entry.actor))] * 3, [0, 0, 0, 0]
         args += announced
         args += [word for pair in fields.items() for word in pair]
-        return Step(self._append, keys, args)
+        return Step(AUDIT_SCRIPT, keys, args)
 
     def read(
         self, since: datetime, until: datetime, number: str | None = None
@@ -78,14 +78,15 @@ class RedisAuditLog:
         """Merge the parts by time. Entries that cannot be read are counted and left out."""
         first, last = _text(since), _text(until)
         hashes = {_number_hash(keys, number) for keys in (self._keys, *self._keys.others)} if number else None
-        parts = [self._read(part, since, until) for part in self._keys.all_audit()]
+        parts = [self._read(part, since, until) for part in AUDIT]
         for fields in heapq.merge(*parts, key=lambda each: each["at"]):
             if first <= fields["at"] <= last and (hashes is None or fields.get("number_hash") in hashes):
                 yield fields
 
     def _read(self, part: str, since: datetime, until: datetime) -> Iterator[dict[str, str]]:
         # The ids of entries come from Redis's clock, which may differ from ours.
-        start, end = f"{_ms(since - _CLOCKS_APART)}", f"{_ms(until + _CLOCKS_APART)}"
+        start = str(max(milliseconds(since - _CLOCKS_APART), 0))
+        end = str(milliseconds(until + _CLOCKS_APART))
         while True:
             with self._connection.using("audit") as client:
                 page = client.xrange(part, start, end, count=_PAGE)
@@ -106,13 +107,26 @@ class RedisAuditLog:
         return entry
 
 
+def announcing(keys: Keys, number: str, announcement: Announcement | None) -> tuple[list[str], list[Arg]]:
+    """Return the keys and arguments of ``audit.lua`` that store an announcement; None for no announcement."""
+    part = keys.audit_part(number)
+    streams = [AUDIT[part], DELIVERIES[part]]
+    if announcement is None:
+        return [*streams, streams[1]], [0, 0, 0, 0]
+    deliveries = [written(each) for each in announcement.deliveries]
+    mark = keys.announced(part, announcement.event_id)
+    most, kept_ms = _MOST_WAITING // AUDIT_PARTS, announcement.keep_seconds * 1000
+    return [*streams, mark], [len(deliveries), DELIVERIES_KEPT_MS, most, kept_ms, *deliveries]
+
+
+def written(delivery: Delivery) -> str:
+    """Return the form in which a delivery is stored."""
+    return json.dumps([delivery.event_id, delivery.endpoint, delivery.attempt, delivery.body])
+
+
 def _number_hash(keys: Keys, number: str) -> str:
     return keys.hash_of("audit-number", number)
 
 
 def _text(moment: datetime) -> str:
     return f"{moment.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z"
-
-
-def _ms(moment: datetime) -> int:
-    return max(int(moment.timestamp() * 1000), 0)

@@ -12,15 +12,12 @@ from typing import Any
 
 import orjson
 
-from waitcall.domain.assurance import Assurance
-from waitcall.domain.channel import Channel, TextIn
+from waitcall.domain.channel import Assurance, Channel, ProviderOrder, TextIn
 from waitcall.domain.code import Code, CodeDelivery
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import ProviderOrder
 from waitcall.domain.policy import OnConcurrent, Purpose
-from waitcall.domain.requester import Requester
 from waitcall.domain.status import Reason, Status
-from waitcall.domain.verification import Verification
+from waitcall.domain.verification import Requester, Verification
 
 CALLS = 2
 """Schema of a record that a call alone verifies. Fields without a value, and rules at their default, are left out."""
@@ -104,20 +101,20 @@ def decode(document: bytes) -> Verification:
         locale=told("locale"),
         metadata=told("metadata"),
         call_number=E164(call_number) if call_number else None,
-        verified_at=_time(told("verified_at")),
-        consumed_at=_time(told("consumed_at")),
-        cooling_until=_time(told("cooling_until")),
+        verified_at=time_from(told("verified_at")),
+        consumed_at=time_from(told("consumed_at")),
+        cooling_until=time_from(told("cooling_until")),
         assurance=Assurance(told("assurance", Assurance.ASSERTED)),
-        contested_at=_time(told("contested_at")),
+        contested_at=time_from(told("contested_at")),
         consumed_by=told("consumed_by"),
         dialled=E164(dialled) if dialled else None,
         paid_by=told("paid_by"),
         channel=Channel(told("channel", Channel.CALL)),
-        since=_time(told("since")),
+        since=time_from(told("since")),
         text_in=_text_in(told("text_in")),
         code=_code(told("code")),
-        called_at=_time(told("called_at")),
-        ordering_until=_time(told("ordering_until")),
+        called_at=time_from(told("called_at")),
+        ordering_until=time_from(told("ordering_until")),
         order=ProviderOrder(**stored["order"]) if told("order") else None,
         return_url=told("return_url"),
     )
@@ -201,5 +198,6 @@ def _seconds(time: datetime | None) -> float | None:
     return int(seconds) if seconds.is_integer() else seconds
 
 
-def _time(seconds: float | None) -> datetime | None:
+def time_from(seconds: float | None) -> datetime | None:
+    """Return the time that a document holds in seconds since 1970; None for no time."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

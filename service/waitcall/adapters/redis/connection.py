@@ -1,16 +1,27 @@
-"""A limited number of Redis clients, lent to one step at a time, and the translation of their errors."""
+"""A limited number of Redis clients, each lent to one operation at a time. Scripts run alone, several as one, or replicated."""
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from queue import Empty, LifoQueue
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from waitcall.adapters.redis.keys import READY
+from waitcall.adapters.redis.script import Script, Step, batch
 from waitcall.adapters.redis.topology import TURN_SECONDS, AnyClient, Topology
 from waitcall.domain.errors import StoreUnavailable
 
@@ -18,9 +29,17 @@ OUTAGES = (RedisError, RedisClusterException, OSError)
 RETRY_AFTER_SECONDS = 2
 COMPLAIN_SECONDS = 10.0
 """Each process logs one kind of failure at most once in this time."""
+WAIT_MS = 300
+"""Longest wait for replicas. It must be shorter than a cluster's socket timeout, or it would look like an outage."""
+_REDIRECTIONS = 3
+_HAPPENED = (1, 2, b"done", b"again")
+"""Answers of scripts that have changed something, now or before their answer was lost."""
 _MOST_WORDS = 16
 _TELLING = re.compile(r"[0-9]{3}|[:{}@/*]")
 """Pattern of words that may be part of a key, a value, an address or a hash."""
+
+_TRY_WRITES = Script("ready")
+_READY_KEPT_MS = 10_000
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +57,7 @@ def words_of(error: BaseException) -> str:
 
 
 class Connection:
-    """Lends Redis clients, each to one user at a time, and turns their errors into StoreUnavailable."""
+    """Lends Redis clients, each to one user at a time, runs scripts, and turns errors into StoreUnavailable."""
 
     def __init__(
         self,
@@ -46,6 +65,8 @@ class Connection:
         count_error: Callable[[str], None],
         max_steps: int = 64,
         count_unreadable: Callable[[str], None] = lambda _: None,
+        *,
+        min_replicas: int = 0,
     ) -> None:
         """
         Args:
@@ -53,9 +74,11 @@ class Connection:
             count_error: called with the operation of each step that failed.
             max_steps: steps that may run at the same time. A further one waits up to TURN_SECONDS for its turn.
             count_unreadable: called with the kind of each entry that cannot be read.
+            min_replicas: number of replicas that must confirm a replicated step.
         """
         self.topology = topology
-        self.count_error = count_error
+        self.min_replicas = min_replicas
+        self._count_error = count_error
         self._count_unreadable = count_unreadable
         self._complained: dict[str, float] = {}
         # The client that was used last is lent first, so that no more clients are made than needed.
@@ -91,12 +114,118 @@ class Connection:
         finally:
             self._free.put(client)
 
+    def run(self, operation: str, step: Step, *, replicated: bool = False) -> Any:
+        """Run a step and return its answer.
+
+        Args:
+            operation: name of the operation in metrics and logs, if it fails.
+            step: the step. A replicated one must write something even if it only confirms an earlier write, because WAIT
+                waits for writes.
+            replicated: True to fail unless ``min_replicas`` replicas confirm the write.
+
+        Raises:
+            StoreUnavailable: the step may not have happened, or may not survive a fail-over.
+        """
+        return self.run_with(operation, step, (), replicated=replicated)[0]
+
+    def run_with(
+        self, operation: str, first: Step, others: Sequence[Step], *, replicated: bool = False
+    ) -> list[Any]:
+        """Run a step and, if it changed something, the others.
+
+        On a single server (also behind Sentinel) all steps run as one script: all of them once, or none. On a cluster a
+        script cannot touch keys in different slots, so the others follow in a second round trip. They are lost if the
+        process dies in between.
+
+        Returns:
+            The answer of the first step, then those of the others if they ran. The answer of one that failed is None:
+            the failure is counted under ``redis_errors_total`` and not raised, because the first step has happened.
+
+        Raises:
+            StoreUnavailable: the first step may not have happened.
+        """
+        as_one = bool(others) and self.topology.one_server
+        step = batch([first, *others]) if as_one else first
+        more: list[Any] = []
+        with self.using(operation) as client:
+            answer = (
+                self._replicated(client, step)
+                if replicated and self.min_replicas
+                else step.script.run(client, step.keys, step.args)
+            )
+            if as_one:
+                answer, *more = answer
+            elif others and answer in _HAPPENED:
+                try:
+                    more = self.run_each(client, others, raise_on_error=False)
+                except OUTAGES as error:
+                    more = [error] * len(others)
+        # An int is never an error, so skip the check.
+        pairs = zip(more, others, strict=False)
+        return [answer, *(each if type(each) is int else self._counted(each, step) for each, step in pairs)]
+
+    def run_each(self, client: Any, steps: Sequence[Step], *, raise_on_error: bool = True) -> list[Any]:
+        """Run independent steps in one round trip to each server, and return their answers.
+
+        ``raise_on_error``: False to return the server's errors among the answers.
+
+        Raises:
+            RedisError, RedisClusterException, OSError: the first failure; other steps may have run.
+        """
+        pipeline = client.pipeline(transaction=False)
+        for step in steps:
+            # A node may not know the hash, so send the text, which is small.
+            step.script.queue(pipeline, step.keys, step.args, **self.topology.route(client, step.keys[0]))
+        answers: list[Any] = pipeline.execute(raise_on_error=raise_on_error)
+        return answers
+
+    def read_all(self, operation: str, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the values of many keys, in one round trip to each server. Raises StoreUnavailable."""
+        with self.using(operation) as client:
+            pipeline = client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.get(key)
+            values: list[bytes | None] = pipeline.execute()
+        return values
+
+    def _replicated(self, client: Any, step: Step) -> Any:
+        """Run a step and WAIT on one connection, in one round trip."""
+        known = True
+        for _ in range(_REDIRECTIONS):
+            _, node = self.topology.server_of(client, step.keys[0])
+            pipeline = node.pipeline(transaction=False)
+            step.script.queue(pipeline, step.keys, step.args, known=known)
+            pipeline.wait(self.min_replicas, WAIT_MS)
+            answer, replicas = pipeline.execute(raise_on_error=False)
+            if isinstance(answer, NoScriptError):
+                known = False
+                continue
+            if isinstance(answer, MovedError | AskError | ClusterDownError):
+                self.topology.look_again(client)
+                continue
+            for each in (answer, replicas):
+                if isinstance(each, Exception):
+                    raise each
+            if replicas < self.min_replicas:
+                raise TooFewReplicas(f"{replicas} of {self.min_replicas}")
+            return answer
+        raise TooFewReplicas("The slot is being moved to another node.")
+
+    def _counted(self, answer: Any, step: Step) -> Any:
+        """Return the answer of a step; None if it is an error, which is counted."""
+        if isinstance(answer, bytes) and answer.startswith(b"ERR "):
+            answer = ResponseError(answer[4:].decode(errors="replace"))
+        if not isinstance(answer, Exception):
+            return answer
+        self.failed(step.script.name, answer)
+        return None
+
     def failed(self, operation: str, error: BaseException | None) -> StoreUnavailable:
         """Count and log a failed operation, and return the exception to raise.
 
         ``error``: None if no client was free. After a timeout or TooFewReplicas, idle connections are closed as well.
         """
-        self.count_error(operation)
+        self._count_error(operation)
         cause = words_of(error) if error else "no connection was free in time"
         self._complain(operation, cause)
         if isinstance(error, TooFewReplicas | RedisTimeoutError):
@@ -143,3 +272,59 @@ class Connection:
             if client is not None:
                 self.topology.end(client)
             self._free.put(client)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerProperties:
+    """Properties of one server.
+
+    Attributes:
+        version: version of the server; empty if our user may not ask.
+        ahead_seconds: the server's clock minus ours, in seconds.
+        eviction: the server's ``maxmemory-policy``; empty if our user may not ask.
+    """
+
+    version: str
+    ahead_seconds: float
+    eviction: str
+
+
+class RedisProbe:
+    """StoreProbe over Redis."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def ping(self) -> None:
+        """Write by a script, as a create does; on a cluster, at each node.
+
+        The exception's ``cause`` has the first words of the server's message.
+        """
+        topology = self._connection.topology
+        with self._connection.using("ping") as client:
+            keys = topology.one_each(client, READY)
+        for each in keys:
+            step = Step(
+                _TRY_WRITES, [each, f"{each}:set", f"{each}:stream", f"{each}:hash"], [_READY_KEPT_MS]
+            )
+            self._connection.run("ping", step, replicated=True)
+
+    def examine(self) -> ServerProperties:
+        """Read the properties of the server; of a cluster, those of a random node.
+
+        Raises:
+            StoreUnavailable
+        """
+        with self._connection.using("examine") as client:
+            where = self._connection.topology.any_node
+            asked = time()
+            seconds, microseconds = client.time(**where)
+            ahead = seconds + microseconds / 1e6 - (asked + time()) / 2
+            version = eviction = ""
+            # The user of config/redis.conf may not run INFO and CONFIG.
+            with suppress(RedisError):
+                told = client.info("server", **where)
+                version = str(told.get("valkey_version") or told.get("redis_version", ""))
+            with suppress(RedisError):
+                eviction = str(client.config_get("maxmemory-policy", **where).get("maxmemory-policy", ""))
+        return ServerProperties(version, ahead, eviction)

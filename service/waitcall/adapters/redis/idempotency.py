@@ -7,8 +7,8 @@ import orjson
 
 from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.keys import Keys
-from waitcall.adapters.redis.script import Script
-from waitcall.application.idempotency import Answer, Begun
+from waitcall.adapters.redis.script import Arg, Script, Step
+from waitcall.application.ports import Answer, Begun
 from waitcall.domain.errors import IdempotencyInFlight, IdempotencyKeyReused, StoreUnavailable
 
 LEASE_SECONDS = 30
@@ -17,6 +17,7 @@ LEASE_SECONDS = 30
 _Known = tuple[str, Answer | None]
 """Fingerprint of the first request, and its answer; None while it is still being answered."""
 
+_SWAP = Script("swap")
 _log = logging.getLogger(__name__)
 
 
@@ -26,7 +27,6 @@ class RedisIdempotencyStore:
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
-        self._swap = Script("swap")
 
     def begin(self, client: str, route: str, key: str, request: bytes) -> Begun | Answer:
         """Claim the key, or return its answer. Answers under the other peppers are found too."""
@@ -47,7 +47,7 @@ class RedisIdempotencyStore:
             if known is None:
                 # The stored value is unreadable, so do the request again. That is safe: the record refuses doing twice
                 # what must happen once.
-                if not self._swap.run(redis, [name], [found, mine, LEASE_SECONDS * 1000]):
+                if not _SWAP.run(redis, [name], [found, mine, LEASE_SECONDS * 1000]):
                     raise IdempotencyInFlight(retry_after=1)
                 return Begun(name, mine, fingerprint)
         return _answer(known, fingerprint)
@@ -60,14 +60,13 @@ class RedisIdempotencyStore:
             "body": answer.body,
             "location": answer.location,
         }
-        with self._connection.using("complete_answer") as redis:
-            self._swap.run(redis, [begun.key], [begun.version, orjson.dumps(stored), keep_seconds * 1000])
+        args: list[Arg] = [begun.version, orjson.dumps(stored), keep_seconds * 1000]
+        self._connection.run("complete_answer", Step(_SWAP, [begun.key], args))
 
     def abandon(self, begun: Begun) -> None:
         """Delete the lease. If that fails, the lease ends by itself."""
         try:
-            with self._connection.using("abandon_answer") as redis:
-                self._swap.run(redis, [begun.key], [begun.version, "", 0])
+            self._connection.run("abandon_answer", Step(_SWAP, [begun.key], [begun.version, "", 0]))
         except StoreUnavailable:
             _log.warning("idempotency key not released")
 

@@ -29,24 +29,28 @@ may be older are looked for under both.
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from waitcall.domain.evidence import skeleton
-from waitcall.domain.order import ProviderOrder
+from waitcall.domain.channel import ProviderOrder
+from waitcall.domain.conversion import ConversionBudget
+from waitcall.domain.limits import LimitCheck
+from waitcall.domain.matching import skeleton
 
 DUE_PARTS = 8
 """Number of parts of the deadlines, which spread them over a cluster's nodes."""
 AUDIT_PARTS = 8
 """Number of parts of the audit stream, which spread it over a cluster's nodes."""
-_DUE, _READY = (
+DUE, READY = (
     tuple(f"waitcall:{{due-{part}}}:{name}" for part in range(DUE_PARTS)) for name in ("due", "ready")
 )
-_AUDIT, _DELIVERIES, _RETRIES, _DEAD = (
+"""Keys of all parts of the deadlines, and of the value that the readiness probe writes beside each."""
+AUDIT, DELIVERIES, RETRIES, DEAD = (
     tuple(f"waitcall:{{audit-{part}}}:{name}" for part in range(AUDIT_PARTS))
     for name in ("audit", "deliveries", "retries", "dead")
 )
+"""Keys of all parts of the audit stream, and beside each, so that one script can write both, of the deliveries, of those to
+retry (sorted by the time of their next attempt) and of the dead letters."""
 LISTS = "waitcall:{lists}:lists"
 LEASE = "waitcall:{worker}:lease"
 FENCE = "waitcall:{worker}:fence"
@@ -62,6 +66,11 @@ def keep_ms(until: datetime, now: datetime) -> int:
     return int((max(until - now, timedelta()) + _PADDING).total_seconds() * 1000)
 
 
+def milliseconds(moment: datetime) -> int:
+    """Return a time in milliseconds since 1970, rounded down."""
+    return int(moment.timestamp() * 1000)
+
+
 def order_key(order: ProviderOrder) -> str:
     """Return the key with the id of an order's verification. The order's id is not derived from a phone number."""
     return f"waitcall:{{orders-{order.provider}}}:order:{order.id}"
@@ -70,6 +79,11 @@ def order_key(order: ProviderOrder) -> str:
 def orders_to_ask(provider: str) -> str:
     """Return the key of a provider's orders, sorted by the time of their next status query."""
     return f"waitcall:{{orders-{provider}}}:ask"
+
+
+def due_key(verification_id: str) -> str:
+    """Return the key of the part with a verification's deadline."""
+    return DUE[int(verification_id[-1], 16) % DUE_PARTS]
 
 
 ID_PREFIX_LENGTH = 28
@@ -141,16 +155,16 @@ class Keys:
         place = f"waitcall:{{{self.tag(number)}}}:texted"
         return place if text is None else f"{place}:{self.hash_of('text', number, skeleton(text))}"
 
-    def limit(
-        self, scope: str, subject: str, count: int, period_seconds: int, seal: str | None = None
-    ) -> str:
-        """Return the key of a limit's uses. ``seal``: the subject's hash, if only that is known."""
-        tag = seal or self.hash_of(scope, subject)
-        return f"waitcall:{{{tag}}}:limit:{scope}:{count}:{period_seconds}"
+    def limit(self, limit_check: LimitCheck) -> str:
+        """Return the key of a limit's uses."""
+        scope, limit = limit_check.scope, limit_check.limit
+        tag = limit_check.seal or self.hash_of(scope, limit_check.subject)
+        return f"waitcall:{{{tag}}}:limit:{scope}:{limit.count}:{limit.period_seconds}"
 
-    def conversion(self, group: str, subject: str, bucket_seconds: int) -> str:
+    def conversion(self, budget: ConversionBudget, subject: str) -> str:
         """Return the key of the conversion guard's counts of a group."""
-        return f"waitcall:{{{self.hash_of(group, subject)}}}:conversion:{group}:{bucket_seconds}"
+        group = budget.group
+        return f"waitcall:{{{self.hash_of(group, subject)}}}:conversion:{group}:{budget.bucket_seconds}"
 
     def audit_part(self, number: str) -> int:
         """Return the index of the part with a number's audit entries and events."""
@@ -160,37 +174,9 @@ class Keys:
         """Return the key that marks an event as announced."""
         return f"waitcall:{{audit-{part}}}:announced:{event_id}"
 
-    def all_deliveries(self) -> Sequence[str]:
-        """Return the keys of the deliveries, one for each part of the audit stream, so that one script can write both."""
-        return _DELIVERIES
-
-    def all_retries(self) -> Sequence[str]:
-        """Return the keys of the deliveries to retry, sorted by the time of their next attempt."""
-        return _RETRIES
-
-    def all_dead(self) -> Sequence[str]:
-        """Return the keys of the dead letters."""
-        return _DEAD
-
     def audit(self, entry_hash: str) -> str:
         """Return the key of the part for an audit entry without a number."""
-        return _AUDIT[int(entry_hash[-1], 16) % AUDIT_PARTS]
-
-    def all_audit(self) -> Sequence[str]:
-        """Return the keys of all parts of the audit stream."""
-        return _AUDIT
-
-    def due(self, verification_id: str) -> str:
-        """Return the key of the part with a verification's deadline."""
-        return _DUE[int(verification_id[-1], 16) % DUE_PARTS]
-
-    def all_due(self) -> Sequence[str]:
-        """Return the keys of all parts of the deadlines."""
-        return _DUE
-
-    def all_ready(self) -> Sequence[str]:
-        """Return the keys that the readiness probe writes, one for each part of the deadlines."""
-        return _READY
+        return AUDIT[int(entry_hash[-1], 16) % AUDIT_PARTS]
 
     def answer(self, client: str, route: str, key: str) -> str:
         """Return the key of the answer to an Idempotency-Key."""

@@ -1,14 +1,15 @@
 """The lease of the leading worker, and the progress of reading the inbox, which only the leader may write."""
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from time import time
 from typing import Any
 
+from waitcall.adapters.redis.codec import time_from
 from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.keys import FENCE, INBOX, LEASE
-from waitcall.adapters.redis.script import Script, ScriptRunner, Step
-from waitcall.application.leadership import Term
+from waitcall.adapters.redis.script import Arg, Script, Step
+from waitcall.application.ports import Term
 from waitcall.application.reconcile_inbox import Progress
 
 LEASE_SECONDS = 10
@@ -16,6 +17,7 @@ LEASE_SECONDS = 10
 _FENCE_KEPT_MS = 400 * 86_400_000
 _PROGRESS_KEPT_MS = 8 * 86_400_000
 """Time for which progress is kept. It is a day longer than the provider's inbox goes back."""
+_LEASE, _SWAP, _FENCED = Script("lease"), Script("swap"), Script("fenced")
 
 
 class RedisLeadership:
@@ -23,36 +25,29 @@ class RedisLeadership:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._lease = Script("lease")
-        self._swap = Script("swap")
 
     def take(self, holder: str) -> Term | None:
         """Run one script that takes or renews the lease, or finds that another worker leads."""
-        args: list[str | bytes | int] = [
+        args: list[Arg] = [
             *(holder, LEASE_SECONDS * 1000, _FENCE_KEPT_MS),
             # Seconds since 1970 are a higher number than any term has.
             int(time()),
         ]
-        with self._connection.using("lease") as client:
-            fence, unreadable = self._lease.run(client, [LEASE, FENCE], args)
+        fence, unreadable = self._connection.run("lease", Step(_LEASE, [LEASE, FENCE], args))
         if unreadable:
             self._connection.unreadable("lease", ValueError())
         return Term(int(fence), holder) if fence else None
 
     def resign(self, term: Term) -> None:
         """Delete the lease, if it is still that of the term."""
-        with self._connection.using("lease") as client:
-            self._swap.run(client, [LEASE], [_held(term), "", 0])
+        self._connection.run("lease", Step(_SWAP, [LEASE], [_held(term), "", 0]))
 
 
 class RedisProgress:
     """ProgressStore over Redis. Every write is fenced: it fails once the term has ended."""
 
-    def __init__(self, connection: Connection, min_replicas: int = 0) -> None:
-        """``min_replicas``: number of replicas that must confirm the progress."""
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._runner = ScriptRunner(connection, min_replicas)
-        self._fenced = Script("fenced")
 
     def load(self) -> Progress:
         """Read the progress of this leader or an earlier one."""
@@ -73,17 +68,17 @@ class RedisProgress:
             "busy_at": _seconds(progress.busy_at),
             "utc_offset": progress.utc_offset,
         }
-        args: list[str | bytes | int] = [_held(term), json.dumps(document), _PROGRESS_KEPT_MS]
-        return bool(self._runner.run("inbox", Step(self._fenced, [LEASE, INBOX], args), replicated=True))
+        args: list[Arg] = [_held(term), json.dumps(document), _PROGRESS_KEPT_MS]
+        return bool(self._connection.run("inbox", Step(_FENCED, [LEASE, INBOX], args), replicated=True))
 
 
 def _progress(document: bytes) -> Progress:
     stored: dict[str, Any] = json.loads(document)
     return Progress(
         after_id=_whole(stored.get("after_id")),
-        asked_at=_time(stored.get("asked_at")),
-        read_at=_time(stored.get("read_at")),
-        busy_at=_time(stored.get("busy_at")),
+        asked_at=time_from(stored.get("asked_at")),
+        read_at=time_from(stored.get("read_at")),
+        busy_at=time_from(stored.get("busy_at")),
         utc_offset=_whole(stored.get("utc_offset")),
     )
 
@@ -98,7 +93,3 @@ def _held(term: Term) -> str:
 
 def _seconds(time: datetime | None) -> float | None:
     return time.timestamp() if time else None
-
-
-def _time(seconds: float | None) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None

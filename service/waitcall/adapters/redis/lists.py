@@ -2,16 +2,18 @@
 
 import json
 import secrets
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from waitcall.adapters.redis.codec import time_from
 from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.keys import LISTS, keep_ms
-from waitcall.adapters.redis.script import Script
+from waitcall.adapters.redis.script import Arg, Script, Step
 from waitcall.domain.errors import ValidationFailed
 from waitcall.domain.lists import Directory, ListAction, ListEntry, ListKind, canonical
 
 MOST_ENTRIES = 10_000
+_LIST = Script("list")
 
 
 class RedisLists:
@@ -19,7 +21,6 @@ class RedisLists:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._list = Script("list")
         self._copy: tuple[bytes | None, Directory] | None = None
 
     def directory(self) -> Directory:
@@ -52,7 +53,9 @@ class RedisLists:
         """Write the entry, and remove expired ones. The hash is kept at least until the entry expires."""
         if entry.expires_at is None:
             raise ValueError("Every key has a TTL, so every entry must have expires_at.")
-        self._sweep(now)
+        for other in self.directory().entries.values():
+            if not other.is_live(now):
+                self.remove(other.kind, other.subject)
         field, keep = _field(entry.kind, entry.subject), keep_ms(entry.expires_at, now)
         if self._change(field, _encode(entry), keep) < 0:
             raise ValidationFailed.of("lists", f"The lists are full: {MOST_ENTRIES} entries.")
@@ -61,15 +64,9 @@ class RedisLists:
         """Remove the entry. Return False if there was none."""
         return self._change(_field(kind, subject), b"", 0) > 0
 
-    def _sweep(self, now: datetime) -> None:
-        for entry in self.directory().entries.values():
-            if not entry.is_live(now):
-                self.remove(entry.kind, entry.subject)
-
     def _change(self, field: str, document: bytes, keep_ms: int) -> int:
-        args: list[str | bytes | int] = [field, document, secrets.token_hex(8), keep_ms, MOST_ENTRIES]
-        with self._connection.using("lists") as client:
-            return int(self._list.run(client, [LISTS], args))
+        args: list[Arg] = [field, document, secrets.token_hex(8), keep_ms, MOST_ENTRIES]
+        return int(self._connection.run("lists", Step(_LIST, [LISTS], args)))
 
 
 def _field(kind: ListKind, subject: str) -> str:
@@ -99,10 +96,6 @@ def _decode(document: bytes) -> ListEntry:
         subject if kind is ListKind.NUMBER else canonical(kind, subject),
         reason=str(stored["reason"]),
         by=str(stored["by"]),
-        created_at=_time(stored["created_at"]),
-        expires_at=_time(stored["expires_at"]),
+        created_at=time_from(stored["created_at"]),
+        expires_at=time_from(stored["expires_at"]),
     )
-
-
-def _time(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -3,33 +3,31 @@
 from datetime import datetime, timedelta
 
 from waitcall.adapters.redis.connection import Connection
-from waitcall.adapters.redis.keys import order_key, orders_to_ask
-from waitcall.adapters.redis.script import Script, ScriptRunner, Step
-from waitcall.domain.order import ProviderOrder
+from waitcall.adapters.redis.keys import milliseconds, order_key, orders_to_ask
+from waitcall.adapters.redis.script import Arg, Script, Step
+from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 
 KEPT = timedelta(seconds=2 * LONGEST_WINDOW_SECONDS)
 _KEPT_MS = int(KEPT.total_seconds() * 1000)
 _MOST = 100
+_ORDER = Script("order")
 
 
 class RedisOrders:
     """OrderIndex over Redis. All keys of one provider share a slot."""
 
-    def __init__(self, connection: Connection, min_replicas: int = 0) -> None:
-        """``min_replicas``: number of replicas that must confirm an order before its number is shown."""
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._runner = ScriptRunner(connection, min_replicas)
-        self._order = Script("order")
 
     def remember(self, order: ProviderOrder, verification_id: str, ask_at: datetime, now: datetime) -> None:
         """Write both keys with one script, and wait for replicas."""
-        args: list[str | bytes | int] = [
+        args: list[Arg] = [
             *(verification_id, _KEPT_MS, order.id),
-            *(_milliseconds(ask_at), _milliseconds(now - KEPT)),
+            *(milliseconds(ask_at), milliseconds(now - KEPT)),
         ]
-        step = Step(self._order, [order_key(order), orders_to_ask(order.provider)], args)
-        self._runner.run("order", step, replicated=True)
+        step = Step(_ORDER, [order_key(order), orders_to_ask(order.provider)], args)
+        self._connection.run("order", step, replicated=True)
 
     def verification_of(self, order: ProviderOrder) -> str | None:
         """Read the order's key."""
@@ -41,7 +39,7 @@ class RedisOrders:
         """Read the orders with the earliest times. Remove members that are not text."""
         key, orders = orders_to_ask(provider), []
         with self._connection.using("orders") as client:
-            members = client.zrange(key, "-inf", _milliseconds(now), byscore=True, offset=0, num=_MOST)
+            members = client.zrange(key, "-inf", milliseconds(now), byscore=True, offset=0, num=_MOST)
             for member in members:
                 if (order_id := self._text(member)) is None:
                     # Remove it, or each poll would meet it again.
@@ -53,7 +51,7 @@ class RedisOrders:
     def ask_again(self, order: ProviderOrder, at: datetime) -> None:
         """Set the order's time, if the order is still open."""
         with self._connection.using("orders") as client:
-            client.zadd(orders_to_ask(order.provider), {order.id: _milliseconds(at)}, xx=True)
+            client.zadd(orders_to_ask(order.provider), {order.id: milliseconds(at)}, xx=True)
 
     def settle(self, order: ProviderOrder) -> None:
         """Remove the order's time. The order stays in the index, so that a repeated report is recognized."""
@@ -66,7 +64,3 @@ class RedisOrders:
         except UnicodeDecodeError as error:
             self._connection.unreadable("orders", error)
             return None
-
-
-def _milliseconds(at: datetime) -> int:
-    return int(at.timestamp() * 1000)

@@ -9,37 +9,22 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from waitcall.adapters.redis.audit import AUDIT_SCRIPT, DELIVERIES_KEPT_MS, announcing, written
 from waitcall.adapters.redis.connection import Connection
-from waitcall.adapters.redis.keys import AUDIT_PARTS, Keys
-from waitcall.adapters.redis.script import Script
-from waitcall.application.announcement import Announcement, Delivery
+from waitcall.adapters.redis.keys import AUDIT_PARTS, DEAD, DELIVERIES, RETRIES, Keys, milliseconds
+from waitcall.adapters.redis.script import Arg, Script, Step
 from waitcall.application.deliver_webhooks import Backlog, Taken
+from waitcall.application.effects import Announcement, Delivery
 
 GROUP = "push"
 TAKEN_OVER_AFTER_MS = 30_000
 """A delivery that is not settled after this time is taken over, because an attempt takes less: its worker has died."""
-_KEPT_MS = 7 * 86_400_000
-_MOST_WAITING = 200_000
-"""Approximate number of deliveries after which the oldest are dropped. Redis must not fill up because no worker runs."""
 _MOST_DEAD = 80_000
 _MOST_WOKEN = 100
 _DROPPED = 2
+_SETTLE, _WAKE, _REPLAY = Script("settle"), Script("wake"), Script("replay")
 
 _log = logging.getLogger(__name__)
-
-Args = list[str | bytes | int]
-
-
-def announcing(keys: Keys, number: str, announcement: Announcement | None) -> tuple[list[str], Args]:
-    """Return the keys and arguments of ``audit.lua`` that store an announcement; None for no announcement."""
-    part = keys.audit_part(number)
-    streams = [keys.all_audit()[part], keys.all_deliveries()[part]]
-    if announcement is None:
-        return [*streams, streams[1]], [0, 0, 0, 0]
-    deliveries = [_written(each) for each in announcement.deliveries]
-    mark = keys.announced(part, announcement.event_id)
-    most, kept_ms = _MOST_WAITING // AUDIT_PARTS, announcement.keep_seconds * 1000
-    return [*streams, mark], [len(deliveries), _KEPT_MS, most, kept_ms, *deliveries]
 
 
 class RedisOutbox:
@@ -48,17 +33,12 @@ class RedisOutbox:
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
-        self._audit = Script("audit")
-        self._settle = Script("settle")
-        self._wake = Script("wake")
-        self._replay = Script("replay")
-        self._parts = cycle(keys.all_deliveries())
+        self._parts = cycle(DELIVERIES)
 
     def announce(self, number: str, announcement: Announcement) -> None:
         """Run the audit stream's script without an audit entry."""
         keys, args = announcing(self._keys, number, announcement)
-        with self._connection.using("announce") as client:
-            self._audit.run(client, keys, [0, "0-0", 0, *args])
+        self._connection.run("announce", Step(AUDIT_SCRIPT, keys, [0, "0-0", 0, *args]))
 
     def take(self, consumer: str, most: int) -> list[Taken]:
         """Take deliveries of dead workers, then new ones, in one pipeline. Where ``most`` is small, the parts take turns."""
@@ -90,12 +70,12 @@ class RedisOutbox:
             # An entry that was trimmed away is still listed, without fields.
             if not fields:
                 continue
-            written, receipt = fields.get(b"d", b""), (part, entry.decode())
-            if delivery := self._read(written, "deliveries"):
+            document, receipt = fields.get(b"d", b""), (part, entry.decode())
+            if delivery := self._read(document, "deliveries"):
                 found.append(Taken(delivery, receipt))
             else:
                 # Move it to the dead letters, where it blocks nothing and another version may be able to read it.
-                self._settled(receipt, written, "", f"unreadable {receipt[1]}")
+                self._settled(receipt, document, "", f"unreadable {receipt[1]}")
         return found
 
     def arrived(self, taken: Taken) -> None:
@@ -104,32 +84,31 @@ class RedisOutbox:
 
     def defer(self, taken: Taken, delivery: Delivery, until: datetime) -> None:
         """Move the entry from the stream to the retries."""
-        self._settled(taken.receipt, _written(delivery), str(_ms(until)), _name_of(delivery))
+        self._settled(taken.receipt, written(delivery), str(milliseconds(until)), _name_of(delivery))
 
     def bury(self, taken: Taken, delivery: Delivery) -> None:
         """Move the entry from the stream to the dead letters, or drop it if its part of them is full."""
-        self._settled(taken.receipt, _written(delivery), "", _name_of(delivery))
+        self._settled(taken.receipt, written(delivery), "", _name_of(delivery))
 
     def wake(self, now: datetime) -> int:
         """Move deliveries whose time has come from the retries back to the streams, part by part."""
         woken = 0
-        for retries, part in zip(self._keys.all_retries(), self._keys.all_deliveries(), strict=True):
-            with self._connection.using("wake") as client:
-                woken += int(self._wake.run(client, [retries, part], [_ms(now), _MOST_WOKEN, _KEPT_MS]))
+        args = [milliseconds(now), _MOST_WOKEN, DELIVERIES_KEPT_MS]
+        for retries, part in zip(RETRIES, DELIVERIES, strict=True):
+            woken += int(self._connection.run("wake", Step(_WAKE, [retries, part], args)))
         return woken
 
     def backlog(self) -> Backlog:
         """Read the lengths of all parts, and the oldest entry's time, in one pipeline."""
-        deliveries, retries = self._keys.all_deliveries(), self._keys.all_retries()
         with self._connection.using("backlog") as client:
             pipeline = client.pipeline(transaction=False)
-            for key in deliveries:
+            for key in DELIVERIES:
                 pipeline.xlen(key)
-            for key in retries:
+            for key in RETRIES:
                 pipeline.zcard(key)
-            for key in self._keys.all_dead():
+            for key in DEAD:
                 pipeline.hlen(key)
-            for key in deliveries:
+            for key in DELIVERIES:
                 pipeline.xrange(key, count=1)
             counts = pipeline.execute()
         parts = [counts[at : at + AUDIT_PARTS] for at in range(0, len(counts), AUDIT_PARTS)]
@@ -140,7 +119,7 @@ class RedisOutbox:
 
     def dead(self) -> Iterator[Delivery]:
         """Read the dead letters of every part. Unreadable ones are counted and left out."""
-        for key in self._keys.all_dead():
+        for key in DEAD:
             with self._connection.using("dead") as client:
                 letters = client.hvals(key)
             yield from (letter for each in letters if (letter := self._read(each, "dead_letters")))
@@ -148,7 +127,7 @@ class RedisOutbox:
     def replay(self, event_id: str, endpoint: str) -> bool:
         """Look for the dead letter in every part, and move it back to the stream with no attempt counted."""
         name = _name(event_id, endpoint)
-        for dead, part in zip(self._keys.all_dead(), self._keys.all_deliveries(), strict=True):
+        for dead, part in zip(DEAD, DELIVERIES, strict=True):
             with self._connection.using("replay") as client:
                 letter = client.hget(dead, name)
                 if letter is None:
@@ -156,18 +135,25 @@ class RedisOutbox:
                 fresh = self._read(letter, "dead_letters")
                 if fresh is None:
                     return False
-                again = _written(Delivery(fresh.event_id, fresh.endpoint, fresh.body))
-                return bool(self._replay.run(client, [dead, part], [name, again, _KEPT_MS]))
+                again = written(Delivery(fresh.event_id, fresh.endpoint, fresh.body))
+                return bool(_REPLAY.run(client, [dead, part], [name, again, DELIVERIES_KEPT_MS]))
         return False
 
     def _settled(self, receipt: tuple[str, str], kept: str | bytes, retry_at: str, name: str) -> None:
         part, entry = receipt
-        at = self._keys.all_deliveries().index(part)
-        keys = [part, self._keys.all_retries()[at], self._keys.all_dead()[at]]
-        args: Args = [GROUP, entry, _KEPT_MS, kept, retry_at, name, _MOST_DEAD // AUDIT_PARTS]
-        with self._connection.using("settle") as client:
-            if self._settle.run(client, keys, args) == _DROPPED:
-                _log.error("dead letter dropped: there are too many", extra={"delivery": name})
+        at = DELIVERIES.index(part)
+        keys = [part, RETRIES[at], DEAD[at]]
+        args: list[Arg] = [
+            GROUP,
+            entry,
+            DELIVERIES_KEPT_MS,
+            kept,
+            retry_at,
+            name,
+            _MOST_DEAD // AUDIT_PARTS,
+        ]
+        if self._connection.run("settle", Step(_SETTLE, keys, args)) == _DROPPED:
+            _log.error("dead letter dropped: there are too many", extra={"delivery": name})
 
     def _read(self, text: bytes, where: str) -> Delivery | None:
         try:
@@ -190,11 +176,7 @@ class RedisOutbox:
             except ResponseError as error:
                 if "BUSYGROUP" not in str(error):
                     raise
-            client.pexpire(part, _KEPT_MS)
-
-
-def _written(delivery: Delivery) -> str:
-    return json.dumps([delivery.event_id, delivery.endpoint, delivery.attempt, delivery.body])
+            client.pexpire(part, DELIVERIES_KEPT_MS)
 
 
 def _name(event_id: str, endpoint: str) -> str:
@@ -203,7 +185,3 @@ def _name(event_id: str, endpoint: str) -> str:
 
 def _name_of(delivery: Delivery) -> str:
     return _name(delivery.event_id, delivery.endpoint)
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

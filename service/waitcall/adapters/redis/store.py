@@ -1,36 +1,55 @@
-"""Repository of the records in Redis. Every change is a compare-and-set of the whole document."""
+"""Repository of the records in Redis, with their deadlines and the marks of used calls.
 
-from collections.abc import Iterable, Sequence
+Every change of a record is a compare-and-set of the whole document.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 
-from redis.exceptions import NoScriptError
-
 from waitcall.adapters.redis.audit import RedisAuditLog
-from waitcall.adapters.redis.codec import encode, fresh_name
+from waitcall.adapters.redis.codec import decode, encode, fresh_name
 from waitcall.adapters.redis.connection import RETRY_AFTER_SECONDS, Connection
-from waitcall.adapters.redis.conversions import RedisConversionCounts
-from waitcall.adapters.redis.deadlines import RedisDeadlines
-from waitcall.adapters.redis.documents import stored_from, stored_or_error
-from waitcall.adapters.redis.keys import ID_PREFIX_LENGTH, LISTS, Keys, keep_ms, tag_of
-from waitcall.adapters.redis.limits import RedisLimits
+from waitcall.adapters.redis.keys import (
+    DUE,
+    ID_PREFIX_LENGTH,
+    LISTS,
+    Keys,
+    due_key,
+    keep_ms,
+    milliseconds,
+    tag_of,
+)
+from waitcall.adapters.redis.limits import RedisConversionCounts, RedisLimits
 from waitcall.adapters.redis.lists import RedisLists
-from waitcall.adapters.redis.script import Args, Script, ScriptRunner, Step, read_all
+from waitcall.adapters.redis.script import Arg, Args, Script, Step
 from waitcall.application.effects import NO_EFFECTS, Effects
 from waitcall.application.ports import Change, Claim, CreationContext, Reservation, Stored
-from waitcall.domain.call import InboundCall
 from waitcall.domain.conversion import ConversionBudget
 from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
 from waitcall.domain.limits import LimitCheck
 from waitcall.domain.lists import Directory
+from waitcall.domain.matching import InboundCall
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 from waitcall.domain.status import FINISHED, Status
 from waitcall.domain.verification import Verification
 
+RETRY_UNREADABLE_SECONDS = 60
+"""``retry_after`` for an unreadable record. During an upgrade, a replica with another version may be able to read it."""
 _LONGEST_HELD_MS = LONGEST_WINDOW_SECONDS * 1000
+_DEADLINES_KEPT_MS = 3 * 86_400_000
+"""Time for which an idle set of deadlines is kept. It is longer than the farthest deadline, which is a day away (for a
+result)."""
+_MOST_DUE = 100
+
+_LATEST, _SWAP, _SHORTEN = Script("latest"), Script("swap"), Script("shorten")
+_RESERVE, _RELEASE = Script("reserve"), Script("release")
+_REPLACE, _CLAIM = Script("replace"), Script("claim")
+_SCHEDULE, _POSTPONE = Script("schedule"), Script("postpone")
+_TEXTED = Script("texted")
 
 
 class RedisVerificationStore:
@@ -45,17 +64,10 @@ class RedisVerificationStore:
         conversions: RedisConversionCounts,
         lists: RedisLists,
         audit: RedisAuditLog,
-        deadlines: RedisDeadlines,
-        min_replicas: int = 0,
     ) -> None:
-        """``min_replicas``: number of replicas that must confirm a write that a fail-over must not lose."""
         self._connection, self._keys = connection, keys
         self._limits, self._conversions, self._lists = limits, conversions, lists
-        self._audit, self._deadlines = audit, deadlines
-        self._runner = ScriptRunner(connection, min_replicas)
-        self._latest, self._swap, self._shorten = Script("latest"), Script("swap"), Script("shorten")
-        self._reserve, self._release = Script("reserve"), Script("release")
-        self._replace, self._claim = Script("replace"), Script("claim")
+        self._audit = audit
 
     def new_id(self, number: E164) -> str:
         """Return a fresh id that begins with the number's tag."""
@@ -67,14 +79,19 @@ class RedisVerificationStore:
             return None
         with self._connection.using("get") as client:
             document = client.get(key)
-        return stored_from(self._connection, verification_id, document)
+        return self._stored(verification_id, document)
 
     def get_many(self, verification_ids: Sequence[str]) -> Sequence[Stored | Exception | None]:
         """Read all records in one round trip to each server."""
         known = {each: key for each in verification_ids if (key := self._keys.record(each)) is not None}
-        with self._connection.using("get") as client:
-            documents = dict(zip(known, read_all(client, list(known.values())), strict=True))
-        return [stored_or_error(self._connection, each, documents.get(each)) for each in verification_ids]
+        documents = dict(zip(known, self._connection.read_all("get", list(known.values())), strict=True))
+        found: list[Stored | Exception | None] = []
+        for each in verification_ids:
+            try:
+                found.append(self._stored(each, documents.get(each)))
+            except RecordUnreadable as error:
+                found.append(error)
+        return found
 
     def get_with_lists(self, verification_id: str) -> tuple[Stored | None, Directory]:
         """Read the record and the lists' ``rev`` in one round trip. A cluster needs two, to keep the order at two nodes."""
@@ -83,7 +100,7 @@ class RedisVerificationStore:
             return self.get(verification_id), self._lists.directory()
         with self._connection.using("get") as client:
             document, rev = client.pipeline(transaction=False).get(key).hget(LISTS, "rev").execute()
-        return stored_from(self._connection, verification_id, document), self._lists.directory_at(rev)
+        return self._stored(verification_id, document), self._lists.directory_at(rev)
 
     def latest_of(self, number: str) -> Stored | None:
         """Look under every pepper, and prefer a record that is not finished, then the newest."""
@@ -91,21 +108,23 @@ class RedisVerificationStore:
 
     def latest_at(self, place: str) -> Stored | None:
         """Look under the tag ``place``, whichever pepper made it."""
-        with self._connection.using("latest_of") as client:
-            latest, document = self._latest.run(client, *_asked(self._keys, place))
-        return stored_from(self._connection, latest.decode(errors="replace"), document or None)
+        latest, document = self._connection.run("latest_of", Step(_LATEST, *_asked(self._keys, place)))
+        return self._stored(latest.decode(errors="replace"), document or None)
 
     def creation_context(
         self, number: str, groups: Sequence[tuple[ConversionBudget, str]] = ()
     ) -> CreationContext:
         """Read all in one round trip. A second pepper, and lists that have changed, need further ones."""
-        buckets = [self._conversions.key(*group) for group in groups]
+        buckets = [self._keys.conversion(*group) for group in groups]
+        keys, args = _asked(self._keys, self._keys.tag(number))
         with self._connection.using("survey") as client:
-            try:
-                answers = self._read_context(client, number, buckets, known=True)
-            except NoScriptError:
-                answers = self._read_context(client, number, buckets, known=False)
-        latest, rev, *counted = answers
+            pipeline = client.pipeline(transaction=False)
+            # The server may not know the script's hash, so send its text, which is small.
+            _LATEST.queue(pipeline, keys, args, **self._connection.topology.route(client, keys[0]))
+            pipeline.hget(LISTS, "rev")
+            for key in buckets:
+                pipeline.hgetall(key)
+            latest, rev, *counted = pipeline.execute()
         return CreationContext(
             self._of_all_peppers(number, *self._found(self._keys, number, latest)),
             self._lists.directory_at(rev),
@@ -121,12 +140,17 @@ class RedisVerificationStore:
     ) -> Reservation | None:
         """Reserve and count with one script, on a single server with one pepper. Else count the limits afterwards."""
         document, keys = encode(verification), [*reversed(self._places(verification))]
-        args: Args = [over.pointer if over else "", verification.id, document, _kept(verification, now)]
-        steps = [self._deadlines.step(verification.id, verification.expires_at)]
+        args: Args = [
+            over.pointer if over else "",
+            verification.id,
+            document,
+            keep_ms(verification.purge_at, now),
+        ]
+        steps = [_deadline(verification.id, verification.expires_at)]
         together = limit_checks and not self._keys.others and self._connection.topology.one_server
         if together:
             steps.append(self._limits.step(limit_checks, verification.id, now))
-        answers = self._runner.run_with("reserve", Step(self._reserve, keys, args), steps)
+        answers = self._connection.run_with("reserve", Step(_RESERVE, keys, args), steps)
         if not answers[0]:
             return None
         stored = Stored(verification, document, verification.id)
@@ -143,22 +167,36 @@ class RedisVerificationStore:
 
     def release(self, stored: Stored, over: Stored | None, now: datetime) -> None:
         """Delete the record and restore the pointer with one script."""
-        before = (over.pointer, _kept(over.verification, now)) if over else ("", 0)
+        before = (over.pointer, keep_ms(over.verification.purge_at, now)) if over else ("", 0)
         keys = [*reversed(self._places(stored.verification))]
-        self._runner.run("release", Step(self._release, keys, [stored.verification.id, *before]))
+        self._connection.run("release", Step(_RELEASE, keys, [stored.verification.id, *before]))
 
-    def commit(self, change: Change, now: datetime, effects: Effects = NO_EFFECTS) -> Stored | None:
-        """Store the change and its effects; on a single server with one script."""
+    def commit(
+        self, change: Change, now: datetime, effects: Effects = NO_EFFECTS, *, replicated: bool = False
+    ) -> Stored | None:
+        """Store the change and its effects; on a single server with one script.
+
+        ``replicated``: True to wait for replicas whatever the change is.
+        """
+        before, after = change.before, change.after
+        document = encode(after)
+        args: Args = [
+            *(before.version, document, keep_ms(after.purge_at, now), after.id, int(change.holding)),
+            # Requests wait only for changes of pending records (application/read.py).
+            int(before.verification.status is Status.PENDING),
+        ]
         # A shown number will be called, and a client acts on a consumed proof, so replicate both. If any other change is
         # lost, nothing is verified wrongly.
-        replicated = change.holding or change.after.status is Status.CONSUMED
-        return self._put(change, now, effects, replicated=replicated)
+        replicated = replicated or change.holding or after.status is Status.CONSUMED
+        step = Step(_REPLACE, self._places(after), args)
+        done = self._run_with_effects("replace", step, effects, after.id, replicated=replicated)
+        return Stored(after, document, before.pointer) if done else None
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
         """Store the record once more, so that the WAIT that follows covers it."""
-        if not self._runner.waits:
+        if not self._connection.min_replicas:
             return True
-        return self._put(Change(stored, stored.verification), now, NO_EFFECTS, replicated=True) is not None
+        return self.commit(Change(stored, stored.verification), now, replicated=True) is not None
 
     def claim(
         self,
@@ -175,65 +213,37 @@ class RedisVerificationStore:
             with self._connection.using("claim") as client:
                 if client.exists(self._keys.call(other, call.at)):
                     return Claim.REPEATED
-        use: list[str | bytes | int] = [fresh_name(), keep_ms(keep_until, now)]
-        latest = self._keys.latest(tag)
-        if change is None:
-            record, use = latest, [*use, "", "", 0, ""]
-        else:
-            record, after = self._places(change.after)[0], change.after
-            use += [change.before.version, encode(after), _kept(after, now), after.id]
-        step = Step(self._claim, [self._keys.call(tag, call.at), record, latest], use)
-        steps = self._steps_of(effects, change.after.id if change else tag)
-        answers = self._runner.run_with("claim", step, steps, replicated=True)
-        self._tell(effects, answers)
-        answer = answers[0].decode()
+        places, named = [self._keys.latest(tag)] * 2, tag
+        stored: list[Arg] = ["", "", 0, ""]
+        if change is not None:
+            after, named = change.after, change.after.id
+            places = self._places(after)
+            stored = [change.before.version, encode(after), keep_ms(after.purge_at, now), named]
+        args: Args = [fresh_name(), keep_ms(keep_until, now), *stored]
+        step = Step(_CLAIM, [self._keys.call(tag, call.at), *places], args)
+        answer = self._run_with_effects("claim", step, effects, named, replicated=True).decode()
         return Claim.DONE if answer == "again" else Claim(answer)
 
-    def _put(self, change: Change, now: datetime, effects: Effects, *, replicated: bool) -> Stored | None:
-        before, after = change.before, change.after
-        document = encode(after)
-        args: Args = [
-            *(before.version, document, _kept(after, now), after.id, int(change.holding)),
-            # Requests wait only for changes of pending records (application/reading.py).
-            int(before.verification.status is Status.PENDING),
-        ]
-        step = Step(self._replace, self._places(after), args)
-        steps = self._steps_of(effects, after.id)
-        answers = self._runner.run_with("replace", step, steps, replicated=replicated)
-        self._tell(effects, answers)
-        return Stored(after, document, before.pointer) if answers[0] else None
-
-    def _steps_of(self, effects: Effects, verification_id: str) -> list[Step]:
-        """Return the steps that write the effects. Those of the audit entries come first."""
+    def _run_with_effects(
+        self, operation: str, first: Step, effects: Effects, verification_id: str, *, replicated: bool
+    ) -> Any:
+        """Run a step, and the steps that write its effects. Log the audit entries that were written."""
         steps = [self._audit.step(*each) for each in effects.entries]
         steps += [self._conversions.step(each) for each in effects.conversions]
         steps += self._limits.uncount(effects.freed, verification_id)
         if effects.due is not None:
-            steps.append(self._deadlines.step(verification_id, effects.due))
-        return steps
-
-    def _tell(self, effects: Effects, answers: Iterable[Any]) -> None:
-        """Log the audit entries that were written."""
-        _, *written = answers
-        for (entry, _), answer in zip(effects.entries, written, strict=False):
-            if answer is not None:
+            steps.append(_deadline(verification_id, effects.due))
+        answer, *written = self._connection.run_with(operation, first, steps, replicated=replicated)
+        # The steps of the audit entries come first.
+        for (entry, _), appended in zip(effects.entries, written, strict=False):
+            if appended is not None:
                 self._audit.tell(entry)
+        return answer
 
     def _places(self, record: Verification) -> list[str]:
         """Return the keys of a record and of its number's pointer."""
         tag = tag_of(record.id)
         return [self._keys.records(tag) + record.id[ID_PREFIX_LENGTH:], self._keys.latest(tag)]
-
-    def _read_context(self, client: Any, number: str, buckets: Sequence[str], *, known: bool) -> list[Any]:
-        keys, args = _asked(self._keys, self._keys.tag(number))
-        pipeline = client.pipeline(transaction=False)
-        route = self._connection.topology.route(client, keys[0])
-        self._latest.queue(pipeline, keys, args, known=known, **route)
-        pipeline.hget(LISTS, "rev")
-        for key in buckets:
-            pipeline.hgetall(key)
-        answers: list[Any] = pipeline.execute()
-        return answers
 
     def _is_taken_elsewhere(self, verification: Verification, over: Stored | None, now: datetime) -> bool:
         """Tell if another process has reserved the number under another pepper at the same time.
@@ -258,9 +268,8 @@ class RedisVerificationStore:
 
     def _under(self, keys: Keys, number: str) -> tuple[Stored | None, str]:
         """Return the latest record under one pepper, and the id that the number points to there."""
-        with self._connection.using("latest_of") as client:
-            answer = self._latest.run(client, *_asked(keys, keys.tag(number)))
-        return self._found(keys, number, answer)
+        step = Step(_LATEST, *_asked(keys, keys.tag(number)))
+        return self._found(keys, number, self._connection.run("latest_of", step))
 
     def _found(self, keys: Keys, number: str, answer: Sequence[bytes]) -> tuple[Stored | None, str]:
         latest, document = answer
@@ -268,23 +277,125 @@ class RedisVerificationStore:
             return None, ""
         if not document:
             # Redis lost the record but not the pointer to it. Delete the pointer, so that the number is free again.
-            with self._connection.using("latest_of") as client:
-                self._swap.run(client, [keys.latest(keys.tag(number))], [latest, "", 0])
+            swap = Step(_SWAP, [keys.latest(keys.tag(number))], [latest, "", 0])
+            self._connection.run("latest_of", swap)
             return None, ""
         pointer = latest.decode(errors="replace")
         try:
-            stored = stored_from(self._connection, pointer, document)
+            stored = self._stored(pointer, document)
         except RecordUnreadable as error:
-            raise self._held(keys.latest(keys.tag(number)), latest) from error
+            # Let it hold its number for the longest window at most.
+            shorten = Step(_SHORTEN, [keys.latest(keys.tag(number))], [latest, _LONGEST_HELD_MS])
+            left_ms = int(self._connection.run("latest_of", shorten))
+            raise RecordUnreadable(retry_after=max(ceil(left_ms / 1000), 1)) from error
         # Two numbers with the same tag are next to impossible, but comparing is cheap and a wrong match would be serious.
         known = stored is not None and stored.verification.phone_number.value == number
         return (stored if known else None), pointer
 
-    def _held(self, key: str, pointer: bytes) -> RecordUnreadable:
-        """Let an unreadable record hold its number for the longest window at most, and return the error to raise."""
-        with self._connection.using("latest_of") as client:
-            left_ms = self._shorten.run(client, [key], [pointer, _LONGEST_HELD_MS])
-        return RecordUnreadable(retry_after=max(ceil(int(left_ms) / 1000), 1))
+    def _stored(self, verification_id: str, document: bytes | None) -> Stored | None:
+        """Decode the document of an id. Return None if there is no document.
+
+        Raises:
+            RecordUnreadable: it cannot be decoded, which is counted and logged.
+        """
+        if document is None:
+            return None
+        try:
+            record = decode(document)
+            if record.id != verification_id:
+                raise ValueError("The record has another id.")  # noqa: TRY301  handled like any other unreadable record
+        except Exception as error:
+            self._connection.unreadable("record", error)
+            raise RecordUnreadable(retry_after=RETRY_UNREADABLE_SECONDS) from error
+        return Stored(record, document)
+
+
+class RedisUsedCalls:
+    """UsedCalls over Redis. ``claim.lua`` sets the marks of calls."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+
+    def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
+        """Look for a mark at every second around the call, under each pepper."""
+        most = int(within.total_seconds())
+        seconds = sorted(range(-most, most + 1), key=abs)
+        around = [replace(call, at=call.at + timedelta(seconds=each)) for each in seconds]
+        for keys in (self._keys, *self._keys.others):
+            with self._connection.using("use_of") as client:
+                pipeline = client.pipeline(transaction=False)
+                for each in around:
+                    pipeline.exists(keys.call(keys.tag(each.cli), each.at))
+                found = pipeline.execute()
+            for each, used in zip(around, found, strict=True):
+                if used:
+                    return each
+        return None
+
+    def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
+        """Set both marks with one script, replicated like the mark of a used call."""
+        keys = [self._keys.texted(number), self._keys.texted(number, text)]
+        self._connection.run("texted", Step(_TEXTED, keys, [keep_ms(until, now)]), replicated=True)
+
+    def was_texted_by(self, number: str, text: str | None = None) -> bool:
+        """Look for the mark under each pepper."""
+        with self._connection.using("texted") as client:
+            return any(client.exists(keys.texted(number, text)) for keys in (self._keys, *self._keys.others))
+
+
+class RedisDeadlines:
+    """Deadlines over Redis: sorted sets of ids by time, spread over a cluster's nodes. The store writes them."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+
+    def due(self, now: datetime) -> list[str]:
+        """Read the earliest deadlines of each part, in one pipeline. Remove members that are not deadlines."""
+        due: list[str] = []
+        with self._connection.using("due") as client:
+            pipeline = client.pipeline(transaction=False)
+            for key in DUE:
+                pipeline.zrange(key, "-inf", milliseconds(now), byscore=True, offset=0, num=_MOST_DUE)
+            parts: list[list[bytes] | Exception] = pipeline.execute(raise_on_error=False)
+            for key, members in zip(DUE, parts, strict=True):
+                if isinstance(members, Exception):
+                    self._connection.skip("deadlines", members)
+                    continue
+                ours = [each for each in members if self._is_ours(each, key)]
+                due += [each.decode() for each in ours]
+                # Remove the others, or each sweep would meet them again.
+                for member in set(members) - set(ours):
+                    self._connection.unreadable("deadlines", ValueError())
+                    client.zrem(key, member)
+        return due
+
+    def _is_ours(self, member: bytes, key: str) -> bool:
+        """Tell if a member is a verification id whose deadline belongs in this part."""
+        verification_id = member.decode(errors="replace")
+        return self._keys.record(verification_id) is not None and due_key(verification_id) == key
+
+    def is_busy(self) -> bool:
+        """Ask every part for its size, in one pipeline."""
+        with self._connection.using("due") as client:
+            pipeline = client.pipeline(transaction=False)
+            for key in DUE:
+                pipeline.zcard(key)
+            counts = pipeline.execute(raise_on_error=False)
+            for count in counts:
+                if isinstance(count, Exception):
+                    self._connection.skip("deadlines", count)
+            return any(count for count in counts if not isinstance(count, Exception))
+
+    def postpone(self, deadlines: Mapping[str, datetime | None], seen_at: datetime) -> None:
+        """Run one script for each part, all in one pipeline."""
+        parts: dict[str, list[Arg]] = {}
+        for verification_id, at in deadlines.items():
+            part = parts.setdefault(due_key(verification_id), [milliseconds(seen_at), _DEADLINES_KEPT_MS])
+            part += [verification_id, "" if at is None else milliseconds(at)]
+        with self._connection.using("postpone") as client:
+            self._connection.run_each(client, [Step(_POSTPONE, [key], args) for key, args in parts.items()])
 
 
 def _asked(keys: Keys, tag: str) -> tuple[list[str], Args]:
@@ -292,5 +403,7 @@ def _asked(keys: Keys, tag: str) -> tuple[list[str], Args]:
     return [keys.latest(tag)], [keys.records(tag), ID_PREFIX_LENGTH]
 
 
-def _kept(record: Verification, now: datetime) -> int:
-    return keep_ms(record.purge_at, now)
+def _deadline(verification_id: str, at: datetime) -> Step:
+    """Return the step that sets the deadline of a record."""
+    args: Args = [milliseconds(at), verification_id, _DEADLINES_KEPT_MS]
+    return Step(_SCHEDULE, [due_key(verification_id)], args)

@@ -1,12 +1,14 @@
 """Log lines as JSON with the request's id. Phone numbers and verification ids are masked, also in lines of libraries."""
 
 import json
+import logging
 import re
 from functools import partial
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+from waitcall.application.effects import AuditEntry
 from waitcall.application.request_context import request_id, trace_id
 
 # Any run of digits that is long enough for a phone number, and any number written with spaces or hyphens of any kind. It
@@ -24,6 +26,8 @@ _LONGEST_VALUE = 8000
 """Number of characters after which a value is cut. A traceback has a few thousand."""
 _SHORTEST_NUMBER = 10**6
 """Integers and floats from this size on are masked."""
+
+_audit_log = logging.getLogger("waitcall.audit")
 
 
 def masked(text: str) -> str:
@@ -73,6 +77,13 @@ class MaskingJsonFormatter(JsonFormatter):
         line: dict[str, Any] = _clean(log_data)
         line |= {name: _without_numbers(str(value)) for name, value in names.items() if value is not None}
         return line | {"time": time.isoformat(timespec="microseconds")}
+
+
+def log_audit_entry(entry: AuditEntry) -> None:
+    """Log an entry of the audit stream, without phone number and id, for operators who collect logs elsewhere."""
+    _audit_log.info(
+        "audit", extra={"event": entry.event, "actor": entry.actor, "details": dict(entry.details or {})}
+    )
 
 
 def logging_config(level: str) -> dict[str, Any]:

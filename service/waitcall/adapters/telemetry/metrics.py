@@ -1,8 +1,6 @@
 """Metrics of the service, their labels, and the closed sets of label values (contract, section 8)."""
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Literal
 
@@ -11,11 +9,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from waitcall.adapters.telemetry.channel_metrics import ChannelMetrics
-from waitcall.adapters.telemetry.store_metrics import StoreMetrics
-from waitcall.domain.call import InboundCall, Kind, Outcome
-from waitcall.domain.conversion import Conversion
+from waitcall.domain.code import CodeDelivery
 from waitcall.domain.limits import Decision, Scope
+from waitcall.domain.matching import Kind, Outcome
 from waitcall.domain.verification import Verification
 
 Mode = Literal["all", "max"]
@@ -26,15 +22,22 @@ UNPLACED = "unplaced"
 """Outcome of a call in the inbox whose time or dialled number is unknown."""
 
 CALLBACK_OUTCOMES = [each for each in Outcome if each is not Outcome.WEAK]
+UNREADABLE_ENTRIES = (
+    *("answers", "audit", "conversions", "dead_letters", "deadlines", "deliveries"),
+    *("inbox", "lease", "limits", "lists", "orders", "record"),
+)
+"""Closed set of the kinds of entries in Redis that may be unreadable."""
+
 FAILURES = ("internal_error", "provider_error", "provider_unavailable", "store_unavailable")
 
+_WHOSE = ("client", "purpose", "region")
 _TIME_TO_CALL = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900)
 _LAG = (0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 900)
 _REQUEST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
-    """All metrics of one process. The observer and the adapters report to it."""
+    """All metrics of one process. Each attribute of the observer's has the name of its metric; adapters call the methods."""
 
     def __init__(
         self, version: str, clients: Iterable[str], purposes: Iterable[str], *, worker: bool = False
@@ -54,9 +57,9 @@ class Metrics:
         self._define_funnel()
         self._define_edges()
         self._define_guards()
-        self.store = StoreMetrics(self._counter)
-        self.channels = ChannelMetrics(self._counter, self._whose)
-        self._reconciled = self._counter(
+        self._define_store()
+        self._define_channels()
+        self.inbox_calls = self._counter(
             "inbox_calls",
             "Calls in the provider's inbox, counted by the background worker. docs/operating.md explains the outcomes",
             ("outcome",),
@@ -68,41 +71,46 @@ class Metrics:
 
         # Start these counters at 0, because alerts distinguish 0 from absent.
         for outcome in CALLBACK_OUTCOMES:
-            self._callbacks(Kind.CALL, outcome)
+            self.callbacks(Kind.CALL, outcome)
         for code in FAILURES:
             self._failures(code)
         for scope in Scope:
             for decision in Decision:
-                self._limited(scope, decision)
+                self.rate_limit_decisions(scope, decision)
+        for where in UNREADABLE_ENTRIES:
+            self._unreadable_entries(where)
 
     def _define_funnel(self) -> None:
-        whose = ("client", "purpose", "region")
-        self._started = self._counter(
+        self.verifications_started = self._counter(
             "verifications_started",
             "Verifications that were started: the number was shown or the code was sent",
-            whose,
+            _WHOSE,
         )
-        self._verified = self._counter("verifications_verified", "Verifications that were proven", whose)
-        self._contested = self._counter(
-            "verifications_contested", "Verifications that another requester contested", whose
+        self.verifications_verified = self._counter(
+            "verifications_verified", "Verifications that were proven", _WHOSE
         )
-        self._finished = self._counter(
+        self.verifications_contested = self._counter(
+            "verifications_contested", "Verifications that another requester contested", _WHOSE
+        )
+        self.verifications_finished = self._counter(
             "verifications_finished",
             "Verifications that reached a final status",
-            (*whose, "status", "reason"),
+            (*_WHOSE, "status", "reason"),
         )
-        self._time_to_call = self._histogram(
+        self.time_to_call_seconds = self._histogram(
             "time_to_call_seconds",
             "Seconds from showing the number to the call",
             ("purpose", "region"),
             _TIME_TO_CALL,
         )
-        self._callbacks = self._counter(
+        self.callbacks = self._counter(
             "callbacks",
             f"Callbacks of the provider. kind: {', '.join(Kind)}. outcome: {', '.join(CALLBACK_OUTCOMES)}",
             ("kind", "outcome"),
         )
-        self._lag = self._histogram("callback_lag_seconds", "Seconds from a call to its callback", (), _LAG)
+        self.callback_lag_seconds = self._histogram(
+            "callback_lag_seconds", "Seconds from a call to its callback", (), _LAG
+        )
 
     def _define_edges(self) -> None:
         self._provider = self._counter(
@@ -116,7 +124,7 @@ class Metrics:
             ("operation",),
             _REQUEST,
         )
-        self._refusals = self._counter(
+        self.refusals = self._counter(
             "refusals",
             "4xx answers to known clients",
             ("client", "code"),
@@ -136,23 +144,50 @@ class Metrics:
         )
 
     def _define_guards(self) -> None:
-        self._limited = self._counter(
+        self.rate_limit_decisions = self._counter(
             "rate_limit_decisions",
             f"Checks of limits. scope: {', '.join(Scope)}. decision: {', '.join(Decision)}",
             ("scope", "decision"),
         )
         group = ("group", "region")
-        self._guarded = self._counter(
+        self.conversion_guard_decisions = self._counter(
             "conversion_guard_decisions",
             f"Checks of the conversion guard. decision: {', '.join(Decision)}",
             (*group, "decision"),
         )
         # A timestamp that queries compare with time(). A gauge of 0 or 1 would need a process to reset it.
-        self._exceeded_at = self._gauge(
+        self.conversion_guard_exceeded_timestamp_seconds = self._gauge(
             "conversion_guard_exceeded_timestamp_seconds",
             "Time of the last create that found its conversion budget exceeded. Alert on time() - this < 600",
             group,
             mode="max",
+        )
+
+    def _define_store(self) -> None:
+        self._redis_errors = self._counter("redis_errors", "Failed steps at Redis", ("operation",))
+        self._unreadable_entries = self._counter(
+            "unreadable_entries",
+            f"Entries in Redis that could not be read and were skipped. where: {', '.join(UNREADABLE_ENTRIES)}",
+            ("where",),
+        )
+
+    def _define_channels(self) -> None:
+        self.orders = self._counter(
+            "orders", "Orders for a number to dial. outcome: given, failed", ("provider", "outcome")
+        )
+        self.fallbacks = self._counter(
+            "fallbacks", "Verifications moved to another channel", (*_WHOSE, "channel")
+        )
+        self.codes_sent = self._counter(
+            "codes_sent", "Codes that the provider accepted. Each costs money", _WHOSE
+        )
+        self.code_checks = self._counter(
+            "code_checks", "Codes that were typed. outcome: correct, incorrect", (*_WHOSE, "outcome")
+        )
+        self.code_reports = self._counter(
+            "code_reports",
+            f"Delivery reports of the provider on codes. delivery: {', '.join(CodeDelivery)}",
+            ("region", "delivery"),
         )
 
     def _define_worker(self) -> None:
@@ -160,17 +195,17 @@ class Metrics:
             "leader_fence",
             "Fence of the term that this worker leads; 0 if it does not lead. Alert on max(this) == 0",
         )
-        self._balance = self._gauge(
+        self.provider_balance = self._gauge(
             "provider_balance",
             "Balance at the provider, in the account's currency, as the leader last saw it",
         )
-        self._balance_low = self._gauge(
+        self.provider_balance_low = self._gauge(
             "provider_balance_low", "1 while the balance is below WAITCALL_LOW_BALANCE"
         )
-        self._deliveries = self._counter(
+        self.webhook_deliveries = self._counter(
             "webhook_deliveries", "Attempts to deliver an event", ("endpoint", "outcome")
         )
-        self._backlog = self._gauge(
+        self.webhook_backlog = self._gauge(
             "webhook_backlog",
             "Webhook deliveries that have not succeeded, as the leader counts them. state: waiting, retrying, dead",
             ("state",),
@@ -180,11 +215,11 @@ class Metrics:
             "Time of the last successful run of a loop of this worker. loop: lease, duties, sweep, push",
             ("loop",),
         )
-        self._oldest = self._gauge(
+        self.webhook_oldest_seconds = self._gauge(
             "webhook_oldest_seconds", "Age of the oldest webhook delivery that waits for an attempt"
         )
         for outcome in (*Outcome, UNPLACED):
-            self._reconciled(outcome)
+            self.inbox_calls(outcome)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Callable[..., Counter]:
         """Define a counter and return a function from label values to its child.
@@ -213,71 +248,9 @@ class Metrics:
         made = Histogram(name, text + ".", labels, namespace=PREFIX, registry=self.registry, buckets=buckets)
         return cache(made.labels) if labels else lambda: made
 
-    def started(self, verification: Verification) -> None:
-        """Count a verification whose number was shown."""
-        self._started(*self._whose(verification)).inc()
-
-    def contested(self, verification: Verification) -> None:
-        """Count a verification that another requester contested."""
-        self._contested(*self._whose(verification)).inc()
-
-    def verified(self, verification: Verification, call: InboundCall | None) -> None:
-        """Count a verification that was proven, and observe the time to the call."""
-        client, purpose, region = self._whose(verification)
-        self._verified(client, purpose, region).inc()
-        if call is None:
-            return
-        seconds = (call.at - verification.created_at).total_seconds()
-        self._time_to_call(purpose, region).observe(max(seconds, 0.0))
-
-    def finished(self, verification: Verification) -> None:
-        """Count a verification that reached a final status."""
-        reason = verification.reason or "none"
-        self._finished(*self._whose(verification), verification.status, reason).inc()
-
-    def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
-        """Count a callback, and observe its lag."""
-        self._callbacks(kind, outcome).inc()
-        if lag_seconds is not None:
-            self._lag().observe(lag_seconds)
-
-    def reconciled(self, outcome: Outcome | None) -> None:
-        """Count a call in the provider's inbox. None: its time or the dialled number is unknown."""
-        self._reconciled(outcome or UNPLACED).inc()
-
-    def refused(self, client: str, code: str) -> None:
-        """Count a 4xx answer to a known client."""
-        self._refusals(client, code).inc()
-
-    def limited(self, scope: Scope, decision: Decision) -> None:
-        """Count a check of a limit."""
-        self._limited(scope, decision).inc()
-
-    def guarded(self, conversion: Conversion, region: str, decision: Decision, now: datetime) -> None:
-        """Count a check of the conversion guard."""
-        group = conversion.budget.group
-        self._guarded(group, region, decision).inc()
-        if conversion.exceeded:
-            self._exceeded_at.labels(group, region).set(now.timestamp())
-
-    def balance(self, money: Decimal, low: Decimal) -> None:
-        """Set the balance at the provider, and whether it is below ``low``."""
-        self._balance.set(float(money))
-        self._balance_low.set(money < low)
-
     def lead(self, fence: Callable[[], int]) -> None:
         """Set the function that gives the fence of the term that this process leads; 0 for none."""
         self._fence.set_function(fence)
-
-    def delivered(self, endpoint: str, outcome: str) -> None:
-        """Count an attempt to deliver an event."""
-        self._deliveries(endpoint, outcome).inc()
-
-    def backlog(self, counts: Mapping[str, int], oldest_seconds: float) -> None:
-        """Set the numbers of undelivered events by state, and the age of the oldest one that waits."""
-        for state, count in counts.items():
-            self._backlog.labels(state).set(count)
-        self._oldest.set(oldest_seconds)
 
     def provider_request(self, operation: str, outcome: str, seconds: float) -> None:
         """Count a request to the provider, and observe its duration."""
@@ -297,7 +270,16 @@ class Metrics:
         """Set the time of the last successful run of a worker's loop to now."""
         self._looped.labels(loop).set_to_current_time()
 
-    def _whose(self, verification: Verification) -> tuple[str, str, str]:
+    def redis_error(self, operation: str) -> None:
+        """Count a failed step at Redis."""
+        self._redis_errors(operation).inc()
+
+    def unreadable(self, where: str) -> None:
+        """Count an entry in Redis that could not be read."""
+        self._unreadable_entries(where).inc()
+
+    def whose(self, verification: Verification) -> tuple[str, str, str]:
+        """Return client, purpose and region of a verification as labels."""
         # A record's client or purpose may have left the policy. The labels must stay a closed set.
         client, purpose = verification.requester.client, verification.requester.purpose
         return (

@@ -6,12 +6,12 @@ from datetime import datetime
 from decimal import Decimal
 
 from waitcall.adapters.telemetry.metrics import UNPLACED, Metrics
-from waitcall.application.announcement import Delivery
 from waitcall.application.deliver_webhooks import Backlog, DeliveryOutcome
+from waitcall.application.effects import Delivery
 from waitcall.application.request_context import events
-from waitcall.domain.call import InboundCall, Kind, Outcome
 from waitcall.domain.conversion import Conversion
 from waitcall.domain.limits import Decision, Scope
+from waitcall.domain.matching import InboundCall, Kind, Outcome
 from waitcall.domain.verification import Verification
 
 _NOTABLE = (Outcome.CONFIRMED, Outcome.OTHER, Outcome.WEAK)
@@ -29,7 +29,8 @@ class BalanceMeter:
 
     def __call__(self, money: Decimal) -> None:
         """Report the balance, in the account's currency."""
-        self._metrics.balance(money, self._low)
+        self._metrics.provider_balance.set(float(money))
+        self._metrics.provider_balance_low.set(money < self._low)
         if money < self._low:
             _log.warning("balance is low", extra={"balance": float(money), "low": float(self._low)})
 
@@ -45,7 +46,7 @@ class DeliveryMeter:
         """Count an attempt, and log it if it failed. ``dead``: there will be no further attempt."""
         # The endpoint may have left the policy. The labels must stay a closed set.
         endpoint = delivery.endpoint if delivery.endpoint in self._endpoints else "other"
-        self._metrics.delivered(endpoint, outcome)
+        self._metrics.webhook_deliveries(endpoint, outcome).inc()
         if outcome is DeliveryOutcome.ACCEPTED:
             return
         _log.log(
@@ -63,8 +64,10 @@ class DeliveryMeter:
     def backlog(self, backlog: Backlog, now: datetime) -> None:
         """Report the undelivered events."""
         counts = {"waiting": backlog.waiting, "retrying": backlog.retrying, "dead": backlog.dead}
+        for state, count in counts.items():
+            self._metrics.webhook_backlog.labels(state).set(count)
         oldest = (now - backlog.oldest_at).total_seconds() if backlog.oldest_at else 0.0
-        self._metrics.backlog(counts, max(oldest, 0.0))
+        self._metrics.webhook_oldest_seconds.set(max(oldest, 0.0))
 
 
 class LoggingObserver:
@@ -74,79 +77,86 @@ class LoggingObserver:
         self._metrics = metrics
 
     def started(self, verification: Verification) -> None:
-        """Count and log a verification whose number was shown."""
-        self._metrics.started(verification)
+        self._metrics.verifications_started(*self._metrics.whose(verification)).inc()
         self._tell("started", verification)
 
     def contested(self, verification: Verification) -> None:
-        """Count and log a verification that another requester contested."""
-        self._metrics.contested(verification)
+        self._metrics.verifications_contested(*self._metrics.whose(verification)).inc()
         self._tell("contested", verification)
 
     def verified(self, verification: Verification, call: InboundCall | None) -> None:
-        """Count and log a verification that was proven."""
-        self._metrics.verified(verification, call)
+        """Count and log a verification that was proven, and observe the time to the call."""
+        client, purpose, region = self._metrics.whose(verification)
+        self._metrics.verifications_verified(client, purpose, region).inc()
+        if call is not None:
+            seconds = (call.at - verification.created_at).total_seconds()
+            self._metrics.time_to_call_seconds(purpose, region).observe(max(seconds, 0.0))
         self._tell("verified", verification)
 
     def finished(self, verification: Verification) -> None:
-        """Count and log a verification that reached a final status."""
-        self._metrics.finished(verification)
+        whose, reason = self._metrics.whose(verification), verification.reason or "none"
+        self._metrics.verifications_finished(*whose, verification.status, reason).inc()
         self._tell("finished", verification)
 
     def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
-        """Count a callback. The log line of its request shows the outcome."""
-        self._metrics.callback(kind, outcome, lag_seconds)
+        """Count a callback, and observe its lag. The log line of its request shows the outcome."""
+        self._metrics.callbacks(kind, outcome).inc()
+        if lag_seconds is not None:
+            self._metrics.callback_lag_seconds().observe(lag_seconds)
 
     def reconciled(self, outcome: Outcome | None) -> None:
         """Count and log a call in the inbox. A call that only the inbox reported, or that it cannot prove, is a warning."""
-        self._metrics.reconciled(outcome)
+        told = outcome.value if outcome else UNPLACED
+        self._metrics.inbox_calls(told).inc()
         level = logging.WARNING if outcome in _NOTABLE else logging.INFO
-        _log.log(level, "reconciled", extra={"outcome": outcome.value if outcome else UNPLACED})
+        _log.log(level, "reconciled", extra={"outcome": told})
 
     def ordered(self, provider: str, *, given: bool) -> None:
         """Count an order, and log one that gave no number. The adapter logs the reason."""
-        self._metrics.channels.ordered(provider, given=given)
+        self._metrics.orders(provider, "given" if given else "failed").inc()
         if not given:
             _log.warning("provider gave no number", extra={"provider": provider})
 
     def fell_back(self, verification: Verification) -> None:
-        """Count and log a fallback to another channel."""
-        self._metrics.channels.fell_back(verification)
+        self._metrics.fallbacks(*self._metrics.whose(verification), verification.channel).inc()
         self._tell("fell back", verification)
 
     def code_sent(self, verification: Verification) -> None:
-        """Count and log a code that the provider accepted."""
-        self._metrics.channels.sent(verification)
+        self._metrics.codes_sent(*self._metrics.whose(verification)).inc()
         self._tell("code sent", verification)
 
     def code_checked(self, verification: Verification, *, correct: bool) -> None:
-        """Count and log a typed code."""
-        self._metrics.channels.checked(verification, correct=correct)
+        outcome = "correct" if correct else "incorrect"
+        self._metrics.code_checks(*self._metrics.whose(verification), outcome).inc()
         self._tell("code checked", verification)
 
     def code_reported(self, verification: Verification) -> None:
-        """Count and log a delivery report on the latest code."""
-        self._metrics.channels.reported(verification)
+        if verification.code is not None:
+            self._metrics.code_reports(verification.region, verification.code.delivery).inc()
         self._tell("code reported", verification)
 
     def refused(self, client: str, code: str) -> None:
         """Count a 4xx answer to a known client. The request's log line shows it, too."""
-        self._metrics.refused(client, code)
+        self._metrics.refusals(client, code).inc()
 
     def limited(self, scope: Scope, decision: Decision) -> None:
         """Count a check of a limit, and log it if the limit is exceeded."""
-        self._metrics.limited(scope, decision)
+        self._metrics.rate_limit_decisions(scope, decision).inc()
         if decision is not Decision.ALLOW:
             _log.info("limit exceeded", extra={"scope": scope.value, "decision": decision.value})
 
     def guarded(self, conversion: Conversion, region: str, decision: Decision, now: datetime) -> None:
         """Count a check of the conversion guard, and log it if the budget is exceeded."""
-        self._metrics.guarded(conversion, region, decision, now)
+        group = conversion.budget.group
+        self._metrics.conversion_guard_decisions(group, region, decision).inc()
+        if conversion.exceeded:
+            exceeded_at = self._metrics.conversion_guard_exceeded_timestamp_seconds
+            exceeded_at.labels(group, region).set(now.timestamp())
         if decision is not Decision.ALLOW:
             _log.warning(
                 "conversion budget exceeded",
                 extra={
-                    "group": conversion.budget.group.value,
+                    "group": group.value,
                     "region": region,
                     "decision": decision.value,
                     "started": conversion.started,

@@ -1,6 +1,6 @@
 """Tracing with OpenTelemetry: one span for each incoming request, and one for each order at a provider.
 
-Spans hold no paths, queries and bodies, because these may contain ids, phone numbers or signatures.
+OpenTelemetry is an optional dependency, so this module is imported only if tracing is on. Spans hold no paths, queries and bodies, because these may contain ids, phone numbers or signatures.
 """
 
 from contextvars import Token
@@ -15,10 +15,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from waitcall.application.providers import CallProvider
+from waitcall.application.open_channel import CallProvider
 from waitcall.application.request_context import trace_id
+from waitcall.domain.channel import Capability, PlacedOrder
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import Capability, PlacedOrder
 
 _NAMES = {
     ("POST", "/v1/verifications"): "verification.create",
@@ -43,12 +43,11 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("waitcall", version)
 
-    def watch(self, app: Flask) -> Flask:
+    def watch(self, app: Flask) -> None:
         """Make a span for each request that matches a route, from its start until its answer is made."""
         request_started.connect(self._begin, app, weak=False)
         app.after_request(self._answered)
         app.teardown_request(self._end)
-        return app
 
     def traced(self, provider: CallProvider) -> CallProvider:
         """Return the provider with a span for each order."""

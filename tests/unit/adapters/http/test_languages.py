@@ -3,7 +3,14 @@
 import pytest
 
 from waitcall.adapters.http import languages
-from waitcall.adapters.http.languages import LONGEST_TAG, MOST_TAGS, MOST_WISHES, Nearest, is_tag, wishes_in
+from waitcall.adapters.http.languages import (
+    LONGEST_TAG,
+    MOST_TAGS,
+    MOST_WISHES,
+    LanguageMatcher,
+    accepted_languages,
+    is_tag,
+)
 
 
 @pytest.fixture
@@ -22,14 +29,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_the_first_ten_wishes_count_and_the_most_wanted_comes_first() -> None:
     header = ",".join(["de;q=0.1", "fr;q=0.9", *(f"x-{number};q=0.5" for number in range(20)), "ru"])
-    assert list(wishes_in(header)) == ["fr", *(f"x-{number}" for number in range(MOST_WISHES - 2)), "de"]
+    assert list(accepted_languages(header)) == [
+        "fr",
+        *(f"x-{number}" for number in range(MOST_WISHES - 2)),
+        "de",
+    ]
 
 
 @pytest.mark.parametrize(
     "header", ["", ",", ",,,,", "*", ";q=1", "en;q=x", '"', "\xff", "a" * 60_000, "en," * 20_000]
 )
 def test_any_header_has_few_wishes(header: str) -> None:
-    assert len(list(wishes_in(header))) <= MOST_WISHES
+    assert len(list(accepted_languages(header))) <= MOST_WISHES
 
 
 @pytest.mark.parametrize(
@@ -37,17 +48,17 @@ def test_any_header_has_few_wishes(header: str) -> None:
 )
 def test_a_text_that_is_no_tag_is_near_to_no_language(tag: str) -> None:
     """langcodes would exceed Python's recursion limit with the longest of them."""
-    assert Nearest(["en"]).to(tag) is None
+    assert LanguageMatcher(["en"]).match(tag) is None
     assert not is_tag(tag)
 
 
 def test_langcodes_is_asked_about_so_many_tags_and_no_more(asked: list[str]) -> None:
-    nearest = Nearest(["en", "ru"])
-    assert nearest.to("ru-KZ") == "ru"
+    matcher = LanguageMatcher(["en", "ru"])
+    assert matcher.match("ru-KZ") == "ru"
     for number in range(2 * MOST_TAGS):
-        assert nearest.to(f"de-x-{number}") is None
+        assert matcher.match(f"de-x-{number}") is None
     assert len(asked) == MOST_TAGS
-    assert [nearest.to(tag) for tag in ("ru-KZ", "RU-by", "en-GB", "uk", "sr-RS")] == [
+    assert [matcher.match(tag) for tag in ("ru-KZ", "RU-by", "en-GB", "uk", "sr-RS")] == [
         "ru",
         "ru",
         "en",
@@ -57,9 +68,9 @@ def test_langcodes_is_asked_about_so_many_tags_and_no_more(asked: list[str]) -> 
 
 
 def test_tags_of_visitors_do_not_use_up_the_share_of_clients(asked: list[str]) -> None:
-    nearest = Nearest(["en"])
+    matcher = LanguageMatcher(["en"])
     for number in range(2 * MOST_TAGS):
-        nearest.to(f"de-x-{number}")
+        matcher.match(f"de-x-{number}")
         assert is_tag(f"fr-x-{number}")
     assert len(asked) == 2 * MOST_TAGS
 
@@ -67,5 +78,5 @@ def test_tags_of_visitors_do_not_use_up_the_share_of_clients(asked: list[str]) -
 def test_langcodes_is_not_asked_about_a_text_that_is_not_written_like_a_tag(asked: list[str]) -> None:
     for number in range(100):
         assert not is_tag(f"{number}!")
-        assert Nearest(["en"]).to(f"{number}!") is None
+        assert LanguageMatcher(["en"]).match(f"{number}!") is None
     assert asked == []

@@ -7,8 +7,7 @@ import pytest
 
 from tests.making import NOW, call_at, pending, seconds
 from waitcall.adapters.redis.codec import UnknownSchema, decode, encode
-from waitcall.domain.assurance import Assurance
-from waitcall.domain.channel import Channel, TextIn
+from waitcall.domain.channel import Assurance, Channel, TextIn
 from waitcall.domain.code import Code, CodeDelivery
 from waitcall.domain.matching import judge_call
 from waitcall.domain.numbers import E164

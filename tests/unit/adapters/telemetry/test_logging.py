@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pytest
 
-from waitcall.adapters.http.context import new_request_id
+from waitcall.adapters.http.app import new_request_id
 from waitcall.adapters.telemetry.logging import MaskingJsonFormatter, logging_config, masked
 from waitcall.application.request_context import request_id
 

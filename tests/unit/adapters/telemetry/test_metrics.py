@@ -15,11 +15,12 @@ COUNTED = """
 import sys
 from datetime import UTC, datetime
 from waitcall.adapters.telemetry.metrics import Metrics, exposition
+from waitcall.adapters.telemetry.observer import LoggingObserver
 from waitcall.domain.conversion import ConversionBudget, Conversion, Group
 from waitcall.domain.limits import Decision, Mode
 met = Conversion(ConversionBudget(Group.COUNTRY, Mode.ENFORCE), 100, 1, True, 60)
 at = datetime.fromtimestamp(int(sys.argv[2]), UTC)
-Metrics("1.2.3", ["web"], ["login"]).guarded(met, "RU", Decision.DENY, at)
+LoggingObserver(Metrics("1.2.3", ["web"], ["login"])).guarded(met, "RU", Decision.DENY, at)
 print(exposition(None, sys.argv[1]).decode())
 """
 

@@ -1,6 +1,10 @@
 """The hosted page /p/TOKEN. It shows a verification and links back to the client; it cannot change anything."""
 
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from importlib.resources import files
 from math import ceil
 from typing import Any
 from urllib.parse import quote
@@ -14,13 +18,11 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from waitcall.adapters.http.auth import no_auth
 from waitcall.adapters.http.blueprint import PARSER
-from waitcall.adapters.http.hosted_page.assets import Assets
-from waitcall.adapters.http.hosted_page.catalogue import Catalogues, Texts
-from waitcall.adapters.http.languages import wishes_in
-from waitcall.adapters.http.low_priority_queue import LowPriorityQueue
+from waitcall.adapters.http.body import LowPriorityQueue
+from waitcall.adapters.http.languages import Catalogues, Texts, accepted_languages
 from waitcall.adapters.http.problems import STATUS_OF
 from waitcall.adapters.http.schemas import PollQuery
-from waitcall.application.hosted_page import Page, Pages
+from waitcall.application.hosted_page import Page, ReadPage
 from waitcall.application.ports import Clock
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import NotFound, ServiceError
@@ -35,6 +37,8 @@ CSP = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _POLL = PollQuery()
+_DARK, _LIGHT = "#000000", "#ffffff"
+_SRGB_LINEAR = 0.03928
 _FOREVER = "public, max-age=31536000, immutable"
 _OUTCOMES = ("start_again", "fallback", "canceled", "code", "done")
 _WITH_ANOTHER_WAY = (Status.PENDING, Status.EXPIRED)
@@ -48,11 +52,13 @@ _TEXTS = {
 
 
 def blueprint(
-    pages: Pages, catalogues: Catalogues, brand: Brand, clock: Clock, low_priority: LowPriorityQueue
+    pages: ReadPage, catalogues: Catalogues, brand: Brand, clock: Clock, low_priority: LowPriorityQueue
 ) -> Blueprint:
     """Make the page's routes, which need only the page's token."""
     routes = Blueprint("pages", __name__)
-    shown = Shown(catalogues, brand)
+    assets = make_assets(brand)
+    renderer = PageRenderer(catalogues, brand, assets)
+    by_name = {each.name: each for each in assets.values()}
 
     @routes.get(f"{PATH}/<token>")
     @no_auth
@@ -60,11 +66,11 @@ def blueprint(
         try:
             seen = pages.look(token, request.remote_addr)
         except ServiceError as error:
-            return shown.failure(error)
+            return renderer.failure(error)
         if seen.result is not None:
-            return shown.back(seen.verification, "result", seen.result)
+            return renderer.back(seen.verification, "result", seen.result)
         with low_priority.turn():
-            return shown.page(seen, clock())
+            return renderer.page(seen, clock())
 
     @routes.get(f"{PATH}/<token>/status")
     @no_auth
@@ -78,7 +84,7 @@ def blueprint(
     @routes.get(f"{PATH}/assets/<name>")
     @no_auth
     def asset(name: str) -> Response:
-        found = shown.assets.by_name.get(name)
+        found = by_name.get(name)
         if found is None:
             raise NotFound
         return Response(found.content, content_type=found.content_type, headers={"Cache-Control": _FOREVER})
@@ -86,13 +92,49 @@ def blueprint(
     return routes
 
 
-class Shown:
+@dataclass(frozen=True)
+class Asset:
+    """Static file of the page. Its name changes with its content."""
+
+    name: str
+    content: bytes = field(repr=False)
+    content_type: str
+
+
+def make_assets(brand: Brand) -> dict[str, Asset]:
+    """Make the page's only static files: ``css`` with the brand's colour, ``js`` and ``icon``."""
+    here = files("waitcall.adapters.http.hosted_page")
+    style = f":root{{--brand:{brand.color};--on-brand:{readable_on(brand.color)}}}\n"
+    css = style + (here / "page.css").read_text(encoding="utf-8")
+    js, icon = ((here / name).read_bytes() for name in ("page.js", "icon.svg"))
+    return {
+        "css": _named("page", "css", css.encode(), "text/css; charset=utf-8"),
+        "js": _named("page", "js", js, "text/javascript; charset=utf-8"),
+        "icon": _named("icon", "svg", icon, "image/svg+xml"),
+    }
+
+
+def readable_on(color: str) -> str:
+    """Return black or white, whichever has the greater contrast to ``color`` (WCAG 2.2, relative luminance)."""
+    channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [each / 12.92 if each <= _SRGB_LINEAR else ((each + 0.055) / 1.055) ** 2.4 for each in channels]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    on_light, on_dark = 1.05 / (luminance + 0.05), (luminance + 0.05) / 0.05
+    return _LIGHT if on_light >= on_dark else _DARK
+
+
+def _named(stem: str, suffix: str, content: bytes, content_type: str) -> Asset:
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    return Asset(f"{stem}.{digest}.{suffix}", content, content_type)
+
+
+class PageRenderer:
     """Renderer of the hosted page."""
 
-    def __init__(self, catalogues: Catalogues, brand: Brand) -> None:
+    def __init__(self, catalogues: Catalogues, brand: Brand, assets: Mapping[str, Asset]) -> None:
         self._catalogues = catalogues
         self._brand = brand
-        self.assets = Assets(brand)
+        self._files = {kind: asset.name for kind, asset in assets.items()}
         self._templates = Environment(
             loader=PackageLoader("waitcall.adapters.http", "hosted_page"), autoescape=True, trim_blocks=True
         )
@@ -167,7 +209,7 @@ class Shown:
                 "t": t,
                 "languages": self._catalogues.languages,
                 "brand": self._brand,
-                "files": self.assets.names,
+                "files": self._files,
                 # The path is relative, so that a proxy may add a prefix.
                 "assets": "assets",
                 "heading": heading,
@@ -181,7 +223,11 @@ class Shown:
         return response
 
     def _language(self, locale: str | None) -> tuple[str, Texts]:
-        wishes = [request.args.get("lang"), locale, *wishes_in(request.headers.get("Accept-Language", ""))]
+        wishes = [
+            request.args.get("lang"),
+            locale,
+            *accepted_languages(request.headers.get("Accept-Language", "")),
+        ]
         return self._catalogues.choose(wishes)
 
 

@@ -1,17 +1,39 @@
-"""Dedicated numbers and deferred tasks: receive_phones.php and downloads.php (smsc-api.md, sections 4 and 6)."""
+"""Account at SMSC: its inbox and balance, dedicated numbers, and deferred tasks. No end user waits for these requests.
+
+Source: get.php, balance.php, receive_phones.php and downloads.php (smsc-api.md, sections 3, 4, 6 and 7).
+"""
 
 import json
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeVar
 
-from waitcall.adapters.providers.smsc.query import ProviderQuery, Unreadable, document, error_code
-from waitcall.adapters.providers.transport import Account, ProviderMetrics
+from waitcall.adapters.providers.smsc.callback import is_marked
+from waitcall.adapters.providers.smsc.client import AS_JSON, refusal_in
+from waitcall.adapters.providers.transport import (
+    Account,
+    ProviderMetrics,
+    Refusal,
+    RequestOutcome,
+    Transport,
+    UnreadableAnswer,
+    document,
+)
 from waitcall.application.provider_account import DedicatedNumber, Download, NumberState, Task, TaskStatus
-from waitcall.domain.errors import InvalidPhoneNumber, ProviderError
+from waitcall.application.reconcile_inbox import PAGE, InboxRecord
+from waitcall.domain.errors import InvalidPhoneNumber, ProviderError, ProviderFailure, ProviderUnavailable
+from waitcall.domain.matching import InboundText
 from waitcall.domain.numbers import E164
 
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+SECONDS_A_REQUEST = 10.0
+
+_HOURS = 1
+_PHONE = re.compile(r"\+?([0-9]{1,15})", re.ASCII)
+_DATE = "%d.%m.%Y %H:%M:%S"
 _KINDS = {"1": "virtual", "4": "virtual", "2": "sim"}
 _STATUSES = dict(
     enumerate(
@@ -22,39 +44,61 @@ _CHUNK = 64 * 1024
 _PARTIAL = 206
 _ERROR = re.compile(rb"\s*\{\s*\"error|\s*ERROR = ")
 
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
 
 class SmscAccount:
-    """ProviderAccount for an account at SMSC."""
+    """Inbox, Balance and ProviderAccount for an account at SMSC. Each request tries one base URL after the other."""
 
     def __init__(self, account: Account, metrics: ProviderMetrics) -> None:
-        self._query = ProviderQuery(account, metrics)
+        self._base_urls = account.base_urls
+        self._http = Transport(account, metrics)
+
+    def after(self, record_id: int | None) -> list[InboxRecord]:
+        """Return the records of the last hour that follow ``record_id``, oldest first; at most ``PAGE``.
+
+        Raises:
+            ProviderFailure
+        """
+        fields = {"get_answers": "1", "hour": str(_HOURS), "cnt": str(PAGE)}
+        if record_id is not None:
+            fields["after_id"] = str(record_id)
+        return self._ask("get_answers", "get.php", fields, read_inbox)
+
+    def balance(self) -> Decimal:
+        """Return the account's balance, in the account's currency.
+
+        Raises:
+            ProviderFailure
+        """
+        return self._ask("balance", "balance.php", {}, read_balance)
 
     def free_numbers(self) -> list[DedicatedNumber]:
         """List the numbers for rent (``get=1``). Unreadable ones are left out."""
-        return self._query.ask("numbers", "receive_phones.php", {"get": "1"}, _read_numbers)
+        return self._ask("numbers", "receive_phones.php", {"get": "1"}, _read_numbers)
 
     def rent(self, number: E164, *, prolong: bool) -> Decimal:
         """Rent a number (``buy=1``), and return its cost. The request is sent at most once, because it costs money."""
         fields = {"buy": "1", "phone": number.digits, "noprolong": str(int(not prolong))}
-        return self._query.ask("numbers", "receive_phones.php", fields, _read_cost, once=True)
+        return self._ask("numbers", "receive_phones.php", fields, _read_cost, once=True)
 
     def set_prolong(self, number: E164, *, prolong: bool) -> None:
         """Switch the monthly prolongation of a number (``chg=1``). Repeating the request is harmless."""
         fields = {"chg": "1", "phone": number.digits, "noprolong": str(int(not prolong))}
-        self._query.ask("numbers", "receive_phones.php", fields, _read_confirmation)
+        self._ask("numbers", "receive_phones.php", fields, _read_confirmation)
 
     def tasks(self, after_id: int, count: int) -> list[Task]:
         """List up to ``count`` tasks with ids above ``after_id`` (``get_list=1``)."""
         fields = {"get_list": "1", "cnt": str(count)} | ({"after_id": str(after_id)} if after_id else {})
-        return self._query.ask("downloads", "downloads.php", fields, _read_tasks)
+        return self._ask("downloads", "downloads.php", fields, _read_tasks)
 
     def file(self, task_id: int, offset: int) -> Download:
         """Download a task's file from byte ``offset`` (``get_file=1``).
 
         If the server does not support ranges, the first ``offset`` bytes are read and dropped.
         """
-        fields = {"get_file": "1", "id": str(task_id), "fmt": "3"}
-        response = self._query.open("downloads", "downloads.php", fields, offset)
+        response = self._opened({"get_file": "1", "id": str(task_id), "fmt": "3"}, offset)
         skip = 0 if response.status == _PARTIAL else offset
         first = b"" if skip else response.read(_CHUNK)
         if _ERROR.match(first):
@@ -66,7 +110,62 @@ class SmscAccount:
 
     def close(self) -> None:
         """Close the connections."""
-        self._query.close()
+        self._http.close()
+
+    def _ask(
+        self,
+        operation: str,
+        script: str,
+        fields: Mapping[str, str],
+        read: Callable[[bytes], T | Refusal],
+        *,
+        once: bool = False,
+    ) -> T:
+        """Send a query, and return the provider's answer.
+
+        Args:
+            operation: value of the metric's label.
+            script: for instance ``get.php``.
+            fields: form fields without credentials, format and charset.
+            read: turns a body into the answer or an error code; raises UnreadableAnswer.
+            once: True if the request costs money. Another base URL is then tried only if nothing was sent.
+
+        Raises:
+            ProviderError: the provider answered with an error code, or unreadably.
+            ProviderUnavailable: no base URL answered. A request with ``once`` may have been carried out.
+        """
+        failure: ProviderFailure = ProviderUnavailable()
+        for base_url in self._base_urls:
+            answer = self._http.ask(
+                operation,
+                f"{base_url}/{script}",
+                dict(fields) | AS_JSON,
+                read,
+                SECONDS_A_REQUEST,
+                max_bytes=MAX_ANSWER_BYTES,
+            )
+            if answer.value is not None:
+                return answer.value
+            _log.warning(
+                "provider request failed", extra={"operation": operation, "outcome": answer.outcome.value}
+            )
+            if answer.code is not None:
+                raise ProviderError(f"The provider answered with error code {answer.code}.")
+            if once and answer.sent:
+                raise ProviderUnavailable(
+                    "The answer was lost, so the request may have been carried out. Check before you repeat it."
+                )
+            unreadable = answer.outcome is RequestOutcome.UNREADABLE
+            failure = ProviderError() if unreadable else ProviderUnavailable()
+        raise failure
+
+    def _opened(self, fields: Mapping[str, str], offset: int) -> Any:
+        for base_url in self._base_urls:
+            url = f"{base_url}/downloads.php"
+            response = self._http.open("downloads", url, fields, SECONDS_A_REQUEST, offset)
+            if response is not None:
+                return response
+        raise ProviderUnavailable
 
 
 def _chunks(response: Any, first: bytes, skip: int) -> Iterator[bytes]:
@@ -83,19 +182,86 @@ def _chunks(response: Any, first: bytes, skip: int) -> Iterator[bytes]:
         response.close()
 
 
-def _code_of(body: bytes) -> int:
+def _code_of(body: bytes) -> int | None:
     try:
-        return error_code(json.loads(body))
-    except (ValueError, Unreadable):
+        refusal = refusal_in(json.loads(body))
+    except ValueError:
         return -1
+    return refusal.code if refusal else -1
 
 
-def _read_numbers(body: bytes) -> list[DedicatedNumber] | int:
+def read_inbox(body: bytes) -> list[InboxRecord] | Refusal:
+    """Read the records, or an error code. Unreadable records are left out, so that they do not hold up the others."""
+    answer = _list(body)
+    if isinstance(answer, Refusal):
+        return answer
+    records = [_record(each) for each in answer]
+    return sorted((each for each in records if each is not None), key=lambda each: each.id)
+
+
+def read_balance(body: bytes) -> Decimal | Refusal:
+    """Read the balance, or an error code."""
+    return _amount(body, "balance")
+
+
+def _record(given: Any) -> InboxRecord | None:
+    if not isinstance(given, dict):
+        return None
+    try:
+        record_id = int(given.get("id", ""))
+    except (TypeError, ValueError):
+        return None
+    text = str(given.get("message", "")).strip()
+    phone = _PHONE.fullmatch(str(given.get("phone", "")).strip())
+    dialled = _PHONE.fullmatch(str(given.get("to_phone") or "").strip())
+    is_call = is_marked(text)
+    sent, received = _wall_time(given.get("sent")), _wall_time(given.get("received"))
+    return InboxRecord(
+        id=record_id,
+        cli=f"+{phone[1]}" if phone and is_call else None,
+        dialled=f"+{dialled[1]}" if dialled else None,
+        wall_time=sent or received,
+        text=InboundText(f"+{phone[1]}", f"+{dialled[1]}", text)
+        if phone and dialled and not is_call
+        else None,
+        received=received,
+        message=text if is_call else "",
+    )
+
+
+def _wall_time(text: Any) -> datetime | None:
+    try:
+        # The result has no offset, because the time zone of the provider's dates is unknown.
+        return datetime.strptime(str(text).strip(), _DATE)  # noqa: DTZ007  as above
+    except ValueError:
+        return None
+
+
+def _list(body: bytes) -> list[Any] | Refusal:
     answer = document(body)
-    if isinstance(answer, dict):
-        return error_code(answer)
-    if not isinstance(answer, list):
-        raise Unreadable
+    if isinstance(answer, list):
+        return answer
+    if isinstance(answer, dict) and (refusal := refusal_in(answer)):
+        return refusal
+    raise UnreadableAnswer
+
+
+def _amount(body: bytes, name: str) -> Decimal | Refusal:
+    answer = document(body)
+    if not isinstance(answer, dict):
+        raise UnreadableAnswer
+    if name not in answer and (refusal := refusal_in(answer)):
+        return refusal
+    amount = _money(answer.get(name))
+    if amount is None:
+        raise UnreadableAnswer
+    return amount
+
+
+def _read_numbers(body: bytes) -> list[DedicatedNumber] | Refusal:
+    answer = _list(body)
+    if isinstance(answer, Refusal):
+        return answer
     found = [_number(each) for each in answer if isinstance(each, dict)]
     return [each for each in found if each is not None]
 
@@ -115,32 +281,20 @@ def _number(given: dict[str, Any]) -> DedicatedNumber | None:
     )
 
 
-def _read_cost(body: bytes) -> Decimal | int:
-    answer = document(body)
-    if not isinstance(answer, dict):
-        raise Unreadable
-    if "cost" not in answer:
-        return error_code(answer)
-    cost = _money(answer["cost"])
-    if cost is None:
-        raise Unreadable
-    return cost
+def _read_cost(body: bytes) -> Decimal | Refusal:
+    return _amount(body, "cost")
 
 
-def _read_confirmation(body: bytes) -> str | int:
+def _read_confirmation(body: bytes) -> str | Refusal:
     answer = document(body)
-    if isinstance(answer, dict) and ("error" in answer or "error_code" in answer):
-        return error_code(answer)
     # The text of a success is not documented.
-    return "confirmed"
+    return (refusal_in(answer) if isinstance(answer, dict) else None) or "confirmed"
 
 
-def _read_tasks(body: bytes) -> list[Task] | int:
-    answer = document(body)
-    if isinstance(answer, dict):
-        return error_code(answer)
-    if not isinstance(answer, list):
-        raise Unreadable
+def _read_tasks(body: bytes) -> list[Task] | Refusal:
+    answer = _list(body)
+    if isinstance(answer, Refusal):
+        return answer
     return [_task(each) for each in answer if isinstance(each, dict) and str(each.get("id", "")).isdecimal()]
 
 

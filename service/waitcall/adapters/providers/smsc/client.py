@@ -1,39 +1,63 @@
-"""Orders at SMSC: each base URL is tried once, within one time limit."""
+"""Orders at SMSC: each base URL is tried once, within one time limit. SMSC's table of error codes.
+
+Source: smsc-api.md, sections 0 and 1.
+"""
 
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from time import monotonic
+from typing import Any
 
-import urllib3
-
-from waitcall.adapters.providers.guarded_calls import RETRY_AFTER_SECONDS, GuardedCalls
-from waitcall.adapters.providers.request_outcome import RequestOutcome
-from waitcall.adapters.providers.smsc.wire import (
-    MAX_ANSWER_BYTES,
-    ErrorGiven,
-    NumberGiven,
+from waitcall.adapters.providers.guarded_calls import RETRY_AFTER_SECONDS, GuardedCalls, TimeLimit
+from waitcall.adapters.providers.transport import (
+    Account,
+    ProviderMetrics,
+    Refusal,
+    RequestOutcome,
+    Transport,
     UnreadableAnswer,
-    order_fields,
-    read_order_answer,
+    document,
+    whole_number,
 )
-from waitcall.adapters.providers.time_limit import TimeLimit
-from waitcall.adapters.providers.transport import Account, ProviderMetrics, Transport, transport_outcome
-from waitcall.domain.errors import (
-    InvalidPhoneNumber,
-    NumberRefused,
-    ProviderError,
-    ProviderFailure,
-    ProviderUnavailable,
-)
+from waitcall.domain.channel import Capability, PlacedOrder
+from waitcall.domain.errors import InvalidPhoneNumber, ProviderFailure, ProviderUnavailable
 from waitcall.domain.limits import Limit
 from waitcall.domain.numbers import E164
-from waitcall.domain.order import Capability, PlacedOrder
 
 NAME = "smsc"
 OPERATION = "wait_call"
+AS_JSON = {"fmt": "3", "charset": "utf-8"}
+"""Form fields of every request whose answer is read as JSON."""
+NO_USABLE_ANSWER = frozenset(
+    {
+        RequestOutcome.UNREACHABLE,
+        RequestOutcome.TIMEOUT,
+        RequestOutcome.SERVER_ERROR,
+        RequestOutcome.UNREADABLE,
+    }
+)
+"""Outcomes after which it is unknown what the provider did."""
+ERROR_CODES = {
+    1: RequestOutcome.REJECTED,  # wrong parameters (documented)
+    2: RequestOutcome.CREDENTIALS,  # wrong login or key, or our address is not in the allow-list (documented)
+    3: RequestOutcome.REJECTED,  # probably not enough money (inferred)
+    4: RequestOutcome.CREDENTIALS,  # our address is blocked after frequent errors (uniform on other endpoints)
+    5: RequestOutcome.REJECTED,  # meaning unknown; one integrator says a wrong number
+    6: RequestOutcome.REJECTED,  # meaning unknown; one integrator says the daily attempts of the number
+    7: RequestOutcome.NUMBER_REFUSED,  # wrong number format (as in send.php)
+    8: RequestOutcome.NUMBER_REFUSED,  # the number cannot be served (as in send.php)
+    9: RequestOutcome.THROTTLED,  # more than 50 identical requests in a minute (ceiling documented)
+}
+"""Error codes of every script. Those that are not in the table count as REJECTED: the request would fail again."""
+
 _CEILING_A_MINUTE = 49
 """Our ceiling of identical requests, just below the provider's 50 (smsc-api.md, section 1)."""
 _LONGEST_BUDGET_SECONDS = 30
+_NUMBER = re.compile(r"\+?[0-9][0-9 ().\-]{4,30}", re.ASCII)
+_SEPARATORS = re.compile(r"[,;\n]")
 
 _log = logging.getLogger(__name__)
 
@@ -48,11 +72,17 @@ def order_limit(tries: int) -> Limit:
     return Limit(max(_CEILING_A_MINUTE // tries, 1), 60 + _LONGEST_BUDGET_SECONDS)
 
 
-class _NextBaseUrl(Exception):
-    """This base URL gave no usable answer, but the next one may."""
+@dataclass(frozen=True, slots=True)
+class NumberGiven:
+    """A successful answer. Numbers are digits without ``+``.
 
-    def __init__(self, failure: ProviderFailure) -> None:
-        self.failure = failure
+    Attributes:
+        number: the number to dial.
+        pool: all numbers that the provider could have assigned; None if the answer does not name them.
+    """
+
+    number: str = field(repr=False)
+    pool: frozenset[str] | None = field(repr=False)
 
 
 class SmscProvider:
@@ -68,10 +98,9 @@ class SmscProvider:
         metrics: ProviderMetrics,
         time_limit: TimeLimit,
     ) -> None:
-        self._account = account
+        self._base_urls = account.base_urls
         self._may_be_shown = may_be_shown
-        self._metrics = metrics
-        self._http = Transport(account)
+        self._http = Transport(account, metrics)
         self._calls = GuardedCalls(OPERATION, account, metrics, time_limit)
 
     def order(self, subscriber: E164) -> PlacedOrder:
@@ -90,72 +119,86 @@ class SmscProvider:
         self._http.close()
 
     def _over_base_urls(self, subscriber: E164, deadline: float) -> E164:
+        def read(body: bytes) -> E164 | Refusal:
+            given = read_order_answer(body)
+            return given if isinstance(given, Refusal) else self._checked(given, subscriber)
+
+        fields = AS_JSON | {"phone": subscriber.digits}
         failure: ProviderFailure = ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS)
-        left = len(self._account.base_urls)
-        for base_url in self._account.base_urls:
+        for tried, base_url in enumerate(self._base_urls):
             # Each base URL gets an equal share of the remaining time, so that one that hangs leaves time for the others.
-            share = (deadline - monotonic()) / left
-            try:
-                return self._ask(base_url, subscriber, max(share, 0.05))
-            except _NextBaseUrl as unusable:
-                failure = unusable.failure
-            left -= 1
+            share = max((deadline - monotonic()) / (len(self._base_urls) - tried), 0.05)
+            answer = self._http.ask(OPERATION, f"{base_url}/wait_call.php", fields, read, share)
+            if answer.value is not None:
+                return answer.value
+            if answer.code is not None:
+                _log.warning("provider error", extra={"operation": OPERATION, "error_code": answer.code})
+            _log.warning("order failed", extra={"operation": OPERATION, "outcome": answer.outcome})
+            failure = self._calls.failure(answer.outcome)
+            if answer.outcome not in NO_USABLE_ANSWER:
+                break
         raise failure
 
-    def _ask(self, base_url: str, subscriber: E164, timeout_seconds: float) -> E164:
-        began = monotonic()
-        # A request that is interrupted has exceeded its time limit.
-        outcome = RequestOutcome.TIMEOUT
-        try:
-            fields = order_fields(subscriber.digits)
-            status, body = self._http.post(
-                f"{base_url}/wait_call.php", fields, timeout_seconds, MAX_ANSWER_BYTES
-            )
-            outcome, number = self._read(status, body, subscriber)
-        except urllib3.exceptions.HTTPError as error:
-            outcome, number = transport_outcome(error), None
-        finally:
-            self._metrics.provider_request(OPERATION, outcome, monotonic() - began)
-        if number is not None:
-            return number
-        _log.warning("order failed", extra={"operation": OPERATION, "outcome": outcome})
-        raise self._failure(outcome)
-
-    def _read(self, status: int, body: bytes, subscriber: E164) -> tuple[RequestOutcome, E164 | None]:
-        if status >= 500:  # noqa: PLR2004  the class of HTTP server errors
-            return RequestOutcome.SERVER_ERROR, None
-        try:
-            answer = read_order_answer(body)
-        except UnreadableAnswer:
-            return RequestOutcome.UNREADABLE, None
-        if isinstance(answer, ErrorGiven):
-            _log.warning("provider error", extra={"operation": OPERATION, "error_code": answer.code})
-            return answer.outcome, None
-        return self._checked(answer, subscriber)
-
-    def _checked(self, given: NumberGiven, subscriber: E164) -> tuple[RequestOutcome, E164 | None]:
+    def _checked(self, given: NumberGiven, subscriber: E164) -> E164 | Refusal:
         try:
             number = E164.parse(f"+{given.number}")
         except InvalidPhoneNumber:
-            return RequestOutcome.BAD_NUMBER, None
+            return Refusal(RequestOutcome.BAD_NUMBER)
         in_pool = given.pool is None or given.number in given.pool
-        if not in_pool or not self._may_be_shown(number, subscriber):
-            return RequestOutcome.BAD_NUMBER, None
-        return RequestOutcome.OK, number
+        shown = in_pool and self._may_be_shown(number, subscriber)
+        return number if shown else Refusal(RequestOutcome.BAD_NUMBER)
 
-    def _failure(self, outcome: RequestOutcome) -> Exception:  # noqa: PLR0911  the table of outcomes
-        match outcome:
-            case RequestOutcome.UNREACHABLE | RequestOutcome.TIMEOUT | RequestOutcome.SERVER_ERROR:
-                return _NextBaseUrl(ProviderUnavailable(retry_after=RETRY_AFTER_SECONDS))
-            case RequestOutcome.UNREADABLE:
-                return _NextBaseUrl(ProviderError("The provider's answer cannot be read."))
-            case RequestOutcome.THROTTLED:
-                return ProviderUnavailable("The provider is asked too often.", retry_after=60)
-            case RequestOutcome.NUMBER_REFUSED:
-                return NumberRefused()
-            case RequestOutcome.BAD_NUMBER:
-                return ProviderError("The provider gave a number that must not be shown.")
-            case RequestOutcome.CREDENTIALS:
-                return self._calls.pause()
-            case _:
-                return ProviderError()
+
+def read_order_answer(body: bytes) -> NumberGiven | Refusal:
+    """Read a ``fmt=3`` answer in every shape that smsc-api.md section 1 leaves open.
+
+    Raises:
+        UnreadableAnswer
+    """
+    answer = document(body)
+    if not isinstance(answer, dict):
+        raise UnreadableAnswer
+    if refusal := refusal_in(answer):
+        return refusal
+    try:
+        return NumberGiven(_digits(answer.get("phone")), _pool(answer.get("all_phones")))
+    except (ValueError, RecursionError) as error:
+        raise UnreadableAnswer from error
+
+
+def refusal_in(answer: Mapping[str, Any]) -> Refusal | None:
+    """Return the error that an answer of any script gives; None if it gives none."""
+    if "error_code" not in answer and "error" not in answer:
+        return None
+    code = whole_number(answer.get("error_code"))
+    return Refusal(ERROR_CODES.get(code, RequestOutcome.REJECTED), code)
+
+
+def _digits(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise UnreadableAnswer
+    return _digits_of(str(value))
+
+
+# All answers name the same few numbers, so remember how they are read.
+@lru_cache(maxsize=256)
+def _digits_of(written: str) -> str:
+    text = written.strip()
+    if not _NUMBER.fullmatch(text):
+        raise UnreadableAnswer
+    return re.sub(r"[^0-9]", "", text)
+
+
+def _pool(value: Any) -> frozenset[str] | None:
+    return None if value is None else frozenset(_members(value))
+
+
+def _members(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [_digits_of(part) for part in _SEPARATORS.split(value) if part.strip()]
+    # "By country" (smsc-api.md, section 1) may mean an object of lists.
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [digits for member in value for digits in _members(member)]
+    return [_digits(value)]

@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from waitcall.adapters.providers.callback_form import FormUnreadable, read_form
-from waitcall.adapters.providers.smsru.client import NAME
-from waitcall.adapters.providers.smsru.wire import ORDER_ID, STATUSES
-from waitcall.domain.call import Kind, OtherMessage, Outcome
+from waitcall.adapters.providers.smsru.client import NAME, ORDER_ID, STATUSES
+from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.errors import CallbackMalformed, CallbackRejected
-from waitcall.domain.order import OrderReport, ProviderOrder
+from waitcall.domain.matching import Kind, OrderReport, OtherMessage, Outcome
 
 MOST_ENTRIES = 100
 _UNREADABLE = OtherMessage(Kind.CALL, Outcome.MALFORMED)

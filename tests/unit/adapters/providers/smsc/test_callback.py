@@ -16,13 +16,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
 
-from waitcall.adapters.providers.callback_form import MOST_FIELDS
-from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
-from waitcall.adapters.providers.smsc.fields import FieldsUnreadable, read_fields
-from waitcall.domain.call import InboundCall, Kind, OtherMessage
-from waitcall.domain.channel import InboundText
+from waitcall.adapters.providers.callback_form import MOST_FIELDS, FormUnreadable
+from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder, read_fields
 from waitcall.domain.code import CodeDelivery, DeliveryReport
 from waitcall.domain.errors import CallbackMalformed, CallbackRejected
+from waitcall.domain.matching import InboundCall, InboundText, Kind, OtherMessage
 
 SECRET = "s3cr3t-key_1"
 PREVIOUS = "an-older-secret_0"
@@ -472,7 +470,7 @@ def test_a_form_in_which_nothing_is_escaped_is_read_as_the_library_reads_it(text
     query = text.encode("latin-1")
     pairs = parse_qsl(text, keep_blank_values=True, encoding="latin-1")
     if len({name for name, _ in pairs}) < len(pairs):
-        with pytest.raises(FieldsUnreadable):
+        with pytest.raises(FormUnreadable):
             read_fields(query, b"")
         return
 
@@ -484,5 +482,5 @@ def test_the_number_of_fields_is_limited(written: str) -> None:
     fields = [written.format(index) for index in range(MOST_FIELDS + 1)]
 
     assert len(read_fields("&".join(fields[1:]).encode(), b"").raw) == MOST_FIELDS
-    with pytest.raises(FieldsUnreadable):
+    with pytest.raises(FormUnreadable):
         read_fields("&".join(fields).encode(), b"")

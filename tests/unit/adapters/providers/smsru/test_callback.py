@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 import pytest
 
 from waitcall.adapters.providers.smsru.callback import MOST_ENTRIES, SmsruCallbackDecoder
-from waitcall.domain.call import Kind, OtherMessage
-from waitcall.domain.call import Outcome as Became
+from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.errors import CallbackMalformed, CallbackRejected
-from waitcall.domain.order import OrderReport, OrderStatus, ProviderOrder
+from waitcall.domain.matching import Kind, OrderReport, OrderStatus, OtherMessage
+from waitcall.domain.matching import Outcome as Became
 
 API_ID, OTHER_API_ID = "api-id-of-the-tests-1", "api-id-of-the-tests-2"
 ENTRY = "callcheck_status\n201737-542\n401\n1767268800"

@@ -1,0 +1,227 @@
+"""``waitcall balance``, ``numbers`` and ``reports``: our account at the provider.
+
+Renting a number costs money, so it is never automatic.
+"""
+
+import os
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from waitcall.application.provider_account import DedicatedNumber
+from waitcall.application.reconcile_report import (
+    REFUSED,
+    SENT,
+    Reconciled,
+    ReportUnreadable,
+    read_report,
+    reconcile,
+)
+from waitcall.cli.console import (
+    acting,
+    as_json,
+    print_json,
+    reason_option,
+    running,
+    show_object,
+    show_rows,
+    yes_option,
+)
+from waitcall.domain.numbers import E164
+
+_NUMBER_COLUMNS = ("phone_number", "state", "kind", "current_cost", "cost", "info")
+_TASK_COLUMNS = ("id", "name", "status", "created", "started", "file")
+DIFFERENT = 3
+"""Exit code of a reconciliation that found a difference."""
+
+
+@click.command()
+@as_json
+def balance(*, json_wanted: bool) -> None:
+    """Show the balance at the provider, in the account's currency. Exit 3 if it is below WAITCALL_LOW_BALANCE."""
+    with running() as context:
+        money, low = context.smsc.balance(), context.settings.low_balance
+        show_object({"balance": str(money), "low": money < low}, json_wanted=json_wanted)
+        if money < low:
+            raise click.exceptions.Exit(3)
+
+
+@click.group()
+def numbers() -> None:
+    """Dedicated numbers that receive texts. The policy lists the numbers in use under [text_in]."""
+
+
+@numbers.command("list")
+@as_json
+@acting
+def list_numbers(*, json_wanted: bool, operator: str) -> None:
+    """List our numbers with their state, and numbers for rent with the cost of the rest of this month and of a month."""
+    with running() as context:
+        rows = [_row(each) for each in context.account.numbers(operator)]
+    show_rows(rows, _NUMBER_COLUMNS, json_wanted=json_wanted)
+
+
+@numbers.command("rent")
+@click.argument("phone_number")
+@click.option("--no-prolong", is_flag=True, help="Rent it only to the end of this month.")
+@yes_option
+@reason_option
+@as_json
+@acting
+def rent(  # noqa: PLR0913  the command's options
+    *, phone_number: str, no_prolong: bool, yes: bool, reason: str, json_wanted: bool, operator: str
+) -> None:
+    """Rent PHONE_NUMBER after showing what it costs and asking for confirmation."""
+    with running() as context:
+        offered = context.account.offer(E164.parse(phone_number))
+        click.echo(
+            f"{offered.number.display}: {offered.current_cost} for the rest of this month, {offered.cost} a month"
+            f"{'' if no_prolong else ', prolonged until you stop it'}.",
+            err=True,
+        )
+        if not yes:
+            click.confirm("Rent it?", abort=True, err=True)
+        charged = context.account.rent(operator, offered, prolong=not no_prolong, reason=reason)
+    show_object(
+        {"phone_number": offered.number.value, "charged": charged, "prolong": not no_prolong},
+        json_wanted=json_wanted,
+    )
+    click.echo("Add it to the policy: [text_in] numbers.", err=True)
+
+
+@numbers.command("prolong")
+@click.argument("phone_number")
+@yes_option
+@reason_option
+@acting
+def prolong(*, phone_number: str, yes: bool, reason: str, operator: str) -> None:
+    """Pay for PHONE_NUMBER every month from now on."""
+    if not yes:
+        click.confirm(f"Pay for {phone_number} every month?", abort=True, err=True)
+    with running() as context:
+        context.account.set_prolong(operator, E164.parse(phone_number), prolong=True, reason=reason)
+    click.echo("The number will be prolonged every month.")
+
+
+@numbers.command("stop")
+@click.argument("phone_number")
+@reason_option
+@acting
+def stop(*, phone_number: str, reason: str, operator: str) -> None:
+    """Stop paying for PHONE_NUMBER: its rent ends with this month."""
+    with running() as context:
+        context.account.set_prolong(operator, E164.parse(phone_number), prolong=False, reason=reason)
+    click.echo("The rent ends with this month.")
+
+
+def _row(number: DedicatedNumber) -> dict[str, Any]:
+    return {
+        "phone_number": number.number.value,
+        "state": number.state.value,
+        "kind": number.kind,
+        "current_cost": number.current_cost,
+        "cost": number.cost,
+        "info": number.info,
+    }
+
+
+@click.group()
+def reports() -> None:
+    """Reports that the provider makes on request."""
+
+
+@reports.command("list")
+@click.option("--after", "after_id", default=0, help="Only tasks after this id.")
+@click.option("--count", default=100, show_default=True, help="Most tasks to list.")
+@as_json
+@acting
+def list_reports(*, after_id: int, count: int, json_wanted: bool, operator: str) -> None:
+    """List deferred tasks with their status. The file of a task exists once its status is `done`."""
+    with running() as context:
+        rows = [asdict(each) for each in context.account.tasks(operator, after_id, count)]
+    show_rows(rows, _TASK_COLUMNS, json_wanted=json_wanted)
+
+
+@reports.command("download")
+@click.argument("task_id", type=int)
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write. Default: report-ID.csv.",
+)
+@acting
+def download(*, task_id: int, target: Path | None, operator: str) -> None:
+    """Download the file of TASK_ID. An interrupted download is continued."""
+    target = target or Path(f"report-{task_id}.csv")
+    part = target.with_name(target.name + ".part")
+    offset = part.stat().st_size if part.exists() else 0
+    with running() as context:
+        got = context.account.download(operator, task_id, offset)
+        # The file holds people's phone numbers, so only its owner may read it.
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with (
+            os.fdopen(descriptor, "ab") as file,
+            click.progressbar(length=got.size or 0, label=target.name, file=sys.stderr) as bar,
+        ):
+            for chunk in got.chunks:
+                file.write(chunk)
+                bar.update(len(chunk))
+    part.replace(target)
+    click.echo(f"{target}: {target.stat().st_size} bytes")
+
+
+@reports.command("reconcile")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--since", type=click.DateTime(), help="Start of the audit entries to compare, UTC. Default: 31 days ago."
+)
+@click.option(
+    "--until", type=click.DateTime(), help="End of the audit entries to compare, UTC. Default: now."
+)
+@click.option(
+    "--column", "columns", multiple=True, help="Name of a column in FILE: id=NAME, cost=NAME, country=NAME."
+)
+@as_json
+@acting
+def reconcile_report(  # noqa: PLR0913  the command's options
+    *,
+    file: Path,
+    since: datetime | None,
+    until: datetime | None,
+    columns: tuple[str, ...],
+    json_wanted: bool,
+    operator: str,
+) -> None:
+    """Compare FILE with our audit stream. Exit 3 if they differ."""
+    names = dict(each.partition("=")[::2] for each in columns)
+    last = until.replace(tzinfo=UTC) if until else datetime.now(UTC)
+    first = since.replace(tzinfo=UTC) if since else last - timedelta(days=31)
+    try:
+        rows = read_report(file.read_bytes(), names)
+    except ReportUnreadable as error:
+        raise click.ClickException(f"{file}: {error}") from error
+    with running() as context:
+        found = reconcile(rows, context.account.audited(operator, first, last, (SENT, REFUSED)))
+    _tell(found, json_wanted=json_wanted)
+    if found.unknown or found.unsent or found.refused_but_sent:
+        raise click.exceptions.Exit(DIFFERENT)
+
+
+def _tell(found: Reconciled, *, json_wanted: bool) -> None:
+    answer = asdict(found)
+    if json_wanted:
+        print_json(answer)
+        return
+    counts = ("unknown", "unsent", "refused_but_sent")
+    show_object({"matched": found.matched} | {name: len(answer[name]) for name in counts}, json_wanted=False)
+    for name in counts:
+        for message_id in answer[name]:
+            click.echo(f"{name.replace('_', ' ')}: {message_id}")
+    click.echo()
+    costs = [{"country": country, "cost": money} for country, money in answer["cost"].items()]
+    show_rows(costs, ("country", "cost"), json_wanted=False)
