@@ -40,8 +40,8 @@ COPY --from=build /opt/waitcall /opt/waitcall
 WORKDIR /app
 COPY config/gunicorn.conf.py config/policy.toml ./config/
 ENV PATH=/opt/waitcall/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    WAITCALL_API_BIND=0.0.0.0:8080 WAITCALL_CALLBACK_BIND=0.0.0.0:8081 \
-    WAITCALL_OPS_BIND=0.0.0.0:9090 WAITCALL_WORKER_OPS_BIND=0.0.0.0:9091
+    WAITCALL_API_BIND=[::]:8080 WAITCALL_CALLBACK_BIND=[::]:8081 \
+    WAITCALL_OPS_BIND=[::]:9090 WAITCALL_WORKER_OPS_BIND=[::]:9091
 EXPOSE 8080 8081 9090 9091
 # An unprivileged user. With a read-only root filesystem /tmp must still be writable, because metrics are kept there.
 USER 10001:10001

@@ -27,13 +27,15 @@ def binary(product: str) -> str | None:
 class Server:
     """Single server on a free port. It can be stopped and started again on the same port."""
 
+    host = "127.0.0.1"
+
     def __init__(self, product: str, *extra: str) -> None:
         path = binary(product)
         assert path is not None
         self.port = free_port()
         self.directory = Path(tempfile.mkdtemp(prefix="waitcall-test-"))
         self.command = [
-            *(path, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""),
+            *(path, "--port", str(self.port), "--bind", self.host, "--save", ""),
             # Without this a master waits five seconds for more replicas before it sends its data to the first.
             *("--repl-diskless-sync-delay", "0"),
             *("--appendonly", "no", "--dir", str(self.directory), *extra),
@@ -45,7 +47,7 @@ class Server:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def client(self) -> Redis:
-        return Redis(port=self.port, socket_timeout=5)
+        return Redis(self.host, self.port, socket_timeout=5)
 
     def flush(self) -> None:
         with self.client() as client:
@@ -69,6 +71,16 @@ class Server:
     def _answers(self) -> bool:
         with self.client() as client:
             return bool(client.ping())
+
+
+class ServerOnIpv6(Server):
+    """Single server that listens on IPv6 only."""
+
+    host = "::1"
+
+    @property
+    def url(self) -> str:
+        return f"redis://[::1]:{self.port}/0"
 
 
 class ClusterNode(Server):

@@ -18,6 +18,7 @@ from waitcall.configuration.settings import (
     kept_settings,
     load_settings,
 )
+from waitcall.processes.listeners import gunicorn_bind
 
 # `make run` sets this name before it runs this file. No environment variable can set it.
 _development = bool(globals().get("development_stack", False))
@@ -37,7 +38,7 @@ if _settings is None:
     raise SystemExit(2)
 keep_settings(_settings)
 
-bind = _settings.binds
+bind = [gunicorn_bind(each) for each in _settings.binds]
 workers = _settings.workers
 worker_class = "waitcall.processes.gunicorn_worker.DrainingWorker"
 logger_class = "waitcall.processes.gunicorn_worker.Logger"

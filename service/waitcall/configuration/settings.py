@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from importlib.util import find_spec
+from ipaddress import IPv6Address
 from mmap import mmap
 from pathlib import Path
 from typing import Any, cast
@@ -136,7 +137,7 @@ def _base_url(text: str) -> str:
 
 def _public_url(text: str) -> str:
     if text:
-        like = r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?"
+        like = r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?"
         _like(like, "Must be a URL, for instance https://verify.example.org.")(text)
     return _base_url(text) if text else ""
 
@@ -219,8 +220,18 @@ def _bind(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host:
         raise ValidationError("Must be host:port.")
+    if ":" in host and not (host.startswith("[") and host.endswith("]") and _is_ipv6(host[1:-1])):
+        raise ValidationError("Must be host:port, an IPv6 address in brackets: [::1]:8080.")
     _whole(1, 65535).deserialize(port)
     return text
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +363,11 @@ class Settings:
         "Without `api` it needs no API keys, credentials of SMSC or webhook secrets.",
         "api,callback",
     )
-    api_bind: str = _setting(_text(_bind), "Listener of the internal API.", "127.0.0.1:8080")
+    api_bind: str = _setting(
+        _text(_bind),
+        "Listener of the internal API. `[::]:8080` is every address, also IPv4.",
+        "127.0.0.1:8080",
+    )
     callback_bind: str = _setting(_text(_bind), "Listener of callbacks and hosted pages.", "127.0.0.1:8081")
     ops_bind: str = _setting(_text(_bind), "Listener of probes and metrics.", "127.0.0.1:9090")
     worker_ops_bind: str = _setting(
@@ -439,6 +454,14 @@ class Settings:
     def binds(self) -> list[str]:
         """Addresses to listen on: only those of the surfaces that are served."""
         return [getattr(self, name.lower()) for name in _listeners(self.surfaces)]
+
+    @property
+    def local_callback_url(self) -> str:
+        """URL of SMSC's callback handler, as this machine reaches it."""
+        host, _, port = self.callback_bind.rpartition(":")
+        # A connection to "every address" fails where the kernel has no IPv6.
+        every = ("[::]", "0.0.0.0")  # nosec B104  # only compared with
+        return f"http://{'localhost' if host in every else host}:{port}/callbacks/smsc"
 
 
 def _declared() -> Iterator[tuple[str, str, Setting]]:
