@@ -22,7 +22,7 @@ PHONE = {
     "is_mobile": True,
     "device_scale_factor": 2,
 }
-DESKTOP = {"viewport": {"width": 1280, "height": 800}}
+DESKTOP = {"viewport": {"width": 1280, "height": 720}}
 NARROW = PHONE | {"viewport": {"width": 320, "height": 640}}
 SIZES = {"phone": PHONE, "desktop": DESKTOP, "narrow": NARROW}
 

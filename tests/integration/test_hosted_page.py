@@ -10,7 +10,6 @@ import pytest
 
 from tests.integration.conftest import OTHER_KEY, POLICY, Running
 from tests.redis_servers import Server
-from waitcall.adapters.http.hosted_page import readable_on
 from waitcall.adapters.http.languages import CatalogueMistake, Catalogues
 
 ORIGIN = "https://login.example.org"
@@ -374,11 +373,3 @@ def test_a_wrong_catalogue_is_named(tmp_path: Path, name: str, text: str, said: 
     (tmp_path / name).write_text(text)
     with pytest.raises(CatalogueMistake, match=said):
         Catalogues([LOCALES, tmp_path])
-
-
-@pytest.mark.parametrize(
-    ("color", "on"),
-    [("#000000", "#ffffff"), ("#ffffff", "#000000"), ("#ffcc00", "#000000"), ("#1d4ed8", "#ffffff")],
-)
-def test_text_on_the_brands_colour_is_readable(color: str, on: str) -> None:
-    assert readable_on(color) == on

@@ -9,6 +9,7 @@ from math import ceil
 from typing import Any
 from urllib.parse import quote
 
+import phonenumbers
 import segno
 from flask import Blueprint, Response, g, redirect, request
 from flask.typing import ResponseReturnValue
@@ -19,6 +20,8 @@ from werkzeug.wrappers import Response as AnyResponse
 from waitcall.adapters.http.auth import no_auth
 from waitcall.adapters.http.blueprint import PARSER
 from waitcall.adapters.http.body import LowPriorityQueue
+from waitcall.adapters.http.hosted_page.caller_id import prefixes_of
+from waitcall.adapters.http.hosted_page.colors import style
 from waitcall.adapters.http.languages import Catalogues, Texts, accepted_languages
 from waitcall.adapters.http.problems import STATUS_OF
 from waitcall.adapters.http.schemas import PollQuery
@@ -26,8 +29,9 @@ from waitcall.application.hosted_page import Page, ReadPage
 from waitcall.application.ports import Clock
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import NotFound, ServiceError
+from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Brand
-from waitcall.domain.status import Status
+from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 
 PATH = "/p"
@@ -37,18 +41,10 @@ CSP = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _POLL = PollQuery()
-_DARK, _LIGHT = "#000000", "#ffffff"
-_SRGB_LINEAR = 0.03928
 _FOREVER = "public, max-age=31536000, immutable"
 _OUTCOMES = ("start_again", "fallback", "canceled", "code", "done")
 _WITH_ANOTHER_WAY = (Status.PENDING, Status.EXPIRED)
-_TEXTS = {
-    Status.EXPIRED: "expired",
-    Status.LAPSED: "expired",
-    Status.CONTESTED: "contested",
-    Status.CANCELED: "canceled",
-    Status.CONSUMED: "consumed",
-}
+_HEADINGS = {Channel.CALL: "call_heading", Channel.TEXT_IN: "text_heading", Channel.CODE: "code_heading"}
 
 
 def blueprint(
@@ -104,23 +100,13 @@ class Asset:
 def make_assets(brand: Brand) -> dict[str, Asset]:
     """Make the page's only static files: ``css`` with the brand's colour, ``js`` and ``icon``."""
     here = files("waitcall.adapters.http.hosted_page")
-    style = f":root{{--brand:{brand.color};--on-brand:{readable_on(brand.color)}}}\n"
-    css = style + (here / "page.css").read_text(encoding="utf-8")
+    css = style(brand.color) + (here / "page.css").read_text(encoding="utf-8")
     js, icon = ((here / name).read_bytes() for name in ("page.js", "icon.svg"))
     return {
         "css": _named("page", "css", css.encode(), "text/css; charset=utf-8"),
         "js": _named("page", "js", js, "text/javascript; charset=utf-8"),
         "icon": _named("icon", "svg", icon, "image/svg+xml"),
     }
-
-
-def readable_on(color: str) -> str:
-    """Return black or white, whichever has the greater contrast to ``color`` (WCAG 2.2, relative luminance)."""
-    channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [each / 12.92 if each <= _SRGB_LINEAR else ((each + 0.055) / 1.055) ** 2.4 for each in channels]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    on_light, on_dark = 1.05 / (luminance + 0.05), (luminance + 0.05) / 0.05
-    return _LIGHT if on_light >= on_dark else _DARK
 
 
 def _named(stem: str, suffix: str, content: bytes, content_type: str) -> Asset:
@@ -154,7 +140,8 @@ class PageRenderer:
         if record.status is Status.PENDING:
             return self._waiting(record, now, lang, t, facts)
         done = record.status is Status.CONSUMED
-        facts |= {"text": t[_TEXTS.get(record.status, "failed")], "done": done}
+        # A catalogue has a text for each reason for which a verification ends, under the reason's name.
+        facts |= {"text": t["consumed" if done else record.reason or Reason.PROVIDER_ERROR], "done": done}
         return self._rendered("over.html", lang, t, t["title_done" if done else "title_over"], facts)
 
     def back(self, record: Verification, name: str, value: str) -> AnyResponse:
@@ -181,24 +168,23 @@ class PageRenderer:
         left = max(ceil((record.expires_at - now).total_seconds()), 0)
         way = record.channel
         # On the channel code the page is the same before and after a code was sent: it is typed on the client's site.
-        uri = record.text_in.uri if record.text_in else record.call_number.uri if record.call_number else None
+        shown = record.text_in.number if record.text_in else record.call_number
+        number = None if way is Channel.CODE else shown
+        uri = None if number is None else record.text_in.uri if record.text_in else number.uri
         drawn = segno.make(uri, error="m").svg_inline(border=2, omitsize=True) if uri else ""
-        heading = {
-            Channel.CALL: "call_heading",
-            Channel.TEXT_IN: "text_heading",
-            Channel.CODE: "code_heading",
-        }
         more = {
-            "way": way.value if uri or way is Channel.CODE else Channel.CODE.value,
-            "call": record.call_number,
+            "way": way.value if number else Channel.CODE.value,
+            "number": number,
             "text_in": record.text_in,
+            "abroad": _abroad(record.phone_number, number, t) if number else None,
+            "prefixes": prefixes_of(record.phone_number),
             "qr": Markup(drawn),  # noqa: S704  # nosec B704  # made of our own number and text
             "left": left,
             "minutes": ceil(left / 60),
             "scripted": True,
             "refresh": REFRESH_SECONDS,
         }
-        return self._rendered("waiting.html", lang, t, t[heading[way]], facts | more, tab=t["title"])
+        return self._rendered("waiting.html", lang, t, t[_HEADINGS[way]], facts | more, tab=t["title"])
 
     def _rendered(  # noqa: PLR0913, PLR0917  every template needs these
         self, template: str, lang: str, t: Texts, heading: str, facts: dict[str, Any], tab: str | None = None
@@ -229,6 +215,15 @@ class PageRenderer:
             *accepted_languages(request.headers.get("Accept-Language", "")),
         ]
         return self._catalogues.choose(wishes)
+
+
+def _abroad(caller: E164, number: E164, t: Texts) -> str | None:
+    """Return the country's name and code if the number to dial is in another country than the caller's number."""
+    if caller.region == number.region:
+        return None
+    code = f"+{phonenumbers.parse(number.value).country_code}"
+    name = t.get(f"country_{number.region}")
+    return f"{name}, {code}" if name else code
 
 
 def _guarded(response: AnyResponse) -> AnyResponse:
