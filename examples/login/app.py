@@ -41,7 +41,7 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
     @app.get("/")
     def home() -> str:
         problem = g.t["not_now"] if session.get("refused") else None
-        return shown(problem=problem, phone=request.args.get("phone", ""))
+        return shown(problem=problem, phone=request.args.get("phone", session.get("typed", "")))
 
     def shown(*, problem: str | None = None, phone: str = "") -> str:
         flow = session.get("flow", {})
@@ -52,13 +52,15 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
     def begin() -> AnyResponse | tuple[str, int]:
         with in_equal_time():
             leave()
+            phone = request.form.get("phone", "")
             try:
-                start(request.form.get("phone", ""))
+                start(phone)
             except InvalidPhoneNumber:
-                return shown(problem=g.t["not_a_number"]), 422
+                return shown(problem=g.t["not_a_number"], phone=phone), 422
             except WaitcallError as error:
                 # The number may be in use, blocked, limited or of another country. All get the same answer.
                 refuse(error)
+                session["typed"] = phone
         return redirect(url_for("go_on"), 303)
 
     def start(phone: str, channel: str | None = None) -> Verification:
@@ -156,7 +158,7 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
         try:
             waitcall.check(flow["id"], code)
         except CodeMismatch:
-            return render_template("code.html", problem=g.t["wrong_code"]), 422
+            return render_template("code.html", problem=g.t["wrong_code"], code=code), 422
         except WaitcallError as error:
             return neutral(error)
         # The hosted page gives the result, also after a code.

@@ -60,16 +60,17 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
         with in_equal_time():
             leave()
             reference = secrets.token_urlsafe(16)
+            phone = request.form.get("phone", "")
             try:
                 made = waitcall.start(
-                    request.form.get("phone", ""),
+                    phone,
                     purpose=PURPOSE,
                     reference=reference,
                     locale=g.lang,
                     client_ip=request.remote_addr,
                 )
             except InvalidPhoneNumber:
-                return render_template("reset.html", problem=g.t["not_a_number"]), 422
+                return render_template("reset.html", problem=g.t["not_a_number"], phone=phone), 422
             except WaitcallError as error:
                 if not isinstance(error, Problem) or error.status >= OUTAGE:
                     return neutral(error)
@@ -130,16 +131,19 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
         flow = session.get("flow")
         if flow is None:
             return neutral(None) if "decoy_until" in session else redirect(url_for("home"), 303)
+        code = request.form.get("code", "").strip()
         try:
-            record = waitcall.check(flow["id"], request.form.get("code", "").strip())
+            record = waitcall.check(flow["id"], code)
         except CodeMismatch:
             try:
                 record = waitcall.read(flow["id"])
             except WaitcallError as error:
                 return neutral(error)
             if record.is_pending:
-                shown = render_template("confirm.html", record=record, step="code", problem=g.t["wrong_code"])
-                return shown, 422
+                problem = g.t["wrong_code"]
+                return render_template(
+                    "confirm.html", record=record, step="code", problem=problem, code=code
+                ), 422
             return neutral(None)
         except WaitcallError as error:
             return neutral(error)

@@ -49,3 +49,54 @@ def test_every_language_is_accessible_and_fits(
         visitor.check_accessible()
         if lang in SHOWN and size != "narrow":
             visitor.shoot(f"hosted-{size}-{lang}-{scheme}", request)
+
+
+def test_a_check_mark_is_shown_before_the_page_leads_on(visiting: Visiting) -> None:
+    visitor = visiting()
+    page = visitor.page
+    open_page(visitor, "success")
+    visitor.call()
+    page.get_by_role("heading", name="Number confirmed").wait_for()
+    assert page.get_by_role("status").inner_text() == "Taking you back…"
+    assert page.locator(".icon.done").is_visible()
+    assert page.locator("#shown, .qr, .ways").filter(visible=True).count() == 0
+    visitor.check_accessible()
+    page.wait_for_url(f"{visitor.stack.login}/")
+
+
+def test_the_number_can_be_copied(visiting: Visiting) -> None:
+    visitor = visiting(permissions=["clipboard-read", "clipboard-write"])
+    open_page(visitor, "copy")
+    page = visitor.page
+    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    number = page.locator("#shown").get_attribute("href").removeprefix("tel:")
+    assert page.evaluate("navigator.clipboard.readText()") == number
+    # One click selects the whole number, also without a script.
+    assert page.evaluate("getComputedStyle(document.getElementById('shown')).userSelect") == "all"
+
+
+def test_without_a_script_there_is_no_copy_button(visiting: Visiting) -> None:
+    visitor = visiting("phone", java_script_enabled=False)
+    open_page(visitor, "no-script")
+    assert visitor.page.get_by_role("button").count() == 0
+    assert visitor.page.get_by_role("status").inner_text() == "Waiting for your call"
+    visitor.page.get_by_role("navigation", name="Language").wait_for()
+
+
+def test_the_way_to_call_that_the_device_has_comes_first(visiting: Visiting) -> None:
+    """A phone dials, so it shows a filled button and no QR code. A laptop shows the QR code beside the number."""
+    fill = "getComputedStyle(document.querySelector('.dial')).backgroundColor"
+    phone, laptop = visiting("phone"), visiting("desktop")
+    open_page(phone, "phone")
+    phone.page.locator(".qr").wait_for(state="hidden")
+    assert phone.page.evaluate(fill) == "rgb(29, 78, 216)"
+    open_page(laptop, "laptop")
+    laptop.page.locator(".qr").wait_for(state="visible")
+    assert laptop.page.evaluate(fill) == "rgba(0, 0, 0, 0)"
+    qr, number, state = (laptop.page.locator(each).bounding_box() for each in (".qr", "#shown", ".state"))
+    assert qr["x"] + qr["width"] < number["x"]
+    assert 0 < state["y"] - (number["y"] + number["height"]) < 30
+    # The ways out are seen without scrolling.
+    cancel = laptop.page.get_by_role("link", name="Cancel").bounding_box()
+    assert cancel["y"] + cancel["height"] <= 720

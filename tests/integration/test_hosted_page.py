@@ -1,6 +1,7 @@
 """Test the hosted page over HTTP: what each state shows, what no page may do, and its size."""
 
 import re
+import tomllib
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from tests.integration.conftest import OTHER_KEY, POLICY, Running
 from tests.redis_servers import Server
 from waitcall.adapters.http.languages import CatalogueMistake, Catalogues
+from waitcall.domain.status import REASONS, Status
 
 ORIGIN = "https://login.example.org"
 BACK = f"{ORIGIN}/done?state=a&b=c"
@@ -27,6 +29,7 @@ support_url = "https://help.example.org/"
 )
 LOCALES = Path("service/waitcall/adapters/http/hosted_page/locales")
 MOST_BYTES = 30_000
+ENDS = (Status.EXPIRED, Status.LAPSED, Status.CANCELED, Status.FAILED, Status.CONTESTED)
 
 
 class Tree(HTMLParser):
@@ -169,8 +172,8 @@ def test_each_state_has_its_text_and_a_link_onwards(hosted: Running) -> None:
         assert f"{BACK}&outcome={outcome}" in links
     hosted.clock.advance(901)
     over = Tree(look(hosted, path).text)
-    assert "The time is over" in over.text
-    assert f"{BACK}&outcome=start_again" in over.links()
+    assert "no call came" in over.text
+    assert {f"{BACK}&outcome=start_again", f"{BACK}&outcome=fallback"} <= set(over.links())
 
     made, path = begin(hosted, purpose="login", phone_number="+79991234568")
     assert f"{BACK}&outcome=fallback" not in Tree(look(hosted, path).text).links()
@@ -179,7 +182,67 @@ def test_each_state_has_its_text_and_a_link_onwards(hosted: Running) -> None:
 
     made, path = begin(hosted, purpose="contested", phone_number="+79991234569")
     hosted.create(purpose="contested", phone_number="+79991234569", reference="other")
-    assert "Somebody else asked" in look(hosted, path).text
+    over = Tree(look(hosted, path).text)
+    assert "Somebody else asked" in over.text
+    assert f"{BACK}&outcome=start_again" in over.links()
+
+
+def test_an_end_after_a_call_does_not_say_that_no_call_came(hosted: Running) -> None:
+    made, path = begin(hosted)
+    hosted.call()
+    hosted.clock.advance(301)
+    assert hosted.get(f"/v1/verifications/{made['id']}").get_json()["status"] == "lapsed"
+    over = Tree(look(hosted, path).text)
+    assert "Your number was confirmed, but the confirmation was not used in time." in over.text
+    assert "no call came" not in over.text
+    assert f"{BACK}&outcome=start_again" in over.links()
+
+
+def test_the_end_of_a_code_tells_of_the_code(hosted: Running) -> None:
+    made, path = begin(hosted, purpose="any_channel", channel="code")
+    hosted.clock.advance(901)
+    assert "The time to enter the code is over." in look(hosted, path).text
+
+    made, path = begin(hosted, purpose="any_channel", channel="code", phone_number="+79991234568")
+    code = hosted.code()
+    for _ in range(5):
+        wrong = f"{(int(code) + 1) % 10**6:06}"
+        hosted.post(f"/v1/verifications/{made['id']}/check", {"code": wrong})
+    assert hosted.get(f"/v1/verifications/{made['id']}").get_json()["reason"] == "attempts_spent"
+    assert "A wrong code was entered too many times." in look(hosted, path).text
+
+
+def test_every_reason_of_an_end_has_a_text_of_its_own_in_every_language() -> None:
+    reasons = {reason.value for status in ENDS for reason in REASONS[status]}
+    catalogues = Catalogues([LOCALES])
+    for tag, _ in catalogues.languages:
+        _, texts = catalogues.choose([tag])
+        told = {texts[reason] for reason in reasons}
+        assert len(told) == len(reasons), tag
+
+
+def test_a_caller_in_another_country_is_told_so(hosted: Running) -> None:
+    _, path = begin(hosted, phone_number="+12015550123")
+    text = Tree(look(hosted, path).text).text
+    assert "This number is in another country (Russia, +7)." in text
+    assert "dial *82 before the number" in text
+    _, path = begin(hosted)
+    text = Tree(look(hosted, path).text).text
+    assert "another country" not in text
+    assert "dial *31# before the number" in text
+
+
+def test_the_page_says_what_the_caller_hears_and_pays(hosted: Running) -> None:
+    _, path = begin(hosted)
+    text = Tree(look(hosted, path).text).text
+    for told in (
+        "The call ends by itself.",
+        "busy tone",
+        "number is blocked",
+        "do not charge",
+        "Wrong number?",
+    ):
+        assert told in text
 
 
 def test_the_channels_of_text_and_code_have_pages_of_their_own(hosted: Running) -> None:
@@ -271,8 +334,10 @@ def test_a_page_without_redis_tries_again_by_itself(hosted: Running, valkey: Ser
     [
         (None, "", "", "en"),
         (None, "", "ru-RU,ru;q=0.9,en;q=0.8", "ru"),
-        (None, "", "de,ru;q=0.5", "ru"),
-        (None, "", "de", "en"),
+        (None, "", "fr,ru;q=0.5", "ru"),
+        (None, "", "fr", "en"),
+        (None, "", "uz-Latn-UZ", "uz"),
+        ("ar-EG", "", "", "ar"),
         ("ru-KZ", "", "en", "ru"),
         ("ru", "?lang=en", "ru", "en"),
         ("sr", "", "", "en"),
@@ -285,7 +350,7 @@ def test_the_nearest_language_is_chosen(
     _, path = begin(hosted, locale=locale)
     page = look(hosted, path + query, Accept_Language=header)
     assert page.headers["Content-Language"] == lang
-    assert f'<html lang="{lang}">' in page.text
+    assert f'<html lang="{lang}" dir="{"rtl" if lang == "ar" else "ltr"}">' in page.text
 
 
 def test_the_page_works_without_its_script(hosted: Running) -> None:
@@ -331,41 +396,46 @@ def test_the_token_stands_in_no_log_line(hosted: Running, caplog: pytest.LogCapt
 
 def test_every_catalogue_has_every_text() -> None:
     found = Catalogues([LOCALES])
-    assert [tag for tag, _ in found.languages] == ["en", "ru"]
-    _, english = found.choose(["en"])
-    _, russian = found.choose(["ru"])
-    assert english.keys() == russian.keys()
-    same = {name for name in english if english[name] == russian[name]}
-    assert same == set()
+    assert [tag for tag, _ in found.languages] == ["en", "ar", "de", "es", "kk", "ru", "uk", "uz"]
+    english = tomllib.loads((LOCALES / "en.toml").read_text())
+    # A template asks for `t.NAME`, which is the dictionary's method if it has one of this name.
+    assert [name for name in english if hasattr(dict, name)] == []
+    for path in set(LOCALES.iterdir()) - {LOCALES / "en.toml"}:
+        texts = tomllib.loads(path.read_text())
+        assert list(texts) == list(english), path.name
+        for name in english.keys() - {"direction"}:
+            assert texts[name] != english[name], (path.name, name)
+            braces = [set(re.findall(r"{(.*?)}", each)) for each in (texts[name], english[name])]
+            assert braces[0] == braces[1], (path.name, name)
 
 
 def test_a_language_is_added_by_a_file(starting: Callable[..., Running], tmp_path: Path) -> None:
     locales = tmp_path / "locales"
     locales.mkdir()
-    (locales / "kk.toml").write_text('language = "Қазақша"\ncall_heading = "Осы нөмірге қоңырау шалыңыз"\n')
+    (locales / "fr.toml").write_text('language = "Français"\ncall_heading = "Appelez ce numéro"\n')
     running = starting(
         HOSTED,
         WAITCALL_PUBLIC_URL="https://verify.example.org/phone",
         WAITCALL_PAGE_LOCALES=str(locales),
     )
-    _, path = begin(running, locale="kk")
+    _, path = begin(running, locale="fr")
     page = look(running, path)
-    assert "Осы нөмірге" in page.text
+    assert "Appelez ce numéro" in page.text
     # Texts that the file leaves out are English, and the other languages are still offered.
-    assert "Only go on if you began this yourself" in page.text
+    assert "Continue only if you started this yourself" in page.text
     assert {"?lang=en", "?lang=ru"} <= set(Tree(page.text).links())
 
 
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("de.toml", "language = ", "cannot be read"),
-        ("de.toml", "language = 1", "is not a text"),
-        ("de.toml", 'nothing = "x"', "is not a text of the page"),
-        ("de.toml", 'call_from = "{password}"', "braces with an unknown name"),
-        ("de.toml", 'call_from = "{number.digits}"', "braces with an unknown name"),
-        ("de.toml", 'call_from = "{number!r}"', "braces may hold only a name"),
-        ("de.toml", 'call_from = "{number"', "unbalanced braces"),
+        ("fr.toml", "language = ", "cannot be read"),
+        ("fr.toml", "language = 1", "is not a text"),
+        ("fr.toml", 'nothing = "x"', "is not a text of the page"),
+        ("fr.toml", 'call_from = "{password}"', "braces with an unknown name"),
+        ("fr.toml", 'call_from = "{number.digits}"', "braces with an unknown name"),
+        ("fr.toml", 'call_from = "{number!r}"', "braces may hold only a name"),
+        ("fr.toml", 'call_from = "{number"', "unbalanced braces"),
         ("not_a_tag!.toml", 'language = "x"', "not a BCP 47 tag"),
     ],
 )

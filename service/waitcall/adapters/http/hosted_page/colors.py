@@ -13,7 +13,9 @@ def style(brand: str) -> str:
     light = LIGHT_GROUNDS | {"brand": brand, "on-brand": readable_on(brand)}
     light["accent"] = visible_on(LIGHT_GROUNDS, brand, towards=_BLACK)
     dark = DARK_GROUNDS | {"accent": visible_on(DARK_GROUNDS, brand, towards=_WHITE)}
-    return f":root{{{_variables(light)}}}\n@media (prefers-color-scheme:dark){{:root{{{_variables(dark)}}}}}\n"
+    return (
+        f":root{{{_variables(light)}}}\n@media (prefers-color-scheme:dark){{:root{{{_variables(dark)}}}}}\n"
+    )
 
 
 def contrast(one: str, other: str) -> float:
