@@ -82,6 +82,8 @@ HARMLESS = {
         "Policy.code_texts",
         "Policy.dial_regions",
         "Policy.purposes",
+        "Prefixes.hide",
+        "Prefixes.show",
         "ProviderOrder.provider",
         "Purpose.name",
         "Purpose.number_types",

@@ -11,12 +11,13 @@ Sources:
 Fixed lines of other countries get no hint: in some of them ``*31#`` hides the number (Germany).
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from waitcall.domain.numbers import E164
 
 
-class Prefixes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Prefixes:
     """Prefixes to dial before the number."""
 
     show: str

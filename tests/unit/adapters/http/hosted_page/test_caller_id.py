@@ -2,7 +2,7 @@
 
 import pytest
 
-from waitcall.adapters.http.hosted_page.caller_id import prefixes_of
+from waitcall.adapters.http.hosted_page.caller_id import Prefixes, prefixes_of
 from waitcall.domain.numbers import E164
 
 
@@ -24,4 +24,4 @@ from waitcall.domain.numbers import E164
     ],
 )
 def test_a_prefix_is_named_where_it_is_known(caller: str, prefixes: tuple[str, str] | None) -> None:
-    assert prefixes_of(E164.parse(caller)) == prefixes
+    assert prefixes_of(E164.parse(caller)) == (Prefixes(*prefixes) if prefixes else None)
