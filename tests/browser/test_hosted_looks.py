@@ -1,5 +1,6 @@
 """Test how the hosted page looks: every language, phone and laptop, light and dark, any colour of the brand."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -62,6 +63,44 @@ def test_a_check_mark_is_shown_before_the_page_leads_on(visiting: Visiting) -> N
     assert page.locator("#shown, .qr, .ways").filter(visible=True).count() == 0
     visitor.check_accessible()
     page.wait_for_url(f"{visitor.stack.login}/")
+
+
+def test_an_open_page_leads_on_when_its_code_was_typed_elsewhere(visiting: Visiting) -> None:
+    visitor = visiting()
+    with Waitcall(visitor.stack.api, API_KEY) as client:
+        made = client.start(
+            visitor.number,
+            purpose="login",
+            reference="code",
+            channel="code",
+            return_url=f"{visitor.stack.login}/phone",
+        )
+        with visitor.page.expect_request(re.compile("/status")):
+            visitor.page.goto(made.hosted_url)
+        visitor.page.get_by_role("heading", name="A code is on its way").wait_for()
+        visitor.check_accessible()
+        client.check(made.id, visitor.code())
+    visitor.page.wait_for_url(f"{visitor.stack.login}/")
+
+
+def test_a_page_of_a_text_moves_on_to_the_second_step(visiting: Visiting) -> None:
+    visitor = visiting("phone", "ru")
+    page = visitor.page
+    with Waitcall(visitor.stack.api, API_KEY) as client:
+        made = client.start(
+            visitor.number,
+            purpose="password_reset",
+            reference="text",
+            channel="text_in",
+            locale="ru",
+            return_url=f"{visitor.stack.login}/phone",
+        )
+    page.goto(made.hosted_url)
+    visitor.check_accessible()
+    text = page.locator("#shown").inner_text()
+    visitor.tell("text", cli=visitor.number, to="+79585550000", text=text)
+    # The second step of the purpose: its code is typed at the client's site.
+    page.get_by_role("link", name="Ввести код").wait_for()
 
 
 def test_the_number_can_be_copied(visiting: Visiting) -> None:

@@ -7,6 +7,8 @@
   if (status !== "pending") return;
   const clock = document.getElementById("left");
   const offline = document.getElementById("offline");
+  // A page that waits for a code has no state: the code is typed elsewhere.
+  const state = document.getElementById("state");
   const copy = document.getElementById("copy");
   const shortest = 1000, longest = 15000;
   // The server answers at once if too many polls of this page or address wait. Slow down after such early answers.
@@ -36,9 +38,10 @@
     offline.textContent = isOffline ? offline.dataset.text : "";
   };
   const succeed = async () => {
+    if (!state) return load();
     loading = true;
     document.querySelector("h1").textContent = main.dataset.confirmed;
-    document.getElementById("state").textContent = main.dataset.leading;
+    state.textContent = main.dataset.leading;
     main.dataset.status = "verified";
     await wait(success);
     load();
