@@ -192,6 +192,27 @@ def test_a_report_is_compared_with_the_audit_stream(running: Running, cli: Cli, 
     assert "not a CSV" in cli("reports", "reconcile", str(report), code=1).output
 
 
+def test_totals_of_a_report_are_no_messages_and_unreadable_lines_are_named(
+    running: Running, cli: Cli, tmp_path: Path
+) -> None:
+    assert running.create(purpose="any_channel", channel="code").status_code == 201
+    content = running.simulator.cabinet.add_task("r", "", DONE, running.simulator.office.sent).content
+    report = tmp_path / "report.csv"
+    report.write_bytes(f"sep=;\r\n{content}Итого:;;;;;3,50;\r\n".encode("utf-16"))
+    found = json.loads(cli("reports", "reconcile", str(report), "--json").stdout)
+    assert (found["matched"], found["unknown"], found["cost"]) == (1, [], {"RU": "3.50"})
+    assert (found["charset"], found["unread"], found["adds_up"]) == ("utf-16-le", [], True)
+
+    report.write_bytes(f'{content}4242;"cut\r\nИтого:;;;;;7,00;\r\n'.encode("koi8-r"))
+    told = cli("reports", "reconcile", str(report), code=3).stdout
+    assert "line 3 not read: It has a quote that is not closed." in told
+    assert "do not add up" in told
+    assert "4242" not in told
+    found = json.loads(cli("reports", "reconcile", str(report), "--json", code=3).stdout)
+    reason = "It has a quote that is not closed."
+    assert (found["unread"], found["adds_up"]) == ([{"line": 3, "reason": reason}], False)
+
+
 def test_the_doctor_finds_everything_sound(
     running: Running, cli: Cli, listening: str, tmp_path: Path
 ) -> None:

@@ -13,14 +13,8 @@ from typing import Any
 import click
 
 from waitcall.application.provider_account import DedicatedNumber
-from waitcall.application.reconcile_report import (
-    REFUSED,
-    SENT,
-    Reconciled,
-    ReportUnreadable,
-    read_report,
-    reconcile,
-)
+from waitcall.application.read_report import Report, ReportUnreadable, read_report
+from waitcall.application.reconcile_report import REFUSED, SENT, Reconciled, reconcile
 from waitcall.cli.console import (
     acting,
     as_json,
@@ -197,31 +191,42 @@ def reconcile_report(  # noqa: PLR0913  the command's options
     json_wanted: bool,
     operator: str,
 ) -> None:
-    """Compare FILE with our audit stream. Exit 3 if they differ."""
+    """Compare FILE with our audit stream. Exit 3 if they differ, or if FILE has lines that cannot be read."""
     names = dict(each.partition("=")[::2] for each in columns)
     last = until.replace(tzinfo=UTC) if until else datetime.now(UTC)
     first = since.replace(tzinfo=UTC) if since else last - timedelta(days=31)
     try:
-        rows = read_report(file.read_bytes(), names)
+        report = read_report(file.read_bytes(), names)
     except ReportUnreadable as error:
         raise click.ClickException(f"{file}: {error}") from error
     with running() as context:
-        found = reconcile(rows, context.account.audited(operator, first, last, (SENT, REFUSED)))
-    _tell(found, json_wanted=json_wanted)
-    if found.unknown or found.unsent or found.refused_but_sent:
+        found = reconcile(report.rows, context.account.audited(operator, first, last, (SENT, REFUSED)))
+    _tell(report, found, json_wanted=json_wanted)
+    complete = report.adds_up and not report.unread
+    if found.unknown or found.unsent or found.refused_but_sent or not complete:
         raise click.exceptions.Exit(DIFFERENT)
 
 
-def _tell(found: Reconciled, *, json_wanted: bool) -> None:
+def _tell(report: Report, found: Reconciled, *, json_wanted: bool) -> None:
     answer = asdict(found)
     if json_wanted:
-        print_json(answer)
+        unread = [asdict(each) for each in report.unread]
+        print_json(answer | {"unread": unread, "charset": report.charset, "adds_up": report.adds_up})
         return
     counts = ("unknown", "unsent", "refused_but_sent")
-    show_object({"matched": found.matched} | {name: len(answer[name]) for name in counts}, json_wanted=False)
+    show_object(
+        {"matched": found.matched}
+        | {name: len(answer[name]) for name in counts}
+        | {"unread": len(report.unread)},
+        json_wanted=False,
+    )
     for name in counts:
         for message_id in answer[name]:
             click.echo(f"{name.replace('_', ' ')}: {message_id}")
+    for each in report.unread:
+        click.echo(f"line {each.line} not read: {each.reason}")
+    if not report.adds_up:
+        click.echo("The costs of the lines do not add up to a total of the report.")
     click.echo()
     costs = [{"country": country, "cost": money} for country, money in answer["cost"].items()]
     show_rows(costs, ("country", "cost"), json_wanted=False)
