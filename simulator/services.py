@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from simulator.cabinet import Cabinet
+from simulator.cabinet import Cabinet, Number
 from simulator.exchange import Exchange, ProviderError
 from simulator.faults import Fault, FaultPlan
 from simulator.messages import PRICE, PostOffice, Sent, status_answer
@@ -100,6 +100,7 @@ def add_cabinet(
     @app.route("/sys/receive_phones.php", methods=["GET", "POST"])
     def receive_phones() -> Response:
         fields = request.values.to_dict()
+        changed: list[Number] = []
 
         def act() -> Any:
             remember("receive_phones", fields, clock())
@@ -113,11 +114,12 @@ def add_cabinet(
                 exchange.balance = f"{float(exchange.balance) - float(cost):.2f}"
                 return {"cost": cost}
             if fields.get("chg") == "1":
-                cabinet.change(fields.get("phone", ""), fields.get("noprolong", ""))
+                changed.append(cabinet.change(fields.get("phone", ""), fields.get("noprolong", "")))
                 return {"result": "OK"}
             raise ProviderError(1)
 
-        return answer(fields, "receive_phones", _coded(act))
+        response = answer(fields, "receive_phones", _coded(act))
+        return response if not changed or cabinet.confirmation is None else Response(cabinet.confirmation)
 
     @app.route("/sys/downloads.php", methods=["GET", "POST"])
     def downloads() -> Response:

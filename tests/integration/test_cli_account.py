@@ -141,6 +141,25 @@ def test_a_number_is_prolonged_and_stopped(running: Running, cli: Cli) -> None:
     assert "error code 1" in cli("numbers", "stop", "+79585550002", "--reason", "x", code=1).output
 
 
+@pytest.mark.parametrize("confirmation", ["OK", "", "ok\n", "\ufeffOK"])
+def test_a_change_that_is_confirmed_without_json_is_checked_by_the_list(
+    running: Running, cli: Cli, confirmation: str
+) -> None:
+    cabinet = running.simulator.cabinet
+    cabinet.rent(FREE.lstrip("+"), "0")
+    cabinet.confirmation = confirmation
+    assert cli("numbers", "stop", FREE, "--reason", "x").stdout == "The rent ends with this month.\n"
+    assert cabinet.numbers[1].noprolong == 1
+    assert [each.get("get") for each in asked(running, "receive_phones")] == [None, "1"]
+    cli("numbers", "prolong", FREE, "--yes", "--reason", "x")
+    assert cabinet.numbers[1].noprolong == 0
+    told = cli("numbers", "stop", FREE, "--reason", "x").stdout
+    assert "Look at `waitcall numbers list` in a minute." in told
+    assert cabinet.numbers[1].noprolong == 1
+    cabinet.confirmation = "<html>Maintenance</html>"
+    assert "provider_error" in cli("numbers", "prolong", FREE, "--yes", "--reason", "x", code=1).output
+
+
 def test_a_report_is_listed_downloaded_and_resumed(running: Running, cli: Cli, tmp_path: Path) -> None:
     cabinet, sent = running.simulator.cabinet, running.simulator.office
     sent.send("79991234567", "hello", "77", 0.0)

@@ -29,6 +29,10 @@ from waitcall.domain.numbers import E164
 
 _NUMBER_COLUMNS = ("phone_number", "state", "kind", "current_cost", "cost", "info")
 _TASK_COLUMNS = ("id", "name", "status", "created", "started", "file")
+_UNCERTAIN = (
+    "The provider took the request, but did not say what it did, and its list could not be read. "
+    "Look at `waitcall numbers list` in a minute."
+)
 DIFFERENT = 3
 """Exit code of a reconciliation that found a difference."""
 
@@ -97,8 +101,8 @@ def prolong(*, phone_number: str, yes: bool, reason: str, operator: str) -> None
     if not yes:
         click.confirm(f"Pay for {phone_number} every month?", abort=True, err=True)
     with running() as context:
-        context.account.set_prolong(operator, E164.parse(phone_number), prolong=True, reason=reason)
-    click.echo("The number will be prolonged every month.")
+        certain = context.account.set_prolong(operator, E164.parse(phone_number), prolong=True, reason=reason)
+    click.echo("The number will be prolonged every month." if certain else _UNCERTAIN)
 
 
 @numbers.command("stop")
@@ -108,8 +112,10 @@ def prolong(*, phone_number: str, yes: bool, reason: str, operator: str) -> None
 def stop(*, phone_number: str, reason: str, operator: str) -> None:
     """Stop paying for PHONE_NUMBER: its rent ends with this month."""
     with running() as context:
-        context.account.set_prolong(operator, E164.parse(phone_number), prolong=False, reason=reason)
-    click.echo("The rent ends with this month.")
+        certain = context.account.set_prolong(
+            operator, E164.parse(phone_number), prolong=False, reason=reason
+        )
+    click.echo("The rent ends with this month." if certain else _UNCERTAIN)
 
 
 def _row(number: DedicatedNumber) -> dict[str, Any]:

@@ -83,10 +83,14 @@ class SmscAccount:
         fields = {"buy": "1", "phone": number.digits, "noprolong": str(int(not prolong))}
         return self._ask("numbers", "receive_phones.php", fields, _read_cost, once=True)
 
-    def set_prolong(self, number: E164, *, prolong: bool) -> None:
-        """Switch the monthly prolongation of a number (``chg=1``). Repeating the request is harmless."""
+    def set_prolong(self, number: E164, *, prolong: bool) -> bool:
+        """Switch the monthly prolongation of a number (``chg=1``). Repeating the request is harmless.
+
+        Returns:
+            Whether the provider answered with a document; else with ``OK`` alone, or with nothing.
+        """
         fields = {"chg": "1", "phone": number.digits, "noprolong": str(int(not prolong))}
-        self._ask("numbers", "receive_phones.php", fields, _read_confirmation)
+        return self._ask("numbers", "receive_phones.php", fields, _read_confirmation)
 
     def tasks(self, after_id: int, count: int) -> list[Task]:
         """List up to ``count`` tasks with ids above ``after_id`` (``get_list=1``)."""
@@ -285,10 +289,14 @@ def _read_cost(body: bytes) -> Decimal | Refusal:
     return _amount(body, "cost")
 
 
-def _read_confirmation(body: bytes) -> str | Refusal:
+def _read_confirmation(body: bytes) -> bool | Refusal:
+    # Some clients of the provider get OK or an empty body, although they ask for JSON.
+    words = body.decode("utf-8-sig", "replace").casefold().split()
+    if words in ([], ["ok"]):
+        return False
     answer = document(body)
     # The text of a success is not documented.
-    return (refusal_in(answer) if isinstance(answer, dict) else None) or "confirmed"
+    return (refusal_in(answer) if isinstance(answer, dict) else None) or True
 
 
 def _read_tasks(body: bytes) -> list[Task] | Refusal:
