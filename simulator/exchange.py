@@ -6,6 +6,7 @@ Source: smsc-api.md sections 1, 3 and 7. README.md lists what they leave open an
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 WINDOW_SECONDS = 900
@@ -126,9 +127,10 @@ class Exchange:
         record = {"id": len(self.inbox) + 1, "phone": cli, "to_phone": to, "at": now, "message": text}
         self.inbox.append(record)
 
-    def answers(self, after_id: int, count: int) -> list[dict[str, Any]]:
-        """List at most ``count`` inbox records whose id is greater than ``after_id``."""
-        return [record for record in self.inbox if record["id"] > after_id][:count]
+    def answers(self, after_id: int, count: int, to_phone: str = "") -> list[dict[str, Any]]:
+        """List at most ``count`` inbox records whose id is greater than ``after_id``, only those to ``to_phone`` if given."""
+        listed = (each for each in self.inbox if each["id"] > after_id and to_phone in ("", each["to_phone"]))
+        return list(islice(listed, count))
 
     def reset(self) -> None:
         """Remove all orders, records and counts, and restore the balance."""

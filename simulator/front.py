@@ -65,7 +65,8 @@ def create_front(  # noqa: PLR0913  it takes most parts of the simulator
             if fields.get("get_answers") != "1":
                 raise ProviderError(1)
             count = min(int(fields.get("cnt") or 10000), 10000)
-            records = exchange.answers(int(fields.get("after_id") or 0), count)
+            to_phone = fields.get("to_phone", "").removeprefix("+")
+            records = exchange.answers(int(fields.get("after_id") or 0), count, to_phone)
             oldest = clock() - 3600 * float(fields["hour"]) if fields.get("hour") else 0
             return [_inbox_record(r, exchange.utc_offset) for r in records if r["at"] >= oldest]
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from werkzeug.serving import make_server
 
-from simulator.cabinet import DONE, FAILED, RUNNING
+from simulator.cabinet import CANCELLED, DONE, FAILED, RUNNING, WAITING
 from tests.fakes.clock import FakeClock
 from tests.integration.conftest import KEY, POLICY, SECRET, Running
 from tests.redis_servers import free_port, wait_for
@@ -92,7 +92,12 @@ def test_our_numbers_and_the_free_ones_are_listed(running: Running, cli: Cli) ->
         ("+79585550001", "free"),
         ("+79585550002", "free"),
     ]
-    assert (rows[1]["cost"], rows[1]["current_cost"], rows[1]["kind"]) == ("900.00", "270.00", "virtual")
+    assert (rows[1]["cost"], rows[1]["current_cost"]) == ("900.00", "270.00")
+    assert [(each["kind"], each["info"]) for each in rows] == [
+        ("virtual", "Virtual, SMS"),
+        ("virtual", "Virtual, SMS and calls"),
+        ("sim", "SIM hosting, SMS"),
+    ]
     running.simulator.cabinet.rent("79585550000", "0")
     table = cli("numbers", "list").stdout
     assert table.splitlines()[0].split()[:2] == ["phone", "number"]
@@ -126,7 +131,7 @@ def test_a_number_whose_rent_was_not_answered_is_not_rented_again(running: Runni
 def test_no_number_is_rented_without_enough_money(running: Running, cli: Cli) -> None:
     running.simulator.exchange.balance = "1.00"
     refused = cli("numbers", "rent", FREE, "--yes", "--reason", "x", code=1)
-    assert "error code 3" in refused.output
+    assert "error code 3: there is not enough money in the account." in refused.output
     assert not running.simulator.cabinet.numbers[1].rented
 
 
@@ -158,6 +163,55 @@ def test_a_change_that_is_confirmed_without_json_is_checked_by_the_list(
     assert cabinet.numbers[1].noprolong == 1
     cabinet.confirmation = "<html>Maintenance</html>"
     assert "provider_error" in cli("numbers", "prolong", FREE, "--yes", "--reason", "x", code=1).output
+
+
+def test_the_providers_error_codes_are_told_in_words(
+    running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = {"apikey": "sim-apikey", "get": "1", "fmt": "3", "charset": "utf-8"}
+    for _ in range(2):
+        running.simulator.exchange.admit(asking, "receive_phones", running.simulator.clock())
+    refused = cli("numbers", "list", code=1).output
+    assert "error code 9: too many requests of this kind within a minute." in refused
+    monkeypatch.setenv("WAITCALL_SMSC_APIKEY", "wrong")
+    refused = cli("reports", "list", code=1).output
+    assert (
+        "error code 2: the credentials are wrong, or our address is not in the account's allow-list."
+        in refused
+    )
+    refused = cli("reports", "download", "1", code=1).output
+    assert "error code 2: the credentials are wrong" in refused
+
+
+def test_every_status_of_a_task_is_told(running: Running, cli: Cli) -> None:
+    for status in (WAITING, RUNNING, DONE, CANCELLED, FAILED, 5, -1):
+        running.simulator.cabinet.add_task("week", "01.01.2026 12:00:00", status, [])
+    rows = json.loads(cli("reports", "list", "--json").stdout)
+    told = ["waiting", "running", "done", "cancelled", "failed", "unknown", "unknown"]
+    assert [each["status"] for each in rows] == told
+    assert [(each["name"], each["created"], each["started"]) for each in rows] == [
+        ("week", "01.01.2026 12:00:00", "01.01.2026 12:00:00")
+    ] * 7
+    rows = json.loads(cli("reports", "list", "--json", "--after", "2", "--count", "3").stdout)
+    assert [each["id"] for each in rows] == [3, 4, 5]
+
+
+def test_a_report_is_downloaded_by_the_name_of_its_file(
+    running: Running, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cabinet, sent = running.simulator.cabinet, running.simulator.office
+    sent.send("79991234567", "hello", "77", 0.0)
+    task = cabinet.add_task("week", "01.01.2026 12:00:00", DONE, sent.sent)
+    cli("reports", "download", "week_1.csv")
+    cli("reports", "download", "1")
+    for written in ("week_1.csv", "report-1.csv"):
+        assert (tmp_path / written).read_bytes() == task.content.encode()
+    by = [(each.get("id"), each.get("name")) for each in asked(running, "downloads")]
+    assert by == [(None, "week_1.csv"), ("1", None)]
+    refused = cli("reports", "download", "other.csv", code=1).output
+    assert "error code 3" in refused
+    assert not (tmp_path / "other.csv").exists()
 
 
 def test_a_report_is_listed_downloaded_and_resumed(running: Running, cli: Cli, tmp_path: Path) -> None:

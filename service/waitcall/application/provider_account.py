@@ -101,8 +101,8 @@ class ProviderAccount(Protocol):
     def tasks(self, after_id: int, count: int) -> list[Task]:
         """Return at most ``count`` deferred tasks whose ids come after ``after_id``."""
 
-    def file(self, task_id: int, offset: int) -> "Download":
-        """Download the file of a finished task from byte ``offset`` on."""
+    def file(self, task: int | str, offset: int) -> "Download":
+        """Download the file of a finished task, by its id or the file's name, from byte ``offset`` on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +201,11 @@ class AccountManagement:
         self._below_ceiling(f"get_list {after_id} {count}", TASKS_A_MINUTE)
         return self._cabinet.tasks(after_id, count)
 
-    def download(self, operator: str, task_id: int, offset: int = 0) -> Download:
-        """Download the file of a finished task from byte ``offset`` on."""
-        self._write(operator, "reports_download", details={"task": str(task_id)})
-        self._below_ceiling(f"get_file {task_id}", TASKS_A_MINUTE)
-        return self._cabinet.file(task_id, offset)
+    def download(self, operator: str, task: int | str, offset: int = 0) -> Download:
+        """Download the file of a finished task, by its id or the file's name, from byte ``offset`` on."""
+        self._write(operator, "reports_download", details={"task": str(task)})
+        self._below_ceiling(f"get_file {task}", TASKS_A_MINUTE)
+        return self._cabinet.file(task, offset)
 
     def audited(
         self, operator: str, since: datetime, until: datetime, events: Sequence[str]

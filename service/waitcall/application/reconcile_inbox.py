@@ -25,7 +25,7 @@ from waitcall.domain.numbers import E164, mask
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 
 PAGE = 1000
-"""Records that one request returns at most."""
+"""Records that one request returns at most. Fewer records mean that none remain."""
 MOST_PAGES = 10
 """Requests of one poll at most. The next poll reads the rest."""
 QUARTER = timedelta(minutes=15)
@@ -69,7 +69,7 @@ class Inbox(Protocol):
     """The provider's inbox of calls and texts."""
 
     def after(self, record_id: int | None) -> list[InboxRecord]:
-        """Return records of the last hour with ids above ``record_id``, oldest first, at most ``PAGE``.
+        """Return records of the last hour with ids above ``record_id``, oldest first; ``PAGE`` or more if others remain.
 
         Raises:
             ProviderFailure

@@ -147,21 +147,22 @@ def list_reports(*, after_id: int, count: int, json_wanted: bool, operator: str)
 
 
 @reports.command("download")
-@click.argument("task_id", type=int)
+@click.argument("task")
 @click.option(
     "--to",
     "target",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write. Default: report-ID.csv.",
+    help="File to write. Default: report-ID.csv, or the name of the file.",
 )
 @acting
-def download(*, task_id: int, target: Path | None, operator: str) -> None:
-    """Download the file of TASK_ID. An interrupted download is continued."""
-    target = target or Path(f"report-{task_id}.csv")
+def download(*, task: str, target: Path | None, operator: str) -> None:
+    """Download the file of TASK, which is a task's id or its file's name. An interrupted download is continued."""
+    by_id = task.isascii() and task.isdecimal()
+    target = target or Path(f"report-{task}.csv" if by_id else Path(task).name)
     part = target.with_name(target.name + ".part")
     offset = part.stat().st_size if part.exists() else 0
     with running() as context:
-        got = context.account.download(operator, task_id, offset)
+        got = context.account.download(operator, int(task) if by_id else task, offset)
         # The file holds people's phone numbers, so only its owner may read it.
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with (

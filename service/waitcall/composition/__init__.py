@@ -144,7 +144,9 @@ def build_worker(settings: Settings) -> BackgroundWorker:
     """Build the background worker. It listens for probes, and connects to nothing yet."""
     policy, core = settings.policy, Core(settings, worker=True)
     metrics, clock = core.metrics, core.clock
-    inbox = SmscAccount(account_of(settings), metrics)
+    # Calls may arrive at any number of SMSC, but texts only at ours.
+    takes_calls = Provider.SMSC in policy.routing.providers
+    inbox = SmscAccount(account_of(settings), metrics, () if takes_calls else policy.text_in_numbers)
     balance_monitor = BalanceMonitor(inbox, BalanceMeter(metrics, settings.low_balance))
     duties: list[Duty] = []
     if Provider.SMSC in policy.providers:

@@ -49,8 +49,6 @@ DEFAULT_CODE_TEXTS = {
     "en": "{code} is your verification code. Tell it to nobody.",
     "ru": "{code} - ваш код подтверждения. Никому его не сообщайте.",  # noqa: RUF001  Russian
 }
-CAPTCHA_IMAGE = "https://smsc.ru/sys/imgcode.php"
-"""smsc-api.md, section 5; a page adds ``?`` and a number to get another picture."""
 
 T = TypeVar("T")
 _DAY = 86400
@@ -563,9 +561,9 @@ class CaptchaSchema(Table):
         post_load=_only_counted,
     )
     image_url = text(
-        "The picture. It shows the provider the visitor's address.",
-        told="the provider's",
-        load_default=CAPTCHA_IMAGE,
+        "The picture. It shows the provider the visitor's address. The account's is `imgcode.php` below the first of "
+        "`WAITCALL_SMSC_URLS`.",
+        told="the account's",
         validate=_is_a_picture,
     )
 

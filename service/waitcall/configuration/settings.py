@@ -4,7 +4,7 @@ import os
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from importlib.util import find_spec
 from mmap import mmap
@@ -473,7 +473,16 @@ def load_settings(environ: Mapping[str, str], *, development: bool = False) -> S
     mistakes += _contradictions(read)
     if mistakes:
         raise SettingsMistakes(mistakes)
+    read["POLICY"] = _with_picture(read["POLICY"], read["SMSC_URLS"][0])
     return Settings(**{attribute: read[name] for attribute, name, _ in _declared()})
+
+
+def _with_picture(policy: Policy, base_url: str) -> Policy:
+    """Let the captcha's picture come from the account's host, which checks what the visitor types, unless the policy names it."""
+    rule = policy.captcha
+    if rule is None or rule.image_url:
+        return policy
+    return replace(policy, captcha=replace(rule, image_url=f"{base_url}/imgcode.php"))
 
 
 def in_effect(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

@@ -186,11 +186,11 @@ class CaptchaRule:
     """Limits for codes, above which the visitor must solve the provider's captcha.
 
     Attributes:
-        image_url: URL of the captcha's picture.
+        image_url: URL of the captcha's picture; empty for the picture of the account's host.
     """
 
     above: tuple[Limit, ...]
-    image_url: str
+    image_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

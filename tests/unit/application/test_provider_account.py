@@ -59,8 +59,8 @@ class FakeCabinet:
         self.asked.append(("tasks", after_id, count))
         return []
 
-    def file(self, task_id: int, offset: int) -> Download:
-        self.asked.append(("file", task_id, offset))
+    def file(self, task: int | str, offset: int) -> Download:
+        self.asked.append(("file", task, offset))
         return Download(iter([b"id"]), 2)
 
 

@@ -216,9 +216,7 @@ above = ["100/h"]
     assert (both.channels, both.second_step) == ((Channel.CALL,), Channel.CODE)
     assert [each.value for each in policy.text_in_numbers] == ["+79585550000"]
     assert (policy.code_sender, policy.code_texts["ru-KZ"]) == ("Example", "{code} - код")
-    assert policy.captcha == CaptchaRule(
-        (Limit(100, 3600, Mode.RECORD_ONLY),), "https://smsc.ru/sys/imgcode.php"
-    )
+    assert policy.captcha == CaptchaRule((Limit(100, 3600, Mode.RECORD_ONLY),), "")
     left_out = read(tmp_path, BASE)
     assert (left_out.captcha, left_out.text_in_numbers, list(left_out.code_texts)) == (None, (), ["en", "ru"])
 
