@@ -17,6 +17,18 @@ from simulator.services import add_cabinet, add_messages
 
 CHARSETS = {"windows-1251": "cp1251", "utf-8": "utf-8", "koi8-r": "koi8-r"}
 LONGEST_HANG_SECONDS = 60
+STATUS_LINE = (
+    "status",
+    "last_timestamp",
+    "err",
+    "send_timestamp",
+    "phone",
+    "cost",
+    "sender_id",
+    "status_name",
+    "message",
+)
+"""Values of status.php with ``fmt=1``, in the order in which the provider's own library reads them."""
 PREMIUM = "78095551234"
 
 
@@ -114,12 +126,15 @@ def _written(fields: dict[str, str], result: Any) -> Response:
         }.get(fmt, f"ERROR = {result['error_code']} ({result['error']})")
     elif isinstance(result, list):
         text = "\n".join(
-            ", ".join(f"{name} = {value}" for name, value in record.items()) for record in result
+            _plain(record, fmt)
+            if "status" in record
+            else ", ".join(f"{name} = {value}" for name, value in record.items())
+            for record in result
         )
-    elif "phone" not in result and "balance" not in result:
-        text = _plain(result, fmt)
-    elif "balance" in result:
+    elif "balance" in result and "id" not in result:
         text = {"2": f"<balance>{result['balance']}</balance>"}.get(fmt, result["balance"])
+    elif "all_phones" not in result:
+        text = _plain(result, fmt)
     else:
         pool = ",".join(result["all_phones"])
         text = {
@@ -133,7 +148,12 @@ def _plain(result: dict[str, Any], fmt: str) -> str:
     if fmt == "2":
         return f"<result>{''.join(f'<{name}>{escape(str(value))}</{name}>' for name, value in result.items())}</result>"
     if fmt == "1":
-        return ",".join(str(value) for value in result.values())
+        names = (
+            [name for name in STATUS_LINE if name in result] if "last_timestamp" in result else list(result)
+        )
+        return ",".join(str(result[name]) for name in names)
+    if "last_date" in result:
+        return f"Status = {result['status']}, check_time = {result['last_date']}"
     if "cnt" in result and "id" in result:
         return f"OK - {result['cnt']} SMS, ID - {result['id']}"
     return ", ".join(f"{name.capitalize()} = {value}" for name, value in result.items())
