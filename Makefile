@@ -156,6 +156,23 @@ openapi-tools: $(OPENAPI_STAMP) ## install a linter for the OpenAPI document and
 openapi-test: openapi-tools ## lint the OpenAPI document; generate and compile clients in Python and TypeScript, and use one
 	@$(BIN)/python -m pytest -q tests/integration/test_generated_clients.py
 
+CLIENTS_STAMP := .tools/provider-clients/.installed
+$(CLIENTS_STAMP): $(DEV_STAMP) requirements-provider-clients.txt development/provider_clients/package-lock.json
+	@echo "Installing clients of the provider into .tools ..."
+	@# The package typing, which one of them names, would hide Python's own module, so it is not in the lock file.
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .tools/provider-clients --no-deps --require-hashes -r requirements-provider-clients.txt
+	@cp development/provider_clients/package*.json .tools/provider-clients
+	@if command -v npm >/dev/null; then npm ci --prefix .tools/provider-clients --ignore-scripts --no-audit --no-fund --silent; \
+	else echo "npm is not installed: the test of node-smsc is skipped."; fi
+	@touch $@
+
+.PHONY: provider-clients
+provider-clients: $(CLIENTS_STAMP) ## install clients of the provider that others wrote (40 MB)
+
+.PHONY: provider-clients-test
+provider-clients-test: provider-clients ## run the provider's clients against the simulator
+	@$(BIN)/python -m pytest -q tests/simulator/test_provider_clients.py
+
 .PHONY: attack
 attack: develop ## run the attacker's script against the service, and write docs/attacks.md
 	@$(BIN)/python -m pytest -q tests/end_to_end/test_attacks.py --record-attacks
@@ -226,7 +243,7 @@ security: develop ## check the code with bandit and the locked dependencies with
 	@$(BIN)/python -m development.audit
 
 .PHONY: check
-check: lint types imports security chart-tools browser-tools docs-tools openapi-tools newest-python test-all ## run everything that CI runs
+check: lint types imports security chart-tools browser-tools docs-tools openapi-tools provider-clients newest-python test-all ## run everything that CI runs
 	@cat build/audit.txt
 
 BENCH_STAMP := .tools/bench/.installed
@@ -262,7 +279,8 @@ lock: develop ## resolve the dependencies again and write the lock files, with h
 	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
 	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
 	@echo 'openapi-python-client' | $(LOCK) -c requirements-dev.txt - -o requirements-openapi.txt
-	@if command -v npm >/dev/null; then for tools in openapi mermaid; do \
+	@printf 'smsc\nsmsc-client\n' | $(LOCK) --no-emit-package typing -c requirements-dev.txt - -o requirements-provider-clients.txt
+	@if command -v npm >/dev/null; then for tools in openapi mermaid provider_clients; do \
 	(cd development/$$tools && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved); done; fi
 
 .PHONY: clean
