@@ -116,8 +116,16 @@ def test_renting_shows_the_cost_asks_for_consent_and_is_audited(running: Running
     yes = cli("numbers", "rent", FREE, "--yes", "--json", "--reason", "more texts", "--operator", "anna")
     assert json.loads(yes.stdout) == {"phone_number": FREE, "charged": "270.00", "prolong": True}
     assert running.simulator.exchange.balance == "730.00"
+    assert asked(running, "receive_phones")[-1]["noprolong"] == "0"
     (entry,) = [each for each in audited(cli) if each["event"] == "numbers_rent"]
     assert (entry["actor"], entry["cost"], entry["reason"]) == ("operator:anna", "270.00", "more texts")
+
+
+def test_a_number_may_be_rented_for_this_month_alone(running: Running, cli: Cli) -> None:
+    told = cli("numbers", "rent", FREE, "--yes", "--no-prolong", "--reason", "one month", "--json")
+    assert json.loads(told.stdout)["prolong"] is False
+    assert asked(running, "receive_phones")[-1]["noprolong"] == "1"
+    assert running.simulator.cabinet.numbers[1].noprolong == 1
 
 
 def test_a_number_whose_rent_was_not_answered_is_not_rented_again(running: Running, cli: Cli) -> None:
