@@ -166,6 +166,14 @@ def test_every_threat_has_a_row_and_every_named_test_exists() -> None:
         assert f"def {name}(" in (ROOT / file).read_text(), test
 
 
+def test_every_test_that_the_providers_page_names_exists() -> None:
+    page = (ROOT / "docs/provider.md").read_text()
+    named = re.findall(r"`(tests/[^`]+)::(\w+)`", page)
+    assert len(named) > 50
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / file).read_text(), f"{file}::{name}"
+
+
 def test_functions_stay_small() -> None:
     """No function of the service has more than 50 lines."""
     for path in sorted((ROOT / "service").rglob("*.py")):
