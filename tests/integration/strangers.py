@@ -471,6 +471,17 @@ PATTERNS = {
         r"\d{7,}": "log line",
     },
     "application/effects.py": {r"[0-9]{7}": "no stranger: 128 characters that were checked"},
+    "application/read_report.py": dict.fromkeys(
+        [
+            '=?[\'\\"]?([0-9]{1,20})\\"?',
+            "[,(:].*",
+            "[,.]",
+            "[^0-9]*?(-?[0-9][0-9.,]*)[^0-9]*",
+            "[\u0430-\u044f\u0451][\u0410-\u042f\u0401]",
+            "f\"(?:{'|'.join(TOTALS)})\\\\w*[\\\\s:.=]*\"",
+        ],
+        "no stranger: an operator's file",
+    ),
     "domain/hosted_page.py": {
         r"[A-Za-z0-9\-._~:/?@!$&'()*+,;=%]+": "no stranger: needs a key, and has 1000 characters",
         r"[0-9a-f]{56}": "path",
