@@ -70,12 +70,14 @@ class Address:
         if named not in SCHEMES or not separator:
             raise ValueError(f"Must begin with one of {', '.join(s + '://' for s in SCHEMES)}.")
         authority, _, path = rest.partition("/")
+        credentials, _, hosts = authority.rpartition("@")
         # In the path of a socket an @ is as good as any other character.
-        if scheme != "unix" and "@" in path.partition("?")[0]:
+        if {"?", "#"} & {*credentials} or (scheme != "unix" and "@" in path.partition("?")[0]):
             raise ValueError(_ENCODE)
+        if scheme in ("redis", "rediss") and "," in hosts.partition("?")[0]:
+            raise ValueError("Several hosts are redis+sentinel://h1,h2/name/db or redis+cluster://h1,h2.")
         if scheme in ("redis", "rediss", "unix"):
             return cls(scheme, url, given=_check_plain(url), tls=tls)
-        credentials, _, hosts = authority.rpartition("@")
         username, _, password = credentials.partition(":")
         if {"?", "#"} & {*hosts, *path}:
             raise ValueError("Options after ? are for redis://, rediss:// and unix:// only.")
@@ -151,12 +153,7 @@ def _check_plain(url: str) -> frozenset[str]:
         if not parts.path:
             raise ValueError("Needs the socket's path: unix:///path.")
         return frozenset(options)
-    host = parts.netloc.rpartition("@")[2]
-    if "," in host:
-        raise ValueError(
-            "Names several hosts, which are redis+sentinel://h1,h2/name/db or redis+cluster://h1,h2."
-        )
-    _node(host, 6379)
+    _node(parts.netloc.rpartition("@")[2], 6379)
     if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
         raise ValueError("The database must be a number.")
     return frozenset(options)

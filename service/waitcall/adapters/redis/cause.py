@@ -51,8 +51,8 @@ _SIGNS = (
         "WAITCALL_REDIS_URL names a Redis server as a sentinel; a sentinel's port is usually 26379",
     ),
     (
-        "unknown command 'EVALSHA'",
-        "the server runs no scripts; if it is a sentinel, WAITCALL_REDIS_URL begins with redis+sentinel",
+        "unknown command",
+        "the server lacks a command; if it is a sentinel, WAITCALL_REDIS_URL begins with redis+sentinel",
     ),
     (
         "Cluster mode is not enabled",
