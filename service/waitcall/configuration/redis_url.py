@@ -144,11 +144,15 @@ def check_client_certificate(cert: str, key: str, password: str | None) -> None:
 def _check_plain(url: str) -> frozenset[str]:
     """Check the URL of a single server and return the names of its options."""
     parts = _split(url)
-    options = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
-    if parts.fragment or not options <= {*OPTIONS}:
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if parts.fragment or not query.keys() <= {*OPTIONS}:
         # A name is not repeated, because it is half a password where that has a ? in it.
         raise ValueError(f"{_ENCODE} Options after ? may be {', '.join(OPTIONS)}.")
-    options |= {name for name in CREDENTIALS if getattr(parts, name)}
+    if parts.scheme != "rediss" and any(name.startswith("ssl_") for name in query):
+        raise ValueError("Options of TLS are for rediss:// only.")
+    if not query.get("db", "0").isdecimal():
+        raise ValueError("The database must be a number.")
+    options = {*query} | {name for name in CREDENTIALS if getattr(parts, name)}
     if parts.scheme == "unix":
         if not parts.path:
             raise ValueError("Needs the socket's path: unix:///path.")
