@@ -71,7 +71,7 @@ def test_a_server_is_reached_by_name(valkey: Server) -> None:
 
 
 def test_one_sentinel_that_answers_is_enough(valkey: Server, silent: list[int]) -> None:
-    """Of the others one is silent, one refuses connections, one has no such name, and one is no sentinel."""
+    """The others are a silent host, a port where nothing listens, an unknown name, and a server that is no sentinel."""
     servers = Sentinel("valkey")
     others = f"127.0.0.1:{silent[0]},127.0.0.1:1,sentinel.invalid,{valkey.node}"
     with redis_world(f"redis+sentinel://{others}, {servers.sentinel.node}/mymaster") as world:
