@@ -35,6 +35,16 @@ def six(request: pytest.FixtureRequest) -> Iterator[tuple[Sentinel, Cluster]]:
         each.close()
 
 
+@pytest.fixture(params=["valkey", "redis"], scope="module")
+def named(request: pytest.FixtureRequest) -> Iterator[Sentinel]:
+    """Sentinel that knows its master by name."""
+    if binary(request.param) is None:
+        pytest.skip(f"{request.param}-server is not installed (apt install redis-server)")
+    made = Sentinel(request.param, known_as="localhost")
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def silent() -> Iterator[list[int]]:
     """Ports of three hosts that accept connections and never answer."""
@@ -52,17 +62,12 @@ def test_servers_are_reached_by_ipv6(six: tuple[Sentinel, Cluster], kind: str) -
         world.probe.ping()
 
 
-@pytest.mark.parametrize("product", ["valkey", "redis"])
-def test_a_sentinel_may_announce_names(product: str) -> None:
-    """The name goes to the server's certificate and to the resolver, so it must arrive as it was told."""
-    if binary(product) is None:
-        pytest.skip(f"{product}-server is not installed (apt install redis-server)")
-    servers = Sentinel(product, known_as="localhost")
-    url = servers.url.replace("127.0.0.1", "localhost")
+def test_a_sentinel_may_announce_names(named: Sentinel) -> None:
+    """The server's certificate is checked against the host, so the name must arrive as it was told."""
+    url = named.url.replace("127.0.0.1", "localhost")
     with redis_connection(url) as connection, connection.using("ping") as client:
         assert client.ping()
         assert client.connection_pool.connection.host == "localhost"
-    servers.close()
 
 
 def test_a_server_is_reached_by_name(valkey: Server) -> None:
@@ -70,13 +75,11 @@ def test_a_server_is_reached_by_name(valkey: Server) -> None:
         world.probe.ping()
 
 
-def test_one_sentinel_that_answers_is_enough(valkey: Server, silent: list[int]) -> None:
+def test_one_sentinel_that_answers_is_enough(named: Sentinel, valkey: Server, silent: list[int]) -> None:
     """The others are a silent host, a port where nothing listens, an unknown name, and a server that is no sentinel."""
-    servers = Sentinel("valkey")
     others = f"127.0.0.1:{silent[0]},127.0.0.1:1,sentinel.invalid,{valkey.node}"
-    with redis_world(f"redis+sentinel://{others}, {servers.sentinel.node}/mymaster") as world:
+    with redis_world(f"redis+sentinel://{others}, {named.sentinel.node}/mymaster") as world:
         world.probe.ping()
-    servers.close()
 
 
 def test_many_silent_sentinels_take_no_longer_than_one_silent_server(silent: list[int]) -> None:

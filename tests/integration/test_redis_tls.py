@@ -199,6 +199,25 @@ def test_a_certificate_for_another_host_is_refused(
     assert "the server's certificate is not for the host that we connect to" in told
 
 
+@pytest.mark.parametrize("announced", ["localhost", "127.0.0.1"])
+def test_certificates_for_names_need_a_sentinel_that_announces_names(
+    starting: Callable[..., Running], ca: str, authority: trustme.CA, tmp_path: Path, announced: str
+) -> None:
+    start = partial(TlsServer, tmp_path, authority, "localhost")
+    master = start()
+    names = "sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n"
+    told = f"{names}sentinel monitor mymaster {announced} {master.port} 1"
+    sentinel = start("--sentinel", conf=told)
+
+    url = f"rediss+sentinel://localhost:{sentinel.port}/mymaster"
+    status, cause = readiness(starting(WAITCALL_REDIS_URL=url, WAITCALL_REDIS_CA=ca))
+
+    master.close()
+    sentinel.close()
+    assert status == (200 if announced == "localhost" else 503)
+    assert ("IP address mismatch" in cause) == (announced != "localhost")
+
+
 def test_a_client_certificate_is_shown_to_servers_and_sentinels(
     starting: Callable[..., Running], mutual_url: str, ca: str, authority: trustme.CA, tmp_path: Path
 ) -> None:

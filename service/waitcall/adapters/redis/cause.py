@@ -22,7 +22,10 @@ _SIGNS = (
     ),
     ("ALERT_UNKNOWN_CA", "the server does not know the authority of WAITCALL_REDIS_CERT"),
     ("ALERT_CERTIFICATE_EXPIRED", "the server says that WAITCALL_REDIS_CERT has expired"),
-    ("certificate is not valid for", "the server's certificate is not for the host that we connect to"),
+    (
+        "certificate is not valid for",
+        "the server's certificate is not for the host that we connect to, which the URL, a sentinel or the cluster names",
+    ),
     ("certificate has expired", "the server's certificate has expired"),
     (
         "CERTIFICATE_VERIFY_FAILED",
