@@ -37,7 +37,7 @@ SECRETS = {
     "webhook": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "url": "https://hooks.example.org/services/T0P/s3cr3t",
 }
-NOT_IMPORTED = {"waitcall.wsgi"}  # importing it starts the service
+NOT_IMPORTED = {"waitcall.gunicorn_conf", "waitcall.wsgi"}  # importing them starts the service
 
 # Fields with text that an operator wrote into policy or settings, that names a kind of thing, or that is a keyed hash.
 HARMLESS = {
