@@ -41,7 +41,7 @@ class Core:
         self.metrics = Metrics(__version__, policy.clients, policy.purposes, worker=worker)
         self.observer = LoggingObserver(self.metrics)
         self.connection = Connection(
-            topology_of(settings.redis_url, MAX_REDIS_CONNECTIONS),
+            topology_of(settings.redis, MAX_REDIS_CONNECTIONS),
             self.metrics.redis_error,
             MAX_REDIS_CONNECTIONS,
             self.metrics.unreadable,
