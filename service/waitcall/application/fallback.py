@@ -81,7 +81,7 @@ class ChannelSteps:
             raise NoFallback
         rules = self._policy.purposes.get(record.requester.purpose, record.rules)
         assurance = record.rules.assurance(channel, record.region, self._policy.assurance)
-        rules.check(record.phone_number, assurance, channel)
+        rules.check(record.phone_number, assurance, channel, test=record.test is not None)
         prepared = self._opening.prepare(record)
 
         def move(current: Verification) -> Verification:

@@ -171,6 +171,8 @@ def judge_call(
     the outcome is ``OTHER`` if the inbox record may be something else than a call to the number shown, and ``WEAK`` if
     the record proves less than the purpose requires.
     """
+    if record.test is not None:
+        return Outcome.UNMATCHED, record
     proven = proven_by(call, record.call_number, record.assurance, trust)
     if proven is None:
         return Outcome.OTHER, record
@@ -224,7 +226,7 @@ def judge_order(  # noqa: PLR0911  one return per outcome, in the order of the r
     at = report.at or now
     if at > now + skew:
         return Outcome.EARLY, record
-    if record.order != report.order or current.status in _NO_CHANCE:
+    if record.order != report.order or record.test is not None or current.status in _NO_CHANCE:
         return Outcome.UNMATCHED, record
     if current.verified_at is not None or record.called_at is not None:
         return Outcome.REPEATED, record
@@ -253,6 +255,8 @@ def judge_text(  # noqa: PLR0911  one return per outcome, in the order of the ru
     asked = record.text_in
     if asked is None:
         return Outcome.OTHER, record
+    if record.test is not None:
+        return Outcome.UNMATCHED, record
     if current.status in _NO_CHANCE or (message.cli, message.to) != (
         record.phone_number.value,
         asked.number.value,

@@ -37,6 +37,14 @@ _NO_CODES = (
 )
 """Prefixes that libphonenumber classifies as mobile, although no mobile network of the country serves them."""
 
+# Ranges that no subscriber gets, of those that libphonenumber reads: US and Canada (NANPA: 555-0100 to 555-0199), Australia
+# (ACMA: numbers for use in TV shows, films and creative works), France (Arcep, decision 2018-0881: 0199 00, 0261 91, 0353 01,
+# 0465 71, 0536 49, 0639 98), Sweden (PTS: telephone numbers for use in books and films).
+_FICTITIOUS = re.compile(
+    r"\+(1[2-9][0-9]{2}55501[0-9]{2}|61491570(006|156|157|158|159|110|313|737|266)"
+    r"|33(19900|26191|35301|46571|53649|63998)[0-9]{4}|467017406(0[5-9]|[1-9][0-9]))"
+)
+
 _DIALLABLE_TYPES = frozenset(
     {"fixed_line", "mobile", "fixed_line_or_mobile", "voip", "toll_free"},
 )
@@ -167,6 +175,11 @@ def _display(value: str) -> str:
 def mask(number: str) -> str:
     """Hide all digits but the first two and the last two."""
     return f"{number[:3]}{'*' * max(len(number) - 5, 3)}{number[-2:]}"
+
+
+def is_fictitious(number: E164) -> bool:
+    """Tell whether a number belongs to a range that its country keeps for films and documentation."""
+    return _FICTITIOUS.fullmatch(number.value) is not None
 
 
 def may_be_dialled(number: E164, dial_regions: Collection[str]) -> bool:

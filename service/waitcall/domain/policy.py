@@ -10,6 +10,7 @@ from waitcall.domain.errors import PhoneNumberNotAllowed
 from waitcall.domain.limits import Limit, Scope, total_of
 from waitcall.domain.lists import ListEntry
 from waitcall.domain.numbers import E164, may_get_codes
+from waitcall.domain.status import Status
 
 SHORTEST_WINDOW_SECONDS = 60
 LONGEST_WINDOW_SECONDS = 900
@@ -46,6 +47,22 @@ class Routes:
     def providers(self) -> frozenset[Provider]:
         """All providers that are named."""
         return frozenset(self.default).union(*self.regions.values())
+
+
+@dataclass(frozen=True, slots=True)
+class FixedOutcome:
+    """Outcome that the policy fixes for a test number. Nothing is ordered or sent, and nothing is proven.
+
+    Attributes:
+        status: ``verified``, ``expired``, ``contested`` or ``failed``.
+        delay_seconds: seconds from the opening of a channel to the outcome. On the channel ``code`` the outcome ``verified``
+            comes when the code is typed instead.
+        code: the code to type; None if no code is right.
+    """
+
+    status: Status
+    delay_seconds: int = 5
+    code: str | None = field(default=None, repr=False)
 
 
 class Permission(StrEnum):
@@ -88,6 +105,8 @@ class Purpose:
     max_sends: int = 4
     resend_seconds: int = 30
     """Seconds until a second message may be sent; the delay doubles with each further message."""
+    test_numbers: bool = False
+    """True if the purpose takes the policy's test numbers."""
 
     def assurance(self, channel: Channel, region: str, table: Mapping[str, Attested]) -> Assurance:
         """Return the assurance of a proven verification that begins with ``channel``.
@@ -117,17 +136,26 @@ class Purpose:
         """Tell whether a verification of this purpose may send a code."""
         return Channel.CODE in (*self.channels, self.second_step)
 
-    def check(self, number: E164, assurance: Assurance, channel: Channel = Channel.CALL) -> None:
+    def check(
+        self, number: E164, assurance: Assurance, channel: Channel = Channel.CALL, *, test: bool = False
+    ) -> None:
         """Check whether a number may be verified for this purpose over ``channel``.
+
+        A test number needs the purpose's ``test_numbers`` and nothing else, because nothing is ordered or sent for it.
 
         Args:
             number: the number to verify.
             assurance: the assurance that the verification would give.
             channel: the channel that it would begin with.
+            test: True for a test number.
 
         Raises:
             PhoneNumberNotAllowed
         """
+        if test:
+            if not self.test_numbers:
+                raise PhoneNumberNotAllowed("This is a test number, and the purpose takes none.")
+            return
         if Channel.CODE in (channel, self.second_step) and not may_get_codes(number):
             raise PhoneNumberNotAllowed("Codes can be sent to mobile numbers of a country only.")
         if self.regions and number.region not in self.regions:
@@ -223,6 +251,7 @@ class Policy:
     captcha: CaptchaRule | None = None
     routing: Routes = field(default_factory=Routes)
     brand: Brand = field(default_factory=Brand)
+    test_numbers: Mapping[E164, FixedOutcome] = field(default_factory=dict)
 
     @property
     def has_pages(self) -> bool:
