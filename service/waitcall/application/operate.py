@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import ceil
 
-from waitcall.application.admission import AdmissionControl, Screening
+from waitcall.application.admission import OF_TEST_NUMBERS, AdmissionControl, Screening
 from waitcall.application.effects import AuditEntry
 from waitcall.application.ports import (
     AuditLog,
@@ -115,10 +115,12 @@ class Undone:
     verification_canceled: bool
 
 
-def not_allowed(purpose: Purpose, number: E164, assurance: Assurance) -> Iterator[Refusal]:
+def not_allowed(
+    purpose: Purpose, number: E164, assurance: Assurance, *, test: bool = False
+) -> Iterator[Refusal]:
     """Yield the refusal of a number that the purpose does not allow at all."""
     try:
-        purpose.check(number, assurance, purpose.channels[0])
+        purpose.check(number, assurance, purpose.channels[0], test=test)
     except PhoneNumberNotAllowed as error:
         yield Refusal(error.code, error.detail)
 
@@ -247,11 +249,16 @@ class OperatorActions:
         record = latest.at(now) if latest else None
         busy_until = record.busy_until(now) if record else None
         assurance = self._assurance(asked, number) if number else None
-        disallowed = not_allowed(asked, number, assurance) if asked and number and assurance else ()
+        test = number in self._policy.test_numbers
+        disallowed = (
+            not_allowed(asked, number, assurance, test=test) if asked and number and assurance else ()
+        )
+        refusing = [] if test else conversions
+        counting = [each for each in asked_by(asked, limits) if not (test and each.scope in OF_TEST_NUMBERS)]
         return Explanation(
             number=number,
             assurance=assurance,
-            refusals=(*disallowed, *refusals(asked_by(asked, limits), lists, conversions, busy_until, now)),
+            refusals=(*disallowed, *refusals(counting, lists, refusing, busy_until, now)),
             limits=tuple(limits),
             lists=tuple(lists),
             conversions=tuple(conversions),

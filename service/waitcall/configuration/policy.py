@@ -698,6 +698,11 @@ class PolicySchema(Keys):
         if any(Channel.TEXT_IN in channels for channels in asked) and not data.get("text_in_numbers"):
             raise ValidationError("Name the numbers that receive texts: [text_in].", "text_in")
 
+    @validates_schema(pass_original=True)
+    def _test_numbers_are_named_once(self, data: dict[str, Any], original: dict[str, Any], **_: Any) -> None:
+        if len(data.get("test_numbers", ())) != len(original.get("test_numbers", ())):
+            raise ValidationError("Name each number once, in one spelling.", "test_numbers")
+
     @validates_schema
     def _test_numbers_have_codes(self, data: dict[str, Any], **_: Any) -> None:
         sending = sorted(

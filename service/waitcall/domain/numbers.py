@@ -41,7 +41,7 @@ _NO_CODES = (
 # (ACMA: numbers for use in TV shows, films and creative works), France (Arcep, decision 2018-0881: 0199 00, 0261 91, 0353 01,
 # 0465 71, 0536 49, 0639 98), Sweden (PTS: telephone numbers for use in books and films).
 _FICTITIOUS = re.compile(
-    r"\+(1[2-9][0-9]{2}55501[0-9]{2}|61491570(006|156|157|158|159|110|313|737|266)"
+    r"\+(1[2-9][0-9]{2}55501[0-9]{2}|61491570(006|110|15[6-9])"
     r"|33(19900|26191|35301|46571|53649|63998)[0-9]{4}|467017406(0[5-9]|[1-9][0-9]))"
 )
 
