@@ -136,6 +136,7 @@ HARMLESS = {
         "Event.reason",
         "Event.status",
         "Event.type",
+        "FixedOutcome.outcome",
         "Request.method",
         "Request.params",
         "Verification.assurance",

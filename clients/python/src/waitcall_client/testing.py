@@ -47,11 +47,7 @@ class FixedOutcome:
 
     outcome: str
     delay_seconds: float = 5
-    code: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.outcome not in _OUTCOMES:
-            raise ValueError(f"An outcome is one of {', '.join(_OUTCOMES)}.")
+    code: str | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -90,8 +86,13 @@ class Double:
             channels: channels of every purpose, in the order of fallback.
             now: the double's time, UTC; by default the current time. Only :meth:`advance` changes it.
             test_numbers: numbers in E.164 whose outcome is fixed. Every purpose takes them.
+
+        Raises:
+            ValueError: if an outcome is none that a test number can have.
         """
         self._test_numbers = dict(test_numbers or {})
+        if any(each.outcome not in _OUTCOMES for each in self._test_numbers.values()):
+            raise ValueError(f"An outcome is one of {', '.join(_OUTCOMES)}.")
         self._channels = list(channels)
         self._now = (now or datetime.now(UTC)).replace(microsecond=0)
         self._records: dict[str, _Record] = {}
