@@ -113,7 +113,7 @@ class ApplicableLimits:
 
     def of_provider(self, number: E164) -> LimitCheck:
         """Return the provider's own limit for one number (smsc-api.md, section 1)."""
-        return LimitCheck(Scope.PROVIDER, number.value, self._provider_limit)
+        return LimitCheck(Scope.PROVIDER, number.subscriber, self._provider_limit)
 
     def of_subject(
         self, number: E164 | None, client_ip: str | None, client: str | None, latest: Verification | None
@@ -174,7 +174,7 @@ def _subjects(number: E164 | None, client_ip: str | None, client: str | None) ->
         who = subjects[Scope.IP] = address_of(client_ip)
         subjects[Scope.NETWORK] = network_of(client_ip)
     if number is not None:
-        value = number.value
+        value = number.subscriber
         subjects[Scope.NUMBER_TOTAL] = subjects[Scope.CODE_NUMBER] = subjects[Scope.FAILED_CHECKS] = value
         subjects[Scope.COUNTRY] = number.region
         if who is not None:

@@ -202,7 +202,7 @@ class TransitionEffects:
         """
         if record.verified_at or record.called_at or record.reason in _LATE or record.test:
             return ()
-        number = record.phone_number.value
+        number = record.phone_number.subscriber
         totals = self._policy.limits_of(Scope.NUMBER_TOTAL, "")
         return tuple(LimitCheck(Scope.NUMBER_TOTAL, number, limit) for limit in totals)
 

@@ -249,7 +249,7 @@ class OperatorActions:
         record = latest.at(now) if latest else None
         busy_until = record.busy_until(now) if record else None
         assurance = self._assurance(asked, number) if number else None
-        test = number in self._policy.test_numbers
+        test = number is not None and self._policy.test_of(number) is not None
         disallowed = (
             not_allowed(asked, number, assurance, test=test) if asked and number and assurance else ()
         )
@@ -366,7 +366,7 @@ class OperatorActions:
                 "No operator made such an entry. Entries of the policy file are removed in that file."
             )
         self._write_entry(operator, "remove", known, now, check_reason(reason))
-        self._lists.remove(kind, text)
+        self._lists.remove(kind, known.subject)
 
     def lists(self, operator: str) -> list[ListEntry]:
         """Return every entry in force, those of the policy file first."""
@@ -449,10 +449,10 @@ class OperatorActions:
         directory = self._lists.directory()
         named = directory.naming_number(number, now) if number else []
         named += directory.naming_address(client_ip, now) if client_ip else []
-        exact = {(ListKind.NUMBER, number.value)} if number else set()
-        exact |= {(ListKind.NETWORK, canonical(ListKind.NETWORK, client_ip))} if client_ip else set()
+        exact = {canonical(ListKind.NETWORK, client_ip)} if client_ip else set()
         # A wider block was made for more than this subject, so it stays. `explain` shows it.
-        blocks = [e for e in named if e.action is ListAction.BLOCK and (e.kind, e.subject) in exact]
+        exactly = [e for e in named if e.kind is ListKind.NUMBER or e.subject in exact]
+        blocks = [e for e in exactly if e.action is ListAction.BLOCK]
         return tuple(entry for entry in blocks if self._lists.remove(entry.kind, entry.subject))
 
     def _cancel(self, number: E164, now: datetime) -> bool:

@@ -185,6 +185,10 @@ def _number(given: str) -> E164:
         raise ValidationError("Not a phone number in E.164 form.") from error
 
 
+def _subscriber(given: str) -> E164:
+    return E164(_number(given).subscriber)
+
+
 def _time(given: Any) -> datetime:
     # TOML has times of its own; one without an offset could mean anything.
     if not isinstance(given, datetime) or given.tzinfo is None:
@@ -686,7 +690,7 @@ class PolicySchema(Keys):
     routing = table(RoutingSchema, "Who gives numbers to dial.")
     hosted = table(HostedSchema, "What the hosted page looks like.", attribute="brand")
     test_numbers = tables(
-        fields.String(post_load=_number, metadata={"title": "NUMBER"}),
+        fields.String(post_load=_subscriber, metadata={"title": "NUMBER"}),
         TestNumberSchema,
         "Numbers with a fixed outcome, for app-store reviews, staging and tests: nothing is ordered or sent for them, and "
         "nothing is proven. docs/test-numbers.md.",

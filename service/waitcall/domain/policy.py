@@ -252,6 +252,7 @@ class Policy:
     routing: Routes = field(default_factory=Routes)
     brand: Brand = field(default_factory=Brand)
     test_numbers: Mapping[E164, FixedOutcome] = field(default_factory=dict)
+    """Fixed outcomes by the number of the subscriber; :meth:`test_of` finds them by any form of it."""
 
     @property
     def has_pages(self) -> bool:
@@ -265,6 +266,10 @@ class Policy:
         ways = {way for each in self.purposes.values() for way in (*each.channels, each.second_step)}
         by_smsc = bool(ways & beside_calls or self.text_in_numbers or self.captcha)
         return self.routing.providers | ({Provider.SMSC} if by_smsc else frozenset())
+
+    def test_of(self, number: E164) -> FixedOutcome | None:
+        """Return the fixed outcome of a test number; None for any other number."""
+        return self.test_numbers.get(E164(number.subscriber)) if self.test_numbers else None
 
     def limits_of(self, scope: Scope, client: str) -> tuple[Limit, ...]:
         """Return the limits of a scope for one client's requests."""

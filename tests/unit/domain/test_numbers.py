@@ -3,7 +3,16 @@ import pytest
 
 from tests.making import NUMBER
 from waitcall.domain.errors import InvalidPhoneNumber
-from waitcall.domain.numbers import E164, NUMBER_TYPES, may_be_shown, may_get_codes
+from waitcall.domain.numbers import (
+    E164,
+    NUMBER_TYPES,
+    earlier_forms,
+    is_fictitious,
+    may_be_shown,
+    may_get_codes,
+    normal_form,
+    subscriber_of,
+)
 
 RU = {"RU"}
 
@@ -130,3 +139,94 @@ def test_no_country_has_a_number_of_another_type_that_gets_codes(kind: str) -> N
         number = E164(phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164))
         # libphonenumber has a type of its own for ranges that serve both mobile and fixed lines.
         assert not may_get_codes(number) or number.number_type == "fixed_line_or_mobile", number.value
+
+
+@pytest.mark.parametrize(
+    ("reported", "normal"),
+    [
+        ("+79991234567", "+79991234567"),
+        ("+89991234567", "+79991234567"),
+        ("+789991234567", "+79991234567"),
+        ("+87011234567", "+77011234567"),
+        ("+84951234567", "+84951234567"),  # a mobile of Vietnam, not of Moscow
+        ("+5215512345678", "+525512345678"),
+        ("+525512345678", "+525512345678"),
+        ("+54111555551234", "+5491155551234"),
+        ("+4407911123456", "+447911123456"),
+        ("+378886377", "+3780549886377"),
+        ("+5511987654321", "+5511987654321"),
+        ("+551187654321", "+551187654321"),  # Brazil has no number without the ninth digit any more
+        ("+9991234567", "+9991234567"),
+        ("+1", "+1"),
+        ("+", "+"),
+    ],
+)
+def test_a_reported_number_is_read_as_its_plan_says(reported: str, normal: str) -> None:
+    assert normal_form(reported) == normal
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        ("+5491155551234", "+541155551234", "+54111555551234"),
+        ("+5493514123456", "+543514123456"),
+        ("+525512345678", "+5215512345678"),
+        ("+79991234567", "+89991234567"),
+    ],
+)
+def test_equivalent_forms_are_one_subscriber(forms: tuple[str, ...]) -> None:
+    assert len({subscriber_of(form) for form in forms}) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("+5491155551234", "+5491155551235"),
+        ("+5511987654321", "+551187654321"),
+        ("+79991234567", "+77991234567"),
+        ("+84951234567", "+74951234567"),
+        ("+54800123456", "+549800123456"),
+        ("+390612345678", "+39612345678"),
+    ],
+)
+def test_other_numbers_are_other_subscribers(one: str, other: str) -> None:
+    assert subscriber_of(one) != subscriber_of(other)
+
+
+def test_only_some_numbers_had_other_forms() -> None:
+    assert earlier_forms("+79991234567") == ()
+    assert earlier_forms("+5491155551234") == ("+541155551234",)
+    assert earlier_forms("+541155551234") == ("+541155551234",)
+    assert earlier_forms("+89991234567") == ("+89991234567",)
+
+
+@pytest.mark.parametrize("text", ["+52 1 55 1234 5678", "+5215512345678", "tel:+52-1-55-1234-5678"])
+def test_mexicos_old_form_is_a_number(text: str) -> None:
+    assert E164.parse(text).value == "+525512345678"
+
+
+def test_a_number_is_shown_as_it_was_given_in_argentina() -> None:
+    """Codes go to one form and calls to the other, and only the person knows which of them is a mobile."""
+    assert E164.parse("+54 11 5555-1234").value == "+541155551234"
+    assert E164.parse("+54 9 11 5555-1234").value == "+5491155551234"
+
+
+@pytest.mark.parametrize(
+    ("number", "fictitious"),
+    [
+        ("+12025550101", True),
+        ("+12025550199", True),
+        ("+12025550200", False),
+        ("+12025551101", False),
+        ("+33199001234", True),
+        ("+33199011234", False),
+        ("+46701740605", True),
+        ("+46701740699", True),
+        ("+46701740604", False),
+        ("+61491570156", True),
+        ("+61491570155", False),
+        ("+79991234567", False),
+    ],
+)
+def test_a_number_kept_for_fiction_is_known(number: str, fictitious: bool) -> None:
+    assert is_fictitious(E164.parse(number)) is fictitious
