@@ -29,6 +29,7 @@ purposes.login = {}
 clients.web = {purposes = ["login"], webhooks.main.url = "https://login.example.org/events"}
 conversion = {country.mode = "enforce", prefix = {mode = "enforce", digits = 5}}
 test_numbers = {"+12025550101" = {outcome = "verified"}}
+assurance = {RU = {level = "network", source = "a law"}}
 """
 
 
@@ -63,6 +64,7 @@ def test_a_policy_key_that_is_given_its_default_is_as_if_it_were_not_given(tmp_p
             name.replace("purposes.NAME", "purposes.login")
             .replace("clients.NAME", "clients.web")
             .replace("NUMBER", "+12025550101")
+            .replace("REGION", "RU")
             .replace("NAME", "main"),
             json.loads(default),
         )

@@ -50,6 +50,7 @@ HARMLESS = {
         "Announcement.event_id",
         "Asset.content_type",
         "Asset.name",
+        "Attested.except_prefixes",
         "Attested.source",
         "AuditEntry.actor",
         "AuditEntry.event",

@@ -153,7 +153,7 @@ class CreateVerification:
         if request.channel not in (None, *purpose.channels):
             raise ValidationFailed.of("channel", f"This purpose allows {', '.join(purpose.channels)}.")
         channel = purpose.channels[0] if request.channel is None else Channel(request.channel)
-        assurance = purpose.assurance(channel, number.region, self._policy.assurance)
+        assurance = purpose.assurance(channel, number, self._policy.assurance)
         test = self._policy.test_of(number)
         purpose.check(number, assurance, channel, test=test is not None)
         window, longest = request.window_seconds, purpose.max_window_seconds

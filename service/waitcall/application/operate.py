@@ -442,8 +442,8 @@ class OperatorActions:
     def _assurance(self, asked: Purpose | None, number: E164) -> Assurance:
         # The assurance of a create that names no channel; without a purpose, the assurance of a call.
         if asked is None:
-            return assurance_of_call(number.region, self._policy.assurance)
-        return asked.assurance(asked.channels[0], number.region, self._policy.assurance)
+            return assurance_of_call(number, self._policy.assurance)
+        return asked.assurance(asked.channels[0], number, self._policy.assurance)
 
     def _take_out(self, number: E164 | None, client_ip: str | None, now: datetime) -> tuple[ListEntry, ...]:
         directory = self._lists.directory()

@@ -520,6 +520,13 @@ class AssuranceSchema(Table):
         validate=validate.NoneOf([Assurance.ROUNDTRIP]),
     )
     source = text("Who says so, for people.", required=True, validate=validate.Length(1, 500))
+    except_prefixes = several(
+        'Prefixes of the region\'s numbers from which a call is only `asserted`, for instance `["+7978"]`. Those of Abkhazia and South '
+        "Ossetia among Russia's are excepted without being named (docs/numbers.md).",
+        fields.String(
+            validate=validate.Regexp(r"\+[1-9][0-9]{0,13}\Z", error="Write + and up to 14 digits.")
+        ),
+    )
 
 
 class AuditSchema(Table):

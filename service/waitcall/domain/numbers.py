@@ -116,7 +116,7 @@ class E164:
         """Read a number as people write it.
 
         Args:
-            text: E.164, or a national form if ``default_region`` is given, with or without ``tel:``. Spaces, dots,
+            text: E.164, or a national form if ``default_region`` is given, or a ``tel:`` URI of either. Spaces, dots,
                 hyphens, slashes, brackets and invisible characters of every kind are ignored.
             default_region: CLDR region of national forms.
 
@@ -195,7 +195,24 @@ def _plain(text: str) -> str:
     if not text.isascii():
         text = "".join(map(_plain_character, text))
     text = text.strip()
-    return text[4:].lstrip() if text[:4].lower() == "tel:" else text
+    return _from_uri(text[4:]) if text[:4].lower() == "tel:" else text
+
+
+def _from_uri(path: str) -> str:
+    """Return the number of a ``tel:`` URI without its parameters (RFC 3966).
+
+    ``phone-context`` completes a local number if it is a prefix with ``+``; a domain there says nothing, so the default
+    region decides. All other parameters concern the routing of a call.
+
+    Raises:
+        InvalidPhoneNumber: the number has an extension, which is another phone, or a parameter is malformed.
+    """
+    number, *parameters = path.strip().split(";")
+    given = {name.lower(): value for name, _, value in (each.partition("=") for each in parameters)}
+    if "ext" in given or not all(name.replace("-", "").isalnum() and name.isascii() for name in given):
+        raise InvalidPhoneNumber
+    context = given.get("phone-context", "")
+    return context + number if context.startswith("+") and not number.startswith("+") else number
 
 
 def _plain_character(character: str) -> str:

@@ -108,7 +108,7 @@ class Purpose:
     test_numbers: bool = False
     """True if the purpose takes the policy's test numbers."""
 
-    def assurance(self, channel: Channel, region: str, table: Mapping[str, Attested]) -> Assurance:
+    def assurance(self, channel: Channel, number: E164, table: Mapping[str, Attested]) -> Assurance:
         """Return the assurance of a proven verification that begins with ``channel``.
 
         A text from the phone proves only its sender's number, as a call does, and the person who starts the verification
@@ -116,7 +116,7 @@ class Purpose:
         """
         match self.second_step or channel:
             case Channel.CALL:
-                return assurance_of_call(region, table)
+                return assurance_of_call(number, table)
             case Channel.TEXT_IN:
                 return Assurance.ASSERTED
             case Channel.CODE:

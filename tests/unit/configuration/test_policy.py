@@ -89,6 +89,7 @@ expires_at = 2027-01-01T00:00:00Z
 [assurance.RU]
 level = "network"
 source = "a law"
+except_prefixes = ["+7978"]
 [audit]
 max_entries = 5000
 retention_seconds = 86400
@@ -119,7 +120,7 @@ log = true
             expires_at=datetime(2027, 1, 1, tzinfo=UTC),
         ),
     )
-    assert policy.assurance == {"RU": Attested(Assurance.NETWORK, "a law")}
+    assert policy.assurance == {"RU": Attested(Assurance.NETWORK, "a law", ("+7978",))}
     assert policy.audit == Audit(5000, 86400, log=True)
 
 
@@ -147,6 +148,10 @@ log = true
         ('[[lists]]\naction = "block"\nprefix = "+7"\nreason = "x"\nexpires_at = "2027"', "expires_at"),
         ('[[lists]]\naction = "block"\nprefix = "+7"\nreason = "x"\nexpires_at = 2027-01-01', "expires_at"),
         ('[assurance.RU]\nlevel = "network"', "assurance.RU.source"),
+        (
+            '[assurance.RU]\nlevel = "network"\nsource = "x"\nexcept_prefixes = ["7940"]',
+            "assurance.RU.except_prefixes.0",
+        ),
         ('[assurance.RU]\nlevel = "roundtrip"\nsource = "x"', "assurance.RU.level"),
         ('[assurance.Russia]\nlevel = "network"\nsource = "x"', "assurance.Russia"),
         ("[audit]\nmax_entries = 1", "audit.max_entries"),

@@ -40,13 +40,20 @@ def test_what_people_write_becomes_e164(text: str, region: str | None) -> None:
         "+7\u2009999\u202f123\u20034567", "+7\u3000999 123 45 67", "+7 999 123\u201145\u201167",
         "+7\u2010999\u2012123\u201345\u201467", "+7\u2015999\u2212123\uff0d45\ufe6367", "+7\u00ad999\u00ad1234567",
         "+7\t999\t1234567", "\t+79991234567\n", "+7 999/123/45/67", "+7 [999] 123.45.67", "tel:+79991234567",
-        "TEL: +7-999-123-45-67", "\u200etel:+79991234567", "+79991234567", "＋７（９９９）１２３．４５／６７", "+٧٩٩٩١٢٣٤٥٦٧",
+        "TEL: +7-999-123-45-67", "tel://+79991234567", "tel:+7-999-123-45-67;isub=1234", "tel:+79991234567;phone-context=+7",
+        "tel:9991234567;phone-context=+7", "tel:999-123-45-67;PHONE-CONTEXT=+7", "tel:1234567;phone-context=+7-999",
+        "tel:+79991234567;tgrp=x;trunk-context=example.org", "tel:+79991234567;npdi", "+7 (8) 999 123-45-67", "+7\u00a0\u2011999\u00ad1234567",
+        "+7\u061c9991234567", "+7\u180e9991234567", "\u2066+7 999 123\u201345\u201367\u2069", "＋７ ９９９ １２３ ４５ ６７", "+\u06f7\u06f9\u06f9\u06f9\u06f1\u06f2\u06f3\u06f4\u06f5\u06f6\u06f7", "\u200etel:+79991234567", "+79991234567", "＋７（９９９）１２３．４５／６７", "+٧٩٩٩١٢٣٤٥٦٧",
         "(+7) 999 123 45 67", "++79991234567", " " * 200 + "+79991234567",
     ],
 )  # fmt: skip
 def test_invisible_and_typographic_characters_are_accepted(text: str) -> None:
     """libphonenumber reads these texts, some of them only without the marks that a clipboard adds."""
     assert E164.parse(text) == NUMBER
+
+
+def test_a_domain_as_the_context_of_a_tel_uri_leaves_the_default_region() -> None:
+    assert E164.parse("tel:8(999)123-45-67;phone-context=example.org", "RU") == NUMBER
 
 
 def test_brackets_may_open_a_national_number() -> None:
@@ -58,7 +65,10 @@ def test_brackets_may_open_a_national_number() -> None:
     [
         "", " ", "+", "abc", "+7999", "+70000000000", "89991234567", "79991234567", "+79991234567;ext=5",
         "+7999123456789012345", "+7999FLOWERS", "+7999123456\n7x", "1" * 5000, "+7\x009991234567",
-        "00 7 999 123 45 67", "tel:", "tel:+79991234567;ext=5", "tel:+79991234567;phone-context=+7", "tel:tel:+79991234567",
+        "00 7 999 123 45 67", "tel:", "tel:+79991234567;ext=5", "tel:+79991234567;EXT=5", "tel:+79991234567;", "tel:+79991234567;;", "tel:9991234567",
+        "tel:9991234567;phone-context=example.org", "tel:9991234567;phone-context=+", "tel:9991234567;phone-context=7",
+        "tel:+79991234567;=5", "tel:+79991234567; ext=5", "+79991234567;phone-context=+7", "+79991234567, +79991234568",
+        "+79991234567\n+79991234568", "+79991234567 / 79991234568", "tel:" + ";" * 240, "tel:tel:+79991234567",
         "+79991234567 x5", "+79991234567~5", "+79991234567 доб. 5", "+7*9991234567", "*31#+79991234567", "+7999123456²", "+7999123456⑦",
         " " * 250 + "+79991234567", "(" * 250, "+" * 250, "\u200b" * 250, "7+9991234567", "+7999 +1234567",
     ],
