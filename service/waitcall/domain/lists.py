@@ -9,7 +9,7 @@ from ipaddress import ip_network
 
 from waitcall.domain.errors import InvalidPhoneNumber
 from waitcall.domain.limits import plain_address
-from waitcall.domain.numbers import E164, earlier_forms, mask, subscriber_of
+from waitcall.domain.numbers import E164, earlier_forms, mask
 
 LONGEST_REASON = 200
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,13}", re.ASCII)
@@ -126,7 +126,7 @@ class Directory:
 
 def _named(entry: ListEntry) -> str:
     # An earlier version wrote numbers in another form.
-    return subscriber_of(entry.subject) if entry.kind is ListKind.NUMBER else entry.subject
+    return E164(entry.subject).subscriber if entry.kind is ListKind.NUMBER else entry.subject
 
 
 def strongest(entries: Iterable[ListEntry]) -> ListEntry | None:

@@ -99,7 +99,8 @@ class E164:
     @property
     def subscriber(self) -> str:
         """Number under which its subscriber is known; see :func:`subscriber_of`."""
-        return subscriber_of(self.value)
+        # The value is in normal form already. Lists may hold thousands of numbers, so they are not parsed here.
+        return _without_variants(self.value)
 
     @property
     def display(self) -> str:
@@ -179,7 +180,11 @@ def subscriber_of(reported: str) -> str:
     Returns:
         A number to compare, neither to show nor to dial. It is ``reported`` itself if that is no number.
     """
-    return _ARGENTINA.sub(r"+549\1", normal_form(reported))
+    return _without_variants(normal_form(reported))
+
+
+def _without_variants(value: str) -> str:
+    return _ARGENTINA.sub(r"+549\1", _MEXICO.sub(r"+52\1", value))
 
 
 def earlier_forms(reported: str) -> tuple[str, ...]:

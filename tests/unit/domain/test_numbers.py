@@ -203,6 +203,13 @@ def test_other_numbers_are_other_subscribers(one: str, other: str) -> None:
     assert subscriber_of(one) != subscriber_of(other)
 
 
+@pytest.mark.parametrize(
+    "value", ["+79991234567", "+541155551234", "+5491155551234", "+525512345678", "+5215512345678"]
+)
+def test_a_number_and_its_report_have_one_subscriber(value: str) -> None:
+    assert E164(value).subscriber == subscriber_of(value)
+
+
 def test_only_some_numbers_had_other_forms() -> None:
     assert earlier_forms("+79991234567") == ()
     assert earlier_forms("+5491155551234") == ("+541155551234",)
