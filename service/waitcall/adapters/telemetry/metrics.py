@@ -14,7 +14,7 @@ from waitcall.domain.limits import Decision, Scope
 from waitcall.domain.matching import Kind, Outcome
 from waitcall.domain.verification import Verification
 
-Mode = Literal["all", "max"]
+Mode = Literal["all", "max", "livemax"]
 
 PREFIX = "waitcall"
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -113,7 +113,7 @@ class Metrics:
             "test_numbers",
             "Test numbers that a purpose takes. They are verified without a call or a code. Expect 0 in production",
             ("purpose",),
-            mode="max",
+            mode="livemax",
         )
         self.time_to_call_seconds = self._histogram(
             "time_to_call_seconds",
@@ -249,7 +249,7 @@ class Metrics:
         return cache(made.labels)
 
     def _gauge(self, name: str, text: str, labels: tuple[str, ...] = (), mode: Mode = "all") -> Gauge:
-        """Define a gauge. ``mode``: how the values of several processes are combined."""
+        """Define a gauge. ``mode``: how the values of several processes are combined; ``livemax`` forgets dead ones."""
         self.labels[f"{PREFIX}_{name}"] = labels
         return Gauge(
             name, text + ".", labels, namespace=PREFIX, registry=self.registry, multiprocess_mode=mode
