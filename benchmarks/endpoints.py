@@ -16,7 +16,7 @@ from benchmarks.subject import (
     start_another,
     start_floors,
 )
-from development.stack import Ports
+from development.ports import Ports
 
 FLOORS = ("f1", "f2", "f3")
 BARE = ("bare_read", "bare_create", "bare_callback", "bare_consume")

@@ -17,7 +17,8 @@ import gevent
 
 from benchmarks.load import Ask, open_loop, percentile
 from benchmarks.subject import Subject
-from development.stack import ROOT, Ports, Stack, answers
+from development.ports import Ports
+from development.stack import ROOT, Stack, answers
 
 CONNECTIONS = 8
 RATE = 40

@@ -11,7 +11,8 @@ from redis import Redis
 from benchmarks.endpoints import ENDPOINTS, asked
 from benchmarks.load import closed_loop
 from benchmarks.subject import CONNECTIONS, ONE_WORKER, Measured, Subject
-from development.stack import Ports, development_settings
+from development.ports import Ports
+from development.stack import development_settings
 from waitcall.adapters.redis.codec import decode, encode
 from waitcall.adapters.redis.keys import Keys, due_key, tag_of
 from waitcall.domain.numbers import E164

@@ -11,7 +11,7 @@ import gevent
 
 from benchmarks.load import Connection, open_loop, percentile
 from benchmarks.subject import ONE_WORKER, Measured, Subject
-from development.stack import Ports
+from development.ports import Ports
 
 RATE = 100
 CREATES_PER_SECOND = 150

@@ -11,7 +11,7 @@ import gevent
 from benchmarks.endpoints import BARE, asked
 from benchmarks.load import Ask, Connection, at_rate, closed_loop, percentile
 from benchmarks.subject import CONNECTIONS, ONE_WORKER, Measured, Subject, cpu_seconds, start_floors
-from development.stack import Ports
+from development.ports import Ports
 
 AT_ONCE = 16
 DIALLING_SECONDS = 0.1

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.endpoints import ENDPOINTS, asked
 from benchmarks.load import closed_loop
 from benchmarks.subject import CONNECTIONS, ONE_WORKER, Measured, Subject
-from development.stack import Ports
+from development.ports import Ports
 
 SAMPLES_PER_SECOND = 250
 STEPS = 14

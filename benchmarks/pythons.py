@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.against import TWO_WORKERS, Walker, in_turns, itself
 from benchmarks.subject import Measured, Subject, start_another, workers_of
 from development import newest_python
-from development.stack import Ports
+from development.ports import Ports
 
 
 def measure(rounds: int, journeys: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.journeys import most
 from benchmarks.subject import Measured, Subject, cpu_seconds
-from development.stack import Ports
+from development.ports import Ports
 from tests.redis_servers import Cluster
 
 

@@ -11,7 +11,7 @@ from unittest.mock import patch
 from redis import Redis
 
 from benchmarks.subject import ONE_WORKER, Measured
-from development.stack import Ports
+from development.ports import Ports
 from tests.making import NOW, NUMBER, call_at, effects_of, opened, pending
 from tests.worlds import World, redis_world
 from waitcall.adapters.redis.keys import tag_of

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.load import Ask, Connection
 from benchmarks.subject import ONE_WORKER, Measured, resident_kb, workers_of
-from development.stack import Ports
+from development.ports import Ports
 
 
 def measure(rounds: int) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load import Ask, Connection, closed_loop
-from development.stack import ROOT, Ports, Stack, answers, development_settings
+from development.ports import Ports
+from development.stack import ROOT, Stack, answers, development_settings
 
 CONNECTIONS = 8
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")

@@ -7,7 +7,7 @@ import gevent
 
 from benchmarks.load import Ask, Connection, open_loop, percentile
 from benchmarks.subject import ONE_WORKER, Measured, Subject, cpu_seconds, resident_kb
-from development.stack import Ports
+from development.ports import Ports
 
 RATE = 100
 SETTLING_SECONDS = 2.0

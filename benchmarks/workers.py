@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.endpoints import FLOORS, asked
 from benchmarks.load import closed_loop
 from benchmarks.subject import CONNECTIONS, ONE_WORKER, Measured, Subject, cpu_seconds, start_floors
-from development.stack import Ports
+from development.ports import Ports
 
 KINDS: dict[str, list[str]] = {
     "sync": ["--worker-class", "sync"],

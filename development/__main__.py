@@ -1,87 +1,93 @@
 """Command line of the embedded stack: ``python -m development run | demo | examples``."""
 
-import json
-import secrets
+import argparse
+import os
 import signal
 import sys
 import time
 
+from development.demo import demonstrate
 from development.examples import Examples
+from development.ports import Ports
 from development.processes import StartFailed, end_with_parent
-from development.stack import Ports, Stack
-from development.steps import lines, steps
+from development.stack import Stack
+from development.steps import lines
 
-CREATED, OK, CONFLICT = 201, 200, 409
+INTERRUPTED = 130
+"""Exit code of shells for a command that Ctrl-C ended."""
 
 
 def main() -> int:
     """Run the stack until Ctrl-C, or demonstrate one verification."""
-    verbs = {"run": run, "demo": demo, "examples": examples}
-    if len(sys.argv) != 2 or sys.argv[1] not in verbs:  # noqa: PLR2004  the program's name and one argument
-        print(f"usage: python -m development {' | '.join(verbs)}", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(prog="development", description="The embedded stack.")
+    parser.add_argument("verb", choices=["run", "demo", "examples"])
+    parser.add_argument(
+        "--verbose", action="store_true", help="demo: show each request and the whole of its answer"
+    )
+    asked = parser.parse_args()
     # If make is killed, nothing else would stop the stack.
     end_with_parent()
     # A shell starts background jobs with SIGINT ignored, and Python would leave it so.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        return verbs[sys.argv[1]]()
+        if asked.verb == "demo":
+            return _demo(verbose=asked.verbose)
+        return run() if asked.verb == "run" else examples()
     except StartFailed as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped.")
-        return 0
+        return INTERRUPTED if asked.verb == "demo" else 0
 
 
 def run() -> int:
-    """Run the stack on its usual ports until Ctrl-C. Return 1 if a process ended by itself."""
-    with Stack(Ports()) as stack:
+    """Run the stack until Ctrl-C. Return 1 if a process ended by itself."""
+    with Stack(_ports()) as stack:
         print(_where(stack))
         print("Paste these lines; they complete a verification:\n")
         print("\n".join(lines(stack)))
-        print("\nCtrl-C stops everything.", flush=True)
-        while (ended := stack.processes.ended()) is None:
-            time.sleep(0.5)
-        print(f"{ended} ended by itself:\n{stack.processes.output(ended)[-2000:]}", file=sys.stderr)
-    return 1
+        return _until_it_ends(stack)
 
 
 def examples() -> int:
     """Run the stack with both examples until Ctrl-C. Return 1 if a process ended by itself."""
-    with Examples(Ports()) as stack:
+    with Examples(_ports()) as stack:
         print(
             f"begin here   {stack.demonstration}\n             shows a phone and opens the login beside it: Continue, then Call\n\n"
             f"login        {stack.login}/\nreset        {stack.reset}/  (+79991234567 has an account)\n"
-            f"handset      {stack.control}/\nlogs         {stack.directory}/*.log\n\nCtrl-C stops everything.",
-            flush=True,
+            f"handset      {stack.control}/\nlogs         {stack.directory}/*.log",
         )
-        while (ended := stack.processes.ended()) is None:
-            time.sleep(0.5)
-        print(f"{ended} ended by itself:\n{stack.processes.output(ended)[-2000:]}", file=sys.stderr)
+        return _until_it_ends(stack)
+
+
+def _demo(*, verbose: bool) -> int:
+    # Any free ports will do, so that it runs beside `make run`.
+    ports = _ports() if os.environ.get("PORT_BASE") else Ports.free()
+    print("Starting Valkey, the provider simulator, the service and its worker ...", flush=True)
+    with Stack(ports) as stack:
+        return 0 if demonstrate(stack, verbose=verbose) else 1
+
+
+def _ports() -> Ports:
+    return Ports.given(os.environ.get("PORT_BASE"))
+
+
+def _until_it_ends(stack: Stack) -> int:
+    print(f"\n{operate(stack)}\n\nCtrl-C stops everything.", flush=True)
+    while (ended := stack.processes.ended()) is None:
+        time.sleep(0.5)
+    print(f"{ended} ended by itself:\n{stack.processes.output(ended)[-2000:]}", file=sys.stderr)
     return 1
 
 
-def demo() -> int:
-    """Run one verification on a fresh stack. Return 0 only if it was verified, and consumed exactly once."""
-    with Stack(Ports.free()) as stack:
-        create, dial, read, consume = steps(stack)
-        found = {"reference": secrets.token_urlsafe(16)}
-        outcomes = []
-        for step in (create, dial, read, consume, consume):
-            print(f"# {step.title}\n{step.curl()}", flush=True)
-            status, answer = step.perform(found)
-            print(f"{status} {json.dumps(answer, indent=2)}\n", flush=True)
-            outcomes.append((status, answer.get("status")))
-            if step is create and status == CREATED:
-                found |= {"id": answer["id"], "number": answer["call"]["number"]}
-    expected = [(CREATED, "pending"), (OK, None), (OK, "verified"), (OK, "consumed"), (CONFLICT, CONFLICT)]
-    if outcomes != expected:
-        print(f"The demo failed: got {outcomes}, expected {expected}", file=sys.stderr)
-        return 1
-    print("Verified by a call, and consumed once; the second consume was refused.")
-    return 0
+def operate(stack: Stack) -> str:
+    """Tell how to get the ``waitcall`` command for this stack into a shell."""
+    return (
+        "Paste this line into a shell to operate this stack by `waitcall doctor`, `waitcall explain NUMBER` and all\n"
+        f'other commands:\n\nexport PATH="{stack.commands}:$PATH"'
+    )
 
 
 def _where(stack: Stack) -> str:

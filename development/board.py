@@ -1,12 +1,15 @@
 """Writer of the chart's Grafana board, from the rows below: ``python -m development.board``."""
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 BOARD = Path(__file__).resolve().parent.parent / "helm/waitcall/dashboards/waitcall.json"
+RELEASE = 'namespace=~"$namespace",app_kubernetes_io_instance=~"$release"'
+"""Selects one installation. Outside of Kubernetes no series has these labels and the variables are empty, which matches all."""
 WHO = 'client=~"$client",purpose=~"$purpose",region=~"$region"'
 WHAT = 'purpose=~"$purpose",region=~"$region"'
 RATE = "$__rate_interval"
@@ -198,7 +201,16 @@ def board() -> dict[str, Any]:
         "time": {"from": "now-3h", "to": "now"},
         "timezone": "",
         "graphTooltip": 1,
-        "templating": {"list": [_source(), *(_variable(name) for name in ("client", "purpose", "region"))]},
+        "templating": {
+            "list": [
+                _source(),
+                _installation("namespace", "namespace", "waitcall_build_info"),
+                _installation(
+                    "release", "app_kubernetes_io_instance", 'waitcall_build_info{namespace=~"$namespace"}'
+                ),
+                *(_variable(name) for name in ("client", "purpose", "region")),
+            ]
+        },
         "annotations": {"list": []},
         "panels": panels,
     }
@@ -235,7 +247,7 @@ def _graph(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
         },
         "options": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}},
         "targets": [
-            {"refId": chr(65 + index), "expr": query, "legendFormat": legend, "datasource": SOURCE}
+            {"refId": chr(65 + index), "expr": _selected(query), "legendFormat": legend, "datasource": SOURCE}
             for index, (legend, query) in enumerate(panel.queries.items())
         ],
     }
@@ -251,19 +263,40 @@ def _source() -> dict[str, Any]:
     }
 
 
+def _installation(name: str, label: str, series: str) -> dict[str, Any]:
+    """Variable that shows one installation at first. It has no "All", whose sums would mix installations unasked."""
+    return {
+        "name": name,
+        "label": name,
+        "type": "query",
+        "datasource": SOURCE,
+        "query": {"query": f"label_values({series}, {label})", "refId": name},
+        "refresh": 2,
+        "includeAll": False,
+        "multi": True,
+        "current": {},
+    }
+
+
 def _variable(label: str) -> dict[str, Any]:
     return {
         "name": label,
         "label": label,
         "type": "query",
         "datasource": SOURCE,
-        "query": {"query": f"label_values({STARTED}, {label})", "refId": label},
+        "query": {"query": f"label_values({_selected(STARTED)}, {label})", "refId": label},
         "refresh": 2,
         "includeAll": True,
         "multi": True,
         "allValue": ".*",
         "current": {"text": "All", "value": "$__all"},
     }
+
+
+def _selected(query: str) -> str:
+    """Add the selector of the installation to every series of a query."""
+    marked = re.sub(r"waitcall_[a-z_]+", lambda series: f"{series[0]}{{{RELEASE}}}", query)
+    return marked.replace("}{}", "}").replace("}{", ",")
 
 
 def written() -> str:

@@ -1,11 +1,17 @@
 """Writer of .env with new secrets for compose.yaml: ``python -m development.compose_env``. It prints the API key of ``web``."""
 
 import hashlib
+import os
 import secrets
 import sys
 from pathlib import Path
 
+from development.ports import moved
+from development.processes import StartFailed
+
 ENV = Path(__file__).resolve().parent.parent / ".env"
+PUBLISHED = {"API_PORT": 8080, "HANDSET_PORT": 8082, "PROMETHEUS_PORT": 9095, "GRAFANA_PORT": 3000}
+"""Ports of this machine that lead into the containers."""
 
 
 def environment(key: str) -> dict[str, str]:
@@ -23,7 +29,11 @@ def main() -> None:
     if ENV.exists():
         sys.exit(".env exists already. Remove it to make new secrets.")
     key = secrets.token_urlsafe(24)
-    lines = [f"{name}={value}" for name, value in environment(key).items()]
+    try:
+        ports = moved(PUBLISHED, os.environ.get("PORT_BASE"))
+    except StartFailed as error:
+        sys.exit(str(error))
+    lines = [f"{name}={value}" for name, value in (environment(key) | ports).items()]
     ENV.touch(mode=0o600)
     ENV.write_text("\n".join([*lines, ""]), encoding="utf-8")
     sys.stdout.write(f"Authorization: Bearer {key}\n")

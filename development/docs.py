@@ -12,7 +12,7 @@ from typing import Any
 from mkdocs.structure.files import File
 from pymdownx.superfences import fence_code_format
 
-from development.client import NOT_OF_THE_API, class_of
+from development import client
 from waitcall import __version__
 from waitcall.adapters.http.api import build_document
 from waitcall.adapters.http.problems import STATUS_OF
@@ -73,10 +73,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
 
 def codes() -> str:
     """Return the rows of the table of problem codes."""
-    return "\n".join(
-        f"| {STATUS_OF[code]} `{code}` | `{class_of(code)}` |"
-        for code in sorted(set(STATUS_OF) - NOT_OF_THE_API)
-    )
+    return "\n".join(f"| {STATUS_OF[code]} `{code}` | `{client.class_of(code)}` |" for code in client.codes())
 
 
 def api() -> str:

@@ -6,23 +6,24 @@ import sys
 from base64 import b64encode
 from urllib.parse import urlencode
 
-from development.stack import API_KEY, ROOT, Ports, Stack, answers
-
-LOGIN_PORT, RESET_PORT = 8085, 8086
+from development.ports import Ports
+from development.stack import API_KEY, ROOT, Stack, answers
 
 
 class Examples(Stack):
     """Embedded stack with the examples' policy, and the example apps beside it."""
 
-    def __init__(self, ports: Ports, login_port: int = LOGIN_PORT, reset_port: int = RESET_PORT) -> None:
-        self.login, self.reset = (f"http://127.0.0.1:{port}" for port in (login_port, reset_port))
-        self._served = {"login": login_port, "password_reset": reset_port}
+    SERVERS = (*Stack.SERVERS, "login", "reset")
+
+    def __init__(self, ports: Ports) -> None:
+        self.login, self.reset = (f"http://127.0.0.1:{port}" for port in (ports.login, ports.reset))
+        self._served = {"login": ports.login, "password_reset": ports.reset}
         self._secret = "whsec_" + b64encode(secrets.token_bytes(32)).decode()
         super().__init__(ports, {"WAITCALL_WEBHOOK_SECRETS": f"web/login={self._secret}"})
         policy = self.directory / "policy.toml"
         text = (ROOT / "examples" / "policy.toml").read_text(encoding="utf-8")
         policy.write_text(text.replace("LOGIN", self.login), encoding="utf-8")
-        self.environ |= {"WAITCALL_POLICY": str(policy), "WAITCALL_PUBLIC_URL": self.callback}
+        self.environ["WAITCALL_POLICY"] = str(policy)
 
     @property
     def demonstration(self) -> str:

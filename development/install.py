@@ -8,7 +8,6 @@ that pip installs uv from outside.
 """
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -27,6 +26,10 @@ def main() -> None:
     if sys.version_info < OLDEST:
         sys.exit(f"waitcall needs Python {OLDEST[0]}.{OLDEST[1]} or newer; this is {sys.version.split()[0]}.")
     lock = ROOT / sys.argv[1]
+    if FORMER.exists():
+        # An earlier run was killed while it made a new .venv.
+        shutil.rmtree(VENV, ignore_errors=True)
+        FORMER.rename(VENV)
     if _is_sound():
         try:
             _install(lock)
@@ -36,7 +39,6 @@ def main() -> None:
             )
         return
     # .venv is incomplete or of another Python. Its scripts contain the interpreter's path, so make a new one.
-    shutil.rmtree(FORMER, ignore_errors=True)
     if VENV.exists():
         VENV.rename(FORMER)
     try:
@@ -84,8 +86,7 @@ def _install(lock: Path) -> None:
     install = [str(UV), "pip", "install", "--quiet", "--python", str(PYTHON)]
     subprocess.run([*install, "--require-hashes", "-r", str(lock)], check=True)
     itself = ["--no-deps", "--no-build-isolation", "-e", str(ROOT), "-e", str(ROOT / "clients/python")]
-    # setuptools warns about every editable installation.
-    subprocess.run([*install, *itself], check=True, env=os.environ | {"PYTHONWARNINGS": "ignore"})
+    subprocess.run([*install, *itself], check=True)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DEBIAN = ROOT / ".tools" / "newest-python"
 LOCK = ROOT / "requirements-dev.txt"
+PROJECT = ROOT / "pyproject.toml"
 INSTALLED = DEBIAN / "installed.txt"
 UV = ROOT / ".venv" / "bin" / "uv"
 PACKAGES = "ca-certificates,curl,git,make,openssl,procps,redis-server"
@@ -79,7 +80,7 @@ def install() -> None:
     Raises:
         subprocess.CalledProcessError: a step failed.
     """
-    wanted = f"{version()}\n{LOCK.read_text(encoding='utf-8')}"
+    wanted = "\n".join((version(), *(each.read_text(encoding="utf-8") for each in (LOCK, PROJECT))))
     if INSTALLED.exists() and INSTALLED.read_text(encoding="utf-8") == wanted:
         return
     shutil.rmtree(DEBIAN, ignore_errors=True)

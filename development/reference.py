@@ -143,7 +143,7 @@ def problems() -> str:
 
 Errors are `application/problem+json` (RFC 9457). `code` is stable, so act on it. `detail` is one sentence for people and never has a phone number or a secret; an answer may say something more exact
 than what stands here. `retry_after` (and the header `Retry-After`) is there where waiting helps, in seconds. `errors` has messages by field. The log has the `request_id`.
-The [Python client](../client.md) has an exception for each code. Only callbacks get `bad_signature`.
+The [clients](../clients.md) have a class for each code. Only callbacks get `bad_signature`.
 
 {table(("HTTP", "code", "usual detail"), found)}
 """

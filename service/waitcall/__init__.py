@@ -1,3 +1,5 @@
 """waitcall: a person proves that a phone number is theirs by calling us."""
 
-__version__ = "0.1.0"
+from importlib.metadata import version
+
+__version__ = version("waitcall")

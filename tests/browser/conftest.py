@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from development.examples import Examples
-from development.stack import Ports
-from tests.redis_servers import free_port
+from development.ports import Ports
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
@@ -47,7 +46,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def stack(chromium: Any) -> Iterator[Examples]:
-    with Examples(Ports.free(), free_port(), free_port()) as running:
+    with Examples(Ports.free()) as running:
         yield running
 
 

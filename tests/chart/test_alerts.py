@@ -193,13 +193,13 @@ def alerts() -> dict[str, dict[str, Any]]:
     return {rule["alert"]: rule for group in groups() for rule in group["rules"] if "alert" in rule}
 
 
-def groups_of(alert: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rule groups reduced to one alert and the recorded series that it reads."""
+def groups_of(alert: dict[str, Any], whole: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """Return the rule groups (the plain ones if ``whole`` is None) reduced to one alert and the recorded series it reads."""
 
     def belongs(rule: dict[str, Any]) -> bool:
         return rule == alert or ("record" in rule and rule["record"] in alert["expr"])
 
-    return [group | {"rules": list(filter(belongs, group["rules"]))} for group in groups()]
+    return [group | {"rules": list(filter(belongs, group["rules"]))} for group in whole or groups()]
 
 
 def expected(case: Case) -> dict[str, Any]:
@@ -227,6 +227,13 @@ def promtool_test(
     }
 
 
+def run_promtool(directory: Path, files: list[str]) -> None:
+    ran = subprocess.run(
+        ["promtool", "test", "rules", *files], cwd=directory, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
 def test_every_alert_has_a_case() -> None:
     assert sorted(alerts()) == sorted(case.alert for case in CASES)
 
@@ -243,11 +250,97 @@ def test_each_alert_fires_when_it_should_and_only_then(tmp_path: Path) -> None:
         tests = [promtool_test(case, case.firing, [expected(case)]), promtool_test(case, case.silent, [])]
         document = {"rule_files": [rules], "evaluation_interval": case.interval, "tests": tests}
         (tmp_path / f"{case.alert}.yaml").write_text(yaml.safe_dump(document))
-    files = [f"{case.alert}.yaml" for case in CASES]
-    ran = subprocess.run(
-        ["promtool", "test", "rules", *files], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    run_promtool(tmp_path, [f"{case.alert}.yaml" for case in CASES])
+
+
+def of_release(series: dict[str, str], namespace: str, release: str) -> dict[str, str]:
+    """Return the series with the labels that a ServiceMonitor gives them."""
+    labels = f'namespace="{namespace}",app_kubernetes_io_instance="{release}"'
+    found = {}
+    for name, values in series.items():
+        metric, _, rest = name.partition("{")
+        found[f"{metric}{{{labels},{rest}" if rest else f"{metric}{{{labels}}}"] = values
+    return found
+
+
+def rules_of_release(namespace: str, release: str) -> dict[str, dict[str, Any]]:
+    """Return the groups of the PrometheusRule that the chart makes for a release, by the alert that each is reduced to."""
+    helm = pytest.importorskip("helm_python", reason="Helm is not installed: make chart-tools")
+    values = {
+        "secret": {"existingSecret": "s"},
+        "prometheusRule": {"enabled": True, "runbookBase": "docs/runbooks/"},
+    }
+    chart = helm.Chart.load(str(ROOT / "helm/waitcall"))
+    rendered = chart.render(values, name=release, namespace=namespace)
+    made = yaml.safe_load(rendered["waitcall/templates/prometheusrule.yaml"])["spec"]["groups"]
+    named = {rule["alert"]: rule for group in made for rule in group["rules"] if "alert" in rule}
+    return {name: {"groups": groups_of(rule, made)} for name, rule in named.items()}
+
+
+# The failing release, and another one in another namespace or beside it.
+FAILING = ("calls", "web")
+OTHERS = [("other", "web"), ("calls", "shop")]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@pytest.mark.parametrize("other", OTHERS, ids="/".join)
+def test_of_two_releases_in_one_prometheus_each_alert_names_the_failing_one(
+    tmp_path: Path, other: tuple[str, str]
+) -> None:
+    """Each release has the rules that the chart makes for it. The series of the other one must not hide the failure."""
+    made = {release: rules_of_release(*release) for release in (FAILING, other)}
+    labels = dict(zip(("namespace", "app_kubernetes_io_instance"), FAILING, strict=True))
+    for case in CASES:
+        files = []
+        for number, release in enumerate(made):
+            files.append(f"{case.alert}-{number}.rules.yaml")
+            (tmp_path / files[-1]).write_text(yaml.safe_dump(made[release][case.alert]))
+        series = of_release(case.firing, *FAILING) | of_release(case.silent, *other)
+        told = expected(case)
+        told["exp_labels"] = told["exp_labels"] | labels
+        document = {"rule_files": files, "evaluation_interval": case.interval}
+        tests = [promtool_test(case, series, [told])]
+        (tmp_path / f"{case.alert}.yaml").write_text(yaml.safe_dump(document | {"tests": tests}))
+    run_promtool(tmp_path, [f"{case.alert}.yaml" for case in CASES])
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_the_plain_rules_tell_two_releases_apart_too(tmp_path: Path) -> None:
+    labels = dict(zip(("namespace", "app_kubernetes_io_instance"), FAILING, strict=True))
+    for case in CASES:
+        (tmp_path / f"{case.alert}.rules.yaml").write_text(
+            yaml.safe_dump({"groups": groups_of(alerts()[case.alert])})
+        )
+        series = of_release(case.firing, *FAILING) | of_release(case.silent, *OTHERS[0])
+        told = expected(case)
+        told["exp_labels"] = told["exp_labels"] | labels
+        document = {"rule_files": [f"{case.alert}.rules.yaml"], "evaluation_interval": case.interval}
+        tests = [promtool_test(case, series, [told])]
+        (tmp_path / f"{case.alert}.yaml").write_text(yaml.safe_dump(document | {"tests": tests}))
+    run_promtool(tmp_path, [f"{case.alert}.yaml" for case in CASES])
+
+
+BUILD = 'waitcall_build_info{version="1"}'
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@pytest.mark.parametrize("series", [{BUILD: "1x20"}, {}], ids=["serves", "gone"])
+@pytest.mark.parametrize("other", OTHERS, ids="/".join)
+def test_a_release_without_workers_has_no_leader_although_another_has(
+    tmp_path: Path, other: tuple[str, str], series: dict[str, str]
+) -> None:
+    (case,) = [case for case in CASES if case.alert == "WaitcallNoLeader"]
+    files = []
+    for release in (FAILING, other):
+        files.append(f"{'-'.join(release)}.rules.yaml")
+        (tmp_path / files[-1]).write_text(yaml.safe_dump(rules_of_release(*release)[case.alert]))
+    told = expected(case)
+    told["exp_labels"] |= dict(zip(("namespace", "app_kubernetes_io_instance"), FAILING, strict=True))
+    healthy = of_release({BUILD: "1x20", "waitcall_leader_fence": "7x20"}, *other)
+    tests = [promtool_test(case, of_release(series, *FAILING) | healthy, [told])]
+    document = {"rule_files": files, "evaluation_interval": case.interval, "tests": tests}
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(document))
+    run_promtool(tmp_path, ["tests.yaml"])
 
 
 def test_each_alert_has_a_runbook_with_its_three_parts() -> None:

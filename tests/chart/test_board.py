@@ -94,12 +94,30 @@ def test_every_query_reads_only_exported_series() -> None:
 
 def test_no_query_needs_to_know_how_many_deployments_there_are() -> None:
     """Only some pods export the series of a surface, so each query must sum over all pods."""
-    told_apart = re.compile(r"\b(job|instance|pod|component|deployment|namespace)\b")
+    told_apart = re.compile(r"\b(job|instance|pod|component|deployment)\b")
     groups = yaml.safe_load(RULES.read_text())["groups"]
     rules = [rule["expr"] for group in groups for rule in group["rules"]]
     queries = [*board_queries(), *rules]
     assert len(queries) > 50
     assert [query for query in queries if told_apart.search(query)] == []
+
+
+def test_every_query_of_the_board_selects_the_installation() -> None:
+    for query in board_queries():
+        series = re.findall(r"waitcall_[a-z_]+(\{[^}]*\})?", query)
+        assert series, query
+        for selector in series:
+            assert selector.startswith('{namespace=~"$namespace",app_kubernetes_io_instance=~"$release"'), (
+                query
+            )
+
+
+def test_every_rule_keeps_the_labels_of_the_installation() -> None:
+    labels = "namespace, app_kubernetes_io_instance"
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        for rule in group["rules"]:
+            grouped = re.findall(r"\b(?:sum|max|min|avg|count|quantile)\b *(\(|by \([^)]*\))", rule["expr"])
+            assert all(each.startswith(f"by ({labels}") for each in grouped), rule
 
 
 class Prometheus:
@@ -129,6 +147,8 @@ class Prometheus:
         """Return the number of series of the result whose value is not NaN."""
         for name, value in {
             "$__rate_interval": "2m",
+            "$namespace": "",
+            "$release": "",
             "$client": ".*",
             "$purpose": ".*",
             "$region": ".*",

@@ -22,7 +22,7 @@ EXAMPLES = sorted((CHART / "ci").glob("*.yaml"))
 KUBERNETES = (*(pytest.param(older, marks=pytest.mark.slow) for older in ("1.29", "1.33")), "1.36")
 WITHOUT_SCHEMA = {"ServiceMonitor", "PrometheusRule", "ExternalSecret", "HTTPRoute"}
 """Kinds of custom resources. Kubernetes has no schemas for them, so tests below assert their shape."""
-WORKLOADS = ("Deployment", "Pod")
+WORKLOADS = ("Deployment", "StatefulSet", "Pod")
 
 example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 
@@ -44,9 +44,7 @@ def render(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = [each for each in objects if each["kind"] in WORKLOADS]
-    return [
-        each["spec"]["template"]["spec"] if each["kind"] == "Deployment" else each["spec"] for each in found
-    ]
+    return [each["spec"] if each["kind"] == "Pod" else each["spec"]["template"]["spec"] for each in found]
 
 
 def environment_of(deployment: dict[str, Any]) -> dict[str, str | None]:
@@ -66,14 +64,14 @@ def chosen_by(selector: dict[str, str], objects: list[dict[str, Any]]) -> list[d
     return [
         each
         for each in objects
-        if each["kind"] == "Deployment"
+        if each["kind"] in ("Deployment", "StatefulSet")
         and selector.items() <= each["spec"]["template"]["metadata"]["labels"].items()
     ]
 
 
 def ports_of(deployment: dict[str, Any]) -> dict[str, int]:
     containers = deployment["spec"]["template"]["spec"]["containers"]
-    return {port["name"]: port["containerPort"] for each in containers for port in each["ports"]}
+    return {port["name"]: port["containerPort"] for each in containers for port in each.get("ports", [])}
 
 
 def peers(policy: dict[str, Any], port: int) -> list[dict[str, Any]]:
@@ -82,14 +80,18 @@ def peers(policy: dict[str, Any], port: int) -> list[dict[str, Any]]:
     return [peer for rule in rules for peer in rule["from"]]
 
 
+def simulated_by(path: Path) -> bool:
+    return path.stem in ("simulator-values", "demo-values")
+
+
 def one(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
     (found,) = [each for each in objects if each["kind"] == kind and each["metadata"]["name"] == name]
     return found
 
 
-def test_the_chart_has_five_example_values() -> None:
+def test_the_chart_has_six_example_values() -> None:
     assert [path.stem.removesuffix("-values") for path in EXAMPLES] == [
-        *("cluster", "everything", "minimal", "production", "simulator")
+        *("cluster", "demo", "everything", "minimal", "production", "simulator")
     ]
 
 
@@ -118,7 +120,7 @@ def test_every_pod_is_hardened(path: Path) -> None:
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & {*pod}
         assert not any("hostPath" in volume for volume in pod["volumes"])
-        for container in pod["containers"]:
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
             security = container["securityContext"]
             assert security["readOnlyRootFilesystem"] is True
             assert security["allowPrivilegeEscalation"] is False
@@ -150,7 +152,7 @@ def test_long_lived_pods_are_probed_spread_and_given_time(path: Path) -> None:
         assert main["livenessProbe"]["httpGet"]["path"] == "/livez"
         assert main["readinessProbe"]["httpGet"]["path"] == "/readyz"
         environment = {name["name"]: name.get("value") for name in main["env"]}
-        if "lifecycle" in main:
+        if "preStop" in main.get("lifecycle", {}):
             paused = int(main["lifecycle"]["preStop"]["exec"]["command"][1])
             ending = paused + int(environment["WAITCALL_DRAIN_SECONDS"]) + 30
             assert pod["terminationGracePeriodSeconds"] > ending
@@ -170,6 +172,8 @@ def test_every_variable_of_the_pods_is_a_setting_of_the_service(path: Path) -> N
 def test_every_value_of_the_settings_reaches_every_pod() -> None:
     values = values_of(CHART / "ci/everything-values.yaml")
     settings = values_of(CHART / "values.yaml")["settings"] | values["settings"]
+    # Only the pods that serve hosted pages need their languages.
+    assert settings.pop("pageLocales") == ""
     told = {
         PREFIX + re.sub(r"([A-Z])", r"_\1", name).upper(): ",".join(value)
         if isinstance(value, list)
@@ -180,6 +184,41 @@ def test_every_value_of_the_settings_reaches_every_pod() -> None:
     assert len(deployments) == 4
     for each in deployments:
         assert told.items() <= environment_of(each).items()
+
+
+def test_certificates_for_redis_are_mounted_in_every_pod() -> None:
+    """The variables name files of the Secret, and the Secret's other keys are not mounted."""
+    values = values_of(CHART / "ci/everything-values.yaml")
+    values["redisTls"] = {"existingSecret": "ours", "keys": {"ca": "ca.pem", "cert": "", "key": ""}}
+    for given, files in (
+        (
+            values_of(CHART / "ci/everything-values.yaml"),
+            {"CA": "ca.crt", "CERT": "tls.crt", "KEY": "tls.key"},
+        ),
+        (values, {"CA": "ca.pem"}),
+    ):
+        for each in (each for each in render(given) if each["kind"] == "Deployment"):
+            pod = each["spec"]["template"]["spec"]
+            (volume,) = (each for each in pod["volumes"] if each["name"] == "redis-tls")
+            assert {item["path"] for item in volume["secret"]["items"]} == {*files.values()}
+            mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+            expected = {
+                f"WAITCALL_REDIS_{name}": f"{mounts['redis-tls']}/{key}" for name, key in files.items()
+            }
+            environment = environment_of(each)
+            assert {name: environment.get(name) for name in expected} == expected
+            assert ("WAITCALL_REDIS_CERT" in environment) == ("CERT" in files)
+            told = environment["WAITCALL_REDIS_SENTINEL_PASSWORD_FILE"]
+            assert told == f"{mounts['secrets']}/sentinel-password"
+
+
+def test_without_certificates_for_redis_nothing_is_mounted() -> None:
+    for each in (
+        each for each in render(values_of(CHART / "ci/minimal-values.yaml")) if each["kind"] == "Deployment"
+    ):
+        volumes = each["spec"]["template"]["spec"]["volumes"]
+        assert "redis-tls" not in [volume["name"] for volume in volumes]
+        assert not any(name.startswith("WAITCALL_REDIS_CA") for name in environment_of(each))
 
 
 @example
@@ -210,23 +249,25 @@ def test_the_test_pod_is_let_in_where_only_api_clients_are() -> None:
 @example
 def test_nothing_but_the_callback_paths_is_public(path: Path) -> None:
     values = values_of(path)
+    if values.get("demo"):
+        assert not {"Ingress", "HTTPRoute"} & {each["kind"] for each in render(values)}
+        return
     public = [("/callbacks/smsc", "Exact", "callback")]
-    if values["secret"].get("keys", {}).get("smsruApiId"):
+    if values.get("secret", {}).get("keys", {}).get("smsruApiId"):
         public.append(("/callbacks/smsru", "Exact", "callback"))
     if values.get("settings", {}).get("publicUrl"):
         public.append(("/p", "Prefix", "page" if "page" in values else "callback"))
     for each in render(values_of(path)):
         if each["kind"] == "Ingress":
-            (rule,) = each["spec"]["rules"]
-            paths = rule["http"]["paths"]
-            assert [
-                (
-                    each["path"],
-                    each["pathType"],
-                    each["backend"]["service"]["name"].rpartition("-")[2],
-                )
-                for each in paths
-            ] == public
+            for rule in each["spec"]["rules"]:
+                assert [
+                    (
+                        each["path"],
+                        each["pathType"],
+                        each["backend"]["service"]["name"].rpartition("-")[2],
+                    )
+                    for each in rule["http"]["paths"]
+                ] == public
         if each["kind"] == "HTTPRoute":
             sent = [
                 (
@@ -271,7 +312,7 @@ def test_each_deployment_serves_its_surface_and_listens_for_nothing_else(path: P
     for name, deployment in found.items():
         surface, listener = surfaces[name]
         assert environment_of(deployment)["WAITCALL_SURFACES"] == surface
-        simulated = {"control"} if name == "api" and "simulator" in path.stem else set()
+        simulated = {"control"} if name == "api" and simulated_by(path) else set()
         assert {*ports_of(deployment)} == {listener, "ops"} | simulated
 
 
@@ -284,11 +325,11 @@ def test_each_service_sends_to_the_deployment_of_its_surface(path: Path) -> None
             for deployment in chosen_by(each["spec"]["selector"], objects)
         }
         for each in objects
-        if each["kind"] == "Service"
+        if each["kind"] == "Service" and each["metadata"]["name"] != "rel-waitcall-valkey"
     }
     expected = {"api": {"api"}, "callback": {"public"}, "ops": {*serving(objects)}, "worker-ops": {"worker"}}
     split = {"page": {"page"}} if "everything" in path.stem else {}
-    simulated = {"simulator": {"api"}} if "simulator" in path.stem else {}
+    simulated = {"simulator": {"api"}} if simulated_by(path) else {}
     assert found == expected | split | simulated
 
 
@@ -320,10 +361,11 @@ def test_no_policy_lets_strangers_into_the_api_or_lets_public_pods_out(path: Pat
             continue
         assert peers(policy, 8080) == []
         assert [peer for peer in peers(policy, 8081) if peer in outside] == outside
-        assert bool(simulated) == ("simulator" in path.stem and name == "public")
+        assert bool(simulated) == (simulated_by(path) and name == "public")
         egress = [rule for rule in policy["spec"]["egress"] if rule not in given.get("extraEgress", [])]
         ports = {port["port"] for rule in egress for port in rule["ports"]}
-        assert ports == {53, *given.get("redis", {}).get("ports", [6379])}
+        tracing = {4318} if "everything" in path.stem else set()
+        assert ports == {53, 5353, *given.get("redis", {}).get("ports", [6379])} | tracing
 
 
 def test_pods_of_the_namespace_may_call_the_api_except_the_public_ones() -> None:
@@ -392,11 +434,17 @@ def test_pods_of_the_former_single_deployment_get_requests_once_they_are_labelle
 def test_custom_resources_have_what_their_operators_need() -> None:
     objects = render(values_of(CHART / "ci/everything-values.yaml"))
     rules = one(objects, "PrometheusRule", "rel-calls")["spec"]["groups"]
-    assert rules == yaml.safe_load((CHART / "rules/waitcall.yaml").read_text())["groups"]
+    plain = yaml.safe_load((CHART / "rules/waitcall.yaml").read_text())["groups"]
+    assert [[{**rule, "expr": ""} for rule in group["rules"]] for group in rules] == [
+        [{**rule, "expr": ""} for rule in group["rules"]] for group in plain
+    ]
     for component, surface in (("serve", "ops"), ("worker", "worker-ops")):
         monitor = one(objects, "ServiceMonitor", f"rel-calls-{component}")["spec"]
         service = one(objects, "Service", f"rel-calls-{surface}")
         assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        # The rules and the board select by this label of the Service.
+        assert monitor["targetLabels"] == ["app.kubernetes.io/instance"]
+        assert service["metadata"]["labels"]["app.kubernetes.io/instance"] == "rel"
         assert {each["port"] for each in monitor["endpoints"]} <= {
             port["name"] for port in service["spec"]["ports"]
         }
@@ -408,8 +456,13 @@ def test_custom_resources_have_what_their_operators_need() -> None:
     ]
     brought = {each["secretKey"] for each in secret["data"]}
     assert brought == {item["key"] for item in volume["secret"]["items"]}
-    board = one(objects, "ConfigMap", "rel-calls-dashboard")["data"]["waitcall.json"]
-    assert json.loads(board) == json.loads((CHART / "dashboards/waitcall.json").read_text())
+    board = json.loads(one(objects, "ConfigMap", "rel-calls-dashboard")["data"]["ns-rel-calls.json"])
+    plain_board = json.loads((CHART / "dashboards/waitcall.json").read_text())
+    assert board["panels"] == plain_board["panels"]
+    # Two releases have a board each, in one folder of Grafana.
+    assert (board["uid"], board["title"]) != (plain_board["uid"], plain_board["title"])
+    shown = {each["name"]: each.get("current", {}).get("value") for each in board["templating"]["list"]}
+    assert (shown["namespace"], shown["release"]) == ("ns", "rel")
 
 
 def test_a_changed_policy_rolls_the_pods() -> None:
@@ -450,7 +503,7 @@ MISSPELT: list[tuple[str, Any]] = [
     ("image.digest", "sha256:short"),
     ("image.pullPolicy", "Sometimes"),
     ("ingress.enabled", "yes"),
-    ("ingress.hosts", ["a.example.org"]),
+    ("ingress.hosts", [{"host": "a.example.org", "paths": ["/v1"]}]),
     ("autoscaling.targetCPU", 0),
     ("networkPolicy.redis.port", 6379),
     ("metrics.serviceMonitor.enable", True),
@@ -475,7 +528,7 @@ def test_a_misspelt_value_is_refused(name: str, value: Any) -> None:
     ("wrong", "told"),
     [
         ({}, "secret.existingSecret"),
-        ({"ingress": {"enabled": True}}, "ingress.host"),
+        ({"ingress": {"enabled": True}}, "ingress.hosts"),
         ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs"),
         ({"externalSecret": {"enabled": True}}, "externalSecret.storeRef.name"),
         ({"simulator": {"enabled": True}}, "api.replicas: 1"),
@@ -506,10 +559,15 @@ def test_the_readme_and_the_schema_have_exactly_the_charts_values() -> None:
     differing = {"autoscaling", "podDisruptionBudget", *schema["properties"]["serve"]["properties"]}
     page = schema["properties"]["page"]["properties"]
     assert differing == {*schema["definitions"]["deployment"]["properties"]} == {*page} - {"enabled"}
-    own = {leaf for leaf in leaves(schema) if ".resources." not in leaf} - {
+    within = (".resources.", ".lifecycle.")
+    own = {leaf for leaf in leaves(schema) if not any(each in leaf for each in within)} - {
         f"page.{name}" for name in differing
     }
-    assert own | {"serve.resources", "worker.resources"} == named | {"global"}
+    whole = {f"{part}.{name}" for part in ("serve", "worker") for name in ("resources", "lifecycle")}
+    # A parent chart's `global` has keys of other charts, so the schema does not close it.
+    inner = {name for name in named if name.startswith("global.")}
+    assert {name.split(".")[1] for name in inner} == {*schema["properties"]["global"]["properties"]}
+    assert own | whole == named - inner | {"global"}
 
 
 def test_the_policy_of_the_chart_equals_the_one_in_config() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from development.compose_env import environment
+from development.compose_env import PUBLISHED, environment
 from waitcall.configuration.settings import PREFIX, SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +38,13 @@ def test_prometheus_scrapes_the_serving_processes_and_the_worker() -> None:
 def test_every_variable_is_made_by_compose_env_or_has_a_default() -> None:
     needed = set(re.findall(r"\$\{(\w+):\?", TEXT))
     assert needed == {*environment("a key")}
+
+
+def test_the_published_ports_are_those_that_compose_env_moves() -> None:
+    assert {name: int(port) for name, port in re.findall(r"\$\{(\w+_PORT):-(\d+)\}", TEXT)} == PUBLISHED
+    published = [port for each in SERVICES.values() for port in each.get("ports", [])]
+    assert len(published) == len(PUBLISHED)
+    assert all("_PORT:-" in port for port in published)
 
 
 def test_every_mounted_file_exists() -> None:

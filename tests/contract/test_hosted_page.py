@@ -107,7 +107,7 @@ def stage(
     world: World, observer: RecordingObserver, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> Stage:
     # These tests count slots, so no request may give up early on a busy machine. The real time is tested in
-    # end_to_end/test_public_room.py.
+    # end_to_end/test_public_flood.py.
     monkeypatch.setattr(pages, "PATIENCE_SECONDS", 60)
     return Stage(world, observer, clock)
 

@@ -138,7 +138,7 @@ def test_the_reference_has_every_path_and_the_client_every_code(directory: Path)
     reference = re.sub(r"<[^>]+>", "", (directory / "reference/api.html").read_text(encoding="utf-8"))
     for path in build_document(__version__)["paths"]:
         assert path in reference
-    client = (directory / "client.html").read_text(encoding="utf-8")
+    client = (directory / "clients.html").read_text(encoding="utf-8")
     for code in set(STATUS_OF) - {"bad_signature"}:
         assert f"<code>{code}</code>" in client
 

@@ -154,8 +154,8 @@ class Working:
 
 
 def launch_worker(service: Service, directory: Path, **environ: str) -> Working:
-    """Start a worker with the settings of a service, and wait until it answers."""
-    port = free_port()
+    """Start a worker with the settings of a service, and wait until it answers. `port` is that of its own bind, if it has one."""
+    port = int(environ.pop("port", 0)) or free_port()
     log = directory / f"worker-{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -165,7 +165,8 @@ def launch_worker(service: Service, directory: Path, **environ: str) -> Working:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    working = Working(process, log, f"http://127.0.0.1:{port}")
+    bind = environ.get("WAITCALL_WORKER_OPS_BIND", "127.0.0.1").rpartition(":")[0] or "127.0.0.1"
+    working = Working(process, log, f"http://{'[::1]' if bind == '[::]' else bind}:{port}")
     wait_for(working.metrics)
     return working
 
@@ -248,9 +249,10 @@ def launch(
 ) -> Service:
     (directory / "policy.toml").write_text(policy)
     api, ops = free_port(), free_port()
-    callback = int(simulator.dialler.handler.url.split(":")[2].split("/")[0])
     if "callback_port" in environ:
         callback = int(environ.pop("callback_port"))
+    else:
+        callback = int(simulator.dialler.handler.url.split(":")[2].split("/")[0])
     settings = sound_settings(directory, redis.url, simulator.base_url) | {
         "WAITCALL_API_BIND": f"127.0.0.1:{api}",
         "WAITCALL_CALLBACK_BIND": f"127.0.0.1:{callback}",

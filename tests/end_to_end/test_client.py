@@ -567,10 +567,9 @@ def test_a_forged_old_or_malformed_event_is_refused() -> None:
 
 
 def test_the_wheel_holds_the_package_and_its_types(tmp_path: Path) -> None:
-    built = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run(
-        [*built, "-w", str(tmp_path), str(ROOT / "clients/python")], check=True, capture_output=True
-    )
+    uv = Path(sys.executable).with_name("uv")
+    build = [uv, "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable]
+    subprocess.run([*build, "--out-dir", tmp_path, ROOT / "clients/python"], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("waitcall_client-*.whl")
     target = tmp_path / "there"
     install = [

@@ -62,6 +62,41 @@ def test_without_an_index_a_touched_project_is_installed_again(installed: Path) 
     assert works(installed)
 
 
+def test_the_stack_starts_without_a_network(installed: Path) -> None:
+    """In a network of its own the stack has only loopback, and all its ports are free."""
+    command = "ip link set lo up && exec make run"
+    isolated = ["unshare", "--net", "--map-root-user", "bash", "-c"]
+    if subprocess.run([*isolated, "ip link set lo up"], capture_output=True, check=False).returncode:
+        pytest.skip("no network namespace can be made here")
+    (installed / "pyproject.toml").touch()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+
+    running = subprocess.Popen(
+        [*isolated, command], cwd=installed, env=environ, stdout=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    told = ""
+    for line in running.stdout:
+        told += line
+        if "Ctrl-C" in line:
+            break
+    running.terminate()
+    running.communicate(timeout=30)
+
+    assert "http://127.0.0.1:8080/docs" in told
+
+
+def test_an_installation_that_was_killed_is_undone_by_the_next(installed: Path) -> None:
+    (installed / ".venv").rename(installed / ".venv.old")
+    (installed / ".venv/bin").mkdir(parents=True)
+
+    again = make(installed, **AWAY)
+
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert works(installed)
+    assert not (installed / ".venv.old").exists()
+
+
 def test_a_lock_that_cannot_be_installed_leaves_the_working_environment(installed: Path) -> None:
     lock = installed / "requirements-run.txt"
     before = lock.read_text()

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from development.__main__ import operate
+from development.ports import Ports
 from development.processes import StartFailed
-from development.stack import ROOT, Ports, Stack
-from development.steps import lines
+from development.stack import ROOT, Stack
+from development.steps import lines, steps
 from tests.redis_servers import wait_for
 
 pytestmark = pytest.mark.slow
@@ -38,13 +40,16 @@ def pasted(script: str, stack: Stack) -> str:
     return ended.stdout
 
 
-@needs_curl
-def test_the_readmes_curl_lines_do_what_they_say(stack: Stack) -> None:
+def block_of_the_readme(word: str) -> str:
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    curl = [block for block in blocks if "curl" in block]
-    assert len(curl) == 1
+    (found,) = [block for block in blocks if word in block]
+    return found
 
-    told = pasted(curl[0], stack)
+
+@needs_curl
+@pytest.mark.parametrize("time", ["the first time", "the second time"])
+def test_the_readmes_curl_lines_do_what_they_say(stack: Stack, time: str) -> None:
+    told = pasted(block_of_the_readme("curl"), stack)
 
     assert re.findall(r'"status": ?"?(\w+)', told) == [
         "pending",
@@ -55,11 +60,48 @@ def test_the_readmes_curl_lines_do_what_they_say(stack: Stack) -> None:
         "409",
     ]
     assert '"code": "already_verified"' in told
+    assert told.count("\n") == len([line for line in told.splitlines() if line.startswith("{")])
+
+
+def test_the_readmes_commands_operate_the_running_stack(stack: Stack, tmp_path: Path) -> None:
+    """The shell has settings of another waitcall, and stands in another folder."""
+    export = next(line for line in operate(stack).splitlines() if line.startswith("export "))
+    create = steps(stack)[0]
+    assert create.perform({"phone": "+79991234570", "reference": "explained"})[0] == 201
+    script = "\n".join(
+        (
+            "export WAITCALL_REDIS_URL=redis://127.0.0.1:1/0",
+            "PHONE=+79991234570",
+            export,
+            block_of_the_readme("explain"),
+        )
+    )
+
+    ended = subprocess.run(
+        ["bash", "-eu", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert '"status": "pending"' in ended.stdout
+    assert "redis" in ended.stdout
+
+
+def test_the_stacks_command_admits_the_development_secrets_and_no_variable_does(stack: Stack) -> None:
+    environ = stack.environ_of_service()
+    command = [sys.executable, "-m", "waitcall", "check"]
+    refused = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "a development secret, refused outside make run" in refused.stderr
+    admitted = subprocess.run(
+        [stack.commands / "waitcall", "check"], capture_output=True, text=True, check=False
+    )
+    assert (admitted.returncode, admitted.stdout) == (0, "The settings are sound.\n")
 
 
 @needs_curl
-def test_the_lines_that_make_run_prints_complete_a_verification(stack: Stack) -> None:
-    script = "\n".join(lines(stack)).replace("+79991234567", "+79991234599")
+@pytest.mark.parametrize("time", ["the first time", "the second time"])
+def test_the_lines_that_make_run_prints_complete_a_verification(stack: Stack, time: str) -> None:
+    script = "\n".join(lines(stack))
 
     assert re.findall(r'"status": ?"?(\w+)', pasted(script, stack)) == [
         "pending",
@@ -86,15 +128,19 @@ def test_the_demo_succeeds() -> None:
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.count("\n✓ ") == 5
     assert "Verified by a call, and consumed once" in ended.stdout
+    # A page of text at most, and no colours, because this is not a terminal.
+    assert len(ended.stdout.splitlines()) < 12
+    assert "\033" not in ended.stdout
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stack_leaves_nothing_behind(ending: signal.Signals) -> None:
     """The children end even if the launcher is killed outright. Only in that case do its files stay."""
     script = (
-        "import sys, development.__main__ as m; from development.stack import Ports; "
-        "free = Ports.free(); m.Ports = lambda: free; sys.argv = ['development', 'run']; sys.exit(m.main())"
+        "import sys, development.__main__ as m; from development.ports import Ports; "
+        "free = Ports.free(); m._ports = lambda: free; sys.argv = ['development', 'run']; sys.exit(m.main())"
     )
     # A shell starts a background job with SIGINT ignored, and so does this test.
     ignoring = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {script}"
@@ -126,7 +172,7 @@ def test_a_stack_leaves_nothing_behind(ending: signal.Signals) -> None:
 
 
 def test_a_taken_port_is_named(stack: Stack) -> None:
-    with pytest.raises(StartFailed, match=rf"Port {stack.ports.api} \(api\) is in use"), Stack(stack.ports):
+    with pytest.raises(StartFailed, match=rf"{stack.ports.api} \(api: in use\)"), Stack(stack.ports):
         pass
 
 

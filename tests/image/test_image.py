@@ -160,7 +160,7 @@ def running(image: str, tmp_path: Path) -> Iterator[Running]:
 def test_the_image_has_no_build_tools_and_no_development_code(
     image: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for module in ("simulator", "tests", "development", "pip", "setuptools"):
+    for module in ("simulator", "tests", "development", "pip", "uv_build"):
         missing = f"import importlib.util as u, sys; sys.exit(u.find_spec('{module}') is not None)"
         said(*run(image, "-c", missing, options=("--rm", "--entrypoint", "/opt/waitcall/bin/python")))
     said(*run(image, "-c", "! command -v gcc", options=("--rm", "--entrypoint", "/bin/sh")))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from development.stack import API_KEY, ROOT, Ports, Stack
+from development.ports import Ports
+from development.stack import API_KEY, ROOT, Stack
 
 SCRIPT = """
 import asyncio, json, os, sys, urllib.request
@@ -66,9 +67,15 @@ def test_the_client_works_on_the_newest_python(tmp_path: Path, capsys: pytest.Ca
     )
     version = said("chroot", str(root), "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
     wheels = tmp_path / "wheels"
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    said(*pip, "-w", str(wheels), str(ROOT / "clients/python"))
     uv = str(Path(sys.executable).with_name("uv"))
+    build = ("build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable)
+    said(
+        str(Path(sys.executable).with_name("uv")),
+        *build,
+        "--out-dir",
+        str(wheels),
+        str(ROOT / "clients/python"),
+    )
     said(
         *(uv, "pip", "install", "--quiet", "--target", str(root / "client"), "--python-version", version),
         *(

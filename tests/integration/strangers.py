@@ -451,7 +451,7 @@ ENTRIES = {
 PATTERNS = {
     "adapters/http/app.py": {r"[A-Za-z0-9._-]{1,128}": "X-Request-ID"},
     "adapters/http/schemas.py": {r"f'[0-9]{{{CODE_DIGITS}}}\\Z'": "JSON at the API"},
-    "adapters/redis/connection.py": {r"[0-9]{3}|[:{}@/*]": "no stranger: error texts of Redis"},
+    "adapters/redis/cause.py": {r"[0-9]{3}|[:{}@/*]": "no stranger: error texts of Redis"},
     "adapters/redis/limits.py": {
         r"([a-z]):([0-9]{1,12})": "no stranger: names that the store made",
         r"[0-9]{1,12}": "no stranger: counts that the store made",

@@ -108,6 +108,28 @@ def test_the_log_has_the_address_that_the_trusted_proxies_saw(
     assert remotes() == [remote]
 
 
+@pytest.mark.parametrize(
+    ("peer", "seen"),
+    [
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("", ""),
+    ],
+)
+def test_a_peer_of_an_ipv6_listener_is_its_plain_address(
+    behind: Callable[[int], Running],
+    remotes: Callable[[], list[str | None]],
+    peer: str,
+    seen: str,
+) -> None:
+    app = behind(0).callback
+    ask(app, "POST", b"/callbacks/smsc", peer=peer)
+    assert remotes() == [seen]
+    assert ask(app, "GET", ROUTES["status"][1], peer=peer).status == 404
+
+
 def test_polls_count_for_the_forwarded_address_whatever_its_port(
     behind: Callable[[int], Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,7 @@
-"""Test the OpenAPI document with third-party tools: a linter finds nothing, and generated clients work."""
+"""Test the OpenAPI document with third-party tools: a linter finds nothing, and a generated Python client works."""
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -62,17 +61,6 @@ def test_the_linter_would_find_a_wrong_example(document: Path) -> None:
     document.write_text(json.dumps(spoilt))
 
     assert [each["ruleId"] for each in lint(document)] == ["no-invalid-schema-examples"]
-
-
-@needs_npm
-def test_a_typescript_program_compiles_against_the_document(document: Path) -> None:
-    directory = document.parent
-    (directory / "node_modules").symlink_to(TOOLS / "node_modules")
-    shutil.copy(ROOT / "development/openapi/journey.ts", directory)
-    run([NODE / "openapi-typescript", document, "-o", "api.d.ts"], directory)
-
-    strictly = [NODE / "tsc", "--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom"]
-    run([*strictly, "--moduleResolution", "bundler", "--module", "esnext", "journey.ts"], directory)
 
 
 @needs_generator

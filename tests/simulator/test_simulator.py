@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import socket
 import threading
 import urllib.error
 import urllib.parse
@@ -357,6 +358,20 @@ def test_the_handset_is_served(simulator: Simulator) -> None:
         page = response.read().decode()
     assert "Your number" in page
     assert "http" not in page.replace("https", "http").replace("xmlns", "").split("<script>")[0]
+
+
+@pytest.mark.parametrize("has_ipv6", [True, False])
+def test_every_address_is_of_both_families_or_of_the_one_that_the_kernel_has(
+    monkeypatch: pytest.MonkeyPatch, has_ipv6: bool
+) -> None:
+    if not has_ipv6:
+        monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    options = Options(Handler("http://127.0.0.1:9/", SECRET), host="::", expose=True)
+    with Simulator(options) as running:
+        port = urllib.parse.urlsplit(running.control_url).port
+        for host in ("127.0.0.1", "[::1]") if has_ipv6 else ("127.0.0.1",):
+            with urllib.request.urlopen(f"http://{host}:{port}/", timeout=5) as response:
+                assert response.status == 200
 
 
 def test_the_simulator_listens_on_loopback_unless_it_is_exposed() -> None:

@@ -15,10 +15,10 @@ TEXTS = [
     *sorted((ROOT / "docs/runbooks").glob("*.md")),
     *sorted(
         path
-        for folder in ("clients/python", "examples", "development", "simulator", "service", "config", "helm")
-        for suffix in ("py", "md", "toml", "html", "yaml", "json")
+        for folder in ("clients", "examples", "development", "simulator", "service", "config", "helm")
+        for suffix in ("py", "ts", "md", "toml", "html", "yaml", "json")
         for path in (ROOT / folder).rglob(f"*.{suffix}")
-        if "build" not in path.parts
+        if not {"build", "dist", "node_modules"} & set(path.parts)
     ),
 ]
 _WHOSE = r"(?:account|session|user|person|customer|login|flow)"
@@ -64,13 +64,18 @@ def test_such_a_recommendation_is_found(text: str) -> None:
         (ROOT / "clients/python/src/waitcall_client/aio.py").read_text(),
         (ROOT / "clients/python/src/waitcall_client/sync.py").read_text(),
         (ROOT / "clients/python/README.md").read_text(),
+        (ROOT / "clients/typescript/README.md").read_text(),
+        (ROOT / "clients/typescript/src/client.ts").read_text().replace("*", ""),
         (ROOT / "README.md").read_text(),
         (ROOT / "docs/integration.md").read_text(),
         (ROOT / "docs/what-a-call-proves.md").read_text(),
-        (ROOT / "docs/client.md").read_text(),
+        (ROOT / "docs/clients.md").read_text(),
         (ROOT / "docs/hosted-page.md").read_text(),
     ],
-    ids=["openapi", "aio", "sync", "client readme", "readme", "integration", "proves", "client", "hosted"],
+    ids=[
+        *("openapi", "aio", "sync", "python readme", "typescript readme", "typescript"),
+        *("readme", "integration", "proves", "clients", "hosted"),
+    ],
 )
 def test_each_text_says_what_to_send_as_reference(text: str) -> None:
     said = " ".join(text.split())
@@ -84,7 +89,7 @@ def test_each_text_says_what_to_do_when_the_number_is_taken() -> None:
     create = build_document("1")["paths"]["/v1/verifications"]["post"]["description"]
     texts = [
         create,
-        *((ROOT / name).read_text() for name in ("README.md", "docs/integration.md", "docs/client.md")),
+        *((ROOT / name).read_text() for name in ("README.md", "docs/integration.md", "docs/clients.md")),
     ]
     for text in texts:
         assert re.search(r"cancel .{0,60}attempt", " ".join(text.split()))

@@ -37,14 +37,19 @@ SECRETS = {
     "webhook": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "url": "https://hooks.example.org/services/T0P/s3cr3t",
 }
-NOT_IMPORTED = {"waitcall.wsgi"}  # importing it starts the service
+NOT_IMPORTED = {"waitcall.gunicorn_conf", "waitcall.wsgi"}  # importing them starts the service
 
 # Fields with text that an operator wrote into policy or settings, that names a kind of thing, or that is a keyed hash.
 HARMLESS = {
     "waitcall": {
         "Account.base_urls",
+        "Address.ca",
+        "Address.cert",
+        "Address.given",
+        "Address.key",
         "Address.nodes",
         "Address.scheme",
+        "Address.sentinel_username",
         "Address.service",
         "Address.username",
         "Announcement.event_id",
@@ -107,6 +112,11 @@ HARMLESS = {
         "Settings.log_level",
         "Settings.ops_bind",
         "Settings.page_locales",
+        "Settings.redis_ca",
+        "Settings.redis_cert",
+        "Settings.redis_key",
+        "Settings.redis_sentinel_username",
+        "Settings.redis_username",
         "Settings.surfaces",
         "Settings.public_url",
         "Settings.smsc_urls",

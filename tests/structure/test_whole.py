@@ -1,6 +1,7 @@
 """Rules that the whole tree keeps: routes, reference pages, Redis scripts, lock files, threats and imports."""
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from development.client import version
 from tests import threats
 from waitcall.adapters.http.problems import STATUS_OF
 from waitcall.adapters.redis.script import source
@@ -190,6 +192,28 @@ def test_lock_files_hold_hashes_and_no_addresses() -> None:
                 r"^[a-z0-9][^\n]*\\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\\n|\n))+", text, re.MULTILINE
             )
         )
+
+
+def test_the_clients_have_one_version_and_one_licence() -> None:
+    source = ROOT / "clients/typescript"
+    described = json.loads((source / "package.json").read_text())
+    locked = json.loads((source / "package-lock.json").read_text())
+    assert described["version"] == locked["version"] == locked["packages"][""]["version"] == version()
+    assert (source / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
+def test_npm_lock_files_hold_hashes_and_no_addresses() -> None:
+    paths = [
+        *(ROOT / "development").glob("*/package-lock.json"),
+        ROOT / "clients/typescript/package-lock.json",
+    ]
+    assert len(paths) == 3
+    for path in paths:
+        packages = json.loads(path.read_text())["packages"]
+        assert packages.pop("")
+        for name, package in packages.items():
+            assert package["integrity"].startswith("sha512-"), name
+            assert "resolved" not in package, name
 
 
 @pytest.mark.slow

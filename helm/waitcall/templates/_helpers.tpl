@@ -11,6 +11,11 @@
 {{- end -}}
 {{- end }}
 
+{{/* A value as it was written. A template would print the number 1000000 of a values file as 1e+06. */}}
+{{- define "waitcall.text" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
+{{- end }}
+
 {{/* Labels that select the objects of a component. Takes a list: context, component. */}}
 {{- define "waitcall.selector" -}}
 {{- $ := index . 0 -}}
@@ -19,14 +24,26 @@ app.kubernetes.io/instance: {{ $.Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
+{{/* Labels of an object. Takes a list: context, component, more labels. The chart's own win, because selectors need them. */}}
 {{- define "waitcall.labels" -}}
 {{- $ := index . 0 -}}
-{{ include "waitcall.selector" . }}
-app.kubernetes.io/version: {{ $.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ $.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" }}
-{{- with $.Values.commonLabels }}
-{{ toYaml . }}
+{{- $own := dict
+  "app.kubernetes.io/version" $.Chart.AppVersion
+  "app.kubernetes.io/managed-by" $.Release.Service
+  "helm.sh/chart" (printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_")
+-}}
+{{- toYaml (merge (include "waitcall.selector" . | fromYaml) $own (deepCopy (index . 2)) (deepCopy $.Values.commonLabels)) -}}
+{{- end }}
+
+{{/* Name, labels and annotations of an object. Takes a dict: context, name (with the release's in front unless `named`), component, labels, annotations. */}}
+{{- define "waitcall.metadata" -}}
+{{- $ := .context -}}
+name: {{ default (printf "%s%s" (include "waitcall.fullname" $) (.name | default "")) .named }}
+labels:
+  {{- include "waitcall.labels" (list $ .component (.labels | default dict)) | nindent 2 }}
+{{- with merge (deepCopy (.annotations | default dict)) $.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
@@ -38,12 +55,40 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" 
 {{- end -}}
 {{- end }}
 
+{{/* Reference of an image. Takes a list: context, values of the image. */}}
 {{- define "waitcall.image" -}}
-{{- if .Values.image.digest -}}
-{{ printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- $ := index . 0 -}}{{- $image := index . 1 -}}
+{{- $registry := default $image.registry $.Values.global.imageRegistry -}}
+{{- $name := ternary (printf "%s/%s" $registry $image.repository) $image.repository (ne $registry "") -}}
+{{- if $image.digest -}}
+{{ printf "%s@%s" $name $image.digest }}
 {{- else -}}
-{{ printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{ printf "%s:%s" $name (default $.Chart.AppVersion $image.tag) }}
 {{- end -}}
+{{- end }}
+
+{{/* Security context of a pod. OpenShift chooses the user and the groups. */}}
+{{- define "waitcall.podSecurityContext" -}}
+{{- $adapt := .Values.global.compatibility.openshift.adaptSecurityContext -}}
+{{- if or (eq $adapt "force") (and (eq $adapt "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
+{{- omit .Values.podSecurityContext "runAsUser" "runAsGroup" "fsGroup" | toYaml -}}
+{{- else -}}
+{{- toYaml .Values.podSecurityContext -}}
+{{- end -}}
+{{- end }}
+
+{{/* Image pull Secrets of a pod, those of `global` first. Each is given by its name, or as {name: …}. */}}
+{{- define "waitcall.imagePullSecrets" -}}
+{{- $names := list -}}
+{{- range concat (.Values.global.imagePullSecrets | default list) .Values.imagePullSecrets -}}
+{{- if kindIs "string" . }}{{ $names = append $names . }}{{ else }}{{ $names = append $names .name }}{{ end -}}
+{{- end -}}
+{{- with $names | uniq -}}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "waitcall.policyConfigMap" -}}
@@ -51,24 +96,52 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" 
 {{- end }}
 
 {{- define "waitcall.secretName" -}}
+{{- if .Values.demo.enabled -}}
+{{- include "waitcall.demoAlone" . -}}
+{{ include "waitcall.fullname" . }}-demo
+{{- else -}}
 {{- required "secret.existingSecret: name the Secret that holds the credentials (README, section Secrets)." .Values.secret.existingSecret -}}
+{{- end -}}
 {{- end }}
 
-{{- define "waitcall.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
-seccompProfile:
-  type: RuntimeDefault
+{{/* Refuse the demo beside values of a real installation. */}}
+{{- define "waitcall.demoAlone" -}}
+{{- $keys := .Values.secret.keys -}}
+{{- range $value, $wrong := dict
+  "secret.existingSecret" .Values.secret.existingSecret
+  "externalSecret.enabled" .Values.externalSecret.enabled
+  "ingress.enabled" .Values.ingress.enabled
+  "httpRoute.enabled" .Values.httpRoute.enabled
+  "autoscaling.enabled" .Values.autoscaling.enabled
+  "networkPolicy.callback" .Values.networkPolicy.callback
+  "settings.redisMinReplicas" (ne (int .Values.settings.redisMinReplicas) 0)
+  "secret.keys" (compact (list $keys.smscLogin $keys.smscPassword $keys.smsruApiId $keys.keyPepperOther $keys.webhookSecrets $keys.certificateAuthorities))
+-}}
+{{- if $wrong -}}
+{{- fail (printf "demo.enabled: unset %s. The demo has a simulated provider, so nothing real may depend on it or reach it." $value) }}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
-{{- define "waitcall.securityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-runAsNonRoot: true
-capabilities:
-  drop: [ALL]
+{{/* "yes" if the provider is simulated, else nothing. */}}
+{{- define "waitcall.simulated" -}}
+{{- if .Values.demo.enabled }}{{ include "waitcall.demoAlone" . }}{{ end -}}
+{{- if or .Values.simulator.enabled .Values.demo.enabled }}yes{{ end -}}
+{{- end }}
+
+{{/* Name of the Secret with the API key of `helm test`, or nothing. */}}
+{{- define "waitcall.testSecret" -}}
+{{- if .Values.demo.enabled }}{{ include "waitcall.secretName" . }}{{ else }}{{ .Values.test.apiKeySecret }}{{ end -}}
+{{- end }}
+
+{{/* Public host names of the Ingress, as JSON. */}}
+{{- define "waitcall.ingressHosts" -}}
+{{- $hosts := list -}}
+{{- with .Values.ingress.host }}{{ $hosts = append $hosts . }}{{ end -}}
+{{- range .Values.ingress.hosts -}}
+{{- if kindIs "string" . }}{{ $hosts = append $hosts . }}{{ else }}{{ $hosts = append $hosts .host }}{{ end -}}
+{{- end -}}
+{{- toJson ($hosts | uniq) -}}
 {{- end }}
 
 {{/*
@@ -78,8 +151,9 @@ Deployments that serve, as JSON. Each has its surface, its listener, the Service
 {{- define "waitcall.serving" -}}
 {{- $ := . -}}
 {{- $public := dict "container" 8081 "name" "callback" -}}
+{{- $inner := ternary (list "api" "ops" "simulator") (list "api" "ops") (eq (include "waitcall.simulated" .) "yes") -}}
 {{- $all := list
-  (dict "name" "api" "surface" "api" "listener" (dict "container" 8080 "name" "api") "services" (ternary (list "api" "ops" "simulator") (list "api" "ops") $.Values.simulator.enabled) "own" $.Values.api)
+  (dict "name" "api" "surface" "api" "listener" (dict "container" 8080 "name" "api") "services" $inner "own" $.Values.api)
   (dict "name" "public" "surface" "callback" "listener" $public "services" (list "callback" "ops") "own" $.Values.public)
 -}}
 {{- if $.Values.page.enabled -}}
@@ -88,6 +162,9 @@ Deployments that serve, as JSON. Each has its surface, its listener, the Service
 {{- range $all -}}
 {{- $scaling := dict "autoscaling" (deepCopy $.Values.autoscaling) "podDisruptionBudget" (deepCopy $.Values.podDisruptionBudget) -}}
 {{- $_ := set . "own" (mergeOverwrite (deepCopy $.Values.serve) $scaling .own) -}}
+{{- if $.Values.demo.enabled -}}
+{{- $_ := set .own "replicas" 1 -}}
+{{- end -}}
 {{- end -}}
 {{- toJson $all -}}
 {{- end }}
@@ -100,6 +177,7 @@ Pods that strangers reach get no API keys, no SMSC account and no webhook secret
 {{- $ := index . 0 -}}
 {{- $keys := $.Values.secret.keys -}}
 {{- $all := dict "REDIS_URL" $keys.redisUrl "SMSC_APIKEY" $keys.smscApikey "SMSC_LOGIN" $keys.smscLogin "SMSC_PASSWORD" $keys.smscPassword "SMSRU_API_ID" $keys.smsruApiId "CALLBACK_SECRETS" $keys.callbackSecrets "API_KEYS" $keys.apiKeys "KEY_PEPPER" $keys.keyPepper "KEY_PEPPER_OTHER" $keys.keyPepperOther "WEBHOOK_SECRETS" $keys.webhookSecrets -}}
+{{- $all = merge $all (dict "REDIS_USERNAME" $keys.redisUsername "REDIS_PASSWORD" $keys.redisPassword "REDIS_SENTINEL_USERNAME" $keys.redisSentinelUsername "REDIS_SENTINEL_PASSWORD" $keys.redisSentinelPassword "REDIS_KEY_PASSWORD" $keys.redisKeyPassword) -}}
 {{- if has (index . 1) (list "public" "page") -}}
 {{- $all = omit $all "SMSC_APIKEY" "SMSC_LOGIN" "SMSC_PASSWORD" "API_KEYS" "WEBHOOK_SECRETS" -}}
 {{- end -}}
@@ -116,29 +194,64 @@ Pods that strangers reach get no API keys, no SMSC account and no webhook secret
 {{- toJson $paths -}}
 {{- end }}
 
-{{/* Environment variables of a pod. Takes a list: context, component. */}}
+{{/* Files of the Secret with certificates for Redis, as JSON: key of the Secret by name of the setting. */}}
+{{- define "waitcall.redisTls" -}}
+{{- $named := dict -}}
+{{- if .Values.redisTls.existingSecret -}}
+{{- $keys := .Values.redisTls.keys -}}
+{{- range $setting, $key := dict "REDIS_CA" $keys.ca "REDIS_CERT" $keys.cert "REDIS_KEY" $keys.key }}{{- if $key }}{{- $_ := set $named $setting $key }}{{- end }}{{- end -}}
+{{- end -}}
+{{- toJson $named -}}
+{{- end }}
+
+{{/* Directory with more languages of the hosted page, for the pods that serve it. Takes a list: context, component. */}}
+{{- define "waitcall.pageLocales" -}}
+{{- $ := index . 0 -}}
+{{- if has (index . 1) (list "public" "page") -}}
+{{- ternary "/run/waitcall/locales" $.Values.settings.pageLocales (ne $.Values.pageLocales.existingConfigMap "") -}}
+{{- end -}}
+{{- end }}
+
+{{/* URL of the trace collector: `tracing.endpoint`, or what extraEnv says. Takes a list: context, values of the component. */}}
+{{- define "waitcall.tracingEndpoint" -}}
+{{- $ := index . 0 -}}
+{{- if eq $.Values.settings.tracing "otlp" -}}
+{{- $found := $.Values.tracing.endpoint -}}
+{{- range (index . 1).extraEnv -}}
+{{- if has .name (list "OTEL_EXPORTER_OTLP_ENDPOINT" "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") }}{{ $found = default $found .value }}{{ end -}}
+{{- end -}}
+{{- $found -}}
+{{- end -}}
+{{- end }}
+
+{{/* Environment of the main container. Takes a list: context, component, values of the component. */}}
 {{- define "waitcall.env" -}}
 {{- $ := index . 0 -}}
 {{- range $setting, $key := fromJson (include "waitcall.secretSettings" .) }}
 - name: WAITCALL_{{ $setting }}_FILE
   value: /run/waitcall/secrets/{{ $key }}
 {{- end }}
+{{- range $setting, $key := fromJson (include "waitcall.redisTls" $) }}
+- name: WAITCALL_{{ $setting }}
+  value: /run/waitcall/redis-tls/{{ $key }}
+{{- end }}
 {{- with $.Values.secret.keys.certificateAuthorities }}
 - name: SSL_CERT_FILE
   value: /run/waitcall/secrets/{{ . }}
 {{- end }}
 {{- $settings := $.Values.settings }}
+{{- $simulated := eq (include "waitcall.simulated" $) "yes" }}
 {{- $plain := list
-  (list "SMSC_URLS" (ternary "http://127.0.0.1:8082/sys" (join "," $settings.smscUrls) $.Values.simulator.enabled))
+  (list "SMSC_URLS" (ternary "http://127.0.0.1:8082/sys" (join "," $settings.smscUrls) $simulated))
   (list "SMSC_TIMEOUT_SECONDS" $settings.smscTimeoutSeconds)
   (list "SMSRU_URL" $settings.smsruUrl)
   (list "SMSRU_TIMEOUT_SECONDS" $settings.smsruTimeoutSeconds)
   (list "CALLBACK_HASH" $settings.callbackHash)
   (list "POLICY" "/run/waitcall/policy/policy.toml")
   (list "PUBLIC_URL" $settings.publicUrl)
-  (list "PAGE_LOCALES" $settings.pageLocales)
+  (list "PAGE_LOCALES" (include "waitcall.pageLocales" .))
   (list "WINDOW_SECONDS" $settings.windowSeconds)
-  (list "INBOX_POLL_SECONDS" (ternary 0 $settings.inboxPollSeconds $.Values.simulator.enabled))
+  (list "INBOX_POLL_SECONDS" (ternary 0 $settings.inboxPollSeconds $simulated))
   (list "INBOX_ASSURANCE" $settings.inboxAssurance)
   (list "LOW_BALANCE" $settings.lowBalance)
   (list "REDIS_MIN_REPLICAS" $settings.redisMinReplicas)
@@ -150,14 +263,26 @@ Pods that strangers reach get no API keys, no SMSC account and no webhook secret
   (list "MAX_WAITING" $settings.maxWaiting)
   (list "LOG_LEVEL" $settings.logLevel)
   (list "TRACING" $settings.tracing)
-  (list "API_BIND" "0.0.0.0:8080")
-  (list "CALLBACK_BIND" "0.0.0.0:8081")
-  (list "OPS_BIND" "0.0.0.0:9090")
-  (list "WORKER_OPS_BIND" "0.0.0.0:9091")
+  (list "API_BIND" "[::]:8080")
+  (list "CALLBACK_BIND" "[::]:8081")
+  (list "OPS_BIND" "[::]:9090")
+  (list "WORKER_OPS_BIND" "[::]:9091")
 }}
 {{- range $plain }}
 - name: WAITCALL_{{ index . 0 }}
-  value: {{ index . 1 | toString | quote }}
+  value: {{ include "waitcall.text" (index . 1) | quote }}
+{{- end }}
+{{- if and $.Values.tracing.endpoint (eq $settings.tracing "otlp") }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ $.Values.tracing.endpoint | quote }}
+{{- end }}
+{{- range (index . 2).extraEnv }}
+{{- if hasKey . "value" }}
+- name: {{ .name }}
+  value: {{ include "waitcall.text" .value | quote }}
+{{- else }}
+- {{ toYaml . | nindent 2 | trim }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -170,36 +295,59 @@ Pods that strangers reach get no API keys, no SMSC account and no webhook secret
   readOnly: true
 - name: tmp
   mountPath: /tmp
+{{- if .Values.redisTls.existingSecret }}
+- name: redis-tls
+  mountPath: /run/waitcall/redis-tls
+  readOnly: true
+{{- end }}
 {{- end }}
 
-{{/* Volumes of a pod. Takes a list: context, component. */}}
-{{- define "waitcall.volumes" -}}
-{{- $ := index . 0 -}}
-- name: secrets
-  secret:
-    secretName: {{ include "waitcall.secretName" $ }}
-    defaultMode: 0440
-    items:
-      {{- range $setting, $key := fromJson (include "waitcall.secretSettings" .) }}
-      - {key: {{ $key }}, path: {{ $key }}}
-      {{- end }}
-      {{- with $.Values.secret.keys.certificateAuthorities }}
-      - {key: {{ . }}, path: {{ . }}}
-      {{- end }}
-- name: policy
-  configMap:
-    name: {{ include "waitcall.policyConfigMap" $ }}
-# The processes of a pod keep their metrics here.
-- name: tmp
-  emptyDir:
-    medium: Memory
-    sizeLimit: 64Mi
+{{/* Image, environment, resources and mounts of the main container. Takes a list: context, component, values of the component. */}}
+{{- define "waitcall.container" -}}
+{{- $ := index . 0 -}}{{- $own := index . 2 -}}
+image: {{ include "waitcall.image" (list $ $.Values.image) }}
+imagePullPolicy: {{ $.Values.image.pullPolicy }}
+securityContext:
+  {{- toYaml $.Values.securityContext | nindent 2 }}
+env:
+  {{- if has (index . 1) (list "api" "public" "page") }}
+  - {name: WAITCALL_SURFACES, value: {{ ternary "callback" (index . 1) (eq (index . 1) "public") }}}
+  {{- end }}
+  {{- include "waitcall.env" . | nindent 2 }}
+{{- with $own.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+resources:
+  {{- toYaml $own.resources | nindent 2 }}
+volumeMounts:
+  {{- include "waitcall.volumeMounts" $ | nindent 2 }}
+  {{- if and $.Values.pageLocales.existingConfigMap (include "waitcall.pageLocales" .) }}
+  - {name: locales, mountPath: /run/waitcall/locales, readOnly: true}
+  {{- end }}
+  {{- with $own.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 
-{{/* Scheduling of pods. Takes a list: context, component, values of the component. */}}
-{{- define "waitcall.placement" -}}
+{{/* What a pod has beside its containers. Takes a list: context, component, values of the component. */}}
+{{- define "waitcall.pod" -}}
 {{- $ := index . 0 -}}{{- $component := index . 1 -}}{{- $own := index . 2 -}}
+serviceAccountName: {{ include "waitcall.serviceAccountName" $ }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  {{- include "waitcall.podSecurityContext" $ | nindent 2 }}
+{{- with include "waitcall.imagePullSecrets" $ }}
+{{ . }}
+{{- end }}
 topologySpreadConstraints:
+  {{- if $own.topologySpreadConstraints }}
+  {{- $selector := dict "matchLabels" (include "waitcall.selector" (list $ $component) | fromYaml) }}
+  {{- range $own.topologySpreadConstraints }}
+  - {{ merge (deepCopy .) (hasKey . "labelSelector" | ternary dict (dict "labelSelector" $selector)) | toYaml | nindent 4 | trim }}
+  {{- end }}
+  {{- else }}
   {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
   - maxSkew: 1
     topologyKey: {{ . }}
@@ -208,40 +356,59 @@ topologySpreadConstraints:
       matchLabels:
         {{- include "waitcall.selector" (list $ $component) | nindent 8 }}
   {{- end }}
-{{- with $own.priorityClassName }}
-priorityClassName: {{ . }}
-{{- end }}
-{{- with $own.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with $own.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with $own.affinity }}
-affinity:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with $.Values.imagePullSecrets }}
-imagePullSecrets:
-  {{- range . }}
-  - name: {{ . }}
   {{- end }}
+{{- range $name := list "priorityClassName" "nodeSelector" "tolerations" "affinity" "initContainers" }}
+{{- with get $own $name }}
+{{ toYaml (dict $name .) }}
 {{- end }}
+{{- end }}
+volumes:
+  - name: secrets
+    secret:
+      secretName: {{ include "waitcall.secretName" $ }}
+      defaultMode: 0440
+      items:
+        {{- range $setting, $key := fromJson (include "waitcall.secretSettings" .) }}
+        - {key: {{ $key }}, path: {{ $key }}}
+        {{- end }}
+        {{- with $.Values.secret.keys.certificateAuthorities }}
+        - {key: {{ . }}, path: {{ . }}}
+        {{- end }}
+  - name: policy
+    configMap:
+      name: {{ include "waitcall.policyConfigMap" $ }}
+  # The processes of a pod keep their metrics here.
+  - name: tmp
+    emptyDir:
+      medium: Memory
+      sizeLimit: 64Mi
+  {{- if and $.Values.pageLocales.existingConfigMap (include "waitcall.pageLocales" .) }}
+  - name: locales
+    configMap:
+      name: {{ $.Values.pageLocales.existingConfigMap }}
+  {{- end }}
+  {{- if $.Values.redisTls.existingSecret }}
+  - name: redis-tls
+    secret:
+      secretName: {{ $.Values.redisTls.existingSecret }}
+      defaultMode: 0440
+      items:
+        {{- range $setting, $key := fromJson (include "waitcall.redisTls" $) }}
+        - {key: {{ $key }}, path: {{ $key }}}
+        {{- end }}
+  {{- end }}
+  {{- with $own.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 
 {{/* Labels and annotations of a pod. Takes a list: context, component, values of the component, port of metrics, Services that select the pod. */}}
 {{- define "waitcall.podMetadata" -}}
-{{- $ := index . 0 -}}{{- $component := index . 1 -}}{{- $own := index . 2 -}}{{- $port := index . 3 -}}
+{{- $ := index . 0 -}}{{- $own := index . 2 -}}
+{{- $labels := deepCopy $own.podLabels -}}
+{{- range index . 4 }}{{ $_ := set $labels (printf "waitcall.dev/%s" .) "true" }}{{ end -}}
 labels:
-  {{- include "waitcall.labels" (list $ $component) | nindent 2 }}
-  {{- range index . 4 }}
-  waitcall.dev/{{ . }}: "true"
-  {{- end }}
-  {{- with $own.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "waitcall.labels" (list $ (index . 1) $labels) | nindent 2 }}
 annotations:
   kubectl.kubernetes.io/default-container: waitcall
   {{- if not $.Values.policy.existingConfigMap }}
@@ -249,7 +416,7 @@ annotations:
   {{- end }}
   {{- if $.Values.metrics.annotations }}
   prometheus.io/scrape: "true"
-  prometheus.io/port: {{ $port | quote }}
+  prometheus.io/port: {{ index . 3 | quote }}
   prometheus.io/path: /metrics
   {{- end }}
   {{- with $own.podAnnotations }}
@@ -261,3 +428,39 @@ annotations:
 {{- default (.Files.Get "files/policy.toml") .Values.policy.text -}}
 {{- end }}
 
+{{/* Rule groups that judge this release, as YAML. */}}
+{{- define "waitcall.rules" -}}
+{{- $release := printf "namespace=%q,app_kubernetes_io_instance=%q" .Release.Namespace .Release.Name -}}
+{{- $selector := printf "{%s}" (default $release .Values.prometheusRule.selector) -}}
+{{- $rules := .Files.Get "rules/waitcall.yaml" | replace "docs/runbooks/" .Values.prometheusRule.runbookBase | fromYaml -}}
+{{- range $rules.groups -}}
+{{- range .rules -}}
+{{- $marked := regexReplaceAll "waitcall[_:][a-z0-9_:]+" .expr "${0}{}" -}}
+{{- $_ := set . "expr" ($marked | replace "{}" $selector | replace "}{" ",") -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $rules -}}
+{{- end }}
+
+{{/* The board, which first shows this release, as JSON. */}}
+{{- define "waitcall.board" -}}
+{{- $board := .Files.Get "dashboards/waitcall.json" | replace "docs/runbooks/" .Values.prometheusRule.runbookBase | fromJson -}}
+{{- $shown := dict "namespace" .Release.Namespace "release" .Release.Name -}}
+{{- $_ := set $board "uid" (printf "waitcall-%s" (printf "%s/%s" .Release.Namespace .Release.Name | sha256sum | trunc 12)) -}}
+{{- $_ := set $board "title" (printf "waitcall %s/%s" .Release.Namespace .Release.Name) -}}
+{{- range $variable := $board.templating.list -}}
+{{- with get $shown $variable.name }}{{ $_ := set $variable "current" (dict "text" . "value" .) }}{{ end -}}
+{{- end -}}
+{{- toPrettyJson $board -}}
+{{- end }}
+
+{{/* Address families of a Service. */}}
+{{- define "waitcall.ipFamilies" -}}
+{{- with .Values.service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.service.ipFamilies }}
+ipFamilies:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}

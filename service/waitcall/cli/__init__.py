@@ -16,11 +16,11 @@ from waitcall.cli.keys import keys
 from waitcall.cli.operate import block, explain, lists, unblock
 from waitcall.cli.verify import verify
 from waitcall.composition import build_worker, configure_logging
-from waitcall.configuration.policy import json_schema
+from waitcall.configuration.policy import SHIPPED_POLICY, json_schema
 from waitcall.configuration.settings import SURFACES, in_effect, weaknesses
 
-CONFIGURATION = "config/gunicorn.conf.py"
-"""Path of gunicorn's configuration, relative to the directory that the service is started in."""
+CONFIGURATION = Path(__file__).resolve().parent.parent / "gunicorn_conf.py"
+"""gunicorn's configuration. gunicorn runs the file, and runs it again on SIGHUP, so it is not imported."""
 
 
 @click.group()
@@ -42,9 +42,17 @@ def main() -> None:
 @click.option(
     "--schema", is_flag=True, help="Print the JSON Schema of the policy, for editors, and check nothing."
 )
+@click.option(
+    "--example-policy",
+    is_flag=True,
+    help="Print the policy of the package, as a beginning of your own, and check nothing.",
+)
 @as_json
-def check(*, values: bool, schema: bool, json_wanted: bool) -> None:
+def check(*, values: bool, schema: bool, example_policy: bool, json_wanted: bool) -> None:
     """Check the settings in the environment, and warn of weak ones. Exit 2 and name all mistakes if there are any."""
+    if example_policy:
+        click.echo(SHIPPED_POLICY.read_text(encoding="utf-8"), nl=False)
+        return
     if schema:
         click.echo(json.dumps(json_schema(), indent=2))
         return
@@ -72,8 +80,11 @@ def serve(surfaces: tuple[str, ...]) -> None:
     if surfaces:
         environ["WAITCALL_SURFACES"] = ",".join(surfaces)
         environ.pop("WAITCALL_SURFACES_FILE", None)
-    program = str(Path(sys.executable).with_name("gunicorn"))
-    os.execve(program, [program, "-c", CONFIGURATION, "waitcall.wsgi:app"], environ)  # noqa: S606  # nosec B606  # no argument comes from outside
+    # A module, because after `pip install --user` gunicorn's script is not beside the interpreter. The variable keeps
+    # modules in the current directory from being imported in the place of installed ones.
+    environ["PYTHONSAFEPATH"] = "1"
+    command = [sys.executable, "-m", "gunicorn", "-c", str(CONFIGURATION), "waitcall.wsgi:app"]
+    os.execve(sys.executable, command, environ)  # noqa: S606  # nosec B606  # no argument comes from outside
 
 
 @main.command()

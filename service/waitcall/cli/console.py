@@ -20,13 +20,19 @@ from waitcall.composition.use_cases import CliContext, build_cli_context
 from waitcall.configuration.settings import Settings, SettingsMistakes, load_settings
 from waitcall.domain.errors import ServiceError
 
+DEVELOPMENT = object()
+"""Object of click's root context with which the development secrets are allowed."""
 _WIDE = 10_000
 
 
 def sound_settings(environ: Mapping[str, str]) -> Settings:
-    """Return the settings. If there are mistakes, print all of them and exit 2."""
+    """Return the settings. If there are mistakes, print all of them and exit 2.
+
+    The command of `make run` passes DEVELOPMENT as click's ``obj``. No option and no variable can do that.
+    """
+    development = click.get_current_context().find_root().obj is DEVELOPMENT
     try:
-        return load_settings(environ)
+        return load_settings(environ, development=development)
     except SettingsMistakes as error:
         for mistake in error.mistakes:
             click.echo(mistake, err=True)

@@ -62,7 +62,7 @@ def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:
         yield from _guarded("smsru", _smsru(context))
     yield from _guarded("numbers", _numbers(context))
     yield from _guarded("inbox", _inbox(context), "warning")
-    local = f"http://{settings.callback_bind}/callbacks/smsc"
+    local = settings.local_callback_url
     yield _handler("handler", local, b"OK")
     if url:
         yield _handler("handler, from outside", url, b"OK")

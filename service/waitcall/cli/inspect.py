@@ -74,7 +74,7 @@ def replay_callback(  # noqa: PLR0913  the command's options
             raise click.ClickException("WAITCALL_CALLBACK_HASH is crc32; this command supports md5 and sha1.")
         digest = hashlib.new(settings.callback_hash, f"{number.digits}:{at}:{secret}".encode()).hexdigest()
         fields = {"waitcall": "1", "phone": number.digits, "ts": at, settings.callback_hash: digest}
-        status, text = _post(url or f"http://{settings.callback_bind}/callbacks/smsc", fields)
+        status, text = _post(url or settings.local_callback_url, fields)
     click.echo(f"{status} {text}")
     if status != 200:  # noqa: PLR2004  OK
         raise click.exceptions.Exit(1)

@@ -44,7 +44,7 @@ class Core:
             self.metrics.test_numbers.labels(purpose.name).set(taken)
         self.observer = LoggingObserver(self.metrics)
         self.connection = Connection(
-            topology_of(settings.redis_url, MAX_REDIS_CONNECTIONS),
+            topology_of(settings.redis, MAX_REDIS_CONNECTIONS),
             self.metrics.redis_error,
             MAX_REDIS_CONNECTIONS,
             self.metrics.unreadable,

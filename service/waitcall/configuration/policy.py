@@ -47,6 +47,8 @@ from waitcall.domain.status import Status
 
 FIRST = "0.1.0"
 """Version that has every key without ``since``."""
+USUAL_POLICY = "config/policy.toml"
+SHIPPED_POLICY = Path(__file__).with_name("policy.toml")
 DEFAULT_CODE_TEXTS = {
     "en": "{code} is your verification code. Tell it to nobody.",
     "ru": "{code} - ваш код подтверждения. Никому его не сообщайте.",  # noqa: RUF001  Russian
@@ -64,6 +66,17 @@ _ORIGIN = re.compile(r"(https?)://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)(:[1-9][
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Hosts for which plain HTTP is no risk."""
 _PASSWORD_RESET = "password_reset"  # noqa: S105  # nosec B105  # a purpose, no password
+
+
+def default_policy() -> str:
+    """Return the path of the policy that holds where none is set: config/policy.toml, or else the package's."""
+    try:
+        Path(USUAL_POLICY).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return str(SHIPPED_POLICY)
+    except OSError:
+        pass  # Whoever reads it names the mistake.
+    return USUAL_POLICY
 
 
 def read_policy(path: str) -> Policy:

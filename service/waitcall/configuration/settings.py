@@ -1,12 +1,12 @@
 """Settings of the environment: each is declared once; every mistake is named at once, and never with its value."""
 
-import os
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from importlib.util import find_spec
+from ipaddress import IPv6Address
 from mmap import mmap
 from pathlib import Path
 from typing import Any, cast
@@ -14,8 +14,16 @@ from typing import Any, cast
 from marshmallow import Schema, ValidationError, validate
 from marshmallow import fields as kinds
 
-from waitcall.configuration.policy import FIRST, LOOPBACK, policy_weaknesses, read_policy, split_url
-from waitcall.configuration.redis_url import Address
+from waitcall.configuration.cpus import usable_cpus
+from waitcall.configuration.policy import (
+    FIRST,
+    LOOPBACK,
+    default_policy,
+    policy_weaknesses,
+    read_policy,
+    split_url,
+)
+from waitcall.configuration.redis_url import Address, check_authorities, check_client_certificate
 from waitcall.domain.channel import Assurance
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Policy, Provider
 
@@ -33,6 +41,7 @@ LONGEST_SMSC_TIMEOUT_SECONDS = 25
 """Shorter than an order's lease on its number (service/waitcall/domain/verification.py)."""
 SHORTEST_INBOX_POLL_SECONDS = 20
 """Three identical requests a minute are allowed (smsc-api.md, section 0)."""
+MOST_WORKERS = 256
 _SHORTEST_PEPPER = 32
 _MOST_AT_ONCE = 2
 """Values of one secret while it is rotated: two keys of a client, secrets of the callback or of a webhook."""
@@ -67,12 +76,10 @@ class Secret:
 # Readers of texts. A reader returns the value, or raises ValidationError, which never repeats the text.
 
 
-def _whole(
-    lowest: int, highest: int, *further: Callable[[int], None], before: Callable[[str], str] = str
-) -> kinds.Integer:
+def _whole(lowest: int, highest: int, *further: Callable[[int], None]) -> kinds.Integer:
     wrong = f"Must be a whole number between {lowest} and {highest}."
     inside = validate.Range(lowest, highest, error=wrong)
-    return kinds.Integer(pre_load=[before, _like(r"[0-9]{1,6}", wrong)], validate=[inside, *further])
+    return kinds.Integer(pre_load=_like(r"[0-9]{1,6}", wrong), validate=[inside, *further])
 
 
 def _word(*words: str, becomes: Callable[[str], Any] = str) -> kinds.String:
@@ -100,6 +107,15 @@ def _redis_url(text: str) -> Address:
         return Address.parse(text)
     except ValueError as error:
         raise ValidationError(str(error)) from error
+
+
+def _authorities(path: str) -> str:
+    try:
+        if path:
+            check_authorities(path)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+    return path
 
 
 def _installed(word: str) -> str:
@@ -130,7 +146,7 @@ def _base_url(text: str) -> str:
 
 def _public_url(text: str) -> str:
     if text:
-        like = r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?"
+        like = r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?"
         _like(like, "Must be a URL, for instance https://verify.example.org.")(text)
     return _base_url(text) if text else ""
 
@@ -213,12 +229,18 @@ def _bind(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host:
         raise ValidationError("Must be host:port.")
+    if ":" in host and not (host.startswith("[") and host.endswith("]") and _is_ipv6(host[1:-1])):
+        raise ValidationError("Must be host:port, an IPv6 address in brackets: [::1]:8080.")
     _whole(1, 65535).deserialize(port)
     return text
 
 
-def _cores(text: str) -> str:
-    return text or str(len(os.sched_getaffinity(0)))
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +253,9 @@ class Setting:
         meaning: what it does, in Markdown.
         default: text where nothing is set; None where something must be.
         told: the default in words, where the text does not say it.
+        found: finds the default on this machine, as a text.
         secret: the value is never shown.
+        is_path: the text is the path of a file, and the variable with ``_FILE`` names that file, too.
         since: version that has it.
     """
 
@@ -240,7 +264,9 @@ class Setting:
     default: str | None = None
     name: str = ""
     told: str = ""
+    found: Callable[[], str] | None = None
     secret: bool = False
+    is_path: bool = False
     since: str = FIRST
 
 
@@ -258,6 +284,41 @@ class Settings:
         "Redis 7 or Valkey: `redis://`, `rediss://`, `unix://`, `redis+sentinel://h1,h2/name/db`, `redis+cluster://h1,h2`; the "
         "last two with TLS as `rediss+…`.",
         secret=True,
+    )
+    redis_username: str = _setting(
+        kinds.String(), "User of the Redis servers, if the URL does not name it.", ""
+    )
+    redis_password: Secret | None = _setting(
+        _text(_secret), "Password of the Redis servers, if it is not in the URL.", "", secret=True
+    )
+    redis_sentinel_username: str = _setting(kinds.String(), "User of the sentinels themselves.", "")
+    redis_sentinel_password: Secret | None = _setting(
+        _text(_secret),
+        "Password of the sentinels themselves. The credentials in the URL are those of the servers.",
+        "",
+        secret=True,
+    )
+    redis_ca: str = _setting(
+        _text(_authorities),
+        "Path of a PEM file with certificate authorities that may vouch for Redis and the sentinels, beside the system's. "
+        "`WAITCALL_REDIS_CA_FILE` means the same; so with the next two.",
+        "",
+        is_path=True,
+    )
+    redis_cert: str = _setting(
+        _text(_authorities),
+        "Path of our client certificate (PEM) for Redis and the sentinels, with intermediate certificates behind it.",
+        "",
+        is_path=True,
+    )
+    redis_key: str = _setting(
+        kinds.String(),
+        "Path of the private key (PEM) of `WAITCALL_REDIS_CERT`, if that file does not have it.",
+        "",
+        is_path=True,
+    )
+    redis_key_password: Secret | None = _setting(
+        _text(_secret), "Password of that key, if it is encrypted.", "", secret=True
     )
     redis_min_replicas: int = _setting(
         _whole(0, 5),
@@ -320,7 +381,13 @@ class Settings:
     key_pepper_other: Secret | None = _setting(
         _text(_pepper), "Second pepper, while the pepper is rotated.", "", secret=True
     )
-    policy: Policy = _setting(_text(read_policy), "Path of the policy file.", "config/policy.toml")
+    policy: Policy = _setting(
+        _text(read_policy),
+        "Path of the policy file.",
+        "",
+        told="`config/policy.toml`; where there is none, the same file in the package",
+        found=default_policy,
+    )
     public_url: str = _setting(
         _text(_public_url),
         "URL of the public listener as browsers reach it. Required if a client of the policy has hosted pages.",
@@ -342,7 +409,11 @@ class Settings:
         "Without `api` it needs no API keys, credentials of SMSC or webhook secrets.",
         "api,callback",
     )
-    api_bind: str = _setting(_text(_bind), "Listener of the internal API.", "127.0.0.1:8080")
+    api_bind: str = _setting(
+        _text(_bind),
+        "Listener of the internal API. `[::]:8080` is every address, also IPv4.",
+        "127.0.0.1:8080",
+    )
     callback_bind: str = _setting(_text(_bind), "Listener of callbacks and hosted pages.", "127.0.0.1:8081")
     ops_bind: str = _setting(_text(_bind), "Listener of probes and metrics.", "127.0.0.1:9090")
     worker_ops_bind: str = _setting(
@@ -402,10 +473,11 @@ class Settings:
         "0",
     )
     workers: int = _setting(
-        _whole(1, 256, before=_cores),
+        _whole(1, MOST_WORKERS),
         "Worker processes. They run on gevent, so a request that waits costs no thread.",
         "",
-        told="cores",
+        told="as many as there are CPUs for this process, by its affinity and its cgroups' quotas",
+        found=lambda: str(min(usable_cpus(), MOST_WORKERS)),
     )
     log_level: str = _setting(
         _word("debug", "info", "warning", "error", "critical"), "Least level of log lines.", "info"
@@ -418,6 +490,23 @@ class Settings:
     )
 
     @property
+    def redis(self) -> Address:
+        """Where Redis is and how to get in: the URL, with the further settings."""
+        passwords = (self.redis_password, self.redis_sentinel_password, self.redis_key_password)
+        servers, sentinels, key = (each.reveal() if each else None for each in passwords)
+        return replace(
+            self.redis_url,
+            username=self.redis_username or self.redis_url.username,
+            password=servers or self.redis_url.password,
+            sentinel_username=self.redis_sentinel_username or None,
+            sentinel_password=sentinels,
+            ca=self.redis_ca,
+            cert=self.redis_cert,
+            key=self.redis_key,
+            key_password=key,
+        )
+
+    @property
     def smsc_credentials(self) -> Mapping[str, Secret]:
         """Credentials by SMSC's names of them; none where nothing needs them."""
         if self.smsc_apikey:
@@ -428,6 +517,14 @@ class Settings:
     def binds(self) -> list[str]:
         """Addresses to listen on: only those of the surfaces that are served."""
         return [getattr(self, name.lower()) for name in _listeners(self.surfaces)]
+
+    @property
+    def local_callback_url(self) -> str:
+        """URL of SMSC's callback handler, as this machine reaches it."""
+        host, _, port = self.callback_bind.rpartition(":")
+        # A connection to "every address" fails where the kernel has no IPv6.
+        every = ("[::]", "0.0.0.0")  # nosec B104  # only compared with
+        return f"http://{'localhost' if host in every else host}:{port}/callbacks/smsc"
 
 
 def _declared() -> Iterator[tuple[str, str, Setting]]:
@@ -456,7 +553,7 @@ def load_settings(environ: Mapping[str, str], *, development: bool = False) -> S
     mistakes: list[str] = []
     for name, declared in SETTINGS.items():
         try:
-            texts[name] = _given(environ, name, declared.default)
+            texts[name] = _given(environ, name, declared)
         except ValueError as error:
             mistakes.append(f"{PREFIX}{error}")
     try:
@@ -481,22 +578,25 @@ def in_effect(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     for name, declared in SETTINGS.items():
         sources = {"environment": PREFIX + name, "file": f"{PREFIX}{name}_FILE"}
         source = next((each for each, variable in sources.items() if environ.get(variable)), "default")
-        text = _given(environ, name, declared.default)
+        text = _given(environ, name, declared)
         yield PREFIX + name, source, "***" if text and declared.secret else text
 
 
-def _given(environ: Mapping[str, str], name: str, default: str | None) -> str:
+def _given(environ: Mapping[str, str], name: str, declared: Setting) -> str:
     """Return the text of a setting: as it is set, of its file, or the default. ValueError says what is wrong."""
-    text, path = environ.get(PREFIX + name) or default, environ.get(f"{PREFIX}{name}_FILE")
-    if path and environ.get(PREFIX + name):
+    text, path = environ.get(PREFIX + name), environ.get(f"{PREFIX}{name}_FILE")
+    if path and text:
         raise ValueError(f"{name}: set directly and by {PREFIX}{name}_FILE; use one.")
+    if path and declared.is_path:
+        return path
     if path:
         try:
-            text = Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r") or default
+            text = Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
         except OSError as error:
             raise ValueError(f"{name}_FILE: cannot be read: {error.strerror}.") from error
         except UnicodeDecodeError as error:
             raise ValueError(f"{name}_FILE: cannot be read: not UTF-8.") from error
+    text = text or (declared.found() if declared.found else declared.default)
     if text is None:
         raise ValueError(f"{name}: required.")
     return text
@@ -522,6 +622,7 @@ def _contradictions(read: Mapping[str, Any]) -> Iterator[str]:
     if inner and read.get("API_KEYS") == {}:
         yield f"{PREFIX}API_KEYS: required."
     yield from _credentials(policy, read, inner=inner)
+    yield from _redis(read)
     peppers = [read[name].reveal() for name in ("KEY_PEPPER", "KEY_PEPPER_OTHER") if read.get(name)]
     if len(set(peppers)) != len(peppers):
         yield f"{PREFIX}KEY_PEPPER_OTHER: the same as {PREFIX}KEY_PEPPER."
@@ -532,6 +633,50 @@ def _contradictions(read: Mapping[str, Any]) -> Iterator[str]:
         yield f"{', '.join(PREFIX + name for name in names)}: each needs a port of its own."
     if policy is not None:
         yield from _beside_policy(policy, read, surfaces)
+
+
+_IN_URLS = {
+    "REDIS_USERNAME": "username",
+    "REDIS_PASSWORD": "password",
+    "REDIS_CA": "ssl_ca_certs",
+    "REDIS_CERT": "ssl_certfile",
+    "REDIS_KEY": "ssl_keyfile",
+    "REDIS_KEY_PASSWORD": "ssl_password",
+}
+"""Names that the URL of Redis has for settings."""
+_NEEDED = {
+    "REDIS_KEY": "REDIS_CERT",
+    "REDIS_KEY_PASSWORD": "REDIS_CERT",
+    "REDIS_SENTINEL_USERNAME": "REDIS_SENTINEL_PASSWORD",
+}
+"""Settings of Redis that mean nothing without another one."""
+
+
+def _redis(read: Mapping[str, Any]) -> Iterator[str]:
+    address: Address | None = read.get("REDIS_URL")
+    if address is not None:
+        yield from _beside_url(address, read)
+    for name, needed in _NEEDED.items():
+        if read.get(name) and read.get(needed, "unknown") in ("", None):
+            yield f"{PREFIX}{name}: needs {PREFIX}{needed}."
+    if (cert := read.get("REDIS_CERT")) and "REDIS_KEY" in read:
+        password = read.get("REDIS_KEY_PASSWORD")
+        try:
+            check_client_certificate(cert, read["REDIS_KEY"], password.reveal() if password else None)
+        except ValueError as error:
+            yield f"{PREFIX}{'REDIS_KEY' if read['REDIS_KEY'] else 'REDIS_CERT'}: {error}"
+
+
+def _beside_url(address: Address, read: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("REDIS_CA", "REDIS_CERT", "REDIS_KEY", "REDIS_KEY_PASSWORD"):
+        if read.get(name) and not address.tls:
+            yield f"{PREFIX}{name}: {PREFIX}REDIS_URL is without TLS; with it, it begins with rediss."
+    for name in ("REDIS_SENTINEL_USERNAME", "REDIS_SENTINEL_PASSWORD"):
+        if read.get(name) and not address.service:
+            yield f"{PREFIX}{name}: {PREFIX}REDIS_URL names no sentinels."
+    for name, option in _IN_URLS.items():
+        if read.get(name) and option in address.given:
+            yield f"{PREFIX}{name}: {PREFIX}REDIS_URL has it, too; use one."
 
 
 def _credentials(policy: Policy | None, read: Mapping[str, Any], *, inner: bool) -> Iterator[str]:

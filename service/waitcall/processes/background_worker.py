@@ -18,6 +18,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from waitcall.application.ports import Leadership, Term
 from waitcall.domain.errors import ProviderFailure, StoreUnavailable
+from waitcall.processes.listeners import family_of, listener
 
 RENEW_SECONDS = 2.0
 LOOK_SECONDS = 0.5
@@ -134,8 +135,9 @@ class BackgroundWorker:
 
     def serve(self, app: Any, bind: str) -> None:
         """Open the socket for probes and scrapes. ``run`` begins to answer them."""
-        host, _, port = bind.rpartition(":")
-        self._server = make_server(host.strip("[]"), int(port), app, _Server, _Handler)
+        address, port = listener(bind)
+        server = _ServerOnIpv6 if family_of(address) is socket.AF_INET6 else _Server
+        self._server = make_server(address, port, app, server, _Handler)
 
     def run(self) -> None:
         """Run duties and loops until SIGTERM or SIGINT."""
@@ -227,6 +229,15 @@ class Sweeper:
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+
+class _ServerOnIpv6(_Server):
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        """Bind the socket, also for IPv4 if the address is ``::``, whatever the kernel's default says."""
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
 
 class _Handler(WSGIRequestHandler):

@@ -110,6 +110,22 @@ def test_no_surface_serves_the_paths_of_another(running: Running) -> None:
                 problem(app.test_client().get(path), 404, "not_found")
 
 
+def test_every_json_answer_ends_with_a_newline(running: Running) -> None:
+    """So that answers which a shell prints do not run into each other."""
+    created = running.create()
+    path = f"{PATH}/{created.get_json()['id']}"
+    ops = running.ops.test_client()
+    answers = [
+        *(created, running.get(path), running.delete(path)),
+        *(running.post(PATH, {}), running.get("/nowhere"), running.get("/openapi.json")),
+        *(ops.get("/livez"), ops.get("/readyz"), ops.get("/version")),
+    ]
+    for each in answers:
+        assert "json" in each.content_type
+        assert each.data.endswith(b"}\n")
+        assert each.content_length == len(each.data)
+
+
 def test_unknown_paths_get_404_and_wrong_methods_405(running: Running) -> None:
     problem(running.get("/"), 404, "not_found")
     problem(running.get(f"{PATH}/"), 404, "not_found")

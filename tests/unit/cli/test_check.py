@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from waitcall.cli import main
-from waitcall.configuration.policy import json_schema
+from waitcall.configuration.policy import SHIPPED_POLICY, json_schema
 from waitcall.configuration.settings import SETTINGS
 
 
@@ -55,6 +55,26 @@ def test_check_tells_where_each_value_comes_from_and_no_secret(
 def test_check_prints_the_schema_of_the_policy_whatever_the_settings_are() -> None:
     told = CliRunner().invoke(main, ["check", "--schema"])
     assert (told.exit_code, json.loads(told.stdout)) == (0, json_schema())
+
+
+def test_check_prints_a_policy_to_begin_with() -> None:
+    told = CliRunner().invoke(main, ["check", "--example-policy"])
+    assert (told.exit_code, told.stdout) == (0, Path(SOUND["POLICY"]).read_text(encoding="utf-8"))
+
+
+def test_check_shows_the_defaults_that_depend_on_the_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in SOUND.items():
+        monkeypatch.setenv(f"WAITCALL_{name}", value)
+    monkeypatch.delenv("WAITCALL_POLICY")
+
+    told = CliRunner().invoke(main, ["check", "--values", "--json"])
+
+    rows = {each["setting"]: (each["from"], each["value"]) for each in json.loads(told.stdout)}
+    assert rows["WAITCALL_POLICY"] == ("default", str(SHIPPED_POLICY))
+    assert int(rows["WAITCALL_WORKERS"][1]) >= 1
 
 
 def test_check_says_when_all_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from marshmallow import ValidationError
 
 from tests.unit.conftest import POLICY, mistakes_of
-from waitcall.configuration.policy import policy_weaknesses, read_policy
+from waitcall.configuration.policy import SHIPPED_POLICY, default_policy, policy_weaknesses, read_policy
 from waitcall.configuration.settings import load_settings, weaknesses
 from waitcall.domain.channel import Assurance, Attested, Channel
 from waitcall.domain.conversion import ConversionBudget, Group
@@ -43,6 +43,28 @@ def read(tmp_path: Path, text: str):
     path = tmp_path / "policy.toml"
     path.write_text(text)
     return read_policy(str(path))
+
+
+def test_where_there_is_no_policy_the_shipped_one_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert default_policy() == str(SHIPPED_POLICY)
+    assert read_policy(default_policy()).purposes
+    (tmp_path / "config").write_text("a file, not a folder")
+    assert default_policy() == str(SHIPPED_POLICY)
+
+
+def test_a_policy_that_is_there_but_cannot_be_read_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link that leads nowhere must not be replaced by another policy in silence."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/policy.toml").symlink_to("nowhere.toml")
+
+    with pytest.raises(ValidationError, match=r"config/policy\.toml cannot be read"):
+        read_policy(default_policy())
 
 
 def test_keys_that_are_left_out_get_safe_defaults(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.conftest import KEY_HASH, ONLY_SMSRU, POLICY, ROUTED, SMSRU, mistakes_of
 from waitcall.composition.use_cases import order_seconds
+from waitcall.configuration import settings as settings_module
 from waitcall.configuration.settings import (
     SettingsMistakes,
     announce_reload,
@@ -96,6 +97,17 @@ def test_a_secret_stands_in_no_message_and_no_repr(sound: dict[str, str]) -> Non
         assert secret not in settings
 
 
+def test_there_are_as_many_workers_as_usable_cpus_unless_a_number_is_set(
+    sound: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_module, "usable_cpus", lambda: 3)
+    assert load_settings(sound).workers == 3
+    assert load_settings(sound | {"WAITCALL_WORKERS": "7"}).workers == 7
+    # More are of no use, so a larger host is no mistake.
+    monkeypatch.setattr(settings_module, "usable_cpus", lambda: 384)
+    assert load_settings(sound).workers == 256
+
+
 def test_a_setting_may_come_from_a_file(sound: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "pepper"
     file.write_text("q" * 32 + "\n")
@@ -144,6 +156,9 @@ def test_a_setting_beside_its_file_and_a_missing_file_are_mistakes(
         ("WAITCALL_API_KEYS", "web=" + hashlib.sha256(b"dev-web-key-for-make-run-only").hexdigest()),
         ("WAITCALL_API_KEYS", "web=" + hashlib.sha256(b"dev-operator-key-for-make-run-only").hexdigest()),
         ("WAITCALL_API_BIND", "127.0.0.1:9090"),
+        ("WAITCALL_API_BIND", "::1:8080"),
+        ("WAITCALL_OPS_BIND", "[::1:9090"),
+        ("WAITCALL_PUBLIC_URL", "https://2001:db8::1"),
         ("WAITCALL_SURFACES", "api,public"),
         ("WAITCALL_SURFACES", "api,"),
         ("WAITCALL_SURFACES", "ops"),
@@ -408,6 +423,26 @@ def test_a_wrong_webhook_secret_is_named_and_not_shown(
     assert any(named in each for each in mistakes)
     assert all(each.startswith("WAITCALL_WEBHOOK_SECRETS: ") for each in mistakes)
     assert "QUFB" not in "".join(mistakes)
+
+
+@pytest.mark.parametrize(
+    ("bind", "reached"),
+    [
+        ("127.0.0.1:8081", "127.0.0.1:8081"),
+        ("0.0.0.0:8081", "localhost:8081"),
+        ("[::]:8081", "localhost:8081"),
+        ("[::1]:8081", "[::1]:8081"),
+    ],
+)
+def test_commands_reach_the_handler_on_this_machine(sound: dict[str, str], bind: str, reached: str) -> None:
+    settings = load_settings(sound | {"WAITCALL_CALLBACK_BIND": bind})
+    assert settings.local_callback_url == f"http://{reached}/callbacks/smsc"
+
+
+@pytest.mark.parametrize("name", ["PUBLIC_URL", "SMSC_URLS", "SMSRU_URL"])
+def test_a_url_may_have_an_ipv6_address(sound: dict[str, str], name: str) -> None:
+    settings = load_settings(sound | {f"WAITCALL_{name}": "https://[2001:db8::1]:8443/sys"})
+    assert "https://[2001:db8::1]:8443/sys" in str(getattr(settings, name.lower()))
 
 
 def test_the_inbox_proves_asserted_unless_a_setting_says_more_which_is_a_weakness(

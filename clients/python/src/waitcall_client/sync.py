@@ -47,7 +47,7 @@ class Waitcall:
         self._timeout_seconds = timeout_seconds
         self._http = httpx.Client(
             base_url=base_url,
-            headers={"Authorization": f"Bearer {api_key}", "User-Agent": "waitcall-client/0.1.0"},
+            headers={"Authorization": f"Bearer {api_key}", "User-Agent": "waitcall-client/0.2.0"},
             follow_redirects=False,
             transport=transport,
             trust_env=False,

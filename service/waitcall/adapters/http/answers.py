@@ -162,6 +162,22 @@ EXAMPLE = {
 }
 """Example of a pending verification for the OpenAPI document."""
 
+CODE_EXAMPLE = EXAMPLE | {
+    "call": None,
+    "channel": "code",
+    "code": {
+        "digits": CODE_DIGITS,
+        "attempts_left": 5,
+        "sends_left": 3,
+        "sent_at": "2026-01-01T00:00:00Z",
+        "resend_in": 30,
+        "delivery": "queued",
+        "delivery_reason": None,
+    },
+    "assurance": "roundtrip",
+}
+"""Example of a pending verification whose code was sent."""
+
 
 LIMIT_HEADERS = {
     "RateLimit-Policy": {

@@ -16,7 +16,8 @@ from waitcall.adapters.http.answers import ProblemResponse
 from waitcall.adapters.http.auth import no_auth
 from waitcall.adapters.http.blueprint import Services
 from waitcall.adapters.http.body import JSON
-from waitcall.adapters.http.problems import ProblemHandler
+from waitcall.adapters.http.problems import ProblemHandler, examples
+from waitcall.adapters.http.webhooks import TAG, webhooks
 
 # The page loads only these files, and nothing from other hosts.
 _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
@@ -63,15 +64,21 @@ class Api(flask_smorest.Api):  # type: ignore[misc]  # the library has no types
             },
         )
         self.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
+        for code, example in examples().items():
+            self.spec.components.example(code, {"value": example}, lazy=True)
         for routes in (verifications.routes, verifications.step_routes, operator.routes):
             self.register_blueprint(routes)
+        self.spec.tag(TAG)
 
     def document(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         document: dict[str, Any] = self.spec.to_dict()
         # flask-smorest adds a schema for pagination, which this API does not use.
         del document["components"]["schemas"]["PaginationMetadataSchema"]
-        return document
+        for schema in document["components"]["schemas"].values():
+            for member in schema.get("properties", {}).values():
+                _tell_null_apart(member)
+        return document | {"webhooks": webhooks()}
 
     def handle_http_exception(self, error: Exception) -> Response:
         """Answer with our problem details. flask-smorest registers this method for every HTTPException."""
@@ -90,6 +97,14 @@ def build_document(version: str) -> dict[str, Any]:
     return Api(Flask(__name__, static_folder=None), version).document()
 
 
+def _tell_null_apart(schema: dict[str, Any]) -> None:
+    """Replace null among an enum's values by a choice, because generators make a constant of it."""
+    if None in schema.get("enum", ()):
+        values = [value for value in schema.pop("enum") if value is not None]
+        schema.pop("type")
+        schema["anyOf"] = [{"type": "string", "enum": values}, {"type": "null"}]
+
+
 def _name_of(schema: type[Schema] | Schema) -> str:
     kind = schema if isinstance(schema, type) else type(schema)
     return kind.__name__.removesuffix("Request").removesuffix("Response")
@@ -98,7 +113,7 @@ def _name_of(schema: type[Schema] | Schema) -> str:
 def _docs(document: dict[str, Any]) -> Blueprint:
     """Make the routes ``/openapi.json``, and ``/docs``, a page that shows the document. They need no key."""
     routes = Blueprint("openapi", __name__)
-    written = json.dumps(document).encode()
+    written = f"{json.dumps(document)}\n".encode()
     assets = {name: (files("flask_swagger_ui") / "dist" / name).read_bytes() for name in _ASSETS}
     assets["start.js"] = _START.encode()
 

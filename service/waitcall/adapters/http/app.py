@@ -106,8 +106,7 @@ def create_app(  # noqa: PLR0913  every surface needs these
     app.register_error_handler(Exception, problems.answer)
     for routes in blueprints:
         app.register_blueprint(routes)
-    if trusted_hops:
-        app.wsgi_app = ProxyHeaders(app.wsgi_app, trusted_hops)  # type: ignore[method-assign]  # Flask documents this way to add middleware
+    app.wsgi_app = ProxyHeaders(app.wsgi_app, trusted_hops)  # type: ignore[method-assign]  # Flask documents this way to add middleware
     return app
 
 
@@ -186,11 +185,17 @@ class ProxyHeaders:
     """
 
     def __init__(self, app: WSGIApplication, hops: int) -> None:
-        """``hops``: number of our own proxies, each of which appends one value."""
+        """``hops``: number of our own proxies, each of which appends one value. With 0 the headers are ignored."""
         self._app = app
         self._hops = hops
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        peer = environ.get("REMOTE_ADDR", "")
+        if ":" in peer:
+            # A listener on [::] sees IPv4 peers as ::ffff:192.0.2.1, and neighbours on the link with a zone.
+            environ["REMOTE_ADDR"] = address_in(peer.partition("%")[0]) or peer
+        if not self._hops:
+            return self._app(environ, start_response)
         if address := address_in(self._forwarded(environ, "FOR")):
             environ["REMOTE_ADDR"] = address
         if host := self._forwarded(environ, "HOST"):

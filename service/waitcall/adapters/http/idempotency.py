@@ -91,7 +91,7 @@ def redeemer() -> str | None:
 
 def response_of(answer: Answer) -> Response:
     """Make the HTTP response that carries the answer."""
-    response = Response(answer.body, answer.status, content_type=JSON)
+    response = Response(answer.body + "\n", answer.status, content_type=JSON)
     if answer.location:
         response.headers["Location"] = answer.location
     return response

@@ -225,7 +225,7 @@ def unblock(what: dict[str, Any]) -> Undone:
 @routes.route(f"{PATH}/lists", methods=["GET"])
 @requires(Permission.OPERATE)
 @routes.response(OK, ListsResponse, description="All live entries.")
-def lists() -> dict[str, list[ListEntry]]:
+def list_entries() -> dict[str, list[ListEntry]]:
     """List all live entries"""
     return {"lists": services().operator.lists(g.client)}
 
@@ -234,7 +234,7 @@ def lists() -> dict[str, list[ListEntry]]:
 @requires(Permission.OPERATE)
 @routes.response(CREATED, ListEntryResponse, description="The new entry.")
 @routes.arguments(PutListEntryRequest)
-def put(entry: dict[str, Any]) -> ListEntry:
+def put_list_entry(entry: dict[str, Any]) -> ListEntry:
     """Block or allow a number, prefix or network
 
     Blocking a number also cancels its live verification.
@@ -247,7 +247,7 @@ def put(entry: dict[str, Any]) -> ListEntry:
 @refuses("not_found")
 @routes.response(NO_CONTENT, description="The entry was removed.")
 @routes.arguments(RemoveListEntryRequest)
-def remove(entry: dict[str, Any]) -> Response:
+def remove_list_entry(entry: dict[str, Any]) -> Response:
     """Remove an entry from the lists"""
     services().operator.remove(g.client, **entry)
     return Response(status=NO_CONTENT)

@@ -65,6 +65,32 @@ DETAIL_OF_HTTP = {
 _log = logging.getLogger(__name__)
 
 
+def _details(parent: type[ServiceError] = ServiceError) -> dict[str, str]:
+    found = dict(DETAIL_OF_HTTP)
+    for each in parent.__subclasses__():
+        found |= _details(each)
+        if "default_detail" in vars(each):
+            found[each.code] = each.default_detail
+    return found
+
+
+def _members(code: str, detail: str, request: str | None) -> dict[str, Any]:
+    return {
+        "type": f"urn:waitcall:problem:{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": STATUS_OF[code],
+        "detail": detail,
+        "instance": f"urn:waitcall:request:{request or 'unknown'}",
+        "code": code,
+        "request_id": request,
+    }
+
+
+def examples() -> dict[str, dict[str, Any]]:
+    """Return an example of each problem for the OpenAPI document, by code."""
+    return {code: _members(code, detail, "9f1c5d2e7a3b4c60") for code, detail in _details().items()}
+
+
 def responses(codes: Iterable[str]) -> dict[int, Any]:
     """Return OpenAPI descriptions of the answers with these problem codes, by status."""
     by_status: dict[int, list[str]] = {}
@@ -73,7 +99,7 @@ def responses(codes: Iterable[str]) -> dict[int, Any]:
     described: dict[int, Any] = {
         status: {
             "description": ", ".join(f"`{code}`" for code in each),
-            "content": {CONTENT_TYPE: {"schema": ProblemResponse}},
+            "content": {CONTENT_TYPE: {"schema": ProblemResponse, "examples": {code: code for code in each}}},
         }
         for status, each in sorted(by_status.items())
     }
@@ -110,16 +136,7 @@ class ProblemHandler:
         return response
 
     def _rendered(self, code: str, detail: str, error: ServiceError | None = None) -> Response:
-        current = request_id.get()
-        problem: dict[str, Any] = {
-            "type": f"urn:waitcall:problem:{code}",
-            "title": code.replace("_", " ").capitalize(),
-            "status": STATUS_OF[code],
-            "detail": detail,
-            "instance": f"urn:waitcall:request:{current or 'unknown'}",
-            "code": code,
-            "request_id": current,
-        }
+        problem = _members(code, detail, request_id.get())
         if error is not None:
             if error.verification_id:
                 problem["instance"] = f"/v1/verifications/{error.verification_id}"
@@ -129,7 +146,7 @@ class ProblemHandler:
                 problem["errors"] = error.errors
             if isinstance(error, CaptchaRequired) and error.image_url:
                 problem["image_url"] = error.image_url
-        response = Response(json.dumps(problem), problem["status"], content_type=CONTENT_TYPE)
+        response = Response(json.dumps(problem) + "\n", problem["status"], content_type=CONTENT_TYPE)
         if "retry_after" in problem:
             response.headers["Retry-After"] = str(problem["retry_after"])
         g.problem = code

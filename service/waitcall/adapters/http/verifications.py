@@ -6,6 +6,7 @@ import orjson
 from flask import Response, after_this_request, g
 
 from waitcall.adapters.http.answers import (
+    CODE_EXAMPLE,
     EXAMPLE,
     LIMIT_HEADERS,
     VerificationResponse,
@@ -83,6 +84,7 @@ def answer_of(record: Verification, status: int = OK) -> Answer:
     description="The pending verification of the same client, purpose and reference: it is not contested, and no call was "
     "matched. No new order was placed.",
     headers=REPLAYED,
+    example=EXAMPLE,
 )
 @once()
 @routes.arguments(CreateRequest)
@@ -122,7 +124,18 @@ def read(query: dict[str, Any], verification_id: str) -> Response:
 @refuses("not_found", "purpose_mismatch", "reference_mismatch", "result_mismatch", "blocked", "not_verified")
 @refuses("already_consumed", "contested", "expired", "rate_limited")
 @routes.response(
-    OK, VerificationResponse, description="The verification, consumed by this request.", headers=REPLAYED
+    OK,
+    VerificationResponse,
+    description="The verification, consumed by this request.",
+    headers=REPLAYED,
+    example=EXAMPLE
+    | {
+        "status": "consumed",
+        "reason": "call_matched",
+        "expires_in": 838,
+        "verified_at": "2026-01-01T00:01:01Z",
+        "consumed_at": "2026-01-01T00:01:02Z",
+    },
 )
 @once()
 @routes.arguments(ConsumeRequest)
@@ -136,7 +149,12 @@ def consume(proof: dict[str, str], verification_id: str) -> tuple[Answer, int]:
 @routes.route(f"{PATH}/<verification_id>", methods=["DELETE"])
 @requires(Permission.CREATE)
 @refuses("not_found", "already_verified")
-@routes.response(OK, VerificationResponse, description="The verification, canceled now or finished before.")
+@routes.response(
+    OK,
+    VerificationResponse,
+    description="The verification, canceled now or finished before.",
+    example=EXAMPLE | {"status": "canceled", "reason": "by_client"},
+)
 def cancel(verification_id: str) -> Response:
     """Cancel a verification"""
     return response_of(answer_of(services().cancel.cancel(g.client, verification_id)))
@@ -150,6 +168,7 @@ def cancel(verification_id: str) -> Response:
     VerificationResponse,
     description="The verification on the new channel, with a new window; unchanged if it was on that channel already.",
     headers=REPLAYED,
+    example=CODE_EXAMPLE,
 )
 @once(body_required=False)
 @step_routes.arguments(FallbackRequest, required=False)
@@ -167,6 +186,7 @@ def fallback(body: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
     VerificationResponse,
     description="A code is being sent; earlier codes are still accepted.",
     headers=REPLAYED,
+    example=CODE_EXAMPLE,
 )
 @once(body_required=False)
 @step_routes.arguments(ResendRequest, required=False)
@@ -179,7 +199,13 @@ def resend(_: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
 @step_routes.route(f"{PATH}/<verification_id>/check", methods=["POST"])
 @requires(Permission.CREATE)
 @refuses(*_PENDING, "wrong_channel", "code_mismatch", "rate_limited")
-@step_routes.response(OK, VerificationResponse, description="The code was right.")
+@step_routes.response(
+    OK,
+    VerificationResponse,
+    description="The code was right.",
+    example=CODE_EXAMPLE
+    | {"status": "verified", "reason": "code_matched", "verified_at": "2026-01-01T00:00:20Z"},
+)
 @step_routes.arguments(CheckRequest)
 def check(body: dict[str, str], verification_id: str) -> Response:
     """Check the code that the person typed
