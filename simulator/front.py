@@ -12,6 +12,7 @@ from flask import Flask, Response, request
 from simulator.cabinet import Cabinet
 from simulator.exchange import POOL, Exchange, ProviderError
 from simulator.faults import Fault, FaultPlan
+from simulator.fixed import Subscribers
 from simulator.messages import PostOffice, Sent
 from simulator.services import add_cabinet, add_messages
 
@@ -41,6 +42,7 @@ def create_front(  # noqa: PLR0913  it takes most parts of the simulator
     office: PostOffice,
     cabinet: Cabinet,
     taken: Callable[[Sent], None],
+    subscribers: Subscribers,
 ) -> Flask:
     """Create the Flask app of the provider's API. It calls ``taken`` for each message that it accepts."""
     app = Flask("simulator.front", static_folder=None)
@@ -61,7 +63,11 @@ def create_front(  # noqa: PLR0913  it takes most parts of the simulator
             return _faulty(fault, fields, released)
 
         def order() -> dict[str, Any]:
-            number, pool = exchange.order(fields.get("phone", ""), clock())
+            phone = fields.get("phone", "")
+            if subscribers.refuses(phone):
+                raise ProviderError(1)
+            number, pool = exchange.order(phone, clock())
+            subscribers.ordered(phone, number)
             return {"phone": number, "all_phones": list(pool)}
 
         return answer(fields, "wait_call", order)

@@ -15,6 +15,7 @@ import pytest
 
 from simulator.dialler import Handler
 from simulator.exchange import POOL
+from simulator.fixed import read_fixed
 from simulator.server import Options, Simulator
 from simulator.smsru import SmsruAccount
 from tests.redis_servers import wait_for
@@ -512,3 +513,36 @@ def test_the_simulator_listens_on_loopback_unless_it_is_exposed() -> None:
         Simulator(
             Options(Handler("http://127.0.0.1:9/", SECRET), smsru=SmsruAccount("k", "file:///etc/passwd"))
         )
+
+
+def fixed(*texts: str) -> Simulator:
+    handler = Handler("http://127.0.0.1:9/callbacks/smsc", SECRET)
+    return Simulator(Options(handler, calm=True, test_numbers=dict(map(read_fixed, texts))))
+
+
+def test_a_test_number_calls_by_itself_after_an_order() -> None:
+    with fixed("+79990000001=verified:0.01") as simulator:
+        answer = json.loads(ask(simulator, "wait_call.php", phone="79990000001", fmt="3"))
+        wait_for(lambda: simulator.exchange.inbox)
+        (record,) = simulator.exchange.inbox
+        assert (record["phone"], record["to_phone"]) == ("79990000001", answer["phone"])
+
+
+def test_a_test_number_never_calls_or_gets_no_order() -> None:
+    with fixed("+79990000002=expired", "79990000003=failed") as simulator:
+        did = json.loads(ask(simulator, "wait_call.php", phone="79990000002", fmt="3"))["phone"]
+        assert control(simulator, "/dial", cli="79990000002", did=did) == (
+            200,
+            {"reported": False, "sent": []},
+        )
+        refused = json.loads(ask(simulator, "wait_call.php", phone="79990000003", fmt="3"))
+        assert refused["error_code"] == 1
+        url = f"{simulator.smsru_url}/callcheck/add?api_id=sim-smsru-api-id-0001&phone=79990000003"
+        with urllib.request.urlopen(url, timeout=5) as response:
+            assert json.load(response)["status_code"] == 202
+
+
+@pytest.mark.parametrize("text", ["", "+7999", "+7999=maybe", "abc=verified", "+7999=verified:soon"])
+def test_a_wrong_test_number_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"NUMBER=OUTCOME|float"):
+        read_fixed(text)

@@ -21,7 +21,7 @@ from waitcall.application.record_call import SKEW, RecordCall
 from waitcall.application.record_text import RecordText
 from waitcall.domain.errors import InvalidPhoneNumber, StoreUnavailable
 from waitcall.domain.matching import InboundCall, InboundText, Witness
-from waitcall.domain.numbers import E164, mask
+from waitcall.domain.numbers import E164, mask, normal_form
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 
 PAGE = 1000
@@ -203,7 +203,7 @@ class ReconcileInbox:
 
     def _dialled(self, text: str | None) -> str | None:
         try:
-            number = E164.parse(text) if text else None
+            number = E164.parse(normal_form(text)) if text else None
         except InvalidPhoneNumber:
             return None
         return number.value if number is not None and self._may_be_dialled(number) else None
@@ -278,7 +278,7 @@ def like_calls(
 
     def may_be_shown(dialled: str | None) -> bool:
         try:
-            number = E164.parse(dialled or "")
+            number = E164.parse(normal_form(dialled or ""))
         except InvalidPhoneNumber:
             return False
         return may_be_dialled(number) and number not in text_numbers

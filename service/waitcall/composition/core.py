@@ -39,6 +39,9 @@ class Core:
         policy = settings.policy
         self.settings, self.policy, self.clock = settings, policy, clock
         self.metrics = Metrics(__version__, policy.clients, policy.purposes, worker=worker)
+        for purpose in policy.purposes.values():
+            taken = len(policy.test_numbers) if purpose.test_numbers else 0
+            self.metrics.test_numbers.labels(purpose.name).set(taken)
         self.observer = LoggingObserver(self.metrics)
         self.connection = Connection(
             topology_of(settings.redis, MAX_REDIS_CONNECTIONS),
