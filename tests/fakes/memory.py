@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 
-from waitcall.application.deliver_webhooks import Backlog, Taken
+from waitcall.application.deliver_webhooks import DeliveryBacklog, Taken
 from waitcall.application.effects import (
     NO_EFFECTS,
     Announcement,
@@ -369,9 +369,11 @@ class MemoryOutbox:
             self._waiting += due
             return len(due)
 
-    def backlog(self) -> Backlog:
+    def backlog(self) -> DeliveryBacklog:
         # This fake does not record when a delivery began to wait.
-        return Backlog(len(self._waiting) + len(self._taken), len(self._retries), len(self._dead), None)
+        return DeliveryBacklog(
+            len(self._waiting) + len(self._taken), len(self._retries), len(self._dead), None
+        )
 
     def dead(self) -> Iterator[Delivery]:
         yield from list(self._dead.values())

@@ -17,8 +17,8 @@ from itertools import takewhile
 from typing import Protocol
 
 from waitcall.application.ports import Clock, Deadlines, Term
-from waitcall.application.record_call import SKEW, RecordCall
-from waitcall.application.record_text import RecordText
+from waitcall.application.record_call import SKEW, RecordInboundCall
+from waitcall.application.record_text import RecordInboundText
 from waitcall.domain.errors import InvalidPhoneNumber, StoreUnavailable
 from waitcall.domain.matching import InboundCall, InboundText, Witness
 from waitcall.domain.numbers import E164, mask, normal_form
@@ -114,8 +114,8 @@ class ReconcileInbox:
         inbox: Inbox,
         progress: ProgressStore,
         deadlines: Deadlines,
-        calls: RecordCall,
-        messages: RecordText,
+        calls: RecordInboundCall,
+        messages: RecordInboundText,
         clock: Clock,
         every: timedelta,
         may_be_dialled: Callable[[E164], bool],

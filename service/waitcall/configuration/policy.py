@@ -480,7 +480,7 @@ class PrefixBudgetSchema(BudgetSchema):
     digits = whole("How many digits of the international number make a prefix.", 1, 12, required=True)
 
 
-class ConversionSchema(Keys):
+class ConversionGuardSchema(Keys):
     country = table(BudgetSchema)
     prefix = table(PrefixBudgetSchema)
 
@@ -687,7 +687,7 @@ class PolicySchema(Keys):
         load_default=lambda: DEFAULT_LIMITS,
     )
     conversion = table(
-        ConversionSchema,
+        ConversionGuardSchema,
         "Guard against numbers that are shown and never called; off unless a table is there.",
     )
     lists = several(

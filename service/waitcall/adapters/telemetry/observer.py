@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from waitcall.adapters.telemetry.metrics import UNPLACED, Metrics
-from waitcall.application.deliver_webhooks import Backlog, DeliveryOutcome
+from waitcall.application.deliver_webhooks import DeliveryBacklog, DeliveryOutcome
 from waitcall.application.effects import Delivery
 from waitcall.application.request_context import events
 from waitcall.domain.conversion import Conversion
@@ -61,7 +61,7 @@ class DeliveryMeter:
             },
         )
 
-    def backlog(self, backlog: Backlog, now: datetime) -> None:
+    def backlog(self, backlog: DeliveryBacklog, now: datetime) -> None:
         """Report the undelivered events."""
         counts = {"waiting": backlog.waiting, "retrying": backlog.retrying, "dead": backlog.dead}
         for state, count in counts.items():

@@ -32,7 +32,7 @@ utc_now = partial(datetime.now, UTC)
 """The only clock in production."""
 
 
-class Core:
+class Container:
     """Store and adapters that the service, its worker and the command line share. It connects to nothing yet."""
 
     def __init__(self, settings: Settings, clock: Clock = utc_now, *, worker: bool = False) -> None:
