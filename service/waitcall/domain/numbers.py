@@ -171,6 +171,7 @@ def normal_form(reported: str) -> str:
     return reported
 
 
+@_remembered
 def subscriber_of(reported: str) -> str:
     """Return the number under which a subscriber is stored, counted and compared. Equivalent forms have the same one.
 
@@ -187,6 +188,7 @@ def _without_variants(value: str) -> str:
     return _ARGENTINA.sub(r"+549\1", _MEXICO.sub(r"+52\1", value))
 
 
+@_remembered
 def earlier_forms(reported: str) -> tuple[str, ...]:
     """Return other forms under which an earlier version of the service stored the subscriber of a number."""
     subscriber = subscriber_of(reported)
