@@ -183,6 +183,23 @@ typescript-tools: $(TYPESCRIPT_STAMP) ## install what the TypeScript client is b
 typescript-test: typescript-tools ## build the TypeScript client, and test it against its double and a running stack
 	@$(BIN)/python -m pytest -q tests/end_to_end/test_typescript_client.py
 
+CLIENTS_STAMP := .tools/provider-clients/.installed
+$(CLIENTS_STAMP): $(DEV_STAMP) requirements-provider-clients.txt development/provider_clients/package-lock.json
+	@echo "Installing clients of the provider into .tools ..."
+	@# The package typing, which one of them names, would hide Python's own module, so it is not in the lock file.
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .tools/provider-clients --no-deps --require-hashes -r requirements-provider-clients.txt
+	@cp development/provider_clients/package*.json .tools/provider-clients
+	@if command -v npm >/dev/null; then npm ci --prefix .tools/provider-clients --ignore-scripts --no-audit --no-fund --silent; \
+	else echo "npm is not installed: the test of node-smsc is skipped."; fi
+	@touch $@
+
+.PHONY: provider-clients
+provider-clients: $(CLIENTS_STAMP) ## install clients of the provider that others wrote (40 MB)
+
+.PHONY: provider-clients-test
+provider-clients-test: provider-clients ## run the provider's clients against the simulator
+	@$(BIN)/python -m pytest -q tests/simulator/test_provider_clients.py
+
 .PHONY: attack
 attack: develop ## run the attacker's script against the service, and write docs/attacks.md
 	@$(BIN)/python -m pytest -q tests/end_to_end/test_attacks.py --record-attacks
@@ -255,7 +272,7 @@ security: develop ## check the code with bandit and the locked dependencies with
 	@$(BIN)/python -m development.audit
 
 .PHONY: check
-check: lint types imports security chart-tools browser-tools docs-tools openapi-tools typescript-tools newest-python test-all ## run everything that CI runs
+check: lint types imports security chart-tools browser-tools docs-tools openapi-tools typescript-tools provider-clients newest-python test-all ## run everything that CI runs
 	@cat build/audit.txt
 
 BENCH_STAMP := .tools/bench/.installed
@@ -291,7 +308,8 @@ lock: develop ## resolve the dependencies again and write the lock files, with h
 	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
 	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
 	@echo 'openapi-python-client' | $(LOCK) -c requirements-dev.txt - -o requirements-openapi.txt
-	@if command -v npm >/dev/null; then for tools in development/openapi development/mermaid clients/typescript; do \
+	@printf 'smsc\nsmsc-client\n' | $(LOCK) --no-emit-package typing -c requirements-dev.txt - -o requirements-provider-clients.txt
+	@if command -v npm >/dev/null; then for tools in development/openapi development/mermaid development/provider_clients clients/typescript; do \
 	(cd $$tools && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved); done; fi
 
 DIST = $(BIN)/uv build --quiet --force-pep517 --no-build-isolation --python $(BIN)/python --out-dir dist

@@ -6,6 +6,7 @@ import threading
 
 from simulator.dialler import Handler
 from simulator.exchange import Account
+from simulator.fixed import read_fixed
 from simulator.server import Options, Simulator
 from simulator.smsru import SmsruAccount
 
@@ -43,6 +44,14 @@ def main() -> None:
         "--deliver-after", type=float, help="report each message delivered after this many seconds"
     )
     parser.add_argument(
+        "--test-number",
+        type=read_fixed,
+        action="append",
+        default=[],
+        metavar="NUMBER=OUTCOME[:SECONDS]",
+        help="number that always calls (verified), never calls (expired), or whose orders fail (failed)",
+    )
+    parser.add_argument(
         "--expose", action="store_true", help="allow --host to be an address other than loopback"
     )
     given = parser.parse_args()
@@ -57,6 +66,7 @@ def main() -> None:
         calm=given.calm,
         expose=given.expose,
         deliver_after=given.deliver_after,
+        test_numbers=dict(given.test_number),
     )
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

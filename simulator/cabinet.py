@@ -64,6 +64,8 @@ class Cabinet:
 
     numbers: list[Number] = field(default_factory=_numbers)
     tasks: list[Task] = field(default_factory=list)
+    confirmation: str | None = None
+    """Body that confirms a change; None: a JSON object. The provider may answer ``OK`` alone or nothing."""
 
     def free(self) -> list[dict[str, Any]]:
         """List the numbers that can still be rented."""
@@ -118,8 +120,9 @@ class Cabinet:
         raise ValueError(3)
 
     def reset(self) -> None:
-        """Remove all tasks and give back all numbers."""
+        """Remove all tasks, give back all numbers, and confirm changes with JSON."""
         self.tasks.clear()
+        self.confirmation = None
         self.numbers[:] = _numbers()
 
 

@@ -12,6 +12,7 @@ from simulator.cabinet import Cabinet
 from simulator.dialler import CODECS, SIGNED, Delivery, Dialler, Handler
 from simulator.exchange import Exchange
 from simulator.faults import FaultPlan
+from simulator.fixed import Subscribers
 from simulator.messages import PostOffice, Sent
 from simulator.orders import BadOrder, digits_of, order_given
 from simulator.smsru import POOL, Callcheck, entry_of, post
@@ -31,6 +32,7 @@ def create_control(  # noqa: PLR0913  it takes all parts of the simulator
     deliver: Callable[[Sent, int, int], list[dict[str, Any]]],
     callcheck: Callcheck,
     smsru_faults: FaultPlan,
+    subscribers: Subscribers,
 ) -> Flask:
     """Create the Flask app of the control API and the handset page."""
     app = Flask("simulator.control", static_folder=None)
@@ -61,6 +63,8 @@ def create_control(  # noqa: PLR0913  it takes all parts of the simulator
         order = order_given()
         cli, did = digits_of(order, "cli"), digits_of(order, "did")
         now = clock()
+        if subscribers.is_silent(cli):
+            return jsonify(reported=False, sent=[])
         if did in POOL:
             return dial_smsru(order, cli, did, now)
         with lock:

@@ -11,9 +11,9 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote_from_bytes, urlsplit
+from urllib.parse import parse_qsl, quote_from_bytes, urlsplit
 from xml.sax.saxutils import escape
 
 CODECS = {"windows-1251": "cp1251", "utf-8": "utf-8", "koi8-r": "koi8-r"}
@@ -34,6 +34,36 @@ class Handler:
     hash: str = "sha1"
     form: str = "form"
     charset: str = "utf-8"
+    further: tuple[tuple[str, str], ...] = ()
+    """Parameters of the registered URL that come back as fields of each callback."""
+    in_query: tuple[str, ...] = ()
+    """Names of the fields that travel in the query string."""
+
+
+def registered(handler: Handler) -> Handler:
+    """Read the parameters of a handler's URL as it is registered: ``https://host/path!a=1?charset=utf-8&md5=SECRET``.
+
+    Those after ``?`` come back as fields, those after ``!`` in the query string. A secret is replaced by the hash.
+    """
+    if "!" in handler.url:
+        url, _, parameters = handler.url.partition("!")
+        in_query, _, in_body = parameters.partition("?")
+    else:
+        url, _, in_body = handler.url.partition("?")
+        in_query = ""
+    queried, posted = (parse_qsl(each, keep_blank_values=True) for each in (in_query, in_body))
+    given = dict(queried + posted)
+    name = next((each for each in ("md5", "sha1", "crc32") if each in given), None)
+    return replace(
+        handler,
+        url=url,
+        secret=given[name] if name else handler.secret,
+        hash=name or handler.hash,
+        form={"2": "xml", "3": "json"}.get(given.get("fmt", ""), handler.form),
+        charset=given.get("charset", handler.charset),
+        further=tuple((each, value) for each, value in given.items() if each != name),
+        in_query=tuple(each for each, _ in queried),
+    )
 
 
 @dataclass(frozen=True)
@@ -59,7 +89,7 @@ def digest(handler: Handler, kind: str, fields: dict[str, str]) -> str:
 def write(handler: Handler, delivery: Delivery, fields: dict[str, str]) -> urllib.request.Request:
     """Create the HTTP request of one callback."""
     codec = CODECS[handler.charset]
-    names = set(fields) if delivery.method == "GET" else set(delivery.in_query)
+    names = set(fields) if delivery.method == "GET" else {*delivery.in_query, *handler.in_query}
     query = _form({n: v for n, v in fields.items() if n in names}, codec)
     rest = {n: v for n, v in fields.items() if n not in names}
     if handler.form == "json":
@@ -92,7 +122,7 @@ class Dialler:
     ) -> None:
         if urlsplit(handler.url).scheme not in ("http", "https"):
             raise ValueError("The handler must be an http(s) URL.")
-        self.handler = handler
+        self.handler = registered(handler)
         self._record = record
         self._rng = rng
         self._calm = calm
@@ -113,7 +143,11 @@ class Dialler:
         fields: dict[str, str],
     ) -> list[dict[str, Any]]:
         """Sign and deliver a callback. Return its ledger entries, or none if the delivery is delayed."""
-        signed = fields | {"charset": handler.charset, handler.hash: digest(handler, kind, fields)}
+        signed = (
+            fields
+            | dict(handler.further)
+            | {"charset": handler.charset, handler.hash: digest(handler, kind, fields)}
+        )
         request = write(handler, delivery, signed)
         if delivery.delay_seconds > 0:
             timer = threading.Timer(delivery.delay_seconds, self._deliver, (request, kind, delivery.copies))

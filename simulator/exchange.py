@@ -3,9 +3,11 @@
 Source: smsc-api.md sections 1, 3 and 7. README.md lists what they leave open and how it was decided here.
 """
 
+import hashlib
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 WINDOW_SECONDS = 900
@@ -33,6 +35,14 @@ ERROR_TEXTS = {
     8: "undeliverable number",
     9: "too many requests",
 }
+
+
+def international(phone: str) -> str:
+    """Return a phone as international digits. Without a ``+``, an 8 in front of ten digits is corrected to 7."""
+    given = phone.strip()
+    if given.startswith("+"):
+        return given[1:]
+    return f"7{given[1:]}" if len(given) == 11 and given.startswith("8") else given
 
 
 class ProviderError(Exception):
@@ -72,7 +82,12 @@ class Exchange:
             ProviderError: code 2 for wrong credentials, 9 for too many requests.
         """
         by_key = fields.get("apikey") == self.account.apikey
-        by_login = (fields.get("login"), fields.get("psw")) == (self.account.login, self.account.password)
+        password = self.account.password.encode()
+        spellings = {
+            self.account.password,
+            *(hashlib.new(each, password).hexdigest() for each in ("md5", "sha1")),
+        }
+        by_login = fields.get("login") == self.account.login and fields.get("psw") in spellings
         if not by_key and not by_login:
             raise ProviderError(2)
         secrets = ("apikey", "login", "psw")
@@ -92,6 +107,7 @@ class Exchange:
         Raises:
             ProviderError: code 1 for a phone that is not 10 to 15 digits.
         """
+        phone = international(phone)
         if not phone.isascii() or not phone.isdecimal() or not 10 <= len(phone) <= 15:
             raise ProviderError(1)
         number = self.rng.choice(POOL)
@@ -126,9 +142,10 @@ class Exchange:
         record = {"id": len(self.inbox) + 1, "phone": cli, "to_phone": to, "at": now, "message": text}
         self.inbox.append(record)
 
-    def answers(self, after_id: int, count: int) -> list[dict[str, Any]]:
-        """List at most ``count`` inbox records whose id is greater than ``after_id``."""
-        return [record for record in self.inbox if record["id"] > after_id][:count]
+    def answers(self, after_id: int, count: int, to_phone: str = "") -> list[dict[str, Any]]:
+        """List at most ``count`` inbox records whose id is greater than ``after_id``, only those to ``to_phone`` if given."""
+        listed = (each for each in self.inbox if each["id"] > after_id and to_phone in ("", each["to_phone"]))
+        return list(islice(listed, count))
 
     def reset(self) -> None:
         """Remove all orders, records and counts, and restore the balance."""

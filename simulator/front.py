@@ -12,11 +12,24 @@ from flask import Flask, Response, request
 from simulator.cabinet import Cabinet
 from simulator.exchange import POOL, Exchange, ProviderError
 from simulator.faults import Fault, FaultPlan
+from simulator.fixed import Subscribers
 from simulator.messages import PostOffice, Sent
 from simulator.services import add_cabinet, add_messages
 
 CHARSETS = {"windows-1251": "cp1251", "utf-8": "utf-8", "koi8-r": "koi8-r"}
 LONGEST_HANG_SECONDS = 60
+STATUS_LINE = (
+    "status",
+    "last_timestamp",
+    "err",
+    "send_timestamp",
+    "phone",
+    "cost",
+    "sender_id",
+    "status_name",
+    "message",
+)
+"""Values of status.php with ``fmt=1``, in the order in which the provider's own library reads them."""
 PREMIUM = "78095551234"
 
 
@@ -29,6 +42,7 @@ def create_front(  # noqa: PLR0913  it takes most parts of the simulator
     office: PostOffice,
     cabinet: Cabinet,
     taken: Callable[[Sent], None],
+    subscribers: Subscribers,
 ) -> Flask:
     """Create the Flask app of the provider's API. It calls ``taken`` for each message that it accepts."""
     app = Flask("simulator.front", static_folder=None)
@@ -49,7 +63,11 @@ def create_front(  # noqa: PLR0913  it takes most parts of the simulator
             return _faulty(fault, fields, released)
 
         def order() -> dict[str, Any]:
-            number, pool = exchange.order(fields.get("phone", ""), clock())
+            phone = fields.get("phone", "")
+            if subscribers.refuses(phone):
+                raise ProviderError(1)
+            number, pool = exchange.order(phone, clock())
+            subscribers.ordered(phone, number)
             return {"phone": number, "all_phones": list(pool)}
 
         return answer(fields, "wait_call", order)
@@ -65,7 +83,8 @@ def create_front(  # noqa: PLR0913  it takes most parts of the simulator
             if fields.get("get_answers") != "1":
                 raise ProviderError(1)
             count = min(int(fields.get("cnt") or 10000), 10000)
-            records = exchange.answers(int(fields.get("after_id") or 0), count)
+            to_phone = fields.get("to_phone", "").removeprefix("+")
+            records = exchange.answers(int(fields.get("after_id") or 0), count, to_phone)
             oldest = clock() - 3600 * float(fields["hour"]) if fields.get("hour") else 0
             return [_inbox_record(r, exchange.utc_offset) for r in records if r["at"] >= oldest]
 
@@ -113,12 +132,15 @@ def _written(fields: dict[str, str], result: Any) -> Response:
         }.get(fmt, f"ERROR = {result['error_code']} ({result['error']})")
     elif isinstance(result, list):
         text = "\n".join(
-            ", ".join(f"{name} = {value}" for name, value in record.items()) for record in result
+            _plain(record, fmt)
+            if "status" in record
+            else ", ".join(f"{name} = {value}" for name, value in record.items())
+            for record in result
         )
-    elif "phone" not in result and "balance" not in result:
-        text = _plain(result, fmt)
-    elif "balance" in result:
+    elif "balance" in result and "id" not in result:
         text = {"2": f"<balance>{result['balance']}</balance>"}.get(fmt, result["balance"])
+    elif "all_phones" not in result:
+        text = _plain(result, fmt)
     else:
         pool = ",".join(result["all_phones"])
         text = {
@@ -132,7 +154,12 @@ def _plain(result: dict[str, Any], fmt: str) -> str:
     if fmt == "2":
         return f"<result>{''.join(f'<{name}>{escape(str(value))}</{name}>' for name, value in result.items())}</result>"
     if fmt == "1":
-        return ",".join(str(value) for value in result.values())
+        names = (
+            [name for name in STATUS_LINE if name in result] if "last_timestamp" in result else list(result)
+        )
+        return ",".join(str(result[name]) for name in names)
+    if "last_date" in result:
+        return f"Status = {result['status']}, check_time = {result['last_date']}"
     if "cnt" in result and "id" in result:
         return f"OK - {result['cnt']} SMS, ID - {result['id']}"
     return ", ".join(f"{name.capitalize()} = {value}" for name, value in result.items())

@@ -4,12 +4,22 @@ Source: smsc-api.md sections 2, 5 and 9.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from simulator.exchange import international
 
 LONGEST_TEXT = 1000
 PRICE = "3.50"
 FINAL = frozenset({-3, -2, 1, 2, 3, 4, 20, 22, 23, 25})
+STATUS_NAMES = {
+    -1: "Ожидает отправки",
+    0: "Передано оператору",
+    1: "Доставлено",
+    2: "Прочитано",
+    20: "Невозможно доставить",
+}
 FORBIDDEN = "casino"
 """Word that no text may contain (error code 6)."""
 PICTURE_LETTERS = "23456789abcdefghkmnpqrstuvwxyz"
@@ -26,6 +36,7 @@ class Sent:
     status: int = 0
     err: int = 0
     status_at: float = 0.0
+    sender: str = ""
 
 
 @dataclass
@@ -37,13 +48,13 @@ class PostOffice:
     pictures: dict[str, str] = field(default_factory=dict)
     _next_id: int = 1
 
-    def send(self, phones: str, text: str, message_id: str, now: float) -> list[Sent]:
+    def send(self, phones: str, text: str, message_id: str, now: float, sender: str = "") -> list[Sent]:
         """Accept a text to each phone, under the caller's id if it gives one.
 
         Raises:
             ValueError: with the provider's error code (1, 6 or 7) as its argument.
         """
-        numbers = [each.strip() for each in phones.replace(";", ",").split(",") if each.strip()]
+        numbers = [international(each) for each in phones.replace(";", ",").split(",") if each.strip()]
         if not numbers or not text or len(text) > LONGEST_TEXT:
             raise ValueError(1)
         if FORBIDDEN in text.casefold():
@@ -53,7 +64,7 @@ class PostOffice:
         given = int(message_id) if message_id.isascii() and message_id.isdecimal() else 0
         if given == 0:
             given, self._next_id = self._next_id, self._next_id + 1
-        taken = [Sent(given, each, text, now, status_at=now) for each in numbers]
+        taken = [Sent(given, each, text, now, status_at=now, sender=sender) for each in numbers]
         self.sent += taken
         return taken
 
@@ -93,13 +104,33 @@ def status_fields(sent: Sent) -> dict[str, str]:
     }
 
 
-def status_answer(sent: Sent | None, stamp: str) -> dict[str, Any]:
-    """Return the answer of status.php for a text, or for an unknown one (None)."""
+def status_answer(sent: Sent | None, stamp: Callable[[float], str], details: str) -> dict[str, Any]:
+    """Return the answer of status.php for a text, or for an unknown one (None).
+
+    Args:
+        sent: the text.
+        stamp: writes a time as the provider does.
+        details: the parameter ``all``: ``1`` adds the message, ``2`` also its country and operator.
+    """
     if sent is None:
         return {"status": -3, "last_date": "", "last_timestamp": 0, "err": 0}
-    return {
+    answer: dict[str, Any] = {
         "status": sent.status,
-        "last_date": stamp,
+        "last_date": stamp(sent.status_at),
         "last_timestamp": int(sent.status_at),
         "err": sent.err,
     }
+    if details in ("1", "2"):
+        answer |= {
+            "send_date": stamp(sent.at),
+            "send_timestamp": int(sent.at),
+            "phone": sent.phone,
+            "cost": PRICE,
+            "sender_id": sent.sender,
+            "status_name": STATUS_NAMES.get(sent.status, ""),
+            "message": sent.text,
+            "type": 0,
+        }
+    if details == "2":
+        answer |= {"country": "Россия", "operator": "Мегафон", "region": "Москва"}
+    return answer

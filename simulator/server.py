@@ -8,6 +8,7 @@ import random
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -22,6 +23,7 @@ from simulator.control import create_control
 from simulator.dialler import Delivery, Dialler, Handler
 from simulator.exchange import Account, Exchange
 from simulator.faults import FaultPlan
+from simulator.fixed import FixedOutcome, Subscribers
 from simulator.front import create_front
 from simulator.messages import PostOffice, Sent, status_fields
 from simulator.smsru import Callcheck, SmsruAccount, add_callcheck
@@ -44,6 +46,8 @@ class Options:
     smsru: SmsruAccount = field(default_factory=SmsruAccount)
     deliver_after: float | None = None
     """Seconds after which each message is reported delivered; None: only ``POST /deliver`` reports it."""
+    test_numbers: Mapping[str, FixedOutcome] = field(default_factory=dict)
+    """Test numbers by their digits."""
 
 
 class _Handler(WSGIRequestHandler):
@@ -134,6 +138,7 @@ class Simulator:
         self.smsru_faults = FaultPlan()
         self.callcheck = Callcheck(options.smsru, rng)
         self.dialler = Dialler(options.handler, self._record, rng, calm=options.calm)
+        subscribers = Subscribers(options.test_numbers)
         front = create_front(
             self.exchange,
             self.faults,
@@ -143,6 +148,7 @@ class Simulator:
             self.office,
             self.cabinet,
             self._taken,
+            subscribers,
         )
         add_callcheck(
             front,
@@ -152,6 +158,7 @@ class Simulator:
             self._released,
             self.clock,
             self.exchange.ledger,
+            subscribers,
         )
         # Without this, Flask would answer 500 instead of the planned reset.
         front.config["PROPAGATE_EXCEPTIONS"] = True
@@ -168,6 +175,7 @@ class Simulator:
             self.deliver,
             self.callcheck,
             self.smsru_faults,
+            subscribers,
         )
         self._servers = [
             _Server(options.host, options.front_port, front),
@@ -176,7 +184,7 @@ class Simulator:
         host = f"[{options.host}]" if ":" in options.host else options.host
         self.base_url = f"http://{host}:{self._servers[0].server_port}/sys"
         self.smsru_url = f"http://{host}:{self._servers[0].server_port}/smsru"
-        self.control_url = f"http://{host}:{self._servers[1].server_port}"
+        self.control_url = subscribers.control_url = f"http://{host}:{self._servers[1].server_port}"
 
     def clock(self) -> float:
         """Return the simulator's time in epoch seconds."""

@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Flask, Response, request
 
-from simulator.cabinet import Cabinet
-from simulator.exchange import Exchange, ProviderError
+from simulator.cabinet import Cabinet, Number
+from simulator.exchange import Exchange, ProviderError, international
 from simulator.faults import Fault, FaultPlan
 from simulator.messages import PRICE, PostOffice, Sent, status_answer
 from simulator.picture import png
@@ -31,8 +32,9 @@ def add_messages(  # noqa: PLR0913  it takes most parts of the simulator
     """Add send.php, status.php and imgcode.php to the app. send.php calls ``taken`` for each message that it accepts."""
 
     @app.route("/sys/send.php", methods=["GET", "POST"])
+    @app.route("/rest/send/", methods=["POST"])
     def send() -> Response:
-        fields = request.values.to_dict()
+        fields = _given()
         with lock:
             fault = faults.next()
         if fault is not None and fault.kind not in ("lost", "slow"):
@@ -45,15 +47,19 @@ def add_messages(  # noqa: PLR0913  it takes most parts of the simulator
                 raise ProviderError(1)
             if fields.get("cost") == "1":
                 return {"cost": PRICE, "cnt": 1}
+            phones, text, number, sender = (
+                fields.get(each, "") for each in ("phones", "mes", "id", "sender")
+            )
             try:
-                sent.extend(
-                    office.send(
-                        fields.get("phones", ""), fields.get("mes", ""), fields.get("id", ""), clock()
-                    )
-                )
+                sent.extend(office.send(phones, text, number, clock(), sender))
             except ValueError as error:
                 raise ProviderError(int(str(error))) from error
-            return {"id": sent[0].id, "cnt": len(sent)}
+            answered: dict[str, Any] = {"id": sent[0].id, "cnt": len(sent)}
+            if fields.get("cost") in ("2", "3"):
+                answered["cost"] = f"{float(PRICE) * len(sent):.2f}"
+            if fields.get("cost") == "3":
+                answered["balance"] = exchange.balance
+            return answered
 
         response = answer(fields, "send", post)
         _remember(fields, "sent" if sent else "refused")
@@ -68,15 +74,30 @@ def add_messages(  # noqa: PLR0913  it takes most parts of the simulator
             exchange.ledger.append({"door": "front", "method": request.method} | seen)
 
     @app.route("/sys/status.php", methods=["GET", "POST"])
+    @app.route("/rest/status/", methods=["POST"])
     def status() -> Response:
-        fields = request.values.to_dict()
+        fields = _given()
 
-        def look() -> dict[str, Any]:
-            number = fields.get("id", "").rstrip(",")
-            if not number.isdecimal() or not fields.get("phone"):
+        def look() -> Any:
+            numbers, phones = (
+                [part.strip() for part in fields.get(name, "").split(",") if part.strip()]
+                for name in ("id", "phone")
+            )
+            if not numbers or not phones or not all(each.isdecimal() for each in numbers):
                 raise ProviderError(1)
-            found = office.find(int(number), fields["phone"].rstrip(","))
-            return status_answer(found, _stamp(found.status_at if found else 0, exchange.utc_offset))
+            if "," not in fields["id"]:
+                return of(numbers[0], phones[0])
+            # A comma, also one at the end, makes a list. One id may have several phones, and the other way round.
+            most = max(len(numbers), len(phones))
+            numbers, phones = (each * most if len(each) == 1 else each for each in (numbers, phones))
+            pairs = zip(numbers, phones, strict=False)
+            return [of(number, phone) | {"id": int(number)} for number, phone in pairs]
+
+        def of(number: str, phone: str) -> dict[str, Any]:
+            found = office.find(int(number), international(phone))
+            return status_answer(
+                found, partial(_stamp, utc_offset=exchange.utc_offset), fields.get("all", "")
+            )
 
         return answer(fields, "status", look)
 
@@ -100,6 +121,7 @@ def add_cabinet(
     @app.route("/sys/receive_phones.php", methods=["GET", "POST"])
     def receive_phones() -> Response:
         fields = request.values.to_dict()
+        changed: list[Number] = []
 
         def act() -> Any:
             remember("receive_phones", fields, clock())
@@ -113,11 +135,12 @@ def add_cabinet(
                 exchange.balance = f"{float(exchange.balance) - float(cost):.2f}"
                 return {"cost": cost}
             if fields.get("chg") == "1":
-                cabinet.change(fields.get("phone", ""), fields.get("noprolong", ""))
+                changed.append(cabinet.change(fields.get("phone", ""), fields.get("noprolong", "")))
                 return {"result": "OK"}
             raise ProviderError(1)
 
-        return answer(fields, "receive_phones", _coded(act))
+        response = answer(fields, "receive_phones", _coded(act))
+        return response if not changed or cabinet.confirmation is None else Response(cabinet.confirmation)
 
     @app.route("/sys/downloads.php", methods=["GET", "POST"])
     def downloads() -> Response:
@@ -147,6 +170,16 @@ def add_cabinet(
             content_type="text/csv; charset=utf-8",
             headers={"Accept-Ranges": "bytes"} | partial,
         )
+
+
+def _given() -> dict[str, str]:
+    """Return the request's fields. The paths below ``/rest/`` take the same names in a JSON object and answer JSON."""
+    if not request.path.startswith("/rest/"):
+        return request.values.to_dict()
+    given = request.get_json(silent=True)
+    named = given if isinstance(given, dict) else {}
+    lists = {name: ",".join(map(str, each)) for name, each in named.items() if isinstance(each, list)}
+    return {name: str(each) for name, each in named.items()} | lists | {"fmt": "3", "charset": "utf-8"}
 
 
 def _coded(act: Callable[[], Any]) -> Callable[[], Any]:

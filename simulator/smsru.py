@@ -13,6 +13,7 @@ from flask import Blueprint, Flask, Response, jsonify, request
 
 from simulator.dialler import exchange
 from simulator.faults import Fault, FaultPlan
+from simulator.fixed import Subscribers
 
 WINDOW_SECONDS = 300
 # Toll-free numbers, as in the provider's documentation. The block 555 stands for invented numbers.
@@ -121,6 +122,7 @@ def add_callcheck(  # noqa: PLR0913  it takes most parts of the simulator
     released: threading.Event,
     clock: Callable[[], float],
     ledger: list[dict[str, Any]],
+    subscribers: Subscribers,
 ) -> None:
     """Add the provider's API to the app, under ``/smsru``."""
     door = Blueprint("smsru", __name__, url_prefix="/smsru")
@@ -136,11 +138,13 @@ def add_callcheck(  # noqa: PLR0913  it takes most parts of the simulator
         with lock:
             refusal = _refused(fields)
             phone = fields.get("phone", "")
-            if refusal is None and not (phone.isdecimal() and 10 <= len(phone) <= 15):
+            usable = phone.isdecimal() and 10 <= len(phone) <= 15 and not subscribers.refuses(phone)
+            if refusal is None and not usable:
                 refusal = _error(202)
             if refusal is not None:
                 return refusal
             check = callcheck.add(phone, clock())
+            subscribers.ordered(phone, check.number)
         pretty = f"+7 (800) {check.number[4:7]}-{check.number[7:]}"
         return jsonify(
             status="OK",

@@ -20,8 +20,8 @@ from waitcall.application.open_channel import CallProvider, ChannelOpening
 from waitcall.application.operate import OperatorActions
 from waitcall.application.ports import Change, Clock, OrderIndex, Stored, VerificationStore
 from waitcall.application.read import ReadVerification
-from waitcall.application.record_call import RecordCall
-from waitcall.application.record_text import RecordText
+from waitcall.application.record_call import RecordInboundCall
+from waitcall.application.record_text import RecordInboundText
 from waitcall.application.records import Records
 from waitcall.domain.channel import Channel, PlacedOrder
 from waitcall.domain.code import CodeSeals
@@ -181,7 +181,7 @@ def use_cases(
     clock: Clock,
     policy: Policy = POLICY,
     sender: FakeSender | None = None,
-) -> tuple[Verifications, RecordCall]:
+) -> tuple[Verifications, RecordInboundCall]:
     admitting, records = admission(world, observer, policy), records_of(world, observer, policy)
     verifications = Verifications(
         CreateVerification(
@@ -196,14 +196,14 @@ def use_cases(
         ConsumeVerification(records, admitting, PAGES, clock),
         CancelVerification(records, clock),
     )
-    return verifications, RecordCall(records, world.used_calls, admitting, clock)
+    return verifications, RecordInboundCall(records, world.used_calls, admitting, clock)
 
 
 def messages_of(
     world: World, observer: RecordingObserver, clock: Clock, policy: Policy = POLICY
-) -> RecordText:
+) -> RecordInboundText:
     records, admitting = records_of(world, observer, policy), admission(world, observer, policy)
-    return RecordText(records, world.used_calls, admitting, clock)
+    return RecordInboundText(records, world.used_calls, admitting, clock)
 
 
 def operating(

@@ -25,17 +25,20 @@ def binary(product: str) -> str | None:
 
 
 class Server:
-    """Single server on a free port. It can be stopped and started again on the same port."""
+    """Single server on a free port of ``host``. It can be stopped and started again on the same port."""
 
-    host = "127.0.0.1"
-
-    def __init__(self, product: str, *extra: str) -> None:
+    def __init__(
+        self, product: str, *extra: str, host: str = "127.0.0.1", password: str | None = None
+    ) -> None:
         path = binary(product)
         assert path is not None
         self.port = free_port()
+        self.host, self.password = host, password
+        if password:
+            extra = (*extra, "--requirepass", password)
         self.directory = Path(tempfile.mkdtemp(prefix="waitcall-test-"))
         self.command = [
-            *(path, "--port", str(self.port), "--bind", self.host, "--save", ""),
+            *(path, "--port", str(self.port), "--bind", host, "--save", ""),
             # Without this a master waits five seconds for more replicas before it sends its data to the first.
             *("--repl-diskless-sync-delay", "0"),
             *("--appendonly", "no", "--dir", str(self.directory), *extra),
@@ -43,11 +46,16 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
+    def node(self) -> str:
+        """Host and port as they stand in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.node}/0"
 
     def client(self) -> Redis:
-        return Redis(self.host, self.port, socket_timeout=5)
+        return Redis(host=self.host, port=self.port, password=self.password, socket_timeout=5)
 
     def flush(self) -> None:
         with self.client() as client:
@@ -73,46 +81,37 @@ class Server:
             return bool(client.ping())
 
 
-class ServerOnIpv6(Server):
-    """Single server that listens on IPv6 only."""
-
-    host = "::1"
-
-    @property
-    def url(self) -> str:
-        return f"redis://[::1]:{self.port}/0"
-
-
 class ClusterNode(Server):
     """Cluster node, with a second free port for the cluster's bus."""
 
-    def __init__(self, product: str, timeout_ms: int, *extra: str) -> None:
+    def __init__(self, product: str, timeout_ms: int, *extra: str, host: str = "127.0.0.1") -> None:
         self.bus_port = free_port()
         bus = ("--cluster-port", str(self.bus_port))
-        super().__init__(
-            product, "--cluster-enabled", "yes", *bus, "--cluster-node-timeout", str(timeout_ms), *extra
-        )
+        extra = ("--cluster-enabled", "yes", *bus, "--cluster-node-timeout", str(timeout_ms), *extra)
+        super().__init__(product, *extra, host=host)
 
 
 class Cluster:
-    """Cluster of three masters without replicas."""
+    """Cluster of masters without replicas, three unless ``size`` says otherwise."""
 
-    def __init__(self, product: str, node_timeout_ms: int = 2000) -> None:
-        self.nodes = [ClusterNode(product, node_timeout_ms).start() for _ in range(3)]
-        bounds = [SLOTS * part // 3 for part in range(4)]
+    def __init__(
+        self, product: str, node_timeout_ms: int = 2000, *, host: str = "127.0.0.1", size: int = 3
+    ) -> None:
+        self.nodes = [ClusterNode(product, node_timeout_ms, host=host).start() for _ in range(size)]
+        bounds = [SLOTS * part // size for part in range(size + 1)]
         for node, first, end in zip(self.nodes, bounds, bounds[1:], strict=False):
             with node.client() as client:
                 client.execute_command("CLUSTER ADDSLOTSRANGE", first, end - 1)
                 for other in self.nodes:
-                    client.execute_command("CLUSTER MEET", "127.0.0.1", other.port, other.bus_port)
+                    client.execute_command("CLUSTER MEET", host, other.port, other.bus_port)
         wait_for(lambda: all(self._whole(node) for node in self.nodes))
 
     @property
     def url(self) -> str:
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        return "redis+cluster://" + ",".join(node.node for node in self.nodes)
 
     def client(self) -> RedisCluster:
-        return RedisCluster(host="127.0.0.1", port=self.nodes[0].port)
+        return RedisCluster(host=self.nodes[0].host, port=self.nodes[0].port)
 
     def flush(self) -> None:
         for node in self.nodes:
@@ -132,17 +131,42 @@ class Cluster:
 
 
 class Sentinel:
-    """Master, and one sentinel that watches it as ``mymaster``."""
+    """Master, and one sentinel that watches it as ``mymaster``.
 
-    def __init__(self, product: str) -> None:
-        self.master = Server(product).start()
-        self._watch(product)
+    Args:
+        host: address of both.
+        known_as: host by which the sentinel is told to watch the master.
+        password: of the master.
+        own_password: of the sentinel itself.
+        more: further lines of the sentinel's configuration.
+    """
 
-    def _watch(self, product: str, more: str = "") -> None:
-        self.sentinel = Server(product)
+    def __init__(
+        self,
+        product: str,
+        *,
+        host: str = "127.0.0.1",
+        known_as: str = "",
+        password: str | None = None,
+        own_password: str | None = None,
+        more: str = "",
+    ) -> None:
+        self.master = Server(product, host=host, password=password).start()
+        more += f"sentinel auth-pass mymaster {password}\n" if password else ""
+        more += f"requirepass {own_password}\n" if own_password else ""
+        self._watch(product, more, known_as, own_password)
+
+    def _watch(
+        self, product: str, more: str = "", known_as: str = "", own_password: str | None = None
+    ) -> None:
+        host = self.master.host
+        self.sentinel = Server(product, host=host, password=own_password)
         path = self.sentinel.directory / "sentinel.conf"
+        # A sentinel resolves names only if it was told so before it is told a name.
+        names = "sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n" if known_as else ""
         path.write_text(
-            f"port {self.sentinel.port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {self.master.port} 1\n{more}"
+            f"port {self.sentinel.port}\nbind {host}\n{names}"
+            f"sentinel monitor mymaster {known_as or host} {self.master.port} 1\n{more}"
         )
         server = binary(product)
         assert server is not None
@@ -151,7 +175,7 @@ class Sentinel:
 
     @property
     def url(self) -> str:
-        return f"redis+sentinel://127.0.0.1:{self.sentinel.port}/mymaster/0"
+        return f"redis+sentinel://{self.sentinel.node}/mymaster/0"
 
     def client(self) -> Redis:
         return self.master.client()

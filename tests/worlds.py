@@ -93,7 +93,7 @@ def redis_connection(url: str) -> Iterator[Connection]:
 
 @contextmanager
 def redis_world(
-    url: str,
+    url: str | Address,
     name: str = "redis",
     *,
     server: Any = None,
@@ -103,7 +103,7 @@ def redis_world(
 ) -> Iterator[World]:
     unreadable: list[str] = []
     connection = Connection(
-        topology_of(Address.parse(url), 300),
+        topology_of(url if isinstance(url, Address) else Address.parse(url), 300),
         lambda _: None,
         count_unreadable=unreadable.append,
         min_replicas=min_replicas,

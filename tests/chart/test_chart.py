@@ -186,6 +186,41 @@ def test_every_value_of_the_settings_reaches_every_pod() -> None:
         assert told.items() <= environment_of(each).items()
 
 
+def test_certificates_for_redis_are_mounted_in_every_pod() -> None:
+    """The variables name files of the Secret, and the Secret's other keys are not mounted."""
+    values = values_of(CHART / "ci/everything-values.yaml")
+    values["redisTls"] = {"existingSecret": "ours", "keys": {"ca": "ca.pem", "cert": "", "key": ""}}
+    for given, files in (
+        (
+            values_of(CHART / "ci/everything-values.yaml"),
+            {"CA": "ca.crt", "CERT": "tls.crt", "KEY": "tls.key"},
+        ),
+        (values, {"CA": "ca.pem"}),
+    ):
+        for each in (each for each in render(given) if each["kind"] == "Deployment"):
+            pod = each["spec"]["template"]["spec"]
+            (volume,) = (each for each in pod["volumes"] if each["name"] == "redis-tls")
+            assert {item["path"] for item in volume["secret"]["items"]} == {*files.values()}
+            mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+            expected = {
+                f"WAITCALL_REDIS_{name}": f"{mounts['redis-tls']}/{key}" for name, key in files.items()
+            }
+            environment = environment_of(each)
+            assert {name: environment.get(name) for name in expected} == expected
+            assert ("WAITCALL_REDIS_CERT" in environment) == ("CERT" in files)
+            told = environment["WAITCALL_REDIS_SENTINEL_PASSWORD_FILE"]
+            assert told == f"{mounts['secrets']}/sentinel-password"
+
+
+def test_without_certificates_for_redis_nothing_is_mounted() -> None:
+    for each in (
+        each for each in render(values_of(CHART / "ci/minimal-values.yaml")) if each["kind"] == "Deployment"
+    ):
+        volumes = each["spec"]["template"]["spec"]["volumes"]
+        assert "redis-tls" not in [volume["name"] for volume in volumes]
+        assert not any(name.startswith("WAITCALL_REDIS_CA") for name in environment_of(each))
+
+
 @example
 def test_network_policies_open_only_ports_that_exist(path: Path) -> None:
     objects = render(values_of(path))

@@ -35,9 +35,9 @@ from waitcall.application.create import CreateCommand
 from waitcall.application.deliver_webhooks import (
     MOST_ATTEMPTS,
     SLOTS,
-    Backlog,
     DeadLetters,
     DeliverWebhooks,
+    DeliveryBacklog,
     DeliveryOutcome,
     Outbox,
     delay,
@@ -77,12 +77,12 @@ class FakeSender:
 class RecordingMetrics:
     def __init__(self) -> None:
         self.told: list[tuple[str, bool]] = []
-        self.left: Backlog | None = None
+        self.left: DeliveryBacklog | None = None
 
     def delivered(self, delivery: Delivery, outcome: DeliveryOutcome, *, dead: bool) -> None:
         self.told.append((outcome.value, dead))
 
-    def backlog(self, backlog: Backlog, now: Any) -> None:
+    def backlog(self, backlog: DeliveryBacklog, now: Any) -> None:
         self.left = backlog
 
 
@@ -173,7 +173,7 @@ def test_each_outcome_is_delivered_once_to_the_endpoints_that_asked_for_it(post:
     assert post.sender.types("web/consumed") == ["verification.consumed"]
     assert len({each.event_id for each in post.sender.sent}) == 2
     post.push().measure(Term(1, "x"))
-    assert post.delivery_metrics.left == Backlog(0, 0, 0, None)
+    assert post.delivery_metrics.left == DeliveryBacklog(0, 0, 0, None)
 
 
 def test_an_event_from_before_the_first_worker_is_delivered(

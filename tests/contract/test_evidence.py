@@ -19,7 +19,7 @@ from tests.making import (
 )
 from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
 from waitcall.application.reconcile_inbox import PAGE, InboxRecord
-from waitcall.application.record_call import RecordCall
+from waitcall.application.record_call import RecordInboundCall
 from waitcall.application.record_text import TEXT_KEPT
 from waitcall.domain.channel import Assurance, Attested
 from waitcall.domain.matching import InboundText, InboxTrust, Outcome
@@ -54,7 +54,7 @@ class Scene(Net):
     ) -> None:
         super().__init__(world, clock, observer, policy=ATTESTING)
         trust = InboxTrust(frozenset(ATTESTING.text_in_numbers), limit)
-        self.reconciliation._calls = RecordCall(
+        self.reconciliation._calls = RecordInboundCall(
             records_of(world, observer, ATTESTING),
             world.used_calls,
             admission(world, observer),

@@ -8,7 +8,7 @@ from tests.making import NUMBER, Verifications, call_at, use_cases
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.ports import Change, Stored
-from waitcall.application.record_call import RecordCall
+from waitcall.application.record_call import RecordInboundCall
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import NotFound
 from waitcall.domain.status import Status
@@ -18,12 +18,12 @@ from waitcall.domain.verification import Verification
 @pytest.fixture
 def service(
     world: World, provider: FakeProvider, observer: RecordingObserver, clock: FakeClock
-) -> tuple[Verifications, RecordCall]:
+) -> tuple[Verifications, RecordInboundCall]:
     return use_cases(world, provider, observer, clock)
 
 
 @pytest.fixture
-def record(service: tuple[Verifications, RecordCall]) -> Verification:
+def record(service: tuple[Verifications, RecordInboundCall]) -> Verification:
     verifications, _ = service
     started = verifications.start("web", CreateCommand(NUMBER.value, "login", "flow")).verification
     return verifications.get("web", started.id)

@@ -24,7 +24,7 @@ from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import ChannelSteps
 from waitcall.application.open_channel import Routing
 from waitcall.application.ports import Term
-from waitcall.application.record_order import PollOrders, RecordOrder
+from waitcall.application.record_order import PollOrders, RecordOrderReport
 from waitcall.domain.channel import Channel, PlacedOrder, ProviderOrder
 from waitcall.domain.errors import (
     NumberRefused,
@@ -97,7 +97,7 @@ class Stage:
             clock=self.clock,
             policy=POLICY,
         )
-        self.reports = RecordOrder(records, self.world.orders, admitting, self.clock)
+        self.reports = RecordOrderReport(records, self.world.orders, admitting, self.clock)
         self.inquiry = FakeInquiry()
         self.poll = PollOrders(self.inquiry, self.world.orders, self.world.store, self.reports, self.clock)
 

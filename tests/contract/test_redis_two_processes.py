@@ -11,14 +11,14 @@ from tests.redis_servers import Server
 from tests.worlds import redis_world
 from waitcall.adapters.http.answers import dump_verification
 from waitcall.application.create import CreateCommand
-from waitcall.application.record_call import RecordCall
+from waitcall.application.record_call import RecordInboundCall
 from waitcall.domain.errors import AlreadyConsumed, NotFound
 from waitcall.domain.matching import Outcome
 from waitcall.domain.status import Status
 
 
 @pytest.fixture
-def processes(valkey: Server, clock: FakeClock) -> Iterator[list[tuple[Verifications, RecordCall]]]:
+def processes(valkey: Server, clock: FakeClock) -> Iterator[list[tuple[Verifications, RecordInboundCall]]]:
     """Use cases of two processes over one empty store."""
     observer, provider = RecordingObserver(), FakeProvider()
     with redis_world(valkey.url) as here, redis_world(valkey.url) as there:
@@ -28,7 +28,7 @@ def processes(valkey: Server, clock: FakeClock) -> Iterator[list[tuple[Verificat
 
 
 def test_a_consume_is_decided_by_the_record_as_it_is_now(
-    processes: list[tuple[Verifications, RecordCall]], clock: FakeClock
+    processes: list[tuple[Verifications, RecordInboundCall]], clock: FakeClock
 ) -> None:
     """Each process has read a record that the other then changes."""
     (mine, _), (theirs, calls) = processes
@@ -50,7 +50,7 @@ def test_a_consume_is_decided_by_the_record_as_it_is_now(
 
 
 def test_a_call_is_matched_with_the_record_as_it_is_now(
-    processes: list[tuple[Verifications, RecordCall]], clock: FakeClock
+    processes: list[tuple[Verifications, RecordInboundCall]], clock: FakeClock
 ) -> None:
     """A process creates each record, and the other process changes it before the call."""
     (mine, calls), (theirs, other_calls) = processes
@@ -84,7 +84,7 @@ def test_a_call_is_matched_with_the_record_as_it_is_now(
 
 
 def test_two_processes_give_the_same_answer_about_a_record(
-    processes: list[tuple[Verifications, RecordCall]], clock: FakeClock
+    processes: list[tuple[Verifications, RecordInboundCall]], clock: FakeClock
 ) -> None:
     """This holds after each change of the record."""
     (mine, calls), (theirs, _) = processes

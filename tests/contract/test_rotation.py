@@ -14,7 +14,7 @@ from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_world
 from waitcall.application.create import CreateCommand
 from waitcall.application.operate import Subject
 from waitcall.application.ports import Answer, Begun
-from waitcall.application.record_call import RecordCall
+from waitcall.application.record_call import RecordInboundCall
 from waitcall.domain.errors import (
     IdempotencyInFlight,
     IdempotencyKeyReused,
@@ -40,7 +40,7 @@ STEPS = {
 class Replica:
     world: World
     verifications: Verifications
-    calls: RecordCall
+    calls: RecordInboundCall
 
 
 @pytest.fixture

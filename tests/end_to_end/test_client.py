@@ -29,7 +29,7 @@ from waitcall_client import (
     Webhooks,
     problems,
 )
-from waitcall_client.testing import Double
+from waitcall_client.testing import Double, FixedOutcome
 
 from development.client import class_of, written
 from simulator.server import Simulator
@@ -45,13 +45,27 @@ POLICY = """
 dial_regions = ["RU"]
 [purposes.login]
 channels = ["call", "code"]
+test_numbers = true
 [purposes.other]
 [clients.web]
 purposes = ["login", "other"]
 hosted = {return_origins = ["https://login.example.org"]}
 [limits]
 number = []
+[test_numbers]
+"+12025550101" = {outcome = "verified", delay_seconds = 1, code = "000123"}
+"+12025550105" = {outcome = "verified", code = "000123"}
+"+12025550102" = {outcome = "expired", delay_seconds = 1}
+"+12025550103" = {outcome = "contested", delay_seconds = 1}
+"+12025550104" = {outcome = "failed", delay_seconds = 1}
 """
+FIXED = {
+    "+12025550101": FixedOutcome("verified", 1, code="000123"),
+    "+12025550105": FixedOutcome("verified", code="000123"),
+    "+12025550102": FixedOutcome("expired", 1),
+    "+12025550103": FixedOutcome("contested", 1),
+    "+12025550104": FixedOutcome("failed", 1),
+}
 BACK = "https://login.example.org/phone"
 UNKNOWN = f"ver_{'0' * 64}"
 DOUBLES = ("double", "double-async")
@@ -90,6 +104,8 @@ class Stage:
     call: Callable[[str], None]
     code: Callable[[str], str]
     numbers: Iterator[str]
+    pass_time: Callable[[float], None]
+    """Moves the double's clock. The real service needs no help, because its reads wait."""
 
     def begin(self, **fields: Any) -> Any:
         return self.client.start(next(self.numbers), **({"purpose": "login", "reference": "flow"} | fields))
@@ -132,13 +148,19 @@ def texted(simulator: Simulator, cli: str) -> str:
 def stage(request: pytest.FixtureRequest, numbers: Iterator[str]) -> Iterator[Stage]:
     _, _, how = request.param.partition("-")
     if request.param in DOUBLES:
-        double = Double()
+        double = Double(test_numbers=FIXED)
         client: Any = Blocking(double.async_client()) if how else double.client()
-        stage = Stage(client, double.call, double.code, numbers)
+        stage = Stage(client, double.call, double.code, numbers, double.advance)
     else:
         service, simulator = (request.getfixturevalue(name) for name in ("service", "simulator"))
         client = Blocking(AsyncWaitcall(service.api, KEY)) if how else Waitcall(service.api, KEY)
-        stage = Stage(client, lambda cli: dial(simulator, cli), lambda cli: texted(simulator, cli), numbers)
+        stage = Stage(
+            client,
+            lambda cli: dial(simulator, cli),
+            lambda cli: texted(simulator, cli),
+            numbers,
+            lambda _: None,
+        )
     yield stage
     client.close()
 
@@ -193,6 +215,46 @@ def test_two_creates_with_one_idempotency_key_make_one_verification(stage: Stage
     number = next(stage.numbers)
     asked = {"purpose": "login", "idempotency_key": f"key-{number}"}
     assert stage.client.start(number, **asked).id == stage.client.start(number, **asked).id
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        ("+12025550102", "no_call"),
+        ("+12025550103", "concurrent_request"),
+        ("+12025550104", "provider_error"),
+    ],
+)
+def test_a_test_number_has_a_fixed_outcome(stage: Stage, number: str, reason: str) -> None:
+    made = stage.client.start(number, purpose="login", reference=f"flow-{next(stage.numbers)}")
+    assert (made.test, made.status) == (True, "pending")
+    assert made.call.number == number
+    stage.pass_time(1)
+    ended = stage.client.read(made.id, wait_seconds=5)
+    assert (ended.test, ended.status, ended.reason) == (True, FIXED[number].outcome, reason)
+    with pytest.raises(Problem) as refused:
+        stage.client.consume(made.id, purpose="login", reference=made.reference)
+    assert refused.value.code in {"expired", "contested", "not_verified"}
+    if ended.status == "contested":
+        assert stage.client.cancel(made.id).status == "canceled"
+
+
+def test_a_test_number_is_verified_and_consumed(stage: Stage) -> None:
+    made = stage.client.start("+12025550101", purpose="login", reference="flow")
+    stage.pass_time(1)
+    assert stage.client.wait_until_verified(made.id, timeout_seconds=5).test
+    consumed = stage.client.consume(made.id, purpose="login", reference="flow")
+    assert (consumed.status, consumed.test, consumed.reason) == ("consumed", True, "call_matched")
+    real = stage.begin()
+    assert real.test is False
+
+
+def test_a_test_number_takes_its_fixed_code_only(stage: Stage) -> None:
+    made = stage.client.start("+12025550105", purpose="login", reference="flow", channel="code")
+    with pytest.raises(problems.CodeMismatch):
+        stage.client.check(made.id, "000124")
+    checked = stage.client.check(made.id, "000123")
+    assert (checked.status, checked.reason, checked.test) == ("verified", "code_matched", True)
 
 
 def test_a_fallback_to_a_code_verifies(stage: Stage) -> None:

@@ -18,7 +18,6 @@ import pytest
 from simulator.server import Simulator
 from tests.end_to_end.conftest import KEY, ROOT, Service
 from tests.end_to_end.test_client import dial
-from tests.redis_servers import wait_for
 
 PROGRAMS = ROOT / "development/openapi"
 NODE = ROOT / ".tools/openapi/node_modules"
@@ -154,10 +153,12 @@ def test_a_generated_client_completes_a_verification(
         text=True,
     )
     try:
-        wait_for(lambda: number.removeprefix("+") in simulator.exchange.orders or journey.poll() is not None)
-        if journey.poll() is None:
+        # A call counts from the moment at which the create is answered, and then the program prints its first line.
+        assert journey.stdout is not None
+        printed = journey.stdout.readline()
+        if printed:
             dial(simulator, number)
-        printed, _ = journey.communicate(timeout=60)
+        printed += journey.communicate(timeout=60)[0]
     finally:
         journey.kill()
         journey.wait()

@@ -12,7 +12,7 @@ from simulator.server import Options, Simulator
 from tests.end_to_end.conftest import SECRET, Service, answers, launch, launch_worker
 from tests.end_to_end.receivers import SECRET as WEBHOOK_SECRET
 from tests.end_to_end.receivers import Receiver, receiving
-from tests.redis_servers import ServerOnIpv6, free_port, wait_for
+from tests.redis_servers import Server, free_port, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -28,8 +28,8 @@ allow_private = true
 
 
 @pytest.fixture(scope="module")
-def redis_server() -> Iterator[ServerOnIpv6]:
-    server = ServerOnIpv6("valkey").start()
+def redis_server() -> Iterator[Server]:
+    server = Server("valkey", host="::1").start()
     yield server
     server.close()
 
@@ -40,9 +40,7 @@ def receiver() -> Iterator[Receiver]:
         yield running
 
 
-def start(
-    directory: Path, redis: ServerOnIpv6, simulator: Simulator, receiver: Receiver, host: str
-) -> Service:
+def start(directory: Path, redis: Server, simulator: Simulator, receiver: Receiver, host: str) -> Service:
     ports = {name: free_port() for name in ("api", "callback", "ops")}
     binds = {f"WAITCALL_{name.upper()}_BIND": f"{host}:{port}" for name, port in ports.items()}
     environ = binds | {
@@ -57,7 +55,7 @@ def start(
 
 @pytest.mark.parametrize("host", ["[::1]", "[::]", "localhost"])
 def test_a_verification_and_its_webhook_over_ipv6(
-    tmp_path: Path, redis_server: ServerOnIpv6, receiver: Receiver, host: str
+    tmp_path: Path, redis_server: Server, receiver: Receiver, host: str
 ) -> None:
     redis_server.flush()
     # The simulator's own callbacks are not used here.
@@ -83,7 +81,7 @@ def test_a_verification_and_its_webhook_over_ipv6(
 
 
 def test_a_listener_on_every_address_takes_ipv4_too_and_logs_the_peer_as_ipv4(
-    tmp_path: Path, redis_server: ServerOnIpv6, receiver: Receiver
+    tmp_path: Path, redis_server: Server, receiver: Receiver
 ) -> None:
     with Simulator(Options(Handler("http://[::1]:9/", SECRET), calm=True)) as simulator:
         service = start(tmp_path, redis_server, simulator, receiver, "[::]")

@@ -1,4 +1,4 @@
-"""Test TLS to Redis and to the provider under the production command, where gevent replaces the ssl module."""
+"""Test TLS to Redis, with a client certificate, and to the provider under the production command, where gevent replaces the ssl module."""
 
 import socket
 import ssl
@@ -57,7 +57,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def tls_redis(tmp_path: Path, authority: trustme.CA) -> Iterator[TlsServer]:
-    server = TlsServer(tmp_path, authority, "127.0.0.1")
+    server = TlsServer(tmp_path, authority, "127.0.0.1", conf="tls-auth-clients yes")
     yield server
     server.close()
 
@@ -67,8 +67,12 @@ def test_a_verification_over_tls_on_both_sides(
 ) -> None:
     trusted = tmp_path / "trusted.pem"
     authority.cert_pem.write_to_path(trusted)
+    authority.issue_cert("client.example").private_key_and_cert_chain_pem.write_to_path(
+        tmp_path / "client.pem"
+    )
     service = starting(
         callback_port=str(free_port()),
+        WAITCALL_REDIS_CERT=str(tmp_path / "client.pem"),
         WAITCALL_REDIS_URL=f"rediss://127.0.0.1:{tls_redis.port}/0",
         WAITCALL_SMSC_URLS=tls_provider,
         SSL_CERT_FILE=str(trusted),

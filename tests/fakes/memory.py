@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 
-from waitcall.application.deliver_webhooks import Backlog, Taken
+from waitcall.application.deliver_webhooks import DeliveryBacklog, Taken
 from waitcall.application.effects import (
     NO_EFFECTS,
     Announcement,
@@ -25,7 +25,7 @@ from waitcall.domain.errors import IdempotencyInFlight, IdempotencyKeyReused
 from waitcall.domain.limits import LimitCheck, LimitResult, LimitState, Mode, Scope
 from waitcall.domain.lists import Directory, ListEntry, ListKind
 from waitcall.domain.matching import InboundCall, skeleton
-from waitcall.domain.numbers import E164
+from waitcall.domain.numbers import E164, subscriber_of
 from waitcall.domain.verification import Verification
 
 
@@ -47,7 +47,7 @@ class MemoryStore:
         self._versions = count(1)
 
     def new_id(self, number: E164) -> str:
-        return f"ver_{hashlib.sha256(number.value.encode()).hexdigest()[:24]}{secrets.token_hex(20)}"
+        return f"ver_{hashlib.sha256(number.subscriber.encode()).hexdigest()[:24]}{secrets.token_hex(20)}"
 
     def get(self, verification_id: str) -> Stored | None:
         with self._changed:
@@ -61,7 +61,7 @@ class MemoryStore:
 
     def latest_of(self, number: str) -> Stored | None:
         with self._changed:
-            return self._records.get(self._latest.get(number, ""))
+            return self._records.get(self._latest.get(subscriber_of(number), ""))
 
     def latest_at(self, place: str) -> Stored | None:
         with self._changed:
@@ -82,7 +82,7 @@ class MemoryStore:
         limit_checks: Sequence[LimitCheck] = (),
     ) -> Reservation | None:
         with self._changed:
-            number = verification.phone_number.value
+            number = verification.phone_number.subscriber
             if self._latest.get(number) != (over.verification.id if over else None):
                 return None
             self._latest[number] = verification.id
@@ -94,17 +94,18 @@ class MemoryStore:
         with self._changed:
             record = stored.verification
             self._records.pop(record.id, None)
-            if self._latest.get(record.phone_number.value) == record.id:
-                del self._latest[record.phone_number.value]
+            number = record.phone_number.subscriber
+            if self._latest.get(number) == record.id:
+                del self._latest[number]
                 if over is not None:
-                    self._latest[record.phone_number.value] = over.verification.id
+                    self._latest[number] = over.verification.id
 
     def commit(self, change: Change, now: datetime, effects: Effects = NO_EFFECTS) -> Stored | None:
         with self._changed:
             after = change.after
             if self._records.get(after.id) != change.before:
                 return None
-            if change.holding and self._latest.get(after.phone_number.value) != after.id:
+            if change.holding and self._latest.get(after.phone_number.subscriber) != after.id:
                 return None
             self._write(after, effects)
             return self._store(after)
@@ -133,14 +134,15 @@ class MemoryStore:
         effects: Effects = NO_EFFECTS,
     ) -> Claim:
         with self._changed:
-            if (call.cli, call.at) in self.used_calls.calls:
+            used = (subscriber_of(call.cli), call.at)
+            if used in self.used_calls.calls:
                 return Claim.REPEATED
             if change is not None:
                 if self._records.get(change.after.id) != change.before:
                     return Claim.CONFLICT
                 self._store(change.after)
             self._write(change.after if change else None, effects)
-            self.used_calls.calls.add((call.cli, call.at))
+            self.used_calls.calls.add(used)
             return Claim.DONE
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
@@ -164,15 +166,16 @@ class MemoryUsedCalls:
 
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
         for cli, at in list(self.calls):
-            if cli == call.cli and abs(at - call.at) <= within:
+            if cli == subscriber_of(call.cli) and abs(at - call.at) <= within:
                 return replace(call, at=at)
         return None
 
     def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
         if until > now:
-            self._texts.add((number, skeleton(text)))
+            self._texts.add((subscriber_of(number), skeleton(text)))
 
     def was_texted_by(self, number: str, text: str | None = None) -> bool:
+        number = subscriber_of(number)
         if text is not None:
             return (number, skeleton(text)) in self._texts
         return any(each == number for each, _ in self._texts)
@@ -312,7 +315,8 @@ class MemoryAuditLog:
         self, since: datetime, until: datetime, number: str | None = None
     ) -> Iterator[Mapping[str, str]]:
         for entry in self.entries:
-            if since <= entry.at <= until and number in (None, entry.phone_number):
+            named = entry.phone_number and subscriber_of(entry.phone_number)
+            if since <= entry.at <= until and (number is None or subscriber_of(number) == named):
                 yield {
                     "at": entry.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                     "event": entry.event,
@@ -365,9 +369,11 @@ class MemoryOutbox:
             self._waiting += due
             return len(due)
 
-    def backlog(self) -> Backlog:
+    def backlog(self) -> DeliveryBacklog:
         # This fake does not record when a delivery began to wait.
-        return Backlog(len(self._waiting) + len(self._taken), len(self._retries), len(self._dead), None)
+        return DeliveryBacklog(
+            len(self._waiting) + len(self._taken), len(self._retries), len(self._dead), None
+        )
 
     def dead(self) -> Iterator[Delivery]:
         yield from list(self._dead.values())

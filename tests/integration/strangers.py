@@ -294,6 +294,8 @@ NUMBERS = {
     "marks that nobody sees": filled("\u200b".encode(), b"+7999"),
     "full width": filled("９".encode()),
     "something else at the end": filled(b"9 ", b"+7", b"x"),
+    "parameters of tel:": filled(b";a", b"tel:+79991234567"),
+    "a context of tel:": filled(b"-9", b"tel:9;phone-context=+7"),
 }
 
 
@@ -449,7 +451,7 @@ ENTRIES = {
 PATTERNS = {
     "adapters/http/app.py": {r"[A-Za-z0-9._-]{1,128}": "X-Request-ID"},
     "adapters/http/schemas.py": {r"f'[0-9]{{{CODE_DIGITS}}}\\Z'": "JSON at the API"},
-    "adapters/redis/connection.py": {r"[0-9]{3}|[:{}@/*]": "no stranger: error texts of Redis"},
+    "adapters/redis/cause.py": {r"[0-9]{3}|[:{}@/*]": "no stranger: error texts of Redis"},
     "adapters/redis/limits.py": {
         r"([a-z]):([0-9]{1,12})": "no stranger: names that the store made",
         r"[0-9]{1,12}": "no stranger: counts that the store made",
@@ -471,6 +473,17 @@ PATTERNS = {
         r"\d{7,}": "log line",
     },
     "application/effects.py": {r"[0-9]{7}": "no stranger: 128 characters that were checked"},
+    "application/read_report.py": dict.fromkeys(
+        [
+            '=?[\'\\"]?([0-9]{1,20})\\"?',
+            "[,(:].*",
+            "[,.]",
+            "[^0-9]*?(-?[0-9][0-9.,]*)[^0-9]*",
+            "[\u0430-\u044f\u0451][\u0410-\u042f\u0401]",
+            "f\"(?:{'|'.join(TOTALS)})\\\\w*[\\\\s:.=]*\"",
+        ],
+        "no stranger: an operator's file",
+    ),
     "domain/hosted_page.py": {
         r"[A-Za-z0-9\-._~:/?@!$&'()*+,;=%]+": "no stranger: needs a key, and has 1000 characters",
         r"[0-9a-f]{56}": "path",
@@ -480,7 +493,14 @@ PATTERNS = {
     },
     "domain/lists.py": {r"\+[1-9][0-9]{0,13}": "no stranger: an operator's key"},
     "domain/matching.py": {r"[\W_]": "no stranger: texts that the provider signed"},
-    "domain/numbers.py": {r"[ ().\-/\[\]]*+\+*+[0-9 ().\-/\[\]]++": "phone_number"},
+    "domain/numbers.py": {
+        r"[ ().\-/\[\]]*+\+*+[0-9 ().\-/\[\]]++": "phone_number",
+        r"\+521([0-9]{10})": "phone_number",
+        r"\+549?([1-3][0-9]{9})": "phone_number",
+        r"\+8([0-9]{10})": "no stranger: numbers that the provider signed",
+        r"\+(1[2-9][0-9]{2}55501[0-9]{2}|61491570(006|110|15[6-9])"
+        r"|33(19900|26191|35301|46571|53649)[0-9]{4}|467017406(0[5-9]|[1-9][0-9]))": "no stranger: the policy",
+    },
 }
 """Every pattern of the modules that strangers reach, as written there, with the entry that feeds it."""
 

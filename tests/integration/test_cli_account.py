@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from werkzeug.serving import make_server
 
-from simulator.cabinet import DONE, FAILED, RUNNING
+from simulator.cabinet import CANCELLED, DONE, FAILED, RUNNING, WAITING
 from tests.fakes.clock import FakeClock
 from tests.integration.conftest import KEY, POLICY, SECRET, Running
 from tests.redis_servers import free_port, wait_for
@@ -92,7 +92,12 @@ def test_our_numbers_and_the_free_ones_are_listed(running: Running, cli: Cli) ->
         ("+79585550001", "free"),
         ("+79585550002", "free"),
     ]
-    assert (rows[1]["cost"], rows[1]["current_cost"], rows[1]["kind"]) == ("900.00", "270.00", "virtual")
+    assert (rows[1]["cost"], rows[1]["current_cost"]) == ("900.00", "270.00")
+    assert [(each["kind"], each["info"]) for each in rows] == [
+        ("virtual", "Virtual, SMS"),
+        ("virtual", "Virtual, SMS and calls"),
+        ("sim", "SIM hosting, SMS"),
+    ]
     running.simulator.cabinet.rent("79585550000", "0")
     table = cli("numbers", "list").stdout
     assert table.splitlines()[0].split()[:2] == ["phone", "number"]
@@ -111,8 +116,16 @@ def test_renting_shows_the_cost_asks_for_consent_and_is_audited(running: Running
     yes = cli("numbers", "rent", FREE, "--yes", "--json", "--reason", "more texts", "--operator", "anna")
     assert json.loads(yes.stdout) == {"phone_number": FREE, "charged": "270.00", "prolong": True}
     assert running.simulator.exchange.balance == "730.00"
+    assert asked(running, "receive_phones")[-1]["noprolong"] == "0"
     (entry,) = [each for each in audited(cli) if each["event"] == "numbers_rent"]
     assert (entry["actor"], entry["cost"], entry["reason"]) == ("operator:anna", "270.00", "more texts")
+
+
+def test_a_number_may_be_rented_for_this_month_alone(running: Running, cli: Cli) -> None:
+    told = cli("numbers", "rent", FREE, "--yes", "--no-prolong", "--reason", "one month", "--json")
+    assert json.loads(told.stdout)["prolong"] is False
+    assert asked(running, "receive_phones")[-1]["noprolong"] == "1"
+    assert running.simulator.cabinet.numbers[1].noprolong == 1
 
 
 def test_a_number_whose_rent_was_not_answered_is_not_rented_again(running: Running, cli: Cli) -> None:
@@ -126,7 +139,7 @@ def test_a_number_whose_rent_was_not_answered_is_not_rented_again(running: Runni
 def test_no_number_is_rented_without_enough_money(running: Running, cli: Cli) -> None:
     running.simulator.exchange.balance = "1.00"
     refused = cli("numbers", "rent", FREE, "--yes", "--reason", "x", code=1)
-    assert "error code 3" in refused.output
+    assert "error code 3: there is not enough money in the account." in refused.output
     assert not running.simulator.cabinet.numbers[1].rented
 
 
@@ -139,6 +152,74 @@ def test_a_number_is_prolonged_and_stopped(running: Running, cli: Cli) -> None:
     events = [each["event"] for each in audited(cli)]
     assert [each for each in events if each.startswith("numbers_")] == ["numbers_stop", "numbers_prolong"]
     assert "error code 1" in cli("numbers", "stop", "+79585550002", "--reason", "x", code=1).output
+
+
+@pytest.mark.parametrize("confirmation", ["OK", "", "ok\n", "\ufeffOK"])
+def test_a_change_that_is_confirmed_without_json_is_checked_by_the_list(
+    running: Running, cli: Cli, confirmation: str
+) -> None:
+    cabinet = running.simulator.cabinet
+    cabinet.rent(FREE.lstrip("+"), "0")
+    cabinet.confirmation = confirmation
+    assert cli("numbers", "stop", FREE, "--reason", "x").stdout == "The rent ends with this month.\n"
+    assert cabinet.numbers[1].noprolong == 1
+    assert [each.get("get") for each in asked(running, "receive_phones")] == [None, "1"]
+    cli("numbers", "prolong", FREE, "--yes", "--reason", "x")
+    assert cabinet.numbers[1].noprolong == 0
+    told = cli("numbers", "stop", FREE, "--reason", "x").stdout
+    assert "Look at `waitcall numbers list` in a minute." in told
+    assert cabinet.numbers[1].noprolong == 1
+    cabinet.confirmation = "<html>Maintenance</html>"
+    assert "provider_error" in cli("numbers", "prolong", FREE, "--yes", "--reason", "x", code=1).output
+
+
+def test_the_providers_error_codes_are_told_in_words(
+    running: Running, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = {"apikey": "sim-apikey", "get": "1", "fmt": "3", "charset": "utf-8"}
+    for _ in range(2):
+        running.simulator.exchange.admit(asking, "receive_phones", running.simulator.clock())
+    refused = cli("numbers", "list", code=1).output
+    assert "error code 9: too many requests of this kind within a minute." in refused
+    monkeypatch.setenv("WAITCALL_SMSC_APIKEY", "wrong")
+    refused = cli("reports", "list", code=1).output
+    assert (
+        "error code 2: the credentials are wrong, or our address is not in the account's allow-list."
+        in refused
+    )
+    refused = cli("reports", "download", "1", code=1).output
+    assert "error code 2: the credentials are wrong" in refused
+
+
+def test_every_status_of_a_task_is_told(running: Running, cli: Cli) -> None:
+    for status in (WAITING, RUNNING, DONE, CANCELLED, FAILED, 5, -1):
+        running.simulator.cabinet.add_task("week", "01.01.2026 12:00:00", status, [])
+    rows = json.loads(cli("reports", "list", "--json").stdout)
+    told = ["waiting", "running", "done", "cancelled", "failed", "unknown", "unknown"]
+    assert [each["status"] for each in rows] == told
+    assert [(each["name"], each["created"], each["started"]) for each in rows] == [
+        ("week", "01.01.2026 12:00:00", "01.01.2026 12:00:00")
+    ] * 7
+    rows = json.loads(cli("reports", "list", "--json", "--after", "2", "--count", "3").stdout)
+    assert [each["id"] for each in rows] == [3, 4, 5]
+
+
+def test_a_report_is_downloaded_by_the_name_of_its_file(
+    running: Running, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cabinet, sent = running.simulator.cabinet, running.simulator.office
+    sent.send("79991234567", "hello", "77", 0.0)
+    task = cabinet.add_task("week", "01.01.2026 12:00:00", DONE, sent.sent)
+    cli("reports", "download", "week_1.csv")
+    cli("reports", "download", "1")
+    for written in ("week_1.csv", "report-1.csv"):
+        assert (tmp_path / written).read_bytes() == task.content.encode()
+    by = [(each.get("id"), each.get("name")) for each in asked(running, "downloads")]
+    assert by == [(None, "week_1.csv"), ("1", None)]
+    refused = cli("reports", "download", "other.csv", code=1).output
+    assert "error code 3" in refused
+    assert not (tmp_path / "other.csv").exists()
 
 
 def test_a_report_is_listed_downloaded_and_resumed(running: Running, cli: Cli, tmp_path: Path) -> None:
@@ -190,6 +271,27 @@ def test_a_report_is_compared_with_the_audit_stream(running: Running, cli: Cli, 
     cli("reports", "reconcile", str(report))
     report.write_text("just a text")
     assert "not a CSV" in cli("reports", "reconcile", str(report), code=1).output
+
+
+def test_totals_of_a_report_are_no_messages_and_unreadable_lines_are_named(
+    running: Running, cli: Cli, tmp_path: Path
+) -> None:
+    assert running.create(purpose="any_channel", channel="code").status_code == 201
+    content = running.simulator.cabinet.add_task("r", "", DONE, running.simulator.office.sent).content
+    report = tmp_path / "report.csv"
+    report.write_bytes(f"sep=;\r\n{content}Итого:;;;;;3,50;\r\n".encode("utf-16"))
+    found = json.loads(cli("reports", "reconcile", str(report), "--json").stdout)
+    assert (found["matched"], found["unknown"], found["cost"]) == (1, [], {"RU": "3.50"})
+    assert (found["charset"], found["unread"], found["adds_up"]) == ("utf-16-le", [], True)
+
+    report.write_bytes(f'{content}4242;"cut\r\nИтого:;;;;;7,00;\r\n'.encode("koi8-r"))
+    told = cli("reports", "reconcile", str(report), code=3).stdout
+    assert "line 3 not read: It has a quote that is not closed." in told
+    assert "do not add up" in told
+    assert "4242" not in told
+    found = json.loads(cli("reports", "reconcile", str(report), "--json", code=3).stdout)
+    reason = "It has a quote that is not closed."
+    assert (found["unread"], found["adds_up"]) == ([{"line": 3, "reason": reason}], False)
 
 
 def test_the_doctor_finds_everything_sound(

@@ -16,6 +16,7 @@ import pytest
 from simulator.exchange import POOL
 from tests.integration.conftest import Running
 from tests.integration.test_round_trips import POLICY
+from tests.steps import OLDEST
 from waitcall.domain.numbers import E164
 
 CALLS = {"create": 1994, "read": 773, "callback": 1143, "consume": 1163}
@@ -82,7 +83,7 @@ def effort(starting: Callable[..., Running]) -> Effort:
 
 
 @pytest.mark.skipif(
-    sys.version_info[:2] != (3, 11), reason="the bounds are of Python 3.11, whose library calls less"
+    sys.version_info[:2] != OLDEST, reason="the bounds are of Python 3.11, whose library calls less"
 )
 @pytest.mark.parametrize("name", CALLS)
 def test_a_request_makes_no_more_python_calls_than_its_bound(effort: Effort, name: str) -> None:

@@ -256,6 +256,31 @@ def test_the_channels_of_text_and_code_have_pages_of_their_own(hosted: Running) 
     assert hosted.code() not in tree.text
 
 
+def test_a_captcha_is_solved_before_there_is_a_page_and_the_page_has_none(
+    starting: Callable[..., Running],
+) -> None:
+    """The page has no captcha: it sends nothing, and it shows its visitor's address to no other host."""
+    url = "https://verify.example.org/phone"
+    running = starting(HOSTED + '[captcha]\nabove = ["1/h"]\n', WAITCALL_PUBLIC_URL=url)
+    asked = {"purpose": "any_channel", "channel": "code", "hosted": {"return_url": BACK}}
+    assert running.create(phone_number="+79991234568", **asked).status_code == 201
+    refused = running.create(**asked)
+    assert (refused.status_code, refused.get_json()["code"]) == (403, "captcha_required")
+    assert refused.get_json()["image_url"] == f"{running.simulator.base_url}/imgcode.php"
+
+    solved = {"code": running.simulator.office.picture("127.0.0.1"), "user_ip": "127.0.0.1"}
+    _, path = begin(running, purpose="any_channel", channel="code", captcha=solved)
+    page = look(running, path)
+    assert f"{BACK}&outcome=code" in Tree(page.text).links()
+    assert "imgcode" not in page.text
+
+    # A fallback from a page to a code asks for none either: its delays and limits stand for it.
+    made, path = begin(running, purpose="any_channel", phone_number="+79991234569")
+    assert f"{BACK}&outcome=fallback" in Tree(look(running, path).text).links()
+    fallen = running.post(f"/v1/verifications/{made['id']}/fallback", {"channel": "code"})
+    assert (fallen.status_code, fallen.get_json()["channel"]) == (200, "code")
+
+
 def test_a_second_step_leads_back_to_where_its_code_is_typed(hosted: Running) -> None:
     _, path = begin(hosted, purpose="two_steps")
     hosted.call()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from werkzeug.test import TestResponse
 
 from simulator.smsru import CONFIRMED, POOL, batch
 from tests.integration.conftest import KEY, SECRET, Running
@@ -96,3 +97,34 @@ def test_an_unreadable_record_does_not_keep_others_of_its_batch_from_being_verif
     assert (refused.status_code, refused.get_json()["code"]) == (503, "store_unavailable")
     assert alone.create(phone_number="+79991234501").get_json()["code"] == "verification_in_progress"
     assert alone.metrics()['waitcall_unreadable_entries_total{where="record"}'] >= 2
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_multipart_batch_with_a_bad_entry_verifies_the_good_ones_and_is_acknowledged(
+    starting: Callable[..., Running], environ: dict[str, str], line_end: str
+) -> None:
+    """The provider repeats a batch for days until it is acknowledged. A multipart writer may send CRLF for each LF."""
+    alone = starting(POLICY, **environ, WAITCALL_API_KEYS=f"web={hashlib.sha256(KEY.encode()).hexdigest()}")
+    made = [alone.create(phone_number=f"+7999123450{each}").get_json()["id"] for each in (1, 2)]
+    checks = {each.phone: each.id for each in alone.simulator.callcheck.checks.values()}
+    at = int(alone.clock().timestamp())
+    first, last = (f"callcheck_status\n{checks[f'7999123450{each}']}\n{CONFIRMED}\n{at}" for each in (1, 2))
+    entries = [first, "callcheck_status\n1\n401\nyesterday", "", last]
+    digest = hashlib.sha256((alone.simulator.callcheck.account.api_id + "".join(entries)).encode())
+    fields = {f"data[{at}]": each.replace("\n", line_end) for at, each in enumerate(entries, 1)}
+
+    def post(**changes: str) -> TestResponse:
+        return alone.callback.test_client().post(
+            "/callbacks/smsru",
+            data=fields | {"hash": digest.hexdigest()} | changes,
+            content_type="multipart/form-data",
+        )
+
+    assert post(hash="0" * 64).status_code == 403
+    told = post()
+    assert (told.status_code, told.data) == (200, b"100")
+    for each in made:
+        assert alone.get(f"/v1/verifications/{each}").get_json()["status"] == "verified"
+    counted = alone.metrics()
+    assert counted['waitcall_callbacks_total{kind="call",outcome="malformed"}'] == 1
+    assert counted['waitcall_callbacks_total{kind="call",outcome="confirmed"}'] == 2

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from tests.integration.conftest import KEY, SECRET, Running
 from tests.redis_servers import Cluster, Server, all_keys, binary, free_port, wait_for
-from waitcall.adapters.redis.connection import words_of
+from waitcall.adapters.redis.cause import words_of
 from waitcall.cli import main
 
 PASSWORD = "a-password-of-the-tests"

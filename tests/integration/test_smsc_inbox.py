@@ -15,6 +15,7 @@ from waitcall.adapters.providers.smsc.callback import resembles_mark
 from waitcall.adapters.providers.transport import Account, UnreadableAnswer
 from waitcall.application.reconcile_inbox import InboxRecord
 from waitcall.domain.errors import ProviderError, ProviderUnavailable
+from waitcall.domain.numbers import E164
 
 WALL = datetime(2024, 2, 12, 18, 34, 17)  # noqa: DTZ001  the provider names no zone
 
@@ -50,6 +51,26 @@ def test_calls_are_read_after_the_last_one_known(simulator: Simulator) -> None:
         "charset": "utf-8",
         "apikey": "***",
     }
+    inbox.close()
+
+
+def test_the_inbox_of_some_numbers_is_read_in_the_order_of_its_records(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full page of one number may not let a later record of another number come first: it would be skipped for ever."""
+    numbers = [E164("+79585550000"), E164("+79585550001")]
+    for to in ("79585550000", "79585550002", "79585550000", "79585550001", "79585550000", "79585550001"):
+        simulator.exchange.text("79991234567", to, "hello", simulator.clock())
+    account = Account((simulator.base_url,), {"apikey": "sim-apikey"}, 20)
+    inbox = SmscAccount(account, RecordingObserver(), numbers)
+    assert [each.id for each in inbox.after(None)] == [1, 3, 4, 5, 6]
+    asked = [each["fields"]["to_phone"] for each in simulator.exchange.ledger]
+    assert asked == ["79585550000", "79585550001"]
+
+    monkeypatch.setattr("waitcall.adapters.providers.smsc.account.PAGE", 2)
+    assert [each.id for each in inbox.after(None)] == [1, 3]
+    assert [each.id for each in inbox.after(3)] == [4, 5, 6]
+    assert [each.id for each in inbox.after(5)] == [6]
     inbox.close()
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from simulator.dialler import Handler
 from simulator.exchange import POOL
+from simulator.fixed import read_fixed
 from simulator.server import Options, Simulator
 from simulator.smsru import SmsruAccount
 from tests.redis_servers import wait_for
@@ -111,14 +112,37 @@ def test_an_error_is_answered_in_every_format(simulator: Simulator, fmt: str, te
         assert ask(simulator, script, apikey="wrong", phone="79991234567", fmt=fmt) == text
 
 
-@pytest.mark.parametrize("phone", ["", "abc", "123", "+79991234567"])
+@pytest.mark.parametrize("phone", ["", "abc", "123", "+", "+7999x234567", "+" * 2 + "79991234567"])
 def test_a_wrong_phone_is_code_1(simulator: Simulator, phone: str) -> None:
     assert json.loads(ask(simulator, "wait_call.php", phone=phone, fmt="3"))["error_code"] == 1
 
 
-def test_both_forms_of_credentials_are_let_in(simulator: Simulator) -> None:
-    answer = ask(simulator, "balance.php", apikey="", login="sim", psw="sim-password", fmt="3")
+@pytest.mark.parametrize(
+    ("phone", "known"),
+    [("+79991234567", "79991234567"), ("89991234567", "79991234567"), (" 79991234567", "79991234567"),
+     ("77012345678", "77012345678"), ("+8613912345678", "8613912345678"), ("8613912345678", "8613912345678"), ("+89991234567", "89991234567")],
+)  # fmt: skip
+def test_a_number_may_have_a_plus_and_eight_is_corrected_to_seven(
+    simulator: Simulator, phone: str, known: str
+) -> None:
+    assert "phone" in json.loads(ask(simulator, "wait_call.php", phone=phone, fmt="3"))
+    assert list(simulator.exchange.orders) == [known]
+    ask(simulator, "send.php", phones=phone, mes="hello", id="7")
+    assert [each.phone for each in simulator.office.sent] == [known]
+    assert ask(simulator, "status.php", phone=phone, id="7", fmt="1").startswith("0,")
+
+
+@pytest.mark.parametrize(
+    "psw",
+    ["sim-password", hashlib.md5(b"sim-password").hexdigest(), hashlib.sha1(b"sim-password").hexdigest()],
+)
+def test_each_form_of_credentials_is_let_in(simulator: Simulator, psw: str) -> None:
+    answer = ask(simulator, "balance.php", apikey="", login="sim", psw=psw, fmt="3")
     assert json.loads(answer) == {"balance": "250.80"}
+    assert json.loads(ask(simulator, "balance.php", login="sim", fmt="3")) == {"balance": "250.80"}
+    for wrong in ({"psw": psw.upper()}, {"psw": psw, "login": "other"}, {"psw": ""}):
+        asked = {"apikey": "", "login": "sim", "fmt": "3"} | wrong
+        assert json.loads(ask(simulator, "balance.php", **asked))["error_code"] == 2
 
 
 @pytest.mark.parametrize(
@@ -294,6 +318,111 @@ def test_a_price_is_asked_for_without_sending(simulator: Simulator) -> None:
     assert simulator.office.sent == []
 
 
+@pytest.mark.parametrize(
+    ("cost", "fmt", "answer"),
+    [
+        ("0", "0", "OK - 2 SMS, ID - 42"),
+        ("0", "1", "42,2"),
+        ("0", "2", "<result><id>42</id><cnt>2</cnt></result>"),
+        ("1", "1", "3.50,1"),
+        ("2", "1", "42,2,7.00"),
+        ("2", "3", '{"id": 42, "cnt": 2, "cost": "7.00"}'),
+        ("3", "1", "42,2,7.00,250.80"),
+        ("3", "3", '{"id": 42, "cnt": 2, "cost": "7.00", "balance": "250.80"}'),
+    ],
+)
+def test_a_message_is_answered_with_its_cost_and_the_balance(
+    simulator: Simulator, cost: str, fmt: str, answer: str
+) -> None:
+    asked = {"phones": "79991234567;79991234568", "mes": "hello", "id": "42", "cost": cost, "fmt": fmt}
+    assert ask(simulator, "send.php", **asked) == answer
+
+
+def test_a_status_is_answered_in_every_format_with_its_details(simulator: Simulator) -> None:
+    ask(simulator, "send.php", phones="79991234567,79991234568", mes="hello, you", id="42", sender="Us")
+    at = int(simulator.office.sent[0].at)
+
+    def status(**fields: str) -> str:
+        simulator.exchange._asked.clear()
+        asked = {"phone": "79991234567", "id": "42", "charset": "utf-8"} | fields
+        return ask(simulator, "status.php", **asked)
+
+    assert status(fmt="1") == f"0,{at},0"
+    assert status(fmt="0").startswith("Status = 0, check_time = ")
+    assert status(fmt="2").startswith("<result><status>0</status><last_date>")
+    line = f"0,{at},0,{at},79991234567,3.50,Us,Передано оператору,hello, you"
+    assert status(fmt="1", all="1") == status(fmt="1", all="2") == line
+    plain, more, most = (json.loads(status(fmt="3", all=each)) for each in "012")
+    assert list(plain) == ["status", "last_date", "last_timestamp", "err"]
+    assert (more["message"], more["send_timestamp"], more["type"]) == ("hello, you", at, 0)
+    assert most.keys() - more.keys() == {"country", "operator", "region"}
+    for one in ({"id": "42,"}, {"id": "42,", "phone": "79991234567,"}):
+        assert json.loads(status(fmt="3", **one)) == [plain | {"id": 42}]
+    both = {"id": "42,43", "phone": "79991234567,79991234568"}
+    assert [each["status"] for each in json.loads(status(fmt="3", **both))] == [0, -3]
+    assert [each["id"] for each in json.loads(status(fmt="3", id="42,43"))] == [42, 43]
+    assert len(json.loads(status(fmt="3", id="42,", phone="79991234567,79991234568"))) == 2
+    assert status(fmt="1", **both) == f"0,{at},0\n-3,0,0"
+
+
+def test_messages_and_statuses_are_taken_as_json_too(simulator: Simulator) -> None:
+    def rest(path: str, **fields: Any) -> Any:
+        url = simulator.base_url.removesuffix("/sys") + f"/rest/{path}/"
+        body = json.dumps(fields).encode()
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return json.load(response)
+
+    who = {"login": "sim", "psw": "sim-password"}
+    sent = rest("send", **who, phones=["79991234567", 79991234568], mes="Привет", id=42, cost=3)
+    assert sent == {"id": 42, "cnt": 2, "cost": "7.00", "balance": "250.80"}
+    assert [each.text for each in simulator.office.sent] == ["Привет"] * 2
+    assert rest("status", **who, phone="79991234567", id=42)["status"] == 0
+    assert rest("send", phones="79991234567", mes="x") == {"error": "authorise error", "error_code": 2}
+
+
+@pytest.mark.parametrize(
+    ("registered", "in_query"),
+    [
+        ("?charset=utf-8&md5={secret}&own=token", set()),
+        ("!own=token?charset=utf-8&md5={secret}", {"own"}),
+        ("!own=token&md5={secret}?charset=utf-8", {"own", "md5"}),
+        ("!charset=utf-8&md5={secret}&own=token", {"own", "md5", "charset"}),
+        ("?fmt=2&charset=utf-8&md5={secret}&own=token", set()),
+        ("!own?fmt=3&charset=utf-8&md5={secret}", {"own"}),
+    ],
+)
+def test_the_parameters_of_the_registered_url_come_back(
+    simulator: Simulator, received: list, registered: str, in_query: set[str]
+) -> None:
+    url = simulator.dialler.handler.url + registered.format(secret="the-urls-own-secret")
+    with Simulator(Options(Handler(url, SECRET), calm=True)) as other:
+        for kind, fields, message in (
+            ("call", {"waitcall": "1", "phone": "79991234567", "ts": "1700000000"}, InboundCall),
+            ("sms", {"phone": "79991234567", "mes": "Привет", "to": "79037676765"}, InboundText),
+            ("status", {"id": "1001", "phone": "79991234567", "status": "0"}, DeliveryReport),
+        ):
+            control(other, "/message", kind=kind, fields=fields)
+            query, body = received[-1]
+            assert set(dict(urllib.parse.parse_qsl(query, keep_blank_values=True))) == in_query
+            assert ("token" in query + body.decode()) == ("token" in registered)
+            assert "secret" not in query + body.decode()
+            read = SmscCallbackDecoder("md5", ["the-urls-own-secret"]).decode(query.encode(), body)
+            assert isinstance(read, message)
+
+
+def test_the_inbox_lists_the_records_of_one_number(simulator: Simulator) -> None:
+    for to in ("79585550000", "79585550001", "79585550000"):
+        control(simulator, "/text", cli="79991234567", to=to, text="hello", lose=True)
+    for given in ("79585550000", "+79585550000"):
+        listed = json.loads(ask(simulator, "get.php", get_answers="1", to_phone=given, cnt="1", fmt="3"))
+        assert [each["id"] for each in listed] == [1]
+    listed = json.loads(
+        ask(simulator, "get.php", get_answers="1", to_phone="79585550000", after_id="1", fmt="3")
+    )
+    assert [each["id"] for each in listed] == [3]
+
+
 def test_the_inbox_names_the_dialled_number_another_or_none(simulator: Simulator) -> None:
     for order in ({}, {"to_phone": "79585559999"}, {"to_phone": None}):
         did = json.loads(ask(simulator, "wait_call.php", phone="79991234567", fmt="3"))["phone"]
@@ -384,3 +513,36 @@ def test_the_simulator_listens_on_loopback_unless_it_is_exposed() -> None:
         Simulator(
             Options(Handler("http://127.0.0.1:9/", SECRET), smsru=SmsruAccount("k", "file:///etc/passwd"))
         )
+
+
+def fixed(*texts: str) -> Simulator:
+    handler = Handler("http://127.0.0.1:9/callbacks/smsc", SECRET)
+    return Simulator(Options(handler, calm=True, test_numbers=dict(map(read_fixed, texts))))
+
+
+def test_a_test_number_calls_by_itself_after_an_order() -> None:
+    with fixed("+79990000001=verified:0.01") as simulator:
+        answer = json.loads(ask(simulator, "wait_call.php", phone="79990000001", fmt="3"))
+        wait_for(lambda: simulator.exchange.inbox)
+        (record,) = simulator.exchange.inbox
+        assert (record["phone"], record["to_phone"]) == ("79990000001", answer["phone"])
+
+
+def test_a_test_number_never_calls_or_gets_no_order() -> None:
+    with fixed("+79990000002=expired", "79990000003=failed") as simulator:
+        did = json.loads(ask(simulator, "wait_call.php", phone="79990000002", fmt="3"))["phone"]
+        assert control(simulator, "/dial", cli="79990000002", did=did) == (
+            200,
+            {"reported": False, "sent": []},
+        )
+        refused = json.loads(ask(simulator, "wait_call.php", phone="79990000003", fmt="3"))
+        assert refused["error_code"] == 1
+        url = f"{simulator.smsru_url}/callcheck/add?api_id=sim-smsru-api-id-0001&phone=79990000003"
+        with urllib.request.urlopen(url, timeout=5) as response:
+            assert json.load(response)["status_code"] == 202
+
+
+@pytest.mark.parametrize("text", ["", "+7999", "+7999=maybe", "abc=verified", "+7999=verified:soon"])
+def test_a_wrong_test_number_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"NUMBER=OUTCOME|float"):
+        read_fixed(text)

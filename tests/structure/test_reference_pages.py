@@ -28,6 +28,8 @@ dial_regions = ["RU"]
 purposes.login = {}
 clients.web = {purposes = ["login"], webhooks.main.url = "https://login.example.org/events"}
 conversion = {country.mode = "enforce", prefix = {mode = "enforce", digits = 5}}
+test_numbers = {"+12025550101" = {outcome = "verified"}}
+assurance = {RU = {level = "network", source = "a law"}}
 """
 
 
@@ -61,6 +63,8 @@ def test_a_policy_key_that_is_given_its_default_is_as_if_it_were_not_given(tmp_p
             document,
             name.replace("purposes.NAME", "purposes.login")
             .replace("clients.NAME", "clients.web")
+            .replace("NUMBER", "+12025550101")
+            .replace("REGION", "RU")
             .replace("NAME", "main"),
             json.loads(default),
         )
@@ -82,7 +86,7 @@ def put(document: dict[str, Any], path: str, value: Any) -> None:
 
 def inline(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{name} = {inline(each)}" for name, each in value.items()) + "}"
+        return "{" + ", ".join(f'"{name}" = {inline(each)}' for name, each in value.items()) + "}"
     return json.dumps(value)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.steps import OLDEST
+
 ROOT = Path(__file__).resolve().parents[2]
 EVERYDAY = ("contract", "fakes", "integration", "simulator", "structure", "unit")
 CONFTEST = """
@@ -30,6 +32,7 @@ PROCESS = 'subprocess.run(["true"], check=True)'
 WAIT = 'sys.audit("waitcall.wait"); sys.audit("waitcall.wait")'
 
 
+@pytest.mark.skipif(sys.version_info[:2] != OLDEST, reason="the budget belongs to the oldest Python")
 @pytest.mark.parametrize(
     ("step", "mark", "said"),
     [

@@ -168,6 +168,14 @@ def test_every_threat_has_a_row_and_every_named_test_exists() -> None:
         assert f"def {name}(" in (ROOT / file).read_text(), test
 
 
+def test_every_test_that_the_providers_page_names_exists() -> None:
+    page = (ROOT / "docs/provider.md").read_text()
+    named = re.findall(r"`(tests/[^`]+)::(\w+)`", page)
+    assert len(named) > 50
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / file).read_text(), f"{file}::{name}"
+
+
 def test_functions_stay_small() -> None:
     """No function of the service has more than 50 lines."""
     for path in sorted((ROOT / "service").rglob("*.py")):
@@ -181,7 +189,7 @@ def test_functions_stay_small() -> None:
 
 def test_lock_files_hold_hashes_and_no_addresses() -> None:
     names = sorted(ROOT.glob("requirements*.txt"))
-    assert len(names) == 11
+    assert len(names) == 12
     for path in names:
         text = path.read_text()
         assert "://" not in text
@@ -207,7 +215,7 @@ def test_npm_lock_files_hold_hashes_and_no_addresses() -> None:
         *(ROOT / "development").glob("*/package-lock.json"),
         ROOT / "clients/typescript/package-lock.json",
     ]
-    assert len(paths) == 3
+    assert len(paths) == 4
     for path in paths:
         packages = json.loads(path.read_text())["packages"]
         assert packages.pop("")

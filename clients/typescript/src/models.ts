@@ -104,6 +104,8 @@ export class Verification {
   readonly metadata: Readonly<Record<string, string>>;
   /** URL of the hosted page, if one was requested. Redirect the browser to it. */
   readonly hostedUrl: string | null;
+  /** True for a test number of the service's policy. Nobody has proven anything: refuse it where that matters. */
+  readonly test: boolean;
   /** True in the answer to the `start` that started it. False if `start` returned an earlier one, and in other answers. */
   readonly created: boolean;
 
@@ -134,6 +136,7 @@ export class Verification {
     this.consumedAt = answer.optional("consumed_at", answer.time);
     this.metadata = answer.optional("metadata", (name) => answer.object(name).texts()) ?? {};
     this.hostedUrl = answer.optional("hosted_url", answer.text);
+    this.test = answer.flag("test");
     this.created = created;
   }
 
@@ -150,10 +153,10 @@ export class Verification {
   /** Returns the fields that may be logged. */
   toJSON(): Record<string, unknown> {
     const { status, reason, purpose, channel, nextChannel, assurance, code } = this;
-    const { createdAt, expiresAt, expiresIn, calledAt, verifiedAt, consumedAt, created } = this;
+    const { createdAt, expiresAt, expiresIn, calledAt, verifiedAt, consumedAt, test, created } = this;
     return {
       ...{ status, reason, purpose, channel, nextChannel, assurance, code },
-      ...{ createdAt, expiresAt, expiresIn, calledAt, verifiedAt, consumedAt, created },
+      ...{ createdAt, expiresAt, expiresIn, calledAt, verifiedAt, consumedAt, test, created },
     };
   }
 
@@ -199,6 +202,11 @@ export class Answer {
     const value = this.#members[name];
     if (!Number.isSafeInteger(value)) throw new TypeError(`${name} is no integer`);
     return value as number;
+  }
+
+  /** False where the member is missing, because an older service does not know it. */
+  flag(name: string): boolean {
+    return this.#members[name] === true;
   }
 
   object(name: string): Answer {

@@ -9,6 +9,7 @@ const RESULT_SECONDS = 300;
 const RESEND_SECONDS = 30;
 const MAX_ATTEMPTS = 5;
 const MAX_SENDS = 4;
+const DELAY_SECONDS = 5;
 const UNANSWERED = { call: "no_call", text_in: "no_text", code: "no_code" };
 
 type Body = Readonly<Record<string, unknown>>;
@@ -37,6 +38,17 @@ interface Verified {
   sentAt: number | null;
   codes: string[];
   attempts: number;
+  readonly fixed: FixedOutcome | undefined;
+  since: number;
+}
+
+/** Outcome of a test number, as `[test_numbers]` of the service's policy fixes it. */
+export interface FixedOutcome {
+  readonly outcome: "verified" | "expired" | "contested" | "failed";
+  /** Seconds from the start of a channel to the outcome; 5 by default. */
+  readonly delaySeconds?: number;
+  /** The right code on the channel `code`, where the outcome `verified` comes with it. */
+  readonly code?: string;
 }
 
 class Refused extends Error {
@@ -54,6 +66,8 @@ export interface DoubleOptions {
   readonly channels?: readonly [Channel, ...Channel[]];
   /** The double's time; by default the current time. Only `advance` changes it. */
   readonly now?: Date;
+  /** Numbers in E.164 whose outcome is fixed. Every purpose takes them. */
+  readonly testNumbers?: Readonly<Record<string, FixedOutcome>>;
 }
 
 /**
@@ -76,11 +90,13 @@ export class Double {
   readonly #records = new Map<string, Verified>();
   readonly #answers = new Map<string, Kept>();
   readonly #failures: (Answered | Lost)[] = [];
+  readonly #testNumbers: Readonly<Record<string, FixedOutcome>>;
   /** Seconds since 1970. */
   #now: number;
 
-  constructor({ channels = ["call", "code"], now = new Date() }: DoubleOptions = {}) {
+  constructor({ channels = ["call", "code"], now = new Date(), testNumbers = {} }: DoubleOptions = {}) {
     this.#channels = channels;
+    this.#testNumbers = testNumbers;
     this.#now = Math.trunc(now.getTime() / 1000);
   }
 
@@ -90,9 +106,10 @@ export class Double {
     return new Waitcall({ ...options, baseUrl: "http://waitcall.test", apiKey: "key", fetch });
   }
 
-  /** Imitates the call of the person with this number. */
+  /** Imitates the call of the person with this number. A call from a test number changes nothing. */
   call(phoneNumber: string): void {
     for (const record of this.#of(phoneNumber)) {
+      if (record.fixed) continue;
       if (record.status === "pending" && record.channel === "call") this.#prove(record, "call_matched");
     }
   }
@@ -104,6 +121,7 @@ export class Double {
    */
   code(phoneNumber: string): string {
     const code = this.#of(phoneNumber)
+      .filter((record) => !record.fixed)
       .flatMap((record) => record.codes.slice(-1))
       .at(-1);
     if (code === undefined) throw new Error("No code was sent.");
@@ -174,17 +192,18 @@ export class Double {
 
   #start(body: Body): Answered {
     for (const other of this.#of(String(body["phone_number"]))) {
-      if (other.status !== "pending") continue;
+      if (other.status !== "pending" && other.status !== "contested") continue;
       const same = (["purpose", "reference"] as const).every((name) => other.asked[name] === body[name]);
-      if (body["reference"] && same) return { status: 200, json: this.#dump(other) };
+      if (other.status === "pending" && body["reference"] && same) return { status: 200, json: this.#dump(other) };
       throw new Refused(409, "verification_in_progress", { retry_after: this.#until(other.expiresAt) });
     }
+    const fixed = this.#testNumbers[String(body["phone_number"])];
     const record: Verified = {
       id: `ver_${hex(32)}`,
       asked: body,
       createdAt: this.#now,
       result: hex(16),
-      expiresAt: this.#now + windowOf(body),
+      expiresAt: this.#now + windowOf(body, fixed),
       channel: (body["channel"] ?? this.#channels[0]) as Channel,
       status: "pending",
       reason: null,
@@ -193,6 +212,8 @@ export class Double {
       sentAt: null,
       codes: [],
       attempts: 0,
+      fixed,
+      since: this.#now,
     };
     this.#records.set(record.id, record);
     if (record.channel === "code") this.#sendCode(record);
@@ -207,6 +228,7 @@ export class Double {
     if (body["result"] !== expected) throw new Refused(403, "result_mismatch");
     if (record.status === "consumed") throw new Refused(409, "already_consumed");
     if (record.status === "expired" || record.status === "lapsed") throw new Refused(410, "expired");
+    if (record.status === "contested") throw new Refused(409, "contested");
     if (record.status !== "verified") throw new Refused(409, "not_verified");
     record.status = "consumed";
     record.consumedAt = this.#now;
@@ -234,7 +256,8 @@ export class Double {
     const next = channel === undefined ? later[0] : later.find((each) => each === channel);
     if (next === undefined) throw new Refused(409, "no_fallback");
     record.channel = next;
-    record.expiresAt = this.#now + windowOf(record.asked);
+    record.since = this.#now;
+    record.expiresAt = this.#now + windowOf(record.asked, record.fixed);
     if (next === "code") this.#sendCode(record);
   }
 
@@ -247,15 +270,15 @@ export class Double {
     this.#sendCode(record);
   }
 
-  #prove(record: Verified, reason: string): void {
+  #prove(record: Verified, reason: string, at = this.#now): void {
     record.status = "verified";
     record.reason = reason;
-    record.verifiedAt = this.#now;
+    record.verifiedAt = at;
   }
 
   #sendCode(record: Verified): void {
     const [random = 0] = crypto.getRandomValues(new Uint32Array(1));
-    record.codes.push(String(random % 10 ** 6).padStart(6, "0"));
+    record.codes.push(record.fixed?.code ?? String(random % 10 ** 6).padStart(6, "0"));
     record.sentAt = this.#now;
   }
 
@@ -279,9 +302,24 @@ export class Double {
     return this.#settle(record);
   }
 
+  /** Gives a pending verification of a test number its outcome, if it is time. */
+  #fix(record: Verified): void {
+    const { fixed } = record;
+    if (fixed === undefined || record.status !== "pending" || fixed.outcome === "expired") return;
+    const at = record.since + delayOf(fixed);
+    if (this.#now < at || at >= record.expiresAt) return;
+    if (fixed.outcome !== "verified") {
+      record.status = fixed.outcome;
+      record.reason = fixed.outcome === "failed" ? "provider_error" : "concurrent_request";
+    } else if (record.channel !== "code") {
+      this.#prove(record, record.channel === "text_in" ? "text_matched" : "call_matched", at);
+    }
+  }
+
   /** Ends what is overdue. */
   #settle(record: Verified): Verified {
-    if (record.status === "pending" && this.#now >= record.expiresAt) {
+    this.#fix(record);
+    if (["pending", "contested"].includes(record.status) && this.#now >= record.expiresAt) {
       record.status = "expired";
       record.reason = UNANSWERED[record.channel];
     }
@@ -296,6 +334,9 @@ export class Double {
     const { asked, channel } = record;
     const text = record.result.slice(0, 8).toUpperCase();
     const at = this.#channels.indexOf(channel);
+    // Like the service, show a test number itself, so that nobody is called.
+    const number = record.fixed ? String(asked["phone_number"]) : NUMBER;
+    const display = record.fixed ? number : DISPLAY;
     return {
       id: record.id,
       status: record.status,
@@ -303,11 +344,11 @@ export class Double {
       purpose: asked["purpose"],
       reference: asked["reference"] ?? null,
       phone_number: asked["phone_number"],
-      call: channel === "call" ? { number: NUMBER, display: DISPLAY, uri: `tel:${NUMBER}` } : null,
+      call: channel === "call" ? { number, display, uri: `tel:${number}` } : null,
       channel,
       text_in:
         channel === "text_in"
-          ? { number: NUMBER, display: DISPLAY, text, uri: `sms:${NUMBER}?body=${text}` }
+          ? { number, display, text, uri: `sms:${number}?body=${text}` }
           : null,
       code: record.codes.length > 0 ? this.#dumpCode(record) : null,
       next_channel: at < 0 ? null : (this.#channels[at + 1] ?? null),
@@ -319,6 +360,7 @@ export class Double {
       consumed_at: written(record.consumedAt),
       metadata: asked["metadata"] ?? {},
       assurance: channel === "code" ? "roundtrip" : "asserted",
+      test: record.fixed !== undefined,
       hosted_url: asked["hosted"] ? `http://waitcall.test/p/${record.id.slice(4, 60)}` : null,
     };
   }
@@ -338,7 +380,7 @@ export class Double {
 
 function cancel(record: Verified): void {
   if (["verified", "consumed", "lapsed"].includes(record.status)) throw new Refused(409, "already_verified");
-  if (record.status !== "pending") return;
+  if (record.status !== "pending" && record.status !== "contested") return;
   record.status = "canceled";
   record.reason = "by_client";
 }
@@ -347,6 +389,7 @@ function mustBePending(record: Verified): void {
   if (record.status === "pending") return;
   if (record.reason === "attempts_spent") throw new Refused(409, "attempts_spent");
   if (record.status === "expired") throw new Refused(410, "expired");
+  if (record.status === "contested") throw new Refused(409, "contested");
   throw new Refused(409, ["canceled", "failed"].includes(record.status) ? "not_pending" : "already_verified");
 }
 
@@ -354,8 +397,13 @@ function problem(status: number, code: string, members: Body): Answered {
   return { status, json: { code, status, detail: code.replaceAll("_", " "), ...members } };
 }
 
-function windowOf(body: Body): number {
-  return Number(body["window_seconds"] ?? WINDOW_SECONDS);
+function delayOf(fixed: FixedOutcome): number {
+  return fixed.delaySeconds ?? DELAY_SECONDS;
+}
+
+function windowOf(body: Body, fixed?: FixedOutcome): number {
+  const asked = Number(body["window_seconds"] ?? WINDOW_SECONDS);
+  return fixed?.outcome === "expired" ? Math.min(asked, delayOf(fixed)) : asked;
 }
 
 function written(seconds: number | null): string | null {

@@ -92,3 +92,36 @@ test("a check whose answer was lost is not sent again", async () => {
   });
   assert.equal(double.requests.length, 2);
 });
+
+test("a test number has its fixed outcome, and nobody is called", async () => {
+  const outcomes = [
+    ["verified", "call_matched"],
+    ["expired", "no_call"],
+    ["contested", "concurrent_request"],
+    ["failed", "provider_error"],
+  ] as const;
+  for (const [outcome, reason] of outcomes) {
+    const double = new Double({ testNumbers: { "+12025550101": { outcome, delaySeconds: 2 } } });
+    const client = double.client();
+    const made = await client.start({ phoneNumber: "+12025550101", purpose: "login" });
+    double.call("+12025550101");
+    assert.deepEqual([made.test, made.status, made.call?.number], [true, "pending", "+12025550101"]);
+    assert.ok((await client.read(made.id)).isPending);
+    double.advance(2);
+    const ended = await client.read(made.id);
+    assert.deepEqual([ended.status, ended.reason], [outcome, reason]);
+    if (outcome === "contested") await assert.rejects(client.consume(made.id, { purpose: "login" }), problems.Contested);
+  }
+});
+
+test("a test number takes its fixed code only", async () => {
+  const double = new Double({ testNumbers: { "+12025550101": { outcome: "verified", code: "000123" } } });
+  const client = double.client();
+  const made = await client.start({ phoneNumber: "+12025550101", purpose: "login", channel: "code" });
+  assert.throws(() => double.code("+12025550101"), /No code/);
+  double.advance(60);
+  await assert.rejects(client.check(made.id, "000124"), problems.CodeMismatch);
+  assert.deepEqual((await client.check(made.id, "000123")).reason, "code_matched");
+  const real = await client.start({ phoneNumber: PHONE, purpose: "login" });
+  assert.equal(real.test, false);
+});

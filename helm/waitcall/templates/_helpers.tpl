@@ -177,6 +177,7 @@ Pods that strangers reach get no API keys, no SMSC account and no webhook secret
 {{- $ := index . 0 -}}
 {{- $keys := $.Values.secret.keys -}}
 {{- $all := dict "REDIS_URL" $keys.redisUrl "SMSC_APIKEY" $keys.smscApikey "SMSC_LOGIN" $keys.smscLogin "SMSC_PASSWORD" $keys.smscPassword "SMSRU_API_ID" $keys.smsruApiId "CALLBACK_SECRETS" $keys.callbackSecrets "API_KEYS" $keys.apiKeys "KEY_PEPPER" $keys.keyPepper "KEY_PEPPER_OTHER" $keys.keyPepperOther "WEBHOOK_SECRETS" $keys.webhookSecrets -}}
+{{- $all = merge $all (dict "REDIS_USERNAME" $keys.redisUsername "REDIS_PASSWORD" $keys.redisPassword "REDIS_SENTINEL_USERNAME" $keys.redisSentinelUsername "REDIS_SENTINEL_PASSWORD" $keys.redisSentinelPassword "REDIS_KEY_PASSWORD" $keys.redisKeyPassword) -}}
 {{- if has (index . 1) (list "public" "page") -}}
 {{- $all = omit $all "SMSC_APIKEY" "SMSC_LOGIN" "SMSC_PASSWORD" "API_KEYS" "WEBHOOK_SECRETS" -}}
 {{- end -}}
@@ -191,6 +192,16 @@ Pods that strangers reach get no API keys, no SMSC account and no webhook secret
 {{- if .Values.secret.keys.smsruApiId }}{{- $paths = append $paths (dict "path" "/callbacks/smsru" "type" "Exact" "service" "callback") }}{{- end -}}
 {{- if .Values.settings.publicUrl }}{{- $paths = append $paths (dict "path" "/p" "type" "Prefix" "service" (ternary "page" "callback" .Values.page.enabled)) }}{{- end -}}
 {{- toJson $paths -}}
+{{- end }}
+
+{{/* Files of the Secret with certificates for Redis, as JSON: key of the Secret by name of the setting. */}}
+{{- define "waitcall.redisTls" -}}
+{{- $named := dict -}}
+{{- if .Values.redisTls.existingSecret -}}
+{{- $keys := .Values.redisTls.keys -}}
+{{- range $setting, $key := dict "REDIS_CA" $keys.ca "REDIS_CERT" $keys.cert "REDIS_KEY" $keys.key }}{{- if $key }}{{- $_ := set $named $setting $key }}{{- end }}{{- end -}}
+{{- end -}}
+{{- toJson $named -}}
 {{- end }}
 
 {{/* Directory with more languages of the hosted page, for the pods that serve it. Takes a list: context, component. */}}
@@ -219,6 +230,10 @@ Pods that strangers reach get no API keys, no SMSC account and no webhook secret
 {{- range $setting, $key := fromJson (include "waitcall.secretSettings" .) }}
 - name: WAITCALL_{{ $setting }}_FILE
   value: /run/waitcall/secrets/{{ $key }}
+{{- end }}
+{{- range $setting, $key := fromJson (include "waitcall.redisTls" $) }}
+- name: WAITCALL_{{ $setting }}
+  value: /run/waitcall/redis-tls/{{ $key }}
 {{- end }}
 {{- with $.Values.secret.keys.certificateAuthorities }}
 - name: SSL_CERT_FILE
@@ -280,6 +295,11 @@ Pods that strangers reach get no API keys, no SMSC account and no webhook secret
   readOnly: true
 - name: tmp
   mountPath: /tmp
+{{- if .Values.redisTls.existingSecret }}
+- name: redis-tls
+  mountPath: /run/waitcall/redis-tls
+  readOnly: true
+{{- end }}
 {{- end }}
 
 {{/* Image, environment, resources and mounts of the main container. Takes a list: context, component, values of the component. */}}
@@ -366,6 +386,16 @@ volumes:
   - name: locales
     configMap:
       name: {{ $.Values.pageLocales.existingConfigMap }}
+  {{- end }}
+  {{- if $.Values.redisTls.existingSecret }}
+  - name: redis-tls
+    secret:
+      secretName: {{ $.Values.redisTls.existingSecret }}
+      defaultMode: 0440
+      items:
+        {{- range $setting, $key := fromJson (include "waitcall.redisTls" $) }}
+        - {key: {{ $key }}, path: {{ $key }}}
+        {{- end }}
   {{- end }}
   {{- with $own.extraVolumes }}
   {{- toYaml . | nindent 2 }}

@@ -1,7 +1,7 @@
 """The checks before an order: the block and allow lists, the conversion guard, the limits."""
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from math import ceil
@@ -28,6 +28,13 @@ from waitcall.domain.verification import Verification
 
 OF_THE_NUMBER = (Scope.NUMBER, Scope.NUMBER_TOTAL, Scope.CODE_NUMBER, Scope.COUNTRY)
 OF_THE_ADDRESS = (Scope.IP, Scope.NETWORK)
+OF_TEST_NUMBERS = (
+    *OF_THE_NUMBER,
+    *OF_THE_ADDRESS,
+    *(Scope.GLOBAL, Scope.CODE_GLOBAL, Scope.PROVIDER, Scope.CAPTCHA),
+)
+"""Scopes that verifications of test numbers neither use up nor obey, because they cost nothing. Only the client's limits and
+the number's wrong codes count."""
 
 _STEP = (Scope.NUMBER, *OF_THE_ADDRESS, Scope.CLIENT, Scope.COUNTRY, Scope.GLOBAL)
 """Scopes of a fallback or resend. The narrowest comes first, because it is the easiest to understand in an answer."""
@@ -74,7 +81,8 @@ class ApplicableLimits:
         """Return the limits of a create that may place an order or send a code."""
         subjects = _subjects(number, client_ip, client)
         limit_checks = self._checks(_CREATE, subjects, client, exempt, channel=channel)
-        if channel is Channel.CODE and self._policy.captcha is not None:
+        captcha_counts = channel is Channel.CODE and Scope.CAPTCHA not in exempt
+        if captcha_counts and self._policy.captcha is not None:
             limit_checks += [LimitCheck(Scope.CAPTCHA, "", each) for each in self._policy.captcha.above]
         return limit_checks
 
@@ -105,7 +113,7 @@ class ApplicableLimits:
 
     def of_provider(self, number: E164) -> LimitCheck:
         """Return the provider's own limit for one number (smsc-api.md, section 1)."""
-        return LimitCheck(Scope.PROVIDER, number.value, self._provider_limit)
+        return LimitCheck(Scope.PROVIDER, number.subscriber, self._provider_limit)
 
     def of_subject(
         self, number: E164 | None, client_ip: str | None, client: str | None, latest: Verification | None
@@ -148,7 +156,7 @@ class ApplicableLimits:
             if scope not in exempt and (scope in kept or scope in subjects)
             for limit in self._limits_of(scope, client)
         ]
-        if channel is Channel.CALL:
+        if channel is Channel.CALL and Scope.PROVIDER not in exempt:
             limit_checks.append(
                 LimitCheck(Scope.PROVIDER, subjects[Scope.NUMBER_TOTAL], self._provider_limit)
             )
@@ -166,7 +174,7 @@ def _subjects(number: E164 | None, client_ip: str | None, client: str | None) ->
         who = subjects[Scope.IP] = address_of(client_ip)
         subjects[Scope.NETWORK] = network_of(client_ip)
     if number is not None:
-        value = number.value
+        value = number.subscriber
         subjects[Scope.NUMBER_TOTAL] = subjects[Scope.CODE_NUMBER] = subjects[Scope.FAILED_CHECKS] = value
         subjects[Scope.COUNTRY] = number.region
         if who is not None:
@@ -180,8 +188,9 @@ class Screening:
 
     Attributes:
         blocking: the entries that block the number or the address.
-        number_allowed: True if an operator allowed the number.
-        exempt: scopes of the limits that do not apply, because an operator allowed the number or the address.
+        number_allowed: True if an operator allowed the number, or it is a test number. The conversion guard then ignores it.
+        exempt: scopes of the limits that do not apply, because an operator allowed the number or the address, or because
+            the number is a test number.
     """
 
     blocking: tuple[ListEntry, ...]
@@ -255,9 +264,15 @@ class AdmissionControl:
         return [(budget, budget.subject(number, number.region)) for budget in self._policy.conversion]
 
     def screen(
-        self, number: E164, client_ip: str | None, now: datetime, operators: Directory | None = None
+        self,
+        number: E164,
+        client_ip: str | None,
+        now: datetime,
+        operators: Directory | None = None,
+        *,
+        test: bool = False,
     ) -> Screening:
-        """Look the number and the address up, as :meth:`matches` does.
+        """Look the number and the address up, as :meth:`matches` does. ``test``: True for a test number.
 
         Raises:
             Blocked: an entry blocks one of them. ``retry_after`` says when the block ends, if it does.
@@ -266,7 +281,7 @@ class AdmissionControl:
         if screened.blocking:
             ends = screened.blocking[0].expires_at
             raise Blocked(retry_after=None if ends is None else max(ceil((ends - now).total_seconds()), 1))
-        return screened
+        return replace(screened, number_allowed=True, exempt=OF_TEST_NUMBERS) if test else screened
 
     def blocking(self, number: E164, now: datetime, operators: Directory | None = None) -> Blocked | None:
         """Return the error for a number that is blocked now; None if it is not."""
@@ -302,7 +317,7 @@ class AdmissionControl:
         Raises:
             Blocked, RateLimited
         """
-        screened = self.screen(record.phone_number, None, now)
+        screened = self.screen(record.phone_number, None, now, test=record.test is not None)
         return self.count(self.applicable.of_step(record, channel, screened.exempt), token, now)
 
     def seals(self, number: E164, client_ip: str | None, screened: Screening) -> Mapping[str, str] | None:

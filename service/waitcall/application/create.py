@@ -120,9 +120,12 @@ class CreateVerification:
         except RecordUnreadable as error:
             # The unreadable record may be live and belong to another requester, so refuse.
             raise VerificationInProgress(retry_after=error.retry_after) from error
-        screened = self._admission.screen(number, address, now, context.directory)
-        exempt = screened.exempt
-        limit_checks = self._admission.applicable.of_create(number, address, client_name, channel, exempt)
+        screened = self._admission.screen(
+            number, address, now, context.directory, test=opened.test is not None
+        )
+        limit_checks = self._admission.applicable.of_create(
+            number, address, client_name, channel, screened.exempt
+        )
         opened = replace(opened, paid_by=self._admission.seals(number, address, screened))
         reserved = self._reserve(opened, context, screened, limit_checks, address, now)
         if isinstance(reserved, Verification):
@@ -150,8 +153,9 @@ class CreateVerification:
         if request.channel not in (None, *purpose.channels):
             raise ValidationFailed.of("channel", f"This purpose allows {', '.join(purpose.channels)}.")
         channel = purpose.channels[0] if request.channel is None else Channel(request.channel)
-        assurance = purpose.assurance(channel, number.region, self._policy.assurance)
-        purpose.check(number, assurance, channel)
+        assurance = purpose.assurance(channel, number, self._policy.assurance)
+        test = self._policy.test_of(number)
+        purpose.check(number, assurance, channel, test=test is not None)
         window, longest = request.window_seconds, purpose.max_window_seconds
         if window is None:
             window = min(self._default_window_seconds, longest)
@@ -171,6 +175,7 @@ class CreateVerification:
             assurance=assurance,
             order_seconds=self._order_seconds,
             channel=channel,
+            test=test,
         )
         return replace(opened, return_url=return_url)
 
@@ -248,7 +253,13 @@ class CreateVerification:
 
     def _ask_for_captcha(self, request: CreateCommand, reserved: Verification, admitted: Admission) -> None:
         rule = self._policy.captcha
-        if rule is None or reserved.channel is not Channel.CODE or request.captcha is not None:
+        # The provider checks captchas, and no provider hears of a test number.
+        if (
+            rule is None
+            or reserved.test is not None
+            or reserved.channel is not Channel.CODE
+            or request.captcha is not None
+        ):
             return
         # The client's own risk score decides: low skips the captcha, high demands it.
         if request.risk is Risk.LOW or not (admitted.crowded or request.risk is Risk.HIGH):

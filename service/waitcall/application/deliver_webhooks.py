@@ -47,7 +47,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Backlog:
+class DeliveryBacklog:
     """Deliveries that were not accepted yet.
 
     Attributes:
@@ -87,7 +87,7 @@ class Outbox(Protocol):
     def wake(self, now: datetime) -> int:
         """Make deliveries available again whose time to retry has come. Return their number."""
 
-    def backlog(self) -> Backlog:
+    def backlog(self) -> DeliveryBacklog:
         """Count the deliveries that were not accepted yet."""
 
     def dead(self) -> Iterator[Delivery]:
@@ -126,7 +126,7 @@ class DeliveryMetrics(Protocol):
     def delivered(self, delivery: Delivery, outcome: DeliveryOutcome, *, dead: bool) -> None:
         """Record the outcome of an attempt. ``dead``: whether the delivery was given up."""
 
-    def backlog(self, backlog: Backlog, now: datetime) -> None:
+    def backlog(self, backlog: DeliveryBacklog, now: datetime) -> None:
         """Record the size and age of the backlog."""
 
 

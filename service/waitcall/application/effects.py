@@ -71,7 +71,8 @@ def body_of(event: Event) -> str:
             "reason": event.reason.value if event.reason else None,
             "purpose": record.requester.purpose,
             "reference": record.requester.reference,
-        },
+        }
+        | ({"test": True} if record.test else {}),
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
@@ -99,7 +100,7 @@ class AuditEntry:
         at: time of the event, UTC.
         event: a status that a verification reached, a step on the way such as ``started``, or an operator's act.
         actor: who caused it: ``client:NAME``, ``provider``, ``time``, ``another requester``, ``operator`` or
-            ``operator:NAME``.
+            ``operator:NAME``; ``policy`` for the fixed outcome of a test number.
         phone_number: the number in E.164. The stream keeps only a keyed hash of it.
         verification_id: the verification's id. The stream keeps only a keyed hash of it.
         details: further words, without personal data; ``reason`` is the reason that an operator gave.
@@ -171,7 +172,9 @@ class TransitionEffects:
             entries.append(self._of_code("code_sent", record, now))
         if record.status is Status.CONTESTED:
             entries.append(self._contested(record, now))
-        return Effects(tuple(entries), self._conversions(record, called=False))
+        # The fixed outcome of a test number may come before the sweep that is planned already.
+        due = record.outcome_at
+        return Effects(tuple(entries), self._conversions(record, called=False), due)
 
     def changed(self, before: Verification, after: Verification, now: datetime) -> Effects:
         """Return the effects of a change from ``before`` to ``after``. A change that is not audited has none."""
@@ -180,7 +183,7 @@ class TransitionEffects:
             return Effects((entry,), freed=self._freed(after))
         if after.verified_at is not None and before.verified_at is None:
             by_code = after.reason is Reason.CODE_MATCHED
-            actor = f"client:{after.requester.client}" if by_code else "provider"
+            actor = f"client:{after.requester.client}" if by_code else _provider(after)
             entry = self._entry(Status.VERIFIED, actor, after, now)
             # The sweep comes soon, so that the event is announced soon even if this process dies first. It then plans
             # its next look itself.
@@ -197,9 +200,9 @@ class TransitionEffects:
         Anyone can start verifications of a stranger's number and cancel or abandon them. So the number's total limit
         counts only those that its holder answered.
         """
-        if record.verified_at or record.called_at or record.reason in _LATE:
+        if record.verified_at or record.called_at or record.reason in _LATE or record.test:
             return ()
-        number = record.phone_number.value
+        number = record.phone_number.subscriber
         totals = self._policy.limits_of(Scope.NUMBER_TOTAL, "")
         return tuple(LimitCheck(Scope.NUMBER_TOTAL, number, limit) for limit in totals)
 
@@ -207,7 +210,7 @@ class TransitionEffects:
         entries: list[tuple[AuditEntry, Announcement | None]] = []
         conversions: tuple[ConversionCount, ...] = ()
         if after.called_at is not None and before.called_at is None:
-            entries.append(self._entry("first_step", "provider", after, now))
+            entries.append(self._entry("first_step", _provider(after), after, now))
             conversions = self._conversions(after, called=True)
         elif after.channel is not before.channel:
             entries.append(self._entry("fallback", f"client:{after.requester.client}", after, now))
@@ -216,21 +219,28 @@ class TransitionEffects:
             entries.append(self._of_code("code_sent", after, now))
         if code is not None and code.refused and not (earlier and earlier.refused):
             entries.append(self._of_code("code_refused", after, now))
-        # The sweep needs no new time: it comes at the end of the earlier window and plans its next look itself.
-        return Effects(tuple(entries), conversions)
+        # The sweep needs no new time: it comes at the end of the earlier window and plans its next look itself. Only a
+        # fixed outcome may come earlier.
+        return Effects(tuple(entries), conversions, after.outcome_at if entries else None)
 
     def _of_code(
         self, event: str, record: Verification, now: datetime
     ) -> tuple[AuditEntry, Announcement | None]:
+        if record.test is not None:
+            # No message has this id, so the provider's reports must not be compared with it.
+            return self._entry("test_code", f"client:{record.requester.client}", record, now)
         entry, told = self._entry(event, f"client:{record.requester.client}", record, now)
         # The provider's reports name a message by this id.
         message_id = str(record.code.message_id) if record.code else ""
         return replace(entry, details=dict(entry.details or {}) | {"message_id": message_id}), told
 
     def _contested(self, record: Verification, now: datetime) -> tuple[AuditEntry, Announcement | None]:
-        return self._entry(Status.CONTESTED, "another requester", record, now)
+        actor = "policy" if record.test and record.test.status is Status.CONTESTED else "another requester"
+        return self._entry(Status.CONTESTED, actor, record, now)
 
     def _conversions(self, record: Verification, *, called: bool) -> tuple[ConversionCount, ...]:
+        if record.test is not None:
+            return ()
         return tuple(
             ConversionCount(
                 budget, budget.subject(record.phone_number, record.region), record.created_at, called
@@ -247,6 +257,8 @@ class TransitionEffects:
             "region": record.region,
             "assurance": record.assurance.value,
         }
+        if record.test is not None:
+            details["test"] = "true"
         if record.channel is not Channel.CALL:
             details["channel"] = record.channel.value
         if record.reason is not None:
@@ -269,6 +281,11 @@ class TransitionEffects:
         return entry, announcement_of(told[0], self._policy, now) if told else None
 
 
+def _provider(record: Verification) -> str:
+    """Return who causes what the provider causes for ordinary numbers."""
+    return "policy" if record.test is not None else "provider"
+
+
 def _who_finished(record: Verification) -> str:
     client = f"client:{record.requester.client}"
     if record.reason is Reason.ATTEMPTS_SPENT:
@@ -276,5 +293,5 @@ def _who_finished(record: Verification) -> str:
     return {
         Status.CONSUMED: client,
         Status.CANCELED: "operator" if record.reason is Reason.BY_OPERATOR else client,
-        Status.FAILED: "provider",
+        Status.FAILED: _provider(record),
     }.get(record.status, "provider" if record.reason in _LATE else "time")

@@ -163,27 +163,44 @@ class ChannelOpening:
         self._orders = orders
 
     def order(self, record: Verification, now: datetime) -> PlacedOrder:
-        """Order a number to dial. If the provider reports by order, index the order before the number is shown."""
+        """Order a number to dial. If the provider reports by order, index the order before the number is shown.
+
+        For a test number nothing is ordered. It is itself the number to dial, so that a call from it reaches nobody.
+        """
+        if record.test is not None:
+            return PlacedOrder(record.phone_number)
         placed = self._provider.order(record.phone_number)
         if placed.order is not None:
             self._orders.remember(placed.order, record.id, now + FIRST_ASKED_AFTER, now)
         return placed
 
     def ask_for_text(self, record: Verification) -> TextIn:
-        """Make a fresh text, and choose one of our numbers to which the person is to send it."""
+        """Make a fresh text, and choose one of our numbers to which the person is to send it.
+
+        A text to a test number goes to that number itself, so that it reaches nobody.
+        """
+        if record.test is not None:
+            return TextIn(record.phone_number, _fresh_text())
         numbers = [each for each in self._policy.text_in_numbers if each != record.phone_number]
-        text = "".join(secrets.choice(TEXT_ALPHABET) for _ in range(TEXT_CHARACTERS))
-        return TextIn(secrets.choice(numbers or self._policy.text_in_numbers), text)
+        return TextIn(secrets.choice(numbers or self._policy.text_in_numbers), _fresh_text())
 
     def prepare(self, record: Verification) -> Prepared:
-        """Make a fresh code for a verification."""
-        code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
+        """Make a fresh code for a verification, or take the fixed code of a test number."""
+        # The record does not keep the fixed code, so that Redis holds no code in the clear.
+        fixed = self._policy.test_of(record.phone_number) if record.test else None
+        code = (fixed and fixed.code) or f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
         return Prepared(code, self._seals.seal(record.id, code), secrets.randbelow(_LONGEST_MESSAGE_ID) + 1)
 
     def send(self, record: Verification, prepared: Prepared, captcha: Captcha | None = None) -> None:
-        """Send a code in the person's language."""
+        """Send a code in the person's language. Nothing is sent to a test number."""
+        if record.test is not None:
+            return
         text = text_for(record.locale, self._policy.code_texts).format(code=prepared.code)
         self._sender.send(record.phone_number, text, prepared.message_id, captcha)
+
+
+def _fresh_text() -> str:
+    return "".join(secrets.choice(TEXT_ALPHABET) for _ in range(TEXT_CHARACTERS))
 
 
 def text_for(locale: str | None, texts: Mapping[str, str]) -> str:

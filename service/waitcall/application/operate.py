@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import ceil
 
-from waitcall.application.admission import AdmissionControl, Screening
+from waitcall.application.admission import OF_TEST_NUMBERS, AdmissionControl, Screening
 from waitcall.application.effects import AuditEntry
 from waitcall.application.ports import (
     AuditLog,
@@ -115,10 +115,12 @@ class Undone:
     verification_canceled: bool
 
 
-def not_allowed(purpose: Purpose, number: E164, assurance: Assurance) -> Iterator[Refusal]:
+def not_allowed(
+    purpose: Purpose, number: E164, assurance: Assurance, *, test: bool = False
+) -> Iterator[Refusal]:
     """Yield the refusal of a number that the purpose does not allow at all."""
     try:
-        purpose.check(number, assurance, purpose.channels[0])
+        purpose.check(number, assurance, purpose.channels[0], test=test)
     except PhoneNumberNotAllowed as error:
         yield Refusal(error.code, error.detail)
 
@@ -247,11 +249,16 @@ class OperatorActions:
         record = latest.at(now) if latest else None
         busy_until = record.busy_until(now) if record else None
         assurance = self._assurance(asked, number) if number else None
-        disallowed = not_allowed(asked, number, assurance) if asked and number and assurance else ()
+        test = number is not None and self._policy.test_of(number) is not None
+        disallowed = (
+            not_allowed(asked, number, assurance, test=test) if asked and number and assurance else ()
+        )
+        refusing = [] if test else conversions
+        counting = [each for each in asked_by(asked, limits) if not (test and each.scope in OF_TEST_NUMBERS)]
         return Explanation(
             number=number,
             assurance=assurance,
-            refusals=(*disallowed, *refusals(asked_by(asked, limits), lists, conversions, busy_until, now)),
+            refusals=(*disallowed, *refusals(counting, lists, refusing, busy_until, now)),
             limits=tuple(limits),
             lists=tuple(lists),
             conversions=tuple(conversions),
@@ -359,7 +366,7 @@ class OperatorActions:
                 "No operator made such an entry. Entries of the policy file are removed in that file."
             )
         self._write_entry(operator, "remove", known, now, check_reason(reason))
-        self._lists.remove(kind, text)
+        self._lists.remove(kind, known.subject)
 
     def lists(self, operator: str) -> list[ListEntry]:
         """Return every entry in force, those of the policy file first."""
@@ -435,17 +442,17 @@ class OperatorActions:
     def _assurance(self, asked: Purpose | None, number: E164) -> Assurance:
         # The assurance of a create that names no channel; without a purpose, the assurance of a call.
         if asked is None:
-            return assurance_of_call(number.region, self._policy.assurance)
-        return asked.assurance(asked.channels[0], number.region, self._policy.assurance)
+            return assurance_of_call(number, self._policy.assurance)
+        return asked.assurance(asked.channels[0], number, self._policy.assurance)
 
     def _take_out(self, number: E164 | None, client_ip: str | None, now: datetime) -> tuple[ListEntry, ...]:
         directory = self._lists.directory()
         named = directory.naming_number(number, now) if number else []
         named += directory.naming_address(client_ip, now) if client_ip else []
-        exact = {(ListKind.NUMBER, number.value)} if number else set()
-        exact |= {(ListKind.NETWORK, canonical(ListKind.NETWORK, client_ip))} if client_ip else set()
+        exact = {canonical(ListKind.NETWORK, client_ip)} if client_ip else set()
         # A wider block was made for more than this subject, so it stays. `explain` shows it.
-        blocks = [e for e in named if e.action is ListAction.BLOCK and (e.kind, e.subject) in exact]
+        exactly = [e for e in named if e.kind is ListKind.NUMBER or e.subject in exact]
+        blocks = [e for e in exactly if e.action is ListAction.BLOCK]
         return tuple(entry for entry in blocks if self._lists.remove(entry.kind, entry.subject))
 
     def _cancel(self, number: E164, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from waitcall.application.effects import AuditEntry
 from waitcall.application.ports import AuditLog, Clock, Limits, Term
-from waitcall.domain.errors import NotFound, RateLimited
+from waitcall.domain.errors import NotFound, ProviderError, ProviderFailure, RateLimited
 from waitcall.domain.limits import Limit, LimitCheck, Scope
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Policy
@@ -91,14 +91,18 @@ class ProviderAccount(Protocol):
         number next month too.
         """
 
-    def set_prolong(self, number: E164, *, prolong: bool) -> None:
-        """Set whether the rent of a number continues next month."""
+    def set_prolong(self, number: E164, *, prolong: bool) -> bool:
+        """Set whether the rent of a number continues next month.
+
+        Returns:
+            True if the provider confirmed it with a document; False if it answered ``OK`` alone, or nothing.
+        """
 
     def tasks(self, after_id: int, count: int) -> list[Task]:
         """Return at most ``count`` deferred tasks whose ids come after ``after_id``."""
 
-    def file(self, task_id: int, offset: int) -> "Download":
-        """Download the file of a finished task from byte ``offset`` on."""
+    def file(self, task: int | str, offset: int) -> "Download":
+        """Download the file of a finished task, by its id or the file's name, from byte ``offset`` on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +171,29 @@ class AccountManagement:
         self._below_ceiling(f"buy {offered.number.value}", NUMBERS_A_MINUTE)
         return self._cabinet.rent(offered.number, prolong=prolong)
 
-    def set_prolong(self, operator: str, number: E164, *, prolong: bool, reason: str) -> None:
-        """Continue the rent of a number next month, or let it end with this month."""
+    def set_prolong(self, operator: str, number: E164, *, prolong: bool, reason: str) -> bool:
+        """Continue the rent of a number next month, or let it end with this month.
+
+        If the provider's answer says too little, its list of free numbers is read. Nobody can rent a number that is ours.
+
+        Returns:
+            Whether it is certain: False if the answer says too little and the list cannot be read now.
+
+        Raises:
+            ProviderError: also if the list shows that the number is not ours.
+        """
         event = "numbers_prolong" if prolong else "numbers_stop"
         self._write(operator, event, number, {"reason": reason})
         self._below_ceiling(f"chg {number.value} {prolong}", NUMBERS_A_MINUTE)
-        self._cabinet.set_prolong(number, prolong=prolong)
+        if self._cabinet.set_prolong(number, prolong=prolong):
+            return True
+        try:
+            free = self._free()
+        except (ProviderFailure, RateLimited):
+            return False
+        if any(each.number == number for each in free):
+            raise ProviderError("The provider offers this number for rent, so it is not ours.")
+        return True
 
     def tasks(self, operator: str, after_id: int = 0, count: int = 100) -> list[Task]:
         """Return at most ``count`` deferred tasks whose ids come after ``after_id``."""
@@ -180,11 +201,11 @@ class AccountManagement:
         self._below_ceiling(f"get_list {after_id} {count}", TASKS_A_MINUTE)
         return self._cabinet.tasks(after_id, count)
 
-    def download(self, operator: str, task_id: int, offset: int = 0) -> Download:
-        """Download the file of a finished task from byte ``offset`` on."""
-        self._write(operator, "reports_download", details={"task": str(task_id)})
-        self._below_ceiling(f"get_file {task_id}", TASKS_A_MINUTE)
-        return self._cabinet.file(task_id, offset)
+    def download(self, operator: str, task: int | str, offset: int = 0) -> Download:
+        """Download the file of a finished task, by its id or the file's name, from byte ``offset`` on."""
+        self._write(operator, "reports_download", details={"task": str(task)})
+        self._below_ceiling(f"get_file {task}", TASKS_A_MINUTE)
+        return self._cabinet.file(task, offset)
 
     def audited(
         self, operator: str, since: datetime, until: datetime, events: Sequence[str]

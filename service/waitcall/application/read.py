@@ -62,7 +62,7 @@ class ReadVerification:
         channel = seen or stored.verification.channel
         while _is_waiting(stored.verification, channel) and now < deadline:
             # The wait ends at once if too many requests wait or the process is shutting down.
-            until = min(deadline, stored.verification.expires_at)
+            until = min(deadline, stored.verification.next_deadline or deadline)
             if not self._changes.wait_for_change(stored, (until - now).total_seconds()):
                 break
             now = self._clock()

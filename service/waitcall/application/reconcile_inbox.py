@@ -17,15 +17,15 @@ from itertools import takewhile
 from typing import Protocol
 
 from waitcall.application.ports import Clock, Deadlines, Term
-from waitcall.application.record_call import SKEW, RecordCall
-from waitcall.application.record_text import RecordText
+from waitcall.application.record_call import SKEW, RecordInboundCall
+from waitcall.application.record_text import RecordInboundText
 from waitcall.domain.errors import InvalidPhoneNumber, StoreUnavailable
 from waitcall.domain.matching import InboundCall, InboundText, Witness
-from waitcall.domain.numbers import E164, mask
+from waitcall.domain.numbers import E164, mask, normal_form
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 
 PAGE = 1000
-"""Records that one request returns at most."""
+"""Records that one request returns at most. Fewer records mean that none remain."""
 MOST_PAGES = 10
 """Requests of one poll at most. The next poll reads the rest."""
 QUARTER = timedelta(minutes=15)
@@ -69,7 +69,7 @@ class Inbox(Protocol):
     """The provider's inbox of calls and texts."""
 
     def after(self, record_id: int | None) -> list[InboxRecord]:
-        """Return records of the last hour with ids above ``record_id``, oldest first, at most ``PAGE``.
+        """Return records of the last hour with ids above ``record_id``, oldest first; ``PAGE`` or more if others remain.
 
         Raises:
             ProviderFailure
@@ -114,8 +114,8 @@ class ReconcileInbox:
         inbox: Inbox,
         progress: ProgressStore,
         deadlines: Deadlines,
-        calls: RecordCall,
-        messages: RecordText,
+        calls: RecordInboundCall,
+        messages: RecordInboundText,
         clock: Clock,
         every: timedelta,
         may_be_dialled: Callable[[E164], bool],
@@ -203,7 +203,7 @@ class ReconcileInbox:
 
     def _dialled(self, text: str | None) -> str | None:
         try:
-            number = E164.parse(text) if text else None
+            number = E164.parse(normal_form(text)) if text else None
         except InvalidPhoneNumber:
             return None
         return number.value if number is not None and self._may_be_dialled(number) else None
@@ -278,7 +278,7 @@ def like_calls(
 
     def may_be_shown(dialled: str | None) -> bool:
         try:
-            number = E164.parse(dialled or "")
+            number = E164.parse(normal_form(dialled or ""))
         except InvalidPhoneNumber:
             return False
         return may_be_dialled(number) and number not in text_numbers

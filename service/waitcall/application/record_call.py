@@ -21,7 +21,7 @@ and lives as long as the longest window. One more ``SKEW`` covers replicas whose
 _UNPROVEN = (Outcome.OTHER, Outcome.WEAK)
 
 
-class RecordCall:
+class RecordInboundCall:
     """The use cases for a call, reported by a callback or found in the provider's inbox."""
 
     def __init__(

@@ -22,7 +22,7 @@ UNREADABLE_AGAIN = timedelta(seconds=60)
 """Time until an order whose record cannot be read is tried again."""
 
 
-class RecordOrder:
+class RecordOrderReport:
     """The use cases for a report on an order, from a callback or a status query."""
 
     def __init__(
@@ -112,7 +112,7 @@ class PollOrders:
         query: ProviderOrderQuery,
         index: OrderIndex,
         store: VerificationStore,
-        reports: RecordOrder,
+        reports: RecordOrderReport,
         clock: Clock,
     ) -> None:
         self._query = query

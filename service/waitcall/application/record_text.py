@@ -14,7 +14,7 @@ TEXT_KEPT = timedelta(hours=2)
 """Time for which a text that looks like a call is remembered. It is longer than the hour that the inbox covers."""
 
 
-class RecordText:
+class RecordInboundText:
     """The use cases for incoming texts and delivery reports, from callbacks or the provider's inbox."""
 
     def __init__(

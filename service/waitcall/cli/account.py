@@ -13,14 +13,8 @@ from typing import Any
 import click
 
 from waitcall.application.provider_account import DedicatedNumber
-from waitcall.application.reconcile_report import (
-    REFUSED,
-    SENT,
-    Reconciled,
-    ReportUnreadable,
-    read_report,
-    reconcile,
-)
+from waitcall.application.read_report import Report, ReportUnreadable, read_report
+from waitcall.application.reconcile_report import REFUSED, SENT, Reconciled, reconcile
 from waitcall.cli.console import (
     acting,
     as_json,
@@ -35,6 +29,10 @@ from waitcall.domain.numbers import E164
 
 _NUMBER_COLUMNS = ("phone_number", "state", "kind", "current_cost", "cost", "info")
 _TASK_COLUMNS = ("id", "name", "status", "created", "started", "file")
+_UNCERTAIN = (
+    "The provider took the request, but did not say what it did, and its list could not be read. "
+    "Look at `waitcall numbers list` in a minute."
+)
 DIFFERENT = 3
 """Exit code of a reconciliation that found a difference."""
 
@@ -103,8 +101,8 @@ def prolong(*, phone_number: str, yes: bool, reason: str, operator: str) -> None
     if not yes:
         click.confirm(f"Pay for {phone_number} every month?", abort=True, err=True)
     with running() as context:
-        context.account.set_prolong(operator, E164.parse(phone_number), prolong=True, reason=reason)
-    click.echo("The number will be prolonged every month.")
+        certain = context.account.set_prolong(operator, E164.parse(phone_number), prolong=True, reason=reason)
+    click.echo("The number will be prolonged every month." if certain else _UNCERTAIN)
 
 
 @numbers.command("stop")
@@ -114,8 +112,10 @@ def prolong(*, phone_number: str, yes: bool, reason: str, operator: str) -> None
 def stop(*, phone_number: str, reason: str, operator: str) -> None:
     """Stop paying for PHONE_NUMBER: its rent ends with this month."""
     with running() as context:
-        context.account.set_prolong(operator, E164.parse(phone_number), prolong=False, reason=reason)
-    click.echo("The rent ends with this month.")
+        certain = context.account.set_prolong(
+            operator, E164.parse(phone_number), prolong=False, reason=reason
+        )
+    click.echo("The rent ends with this month." if certain else _UNCERTAIN)
 
 
 def _row(number: DedicatedNumber) -> dict[str, Any]:
@@ -147,21 +147,22 @@ def list_reports(*, after_id: int, count: int, json_wanted: bool, operator: str)
 
 
 @reports.command("download")
-@click.argument("task_id", type=int)
+@click.argument("task")
 @click.option(
     "--to",
     "target",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write. Default: report-ID.csv.",
+    help="File to write. Default: report-ID.csv, or the name of the file.",
 )
 @acting
-def download(*, task_id: int, target: Path | None, operator: str) -> None:
-    """Download the file of TASK_ID. An interrupted download is continued."""
-    target = target or Path(f"report-{task_id}.csv")
+def download(*, task: str, target: Path | None, operator: str) -> None:
+    """Download the file of TASK, which is a task's id or its file's name. An interrupted download is continued."""
+    by_id = task.isascii() and task.isdecimal()
+    target = target or Path(f"report-{task}.csv" if by_id else Path(task).name)
     part = target.with_name(target.name + ".part")
     offset = part.stat().st_size if part.exists() else 0
     with running() as context:
-        got = context.account.download(operator, task_id, offset)
+        got = context.account.download(operator, int(task) if by_id else task, offset)
         # The file holds people's phone numbers, so only its owner may read it.
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with (
@@ -197,31 +198,42 @@ def reconcile_report(  # noqa: PLR0913  the command's options
     json_wanted: bool,
     operator: str,
 ) -> None:
-    """Compare FILE with our audit stream. Exit 3 if they differ."""
+    """Compare FILE with our audit stream. Exit 3 if they differ, or if FILE has lines that cannot be read."""
     names = dict(each.partition("=")[::2] for each in columns)
     last = until.replace(tzinfo=UTC) if until else datetime.now(UTC)
     first = since.replace(tzinfo=UTC) if since else last - timedelta(days=31)
     try:
-        rows = read_report(file.read_bytes(), names)
+        report = read_report(file.read_bytes(), names)
     except ReportUnreadable as error:
         raise click.ClickException(f"{file}: {error}") from error
     with running() as context:
-        found = reconcile(rows, context.account.audited(operator, first, last, (SENT, REFUSED)))
-    _tell(found, json_wanted=json_wanted)
-    if found.unknown or found.unsent or found.refused_but_sent:
+        found = reconcile(report.rows, context.account.audited(operator, first, last, (SENT, REFUSED)))
+    _tell(report, found, json_wanted=json_wanted)
+    complete = report.adds_up and not report.unread
+    if found.unknown or found.unsent or found.refused_but_sent or not complete:
         raise click.exceptions.Exit(DIFFERENT)
 
 
-def _tell(found: Reconciled, *, json_wanted: bool) -> None:
+def _tell(report: Report, found: Reconciled, *, json_wanted: bool) -> None:
     answer = asdict(found)
     if json_wanted:
-        print_json(answer)
+        unread = [asdict(each) for each in report.unread]
+        print_json(answer | {"unread": unread, "charset": report.charset, "adds_up": report.adds_up})
         return
     counts = ("unknown", "unsent", "refused_but_sent")
-    show_object({"matched": found.matched} | {name: len(answer[name]) for name in counts}, json_wanted=False)
+    show_object(
+        {"matched": found.matched}
+        | {name: len(answer[name]) for name in counts}
+        | {"unread": len(report.unread)},
+        json_wanted=False,
+    )
     for name in counts:
         for message_id in answer[name]:
             click.echo(f"{name.replace('_', ' ')}: {message_id}")
+    for each in report.unread:
+        click.echo(f"line {each.line} not read: {each.reason}")
+    if not report.adds_up:
+        click.echo("The costs of the lines do not add up to a total of the report.")
     click.echo()
     costs = [{"country": country, "cost": money} for country, money in answer["cost"].items()]
     show_rows(costs, ("country", "cost"), json_wanted=False)

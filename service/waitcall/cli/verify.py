@@ -132,6 +132,7 @@ def _summary(record: Verification) -> dict[str, Any]:
         "phone_number",
         "channel",
         "assurance",
+        "test",
         "verified_at",
         "consumed_at",
     )

@@ -38,7 +38,7 @@ from waitcall.application.provider_account import BalanceMonitor
 from waitcall.application.readiness import Readiness
 from waitcall.application.reconcile_inbox import ReconcileInbox
 from waitcall.application.record_order import PollOrders
-from waitcall.composition.core import Core, utc_now
+from waitcall.composition.container import Container, utc_now
 from waitcall.composition.use_cases import (
     account_of,
     calls_of,
@@ -76,7 +76,7 @@ def build(
 
     ``multiprocess_dir``: directory in which processes share metrics; None for one process. ``greenlets``: True with gevent.
     """
-    core = Core(settings, clock)
+    core = Container(settings, clock)
     metrics = core.metrics
     tracing = _tracing(settings)
     sweep = ExpireVerifications(core.records, core.deadlines, clock)
@@ -122,7 +122,7 @@ def _tracing(settings: Settings) -> "Tracing | None":
     return Tracing(__version__)
 
 
-def _public(core: Core, pages: ReadPage, low_priority: LowPriorityQueue) -> list[Blueprint]:
+def _public(core: Container, pages: ReadPage, low_priority: LowPriorityQueue) -> list[Blueprint]:
     """Return the blueprints that strangers can reach."""
     settings = core.settings
     public: list[Blueprint] = []
@@ -142,9 +142,11 @@ def _public(core: Core, pages: ReadPage, low_priority: LowPriorityQueue) -> list
 
 def build_worker(settings: Settings) -> BackgroundWorker:
     """Build the background worker. It listens for probes, and connects to nothing yet."""
-    policy, core = settings.policy, Core(settings, worker=True)
+    policy, core = settings.policy, Container(settings, worker=True)
     metrics, clock = core.metrics, core.clock
-    inbox = SmscAccount(account_of(settings), metrics)
+    # Calls may arrive at any number of SMSC, but texts only at ours.
+    takes_calls = Provider.SMSC in policy.routing.providers
+    inbox = SmscAccount(account_of(settings), metrics, () if takes_calls else policy.text_in_numbers)
     balance_monitor = BalanceMonitor(inbox, BalanceMeter(metrics, settings.low_balance))
     duties: list[Duty] = []
     if Provider.SMSC in policy.providers:
@@ -197,7 +199,7 @@ def configure_logging(settings: Settings) -> None:
         _log.warning(weakness)
 
 
-def _reconciliation(core: Core, inbox: SmscAccount) -> ReconcileInbox:
+def _reconciliation(core: Container, inbox: SmscAccount) -> ReconcileInbox:
     settings = core.settings
     trust = InboxTrust(frozenset(core.policy.text_in_numbers), settings.inbox_assurance)
     return ReconcileInbox(
@@ -212,7 +214,7 @@ def _reconciliation(core: Core, inbox: SmscAccount) -> ReconcileInbox:
     )
 
 
-def _worker_ops(core: Core, worker: BackgroundWorker) -> Flask:
+def _worker_ops(core: Container, worker: BackgroundWorker) -> Flask:
     expose = partial(exposition, core.metrics.registry, None)
     ops = operations.blueprint(
         Readiness(core.probe), expose, CONTENT_TYPE, __version__, is_alive=worker.is_alive
@@ -227,7 +229,7 @@ def _worker_ops(core: Core, worker: BackgroundWorker) -> Flask:
     )
 
 
-def _close(inbox: SmscAccount, core: Core, push: DeliverWebhooks, sender: WebhookSender) -> None:
+def _close(inbox: SmscAccount, core: Container, push: DeliverWebhooks, sender: WebhookSender) -> None:
     push.close()
     sender.close()
     inbox.close()

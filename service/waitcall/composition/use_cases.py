@@ -26,10 +26,10 @@ from waitcall.application.open_channel import CallProvider, ChannelOpening, Rout
 from waitcall.application.operate import OperatorActions
 from waitcall.application.provider_account import AccountManagement
 from waitcall.application.read import ReadVerification
-from waitcall.application.record_call import RecordCall
-from waitcall.application.record_order import RecordOrder
-from waitcall.application.record_text import RecordText
-from waitcall.composition.core import Core
+from waitcall.application.record_call import RecordInboundCall
+from waitcall.application.record_order import RecordOrderReport
+from waitcall.application.record_text import RecordInboundText
+from waitcall.composition.container import Container
 from waitcall.configuration.settings import Settings
 from waitcall.domain.matching import InboxTrust
 from waitcall.domain.numbers import E164, may_be_shown
@@ -51,7 +51,7 @@ class CliContext:
     """
 
     settings: Settings
-    core: Core
+    core: Container
     use_cases: Services
     account: AccountManagement
     smsc: SmscAccount
@@ -61,7 +61,7 @@ class CliContext:
 
 def build_cli_context(settings: Settings) -> CliContext:
     """Build the use cases with the production clock."""
-    core = Core(settings)
+    core = Container(settings)
     smsc = SmscAccount(account_of(settings), core.metrics)
     return CliContext(
         settings=settings,
@@ -80,7 +80,9 @@ def build_cli_context(settings: Settings) -> CliContext:
     )
 
 
-def opening_of(core: Core, tracing: "Tracing | None" = None, *, greenlets: bool = False) -> ChannelOpening:
+def opening_of(
+    core: Container, tracing: "Tracing | None" = None, *, greenlets: bool = False
+) -> ChannelOpening:
     """Build the part that orders calls and sends messages. ``greenlets``: True if gevent runs the process."""
     time_limit = within_greenlet if greenlets else within_thread
     account, routes = account_of(core.settings), core.policy.routing
@@ -95,7 +97,7 @@ def opening_of(core: Core, tracing: "Tracing | None" = None, *, greenlets: bool 
     return ChannelOpening(provider, sender, core.seals, core.policy, core.orders)
 
 
-def services_of(core: Core, opening: ChannelOpening, pages: ReadPage) -> Services:
+def services_of(core: Container, opening: ChannelOpening, pages: ReadPage) -> Services:
     """Build the use cases of the API."""
     seconds = order_seconds(core.settings)
     return Services(
@@ -136,27 +138,27 @@ def services_of(core: Core, opening: ChannelOpening, pages: ReadPage) -> Service
     )
 
 
-def reading_of(core: Core) -> ReadVerification:
+def reading_of(core: Container) -> ReadVerification:
     """Build the use case that reads a verification and waits for its change."""
     return ReadVerification(core.records, core.changes, core.admission, core.clock)
 
 
-def calls_of(core: Core, trust: InboxTrust | None = None) -> RecordCall:
+def calls_of(core: Container, trust: InboxTrust | None = None) -> RecordInboundCall:
     """Build the use case that records calls. ``trust``: how far records of the provider's inbox are trusted."""
-    return RecordCall(core.records, core.used_calls, core.admission, core.clock, trust=trust)
+    return RecordInboundCall(core.records, core.used_calls, core.admission, core.clock, trust=trust)
 
 
-def messages_of(core: Core) -> RecordText:
+def messages_of(core: Container) -> RecordInboundText:
     """Build the use cases that record texts and reports on messages."""
-    return RecordText(core.records, core.used_calls, core.admission, core.clock)
+    return RecordInboundText(core.records, core.used_calls, core.admission, core.clock)
 
 
-def reports_of(core: Core) -> RecordOrder:
+def reports_of(core: Container) -> RecordOrderReport:
     """Build the use case that records reports on orders."""
-    return RecordOrder(core.records, core.orders, core.admission, core.clock)
+    return RecordOrderReport(core.records, core.orders, core.admission, core.clock)
 
 
-def pages_of(core: Core) -> ReadPage:
+def pages_of(core: Container) -> ReadPage:
     """Build the use cases of hosted pages."""
     return ReadPage(
         store=core.store,
@@ -171,7 +173,7 @@ def pages_of(core: Core) -> ReadPage:
     )
 
 
-def smsru_of(core: Core, time_limit: TimeLimit = within_thread) -> SmsruProvider:
+def smsru_of(core: Container, time_limit: TimeLimit = within_thread) -> SmsruProvider:
     """Build the client of SMS.RU. The settings must have its key."""
     settings = core.settings
     credentials = {"api_id": settings.smsru_api_ids[0].reveal()}
@@ -194,5 +196,5 @@ def order_seconds(settings: Settings) -> int:
     return ceil(sum(seconds[each] for each in settings.policy.routing.providers))
 
 
-def _may_be_shown(core: Core) -> Callable[[E164, E164], bool]:
+def _may_be_shown(core: Container) -> Callable[[E164, E164], bool]:
     return partial(may_be_shown, dial_regions=core.policy.dial_regions)

@@ -26,7 +26,7 @@ from waitcall.domain.errors import InvalidPhoneNumber
 from waitcall.domain.event import EventType
 from waitcall.domain.limits import Limit, Mode, Scope
 from waitcall.domain.lists import LONGEST_REASON, ListAction, ListEntry, ListKind, canonical
-from waitcall.domain.numbers import E164, NUMBER_TYPES, REGIONS
+from waitcall.domain.numbers import E164, NUMBER_TYPES, REGIONS, is_fictitious
 from waitcall.domain.policy import (
     LONGEST_WINDOW_SECONDS,
     SHORTEST_WINDOW_SECONDS,
@@ -35,6 +35,7 @@ from waitcall.domain.policy import (
     CaptchaRule,
     Client,
     Endpoint,
+    FixedOutcome,
     OnConcurrent,
     Permission,
     Policy,
@@ -42,6 +43,7 @@ from waitcall.domain.policy import (
     Purpose,
     Routes,
 )
+from waitcall.domain.status import Status
 
 FIRST = "0.1.0"
 """Version that has every key without ``since``."""
@@ -51,8 +53,6 @@ DEFAULT_CODE_TEXTS = {
     "en": "{code} is your verification code. Tell it to nobody.",
     "ru": "{code} - ваш код подтверждения. Никому его не сообщайте.",  # noqa: RUF001  Russian
 }
-CAPTCHA_IMAGE = "https://smsc.ru/sys/imgcode.php"
-"""smsc-api.md, section 5; a page adds ``?`` and a number to get another picture."""
 
 T = TypeVar("T")
 _DAY = 86400
@@ -196,6 +196,10 @@ def _number(given: str) -> E164:
         raise ValidationError("Not a phone number in E.164 form.") from error
 
 
+def _subscriber(given: str) -> E164:
+    return E164(_number(given).subscriber)
+
+
 def _time(given: Any) -> datetime:
     # TOML has times of its own; one without an offset could mean anything.
     if not isinstance(given, datetime) or given.tzinfo is None:
@@ -332,6 +336,9 @@ class PurposeSchema(Keys):
     max_sends = whole("Messages of one verification.", 1, 10)
     resend_seconds = whole(
         "Time until a second message may be sent; it doubles for each further one.", 1, 600
+    )
+    test_numbers = switch(
+        "Take the numbers of `[test_numbers]`. Without it a create for one of them is refused. Every start warns of it."
     )
 
     @validates_schema
@@ -473,7 +480,7 @@ class PrefixBudgetSchema(BudgetSchema):
     digits = whole("How many digits of the international number make a prefix.", 1, 12, required=True)
 
 
-class ConversionSchema(Keys):
+class ConversionGuardSchema(Keys):
     country = table(BudgetSchema)
     prefix = table(PrefixBudgetSchema)
 
@@ -524,6 +531,13 @@ class AssuranceSchema(Table):
         validate=validate.NoneOf([Assurance.ROUNDTRIP]),
     )
     source = text("Who says so, for people.", required=True, validate=validate.Length(1, 500))
+    except_prefixes = several(
+        'Prefixes of the region\'s numbers from which a call is only `asserted`, for instance `["+7978"]`. Those of Abkhazia and South '
+        "Ossetia among Russia's are excepted without being named (docs/numbers.md).",
+        fields.String(
+            validate=validate.Regexp(r"\+[1-9][0-9]{0,13}\Z", error="Write + and up to 14 digits.")
+        ),
+    )
 
 
 class AuditSchema(Table):
@@ -576,9 +590,9 @@ class CaptchaSchema(Table):
         post_load=_only_counted,
     )
     image_url = text(
-        "The picture. It shows the provider the visitor's address.",
-        told="the provider's",
-        load_default=CAPTCHA_IMAGE,
+        "The picture. It shows the provider the visitor's address. The account's is `imgcode.php` below the first of "
+        "`WAITCALL_SMSC_URLS`.",
+        told="the account's",
         validate=_is_a_picture,
     )
 
@@ -614,6 +628,41 @@ class HostedSchema(Table):
     )
 
 
+class TestNumberSchema(Table):
+    """Fixed outcome of one test number."""
+
+    makes = FixedOutcome
+
+    outcome = choice(
+        "`verified`, `expired`, `contested` or `failed`.",
+        Status,
+        required=True,
+        attribute="status",
+        validate=validate.OneOf(
+            [Status.VERIFIED, Status.EXPIRED, Status.CONTESTED, Status.FAILED],
+            error="Must be one of: verified, expired, contested, failed.",
+        ),
+    )
+    delay_seconds = whole(
+        "Seconds from the start of a channel to the outcome. A verification whose window ends earlier expires. On the channel "
+        "`code` the outcome `verified` comes with the right code instead.",
+        0,
+        LONGEST_WINDOW_SECONDS,
+    )
+    code = text(
+        "Code to type, six digits; needed for the outcome `verified` where a purpose with `test_numbers` sends codes. With any "
+        "other outcome no code is right.",
+        validate=validate.Regexp(
+            rf"[0-9]{{{CODE_DIGITS}}}\Z", error=f"A code is a string of {CODE_DIGITS} digits."
+        ),
+    )
+
+    @validates_schema
+    def _only_the_verified_have_a_code(self, data: dict[str, Any], **_: Any) -> None:
+        if "code" in data and data.get("status") is not Status.VERIFIED:
+            raise ValidationError('Only outcome = "verified" has a code.', "code")
+
+
 class PolicySchema(Keys):
     """Whole file. A table that is left out has the defaults of its keys."""
 
@@ -638,7 +687,7 @@ class PolicySchema(Keys):
         load_default=lambda: DEFAULT_LIMITS,
     )
     conversion = table(
-        ConversionSchema,
+        ConversionGuardSchema,
         "Guard against numbers that are shown and never called; off unless a table is there.",
     )
     lists = several(
@@ -658,12 +707,39 @@ class PolicySchema(Keys):
     captcha = table(CaptchaSchema, "A captcha before codes; off unless the table is there.")
     routing = table(RoutingSchema, "Who gives numbers to dial.")
     hosted = table(HostedSchema, "What the hosted page looks like.", attribute="brand")
+    test_numbers = tables(
+        fields.String(post_load=_subscriber, metadata={"title": "NUMBER"}),
+        TestNumberSchema,
+        "Numbers with a fixed outcome, for app-store reviews, staging and tests: nothing is ordered or sent for them, and "
+        "nothing is proven. docs/test-numbers.md.",
+    )
 
     @validates_schema
     def _texts_need_a_number(self, data: dict[str, Any], **_: Any) -> None:
         asked = [table.get("channels", ()) for table in data.get("purposes", {}).values()]
         if any(Channel.TEXT_IN in channels for channels in asked) and not data.get("text_in_numbers"):
             raise ValidationError("Name the numbers that receive texts: [text_in].", "text_in")
+
+    @validates_schema(pass_original=True)
+    def _test_numbers_are_named_once(self, data: dict[str, Any], original: dict[str, Any], **_: Any) -> None:
+        if len(data.get("test_numbers", ())) != len(original.get("test_numbers", ())):
+            raise ValidationError("Name each number once, in one spelling.", "test_numbers")
+
+    @validates_schema
+    def _test_numbers_have_codes(self, data: dict[str, Any], **_: Any) -> None:
+        sending = sorted(
+            name
+            for name, table in data.get("purposes", {}).items()
+            if table.get("test_numbers")
+            and Channel.CODE in (*table.get("channels", ()), table.get("second_step"))
+        )
+        without = {
+            number.value: {"code": [f"purposes.{sending[0]} sends codes: give one of {CODE_DIGITS} digits."]}
+            for number, fixed in data.get("test_numbers", {}).items()
+            if sending and fixed.status is Status.VERIFIED and fixed.code is None
+        }
+        if without:
+            raise ValidationError({"test_numbers": without})
 
     @validates_schema(skip_on_field_errors=False)
     def _purposes_are_there(self, data: dict[str, Any], **_: Any) -> None:
@@ -698,6 +774,7 @@ def policy_weaknesses(policy: Policy) -> Iterator[str]:
     yield from _weak_limits(policy)
     yield from _dear_codes(policy)
     yield from _plain_webhooks(policy)
+    yield from _test_numbers(policy)
 
 
 def _weak_reset(policy: Policy) -> Iterator[str]:
@@ -748,3 +825,21 @@ def _plain_webhooks(policy: Policy) -> Iterator[str]:
         parts = split_url(endpoint.url)
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             yield f"webhook {endpoint.name} goes over http://: whoever listens on the way reads it"
+
+
+def _test_numbers(policy: Policy) -> Iterator[str]:
+    """Name what is verified without proof."""
+    if not policy.test_numbers:
+        return
+    taking = [purpose.name for purpose in policy.purposes.values() if purpose.test_numbers]
+    count = len(policy.test_numbers)
+    for name in taking:
+        yield f"purposes.{name} takes {count} test numbers: they are verified without a call or a code"
+    if not taking:
+        yield f"test_numbers names {count} numbers that no purpose takes: creates for them are refused"
+    for number in policy.test_numbers:
+        if not is_fictitious(number):
+            yield (
+                f"test_numbers.{number.masked} may be a subscriber's: no range of fictitious numbers contains it, so "
+                "whoever may create verifies it without its holder"
+            )

@@ -3,7 +3,7 @@
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from importlib.util import find_spec
 from ipaddress import IPv6Address
@@ -23,7 +23,7 @@ from waitcall.configuration.policy import (
     read_policy,
     split_url,
 )
-from waitcall.configuration.redis_url import Address
+from waitcall.configuration.redis_url import Address, check_authorities, check_client_certificate
 from waitcall.domain.channel import Assurance
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Policy, Provider
 
@@ -107,6 +107,15 @@ def _redis_url(text: str) -> Address:
         return Address.parse(text)
     except ValueError as error:
         raise ValidationError(str(error)) from error
+
+
+def _authorities(path: str) -> str:
+    try:
+        if path:
+            check_authorities(path)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+    return path
 
 
 def _installed(word: str) -> str:
@@ -246,6 +255,7 @@ class Setting:
         told: the default in words, where the text does not say it.
         found: finds the default on this machine, as a text.
         secret: the value is never shown.
+        is_path: the text is the path of a file, and the variable with ``_FILE`` names that file, too.
         since: version that has it.
     """
 
@@ -256,6 +266,7 @@ class Setting:
     told: str = ""
     found: Callable[[], str] | None = None
     secret: bool = False
+    is_path: bool = False
     since: str = FIRST
 
 
@@ -273,6 +284,41 @@ class Settings:
         "Redis 7 or Valkey: `redis://`, `rediss://`, `unix://`, `redis+sentinel://h1,h2/name/db`, `redis+cluster://h1,h2`; the "
         "last two with TLS as `rediss+…`.",
         secret=True,
+    )
+    redis_username: str = _setting(
+        kinds.String(), "User of the Redis servers, if the URL does not name it.", ""
+    )
+    redis_password: Secret | None = _setting(
+        _text(_secret), "Password of the Redis servers, if it is not in the URL.", "", secret=True
+    )
+    redis_sentinel_username: str = _setting(kinds.String(), "User of the sentinels themselves.", "")
+    redis_sentinel_password: Secret | None = _setting(
+        _text(_secret),
+        "Password of the sentinels themselves. The credentials in the URL are those of the servers.",
+        "",
+        secret=True,
+    )
+    redis_ca: str = _setting(
+        _text(_authorities),
+        "Path of a PEM file with certificate authorities that may vouch for Redis and the sentinels, beside the system's. "
+        "`WAITCALL_REDIS_CA_FILE` means the same; so with the next two.",
+        "",
+        is_path=True,
+    )
+    redis_cert: str = _setting(
+        _text(_authorities),
+        "Path of our client certificate (PEM) for Redis and the sentinels, with intermediate certificates behind it.",
+        "",
+        is_path=True,
+    )
+    redis_key: str = _setting(
+        kinds.String(),
+        "Path of the private key (PEM) of `WAITCALL_REDIS_CERT`, if that file does not have it.",
+        "",
+        is_path=True,
+    )
+    redis_key_password: Secret | None = _setting(
+        _text(_secret), "Password of that key, if it is encrypted.", "", secret=True
     )
     redis_min_replicas: int = _setting(
         _whole(0, 5),
@@ -444,6 +490,23 @@ class Settings:
     )
 
     @property
+    def redis(self) -> Address:
+        """Where Redis is and how to get in: the URL, with the further settings."""
+        passwords = (self.redis_password, self.redis_sentinel_password, self.redis_key_password)
+        servers, sentinels, key = (each.reveal() if each else None for each in passwords)
+        return replace(
+            self.redis_url,
+            username=self.redis_username or self.redis_url.username,
+            password=servers or self.redis_url.password,
+            sentinel_username=self.redis_sentinel_username or None,
+            sentinel_password=sentinels,
+            ca=self.redis_ca,
+            cert=self.redis_cert,
+            key=self.redis_key,
+            key_password=key,
+        )
+
+    @property
     def smsc_credentials(self) -> Mapping[str, Secret]:
         """Credentials by SMSC's names of them; none where nothing needs them."""
         if self.smsc_apikey:
@@ -507,7 +570,16 @@ def load_settings(environ: Mapping[str, str], *, development: bool = False) -> S
     mistakes += _contradictions(read)
     if mistakes:
         raise SettingsMistakes(mistakes)
+    read["POLICY"] = _with_picture(read["POLICY"], read["SMSC_URLS"][0])
     return Settings(**{attribute: read[name] for attribute, name, _ in _declared()})
+
+
+def _with_picture(policy: Policy, base_url: str) -> Policy:
+    """Let the captcha's picture come from the account's host, which checks what the visitor types, unless the policy names it."""
+    rule = policy.captcha
+    if rule is None or rule.image_url:
+        return policy
+    return replace(policy, captcha=replace(rule, image_url=f"{base_url}/imgcode.php"))
 
 
 def in_effect(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
@@ -524,6 +596,8 @@ def _given(environ: Mapping[str, str], name: str, declared: Setting) -> str:
     text, path = environ.get(PREFIX + name), environ.get(f"{PREFIX}{name}_FILE")
     if path and text:
         raise ValueError(f"{name}: set directly and by {PREFIX}{name}_FILE; use one.")
+    if path and declared.is_path:
+        return path
     if path:
         try:
             text = Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
@@ -557,6 +631,7 @@ def _contradictions(read: Mapping[str, Any]) -> Iterator[str]:
     if inner and read.get("API_KEYS") == {}:
         yield f"{PREFIX}API_KEYS: required."
     yield from _credentials(policy, read, inner=inner)
+    yield from _redis(read)
     peppers = [read[name].reveal() for name in ("KEY_PEPPER", "KEY_PEPPER_OTHER") if read.get(name)]
     if len(set(peppers)) != len(peppers):
         yield f"{PREFIX}KEY_PEPPER_OTHER: the same as {PREFIX}KEY_PEPPER."
@@ -567,6 +642,50 @@ def _contradictions(read: Mapping[str, Any]) -> Iterator[str]:
         yield f"{', '.join(PREFIX + name for name in names)}: each needs a port of its own."
     if policy is not None:
         yield from _beside_policy(policy, read, surfaces)
+
+
+_IN_URLS = {
+    "REDIS_USERNAME": "username",
+    "REDIS_PASSWORD": "password",
+    "REDIS_CA": "ssl_ca_certs",
+    "REDIS_CERT": "ssl_certfile",
+    "REDIS_KEY": "ssl_keyfile",
+    "REDIS_KEY_PASSWORD": "ssl_password",
+}
+"""Names that the URL of Redis has for settings."""
+_NEEDED = {
+    "REDIS_KEY": "REDIS_CERT",
+    "REDIS_KEY_PASSWORD": "REDIS_CERT",
+    "REDIS_SENTINEL_USERNAME": "REDIS_SENTINEL_PASSWORD",
+}
+"""Settings of Redis that mean nothing without another one."""
+
+
+def _redis(read: Mapping[str, Any]) -> Iterator[str]:
+    address: Address | None = read.get("REDIS_URL")
+    if address is not None:
+        yield from _beside_url(address, read)
+    for name, needed in _NEEDED.items():
+        if read.get(name) and read.get(needed, "unknown") in ("", None):
+            yield f"{PREFIX}{name}: needs {PREFIX}{needed}."
+    if (cert := read.get("REDIS_CERT")) and "REDIS_KEY" in read:
+        password = read.get("REDIS_KEY_PASSWORD")
+        try:
+            check_client_certificate(cert, read["REDIS_KEY"], password.reveal() if password else None)
+        except ValueError as error:
+            yield f"{PREFIX}{'REDIS_KEY' if read['REDIS_KEY'] else 'REDIS_CERT'}: {error}"
+
+
+def _beside_url(address: Address, read: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("REDIS_CA", "REDIS_CERT", "REDIS_KEY", "REDIS_KEY_PASSWORD"):
+        if read.get(name) and not address.tls:
+            yield f"{PREFIX}{name}: {PREFIX}REDIS_URL is without TLS; with it, it begins with rediss."
+    for name in ("REDIS_SENTINEL_USERNAME", "REDIS_SENTINEL_PASSWORD"):
+        if read.get(name) and not address.service:
+            yield f"{PREFIX}{name}: {PREFIX}REDIS_URL names no sentinels."
+    for name, option in _IN_URLS.items():
+        if read.get(name) and option in address.given:
+            yield f"{PREFIX}{name}: {PREFIX}REDIS_URL has it, too; use one."
 
 
 def _credentials(policy: Policy | None, read: Mapping[str, Any], *, inner: bool) -> Iterator[str]:

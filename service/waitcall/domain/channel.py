@@ -108,13 +108,35 @@ class Assurance(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attested:
-    """Assurance that the operator assigns to calls from one region, and the source of that judgement."""
+    """Assurance that the operator assigns to calls from one region, and the source of that judgement.
+
+    Attributes:
+        except_prefixes: prefixes of the region's numbers for which the judgement does not hold, beside those that
+            ``ELSEWHERE`` names.
+    """
 
     assurance: Assurance
     source: str
+    except_prefixes: tuple[str, ...] = ()
 
 
-def assurance_of_call(region: str, table: Mapping[str, Attested]) -> Assurance:
-    """Return the assurance of a call from ``region``. A region that the table does not name gives ``asserted``."""
-    attested = table.get(region)
-    return attested.assurance if attested else Assurance.ASSERTED
+ELSEWHERE: Mapping[str, str] = {
+    "+7840": "Abkhazia, fixed lines: memorandum of 28 September 2009, in force since 2010 (interfax.com/newsroom/top-stories/66660)",
+    "+7940": "Abkhazia, mobiles: the same memorandum",
+    "+7850": "South Ossetia, fixed lines: agreement on codes lent by Russia (ict-online.ru/news/…-130860)",
+    "+7998": "South Ossetia, mobiles: the same agreement",
+    "+79298": "South Ossetia, Ostelekom with MegaFon's code 929 (ekhokavkaza.com/a/2067997.html, ostelecom.megafon.ru)",
+}
+"""Prefixes that libphonenumber counts to a region, although networks outside its jurisdiction serve them, with sources.
+
+The rules of the region's networks do not bind those, so calls from them are only ``asserted``. Kazakhstan's +7 6 and +7 7 are
+a region of their own in libphonenumber.
+"""
+
+
+def assurance_of_call(number: E164, table: Mapping[str, Attested]) -> Assurance:
+    """Return the assurance of a call from ``number``: that of its region in the table, else ``asserted``."""
+    attested = table.get(number.region)
+    if attested is None or number.value.startswith((*ELSEWHERE, *attested.except_prefixes)):
+        return Assurance.ASSERTED
+    return attested.assurance

@@ -9,7 +9,7 @@ from ipaddress import ip_network
 
 from waitcall.domain.errors import InvalidPhoneNumber
 from waitcall.domain.limits import plain_address
-from waitcall.domain.numbers import E164, mask
+from waitcall.domain.numbers import E164, earlier_forms, mask
 
 LONGEST_REASON = 200
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,13}", re.ASCII)
@@ -36,7 +36,7 @@ class ListEntry:
     """Entry of the block and allow lists.
 
     Attributes:
-        subject: in canonical form: a number in E.164, a prefix as ``+`` and digits, or a network in CIDR form.
+        subject: in canonical form: a number in the form of its subscriber (``E164.subscriber``), a prefix as ``+`` and digits, or a network in CIDR form.
         reason: text for people; it must contain no secret.
         by: name of the operator who made the entry; ``policy`` for the policy file.
         expires_at: the first instant at which the entry no longer applies; None if it never expires.
@@ -79,7 +79,7 @@ def canonical(kind: ListKind, text: str, default_region: str | None = None) -> s
     match kind:
         case ListKind.NUMBER:
             try:
-                return E164.parse(text, default_region).value
+                return E164.parse(text, default_region).subscriber
             except InvalidPhoneNumber as error:
                 raise ValueError("Not a phone number.") from error
         case ListKind.PREFIX:
@@ -97,15 +97,17 @@ class Directory:
     """Index of entries by the subject that they name. If two entries name one subject, the later one counts."""
 
     def __init__(self, entries: Iterable[ListEntry] = ()) -> None:
-        self.entries = {(entry.kind, entry.subject): entry for entry in entries}
+        self.entries = {(entry.kind, _named(entry)): entry for entry in entries}
         self._prefix_lengths = sorted({len(s) for k, s in self.entries if k is ListKind.PREFIX})
         networks = [ip_network(subject) for kind, subject in self.entries if kind is ListKind.NETWORK]
         self._masks = sorted({(network.version, network.prefixlen) for network in networks})
 
     def naming_number(self, number: E164, now: datetime) -> list[ListEntry]:
-        """Return the live entries that name the number or one of its prefixes."""
-        prefixes = [(ListKind.PREFIX, number.value[:length]) for length in self._prefix_lengths]
-        return self._live([*prefixes, (ListKind.NUMBER, number.value)], now)
+        """Return the live entries that name the number, or a prefix of one of its equivalent forms."""
+        forms = (number.subscriber, *earlier_forms(number.value))
+        prefixes = {form[:length]: None for length in self._prefix_lengths for form in forms}
+        named = [(ListKind.PREFIX, prefix) for prefix in prefixes]
+        return self._live([*named, (ListKind.NUMBER, number.subscriber)], now)
 
     def naming_address(self, address: str, now: datetime) -> list[ListEntry]:
         """Return the live entries that name a network which contains the address."""
@@ -120,6 +122,11 @@ class Directory:
     def _live(self, named: Iterable[tuple[ListKind, str]], now: datetime) -> list[ListEntry]:
         found = [self.entries[each] for each in named if each in self.entries]
         return [entry for entry in found if entry.is_live(now)]
+
+
+def _named(entry: ListEntry) -> str:
+    # An earlier version wrote numbers in another form.
+    return E164(entry.subject).subscriber if entry.kind is ListKind.NUMBER else entry.subject
 
 
 def strongest(entries: Iterable[ListEntry]) -> ListEntry | None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from waitcall.domain.channel import Assurance, Channel, ProviderOrder
-from waitcall.domain.numbers import E164
+from waitcall.domain.numbers import E164, subscriber_of
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 
@@ -171,6 +171,8 @@ def judge_call(
     the outcome is ``OTHER`` if the inbox record may be something else than a call to the number shown, and ``WEAK`` if
     the record proves less than the purpose requires.
     """
+    if record.test is not None:
+        return Outcome.UNMATCHED, record
     proven = proven_by(call, record.call_number, record.assurance, trust)
     if proven is None:
         return Outcome.OTHER, record
@@ -190,7 +192,7 @@ def _judged(  # noqa: PLR0911  one return per outcome, in the order of the rules
     current = record.at(now)
     if call.at > now + skew:
         return Outcome.EARLY, record
-    if call.cli != record.phone_number.value or current.status in _NO_CHANCE:
+    if subscriber_of(call.cli) != record.phone_number.subscriber or current.status in _NO_CHANCE:
         return Outcome.UNMATCHED, record
     # The order of a provider that reports on orders is proven by that provider's report alone.
     if record.channel is not Channel.CALL or record.call_number is None or record.order is not None:
@@ -224,7 +226,7 @@ def judge_order(  # noqa: PLR0911  one return per outcome, in the order of the r
     at = report.at or now
     if at > now + skew:
         return Outcome.EARLY, record
-    if record.order != report.order or current.status in _NO_CHANCE:
+    if record.order != report.order or record.test is not None or current.status in _NO_CHANCE:
         return Outcome.UNMATCHED, record
     if current.verified_at is not None or record.called_at is not None:
         return Outcome.REPEATED, record
@@ -253,10 +255,10 @@ def judge_text(  # noqa: PLR0911  one return per outcome, in the order of the ru
     asked = record.text_in
     if asked is None:
         return Outcome.OTHER, record
-    if current.status in _NO_CHANCE or (message.cli, message.to) != (
-        record.phone_number.value,
-        asked.number.value,
-    ):
+    if record.test is not None:
+        return Outcome.UNMATCHED, record
+    ends = (subscriber_of(message.cli), subscriber_of(message.to))
+    if current.status in _NO_CHANCE or ends != (record.phone_number.subscriber, asked.number.subscriber):
         return Outcome.UNMATCHED, record
     if not hmac.compare_digest(_plain(message.text), _plain(asked.text)):
         return Outcome.UNMATCHED, record

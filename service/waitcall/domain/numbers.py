@@ -37,6 +37,14 @@ _NO_CODES = (
 )
 """Prefixes that libphonenumber classifies as mobile, although no mobile network of the country serves them."""
 
+# Ranges that no subscriber gets, of those that libphonenumber reads: US and Canada (NANPA: 555-0100 to 555-0199), Australia
+# (ACMA: numbers for use in TV shows, films and creative works), France (Arcep, decision 2018-0881: 0199 00, 0261 91, 0353 01,
+# 0465 71, 0536 49), Sweden (PTS: telephone numbers for use in books and films).
+_FICTITIOUS = re.compile(
+    r"\+(1[2-9][0-9]{2}55501[0-9]{2}|61491570(006|110|15[6-9])"
+    r"|33(19900|26191|35301|46571|53649)[0-9]{4}|467017406(0[5-9]|[1-9][0-9]))"
+)
+
 _DIALLABLE_TYPES = frozenset(
     {"fixed_line", "mobile", "fixed_line_or_mobile", "voip", "toll_free"},
 )
@@ -46,6 +54,12 @@ LONGEST_WRITTEN = 250
 # Accepted texts, after other spellings of a character were replaced. Letters, extensions and dialling signs are refused,
 # because libphonenumber would read vanity letters, `;ext=` and `~` as part of a number.
 _WRITTEN = re.compile(r"[ ().\-/\[\]]*+\+*+[0-9 ().\-/\[\]]++", re.ASCII)
+# Spellings of one subscriber beside libphonenumber's normal form; docs/numbers.md has the sources. Mexico has dropped the 1 of
+# mobiles. Argentina's 9 stands before a mobile's number in calls from abroad and not in texts. Russia and Kazakhstan dial 8
+# before a national number.
+_MEXICO = re.compile(r"\+521([0-9]{10})")
+_ARGENTINA = re.compile(r"\+549?([1-3][0-9]{9})")
+_TRUNK_PREFIX = re.compile(r"\+8([0-9]{10})")
 # Replacements by Unicode category: invisible characters, spaces, hyphens and dashes.
 _PLAIN_KINDS = {"Cf": "", "Zs": " ", "Pd": "-"}
 _PLAIN_SIGNS = str.maketrans("\t＋−ー．／（）［］", " +--./()[]")  # noqa: RUF001  full-width signs are meant
@@ -83,6 +97,12 @@ class E164:
         return _number_type(self.value)
 
     @property
+    def subscriber(self) -> str:
+        """Number under which its subscriber is known; see :func:`subscriber_of`."""
+        # The value is in normal form already. Lists may hold thousands of numbers, so they are not parsed here.
+        return _without_variants(self.value)
+
+    @property
     def display(self) -> str:
         """International form with spaces, for people."""
         return _display(self.value)
@@ -97,7 +117,7 @@ class E164:
         """Read a number as people write it.
 
         Args:
-            text: E.164, or a national form if ``default_region`` is given, with or without ``tel:``. Spaces, dots,
+            text: E.164, or a national form if ``default_region`` is given, or a ``tel:`` URI of either. Spaces, dots,
                 hyphens, slashes, brackets and invisible characters of every kind are ignored.
             default_region: CLDR region of national forms.
 
@@ -128,9 +148,52 @@ def _read(text: str, default_region: str | None) -> str:
         number = _parsed(text) if text.startswith("+") else phonenumbers.parse(text, default_region)
     except phonenumbers.NumberParseException as error:
         raise InvalidPhoneNumber from error
-    if not phonenumbers.is_valid_number(number):
+    value = str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+    if phonenumbers.is_valid_number(number):
+        return value
+    mexican = _MEXICO.sub(r"+52\1", value)
+    if mexican == value or not phonenumbers.is_valid_number(_parsed(mexican)):
         raise InvalidPhoneNumber
-    return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+    return mexican
+
+
+@_remembered
+def normal_form(reported: str) -> str:
+    """Return a number that a provider reports, as ``+`` and digits, in E.164; unchanged if it is none.
+
+    A national form with the prefix 8 of Russia and Kazakhstan is read, unless the digits are a number of another country.
+    """
+    for spelling in dict.fromkeys((reported, _TRUNK_PREFIX.sub(r"+7\1", reported))):
+        try:
+            return _read(spelling, None)
+        except InvalidPhoneNumber:
+            continue
+    return reported
+
+
+@_remembered
+def subscriber_of(reported: str) -> str:
+    """Return the number under which a subscriber is stored, counted and compared. Equivalent forms have the same one.
+
+    Args:
+        reported: ``+`` and digits, as a provider reports them or in E.164.
+
+    Returns:
+        A number to compare, neither to show nor to dial. It is ``reported`` itself if that is no number.
+    """
+    return _without_variants(normal_form(reported))
+
+
+def _without_variants(value: str) -> str:
+    return _ARGENTINA.sub(r"+549\1", _MEXICO.sub(r"+52\1", value))
+
+
+@_remembered
+def earlier_forms(reported: str) -> tuple[str, ...]:
+    """Return other forms under which an earlier version of the service stored the subscriber of a number."""
+    subscriber = subscriber_of(reported)
+    known = (reported, normal_form(reported), _ARGENTINA.sub(r"+54\1", subscriber))
+    return tuple(each for each in dict.fromkeys(known) if each != subscriber)
 
 
 def _plain(text: str) -> str:
@@ -139,7 +202,24 @@ def _plain(text: str) -> str:
     if not text.isascii():
         text = "".join(map(_plain_character, text))
     text = text.strip()
-    return text[4:].lstrip() if text[:4].lower() == "tel:" else text
+    return _from_uri(text[4:]) if text[:4].lower() == "tel:" else text
+
+
+def _from_uri(path: str) -> str:
+    """Return the number of a ``tel:`` URI without its parameters (RFC 3966).
+
+    ``phone-context`` completes a local number if it is a prefix with ``+``; a domain there says nothing, so the default
+    region decides. All other parameters concern the routing of a call.
+
+    Raises:
+        InvalidPhoneNumber: the number has an extension, which is another phone, or a parameter is malformed.
+    """
+    number, *parameters = path.strip().split(";")
+    given = {name.lower(): value for name, _, value in (each.partition("=") for each in parameters)}
+    if "ext" in given or not all(name.replace("-", "").isalnum() and name.isascii() for name in given):
+        raise InvalidPhoneNumber
+    context = given.get("phone-context", "")
+    return context + number if context.startswith("+") and not number.startswith("+") else number
 
 
 def _plain_character(character: str) -> str:
@@ -169,6 +249,11 @@ def mask(number: str) -> str:
     return f"{number[:3]}{'*' * max(len(number) - 5, 3)}{number[-2:]}"
 
 
+def is_fictitious(number: E164) -> bool:
+    """Tell whether a number belongs to a range that its country keeps for films and documentation."""
+    return _FICTITIOUS.fullmatch(number.value) is not None
+
+
 def may_be_dialled(number: E164, dial_regions: Collection[str]) -> bool:
     """Tell whether the provider could give out this number to be dialled."""
     return number.region in dial_regions and number.number_type in _DIALLABLE_TYPES
@@ -190,4 +275,4 @@ def may_be_shown(number: E164, subscriber: E164, dial_regions: Collection[str]) 
 
     Only ordinary numbers of the allowed regions are shown, so that a verification never costs a premium rate.
     """
-    return number != subscriber and may_be_dialled(number, dial_regions)
+    return number.subscriber != subscriber.subscriber and may_be_dialled(number, dial_regions)

@@ -10,6 +10,7 @@ from waitcall.domain.errors import PhoneNumberNotAllowed
 from waitcall.domain.limits import Limit, Scope, total_of
 from waitcall.domain.lists import ListEntry
 from waitcall.domain.numbers import E164, may_get_codes
+from waitcall.domain.status import Status
 
 SHORTEST_WINDOW_SECONDS = 60
 LONGEST_WINDOW_SECONDS = 900
@@ -46,6 +47,22 @@ class Routes:
     def providers(self) -> frozenset[Provider]:
         """All providers that are named."""
         return frozenset(self.default).union(*self.regions.values())
+
+
+@dataclass(frozen=True, slots=True)
+class FixedOutcome:
+    """Outcome that the policy fixes for a test number. Nothing is ordered or sent, and nothing is proven.
+
+    Attributes:
+        status: ``verified``, ``expired``, ``contested`` or ``failed``.
+        delay_seconds: seconds from the opening of a channel to the outcome. On the channel ``code`` the outcome ``verified``
+            comes when the code is typed instead.
+        code: the code to type; None if no code is right.
+    """
+
+    status: Status
+    delay_seconds: int = 5
+    code: str | None = field(default=None, repr=False)
 
 
 class Permission(StrEnum):
@@ -88,8 +105,10 @@ class Purpose:
     max_sends: int = 4
     resend_seconds: int = 30
     """Seconds until a second message may be sent; the delay doubles with each further message."""
+    test_numbers: bool = False
+    """True if the purpose takes the policy's test numbers."""
 
-    def assurance(self, channel: Channel, region: str, table: Mapping[str, Attested]) -> Assurance:
+    def assurance(self, channel: Channel, number: E164, table: Mapping[str, Attested]) -> Assurance:
         """Return the assurance of a proven verification that begins with ``channel``.
 
         A text from the phone proves only its sender's number, as a call does, and the person who starts the verification
@@ -97,7 +116,7 @@ class Purpose:
         """
         match self.second_step or channel:
             case Channel.CALL:
-                return assurance_of_call(region, table)
+                return assurance_of_call(number, table)
             case Channel.TEXT_IN:
                 return Assurance.ASSERTED
             case Channel.CODE:
@@ -117,17 +136,26 @@ class Purpose:
         """Tell whether a verification of this purpose may send a code."""
         return Channel.CODE in (*self.channels, self.second_step)
 
-    def check(self, number: E164, assurance: Assurance, channel: Channel = Channel.CALL) -> None:
+    def check(
+        self, number: E164, assurance: Assurance, channel: Channel = Channel.CALL, *, test: bool = False
+    ) -> None:
         """Check whether a number may be verified for this purpose over ``channel``.
+
+        A test number needs the purpose's ``test_numbers`` and nothing else, because nothing is ordered or sent for it.
 
         Args:
             number: the number to verify.
             assurance: the assurance that the verification would give.
             channel: the channel that it would begin with.
+            test: True for a test number.
 
         Raises:
             PhoneNumberNotAllowed
         """
+        if test:
+            if not self.test_numbers:
+                raise PhoneNumberNotAllowed("This is a test number, and the purpose takes none.")
+            return
         if Channel.CODE in (channel, self.second_step) and not may_get_codes(number):
             raise PhoneNumberNotAllowed("Codes can be sent to mobile numbers of a country only.")
         if self.regions and number.region not in self.regions:
@@ -186,11 +214,11 @@ class CaptchaRule:
     """Limits for codes, above which the visitor must solve the provider's captcha.
 
     Attributes:
-        image_url: URL of the captcha's picture.
+        image_url: URL of the captcha's picture; empty for the picture of the account's host.
     """
 
     above: tuple[Limit, ...]
-    image_url: str
+    image_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +251,8 @@ class Policy:
     captcha: CaptchaRule | None = None
     routing: Routes = field(default_factory=Routes)
     brand: Brand = field(default_factory=Brand)
+    test_numbers: Mapping[E164, FixedOutcome] = field(default_factory=dict)
+    """Fixed outcomes by the number of the subscriber; :meth:`test_of` finds them by any form of it."""
 
     @property
     def has_pages(self) -> bool:
@@ -236,6 +266,10 @@ class Policy:
         ways = {way for each in self.purposes.values() for way in (*each.channels, each.second_step)}
         by_smsc = bool(ways & beside_calls or self.text_in_numbers or self.captcha)
         return self.routing.providers | ({Provider.SMSC} if by_smsc else frozenset())
+
+    def test_of(self, number: E164) -> FixedOutcome | None:
+        """Return the fixed outcome of a test number; None for any other number."""
+        return self.test_numbers.get(E164(number.subscriber)) if self.test_numbers else None
 
     def limits_of(self, scope: Scope, client: str) -> tuple[Limit, ...]:
         """Return the limits of a scope for one client's requests."""

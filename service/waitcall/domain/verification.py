@@ -29,9 +29,10 @@ from waitcall.domain.errors import (
     WrongChannel,
 )
 from waitcall.domain.numbers import E164, may_get_codes
-from waitcall.domain.policy import OnConcurrent, Purpose
+from waitcall.domain.policy import FixedOutcome, OnConcurrent, Purpose
 from waitcall.domain.status import LIVE, Reason, Status
 
+_MATCHED = {Channel.CALL: Reason.CALL_MATCHED, Channel.TEXT_IN: Reason.TEXT_MATCHED}
 _UNANSWERED = {Channel.CALL: Reason.NO_CALL, Channel.TEXT_IN: Reason.NO_TEXT, Channel.CODE: Reason.NO_CODE}
 
 ORDER_SLACK_SECONDS = 3
@@ -86,6 +87,7 @@ class Verification:
         ordering_until: an order for this pending record is under way, and ends at this time at the latest.
         paid_by: keyed hashes of the end user's address by limit scope, so that later steps count against the same limits
             as the create.
+        test: the fixed outcome, if this is a verification of a test number. No call, text or report changes it.
     """
 
     id: str
@@ -118,6 +120,7 @@ class Verification:
     order: ProviderOrder | None = None
     return_url: str | None = None
     paid_by: Mapping[str, str] | None = None
+    test: FixedOutcome | None = None
 
     def __repr__(self) -> str:
         return f"Verification({self.status}, {self.phone_number!r})"
@@ -137,6 +140,7 @@ class Verification:
         assurance: Assurance = Assurance.ASSERTED,
         order_seconds: int = 25,
         channel: Channel = Channel.CALL,
+        test: FixedOutcome | None = None,
     ) -> "Verification":
         """Return a new record whose order is under way. It holds the number until the order must have ended."""
         lease_end = _whole(now) + timedelta(seconds=order_seconds + ORDER_SLACK_SECONDS)
@@ -156,6 +160,7 @@ class Verification:
             metadata=metadata,
             assurance=assurance,
             channel=channel,
+            test=test,
         )
 
     @property
@@ -176,10 +181,19 @@ class Verification:
         return self.verified_at + timedelta(seconds=self.rules.result_seconds)
 
     @property
+    def outcome_at(self) -> datetime | None:
+        """When the fixed outcome of a test number comes; None if it does not come by time alone."""
+        if self.test is None or self.status is not Status.PENDING:
+            return None
+        if self.test.status is Status.VERIFIED and self.channel is Channel.CODE:
+            return None
+        return min(self.channel_since + timedelta(seconds=self.test.delay_seconds), self.expires_at)
+
+    @property
     def next_deadline(self) -> datetime | None:
         """When the status will change by time alone; None if it never will."""
         if self.is_live:
-            return self.expires_at
+            return self.outcome_at or self.expires_at
         return self.result_until if self.status is Status.VERIFIED else None
 
     @property
@@ -189,6 +203,9 @@ class Verification:
 
     def at(self, now: datetime) -> "Verification":
         """Return the record as it stands at ``now``, with the transitions that time alone causes."""
+        outcome_at = self.outcome_at
+        if outcome_at is not None and outcome_at <= now and outcome_at < self.expires_at:
+            return self._with_fixed_outcome(outcome_at).at(now)
         if self.status is Status.ORDERING and now >= self.expires_at:
             return self._ended(Status.FAILED, Reason.PROVIDER_UNAVAILABLE, self.purge_at)
         if self.status in (Status.PENDING, Status.CONTESTED) and now >= self.expires_at:
@@ -227,7 +244,7 @@ class Verification:
         """Start the window: the person can begin. A record that was contested during the order becomes contested."""
         contested = self.contested_at is not None or self.reason is Reason.CONCURRENT_REQUEST
         now = _whole(now)
-        expires_at = now + timedelta(seconds=self.window_seconds)
+        expires_at = now + self._window
         return replace(
             self,
             status=Status.CONTESTED if contested else Status.PENDING,
@@ -301,7 +318,7 @@ class Verification:
 
     def move(self, channel: Channel, now: datetime) -> "Verification":
         """Return the record on another channel, with a new window."""
-        expires_at = _whole(now) + timedelta(seconds=self.window_seconds)
+        expires_at = _whole(now) + self._window
         purge_at = expires_at + timedelta(seconds=self.rules.retention_seconds)
         return replace(self, channel=channel, since=_whole(now), expires_at=expires_at, purge_at=purge_at)
 
@@ -387,7 +404,7 @@ class Verification:
         self._require_pending(now)
         if self.channel is not Channel.CODE:
             raise WrongChannel
-        if not may_get_codes(self.phone_number):
+        if self.test is None and not may_get_codes(self.phone_number):
             raise PhoneNumberNotAllowed
         now = _whole(now)
         if self.code is None:
@@ -401,7 +418,23 @@ class Verification:
 
     def with_report(self, report: DeliveryReport) -> "Verification":
         """Return the record with the delivery status of the latest code; unchanged if the report says nothing new."""
-        return replace(self, code=self.code.reported(report)) if self.code else self
+        return replace(self, code=self.code.reported(report)) if self.code and self.test is None else self
+
+    @property
+    def _window(self) -> timedelta:
+        expires = self.test is not None and self.test.status is Status.EXPIRED
+        longest = self.test.delay_seconds if self.test and expires else self.window_seconds
+        return timedelta(seconds=min(self.window_seconds, longest))
+
+    def _with_fixed_outcome(self, at: datetime) -> "Verification":
+        match self.test and self.test.status:
+            case Status.VERIFIED:
+                return self.prove(_MATCHED[self.channel], at)
+            case Status.CONTESTED:
+                reason = Reason.CONCURRENT_REQUEST
+                return replace(self, status=Status.CONTESTED, reason=reason, contested_at=at)
+            case _:
+                return self._ended(Status.FAILED, Reason.PROVIDER_ERROR, self._retained_from(at))
 
     def _require_pending(self, now: datetime) -> None:
         match self.at(now).status:

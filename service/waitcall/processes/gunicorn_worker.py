@@ -133,7 +133,7 @@ def is_read_to_its_end(body: Any) -> bool:
 
 
 class DrainingWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
-    """DrainingWorker class that gunicorn's configuration names."""
+    """Worker class that gunicorn's configuration names."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -21,7 +21,7 @@ from tests.worlds import memory_world
 from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import ChannelSteps
 from waitcall.application.ports import Claim, Reservation, Stored
-from waitcall.application.record_order import PollOrders, RecordOrder
+from waitcall.application.record_order import PollOrders, RecordOrderReport
 from waitcall.domain.channel import Channel, PlacedOrder, ProviderOrder
 from waitcall.domain.lists import ListAction, ListKind
 from waitcall.domain.matching import InboundText, OrderReport, OrderStatus, Outcome
@@ -107,7 +107,7 @@ class Stage:
             policy=POLICY,
         )
         self.messages = messages_of(self.world, self.observer, clock)
-        self.reports = RecordOrder(records, world.orders, admitting, clock)
+        self.reports = RecordOrderReport(records, world.orders, admitting, clock)
         self.inquiry = Inquiry(clock)
         self.poll = PollOrders(self.inquiry, world.orders, self.store, self.reports, clock)
         self.operator = operating(self.world, self.observer, clock, POLICY)

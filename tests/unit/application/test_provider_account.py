@@ -19,7 +19,13 @@ from waitcall.application.provider_account import (
     Download,
     NumberState,
 )
-from waitcall.domain.errors import NotFound, RateLimited
+from waitcall.domain.errors import (
+    NotFound,
+    ProviderError,
+    ProviderFailure,
+    ProviderUnavailable,
+    RateLimited,
+)
 from waitcall.domain.numbers import E164
 
 OURS, LOST, FREE = E164("+79585550001"), E164("+79585550002"), E164("+79585550003")
@@ -30,8 +36,12 @@ class FakeCabinet:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
+        self.says_what_it_did = True
+        self.failure: ProviderFailure | None = None
 
     def free_numbers(self) -> list[DedicatedNumber]:
+        if self.failure is not None:
+            raise self.failure
         return [
             DedicatedNumber(number, NumberState.FREE, "sim", Decimal(300), Decimal("12.50"), "a SIM")
             for number in (LOST, FREE)
@@ -41,15 +51,16 @@ class FakeCabinet:
         self.asked.append(("rent", number, prolong))
         return Decimal("12.50")
 
-    def set_prolong(self, number: E164, *, prolong: bool) -> None:
+    def set_prolong(self, number: E164, *, prolong: bool) -> bool:
         self.asked.append(("prolong", number, prolong))
+        return self.says_what_it_did
 
     def tasks(self, after_id: int, count: int) -> list[Any]:
         self.asked.append(("tasks", after_id, count))
         return []
 
-    def file(self, task_id: int, offset: int) -> Download:
-        self.asked.append(("file", task_id, offset))
+    def file(self, task: int | str, offset: int) -> Download:
+        self.asked.append(("file", task, offset))
         return Download(iter([b"id"]), 2)
 
 
@@ -108,6 +119,22 @@ def test_prolonging_and_stopping_are_different_acts(scene: Desk, prolong: bool, 
     scene.desk.set_prolong("ann", OURS, prolong=prolong, reason="because")
     assert scene.provider_account.asked == [("prolong", OURS, prolong)]
     assert scene.audited() == [(event, "operator:ann", OURS.value, {"reason": "because"})]
+
+
+def test_a_confirmation_that_says_nothing_is_checked_by_the_list(scene: Desk) -> None:
+    account = scene.provider_account
+    account.failure = ProviderUnavailable()
+    assert scene.desk.set_prolong("ann", OURS, prolong=False, reason="because")
+
+    account.says_what_it_did = False
+    assert not scene.desk.set_prolong("ann", OURS, prolong=False, reason="because")
+    account.failure = None
+    assert scene.desk.set_prolong("ann", OURS, prolong=True, reason="because")
+    # The list may be read twice a minute. Then the answer is uncertain, and the change is not refused.
+    assert not scene.desk.set_prolong("ann", OURS, prolong=True, reason="because")
+    scene.clock.advance(60)
+    with pytest.raises(ProviderError, match="not ours"):
+        scene.desk.set_prolong("ann", FREE, prolong=False, reason="because")
 
 
 def test_tasks_are_listed_from_the_first_and_a_file_is_read_from_where_it_stopped(scene: Desk) -> None:

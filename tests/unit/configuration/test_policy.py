@@ -17,15 +17,18 @@ from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.event import EventType
 from waitcall.domain.limits import Limit, Mode, Scope
 from waitcall.domain.lists import ListAction, ListEntry, ListKind
+from waitcall.domain.numbers import E164
 from waitcall.domain.policy import (
     CLIENT_PERMISSIONS,
     Audit,
     CaptchaRule,
     Endpoint,
+    FixedOutcome,
     Permission,
     Provider,
     Routes,
 )
+from waitcall.domain.status import Status
 
 EVERY_EVENT = frozenset(each.value for each in EventType)
 BASE = """
@@ -108,6 +111,7 @@ expires_at = 2027-01-01T00:00:00Z
 [assurance.RU]
 level = "network"
 source = "a law"
+except_prefixes = ["+7978"]
 [audit]
 max_entries = 5000
 retention_seconds = 86400
@@ -138,7 +142,7 @@ log = true
             expires_at=datetime(2027, 1, 1, tzinfo=UTC),
         ),
     )
-    assert policy.assurance == {"RU": Attested(Assurance.NETWORK, "a law")}
+    assert policy.assurance == {"RU": Attested(Assurance.NETWORK, "a law", ("+7978",))}
     assert policy.audit == Audit(5000, 86400, log=True)
 
 
@@ -166,6 +170,10 @@ log = true
         ('[[lists]]\naction = "block"\nprefix = "+7"\nreason = "x"\nexpires_at = "2027"', "expires_at"),
         ('[[lists]]\naction = "block"\nprefix = "+7"\nreason = "x"\nexpires_at = 2027-01-01', "expires_at"),
         ('[assurance.RU]\nlevel = "network"', "assurance.RU.source"),
+        (
+            '[assurance.RU]\nlevel = "network"\nsource = "x"\nexcept_prefixes = ["7940"]',
+            "assurance.RU.except_prefixes.0",
+        ),
         ('[assurance.RU]\nlevel = "roundtrip"\nsource = "x"', "assurance.RU.level"),
         ('[assurance.Russia]\nlevel = "network"\nsource = "x"', "assurance.Russia"),
         ("[audit]\nmax_entries = 1", "audit.max_entries"),
@@ -200,6 +208,26 @@ log = true
         (
             '[captcha]\nabove = ["1/h"]\nimage_url = "https://smsc.example:99999/x"',
             "captcha.image_url: Not a URL",
+        ),
+        ('[test_numbers."+12025550101"]', "test_numbers.+12025550101.outcome"),
+        ('[test_numbers."+12025550101"]\noutcome = "canceled"', "test_numbers.+12025550101.outcome"),
+        (
+            '[test_numbers."+12025550101"]\noutcome = "failed"\ncode = "123456"',
+            "test_numbers.+12025550101.code",
+        ),
+        (
+            '[test_numbers."+12025550101"]\noutcome = "verified"\ncode = "12345"',
+            "test_numbers.+12025550101.code",
+        ),
+        ('[test_numbers."+12025550101"]\noutcome = "verified"\ndelay_seconds = 901', "delay_seconds"),
+        ('[test_numbers."12025550101"]\noutcome = "verified"', "Not a phone number in E.164 form"),
+        (
+            '[test_numbers]\n"+12025550101" = {outcome = "failed"}\n"+1 202 555-0101" = {outcome = "verified"}',
+            "Name each number once",
+        ),
+        (
+            '[purposes.a]\ntest_numbers = true\nchannels = ["code"]\n[test_numbers."+12025550101"]\noutcome = "verified"',
+            "purposes.a sends codes: give one of 6 digits",
         ),
     ],
 )
@@ -238,11 +266,29 @@ above = ["100/h"]
     assert (both.channels, both.second_step) == ((Channel.CALL,), Channel.CODE)
     assert [each.value for each in policy.text_in_numbers] == ["+79585550000"]
     assert (policy.code_sender, policy.code_texts["ru-KZ"]) == ("Example", "{code} - код")
-    assert policy.captcha == CaptchaRule(
-        (Limit(100, 3600, Mode.RECORD_ONLY),), "https://smsc.ru/sys/imgcode.php"
-    )
+    assert policy.captcha == CaptchaRule((Limit(100, 3600, Mode.RECORD_ONLY),), "")
     left_out = read(tmp_path, BASE)
     assert (left_out.captcha, left_out.text_in_numbers, list(left_out.code_texts)) == (None, (), ["en", "ru"])
+
+
+def test_test_numbers_are_read(tmp_path: Path) -> None:
+    policy = read(
+        tmp_path,
+        BASE
+        + """
+[purposes.both]
+second_step = "code"
+test_numbers = true
+[test_numbers]
+"+1 202 555-0101" = {outcome = "verified", delay_seconds = 0, code = "000123"}
+"+12025550102" = {outcome = "expired"}
+""",
+    )
+    assert policy.test_numbers == {
+        E164("+12025550101"): FixedOutcome(Status.VERIFIED, 0, "000123"),
+        E164("+12025550102"): FixedOutcome(Status.EXPIRED, 5),
+    }
+    assert [each.test_numbers for each in policy.purposes.values()] == [False, True]
 
 
 def test_routes_are_read_in_their_order(tmp_path: Path) -> None:
@@ -463,6 +509,19 @@ def test_a_limit_that_is_left_out_is_no_weakness(tmp_path: Path) -> None:
 def test_each_weakness_of_a_policy_is_named(tmp_path: Path, was: str, becomes: str, named: str) -> None:
     assert was in CODES
     assert [each for each in told(tmp_path, CODES.replace(was, becomes)) if named in each] != []
+
+
+def test_test_numbers_are_named_at_every_start(tmp_path: Path) -> None:
+    fictitious = CODES.replace("[limits]", '[test_numbers]\n"+12025550101" = {outcome = "failed"}\n[limits]')
+    (unused,) = told(tmp_path, fictitious)
+    assert "no purpose takes" in unused
+    taken = fictitious.replace("[purposes.login]", "[purposes.login]\ntest_numbers = true")
+    (warning,) = told(tmp_path, taken)
+    assert warning == "purposes.login takes 1 test numbers: they are verified without a call or a code"
+    warnings = told(tmp_path, taken.replace("+12025550101", "+79991234567"))
+    assert len(warnings) == 2
+    assert "test_numbers.+79*******67 may be a subscriber's" in warnings[1]
+    assert "+79991234567" not in "".join(warnings)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,26 @@ def test_settings_have_the_documented_defaults(sound: dict[str, str]) -> None:
     assert settings.policy.limits_of(Scope.CLIENT, "web") == ()
 
 
+@pytest.mark.parametrize(
+    ("urls", "named", "picture"),
+    [
+        (None, "", "https://smsc.ru/sys/imgcode.php"),
+        ("https://smsc.kz/sys/,https://www2.smsc.kz/sys", "", "https://smsc.kz/sys/imgcode.php"),
+        ("http://127.0.0.1:8090/sys", "", "http://127.0.0.1:8090/sys/imgcode.php"),
+        ("https://smsc.kz/sys", "https://cdn.example/picture", "https://cdn.example/picture"),
+    ],
+)
+def test_the_captchas_picture_comes_from_the_accounts_host(
+    sound: dict[str, str], policy_path: Path, urls: str | None, named: str, picture: str
+) -> None:
+    assert load_settings(sound).policy.captcha is None
+    line = f'image_url = "{named}"' if named else ""
+    policy_path.write_text(f'{POLICY}\n[captcha]\nabove = ["1/h"]\n{line}\n')
+    rule = load_settings(sound | ({"WAITCALL_SMSC_URLS": urls} if urls else {})).policy.captcha
+    assert rule is not None
+    assert rule.image_url == picture
+
+
 def test_every_mistake_is_named_at_once(sound: dict[str, str], policy_path: Path) -> None:
     policy_path.write_text(
         POLICY.replace('["RU"]', '["XX"]') + 'surprise = 1\n[purposes.reset]\nresult_seconds = "5"\n'

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import phonenumbers
 import pytest
 
 from tests.making import NOW, NUMBER, seconds
@@ -121,3 +122,10 @@ def test_no_repr_shows_a_number() -> None:
 
     assert NUMBER.digits not in shown
     assert E164(NUMBER.value).masked in shown
+
+
+def test_thousands_of_numbers_are_indexed_without_parsing_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each change of the lists indexes them again in every process."""
+    monkeypatch.setattr(phonenumbers, "parse", pytest.fail)
+    entries = [ListEntry(ListAction.BLOCK, ListKind.NUMBER, f"+7999{n:07}", "tests") for n in range(10_000)]
+    assert len(Directory(entries).entries) == 10_000

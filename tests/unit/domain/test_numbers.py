@@ -3,7 +3,16 @@ import pytest
 
 from tests.making import NUMBER
 from waitcall.domain.errors import InvalidPhoneNumber
-from waitcall.domain.numbers import E164, NUMBER_TYPES, may_be_shown, may_get_codes
+from waitcall.domain.numbers import (
+    E164,
+    NUMBER_TYPES,
+    earlier_forms,
+    is_fictitious,
+    may_be_shown,
+    may_get_codes,
+    normal_form,
+    subscriber_of,
+)
 
 RU = {"RU"}
 
@@ -31,13 +40,20 @@ def test_what_people_write_becomes_e164(text: str, region: str | None) -> None:
         "+7\u2009999\u202f123\u20034567", "+7\u3000999 123 45 67", "+7 999 123\u201145\u201167",
         "+7\u2010999\u2012123\u201345\u201467", "+7\u2015999\u2212123\uff0d45\ufe6367", "+7\u00ad999\u00ad1234567",
         "+7\t999\t1234567", "\t+79991234567\n", "+7 999/123/45/67", "+7 [999] 123.45.67", "tel:+79991234567",
-        "TEL: +7-999-123-45-67", "\u200etel:+79991234567", "+79991234567", "＋７（９９９）１２３．４５／６７", "+٧٩٩٩١٢٣٤٥٦٧",
+        "TEL: +7-999-123-45-67", "tel://+79991234567", "tel:+7-999-123-45-67;isub=1234", "tel:+79991234567;phone-context=+7",
+        "tel:9991234567;phone-context=+7", "tel:999-123-45-67;PHONE-CONTEXT=+7", "tel:1234567;phone-context=+7-999",
+        "tel:+79991234567;tgrp=x;trunk-context=example.org", "tel:+79991234567;npdi", "+7 (8) 999 123-45-67", "+7\u00a0\u2011999\u00ad1234567",
+        "+7\u061c9991234567", "+7\u180e9991234567", "\u2066+7 999 123\u201345\u201367\u2069", "＋７ ９９９ １２３ ４５ ６７", "+\u06f7\u06f9\u06f9\u06f9\u06f1\u06f2\u06f3\u06f4\u06f5\u06f6\u06f7", "\u200etel:+79991234567", "+79991234567", "＋７（９９９）１２３．４５／６７", "+٧٩٩٩١٢٣٤٥٦٧",
         "(+7) 999 123 45 67", "++79991234567", " " * 200 + "+79991234567",
     ],
 )  # fmt: skip
 def test_invisible_and_typographic_characters_are_accepted(text: str) -> None:
     """libphonenumber reads these texts, some of them only without the marks that a clipboard adds."""
     assert E164.parse(text) == NUMBER
+
+
+def test_a_domain_as_the_context_of_a_tel_uri_leaves_the_default_region() -> None:
+    assert E164.parse("tel:8(999)123-45-67;phone-context=example.org", "RU") == NUMBER
 
 
 def test_brackets_may_open_a_national_number() -> None:
@@ -49,7 +65,10 @@ def test_brackets_may_open_a_national_number() -> None:
     [
         "", " ", "+", "abc", "+7999", "+70000000000", "89991234567", "79991234567", "+79991234567;ext=5",
         "+7999123456789012345", "+7999FLOWERS", "+7999123456\n7x", "1" * 5000, "+7\x009991234567",
-        "00 7 999 123 45 67", "tel:", "tel:+79991234567;ext=5", "tel:+79991234567;phone-context=+7", "tel:tel:+79991234567",
+        "00 7 999 123 45 67", "tel:", "tel:+79991234567;ext=5", "tel:+79991234567;EXT=5", "tel:+79991234567;", "tel:+79991234567;;", "tel:9991234567",
+        "tel:9991234567;phone-context=example.org", "tel:9991234567;phone-context=+", "tel:9991234567;phone-context=7",
+        "tel:+79991234567;=5", "tel:+79991234567; ext=5", "+79991234567;phone-context=+7", "+79991234567, +79991234568",
+        "+79991234567\n+79991234568", "+79991234567 / 79991234568", "tel:" + ";" * 240, "tel:tel:+79991234567",
         "+79991234567 x5", "+79991234567~5", "+79991234567 доб. 5", "+7*9991234567", "*31#+79991234567", "+7999123456²", "+7999123456⑦",
         " " * 250 + "+79991234567", "(" * 250, "+" * 250, "\u200b" * 250, "7+9991234567", "+7999 +1234567",
     ],
@@ -130,3 +149,101 @@ def test_no_country_has_a_number_of_another_type_that_gets_codes(kind: str) -> N
         number = E164(phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164))
         # libphonenumber has a type of its own for ranges that serve both mobile and fixed lines.
         assert not may_get_codes(number) or number.number_type == "fixed_line_or_mobile", number.value
+
+
+@pytest.mark.parametrize(
+    ("reported", "normal"),
+    [
+        ("+79991234567", "+79991234567"),
+        ("+89991234567", "+79991234567"),
+        ("+789991234567", "+79991234567"),
+        ("+87011234567", "+77011234567"),
+        ("+84951234567", "+84951234567"),  # a mobile of Vietnam, not of Moscow
+        ("+5215512345678", "+525512345678"),
+        ("+525512345678", "+525512345678"),
+        ("+54111555551234", "+5491155551234"),
+        ("+4407911123456", "+447911123456"),
+        ("+378886377", "+3780549886377"),
+        ("+5511987654321", "+5511987654321"),
+        ("+551187654321", "+551187654321"),  # Brazil has no number without the ninth digit any more
+        ("+9991234567", "+9991234567"),
+        ("+1", "+1"),
+        ("+", "+"),
+    ],
+)
+def test_a_reported_number_is_read_as_its_plan_says(reported: str, normal: str) -> None:
+    assert normal_form(reported) == normal
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        ("+5491155551234", "+541155551234", "+54111555551234"),
+        ("+5493514123456", "+543514123456"),
+        ("+525512345678", "+5215512345678"),
+        ("+79991234567", "+89991234567"),
+    ],
+)
+def test_equivalent_forms_are_one_subscriber(forms: tuple[str, ...]) -> None:
+    assert len({subscriber_of(form) for form in forms}) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("+5491155551234", "+5491155551235"),
+        ("+5511987654321", "+551187654321"),
+        ("+79991234567", "+77991234567"),
+        ("+84951234567", "+74951234567"),
+        ("+54800123456", "+549800123456"),
+        ("+390612345678", "+39612345678"),
+    ],
+)
+def test_other_numbers_are_other_subscribers(one: str, other: str) -> None:
+    assert subscriber_of(one) != subscriber_of(other)
+
+
+@pytest.mark.parametrize(
+    "value", ["+79991234567", "+541155551234", "+5491155551234", "+525512345678", "+5215512345678"]
+)
+def test_a_number_and_its_report_have_one_subscriber(value: str) -> None:
+    assert E164(value).subscriber == subscriber_of(value)
+
+
+def test_only_some_numbers_had_other_forms() -> None:
+    assert earlier_forms("+79991234567") == ()
+    assert earlier_forms("+5491155551234") == ("+541155551234",)
+    assert earlier_forms("+541155551234") == ("+541155551234",)
+    assert earlier_forms("+89991234567") == ("+89991234567",)
+
+
+@pytest.mark.parametrize("text", ["+52 1 55 1234 5678", "+5215512345678", "tel:+52-1-55-1234-5678"])
+def test_mexicos_old_form_is_a_number(text: str) -> None:
+    assert E164.parse(text).value == "+525512345678"
+
+
+def test_a_number_is_shown_as_it_was_given_in_argentina() -> None:
+    """Codes go to one form and calls to the other, and only the person knows which of them is a mobile."""
+    assert E164.parse("+54 11 5555-1234").value == "+541155551234"
+    assert E164.parse("+54 9 11 5555-1234").value == "+5491155551234"
+
+
+@pytest.mark.parametrize(
+    ("number", "fictitious"),
+    [
+        ("+12025550101", True),
+        ("+12025550199", True),
+        ("+12025550200", False),
+        ("+12025551101", False),
+        ("+33199001234", True),
+        ("+33199011234", False),
+        ("+46701740605", True),
+        ("+46701740699", True),
+        ("+46701740604", False),
+        ("+61491570156", True),
+        ("+61491570155", False),
+        ("+79991234567", False),
+    ],
+)
+def test_a_number_kept_for_fiction_is_known(number: str, fictitious: bool) -> None:
+    assert is_fictitious(E164.parse(number)) is fictitious

@@ -71,6 +71,7 @@ class Verification:
         expires_in: seconds from the answer until a call no longer counts.
         assurance: what the verification proves in the end: ``asserted``, ``network`` or ``roundtrip``. It can become lower when it is
             verified, because a call that is found only in the provider's inbox may prove less than one with a callback.
+        test: True for a test number of the service's policy. Nobody has proven anything: refuse it where that matters.
         hosted_url: URL of the hosted page, if one was requested. Redirect the browser to it.
         created: True in the answer to the create that started it. False if the create returned an earlier one, and in other answers.
     """
@@ -96,6 +97,7 @@ class Verification:
     hosted_url: str | None = field(default=None, repr=False)
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
     created: bool = False
+    test: bool = False
 
     @property
     def is_pending(self) -> bool:
@@ -137,6 +139,7 @@ class Verification:
             hosted_url=answer.get("hosted_url"),
             metadata=dict(answer.get("metadata") or {}),
             created=created,
+            test=answer.get("test", False),
         )
 
 

@@ -11,7 +11,7 @@ waitcall.consume(made.id, purpose="login", reference=reference)
 import json
 import secrets
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from waitcall_client.sync import Waitcall
 NUMBER = "+79585551234"
 WINDOW_SECONDS = 900
 MAX_ATTEMPTS, MAX_SENDS, RESEND_SECONDS, RESULT_SECONDS = 5, 4, 30, 300
-_LIVE = ("pending", "verified")
+_OUTCOMES = ("verified", "expired", "contested", "failed")
 
 
 class _Refused(Exception):
@@ -35,6 +35,21 @@ class _Refused(Exception):
         super().__init__(code)
 
 
+@dataclass(frozen=True)
+class FixedOutcome:
+    """Outcome of a test number, as ``[test_numbers]`` of the service's policy fixes it.
+
+    Attributes:
+        outcome: ``verified``, ``expired``, ``contested`` or ``failed``.
+        delay_seconds: time from the start of a channel to the outcome.
+        code: the right code on the channel ``code``, where the outcome ``verified`` comes with it.
+    """
+
+    outcome: str
+    delay_seconds: float = 5
+    code: str | None = field(default=None, repr=False)
+
+
 @dataclass
 class _Record:
     id: str = field(repr=False)
@@ -42,6 +57,8 @@ class _Record:
     created_at: datetime
     expires_at: datetime
     channel: str
+    since: datetime
+    fixed: FixedOutcome | None = None
     status: str = "pending"
     reason: str | None = None
     verified_at: datetime | None = None
@@ -56,13 +73,26 @@ class _Record:
 class Double:
     """The service, in memory. It does not parse phone numbers, so pass them in E.164."""
 
-    def __init__(self, *, channels: Sequence[str] = ("call", "code"), now: datetime | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        channels: Sequence[str] = ("call", "code"),
+        now: datetime | None = None,
+        test_numbers: Mapping[str, FixedOutcome] | None = None,
+    ) -> None:
         """Create a service without verifications.
 
         Args:
             channels: channels of every purpose, in the order of fallback.
             now: the double's time, UTC; by default the current time. Only :meth:`advance` changes it.
+            test_numbers: numbers in E.164 whose outcome is fixed. Every purpose takes them.
+
+        Raises:
+            ValueError: if an outcome is none that a test number can have.
         """
+        self._test_numbers = dict(test_numbers or {})
+        if any(each.outcome not in _OUTCOMES for each in self._test_numbers.values()):
+            raise ValueError(f"An outcome is one of {', '.join(_OUTCOMES)}.")
         self._channels = list(channels)
         self._now = (now or datetime.now(UTC)).replace(microsecond=0)
         self._records: dict[str, _Record] = {}
@@ -80,9 +110,9 @@ class Double:
         return AsyncWaitcall("http://waitcall.test", "key", transport=httpx.MockTransport(self._handle))
 
     def call(self, phone_number: str) -> None:
-        """Imitate the call of the person with this number."""
+        """Imitate the call of the person with this number. A call from a test number changes nothing."""
         for record in self._of(phone_number):
-            if self._at(record).status == "pending" and record.channel == "call":
+            if self._at(record).status == "pending" and record.channel == "call" and record.fixed is None:
                 self._prove(record, "call_matched")
 
     def code(self, phone_number: str) -> str:
@@ -91,7 +121,7 @@ class Double:
         Raises:
             LookupError: if no code was sent.
         """
-        sent = [record.codes[-1] for record in self._of(phone_number) if record.codes]
+        sent = [record.codes[-1] for record in self._of(phone_number) if record.codes and not record.fixed]
         if not sent:
             raise LookupError("No code was sent.")
         return sent[-1]
@@ -164,17 +194,22 @@ class Double:
 
     def _start(self, body: dict[str, Any]) -> tuple[int, _Record]:
         for other in self._of(body["phone_number"]):
-            if self._at(other).status != "pending":
+            if self._at(other).status not in ("pending", "contested"):
                 continue
-            if body.get("reference") and all(
-                other.asked.get(name) == body.get(name) for name in ("purpose", "reference")
+            if (
+                other.status == "pending"
+                and body.get("reference")
+                and all(other.asked.get(name) == body.get(name) for name in ("purpose", "reference"))
             ):
                 return 200, other
             left = int((other.expires_at - self._now).total_seconds())
             raise _Refused(409, "verification_in_progress", retry_after=left)
         ends = self._now + timedelta(seconds=body.get("window_seconds") or WINDOW_SECONDS)
         channel = body.get("channel") or self._channels[0]
-        record = _Record(f"ver_{secrets.token_hex(32)}", body, self._now, ends, channel)
+        fixed = self._test_numbers.get(body["phone_number"])
+        if fixed is not None and fixed.outcome == "expired":
+            ends = min(ends, self._now + timedelta(seconds=fixed.delay_seconds))
+        record = _Record(f"ver_{secrets.token_hex(32)}", body, self._now, ends, channel, self._now, fixed)
         self._records[record.id] = record
         if channel == "code":
             self._send(record)
@@ -193,6 +228,7 @@ class Double:
                 "consumed": (409, "already_consumed"),
                 "expired": (410, "expired"),
                 "lapsed": (410, "expired"),
+                "contested": (409, "contested"),
             }
             raise _Refused(*said.get(record.status, (409, "not_verified")))
         record.status, record.consumed_at, record.redeemed_by = "consumed", self._now, key
@@ -219,10 +255,11 @@ class Double:
         later = self._channels[self._channels.index(record.channel) + 1 :]
         if not later or (channel is not None and channel not in later):
             raise _Refused(409, "no_fallback")
-        record.channel = channel or later[0]
-        record.expires_at = self._now + timedelta(
-            seconds=record.asked.get("window_seconds") or WINDOW_SECONDS
-        )
+        record.channel, record.since = channel or later[0], self._now
+        window = record.asked.get("window_seconds") or WINDOW_SECONDS
+        if record.fixed is not None and record.fixed.outcome == "expired":
+            window = min(window, record.fixed.delay_seconds)
+        record.expires_at = self._now + timedelta(seconds=window)
         if record.channel == "code":
             self._send(record)
 
@@ -240,7 +277,7 @@ class Double:
     def _cancel(self, record: _Record) -> None:
         if record.status in ("verified", "consumed", "lapsed"):
             raise _Refused(409, "already_verified")
-        if record.status == "pending":
+        if record.status in ("pending", "contested"):
             record.status, record.reason = "canceled", "by_client"
 
     def _still_pending(self, record: _Record) -> None:
@@ -248,14 +285,20 @@ class Double:
             return
         if record.reason == "attempts_spent":
             raise _Refused(409, "attempts_spent")
-        said = {"expired": (410, "expired"), "canceled": (409, "not_pending"), "failed": (409, "not_pending")}
+        said = {
+            "expired": (410, "expired"),
+            "canceled": (409, "not_pending"),
+            "failed": (409, "not_pending"),
+            "contested": (409, "contested"),
+        }
         raise _Refused(*said.get(record.status, (409, "already_verified")))
 
-    def _prove(self, record: _Record, reason: str) -> None:
-        record.status, record.reason, record.verified_at = "verified", reason, self._now
+    def _prove(self, record: _Record, reason: str, at: datetime | None = None) -> None:
+        record.status, record.reason, record.verified_at = "verified", reason, at or self._now
 
     def _send(self, record: _Record) -> None:
-        record.codes.append(f"{secrets.randbelow(10**6):06}")
+        fixed = record.fixed.code if record.fixed else None
+        record.codes.append(fixed or f"{secrets.randbelow(10**6):06}")
         record.sent_at = self._now
 
     def _resend_in(self, record: _Record) -> int:
@@ -267,7 +310,8 @@ class Double:
         return [each for each in self._records.values() if each.asked["phone_number"] == phone_number]
 
     def _at(self, record: _Record) -> _Record:
-        if record.status == "pending" and self._now >= record.expires_at:
+        self._fix(record)
+        if record.status in ("pending", "contested") and self._now >= record.expires_at:
             unanswered = {"call": "no_call", "text_in": "no_text", "code": "no_code"}
             record.status, record.reason = "expired", unanswered[record.channel]
         lapses = record.verified_at and record.verified_at + timedelta(seconds=RESULT_SECONDS)
@@ -275,10 +319,27 @@ class Double:
             record.status, record.reason = "lapsed", "not_consumed"
         return record
 
+    def _fix(self, record: _Record) -> None:
+        """Give a pending verification of a test number its outcome, if it is time."""
+        fixed = record.fixed
+        if fixed is None or record.status != "pending" or fixed.outcome == "expired":
+            return
+        at = record.since + timedelta(seconds=fixed.delay_seconds)
+        if self._now < at or at >= record.expires_at:
+            return
+        if fixed.outcome != "verified":
+            reasons = {"contested": "concurrent_request", "failed": "provider_error"}
+            record.status, record.reason = fixed.outcome, reasons[fixed.outcome]
+        elif record.channel != "code":
+            self._prove(record, "text_matched" if record.channel == "text_in" else "call_matched", at)
+
     def _dumped(self, record: _Record) -> dict[str, Any]:
         asked, channel = record.asked, record.channel
-        display = f"{NUMBER[:2]} {NUMBER[2:5]} {NUMBER[5:8]}-{NUMBER[8:10]}-{NUMBER[10:]}"
-        to = {"number": NUMBER, "display": display}
+        number, display = NUMBER, f"{NUMBER[:2]} {NUMBER[2:5]} {NUMBER[5:8]}-{NUMBER[8:10]}-{NUMBER[10:]}"
+        if record.fixed is not None:
+            # Like the service, show the test number itself, so that nobody is called.
+            number = display = asked["phone_number"]
+        to = {"number": number, "display": display}
         at = self._channels.index(channel) if channel in self._channels else len(self._channels)
         code = {
             "digits": 6,
@@ -297,9 +358,9 @@ class Double:
             "purpose": asked["purpose"],
             "reference": asked.get("reference"),
             "phone_number": asked["phone_number"],
-            "call": to | {"uri": f"tel:{NUMBER}"} if channel == "call" else None,
+            "call": to | {"uri": f"tel:{number}"} if channel == "call" else None,
             "channel": channel,
-            "text_in": to | {"text": text, "uri": f"sms:{NUMBER}?body={text}"}
+            "text_in": to | {"text": text, "uri": f"sms:{number}?body={text}"}
             if channel == "text_in"
             else None,
             "code": code if record.codes else None,
@@ -312,6 +373,7 @@ class Double:
             "consumed_at": _written(record.consumed_at),
             "metadata": asked.get("metadata") or {},
             "assurance": "roundtrip" if channel == "code" else "asserted",
+            "test": record.fixed is not None,
             "hosted_url": f"http://waitcall.test/p/{record.id[4:60]}" if "hosted" in asked else None,
         }
 

@@ -99,6 +99,11 @@ class VerificationResponse(ResponseSchema):
             "once verified, if only the provider's inbox shows the call."
         },
     )
+    test = fields.Boolean(
+        metadata={
+            "description": "True for a test number of the policy: nothing was ordered or sent, and nothing is proven."
+        }
+    )
     hosted_url = fields.String(
         allow_none=True,
         metadata={
@@ -152,6 +157,7 @@ EXAMPLE = {
     "consumed_at": None,
     "metadata": {},
     "assurance": "asserted",
+    "test": False,
     "hosted_url": None,
 }
 """Example of a pending verification for the OpenAPI document."""
@@ -231,6 +237,7 @@ def dump_verification(record: Verification, now: datetime, hosted_url: str | Non
         "consumed_at": rfc3339(record.consumed_at),
         "metadata": dict(record.metadata or {}),
         "assurance": record.assurance.value,
+        "test": record.test is not None,
         "hosted_url": hosted_url,
     }
 

@@ -8,9 +8,9 @@ from werkzeug.exceptions import HTTPException
 from waitcall.adapters.http.auth import no_auth
 from waitcall.adapters.http.body import LowPriorityQueue, read_body
 from waitcall.application.ports import Observer
-from waitcall.application.record_call import RecordCall
-from waitcall.application.record_order import RecordOrder
-from waitcall.application.record_text import RecordText
+from waitcall.application.record_call import RecordInboundCall
+from waitcall.application.record_order import RecordOrderReport
+from waitcall.application.record_text import RecordInboundText
 from waitcall.domain.code import DeliveryReport
 from waitcall.domain.errors import CallbackMalformed, CallbackRejected, RecordUnreadable
 from waitcall.domain.matching import InboundCall, InboundText, Kind, OrderReport, OtherMessage, Outcome
@@ -21,7 +21,7 @@ _HUNDRED = "100"
 """Body that sms.ru accepts as an acknowledgement (docs/providers/smsru.md)."""
 
 
-class MessageDecoder(Protocol):
+class CallbackDecoder(Protocol):
     """Decoder of the callbacks of a provider that reports callers and texts."""
 
     def decode(
@@ -40,9 +40,9 @@ class ReportDecoder(Protocol):
 
 
 def blueprint(
-    calls: RecordCall,
-    messages: RecordText,
-    decoder: MessageDecoder,
+    calls: RecordInboundCall,
+    messages: RecordInboundText,
+    decoder: CallbackDecoder,
     observer: Observer,
     low_priority: LowPriorityQueue,
 ) -> Blueprint:
@@ -78,7 +78,7 @@ def blueprint(
 
 
 def orders_blueprint(
-    reports: RecordOrder, decoder: ReportDecoder, observer: Observer, low_priority: LowPriorityQueue
+    reports: RecordOrderReport, decoder: ReportDecoder, observer: Observer, low_priority: LowPriorityQueue
 ) -> Blueprint:
     """Make the route for callbacks that report on orders."""
     routes = Blueprint("order_callbacks", __name__)

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from waitcall.adapters.http.auth import no_auth
 from waitcall.application.readiness import Readiness
+from waitcall.domain.errors import StoreUnavailable
 
 
 def blueprint(
@@ -40,7 +41,11 @@ def blueprint(
     def readyz() -> ResponseReturnValue:
         if readiness.is_leaving:
             return {"status": "leaving"}, 503
-        readiness.check()
+        try:
+            readiness.check()
+        except StoreUnavailable as error:
+            # Only operators reach this listener, so the answer may say why.
+            raise StoreUnavailable(error.cause or None, retry_after=error.retry_after) from error
         return {"status": "ready"}
 
     @routes.get("/version")

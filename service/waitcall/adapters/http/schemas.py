@@ -100,7 +100,8 @@ class CreateRequest(Request):
         required=True,
         metadata={
             "description": "E.164, or a national form if the client has a default region. Spaces, hyphens and brackets of "
-            "every kind, invisible characters and tel: are accepted, because people write and paste numbers with them.",
+            "every kind, invisible characters and tel: with its parameters are accepted, because people write and paste numbers "
+            "with them. Extensions, letters and several numbers are refused.",
             "examples": ["+79991234567"],
         },
     )

@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import urllib3
 
 MAX_ANSWER_BYTES = 65536
+_DONE = 200
 _SERVER_ERRORS = 500
 _NOTHING_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 T = TypeVar("T")
@@ -122,7 +123,7 @@ class Transport:
             fields: the form, without credentials.
             read: turns a body into a value or a refusal; raises UnreadableAnswer.
             timeout_seconds: time for the whole request.
-            max_bytes: a longer body is read as an empty one.
+            max_bytes: a longer body is unreadable.
             unconnected: outcome if no connection was made in time.
         """
         # A request that is interrupted has exceeded its time limit.
@@ -131,11 +132,9 @@ class Transport:
         try:
             with self._request(url, fields, urllib3.Timeout(total=timeout_seconds)) as response:
                 body = response.read(max_bytes + 1)
-                if len(body) > max_bytes:
-                    body = b""
-                else:
+                if complete := len(body) <= max_bytes:
                     response.release_conn()
-            answer = _answer(response.status, body, read)
+            answer = _answer(response.status, body if complete else None, read)
         except urllib3.exceptions.HTTPError as error:
             outcome, sent = _outcome(error), not isinstance(error, _NOTHING_SENT)
             answer = Answer(
@@ -208,9 +207,12 @@ def whole_number(value: Any) -> int:
         return -1
 
 
-def _answer(status: int, body: bytes, read: Callable[[bytes], T | Refusal]) -> Answer[T]:
+def _answer(status: int, body: bytes | None, read: Callable[[bytes], T | Refusal]) -> Answer[T]:
     if status >= _SERVER_ERRORS:
         return Answer(RequestOutcome.SERVER_ERROR)
+    # An empty body confirms some requests. The page of another server does not, even if it is empty.
+    if body is None or (not body and status != _DONE):
+        return Answer(RequestOutcome.UNREADABLE)
     try:
         found = read(body)
     except UnreadableAnswer:

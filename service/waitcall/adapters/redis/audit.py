@@ -10,6 +10,7 @@ from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.keys import AUDIT, AUDIT_PARTS, DELIVERIES, Keys, milliseconds
 from waitcall.adapters.redis.script import Arg, Script, Step
 from waitcall.application.effects import Announcement, AuditEntry, Delivery
+from waitcall.domain.numbers import earlier_forms, subscriber_of
 from waitcall.domain.policy import Audit
 
 _PAGE = 500
@@ -52,7 +53,7 @@ class RedisAuditLog:
             "actor": entry.actor,
         }
         if entry.phone_number is not None:
-            fields["number_hash"] = _number_hash(self._keys, entry.phone_number)
+            fields["number_hash"] = self._keys.audited(subscriber_of(entry.phone_number))
         if entry.verification_id is not None:
             fields["verification_hash"] = self._keys.hash_of("audit-verification", entry.verification_id)
         oldest = entry.at - timedelta(seconds=self._bounds.retention_seconds)
@@ -77,7 +78,9 @@ class RedisAuditLog:
     ) -> Iterator[Mapping[str, str]]:
         """Merge the parts by time. Entries that cannot be read are counted and left out."""
         first, last = _text(since), _text(until)
-        hashes = {_number_hash(keys, number) for keys in (self._keys, *self._keys.others)} if number else None
+        forms = (subscriber_of(number), *earlier_forms(number)) if number else ()
+        peppers = (self._keys, *self._keys.others)
+        hashes = {keys.audited(form) for keys in peppers for form in forms} if number else None
         parts = [self._read(part, since, until) for part in AUDIT]
         for fields in heapq.merge(*parts, key=lambda each: each["at"]):
             if first <= fields["at"] <= last and (hashes is None or fields.get("number_hash") in hashes):
@@ -122,10 +125,6 @@ def announcing(keys: Keys, number: str, announcement: Announcement | None) -> tu
 def written(delivery: Delivery) -> str:
     """Return the form in which a delivery is stored."""
     return json.dumps([delivery.event_id, delivery.endpoint, delivery.attempt, delivery.body])
-
-
-def _number_hash(keys: Keys, number: str) -> str:
-    return keys.hash_of("audit-number", number)
 
 
 def _text(moment: datetime) -> str:

@@ -15,7 +15,7 @@ import orjson
 from waitcall.domain.channel import Assurance, Channel, ProviderOrder, TextIn
 from waitcall.domain.code import Code, CodeDelivery
 from waitcall.domain.numbers import E164
-from waitcall.domain.policy import OnConcurrent, Purpose
+from waitcall.domain.policy import FixedOutcome, OnConcurrent, Purpose
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Requester, Verification
 
@@ -23,7 +23,9 @@ CALLS = 2
 """Schema of a record that a call alone verifies. Fields without a value, and rules at their default, are left out."""
 SCHEMA = 3
 """Schema of a record with other channels, steps or orders. Older versions refuse it; they would let any call verify it."""
-_READABLE = (1, CALLS, SCHEMA)
+TESTS = 4
+"""Schema of a record of a test number. Older versions refuse it; they would let a real call verify it, and not tell."""
+_READABLE = (1, CALLS, SCHEMA, TESTS)
 
 _OF_THE_WAY = ("channels", "second_step", "max_attempts", "max_sends", "resend_seconds")
 
@@ -40,7 +42,7 @@ def fresh_name() -> str:
 def encode(record: Verification) -> bytes:
     """Return the document to store for a record. Each call returns a different one."""
     document = {
-        "schema": CALLS if _is_a_plain_call(record) else SCHEMA,
+        "schema": _schema_of(record),
         "rev": fresh_name(),
         "id": record.id,
         "client": record.requester.client,
@@ -68,7 +70,7 @@ def encode(record: Verification) -> bytes:
         "dialled": record.dialled.value if record.dialled else None,
         "paid_by": record.paid_by,
     }
-    if document["schema"] == SCHEMA:
+    if document["schema"] != CALLS:
         document |= _channels(record)
     told = {name: value for name, value in document.items() if value is not None}
     return orjson.dumps(told)
@@ -83,7 +85,7 @@ def decode(document: bytes) -> Verification:
     """
     stored: dict[str, Any] = orjson.loads(document)
     if stored["schema"] not in _READABLE:
-        raise UnknownSchema(f"schema {stored['schema']}, this version reads {SCHEMA}")
+        raise UnknownSchema(f"schema {stored['schema']}, this version reads {TESTS}")
     told = stored.get
     reason, call_number, dialled = told("reason"), told("call_number"), told("dialled")
     return Verification(
@@ -117,7 +119,14 @@ def decode(document: bytes) -> Verification:
         ordering_until=time_from(told("ordering_until")),
         order=ProviderOrder(**stored["order"]) if told("order") else None,
         return_url=told("return_url"),
+        test=_test(told("test")),
     )
+
+
+def _schema_of(record: Verification) -> int:
+    if record.test is not None:
+        return TESTS
+    return CALLS if _is_a_plain_call(record) else SCHEMA
 
 
 def _is_a_plain_call(record: Verification) -> bool:
@@ -139,7 +148,12 @@ def _channels(record: Verification) -> dict[str, Any]:
         "ordering_until": _seconds(record.ordering_until),
         "order": asdict(record.order) if record.order else None,
         "return_url": record.return_url,
+        "test": {"status": record.test.status, "delay": record.test.delay_seconds} if record.test else None,
     }
+
+
+def _test(stored: dict[str, Any] | None) -> FixedOutcome | None:
+    return FixedOutcome(Status(stored["status"]), stored["delay"]) if stored else None
 
 
 def _text_in(stored: dict[str, str] | None) -> TextIn | None:
@@ -162,7 +176,8 @@ def _rules(rules: Purpose) -> dict[str, Any] | None:
     """Return the rules that differ from the defaults, but for the purpose's name and the rules that ``_way`` returns."""
     default = asdict(Purpose(rules.name))
     stored = {name: value for name, value in asdict(rules).items() if value != default[name]}
-    for name in _OF_THE_WAY:
+    # Older versions do not know `test_numbers`, and a record has its own fixed outcome.
+    for name in (*_OF_THE_WAY, "test_numbers"):
         stored.pop(name, None)
     for name in stored.keys() & {"regions", "number_types"}:
         stored[name] = sorted(stored[name])

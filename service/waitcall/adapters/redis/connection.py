@@ -1,7 +1,6 @@
 """A limited number of Redis clients, each lent to one operation at a time. Scripts run alone, several as one, or replicated."""
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from waitcall.adapters.redis.cause import cause_of
 from waitcall.adapters.redis.keys import READY
 from waitcall.adapters.redis.script import Script, Step, batch
 from waitcall.adapters.redis.topology import TURN_SECONDS, AnyClient, Topology
@@ -34,9 +34,6 @@ WAIT_MS = 300
 _REDIRECTIONS = 3
 _HAPPENED = (1, 2, b"done", b"again")
 """Answers of scripts that have changed something, now or before their answer was lost."""
-_MOST_WORDS = 16
-_TELLING = re.compile(r"[0-9]{3}|[:{}@/*]")
-"""Pattern of words that may be part of a key, a value, an address or a hash."""
 
 _TRY_WRITES = Script("ready")
 _READY_KEPT_MS = 10_000
@@ -46,14 +43,6 @@ _log = logging.getLogger(__name__)
 
 class TooFewReplicas(RedisError):
     """The master has done the write, but too few replicas confirmed it, so it may be lost. Treat it like an outage."""
-
-
-def words_of(error: BaseException) -> str:
-    """Return the type of an error and the first words of its message, without keys, values and addresses."""
-    code = getattr(error, "status_code", None)
-    text = f"{code} {error}" if code else str(error)
-    words = ["…" if _TELLING.search(word) else word for word in text.split()[:_MOST_WORDS]]
-    return " ".join((f"{type(error).__name__}:", *words)).strip(": ")
 
 
 class Connection:
@@ -226,7 +215,7 @@ class Connection:
         ``error``: None if no client was free. After a timeout or TooFewReplicas, idle connections are closed as well.
         """
         self._count_error(operation)
-        cause = words_of(error) if error else "no connection was free in time"
+        cause = cause_of(error, self.topology.address) if error else "no connection was free in time"
         self._complain(operation, cause)
         if isinstance(error, TooFewReplicas | RedisTimeoutError):
             # The master may have been replaced and not know it yet. Close the connections to it, so that new ones go to
@@ -303,9 +292,12 @@ class RedisProbe:
         topology = self._connection.topology
         with self._connection.using("ping") as client:
             keys = topology.one_each(client, READY)
+        # A server of a cluster refuses this key beside the first, because it is in another slot. Without it a cluster of
+        # one server would pass for a single server, until the first create.
+        other = READY[1:2] if topology.one_server else ()
         for each in keys:
             step = Step(
-                _TRY_WRITES, [each, f"{each}:set", f"{each}:stream", f"{each}:hash"], [_READY_KEPT_MS]
+                _TRY_WRITES, [each, f"{each}:set", f"{each}:stream", f"{each}:hash", *other], [_READY_KEPT_MS]
             )
             self._connection.run("ping", step, replicated=True)
 

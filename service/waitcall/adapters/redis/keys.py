@@ -36,6 +36,7 @@ from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.conversion import ConversionBudget
 from waitcall.domain.limits import LimitCheck
 from waitcall.domain.matching import skeleton
+from waitcall.domain.numbers import earlier_forms, subscriber_of
 
 DUE_PARTS = 8
 """Number of parts of the deadlines, which spread them over a cluster's nodes."""
@@ -139,8 +140,19 @@ class Keys:
         return f"waitcall:{{{tag}}}:v:"
 
     def tag(self, number: str) -> str:
-        """Return the hash tag of a number's keys."""
-        return self.hash_of("number", number)
+        """Return the hash tag of a number's keys. Equivalent forms of a number have one tag."""
+        return self.hash_of("number", subscriber_of(number))
+
+    def earlier_tags(self, number: str) -> list[str]:
+        """Return the tags under which an earlier version wrote the number; none for nearly all numbers."""
+        return [self.hash_of("number", form) for form in earlier_forms(number)]
+
+    def all_tags(self, number: str) -> list[str]:
+        """Return every tag under which the number may be known, the present one first: of each pepper and each form."""
+        tags = [
+            tag for keys in (self, *self.others) for tag in (keys.tag(number), *keys.earlier_tags(number))
+        ]
+        return list(dict.fromkeys(tags))
 
     def latest(self, tag: str) -> str:
         """Return the key with the id of a number's latest verification, by the number's tag."""
@@ -152,8 +164,17 @@ class Keys:
 
     def texted(self, number: str, text: str | None = None) -> str:
         """Return the key that marks that a number sent a text that looks like a call; with ``text``, this very text."""
-        place = f"waitcall:{{{self.tag(number)}}}:texted"
-        return place if text is None else f"{place}:{self.hash_of('text', number, skeleton(text))}"
+        return self.texted_as(subscriber_of(number), text)
+
+    def all_texted(self, number: str, text: str | None = None) -> list[str]:
+        """Return the keys of this mark under each pepper, and under the forms of the number of an earlier version."""
+        forms = (subscriber_of(number), *earlier_forms(number))
+        return [keys.texted_as(form, text) for keys in (self, *self.others) for form in forms]
+
+    def texted_as(self, form: str, text: str | None) -> str:
+        """Return the key of this mark for one form of a number."""
+        place = f"waitcall:{{{self.hash_of('number', form)}}}:texted"
+        return place if text is None else f"{place}:{self.hash_of('text', form, skeleton(text))}"
 
     def limit(self, limit_check: LimitCheck) -> str:
         """Return the key of a limit's uses."""
@@ -168,7 +189,11 @@ class Keys:
 
     def audit_part(self, number: str) -> int:
         """Return the index of the part with a number's audit entries and events."""
-        return int(self.hash_of("audit-number", number)[-1], 16) % AUDIT_PARTS
+        return int(self.audited(subscriber_of(number))[-1], 16) % AUDIT_PARTS
+
+    def audited(self, form: str) -> str:
+        """Return the hash under which the audit stream keeps a form of a number."""
+        return self.hash_of("audit-number", form)
 
     def announced(self, part: int, event_id: str) -> str:
         """Return the key that marks an event as announced."""

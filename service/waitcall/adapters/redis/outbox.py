@@ -13,7 +13,7 @@ from waitcall.adapters.redis.audit import AUDIT_SCRIPT, DELIVERIES_KEPT_MS, anno
 from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.keys import AUDIT_PARTS, DEAD, DELIVERIES, RETRIES, Keys, milliseconds
 from waitcall.adapters.redis.script import Arg, Script, Step
-from waitcall.application.deliver_webhooks import Backlog, Taken
+from waitcall.application.deliver_webhooks import DeliveryBacklog, Taken
 from waitcall.application.effects import Announcement, Delivery
 
 GROUP = "push"
@@ -98,7 +98,7 @@ class RedisOutbox:
             woken += int(self._connection.run("wake", Step(_WAKE, [retries, part], args)))
         return woken
 
-    def backlog(self) -> Backlog:
+    def backlog(self) -> DeliveryBacklog:
         """Read the lengths of all parts, and the oldest entry's time, in one pipeline."""
         with self._connection.using("backlog") as client:
             pipeline = client.pipeline(transaction=False)
@@ -115,7 +115,7 @@ class RedisOutbox:
         ids = [entries[0][0] for entries in parts[3] if entries]
         oldest = min((int(each.split(b"-")[0]) for each in ids), default=None)
         at = datetime.fromtimestamp(oldest / 1000, UTC) if oldest is not None else None
-        return Backlog(sum(parts[0]), sum(parts[1]), sum(parts[2]), at)
+        return DeliveryBacklog(sum(parts[0]), sum(parts[1]), sum(parts[2]), at)
 
     def dead(self) -> Iterator[Delivery]:
         """Read the dead letters of every part. Unreadable ones are counted and left out."""

@@ -32,7 +32,7 @@ from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
 from waitcall.domain.limits import LimitCheck
 from waitcall.domain.lists import Directory
 from waitcall.domain.matching import InboundCall
-from waitcall.domain.numbers import E164
+from waitcall.domain.numbers import E164, subscriber_of
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
 from waitcall.domain.status import FINISHED, Status
 from waitcall.domain.verification import Verification
@@ -103,8 +103,8 @@ class RedisVerificationStore:
         return self._stored(verification_id, document), self._lists.directory_at(rev)
 
     def latest_of(self, number: str) -> Stored | None:
-        """Look under every pepper, and prefer a record that is not finished, then the newest."""
-        return self._of_all_peppers(number, *self._under(self._keys, number))
+        """Look under every pepper and form of the number. Prefer a record that is not finished, then the newest."""
+        return self._newest(number, *self._under(self._keys.tag(number), number))
 
     def latest_at(self, place: str) -> Stored | None:
         """Look under the tag ``place``, whichever pepper made it."""
@@ -126,7 +126,7 @@ class RedisVerificationStore:
                 pipeline.hgetall(key)
             latest, rev, *counted = pipeline.execute()
         return CreationContext(
-            self._of_all_peppers(number, *self._found(self._keys, number, latest)),
+            self._newest(number, *self._found(self._keys.tag(number), number, latest)),
             self._lists.directory_at(rev),
             tuple(map(self._conversions.read, buckets, counted)),
         )
@@ -207,7 +207,7 @@ class RedisVerificationStore:
         effects: Effects = NO_EFFECTS,
     ) -> Claim:
         """Mark the call and store the change with one script. The mark's key has the record's tag, so they share a slot."""
-        tags = [keys.tag(call.cli) for keys in (self._keys, *self._keys.others)]
+        tags = self._keys.all_tags(call.cli)
         tag = tag_of(change.after.id) if change else tags[0]
         for other in set(tags) - {tag}:
             with self._connection.using("claim") as client:
@@ -246,19 +246,19 @@ class RedisVerificationStore:
         return [self._keys.records(tag) + record.id[ID_PREFIX_LENGTH:], self._keys.latest(tag)]
 
     def _is_taken_elsewhere(self, verification: Verification, over: Stored | None, now: datetime) -> bool:
-        """Tell if another process has reserved the number under another pepper at the same time.
+        """Tell if another process has reserved the number under another pepper, or an earlier form of it, at the same time.
 
         Each process writes its own reservation before it looks for others, so at least one of two sees the other's.
         """
-        for keys in self._keys.others:
-            stored, _ = self._under(keys, verification.phone_number.value)
+        for tag in self._keys.all_tags(verification.phone_number.value)[1:]:
+            stored, _ = self._under(tag, verification.phone_number.value)
             known = over is not None and stored is not None and stored.verification.id == over.verification.id
             if stored and not known and stored.verification.at(now).is_live:
                 return True
         return False
 
-    def _of_all_peppers(self, number: str, own: Stored | None, pointer: str) -> Stored | None:
-        found = [own] + [self._under(keys, number)[0] for keys in self._keys.others]
+    def _newest(self, number: str, own: Stored | None, pointer: str) -> Stored | None:
+        found = [own] + [self._under(tag, number)[0] for tag in self._keys.all_tags(number)[1:]]
         latest = max(
             (each for each in found if each is not None),
             key=lambda each: (each.verification.status not in FINISHED, each.verification.created_at),
@@ -266,18 +266,18 @@ class RedisVerificationStore:
         )
         return replace(latest, pointer=pointer) if latest else None
 
-    def _under(self, keys: Keys, number: str) -> tuple[Stored | None, str]:
-        """Return the latest record under one pepper, and the id that the number points to there."""
-        step = Step(_LATEST, *_asked(keys, keys.tag(number)))
-        return self._found(keys, number, self._connection.run("latest_of", step))
+    def _under(self, tag: str, number: str) -> tuple[Stored | None, str]:
+        """Return the number's latest record under one tag, and the id that the number points to there."""
+        step = Step(_LATEST, *_asked(self._keys, tag))
+        return self._found(tag, number, self._connection.run("latest_of", step))
 
-    def _found(self, keys: Keys, number: str, answer: Sequence[bytes]) -> tuple[Stored | None, str]:
+    def _found(self, tag: str, number: str, answer: Sequence[bytes]) -> tuple[Stored | None, str]:
         latest, document = answer
         if not latest:
             return None, ""
         if not document:
             # Redis lost the record but not the pointer to it. Delete the pointer, so that the number is free again.
-            swap = Step(_SWAP, [keys.latest(keys.tag(number))], [latest, "", 0])
+            swap = Step(_SWAP, [self._keys.latest(tag)], [latest, "", 0])
             self._connection.run("latest_of", swap)
             return None, ""
         pointer = latest.decode(errors="replace")
@@ -285,11 +285,11 @@ class RedisVerificationStore:
             stored = self._stored(pointer, document)
         except RecordUnreadable as error:
             # Let it hold its number for the longest window at most.
-            shorten = Step(_SHORTEN, [keys.latest(keys.tag(number))], [latest, _LONGEST_HELD_MS])
+            shorten = Step(_SHORTEN, [self._keys.latest(tag)], [latest, _LONGEST_HELD_MS])
             left_ms = int(self._connection.run("latest_of", shorten))
             raise RecordUnreadable(retry_after=max(ceil(left_ms / 1000), 1)) from error
         # Two numbers with the same tag are next to impossible, but comparing is cheap and a wrong match would be serious.
-        known = stored is not None and stored.verification.phone_number.value == number
+        known = stored is not None and stored.verification.phone_number.subscriber == subscriber_of(number)
         return (stored if known else None), pointer
 
     def _stored(self, verification_id: str, document: bytes | None) -> Stored | None:
@@ -318,15 +318,15 @@ class RedisUsedCalls:
         self._keys = keys
 
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
-        """Look for a mark at every second around the call, under each pepper."""
+        """Look for a mark at every second around the call, under each pepper and form of the number."""
         most = int(within.total_seconds())
         seconds = sorted(range(-most, most + 1), key=abs)
         around = [replace(call, at=call.at + timedelta(seconds=each)) for each in seconds]
-        for keys in (self._keys, *self._keys.others):
+        for tag in self._keys.all_tags(call.cli):
             with self._connection.using("use_of") as client:
                 pipeline = client.pipeline(transaction=False)
                 for each in around:
-                    pipeline.exists(keys.call(keys.tag(each.cli), each.at))
+                    pipeline.exists(self._keys.call(tag, each.at))
                 found = pipeline.execute()
             for each, used in zip(around, found, strict=True):
                 if used:
@@ -339,9 +339,9 @@ class RedisUsedCalls:
         self._connection.run("texted", Step(_TEXTED, keys, [keep_ms(until, now)]), replicated=True)
 
     def was_texted_by(self, number: str, text: str | None = None) -> bool:
-        """Look for the mark under each pepper."""
+        """Look for the mark under each pepper and form of the number."""
         with self._connection.using("texted") as client:
-            return any(client.exists(keys.texted(number, text)) for keys in (self._keys, *self._keys.others))
+            return any(client.exists(key) for key in self._keys.all_texted(number, text))
 
 
 class RedisDeadlines:

@@ -11,6 +11,7 @@ from redis import ConnectionPool, Redis, RedisCluster, SSLConnection
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
@@ -24,6 +25,8 @@ TIMEOUT_SECONDS = 0.8
 one step to clean up. So even if the server hangs, 503 comes well within the contract's 5 s."""
 CLUSTER_TIMEOUT_SECONDS = 0.5
 """Longest wait for one connect and one answer of a cluster's node. The client tries other nodes before it gives up."""
+SENTINELS_SECONDS = 2.0
+"""Longest wait for all sentinels together, if each hangs."""
 TURN_SECONDS = 1.2
 """Longest wait of a step for a free client. It is long enough for a burst, and ends in 503 if the server hangs."""
 
@@ -83,15 +86,57 @@ class SentinelOneConnection(OneConnection, SentinelConnectionPool):
     """A pool of one connection to the master that the sentinels name."""
 
 
+class NoMasterFound(RedisError):
+    """The sentinels named no master. If all of them failed, the first failure is the cause.
+
+    It is no ConnectionError of redis-py, so a connection does not ask all sentinels a second time at once.
+    """
+
+
+class Sentinels(Sentinel):
+    """The sentinels of a master.
+
+    redis-py's own class gives up if one sentinel answers with an error, and reports failures by the reprs of its objects.
+    """
+
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return host and port of the master, from the first sentinel that knows a working one.
+
+        Raises:
+            NoMasterFound
+        """
+        failures: list[RedisError] = []
+        is_known = False
+        for number, sentinel in enumerate(self.sentinels):
+            try:
+                masters: Any = sentinel.sentinel_masters()
+            except RedisError as error:
+                failures.append(error)
+                continue
+            state = masters.get(service_name)
+            if state and self.check_master_state(state, service_name):  # type: ignore[no-untyped-call]  # redis-py types it in part
+                # The next connection asks this one first.
+                self.sentinels[0], self.sentinels[number] = sentinel, self.sentinels[0]
+                return state["ip"], state["port"]
+            is_known = is_known or bool(state)
+        if is_known:
+            raise NoMasterFound("The sentinels say that the master is down")
+        if len(failures) < len(self.sentinels):
+            raise NoMasterFound("No sentinel knows a master of the name in WAITCALL_REDIS_URL")
+        raise NoMasterFound("No sentinel can be asked") from failures[0]
+
+
 class OneServer(ABC):
     """Base of the topologies in which one server has all keys.
 
     Attributes:
         one_server: True, because a script can touch all keys together.
+        address: where the servers are.
         any_node: options for a command that any server can answer; none are needed.
     """
 
     one_server = True
+    address: Address
     any_node: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
@@ -129,7 +174,10 @@ class Standalone(OneServer):
     """A single server."""
 
     def __init__(self, address: Address) -> None:
-        self._make = partial(OneConnection.from_url, address.url, **_options())
+        self.address = address
+        access = {"username": address.username, "password": address.password}
+        # What the URL names itself comes before these.
+        self._make = partial(OneConnection.from_url, address.url, **_options(), **access, **_tls(address))
 
     def client(self) -> Redis:
         """Make a client with one connection, which the first command opens."""
@@ -140,13 +188,21 @@ class BehindSentinel(OneServer):
     """The master that the sentinels name."""
 
     def __init__(self, address: Address) -> None:
-        tls = {"ssl": True} if address.tls else {}
-        sentinel = Sentinel(
+        self.address = address
+        timeout = min(TIMEOUT_SECONDS, SENTINELS_SECONDS / len(address.nodes))
+        sentinel = Sentinels(  # type: ignore[no-untyped-call]  # redis-py types it in part
             list(address.nodes),
-            sentinel_kwargs={**_options(retries=0), **tls},
+            sentinel_kwargs={
+                **_options(timeout, retries=0),
+                **_tls(address),
+                "ssl": address.tls,
+                "username": address.sentinel_username,
+                "password": address.sentinel_password,
+            },
             db=address.db,
             username=address.username,
             password=address.password,
+            **_tls(address),
         )
         self._make = partial(
             sentinel.master_for,
@@ -170,6 +226,7 @@ class Cluster:
 
     def __init__(self, address: Address, max_connections: int) -> None:
         """``max_connections``: steps that may use one node at the same time."""
+        self.address = address
         self._make = partial(
             RedisCluster,
             startup_nodes=[ClusterNode(host, port) for host, port in address.nodes],
@@ -182,7 +239,8 @@ class Cluster:
             **_options(CLUSTER_TIMEOUT_SECONDS)
             # The client's own retries come in addition to each node's.
             | {"retry": Retry(NoBackoff(), 1)}
-            | ({"ssl": True} if address.tls else {}),
+            | {"ssl": address.tls}
+            | _tls(address),
         )
         self._client: RedisCluster | None = None
         self._making = Lock()
@@ -244,6 +302,16 @@ def topology_of(address: Address, max_connections: int) -> Topology:
             return BehindSentinel(address)
         case _:
             return Standalone(address)
+
+
+def _tls(address: Address) -> dict[str, Any]:
+    files = {
+        "ssl_ca_certs": address.ca,
+        "ssl_certfile": address.cert,
+        "ssl_keyfile": address.key,
+        "ssl_password": address.key_password,
+    }
+    return {name: value for name, value in files.items() if value}
 
 
 def _options(timeout_seconds: float | None = None, retries: int = 1) -> dict[str, Any]:

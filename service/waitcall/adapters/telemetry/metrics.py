@@ -14,7 +14,7 @@ from waitcall.domain.limits import Decision, Scope
 from waitcall.domain.matching import Kind, Outcome
 from waitcall.domain.verification import Verification
 
-Mode = Literal["all", "max"]
+Mode = Literal["all", "max", "livemax"]
 
 PREFIX = "waitcall"
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -29,6 +29,12 @@ UNREADABLE_ENTRIES = (
 """Closed set of the kinds of entries in Redis that may be unreadable."""
 
 FAILURES = ("internal_error", "provider_error", "provider_unavailable", "store_unavailable")
+
+TEST_EVENTS = (
+    *("started", "verified", "contested", "consumed", "lapsed", "expired", "canceled", "failed"),
+    *("fell back", "code sent", "code checked"),
+)
+"""Closed set of what a verification of a test number can do."""
 
 _WHOSE = ("client", "purpose", "region")
 _TIME_TO_CALL = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900)
@@ -96,6 +102,18 @@ class Metrics:
             "verifications_finished",
             "Verifications that reached a final status",
             (*_WHOSE, "status", "reason"),
+        )
+        self._tests = self._counter(
+            "test_verifications",
+            "Verifications of the policy's test numbers, which no other counter of verifications counts. event: "
+            + ", ".join(TEST_EVENTS),
+            ("client", "purpose", "event"),
+        )
+        self.test_numbers = self._gauge(
+            "test_numbers",
+            "Test numbers that a purpose takes. They are verified without a call or a code. Expect 0 in production",
+            ("purpose",),
+            mode="livemax",
         )
         self.time_to_call_seconds = self._histogram(
             "time_to_call_seconds",
@@ -231,7 +249,7 @@ class Metrics:
         return cache(made.labels)
 
     def _gauge(self, name: str, text: str, labels: tuple[str, ...] = (), mode: Mode = "all") -> Gauge:
-        """Define a gauge. ``mode``: how the values of several processes are combined."""
+        """Define a gauge. ``mode``: how the values of several processes are combined; ``livemax`` forgets dead ones."""
         self.labels[f"{PREFIX}_{name}"] = labels
         return Gauge(
             name, text + ".", labels, namespace=PREFIX, registry=self.registry, multiprocess_mode=mode
@@ -256,6 +274,11 @@ class Metrics:
         """Count a request to the provider, and observe its duration."""
         self._provider(operation, outcome).inc()
         self._provider_seconds(operation).observe(seconds)
+
+    def test(self, verification: Verification, event: str) -> None:
+        """Count an event of a test number's verification."""
+        client, purpose, _ = self.whose(verification)
+        self._tests(client, purpose, event).inc()
 
     def http_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count an answered HTTP request, and observe its duration."""

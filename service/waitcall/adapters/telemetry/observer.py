@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from waitcall.adapters.telemetry.metrics import UNPLACED, Metrics
-from waitcall.application.deliver_webhooks import Backlog, DeliveryOutcome
+from waitcall.application.deliver_webhooks import DeliveryBacklog, DeliveryOutcome
 from waitcall.application.effects import Delivery
 from waitcall.application.request_context import events
 from waitcall.domain.conversion import Conversion
@@ -61,7 +61,7 @@ class DeliveryMeter:
             },
         )
 
-    def backlog(self, backlog: Backlog, now: datetime) -> None:
+    def backlog(self, backlog: DeliveryBacklog, now: datetime) -> None:
         """Report the undelivered events."""
         counts = {"waiting": backlog.waiting, "retrying": backlog.retrying, "dead": backlog.dead}
         for state, count in counts.items():
@@ -77,15 +77,21 @@ class LoggingObserver:
         self._metrics = metrics
 
     def started(self, verification: Verification) -> None:
+        if self._is_test("started", verification):
+            return
         self._metrics.verifications_started(*self._metrics.whose(verification)).inc()
         self._tell("started", verification)
 
     def contested(self, verification: Verification) -> None:
+        if self._is_test("contested", verification):
+            return
         self._metrics.verifications_contested(*self._metrics.whose(verification)).inc()
         self._tell("contested", verification)
 
     def verified(self, verification: Verification, call: InboundCall | None) -> None:
         """Count and log a verification that was proven, and observe the time to the call."""
+        if self._is_test("verified", verification):
+            return
         client, purpose, region = self._metrics.whose(verification)
         self._metrics.verifications_verified(client, purpose, region).inc()
         if call is not None:
@@ -94,6 +100,8 @@ class LoggingObserver:
         self._tell("verified", verification)
 
     def finished(self, verification: Verification) -> None:
+        if self._is_test(verification.status, verification):
+            return
         whose, reason = self._metrics.whose(verification), verification.reason or "none"
         self._metrics.verifications_finished(*whose, verification.status, reason).inc()
         self._tell("finished", verification)
@@ -118,14 +126,20 @@ class LoggingObserver:
             _log.warning("provider gave no number", extra={"provider": provider})
 
     def fell_back(self, verification: Verification) -> None:
+        if self._is_test("fell back", verification):
+            return
         self._metrics.fallbacks(*self._metrics.whose(verification), verification.channel).inc()
         self._tell("fell back", verification)
 
     def code_sent(self, verification: Verification) -> None:
+        if self._is_test("code sent", verification):
+            return
         self._metrics.codes_sent(*self._metrics.whose(verification)).inc()
         self._tell("code sent", verification)
 
     def code_checked(self, verification: Verification, *, correct: bool) -> None:
+        if self._is_test("code checked", verification):
+            return
         outcome = "correct" if correct else "incorrect"
         self._metrics.code_checks(*self._metrics.whose(verification), outcome).inc()
         self._tell("code checked", verification)
@@ -164,8 +178,18 @@ class LoggingObserver:
                 },
             )
 
+    def _is_test(self, event: str, verification: Verification) -> bool:
+        """Tell whether the event is one of a test number. It is then a warning of its own, and counts nowhere else."""
+        if verification.test is None:
+            return False
+        self._metrics.test(verification, event)
+        self._tell(event, verification)
+        told = {"event": event, "client": verification.requester.client}
+        _log.warning("test number", extra=told | {"purpose": verification.requester.purpose})
+        return True
+
     def _tell(self, event: str, verification: Verification) -> None:
-        happened = {
+        happened: dict[str, str | bool | None] = {
             "verification": verification.id[-6:],
             "client": verification.requester.client,
             "purpose": verification.requester.purpose,
@@ -175,6 +199,8 @@ class LoggingObserver:
             "reason": verification.reason.value if verification.reason else None,
             "channel": verification.channel.value,
         }
+        if verification.test is not None:
+            happened["test"] = True
         of_the_request = events.get()
         if of_the_request is None:
             _log.info(event, extra=happened)

@@ -1,5 +1,6 @@
 """Outcome of a request that failed, and whether the provider can have got it."""
 
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -66,3 +67,27 @@ def test_a_message_that_cannot_have_been_sent_counts_as_unreachable(
 
     assert answer.outcome is outcome
     assert counted == [outcome]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "outcome"),
+    [
+        (200, b"", RequestOutcome.OK),
+        (200, b"four", RequestOutcome.OK),
+        (400, b"four", RequestOutcome.OK),
+        (200, b"five5", RequestOutcome.UNREADABLE),
+        (302, b"", RequestOutcome.UNREADABLE),
+        (404, b"", RequestOutcome.UNREADABLE),
+        (500, b"five5", RequestOutcome.SERVER_ERROR),
+    ],
+)
+def test_a_body_is_read_if_it_is_complete_and_an_empty_one_only_from_a_success(
+    monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, outcome: RequestOutcome
+) -> None:
+    """An empty body confirms some requests, so neither a long body nor an error page without text may look like one."""
+    response = urllib3.HTTPResponse(BytesIO(body), status=status, preload_content=False)
+    monkeypatch.setattr(urllib3.PoolManager, "request", lambda *_, **__: response)
+    transport = Transport(Account((URL,), {"apikey": "sim-apikey"}, 20), RecordingObserver())
+    answer = transport.ask("send", URL, {}, lambda read: read, 1.0, max_bytes=4)
+    transport.close()
+    assert (answer.outcome, answer.value) == (outcome, body if outcome is RequestOutcome.OK else None)

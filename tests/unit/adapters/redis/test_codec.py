@@ -11,7 +11,7 @@ from waitcall.domain.channel import Assurance, Channel, TextIn
 from waitcall.domain.code import Code, CodeDelivery
 from waitcall.domain.matching import judge_call
 from waitcall.domain.numbers import E164
-from waitcall.domain.policy import OnConcurrent, Purpose
+from waitcall.domain.policy import FixedOutcome, OnConcurrent, Purpose
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 
@@ -107,8 +107,23 @@ def test_an_older_document_is_read_and_can_be_written_again() -> None:
 
 
 def test_a_document_of_a_newer_schema_is_refused() -> None:
-    with pytest.raises(UnknownSchema, match="schema 4, this version reads 3"):
-        decode(OLD.replace(b'"schema":1', b'"schema":4'))
+    with pytest.raises(UnknownSchema, match="schema 5, this version reads 4"):
+        decode(OLD.replace(b'"schema":1', b'"schema":5'))
+
+
+def test_an_older_version_refuses_a_test_number() -> None:
+    """It would let a real call verify the record, and not say that it is a test."""
+    record = replace(pending(), test=FixedOutcome(Status.VERIFIED, 5, "000123"))
+    document = encode(record)
+    assert json.loads(document)["schema"] == 4
+    assert b"000123" not in document
+    assert decode(document) == replace(record, test=FixedOutcome(Status.VERIFIED, 5))
+
+
+def test_an_older_version_reads_real_numbers_of_a_purpose_with_test_numbers() -> None:
+    document = json.loads(encode(pending(rules=Purpose("login", test_numbers=True))))
+    assert document["schema"] == 2
+    assert "rules" not in document
 
 
 def test_only_a_plain_call_is_written_for_older_versions() -> None:

@@ -89,7 +89,7 @@ def blueprint(
 
 
 @dataclass(frozen=True)
-class Asset:
+class PageAsset:
     """Static file of the page. Its name changes with its content."""
 
     name: str
@@ -97,7 +97,7 @@ class Asset:
     content_type: str
 
 
-def make_assets(brand: Brand) -> dict[str, Asset]:
+def make_assets(brand: Brand) -> dict[str, PageAsset]:
     """Make the page's only static files: ``css`` with the brand's colour, ``js`` and ``icon``."""
     here = files("waitcall.adapters.http.hosted_page")
     css = style(brand.color) + (here / "page.css").read_text(encoding="utf-8")
@@ -109,15 +109,15 @@ def make_assets(brand: Brand) -> dict[str, Asset]:
     }
 
 
-def _named(stem: str, suffix: str, content: bytes, content_type: str) -> Asset:
+def _named(stem: str, suffix: str, content: bytes, content_type: str) -> PageAsset:
     digest = hashlib.sha256(content).hexdigest()[:12]
-    return Asset(f"{stem}.{digest}.{suffix}", content, content_type)
+    return PageAsset(f"{stem}.{digest}.{suffix}", content, content_type)
 
 
 class PageRenderer:
     """Renderer of the hosted page."""
 
-    def __init__(self, catalogues: Catalogues, brand: Brand, assets: Mapping[str, Asset]) -> None:
+    def __init__(self, catalogues: Catalogues, brand: Brand, assets: Mapping[str, PageAsset]) -> None:
         self._catalogues = catalogues
         self._brand = brand
         self._files = {kind: asset.name for kind, asset in assets.items()}

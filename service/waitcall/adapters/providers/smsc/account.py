@@ -6,7 +6,7 @@ Source: get.php, balance.php, receive_phones.php and downloads.php (smsc-api.md,
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
@@ -40,6 +40,15 @@ _STATUSES = dict(
         (TaskStatus.WAITING, TaskStatus.RUNNING, TaskStatus.DONE, TaskStatus.CANCELLED, TaskStatus.FAILED)
     )
 )
+_REASONS: Mapping[tuple[str, int | None], str] = {
+    ("", 1): "the parameters are wrong",
+    ("", 2): "the credentials are wrong, or our address is not in the account's allow-list",
+    ("", 4): "our address is blocked for a while after frequent errors",
+    ("", 9): "too many requests of this kind within a minute",
+    ("numbers", 3): "there is not enough money in the account",
+    ("get_answers", 3): "nothing was found",
+}
+"""Meaning of an error code for one operation, or for all (smsc-api.md, sections 0, 3 and 4)."""
 _CHUNK = 64 * 1024
 _PARTIAL = 206
 _ERROR = re.compile(rb"\s*\{\s*\"error|\s*ERROR = ")
@@ -51,12 +60,14 @@ T = TypeVar("T")
 class SmscAccount:
     """Inbox, Balance and ProviderAccount for an account at SMSC. Each request tries one base URL after the other."""
 
-    def __init__(self, account: Account, metrics: ProviderMetrics) -> None:
+    def __init__(self, account: Account, metrics: ProviderMetrics, to_phones: Sequence[E164] = ()) -> None:
+        """``to_phones``: numbers of ours, one request each, to which the inbox's records are restricted; empty for all."""
         self._base_urls = account.base_urls
+        self._to_phones = to_phones
         self._http = Transport(account, metrics)
 
     def after(self, record_id: int | None) -> list[InboxRecord]:
-        """Return the records of the last hour that follow ``record_id``, oldest first; at most ``PAGE``.
+        """Return the records of the last hour that follow ``record_id``, oldest first; ``PAGE`` or more if others remain.
 
         Raises:
             ProviderFailure
@@ -64,7 +75,12 @@ class SmscAccount:
         fields = {"get_answers": "1", "hour": str(_HOURS), "cnt": str(PAGE)}
         if record_id is not None:
             fields["after_id"] = str(record_id)
-        return self._ask("get_answers", "get.php", fields, read_inbox)
+        each_number: list[dict[str, str]] = [{"to_phone": each.digits} for each in self._to_phones]
+        pages = [self._ask("get_answers", "get.php", fields | to, read_inbox) for to in each_number or [{}]]
+        # Of a number with a full page further records remain. No later record of another number may come before them.
+        last = min((page[-1].id for page in pages if len(page) >= PAGE), default=None)
+        records = sorted((each for page in pages for each in page), key=lambda each: each.id)
+        return [each for each in records if last is None or each.id <= last]
 
     def balance(self) -> Decimal:
         """Return the account's balance, in the account's currency.
@@ -83,27 +99,32 @@ class SmscAccount:
         fields = {"buy": "1", "phone": number.digits, "noprolong": str(int(not prolong))}
         return self._ask("numbers", "receive_phones.php", fields, _read_cost, once=True)
 
-    def set_prolong(self, number: E164, *, prolong: bool) -> None:
-        """Switch the monthly prolongation of a number (``chg=1``). Repeating the request is harmless."""
+    def set_prolong(self, number: E164, *, prolong: bool) -> bool:
+        """Switch the monthly prolongation of a number (``chg=1``). Repeating the request is harmless.
+
+        Returns:
+            Whether the provider answered with a document; else with ``OK`` alone, or with nothing.
+        """
         fields = {"chg": "1", "phone": number.digits, "noprolong": str(int(not prolong))}
-        self._ask("numbers", "receive_phones.php", fields, _read_confirmation)
+        return self._ask("numbers", "receive_phones.php", fields, _read_confirmation)
 
     def tasks(self, after_id: int, count: int) -> list[Task]:
         """List up to ``count`` tasks with ids above ``after_id`` (``get_list=1``)."""
         fields = {"get_list": "1", "cnt": str(count)} | ({"after_id": str(after_id)} if after_id else {})
         return self._ask("downloads", "downloads.php", fields, _read_tasks)
 
-    def file(self, task_id: int, offset: int) -> Download:
-        """Download a task's file from byte ``offset`` (``get_file=1``).
+    def file(self, task: int | str, offset: int) -> Download:
+        """Download a task's file from byte ``offset`` (``get_file=1``), by the task's id or the file's name.
 
         If the server does not support ranges, the first ``offset`` bytes are read and dropped.
         """
-        response = self._opened({"get_file": "1", "id": str(task_id), "fmt": "3"}, offset)
+        by = {"id": str(task)} if isinstance(task, int) else {"name": task}
+        response = self._opened(AS_JSON | {"get_file": "1"} | by, offset)
         skip = 0 if response.status == _PARTIAL else offset
         first = b"" if skip else response.read(_CHUNK)
         if _ERROR.match(first):
             response.close()
-            raise ProviderError(f"The provider answered with error code {_code_of(first)}.")
+            raise ProviderError(_told("downloads", _code_of(first)))
         length = response.headers.get("Content-Length", "")
         size = int(length) - skip if length.isdecimal() else None
         return Download(_chunks(response, first, skip), size)
@@ -150,7 +171,7 @@ class SmscAccount:
                 "provider request failed", extra={"operation": operation, "outcome": answer.outcome.value}
             )
             if answer.code is not None:
-                raise ProviderError(f"The provider answered with error code {answer.code}.")
+                raise ProviderError(_told(operation, answer.code))
             if once and answer.sent:
                 raise ProviderUnavailable(
                     "The answer was lost, so the request may have been carried out. Check before you repeat it."
@@ -166,6 +187,11 @@ class SmscAccount:
             if response is not None:
                 return response
         raise ProviderUnavailable
+
+
+def _told(operation: str, code: int | None) -> str:
+    reason = _REASONS.get((operation, code)) or _REASONS.get(("", code))
+    return f"The provider answered with error code {code}{f': {reason}' if reason else ''}."
 
 
 def _chunks(response: Any, first: bytes, skip: int) -> Iterator[bytes]:
@@ -285,10 +311,14 @@ def _read_cost(body: bytes) -> Decimal | Refusal:
     return _amount(body, "cost")
 
 
-def _read_confirmation(body: bytes) -> str | Refusal:
+def _read_confirmation(body: bytes) -> bool | Refusal:
+    # Some clients of the provider get OK or an empty body, although they ask for JSON.
+    words = body.decode("utf-8-sig", "replace").casefold().split()
+    if words in ([], ["ok"]):
+        return False
     answer = document(body)
     # The text of a success is not documented.
-    return (refusal_in(answer) if isinstance(answer, dict) else None) or "confirmed"
+    return (refusal_in(answer) if isinstance(answer, dict) else None) or True
 
 
 def _read_tasks(body: bytes) -> list[Task] | Refusal:

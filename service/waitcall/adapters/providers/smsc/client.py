@@ -162,7 +162,7 @@ def read_order_answer(body: bytes) -> NumberGiven | Refusal:
         return refusal
     try:
         return NumberGiven(_digits(answer.get("phone")), _pool(answer.get("all_phones")))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UnreadableAnswer from error
 
 
@@ -190,15 +190,15 @@ def _digits_of(written: str) -> str:
 
 
 def _pool(value: Any) -> frozenset[str] | None:
-    return None if value is None else frozenset(_members(value))
+    """Read a text, a list of numbers, or an object of those ("by country"; smsc-api.md, section 1). Nothing is nested deeper."""
+    if value is None:
+        return None
+    groups = value.values() if isinstance(value, dict) else [value]
+    members = (member for group in groups for member in (group if isinstance(group, list) else [group]))
+    return frozenset(digits for member in members for digits in _numbers(member))
 
 
-def _members(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [_digits_of(part) for part in _SEPARATORS.split(value) if part.strip()]
-    # "By country" (smsc-api.md, section 1) may mean an object of lists.
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        return [digits for member in value for digits in _members(member)]
-    return [_digits(value)]
+def _numbers(member: Any) -> list[str]:
+    if isinstance(member, str):
+        return [_digits_of(part) for part in _SEPARATORS.split(member) if part.strip()]
+    return [_digits(member)]

@@ -372,6 +372,33 @@ def test_a_document_that_names_no_charset_is_read(body_codec: str, hash_codec: s
         assert read == InboundText("+79991234567", "+79037676765", "И снова привет")
 
 
+# smsc-api.md, section 9.
+ERRORS = {
+    "1": "no_subscriber", "6": "not_in_network", "11": "no_sms_service", "12": "handset", "13": "blocked",
+    "21": "unsupported", "200": "undeliverable", "219": "undeliverable", "247": "daily_limit", "248": "no_route",
+    "249": "wrong_number", "250": "barred", "251": "number_limit", "252": "barred", "253": "spam_filter",
+    "254": "sender_not_registered", "255": "rejected_by_operator",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_further_fields_of_the_provider_are_ignored(form: str, kind: str) -> None:
+    """A call with a voice menu adds fields whose names are not documented; a status has further documented ones."""
+    documented = {"time": "01.01.2026 12:00:00", "cnt": "1", "cost": "3.50", "type": "7", "flag": "40", "sender": "Пример",
+                  "imsi": "25001", "msc": "7", "mcc": "250", "mnc": "01", "cn": "RU", "net": "x", "rcn": "", "rnet": ""}  # fmt: skip
+    menu = {
+        "menu": "1",
+        "digits": "12#",
+        "url": "https://x.example/?a=b&amp;c",
+        "": "nothing",
+        "record[]": "1.mp3",
+    }
+    extras = documented | (menu if form != "xml" else {"menu": "1", "digits": "12#"})
+    fields = signed(kind, "utf-8", "sha1")
+    assert decoded(form, extras | fields) == expected(kind)
+
+
 def test_a_decoder_needs_a_secret() -> None:
     with pytest.raises(ValueError, match="secret"):
         SmscCallbackDecoder("sha1", [])
@@ -386,8 +413,14 @@ def test_a_decoder_needs_a_secret() -> None:
         ("-1", "0", (CodeDelivery.QUEUED, None)),
         ("20", "6", (CodeDelivery.FAILED, "not_in_network")),
         ("20", "999", (CodeDelivery.FAILED, "undeliverable")),
+        ("4", "0", (CodeDelivery.DELIVERED, None)),
+        ("24", "0", (CodeDelivery.QUEUED, None)),
+        ("-2", "0", (CodeDelivery.FAILED, "stopped")),
         ("3", None, (CodeDelivery.FAILED, "expired")),
         ("22", "0", (CodeDelivery.FAILED, "wrong_number")),
+        ("23", "0", (CodeDelivery.FAILED, "forbidden")),
+        ("25", "0", (CodeDelivery.FAILED, "unreachable")),
+        *[("20", err, (CodeDelivery.FAILED, reason)) for err, reason in ERRORS.items()],
     ],
 )
 def test_a_report_says_where_a_message_stands(

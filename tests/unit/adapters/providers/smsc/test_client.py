@@ -46,6 +46,9 @@ def test_the_pool_may_be_absent() -> None:
         b'{"phone":{}}', b'{"phone":"79585551234","all_phones":true}', b"\xff\xfe", b"[" * 60000,
         b'{"phone":"79585551234","all_phones":["x"]}', b"OK - 1 SMS",
         b'{"phone":"79585551234","all_phones":' + b"[" * 900 + b"]" * 900 + b"}",
+        b'{"phone":"79585551234","all_phones":[["79585551234"]]}', b'{"phone":"79585551234","all_phones":[{}]}',
+        b'{"phone":"79585551234","all_phones":{"RU":[["79585551234"]]}}',
+        b'{"phone":"79585551234","all_phones":{"RU":{"7":"79585551234"}}}',
     ],
 )  # fmt: skip
 def test_anything_else_is_unreadable(body: bytes) -> None:

@@ -32,16 +32,19 @@ utc_now = partial(datetime.now, UTC)
 """The only clock in production."""
 
 
-class Core:
+class Container:
     """Store and adapters that the service, its worker and the command line share. It connects to nothing yet."""
 
     def __init__(self, settings: Settings, clock: Clock = utc_now, *, worker: bool = False) -> None:
         policy = settings.policy
         self.settings, self.policy, self.clock = settings, policy, clock
         self.metrics = Metrics(__version__, policy.clients, policy.purposes, worker=worker)
+        for purpose in policy.purposes.values():
+            taken = len(policy.test_numbers) if purpose.test_numbers else 0
+            self.metrics.test_numbers.labels(purpose.name).set(taken)
         self.observer = LoggingObserver(self.metrics)
         self.connection = Connection(
-            topology_of(settings.redis_url, MAX_REDIS_CONNECTIONS),
+            topology_of(settings.redis, MAX_REDIS_CONNECTIONS),
             self.metrics.redis_error,
             MAX_REDIS_CONNECTIONS,
             self.metrics.unreadable,
