@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from tests.integration.api.conftest import PATH, problem
-from tests.integration.conftest import KEY, Running
+from tests.integration.conftest import KEY, OPERATOR_KEY, Running
 from waitcall import __version__
 from waitcall.adapters.redis.store import RedisVerificationStore
 from waitcall.application.request_context import request_id
@@ -174,3 +174,19 @@ def test_the_public_listener_ignores_api_keys(running: Running, caplog) -> None:
         told.append((answer.status_code, caplog.records[-1].__dict__["client"]))
     assert told == [(400, None), (400, None)]
     assert not [name for name in running.metrics() if name.startswith("waitcall_refusals_total{")]
+
+
+def test_each_example_of_a_request_is_accepted_as_it_stands(running: Running) -> None:
+    document = running.get("/openapi.json").get_json()
+    sent = []
+    first = document["paths"][PATH]["post"]["requestBody"]["content"]["application/json"]["example"]
+    made = running.post(PATH, first | {"phone_number": "+79990000009"}).get_json()
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if method != "parameters" and "requestBody" in operation:
+                example = operation["requestBody"]["content"]["application/json"]["example"]
+                key = OPERATOR_KEY if "/operator/" in path else KEY
+                answer = running.post(path.format(verification_id=made["id"]), example, key)
+                sent.append(operation["operationId"])
+                assert answer.status_code in {200, 201, 204, 409}, (path, answer.get_json())
+    assert len(sent) == 9

@@ -38,6 +38,14 @@ _PAGE = """<!DOCTYPE html>
 </html>
 """
 _START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", validatorUrl: null});\n'
+_INTRODUCTION = """A person proves that a phone number is theirs by calling us.
+
+1. `POST /v1/verifications` returns a number to dial. Show it to the person.
+2. `GET /v1/verifications/{verification_id}?wait=20` answers as soon as the person has called.
+3. `POST /v1/verifications/{verification_id}/consume` redeems the proof, exactly once. Then let the person in.
+
+Authorize with a client's key. Each error is a problem (RFC 9457): decide by its `code`. Send an `Idempotency-Key` with a
+POST, and repeat it with the same key after a timeout."""
 _CSP = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
 
 
@@ -57,7 +65,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]  # the library has no types
                 "openapi_version": "3.1.0",
                 "marshmallow_plugin": MarshmallowPlugin(schema_name_resolver=_name_of),
                 "info": {
-                    "description": "A person proves that a phone number is theirs by calling us.",
+                    "description": _INTRODUCTION,
                     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
                 },
                 "servers": [{"url": "/", "description": "The service that serves this document."}],

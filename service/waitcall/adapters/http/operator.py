@@ -206,7 +206,7 @@ routes = Blueprint(
 @requires(Permission.OPERATE)
 @refuses("invalid_phone_number")
 @routes.response(OK, ExplanationResponse, description="Explanation of the refusals.")
-@routes.arguments(ExplainRequest)
+@routes.arguments(ExplainRequest, example={"phone_number": "+79991234567", "purpose": "login"})
 def explain(asked: dict[str, Any]) -> Explanation:
     """Explain why a number, an address or a client is refused"""
     return services().operator.explain(g.client, **asked)
@@ -216,7 +216,7 @@ def explain(asked: dict[str, Any]) -> Explanation:
 @requires(Permission.OPERATE)
 @refuses("invalid_phone_number")
 @routes.response(OK, UndoneResponse, description="List of what was undone.")
-@routes.arguments(UnblockRequest)
+@routes.arguments(UnblockRequest, example={"phone_number": "+79991234567", "reason": "a support request"})
 def unblock(what: dict[str, Any]) -> Undone:
     """Clear the limits of a number, address or client, and remove the block that names it"""
     return services().operator.unblock(g.client, **what)
@@ -233,7 +233,10 @@ def list_entries() -> dict[str, list[ListEntry]]:
 @routes.route(f"{PATH}/lists", methods=["POST"])
 @requires(Permission.OPERATE)
 @routes.response(CREATED, ListEntryResponse, description="The new entry.")
-@routes.arguments(PutListEntryRequest)
+@routes.arguments(
+    PutListEntryRequest,
+    example={"prefix": "+7800", "action": "block", "reason": "abuse", "expires_in": 86400},
+)
 def put_list_entry(entry: dict[str, Any]) -> ListEntry:
     """Block or allow a number, prefix or network
 
@@ -246,7 +249,7 @@ def put_list_entry(entry: dict[str, Any]) -> ListEntry:
 @requires(Permission.OPERATE)
 @refuses("not_found")
 @routes.response(NO_CONTENT, description="The entry was removed.")
-@routes.arguments(RemoveListEntryRequest)
+@routes.arguments(RemoveListEntryRequest, example={"prefix": "+7800", "reason": "no longer abused"})
 def remove_list_entry(entry: dict[str, Any]) -> Response:
     """Remove an entry from the lists"""
     services().operator.remove(g.client, **entry)

@@ -87,7 +87,10 @@ def answer_of(record: Verification, status: int = OK) -> Answer:
     example=EXAMPLE,
 )
 @once()
-@routes.arguments(CreateRequest)
+@routes.arguments(
+    CreateRequest,
+    example={"phone_number": "+79991234567", "purpose": "login", "reference": "pX3cZ0yqT4m8u1VgKf2bQA"},
+)
 def create(command: CreateCommand) -> tuple[Answer, int]:
     """Start a verification
 
@@ -138,7 +141,7 @@ def read(query: dict[str, Any], verification_id: str) -> Response:
     },
 )
 @once()
-@routes.arguments(ConsumeRequest)
+@routes.arguments(ConsumeRequest, example={"purpose": "login", "reference": "pX3cZ0yqT4m8u1VgKf2bQA"})
 def consume(proof: dict[str, str], verification_id: str) -> tuple[Answer, int]:
     """Consume the proof, exactly once"""
     given = Proof(proof["purpose"], proof.get("reference"), redeemer(), proof.get("result"))
@@ -171,7 +174,7 @@ def cancel(verification_id: str) -> Response:
     example=CODE_EXAMPLE,
 )
 @once(body_required=False)
-@step_routes.arguments(FallbackRequest, required=False)
+@step_routes.arguments(FallbackRequest, required=False, example={})
 def fallback(body: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
     """Move a pending verification to another channel"""
     record = services().channels.fall_back(g.client, verification_id, body.get("channel"))
@@ -189,7 +192,7 @@ def fallback(body: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
     example=CODE_EXAMPLE,
 )
 @once(body_required=False)
-@step_routes.arguments(ResendRequest, required=False)
+@step_routes.arguments(ResendRequest, required=False, example={})
 def resend(_: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
     """Send another code, or the first code of a second step"""
     record = services().channels.resend(g.client, verification_id)
@@ -206,7 +209,7 @@ def resend(_: dict[str, Any], verification_id: str) -> tuple[Answer, int]:
     example=CODE_EXAMPLE
     | {"status": "verified", "reason": "code_matched", "verified_at": "2026-01-01T00:00:20Z"},
 )
-@step_routes.arguments(CheckRequest)
+@step_routes.arguments(CheckRequest, example={"code": "012345"})
 def check(body: dict[str, str], verification_id: str) -> Response:
     """Check the code that the person typed
 
