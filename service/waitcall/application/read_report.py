@@ -42,6 +42,7 @@ _TOTAL = re.compile(rf"(?:{'|'.join(TOTALS)})\w*[\s:.=]*")
 _UNIT = re.compile(r"[,(:].*")
 # A small Cyrillic letter before a capital one.
 _SWAPPED_CASE = re.compile("[\u0430-\u044f\u0451][\u0410-\u042f\u0401]")
+_MINUS_SIGNS = str.maketrans("\u2212\u2013", "--")
 _MONEY = re.compile(r"[^0-9]*?(-?[0-9][0-9.,]*)[^0-9]*", re.ASCII)
 
 
@@ -195,6 +196,9 @@ def _head(line: str, separators: Iterable[str], names: Mapping[str, str]) -> tup
     heads = [(each, [_name(cell) for cell in _cells(line, each) or ()]) for each in separators]
     separator, head = max(heads, key=lambda each: (_place("id", each[1], names) is not None, len(each[1])))
     if _place("id", head, names) is not None:
+        wrong = [name for column, name in names.items() if _place(column, head, names) is None]
+        if wrong:
+            raise ReportUnreadable(f"No column is called {wrong[0]}. The columns are: {', '.join(head)}.")
         return separator, head
     if len(head) <= 1 or not all(map(str.isprintable, head)):
         raise ReportUnreadable("This is not a CSV file: its first line has no columns.")
@@ -237,7 +241,7 @@ def _is_total(cells: Sequence[str], *, has_id: bool) -> bool:
 
 def _amount(cell: str) -> Decimal | None:
     """Read an amount with or without a unit, with a decimal point or comma; None if it is not one number."""
-    found = _MONEY.fullmatch("".join(cell.split()))
+    found = _MONEY.fullmatch("".join(cell.split()).translate(_MINUS_SIGNS))
     if found is None:
         return None
     digits = found[1].strip(",.")
