@@ -87,12 +87,14 @@ class Report:
         unread: the lines that could not be read completely. A row is among ``rows`` if only its cost is unreadable.
         charset: name of the file's charset.
         totals: every amount in the report's lines of totals, which count for nothing else.
+        priced: False if no column has costs, so that each counts as 0.
     """
 
     rows: list[Row]
     unread: list[Unread]
     charset: str
     totals: list[Decimal]
+    priced: bool
 
     @property
     def adds_up(self) -> bool:
@@ -115,8 +117,8 @@ def read_report(content: bytes, names: Mapping[str, str] | None = None) -> Repor
     begin = next((at for at, line in enumerate(lines) if line.strip() and not _told_separator(line)), -1)
     told = "".join(_told_separator(line) for line in lines[:begin])
     separator, head = _head(lines[begin], told or _SEPARATORS, names or {})
-    report = Report([], [], charset, [])
     places = {column: _place(column, head, names or {}) for column in COLUMNS}
+    report = Report([], [], charset, [], priced=places["cost"] is not None)
     without_id: list[tuple[int, Decimal | None]] = []
     for number, cells in _records(lines, begin + 1, separator, len(head), report.unread):
         given = {

@@ -177,7 +177,15 @@ def test_a_named_column_that_is_not_there_is_a_mistake(column: str) -> None:
 
 def test_a_report_may_have_no_message_or_only_the_ids() -> None:
     assert read_report(HEAD.encode()).rows == []
-    assert [each.message_id for each in read_report(b"id\n7\n8").rows] == ["7", "8"]
+    only_ids = read_report(b"id\n7\n8")
+    assert ([each.message_id for each in only_ids.rows], only_ids.priced) == (["7", "8"], False)
+
+
+def test_a_report_says_whether_it_has_costs() -> None:
+    unknown = "id;Сумма\n7;2,50\n".encode()
+    assert not read_report(unknown).priced
+    assert read_report(unknown, {"cost": "сумма"}).priced
+    assert not read_report(written(LINES).encode("cp866")).priced
 
 
 @pytest.mark.parametrize(
