@@ -301,6 +301,10 @@ def test_a_request_that_does_not_apply_raises_its_problem(stage: Stage) -> None:
         stage.client.fall_back(moved.id, channel="call")
     assert stage.client.cancel(made.id).status == "canceled"
     assert stage.client.cancel(made.id).status == "canceled"
+    with pytest.raises(problems.NoFallback):
+        stage.client.fall_back(made.id)
+    with pytest.raises(problems.NotPending):
+        stage.client.fall_back(made.id, channel="call")
     with pytest.raises(problems.NotPending):
         stage.client.check(made.id, "000000")
     with pytest.raises(problems.NotVerified):

@@ -420,6 +420,19 @@ def test_the_doctor_looks_at_the_second_provider(
     assert rows(1)["smsru"]["state"] == "failure"
 
 
+def test_the_doctor_asks_smsc_nothing_where_only_the_second_provider_is_used(
+    running: Running, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = 'dial_regions = ["RU"]\n[purposes.login]\n[clients.web]\npurposes = ["login"]\n[routing]\ndefault = ["smsru"]\n'
+    (tmp_path / "policy.toml").write_text(policy)
+    monkeypatch.setenv("WAITCALL_SMSC_APIKEY", "")
+    monkeypatch.setenv("WAITCALL_SMSRU_API_ID", running.simulator.callcheck.account.api_id)
+    monkeypatch.setenv("WAITCALL_SMSRU_URL", running.simulator.smsru_url)
+    checks = {each["check"]: each for each in json.loads(cli("doctor", "--json", code=1).stdout)}
+    assert checks["smsru"]["state"] == "ok"
+    assert checks.keys().isdisjoint({"provider", "inbox", "inbox proves", "address to register"})
+
+
 def test_one_verification_is_shown_and_found(running: Running, cli: Cli) -> None:
     made = running.create(purpose="any_channel", channel="text_in").get_json()
     shown = json.loads(cli("show", "-", "--json", given=made["id"] + "\n").stdout)

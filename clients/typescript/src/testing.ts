@@ -251,9 +251,10 @@ export class Double {
 
   #fallBack(record: Verified, channel: unknown): void {
     if (channel === record.channel) return;
-    mustBePending(record);
     const later = this.#channels.slice(this.#channels.indexOf(record.channel) + 1);
     const next = channel === undefined ? later[0] : later.find((each) => each === channel);
+    // In the service's order: it answers no_fallback first where no channel was named and none remains.
+    if (channel !== undefined || next !== undefined) mustBePending(record);
     if (next === undefined) throw new Refused(409, "no_fallback");
     record.channel = next;
     record.since = this.#now;

@@ -109,6 +109,8 @@ export function suite(stage: Stage): void {
     await assert.rejects(client.fallBack(made.id, { channel: "call" }), problems.NoFallback);
     assert.equal((await client.cancel(made.id)).status, "canceled");
     assert.equal((await client.cancel(made.id)).status, "canceled");
+    await assert.rejects(client.fallBack(made.id), problems.NoFallback);
+    await assert.rejects(client.fallBack(made.id, { channel: "call" }), problems.NotPending);
     await assert.rejects(client.check(made.id, "000000"), problems.NotPending);
     await assert.rejects(client.consume(made.id, PROOF), problems.NotVerified);
     await assert.rejects(client.read(UNKNOWN), problems.NotFound);

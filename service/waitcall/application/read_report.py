@@ -42,6 +42,7 @@ _TOTAL = re.compile(rf"(?:{'|'.join(TOTALS)})\w*[\s:.=]*")
 _UNIT = re.compile(r"[,(:].*")
 # A small Cyrillic letter before a capital one.
 _SWAPPED_CASE = re.compile("[\u0430-\u044f\u0451][\u0410-\u042f\u0401]")
+_MINUS_SIGNS = str.maketrans("\u2212\u2013", "--")
 _MONEY = re.compile(r"[^0-9]*?(-?[0-9][0-9.,]*)[^0-9]*", re.ASCII)
 
 
@@ -86,12 +87,14 @@ class Report:
         unread: the lines that could not be read completely. A row is among ``rows`` if only its cost is unreadable.
         charset: name of the file's charset.
         totals: every amount in the report's lines of totals, which count for nothing else.
+        priced: False if no column has costs, so that each counts as 0.
     """
 
     rows: list[Row]
     unread: list[Unread]
     charset: str
     totals: list[Decimal]
+    priced: bool
 
     @property
     def adds_up(self) -> bool:
@@ -114,8 +117,8 @@ def read_report(content: bytes, names: Mapping[str, str] | None = None) -> Repor
     begin = next((at for at, line in enumerate(lines) if line.strip() and not _told_separator(line)), -1)
     told = "".join(_told_separator(line) for line in lines[:begin])
     separator, head = _head(lines[begin], told or _SEPARATORS, names or {})
-    report = Report([], [], charset, [])
     places = {column: _place(column, head, names or {}) for column in COLUMNS}
+    report = Report([], [], charset, [], priced=places["cost"] is not None)
     without_id: list[tuple[int, Decimal | None]] = []
     for number, cells in _records(lines, begin + 1, separator, len(head), report.unread):
         given = {
@@ -195,6 +198,9 @@ def _head(line: str, separators: Iterable[str], names: Mapping[str, str]) -> tup
     heads = [(each, [_name(cell) for cell in _cells(line, each) or ()]) for each in separators]
     separator, head = max(heads, key=lambda each: (_place("id", each[1], names) is not None, len(each[1])))
     if _place("id", head, names) is not None:
+        wrong = [name for column, name in names.items() if _place(column, head, names) is None]
+        if wrong:
+            raise ReportUnreadable(f"No column is called {wrong[0]}. The columns are: {', '.join(head)}.")
         return separator, head
     if len(head) <= 1 or not all(map(str.isprintable, head)):
         raise ReportUnreadable("This is not a CSV file: its first line has no columns.")
@@ -237,7 +243,7 @@ def _is_total(cells: Sequence[str], *, has_id: bool) -> bool:
 
 def _amount(cell: str) -> Decimal | None:
     """Read an amount with or without a unit, with a decimal point or comma; None if it is not one number."""
-    found = _MONEY.fullmatch("".join(cell.split()))
+    found = _MONEY.fullmatch("".join(cell.split()).translate(_MINUS_SIGNS))
     if found is None:
         return None
     digits = found[1].strip(",.")

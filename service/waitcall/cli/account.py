@@ -218,7 +218,15 @@ def _tell(report: Report, found: Reconciled, *, json_wanted: bool) -> None:
     answer = asdict(found)
     if json_wanted:
         unread = [asdict(each) for each in report.unread]
-        print_json(answer | {"unread": unread, "charset": report.charset, "adds_up": report.adds_up})
+        print_json(
+            answer
+            | {
+                "unread": unread,
+                "charset": report.charset,
+                "adds_up": report.adds_up,
+                "priced": report.priced,
+            }
+        )
         return
     counts = ("unknown", "unsent", "refused_but_sent")
     show_object(
@@ -234,6 +242,8 @@ def _tell(report: Report, found: Reconciled, *, json_wanted: bool) -> None:
         click.echo(f"line {each.line} not read: {each.reason}")
     if not report.adds_up:
         click.echo("The costs of the lines do not add up to a total of the report.")
+    if not report.priced:
+        click.echo("No column has costs, so each counts as 0. Name the column: --column cost=NAME.")
     click.echo()
     costs = [{"country": country, "cost": money} for country, money in answer["cost"].items()]
     show_rows(costs, ("country", "cost"), json_wanted=False)

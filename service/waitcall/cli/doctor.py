@@ -56,12 +56,14 @@ def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:
     weak = list(weaknesses(settings))
     yield Finding("settings", "warning" if weak else "ok", "; ".join(weak) or "sound")
     yield from _guarded("redis", _redis(context))
-    if Provider.SMSC in settings.policy.providers:
+    uses_smsc = Provider.SMSC in settings.policy.providers
+    if uses_smsc:
         yield from _guarded("provider", _provider(context))
     if context.smsru is not None:
         yield from _guarded("smsru", _smsru(context))
     yield from _guarded("numbers", _numbers(context))
-    yield from _guarded("inbox", _inbox(context), "warning")
+    if uses_smsc:
+        yield from _guarded("inbox", _inbox(context), "warning")
     local = settings.local_callback_url
     yield _handler("handler", local, b"OK")
     if url:
@@ -69,9 +71,10 @@ def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:
     where = url or "https://YOUR.HOST/callbacks/smsc"
     # The secret itself must not appear in a terminal's history.
     address = f"{where}?charset=utf-8&{settings.callback_hash}=SECRET"
-    yield Finding(
-        "address to register", "ok", f"{address} (SECRET: the first value of WAITCALL_CALLBACK_SECRETS)"
-    )
+    if uses_smsc:
+        yield Finding(
+            "address to register", "ok", f"{address} (SECRET: the first value of WAITCALL_CALLBACK_SECRETS)"
+        )
     if context.smsru is not None:
         yield _handler("handler for smsru", local.replace("/smsc", "/smsru"), b"100")
         yield Finding(

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
+from urllib.parse import unquote
 
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
@@ -198,11 +199,14 @@ def earlier_forms(reported: str) -> tuple[str, ...]:
 
 def _plain(text: str) -> str:
     """Replace other spellings by ASCII; remove invisible characters, surrounding spaces and ``tel:``."""
+    text = _ascii(text).strip()
+    # A link's address that is copied from a browser has its spaces and other marks percent-encoded.
+    return _from_uri(_ascii(unquote(text[4:]))) if text[:4].lower() == "tel:" else text
+
+
+def _ascii(text: str) -> str:
     text = text.translate(_PLAIN_SIGNS)
-    if not text.isascii():
-        text = "".join(map(_plain_character, text))
-    text = text.strip()
-    return _from_uri(text[4:]) if text[:4].lower() == "tel:" else text
+    return text if text.isascii() else "".join(map(_plain_character, text))
 
 
 def _from_uri(path: str) -> str:

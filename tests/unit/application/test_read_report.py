@@ -142,7 +142,7 @@ def test_a_message_whose_cost_is_unreadable_is_compared_and_named() -> None:
 @pytest.mark.parametrize(
     ("cell", "cost"),
     [("2,50", "2.5"), ("2.50", "2.5"), ("2,50 руб.", "2.5"), ("1\u00a0234,50", "1234.5"), ("1,234.50", "1234.5"), ("1.234,50", "1234.5"),
-     ("1.234.567,8", "1234567.8"), ("", "0"), ("-2.50", "-2.5"), ("$3", "3"), ("RUB 3.", "3")],
+     ("1.234.567,8", "1234567.8"), ("", "0"), ("-2.50", "-2.5"), ("\u22122,50", "-2.5"), ("\u20132,50", "-2.5"), ("$3", "3"), ("RUB 3.", "3")],
 )  # fmt: skip
 def test_a_cost_is_read_in_each_notation(cell: str, cost: str) -> None:
     report = read_report(f"id;cost\n7;{cell}\n".encode())
@@ -169,9 +169,23 @@ def test_a_column_may_have_a_unit_and_be_named_by_the_caller() -> None:
     ]
 
 
+@pytest.mark.parametrize("column", ["cost", "country", "id"])
+def test_a_named_column_that_is_not_there_is_a_mistake(column: str) -> None:
+    with pytest.raises(ReportUnreadable, match=r"id, cost, country"):
+        read_report((HEAD + "7;1;RU\n").encode(), {column: "Total price"})
+
+
 def test_a_report_may_have_no_message_or_only_the_ids() -> None:
     assert read_report(HEAD.encode()).rows == []
-    assert [each.message_id for each in read_report(b"id\n7\n8").rows] == ["7", "8"]
+    only_ids = read_report(b"id\n7\n8")
+    assert ([each.message_id for each in only_ids.rows], only_ids.priced) == (["7", "8"], False)
+
+
+def test_a_report_says_whether_it_has_costs() -> None:
+    unknown = "id;Сумма\n7;2,50\n".encode()
+    assert not read_report(unknown).priced
+    assert read_report(unknown, {"cost": "сумма"}).priced
+    assert not read_report(written(LINES).encode("cp866")).priced
 
 
 @pytest.mark.parametrize(

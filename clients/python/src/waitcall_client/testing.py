@@ -251,8 +251,10 @@ class Double:
     def _fall_back(self, record: _Record, channel: str | None) -> None:
         if channel is not None and channel == record.channel:
             return
-        self._still_pending(record)
         later = self._channels[self._channels.index(record.channel) + 1 :]
+        # In the service's order: it answers no_fallback first where no channel was named and none remains.
+        if channel is not None or later:
+            self._still_pending(record)
         if not later or (channel is not None and channel not in later):
             raise _Refused(409, "no_fallback")
         record.channel, record.since = channel or later[0], self._now
