@@ -7,7 +7,9 @@ that pip installs uv from outside.
     python3 development/install.py requirements-run.txt
 """
 
+import fcntl
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +28,8 @@ def main() -> None:
     if sys.version_info < OLDEST:
         sys.exit(f"waitcall needs Python {OLDEST[0]}.{OLDEST[1]} or newer; this is {sys.version.split()[0]}.")
     lock = ROOT / sys.argv[1]
+    # Two commands of make at the same time install one after the other. The system frees the folder when the process ends.
+    fcntl.flock(os.open(ROOT, os.O_RDONLY), fcntl.LOCK_EX)
     if FORMER.exists():
         # An earlier run was killed while it made a new .venv.
         shutil.rmtree(VENV, ignore_errors=True)

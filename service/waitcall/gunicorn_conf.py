@@ -9,6 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+# gunicorn has put the current directory before all installed packages. Move it behind them, so that a file there, such as
+# redis.py, is not imported in the place of an installed module.
+if sys.path[0] == str(Path.cwd()):
+    sys.path.append(sys.path.pop(0))
+
 from waitcall.adapters.telemetry.logging import logging_config
 from waitcall.configuration.settings import (
     Settings,

@@ -257,6 +257,40 @@ def test_overridden_names_labels_and_annotations_are_on_every_object(override: s
 # Pods
 
 
+def settings_of(text: str) -> dict[str, str | None]:
+    return environment_of(one(render(given(text)), "Deployment", "rel-waitcall-api"))
+
+
+@pytest.mark.parametrize(
+    ("value", "setting"),
+    [
+        ("lowBalance", "LOW_BALANCE"),
+        ("workers", "WORKERS"),
+        ("logLevel", "LOG_LEVEL"),
+        ("smsruUrl", "SMSRU_URL"),
+        ("publicUrl", "PUBLIC_URL"),
+    ],
+)
+def test_null_takes_the_default_of_a_setting_away(value: str, setting: str) -> None:
+    assert f"WAITCALL_{setting}" in settings_of("{}")
+    assert f"WAITCALL_{setting}" not in settings_of(f"settings: {{{value}: null}}")
+
+
+@pytest.mark.parametrize(
+    "value", ["imagePullSecrets", "commonLabels", "commonAnnotations", "image.registry", "serve.podLabels"]
+)
+def test_null_of_a_list_or_table_is_an_empty_one(value: str) -> None:
+    text = "null"
+    for name in reversed(value.split(".")):
+        text = f"{{{name}: {text}}}"
+    assert render(given(text)) == render(MINIMAL)
+
+
+def test_a_registry_may_end_with_a_slash() -> None:
+    (pod, *_) = pods(render(given("global: {imageRegistry: registry.example:5000/}")))
+    assert pod["containers"][0]["image"].startswith("registry.example:5000/waitcall:")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -349,6 +383,27 @@ def test_providers_are_reached_by_both_families_and_private_networks_by_none() -
     assert "10.0.0.0/8" in blocks["0.0.0.0/0"]
     every = given("networkPolicy: {privateNetworks: [], privateNetworksIPv6: []}")
     assert all("except" not in peer["ipBlock"] for peer in reached(every, 443))
+
+
+@pytest.mark.parametrize(
+    ("values", "ports"),
+    [
+        ("settings: {smscUrls: ['https://gateway.example:8443/sys', https://smsc.ru/sys]}", [443, 8443]),
+        ("settings: {smscUrls: ['https://[2001:db8::1]:8443/sys']}", [443, 8443]),
+        (
+            "settings: {smsruUrl: 'https://gateway.example:9443'}\nsecret: {keys: {smsruApiId: id}}",
+            [443, 9443],
+        ),
+        ("settings: {smsruUrl: 'https://gateway.example:9443'}", [443]),
+    ],
+)
+def test_providers_are_reached_at_the_ports_of_their_urls(values: str, ports: list[int]) -> None:
+    for name in ("api", "worker"):
+        (rule,) = [
+            each for each in egress(given(values), name) if {"port": 443, "protocol": "TCP"} in each["ports"]
+        ]
+        assert [each["port"] for each in rule["ports"]] == ports
+    assert reached(given(values), 8443, "public") == []
 
 
 def test_dns_is_reached_where_the_values_say() -> None:

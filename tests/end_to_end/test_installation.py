@@ -1,7 +1,9 @@
 """Test ``make install`` in a copy of the tree. If it fails, the environment before it must still work."""
 
 import os
+import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,16 @@ def test_an_installation_that_was_killed_is_undone_by_the_next(installed: Path) 
     assert again.returncode == 0, again.stdout + again.stderr
     assert works(installed)
     assert not (installed / ".venv.old").exists()
+
+
+def test_two_installations_at_once_wait_for_each_other(installed: Path) -> None:
+    shutil.rmtree(installed / ".venv")
+
+    with ThreadPoolExecutor() as pool:
+        ended = list(pool.map(make, [installed, installed]))
+
+    assert [each.returncode for each in ended] == [0, 0], "".join(each.stderr for each in ended)
+    assert works(installed)
 
 
 def test_a_lock_that_cannot_be_installed_leaves_the_working_environment(installed: Path) -> None:

@@ -135,6 +135,20 @@ def test_with_a_server_that_refuses_writes_the_service_is_not_ready_and_logs_why
     assert running.create(phone_number=next(free)).status_code == 201
 
 
+def test_a_second_cause_is_logged_although_the_first_was_just_logged(
+    running: Running, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with server.client() as client:
+        client.config_set("min-replicas-to-write", 1)
+        assert ready(running) == UNAVAILABLE
+        client.config_set("min-replicas-to-write", 0)
+        _fail_to_save(client, server)
+        assert ready(running) == UNAVAILABLE
+        _save_again(client, server)
+    told = [vars(each)["cause"] for each in caplog.records if each.getMessage() == "redis operation failed"]
+    assert [each.split()[1] for each in told] == ["NOREPLICAS", "MISCONF"]
+
+
 @pytest.mark.parametrize("name", REFUSALS)
 def test_the_doctor_names_what_the_server_refuses(
     running: Running, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -35,3 +35,17 @@ def test_an_order_that_begins_while_a_replica_drains_has_time_to_end(
         check=True,
     )
     assert int(ran.stdout) > drain + LONGEST_SMSC_TIMEOUT_SECONDS
+
+
+def test_a_file_in_the_current_directory_hides_no_installed_module(tmp_path: Path) -> None:
+    for name in ("redis.py", "waitcall.py"):
+        (tmp_path / name).write_text("raise SystemExit('the wrong module')")
+    ran = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--check-config", "-c", str(CONFIGURATION), "waitcall.wsgi:app"],
+        cwd=tmp_path,
+        env=SOUND | {"PYTHONSAFEPATH": "1", "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")

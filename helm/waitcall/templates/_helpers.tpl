@@ -32,7 +32,7 @@ app.kubernetes.io/component: {{ index . 1 }}
   "app.kubernetes.io/managed-by" $.Release.Service
   "helm.sh/chart" (printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_")
 -}}
-{{- toYaml (merge (include "waitcall.selector" . | fromYaml) $own (deepCopy (index . 2)) (deepCopy $.Values.commonLabels)) -}}
+{{- toYaml (merge (include "waitcall.selector" . | fromYaml) $own (deepCopy (index . 2)) (deepCopy ($.Values.commonLabels | default dict))) -}}
 {{- end }}
 
 {{/* Name, labels and annotations of an object. Takes a dict: context, name (with the release's in front unless `named`), component, labels, annotations. */}}
@@ -41,7 +41,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 name: {{ default (printf "%s%s" (include "waitcall.fullname" $) (.name | default "")) .named }}
 labels:
   {{- include "waitcall.labels" (list $ .component (.labels | default dict)) | nindent 2 }}
-{{- with merge (deepCopy (.annotations | default dict)) $.Values.commonAnnotations }}
+{{- with merge (deepCopy (.annotations | default dict)) ($.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -58,7 +58,7 @@ annotations:
 {{/* Reference of an image. Takes a list: context, values of the image. */}}
 {{- define "waitcall.image" -}}
 {{- $ := index . 0 -}}{{- $image := index . 1 -}}
-{{- $registry := default $image.registry $.Values.global.imageRegistry -}}
+{{- $registry := $.Values.global.imageRegistry | default $image.registry | default "" | trimSuffix "/" -}}
 {{- $name := ternary (printf "%s/%s" $registry $image.repository) $image.repository (ne $registry "") -}}
 {{- if $image.digest -}}
 {{ printf "%s@%s" $name $image.digest }}
@@ -80,7 +80,7 @@ annotations:
 {{/* Image pull Secrets of a pod, those of `global` first. Each is given by its name, or as {name: …}. */}}
 {{- define "waitcall.imagePullSecrets" -}}
 {{- $names := list -}}
-{{- range concat (.Values.global.imagePullSecrets | default list) .Values.imagePullSecrets -}}
+{{- range concat (.Values.global.imagePullSecrets | default list) (.Values.imagePullSecrets | default list) -}}
 {{- if kindIs "string" . }}{{ $names = append $names . }}{{ else }}{{ $names = append $names .name }}{{ end -}}
 {{- end -}}
 {{- with $names | uniq -}}
@@ -269,8 +269,11 @@ Pods that strangers reach get no API keys, no SMSC account and no webhook secret
   (list "WORKER_OPS_BIND" "[::]:9091")
 }}
 {{- range $plain }}
+{{- /* null takes the chart's default away, and the service's own holds. */}}
+{{- if ne nil (index . 1) }}
 - name: WAITCALL_{{ index . 0 }}
   value: {{ include "waitcall.text" (index . 1) | quote }}
+{{- end }}
 {{- end }}
 {{- if and $.Values.tracing.endpoint (eq $settings.tracing "otlp") }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
@@ -405,7 +408,7 @@ volumes:
 {{/* Labels and annotations of a pod. Takes a list: context, component, values of the component, port of metrics, Services that select the pod. */}}
 {{- define "waitcall.podMetadata" -}}
 {{- $ := index . 0 -}}{{- $own := index . 2 -}}
-{{- $labels := deepCopy $own.podLabels -}}
+{{- $labels := deepCopy ($own.podLabels | default dict) -}}
 {{- range index . 4 }}{{ $_ := set $labels (printf "waitcall.dev/%s" .) "true" }}{{ end -}}
 labels:
   {{- include "waitcall.labels" (list $ (index . 1) $labels) | nindent 2 }}

@@ -51,7 +51,8 @@ def _cgroups(proc: Path) -> Iterator[tuple[Path, Path]]:
         paths |= dict.fromkeys(controllers.split(","), named)
     # Lines of mountinfo: id parent device root mount-point options … - type source options (proc_pid_mountinfo(5)).
     for line in (proc / "mountinfo").read_text().splitlines():
-        kind, _, options = line.rpartition(" - ")[2].split(maxsplit=2)
+        # The source may be empty, with a blank on either side.
+        kind, _, options = line.rpartition(" - ")[2].split(" ", maxsplit=2)
         controller = {"cgroup2": "", "cgroup": "cpu"}.get(kind)
         if controller in paths and controller in ("", *options.split(",")):
             path, root, mounted_at = map(Path, (paths[controller], *line.split()[3:5]))

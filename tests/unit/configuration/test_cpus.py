@@ -57,6 +57,14 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
+def test_a_mount_without_a_source_hides_no_quota(host: Host) -> None:
+    # The kernel writes an empty source as nothing between two blanks.
+    host._lines["mountinfo"].append("65 44 0:40 / /mnt rw,relatime - tmpfs  rw")
+    host.mount("cgroup2", "", "/job")
+    host.limit("unified/job", cpu__max="100000 100000")
+    assert host.cpus() == 1
+
+
 @pytest.mark.parametrize(
     ("quota", "cpus"),
     [

@@ -241,8 +241,9 @@ class Connection:
         self.unreadable(where, error)
 
     def _complain(self, operation: str, cause: str) -> None:
-        # A failing store fails every request, so log each kind of failure only now and then.
-        now, kind = monotonic(), cause.partition(" ")[0]
+        # A failing store fails every request, so log each kind of failure only now and then. Redis' own code is the second
+        # word: MISCONF, NOREPLICAS and BUSY are all a ResponseError.
+        now, kind = monotonic(), " ".join(cause.split(maxsplit=2)[:2])
         if now - self._complained.get(kind, -COMPLAIN_SECONDS) >= COMPLAIN_SECONDS:
             self._complained[kind] = now
             _log.error("redis operation failed", extra={"operation": operation, "cause": cause})
