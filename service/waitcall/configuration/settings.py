@@ -646,16 +646,16 @@ def _contradictions(read: Mapping[str, Any]) -> Iterator[str]:
 
 _IN_URLS = {
     "REDIS_USERNAME": "username",
-    "REDIS_PASSWORD": "password",  # nosec B105  a setting's name
+    "REDIS_PASSWORD": "password",  # nosec B105  # the name of a setting
     "REDIS_CA": "ssl_ca_certs",
     "REDIS_CERT": "ssl_certfile",
     "REDIS_KEY": "ssl_keyfile",
-    "REDIS_KEY_PASSWORD": "ssl_password",  # nosec B105  a setting's name
+    "REDIS_KEY_PASSWORD": "ssl_password",  # nosec B105  # the name of a setting
 }
 """Names that the URL of Redis has for settings."""
 _NEEDED = {
     "REDIS_KEY": "REDIS_CERT",
-    "REDIS_KEY_PASSWORD": "REDIS_CERT",  # nosec B105  a setting's name
+    "REDIS_KEY_PASSWORD": "REDIS_CERT",  # nosec B105  # the name of a setting
     "REDIS_SENTINEL_USERNAME": "REDIS_SENTINEL_PASSWORD",
 }
 """Settings of Redis that mean nothing without another one."""
