@@ -205,7 +205,7 @@ def download(*, task: str, target: Path | None, json_wanted: bool, operator: str
     "reconcile",
     epilog=examples(
         "waitcall reports reconcile report-42.csv",
-        "waitcall reports reconcile report-42.csv --since 2026-11-01 --column id=ID --json",
+        "waitcall reports reconcile report-42.csv --column id=ID --json",
     ),
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))

@@ -63,7 +63,7 @@ def find(*, phone_number: str, json_wanted: bool, operator: str) -> None:
     "replay-callback",
     epilog=examples(
         'waitcall replay-callback +79991234567 --reason "ticket 4711"',
-        'waitcall replay-callback +79991234567 --ts 1790000000 --yes --reason "ticket 4711"',
+        "waitcall replay-callback +79991234567 --ts 1790000000 --yes --reason ticket",
     ),
 )
 @click.argument("phone_number")

@@ -42,8 +42,8 @@ _TABLES = {
 
 @click.command(
     epilog=examples(
-        "waitcall explain +79991234567",
-        "echo +79991234567 | waitcall explain - --purpose login --client-ip 203.0.113.7 --json",
+        "waitcall explain +79991234567 --client-ip 203.0.113.7",
+        "echo +79991234567 | waitcall explain - --purpose login --json",
     )
 )
 @_number

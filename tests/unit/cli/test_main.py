@@ -44,6 +44,7 @@ def test_help_has_examples_that_the_command_understands(path: str) -> None:
 
     assert lines
     for line in lines:
+        assert len(line) <= 80
         words = shlex.split(line.split("<")[0].split(">")[0])
         words = words[words.index("waitcall") + 1 :]
         if "|" in words:
