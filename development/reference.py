@@ -7,16 +7,19 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
-from enum import Enum, StrEnum
+from enum import Enum
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import click
 from marshmallow import Schema, missing, validate
 from marshmallow import fields as kinds
 
 from waitcall.adapters.http.problems import DETAIL_OF_HTTP, STATUS_OF
 from waitcall.adapters.telemetry.metrics import Metrics
+from waitcall.cli import main
+from waitcall.cli.console import ExitCode
 from waitcall.configuration.policy import FIRST, Keys, PolicySchema, json_schema
 from waitcall.configuration.settings import PREFIX, SETTINGS, Setting
 from waitcall.domain.errors import ServiceError
@@ -40,6 +43,7 @@ def pages() -> Mapping[str, str]:
         "api.md": api(),
         "problems.md": problems(),
         "metrics.md": metrics(),
+        "cli.md": commands(),
     }
 
 
@@ -178,7 +182,51 @@ A status that time alone decides (`expired`, `lapsed`) is right to the second wh
 """
 
 
-def meanings(kind: type[StrEnum]) -> dict[str, str]:
+def commands() -> str:
+    """Page of the command line."""
+    told = meanings(ExitCode)
+    codes = ((str(each.value), told[each.value]) for each in ExitCode)
+    body = "\n\n".join(_command(path, each) for path, each in leaves(main))
+    return f"""# Command line
+
+<!-- Made by `make reference` from service/waitcall/cli. -->
+
+`waitcall COMMAND --help` says the same. Settings are read from the environment, as by the service. [Day to day](../operating.md) says when to use which command.
+Each command that prints data takes `--json`; `audit export` and `events dead` print JSON lines anyway. There are colours only on a terminal, and none if `NO_COLOR` is set. Ids and addresses are never cut.
+
+## Exit codes
+
+{table(("code", "meaning"), codes)}
+
+## Commands
+
+{body}
+"""
+
+
+def leaves(group: click.Group, path: str = "waitcall") -> Iterator[tuple[str, click.Command]]:
+    """Each command below a group, with the words that call it."""
+    for name, each in sorted(group.commands.items()):
+        if isinstance(each, click.Group):
+            yield from leaves(each, f"{path} {name}")
+        else:
+            yield f"{path} {name}", each
+
+
+def _command(path: str, command: click.Command) -> str:
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    found = ((f"`{', '.join(each.opts)}`", each.help or "") for each in options)
+    shown = [line.strip() for line in (command.epilog or "").splitlines()[2:]]
+    parts = [
+        f"### {path}",
+        inspect.cleandoc(command.help or ""),
+        "\n".join(("```sh", *shown, "```")),
+        *([table(("option", "meaning"), found)] if options else []),
+    ]
+    return "\n\n".join(parts)
+
+
+def meanings(kind: type[Enum]) -> dict[Any, str]:
     """Return the text below each member of an enum, by the member's value."""
     return {
         ast.literal_eval(member.value): " ".join(ast.literal_eval(text.value).split())

@@ -52,6 +52,13 @@ def main() -> None:
         help="number that always calls (verified), never calls (expired), or whose orders fail (failed)",
     )
     parser.add_argument(
+        "--rented",
+        action="append",
+        default=[],
+        metavar="NUMBER",
+        help="dedicated number that the account rents already; may be repeated",
+    )
+    parser.add_argument(
         "--expose", action="store_true", help="allow --host to be an address other than loopback"
     )
     given = parser.parse_args()
@@ -67,6 +74,7 @@ def main() -> None:
         expose=given.expose,
         deliver_after=given.deliver_after,
         test_numbers=dict(given.test_number),
+        rented=[each.lstrip("+") for each in given.rented],
     )
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -8,7 +8,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -48,6 +48,8 @@ class Options:
     """Seconds after which each message is reported delivered; None: only ``POST /deliver`` reports it."""
     test_numbers: Mapping[str, FixedOutcome] = field(default_factory=dict)
     """Test numbers by their digits."""
+    rented: Sequence[str] = ()
+    """Digits of the dedicated numbers that the account rents at the start."""
 
 
 class _Handler(WSGIRequestHandler):
@@ -133,6 +135,11 @@ class Simulator:
         self.exchange = Exchange(options.account, rng)
         self.office = PostOffice(rng)
         self.cabinet = Cabinet()
+        for phone in options.rented:
+            try:
+                self.cabinet.rent(phone, "")
+            except ValueError:
+                raise ValueError(f"{phone} is not a number for rent.") from None
         self._deliver_after = options.deliver_after
         self.faults = FaultPlan()
         self.smsru_faults = FaultPlan()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from development.__main__ import operate
+from development.examples import Examples
 from development.ports import Ports
 from development.processes import StartFailed
 from development.stack import ROOT, Stack
@@ -82,8 +83,22 @@ def test_the_readmes_commands_operate_the_running_stack(stack: Stack, tmp_path: 
     )
 
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert '"status": "pending"' in ended.stdout
+    assert "status: pending" in ended.stdout
     assert "redis" in ended.stdout
+
+
+def test_the_doctor_finds_the_stack_of_the_examples_sound() -> None:
+    with Examples(Ports.free()) as examples:
+        ended = subprocess.run(
+            [examples.commands / "waitcall", "doctor"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert re.search(r"^dedicated number +ok +.* rented$", ended.stdout, re.MULTILINE)
 
 
 def test_the_stacks_command_admits_the_development_secrets_and_no_variable_does(stack: Stack) -> None:

@@ -55,25 +55,52 @@ def test_an_operator_finds_out_why_a_number_is_refused_and_unblocks_it(running: 
     running.delete(f"/v1/verifications/{made['id']}")
     assert running.create().status_code == 429
 
-    told = json.loads(cli("explain", NUMBER).stdout)
+    told = json.loads(cli("explain", NUMBER, "--json").stdout)
     (refusal,) = told["refusals"]
     assert (refusal["code"], refusal["detail"]) == ("rate_limited", "number 1/10m")
-    undone = json.loads(cli("unblock", "-", "--reason", "ticket 1", given=NUMBER + "\n").stdout)
+    undone = json.loads(cli("unblock", "-", "--json", "--reason", "ticket 1", given=NUMBER + "\n").stdout)
     assert undone["limits"] == ["number", "number_total", "code_number", "failed_checks"]
     assert running.create().status_code == 201
 
 
 def test_an_operator_blocks_and_unblocks(running: Running, cli: Cli) -> None:
     entry = json.loads(
-        cli("block", "--prefix", "+7999", "--for", "2h", "--reason", "x", "--operator", "anna").stdout
+        cli(
+            "block", "--prefix", "+7999", "--for", "2h", "--reason", "x", "--operator", "anna", "--json"
+        ).stdout
     )
     assert (entry["action"], entry["by"]) == ("block", "anna")
     assert running.create().status_code == 403
     cli("block", NUMBER, "--allow", "--reason", "vip")
     assert running.create().status_code == 201
-    assert {each["subject"] for each in json.loads(cli("lists").stdout)["lists"]} == {"+7999", NUMBER}
-    cli("unblock", "--prefix", "+7999", "--reason", "over")
-    assert [each["subject"] for each in json.loads(cli("lists").stdout)["lists"]] == [NUMBER]
+    assert {each["subject"] for each in json.loads(cli("lists", "--json").stdout)["lists"]} == {
+        "+7999",
+        NUMBER,
+    }
+    removed = cli("unblock", "--prefix", "+7999", "--reason", "over", "--json").stdout
+    assert json.loads(removed) == {"removed": "+7999"}
+    assert [each["subject"] for each in json.loads(cli("lists", "--json").stdout)["lists"]] == [NUMBER]
+
+
+def test_people_get_tables_of_lists_and_limits(running: Running, cli: Cli) -> None:
+    running.create()
+    cli("block", NUMBER, "--reason", "stolen", "--operator", "anna")
+
+    assert cli("lists").stdout.splitlines()[1].split()[:4] == ["block", "number", NUMBER, "anna"]
+    told = cli("explain", NUMBER).stdout
+    assert "refused       yes" in told
+    assert "\nrefusals:\ncode " in told
+    assert "\nlimits:\nscope " in told
+    assert "stolen" in told.split("\nlists:\n")[1]
+
+
+def test_an_id_from_a_table_can_be_shown(running: Running, cli: Cli) -> None:
+    made = running.create().get_json()
+    found = cli("find", NUMBER).stdout
+    (id_line,) = [line for line in found.splitlines() if line.startswith("id ")]
+    shown = cli("show", id_line.split()[1]).stdout
+    assert made["id"] in shown
+    assert json.loads(cli("show", made["id"], "--json").stdout)["id"] == made["id"]
 
 
 def test_a_block_from_the_terminal_ends_what_is_live(running: Running, cli: Cli) -> None:
@@ -137,6 +164,7 @@ def test_a_key_is_hashed_and_tried_from_standard_input(cli: Cli) -> None:
 
     told = cli("keys", "check", given=KEY + "\n").stdout
     assert "client:   web" in told
+    assert json.loads(cli("keys", "check", "--json", given=KEY + "\n").stdout)["client"] == "web"
     assert "scopes:   consume, create, read" in told
     assert "No client has this key" in cli("keys", "check", given=key + "\n", code=1).output
     assert "32 characters" in cli("keys", "hash", "web", given="short\n", code=1).output
@@ -185,7 +213,8 @@ def test_an_operator_lists_and_replays_what_no_receiver_took(
     ]
     assert lines[0]["event"] == {"type": "verification.verified"}
     assert "replayed: 1" in cli("events", "replay", "evt_1", "--reason", "receiver fixed").stdout
-    assert "replayed: 1" in cli("events", "replay", "--endpoint", "web/main", "--reason", "x").stdout
+    replayed = cli("events", "replay", "--endpoint", "web/main", "--reason", "x", "--json").stdout
+    assert json.loads(replayed) == {"replayed": 1}
     assert cli("events", "dead").stdout == ""
     assert "no such dead letter" in cli("events", "replay", "--all", "--reason", "x", code=1).output
     assert "Give an EVENT_ID" in cli("events", "replay", "--reason", "x", code=2).output

@@ -147,7 +147,8 @@ def test_a_number_is_prolonged_and_stopped(running: Running, cli: Cli) -> None:
     running.simulator.cabinet.rent(FREE.lstrip("+"), "0")
     cli("numbers", "stop", FREE, "--reason", "too dear")
     assert running.simulator.cabinet.numbers[1].noprolong == 1
-    cli("numbers", "prolong", FREE, "--yes", "--reason", "after all")
+    told = cli("numbers", "prolong", FREE, "--yes", "--reason", "after all", "--json").stdout
+    assert json.loads(told) == {"certain": True}
     assert running.simulator.cabinet.numbers[1].noprolong == 0
     events = [each["event"] for each in audited(cli)]
     assert [each for each in events if each.startswith("numbers_")] == ["numbers_stop", "numbers_prolong"]
@@ -240,7 +241,9 @@ def test_a_report_is_listed_downloaded_and_resumed(running: Running, cli: Cli, t
     assert target.stat().st_mode & 0o077 == 0
     part = tmp_path / "other.csv.part"
     part.write_bytes(task.content.encode()[:20])
-    cli("reports", "download", "3", "--to", str(tmp_path / "other.csv"))
+    other = tmp_path / "other.csv"
+    told = json.loads(cli("reports", "download", "3", "--to", str(other), "--json").stdout)
+    assert told == {"file": str(other), "bytes": len(task.content.encode())}
     assert (tmp_path / "other.csv").read_bytes() == task.content.encode()
     assert not part.exists()
     assert (
@@ -448,7 +451,7 @@ def test_one_verification_is_shown_and_found(running: Running, cli: Cli) -> None
 def test_the_balance_says_when_it_is_low(running: Running, cli: Cli) -> None:
     assert json.loads(cli("balance", "--json").stdout) == {"balance": "1000.00", "low": False}
     running.simulator.exchange.balance = "3.00"
-    assert "True" in cli("balance", code=3).stdout
+    assert "yes" in cli("balance", code=3).stdout
 
 
 def test_a_lost_call_is_reported_by_hand(running: Running, cli: Cli, listening: str) -> None:
@@ -464,7 +467,8 @@ def test_a_lost_call_is_reported_by_hand(running: Running, cli: Cli, listening: 
     assert SECRET not in told.output
 
 
-def test_a_whole_verification_in_the_terminal(running: Running, cli: Cli) -> None:
+@pytest.mark.parametrize("words", [[], ["--json"]], ids=["person", "program"])
+def test_a_whole_verification_in_the_terminal(running: Running, cli: Cli, words: list[str]) -> None:
     def person() -> None:
         orders = running.simulator.exchange.orders
         wait_for(lambda: orders)
@@ -478,11 +482,14 @@ def test_a_whole_verification_in_the_terminal(running: Running, cli: Cli) -> Non
 
     calling = threading.Thread(target=person)
     calling.start()
-    told = cli("verify", NUMBER, "--purpose", "login", "--json")
+    told = cli("verify", NUMBER, "--purpose", "login", *words)
     calling.join(20)
 
-    answer = json.loads(told.stdout)
-    assert (answer["status"], answer["reason"], answer["channel"]) == ("consumed", "call_matched", "call")
+    if words:
+        answer = json.loads(told.stdout)
+        assert (answer["status"], answer["reason"], answer["channel"]) == ("consumed", "call_matched", "call")
+    else:
+        assert told.stdout == f"✓ Verified {NUMBER} by call: asserted\n"
     assert "Call +7 958 555" in told.stderr
     assert "left" in told.stderr
     assert "█" in told.stderr
@@ -490,10 +497,8 @@ def test_a_whole_verification_in_the_terminal(running: Running, cli: Cli) -> Non
 
 def test_a_code_is_typed_in_the_terminal(running: Running, cli: Cli) -> None:
     wrong = "\n".join(["000000"] * 5) + "\n"
-    told = cli(
-        "verify", NUMBER, "--purpose", "any_channel", "--channel", "code", "--json", given=wrong, code=3
-    )
-    assert json.loads(told.stdout)["reason"] == "attempts_spent"
+    told = cli("verify", NUMBER, "--purpose", "any_channel", "--channel", "code", given=wrong, code=3)
+    assert told.stdout == "✗ Not verified: failed, attempts_spent\n"
     assert told.stderr.count("Wrong.") == 5
 
 

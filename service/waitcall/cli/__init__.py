@@ -9,7 +9,7 @@ import click
 
 from waitcall import __version__
 from waitcall.cli.account import balance, numbers, reports
-from waitcall.cli.console import as_json, show_rows, sound_settings
+from waitcall.cli.console import as_json, examples, print_json, show_rows, sound_settings
 from waitcall.cli.doctor import doctor
 from waitcall.cli.inspect import audit, events, find, replay_callback, show
 from waitcall.cli.keys import keys
@@ -33,7 +33,11 @@ def main() -> None:
     """
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "waitcall check", "waitcall check --values", "waitcall check --example-policy > policy.toml"
+    )
+)
 @click.option(
     "--values",
     is_flag=True,
@@ -49,24 +53,27 @@ def main() -> None:
 )
 @as_json
 def check(*, values: bool, schema: bool, example_policy: bool, json_wanted: bool) -> None:
-    """Check the settings in the environment, and warn of weak ones. Exit 2 and name all mistakes if there are any."""
+    """Check the settings in the environment. Warn of weak ones. Exit 2 and name all mistakes if there are any."""
     if example_policy:
         click.echo(SHIPPED_POLICY.read_text(encoding="utf-8"), nl=False)
         return
     if schema:
         click.echo(json.dumps(json_schema(), indent=2))
         return
-    for weakness in weaknesses(sound_settings(os.environ)):
+    weak = list(weaknesses(sound_settings(os.environ)))
+    for weakness in weak:
         click.echo(f"Warning: {weakness}.", err=True)
     if values:
         columns = ("setting", "from", "value")
         rows = (dict(zip(columns, each, strict=True)) for each in in_effect(os.environ))
         show_rows(rows, columns, json_wanted=json_wanted)
+    elif json_wanted:
+        print_json({"sound": True, "warnings": weak})
     else:
         click.echo("The settings are sound.")
 
 
-@main.command()
+@main.command(epilog=examples("waitcall serve", "waitcall serve --surface api"))
 @click.option(
     "--surface",
     "surfaces",
@@ -87,9 +94,9 @@ def serve(surfaces: tuple[str, ...]) -> None:
     os.execve(sys.executable, command, environ)  # noqa: S606  # nosec B606  # no argument comes from outside
 
 
-@main.command()
+@main.command(epilog=examples("waitcall worker"))
 def worker() -> None:
-    """Run the background worker: inbox reconciliation, expiry, webhooks and balance. It may have several replicas.
+    """Run the background worker. It does inbox reconciliation, expiry, webhooks and balance, and may have replicas.
 
     The worker stops on SIGTERM. It serves probes and metrics on WAITCALL_WORKER_OPS_BIND.
     """

@@ -16,8 +16,10 @@ from waitcall.application.provider_account import DedicatedNumber
 from waitcall.application.read_report import Report, ReportUnreadable, read_report
 from waitcall.application.reconcile_report import REFUSED, SENT, Reconciled, reconcile
 from waitcall.cli.console import (
+    ExitCode,
     acting,
     as_json,
+    examples,
     print_json,
     reason_option,
     running,
@@ -33,19 +35,17 @@ _UNCERTAIN = (
     "The provider took the request, but did not say what it did, and its list could not be read. "
     "Look at `waitcall numbers list` in a minute."
 )
-DIFFERENT = 3
-"""Exit code of a reconciliation that found a difference."""
 
 
-@click.command()
+@click.command(epilog=examples("waitcall balance", "waitcall balance --json"))
 @as_json
 def balance(*, json_wanted: bool) -> None:
-    """Show the balance at the provider, in the account's currency. Exit 3 if it is below WAITCALL_LOW_BALANCE."""
+    """Show the balance at the provider. It is in the account's currency. Exit 3 if it is below WAITCALL_LOW_BALANCE."""
     with running() as context:
         money, low = context.smsc.balance(), context.settings.low_balance
         show_object({"balance": str(money), "low": money < low}, json_wanted=json_wanted)
         if money < low:
-            raise click.exceptions.Exit(3)
+            raise click.exceptions.Exit(ExitCode.NEGATIVE)
 
 
 @click.group()
@@ -53,17 +53,23 @@ def numbers() -> None:
     """Dedicated numbers that receive texts. The policy lists the numbers in use under [text_in]."""
 
 
-@numbers.command("list")
+@numbers.command("list", epilog=examples("waitcall numbers list", "waitcall numbers list --json"))
 @as_json
 @acting
 def list_numbers(*, json_wanted: bool, operator: str) -> None:
-    """List our numbers with their state, and numbers for rent with the cost of the rest of this month and of a month."""
+    """List our numbers, and numbers for rent. The costs are those of the rest of this month and of a month."""
     with running() as context:
         rows = [_row(each) for each in context.account.numbers(operator)]
     show_rows(rows, _NUMBER_COLUMNS, json_wanted=json_wanted)
 
 
-@numbers.command("rent")
+@numbers.command(
+    "rent",
+    epilog=examples(
+        'waitcall numbers rent +79585550001 --reason "texts for sign-ups"',
+        'waitcall numbers rent +79585550001 --no-prolong --yes --reason "one month"',
+    ),
+)
 @click.argument("phone_number")
 @click.option("--no-prolong", is_flag=True, help="Rent it only to the end of this month.")
 @yes_option
@@ -73,7 +79,7 @@ def list_numbers(*, json_wanted: bool, operator: str) -> None:
 def rent(  # noqa: PLR0913  the command's options
     *, phone_number: str, no_prolong: bool, yes: bool, reason: str, json_wanted: bool, operator: str
 ) -> None:
-    """Rent PHONE_NUMBER after showing what it costs and asking for confirmation."""
+    """Rent PHONE_NUMBER. The command shows what it costs and asks for confirmation first."""
     with running() as context:
         offered = context.account.offer(E164.parse(phone_number))
         click.echo(
@@ -91,31 +97,42 @@ def rent(  # noqa: PLR0913  the command's options
     click.echo("Add it to the policy: [text_in] numbers.", err=True)
 
 
-@numbers.command("prolong")
+@numbers.command(
+    "prolong", epilog=examples('waitcall numbers prolong +79585550001 --reason "needed for longer"')
+)
 @click.argument("phone_number")
 @yes_option
 @reason_option
+@as_json
 @acting
-def prolong(*, phone_number: str, yes: bool, reason: str, operator: str) -> None:
+def prolong(*, phone_number: str, yes: bool, reason: str, json_wanted: bool, operator: str) -> None:
     """Pay for PHONE_NUMBER every month from now on."""
     if not yes:
         click.confirm(f"Pay for {phone_number} every month?", abort=True, err=True)
     with running() as context:
         certain = context.account.set_prolong(operator, E164.parse(phone_number), prolong=True, reason=reason)
-    click.echo("The number will be prolonged every month." if certain else _UNCERTAIN)
+    _tell_change("The number will be prolonged every month.", certain=certain, json_wanted=json_wanted)
 
 
-@numbers.command("stop")
+@numbers.command("stop", epilog=examples('waitcall numbers stop +79585550001 --reason "too dear"'))
 @click.argument("phone_number")
 @reason_option
+@as_json
 @acting
-def stop(*, phone_number: str, reason: str, operator: str) -> None:
-    """Stop paying for PHONE_NUMBER: its rent ends with this month."""
+def stop(*, phone_number: str, reason: str, json_wanted: bool, operator: str) -> None:
+    """Stop paying for PHONE_NUMBER. Its rent ends with this month."""
     with running() as context:
         certain = context.account.set_prolong(
             operator, E164.parse(phone_number), prolong=False, reason=reason
         )
-    click.echo("The rent ends with this month." if certain else _UNCERTAIN)
+    _tell_change("The rent ends with this month.", certain=certain, json_wanted=json_wanted)
+
+
+def _tell_change(done: str, *, certain: bool, json_wanted: bool) -> None:
+    if json_wanted:
+        print_json({"certain": certain})
+    else:
+        click.echo(done if certain else _UNCERTAIN)
 
 
 def _row(number: DedicatedNumber) -> dict[str, Any]:
@@ -134,7 +151,7 @@ def reports() -> None:
     """Reports that the provider makes on request."""
 
 
-@reports.command("list")
+@reports.command("list", epilog=examples("waitcall reports list", "waitcall reports list --after 42 --json"))
 @click.option("--after", "after_id", default=0, help="Only tasks after this id.")
 @click.option("--count", default=100, show_default=True, help="Most tasks to list.")
 @as_json
@@ -146,7 +163,10 @@ def list_reports(*, after_id: int, count: int, json_wanted: bool, operator: str)
     show_rows(rows, _TASK_COLUMNS, json_wanted=json_wanted)
 
 
-@reports.command("download")
+@reports.command(
+    "download",
+    epilog=examples("waitcall reports download 42", "waitcall reports download week_42.csv --to week.csv"),
+)
 @click.argument("task")
 @click.option(
     "--to",
@@ -154,9 +174,10 @@ def list_reports(*, after_id: int, count: int, json_wanted: bool, operator: str)
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write. Default: report-ID.csv, or the name of the file.",
 )
+@as_json
 @acting
-def download(*, task: str, target: Path | None, operator: str) -> None:
-    """Download the file of TASK, which is a task's id or its file's name. An interrupted download is continued."""
+def download(*, task: str, target: Path | None, json_wanted: bool, operator: str) -> None:
+    """Download the file of TASK. TASK is a task's id or its file's name. An interrupted download is continued."""
     by_id = task.isascii() and task.isdecimal()
     target = target or Path(f"report-{task}.csv" if by_id else Path(task).name)
     part = target.with_name(target.name + ".part")
@@ -173,10 +194,20 @@ def download(*, task: str, target: Path | None, operator: str) -> None:
                 file.write(chunk)
                 bar.update(len(chunk))
     part.replace(target)
-    click.echo(f"{target}: {target.stat().st_size} bytes")
+    size = target.stat().st_size
+    if json_wanted:
+        print_json({"file": str(target), "bytes": size})
+    else:
+        click.echo(f"{target}: {size} bytes")
 
 
-@reports.command("reconcile")
+@reports.command(
+    "reconcile",
+    epilog=examples(
+        "waitcall reports reconcile report-42.csv",
+        "waitcall reports reconcile report-42.csv --column id=ID --json",
+    ),
+)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--since", type=click.DateTime(), help="Start of the audit entries to compare, UTC. Default: 31 days ago."
@@ -211,7 +242,7 @@ def reconcile_report(  # noqa: PLR0913  the command's options
     _tell(report, found, json_wanted=json_wanted)
     complete = report.adds_up and not report.unread
     if found.unknown or found.unsent or found.refused_but_sent or not complete:
-        raise click.exceptions.Exit(DIFFERENT)
+        raise click.exceptions.Exit(ExitCode.NEGATIVE)
 
 
 def _tell(report: Report, found: Reconciled, *, json_wanted: bool) -> None:

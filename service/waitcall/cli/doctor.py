@@ -8,7 +8,7 @@ import click
 import urllib3
 
 from waitcall.application.reconcile_inbox import LikeACall, like_calls
-from waitcall.cli.console import as_json, running, show_rows
+from waitcall.cli.console import ExitCode, as_json, examples, running, show_rows
 from waitcall.composition.use_cases import CliContext
 from waitcall.configuration.settings import weaknesses
 from waitcall.domain.channel import Assurance
@@ -37,18 +37,23 @@ class Finding:
     found: str = field(repr=False)
 
 
-@click.command()
+@click.command(
+    epilog=examples("waitcall doctor", "waitcall doctor --url https://your.host/callbacks/smsc --json")
+)
 @click.option(
     "--url", help="URL of the handler as the provider reaches it: https://your.host/callbacks/smsc."
 )
 @as_json
 def doctor(*, url: str | None, json_wanted: bool) -> None:
-    """Check settings, Redis and its clock, the provider's credentials and inbox, the handler. Exit 1 if one check fails."""
+    """Check settings, Redis, the provider and the handler. Exit 1 if one check fails.
+
+    It also looks at the clock of Redis, the provider's inbox and our dedicated numbers, and prints the address to register.
+    """
     with running() as context:
         findings = list(_findings(context, url))
     show_rows([asdict(each) for each in findings], ("check", "state", "found"), json_wanted=json_wanted)
     if any(each.state == "failure" for each in findings):
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(ExitCode.FAILED)
 
 
 def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:

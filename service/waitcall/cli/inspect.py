@@ -13,7 +13,19 @@ import click
 import urllib3
 
 from waitcall.adapters.http.answers import dump_verification
-from waitcall.cli.console import acting, as_json, read_number, reason_option, running, show_object, yes_option
+from waitcall.cli.console import (
+    ExitCode,
+    acting,
+    as_json,
+    examples,
+    print_json,
+    read_number,
+    reason_option,
+    running,
+    show_object,
+    show_pairs,
+    yes_option,
+)
 from waitcall.composition.use_cases import CliContext
 from waitcall.domain.numbers import E164
 from waitcall.domain.verification import Verification
@@ -23,29 +35,37 @@ _POST_SECONDS = 10.0
 _SECRET_BYTES = 32
 
 
-@click.command()
+@click.command(
+    epilog=examples("waitcall show ver_2d53…14f2b", "echo ver_2d53…14f2b | waitcall show - --json")
+)
 @click.argument("verification_id")
 @as_json
 @acting
 def show(*, verification_id: str, json_wanted: bool, operator: str) -> None:
-    """Show a verification by its id (`-`: read it from standard input, so that no process list shows it)."""
+    """Show a verification by its id. `-` reads it from standard input, so that no process list shows it."""
     with running() as context:
         record = context.use_cases.operator.show(operator, read_number(verification_id) or "")
         show_object(_told(record, context), json_wanted=json_wanted)
 
 
-@click.command()
+@click.command(epilog=examples("waitcall find +79991234567", "echo +79991234567 | waitcall find - --json"))
 @click.argument("phone_number")
 @as_json
 @acting
 def find(*, phone_number: str, json_wanted: bool, operator: str) -> None:
-    """Show the latest verification of a number (`-`: read it from standard input)."""
+    """Show the latest verification of a number. `-` reads it from standard input."""
     with running() as context:
         record = context.use_cases.operator.find(operator, read_number(phone_number) or "")
         show_object(_told(record, context), json_wanted=json_wanted)
 
 
-@click.command("replay-callback")
+@click.command(
+    "replay-callback",
+    epilog=examples(
+        'waitcall replay-callback +79991234567 --reason "ticket 4711"',
+        "waitcall replay-callback +79991234567 --ts 1790000000 --yes --reason ticket",
+    ),
+)
 @click.argument("phone_number")
 @click.option(
     "--ts",
@@ -55,11 +75,19 @@ def find(*, phone_number: str, json_wanted: bool, operator: str) -> None:
 @click.option("--url", help="URL of the handler. Default: the callback listener of this environment.")
 @yes_option
 @reason_option
+@as_json
 @acting
 def replay_callback(  # noqa: PLR0913  the command's options
-    *, phone_number: str, ts: int | None, url: str | None, yes: bool, reason: str, operator: str
+    *,
+    phone_number: str,
+    ts: int | None,
+    url: str | None,
+    yes: bool,
+    reason: str,
+    json_wanted: bool,
+    operator: str,
 ) -> None:
-    """Send the handler a callback for a call from PHONE_NUMBER, signed like the provider's. THIS VERIFIES the number."""
+    """Send the handler a callback signed like the provider's. THIS VERIFIES PHONE_NUMBER, as a call from it does."""
     number = E164.parse(read_number(phone_number) or "")
     if not yes:
         click.confirm(
@@ -75,9 +103,12 @@ def replay_callback(  # noqa: PLR0913  the command's options
         digest = hashlib.new(settings.callback_hash, f"{number.digits}:{at}:{secret}".encode()).hexdigest()
         fields = {"waitcall": "1", "phone": number.digits, "ts": at, settings.callback_hash: digest}
         status, text = _post(url or settings.local_callback_url, fields)
-    click.echo(f"{status} {text}")
+    if json_wanted:
+        print_json({"status": status, "answer": text})
+    else:
+        click.echo(f"{status} {text}")
     if status != 200:  # noqa: PLR2004  OK
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(ExitCode.FAILED)
 
 
 def _post(url: str, fields: dict[str, str]) -> tuple[int, str]:
@@ -104,7 +135,13 @@ def audit() -> None:
     """The audit stream."""
 
 
-@audit.command("export")
+@audit.command(
+    "export",
+    epilog=examples(
+        "waitcall audit export --since 2026-11-01 > audit.jsonl",
+        "echo +79991234567 | waitcall audit export --number -",
+    ),
+)
 @click.option("--since", type=click.DateTime(), help="Start of the export, UTC. Default: the oldest entry.")
 @click.option("--until", type=click.DateTime(), help="End of the export, UTC. Default: now.")
 @click.option("--number", help="Only entries about this number (`-`: read it from standard input).")
@@ -126,42 +163,55 @@ def events() -> None:
     """Webhooks: secrets of endpoints, and undelivered events."""
 
 
-@events.command("secret")
+@events.command("secret", epilog=examples("waitcall events secret web/main"))
 @click.argument("endpoint")
-def secret(endpoint: str) -> None:
-    """Make a secret for ENDPOINT (CLIENT/NAME). Print it for the receiver and for WAITCALL_WEBHOOK_SECRETS."""
+@as_json
+def secret(*, endpoint: str, json_wanted: bool) -> None:
+    """Make a secret for ENDPOINT, CLIENT/NAME. Print it for the receiver and for WAITCALL_WEBHOOK_SECRETS."""
     client, _, name = endpoint.partition("/")
     if not client or not name:
         raise click.BadParameter("Write CLIENT/NAME, as in the policy: clients.CLIENT.webhooks.NAME.")
     made = f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
-    click.echo(f"secret:                  {made}")
-    click.echo(f"WAITCALL_WEBHOOK_SECRETS: {endpoint}={made}")
+    show_pairs({"secret": made, "WAITCALL_WEBHOOK_SECRETS": f"{endpoint}={made}"}, json_wanted=json_wanted)
 
 
-@events.command("dead")
+@events.command("dead", epilog=examples("waitcall events dead", "waitcall events dead | jq -r .event_id"))
 @acting
 def dead(operator: str) -> None:
-    """Print the events that no attempt delivered (dead letters) as JSON lines."""
+    """Print dead letters as JSON lines. They are the events that no attempt delivered."""
     with running() as context:
         for each in context.dead_letters.list(operator):
             line = {"event_id": each.event_id, "endpoint": each.endpoint, "attempts": each.attempt}
             click.echo(json.dumps(line | {"event": json.loads(each.body)}, ensure_ascii=False))
 
 
-@events.command("replay")
+@events.command(
+    "replay",
+    epilog=examples(
+        'waitcall events replay evt_1 --reason "receiver fixed"',
+        'waitcall events replay --endpoint web/main --reason "receiver fixed"',
+    ),
+)
 @click.argument("event_id", required=False)
 @click.option("--endpoint", help="Only dead letters for this endpoint, CLIENT/NAME.")
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @reason_option
+@as_json
 @acting
-def replay(
-    event_id: str | None, endpoint: str | None, *, everything: bool, reason: str, operator: str
+def replay(  # noqa: PLR0913  the command's options
+    *,
+    event_id: str | None,
+    endpoint: str | None,
+    everything: bool,
+    reason: str,
+    json_wanted: bool,
+    operator: str,
 ) -> None:
     """Deliver dead letters again. Exit 1 if there is none."""
     if not (event_id or endpoint or everything):
         raise click.UsageError("Give an EVENT_ID, --endpoint or --all.")
     with running() as context:
         count = context.dead_letters.replay(operator, reason, event_id, endpoint)
-    click.echo(f"replayed: {count}")
+    show_pairs({"replayed": count}, json_wanted=json_wanted)
     if not count:
         raise click.ClickException("There is no such dead letter.")

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from waitcall.cli.console import sound_settings
+from waitcall.cli.console import as_json, examples, show_pairs, sound_settings
 
 KEY_PREFIX = "wck_"
 _SHORTEST_KEY = 32
@@ -19,39 +19,39 @@ def keys() -> None:
     """API keys of clients."""
 
 
-@keys.command("new")
+@keys.command("new", epilog=examples("waitcall keys new web"))
 @click.argument("client")
-def new_key(client: str) -> None:
+@as_json
+def new_key(*, client: str, json_wanted: bool) -> None:
     """Make a key for CLIENT. Print the key for the client, and its hash for WAITCALL_API_KEYS."""
     key = KEY_PREFIX + secrets.token_urlsafe(32)
-    pair = _pair(client, key)
-    click.echo(f"key:              {key}")
-    click.echo(f"WAITCALL_API_KEYS: {pair}")
+    show_pairs({"key": key, "WAITCALL_API_KEYS": _pair(client, key)}, json_wanted=json_wanted)
 
 
-@keys.command("hash")
+@keys.command("hash", epilog=examples("waitcall keys hash web < key.txt"))
 @click.argument("client")
-def hash_key(client: str) -> None:
-    """Read a key of CLIENT from standard input and print its value for WAITCALL_API_KEYS."""
+@as_json
+def hash_key(*, client: str, json_wanted: bool) -> None:
+    """Hash a key of CLIENT for WAITCALL_API_KEYS. The key is read from standard input."""
     key = _read_key()
     if len(key) < _SHORTEST_KEY:
         raise click.ClickException(
             f"A key must have at least {_SHORTEST_KEY} characters; `waitcall keys new` makes one."
         )
-    click.echo(f"WAITCALL_API_KEYS: {_pair(client, key)}")
+    show_pairs({"WAITCALL_API_KEYS": _pair(client, key)}, json_wanted=json_wanted)
 
 
-@keys.command("check")
-def check_key() -> None:
-    """Read a key from standard input and print its client, scopes and purposes. Exit 1 if no client has this key."""
+@keys.command("check", epilog=examples("waitcall keys check < key.txt"))
+@as_json
+def check_key(*, json_wanted: bool) -> None:
+    """Print the client, scopes and purposes of a key. The key is read from standard input. Exit 1 if no client has it."""
     settings = sound_settings(os.environ)
     name = settings.api_keys.get(_digest(_read_key()))
     if name is None:
         raise click.ClickException("No client has this key.")
     client = settings.policy.clients[name]
-    click.echo(f"client:   {name}")
-    click.echo(f"scopes:   {', '.join(sorted(client.scopes))}")
-    click.echo(f"purposes: {', '.join(sorted(client.purposes))}")
+    answer = {"client": name, "scopes": sorted(client.scopes), "purposes": sorted(client.purposes)}
+    show_pairs(answer, json_wanted=json_wanted)
 
 
 def _read_key() -> str:

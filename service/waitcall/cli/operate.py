@@ -1,6 +1,8 @@
-"""``waitcall explain``, ``block``, ``unblock`` and ``lists``: the operator's use cases. They print JSON."""
+"""``waitcall explain``, ``block``, ``unblock`` and ``lists``: the operator's use cases."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -11,34 +13,82 @@ from waitcall.adapters.http.operator import (
     UndoneResponse,
 )
 from waitcall.application.operate import CLEARABLE, Subject
-from waitcall.cli.console import acting, print_json, read_number, reason_option, running
+from waitcall.cli.console import (
+    acting,
+    as_json,
+    examples,
+    print_json,
+    read_number,
+    reason_option,
+    running,
+    show_object,
+    show_rows,
+)
 from waitcall.domain.limits import Scope
 from waitcall.domain.lists import ListAction, ListKind
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 _number = click.argument("phone_number", required=False)
+_LIST_COLUMNS = ("action", "kind", "subject", "by", "expires_at", "reason")
+_TABLES = {
+    "refusals": ("code", "retry_after", "detail"),
+    "limits": ("scope", "limit", "mode", "used", "remaining", "reset_seconds"),
+    "lists": _LIST_COLUMNS,
+    "conversions": ("group", "mode", "started", "called", "exceeded", "retry_after"),
+}
+"""Columns of each list in an explanation."""
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "waitcall explain +79991234567 --client-ip 203.0.113.7",
+        "echo +79991234567 | waitcall explain - --purpose login --json",
+    )
+)
 @_number
 @click.option("--client-ip", help="IP address of an end user.")
 @click.option("--client", help="Name of a configured client.")
 @click.option("--purpose", help="Also check whether the number may be verified for this purpose.")
+@as_json
 @acting
-def explain(
-    phone_number: str | None, client_ip: str | None, client: str | None, purpose: str | None, operator: str
+def explain(  # noqa: PLR0913  the command's options
+    *,
+    phone_number: str | None,
+    client_ip: str | None,
+    client: str | None,
+    purpose: str | None,
+    json_wanted: bool,
+    operator: str,
 ) -> None:
-    """Explain whether a number (`-`: read it from standard input), an address or a client is refused, and why.
+    """Explain whether a number, address or client is refused. `-` reads the number from standard input.
 
     The exit code is 0 in both cases.
     """
     with running() as context:
         subject = Subject(read_number(phone_number), client_ip, client)
-        print_json(ExplanationResponse().dump(context.use_cases.operator.explain(operator, subject, purpose)))
+        answer = ExplanationResponse().dump(context.use_cases.operator.explain(operator, subject, purpose))
+    if json_wanted:
+        print_json(answer)
+    else:
+        _show_explanation(answer)
 
 
-@click.command()
+def _show_explanation(answer: Mapping[str, Any]) -> None:
+    show_object({name: each for name, each in answer.items() if name not in _TABLES}, json_wanted=False)
+    for name, columns in _TABLES.items():
+        if answer[name]:
+            click.echo(f"\n{name}:")
+            show_rows(answer[name], columns, json_wanted=False)
+
+
+@click.command(
+    epilog=examples(
+        'waitcall block +79991234567 --for 7d --reason "ticket 4711"',
+        'waitcall block --network 203.0.113.0/24 --for 12h --reason "a flood"',
+        'waitcall block +79991234567 --allow --for 30d --reason "support desk"',
+    )
+)
 @_number
 @click.option("--prefix", help="Prefix to block instead of a number: + and digits.")
 @click.option("--network", help="Network to block instead of a number, in CIDR form.")
@@ -51,6 +101,7 @@ def explain(
     "--for", "lasting", default="1d", show_default=True, help="Duration in s, m, h or d; at most 366d."
 )
 @reason_option
+@as_json
 @acting
 def block(  # noqa: PLR0913  the command's options
     *,
@@ -60,19 +111,26 @@ def block(  # noqa: PLR0913  the command's options
     allow: bool,
     lasting: str,
     reason: str,
+    json_wanted: bool,
     operator: str,
 ) -> None:
-    """Block a number, a prefix or a network."""
+    """Block a number, a prefix or a network. `-` reads the number from standard input."""
     kind, subject = _named(read_number(phone_number), prefix, network)
     action = ListAction.ALLOW if allow else ListAction.BLOCK
     with running() as context:
         entry = context.use_cases.operator.put(
             operator, action=action, kind=kind, subject=subject, reason=reason, expires_in=_seconds(lasting)
         )
-        print_json(ListEntryResponse().dump(entry))
+    show_object(ListEntryResponse().dump(entry), json_wanted=json_wanted)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        'waitcall unblock +79991234567 --reason "ticket 4711"',
+        'waitcall unblock +79991234567 --scope country --reason "ticket 4711"',
+        'waitcall unblock --prefix +7999 --reason "the flood is over"',
+    )
+)
 @_number
 @click.option("--client-ip", help="IP address of an end user.")
 @click.option("--client", help="Name of a configured client.")
@@ -82,6 +140,7 @@ def block(  # noqa: PLR0913  the command's options
 @click.option("--verification", is_flag=True, help="Also cancel the live verification of the number.")
 @click.option("--conversion", is_flag=True, help="Also clear the counts of the conversion guard.")
 @reason_option
+@as_json
 @acting
 def unblock(  # noqa: PLR0913  the command's options
     *,
@@ -94,12 +153,18 @@ def unblock(  # noqa: PLR0913  the command's options
     verification: bool,
     conversion: bool,
     reason: str,
+    json_wanted: bool,
     operator: str,
 ) -> None:
-    """Clear the limits of a number, address or client, and remove the block that names it."""
+    """Clear limits, and remove a block. `-` reads the number from standard input.
+
+    The limits are those of the given number, address and client; the block is the one that names it exactly.
+    """
     with running() as context:
         if prefix or network:
-            context.use_cases.operator.remove(operator, *_named(None, prefix, network), reason)
+            kind, named = _named(None, prefix, network)
+            context.use_cases.operator.remove(operator, kind, named, reason)
+            show_object({"removed": named}, json_wanted=json_wanted)
             return
         undone = context.use_cases.operator.unblock(
             operator,
@@ -109,15 +174,20 @@ def unblock(  # noqa: PLR0913  the command's options
             verification=verification,
             conversion=conversion,
         )
-        print_json(UndoneResponse().dump(undone))
+        show_object(UndoneResponse().dump(undone), json_wanted=json_wanted)
 
 
-@click.command()
+@click.command(epilog=examples("waitcall lists", "waitcall lists --json"))
+@as_json
 @acting
-def lists(operator: str) -> None:
+def lists(*, json_wanted: bool, operator: str) -> None:
     """Show all live entries of the block and allow lists."""
     with running() as context:
-        print_json(ListsResponse().dump({"lists": context.use_cases.operator.lists(operator)}))
+        answer = ListsResponse().dump({"lists": context.use_cases.operator.lists(operator)})
+    if json_wanted:
+        print_json(answer)
+    else:
+        show_rows(answer["lists"], _LIST_COLUMNS, json_wanted=False)
 
 
 def _named(number: str | None, prefix: str | None, network: str | None) -> tuple[ListKind, str]:

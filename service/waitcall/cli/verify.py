@@ -10,7 +10,7 @@ import segno
 from waitcall.adapters.http.answers import dump_verification
 from waitcall.application.consume import Proof
 from waitcall.application.create import CreateCommand
-from waitcall.cli.console import as_json, read_number, running, show_object
+from waitcall.cli.console import ExitCode, as_json, examples, print_json, read_number, running, say
 from waitcall.composition.use_cases import CliContext
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import CodeMismatch
@@ -18,12 +18,14 @@ from waitcall.domain.policy import Client
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
 
-NOT_PROVEN = 3
-"""Exit code if the number was not proven in time."""
 _REFERENCE = "waitcall verify"
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "waitcall verify +79991234567", "waitcall verify +79991234567 --purpose login --channel code --json"
+    )
+)
 @click.argument("phone_number")
 @click.option(
     "--purpose", help="Purpose of the verification. Default: the client's first in alphabetical order."
@@ -49,7 +51,7 @@ def verify(  # noqa: PLR0913  the command's options
     no_qr: bool,
     json_wanted: bool,
 ) -> None:
-    """Verify a number (`-`: read it from standard input). Exit 0 if it is proven, 3 if it is not."""
+    """Verify a number in this terminal. `-` reads it from standard input. Exit 0 if it is proven, 3 if it is not."""
     with running() as context:
         client = _client(context, client_name)
         asked = purpose or min(client.purposes)
@@ -63,9 +65,15 @@ def verify(  # noqa: PLR0913  the command's options
         if record.status is Status.VERIFIED:
             proof = Proof(asked, _REFERENCE)
             record = context.use_cases.consume.consume(client.name, record.id, proof)
-        show_object(_summary(record), json_wanted=json_wanted)
-        if record.status is not Status.CONSUMED:
-            raise click.exceptions.Exit(NOT_PROVEN)
+        proven = record.status is Status.CONSUMED
+        if json_wanted:
+            print_json(_summary(record))
+        elif proven:
+            say(f"✓ Verified {record.phone_number.value} by {record.channel}: {record.assurance}", "green")
+        else:
+            say(f"✗ Not verified: {record.status}, {record.reason}", "red")
+        if not proven:
+            raise click.exceptions.Exit(ExitCode.NEGATIVE)
 
 
 def _proven(context: CliContext, record: Verification, *, qr: bool) -> Verification:

@@ -86,3 +86,6 @@ def test_check_says_when_all_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAITCALL_CALLBACK_HASH", "crc32")
     told = CliRunner().invoke(main, ["check"])
     assert (told.exit_code, told.stderr.count("Warning:")) == (0, 1)
+    told = CliRunner().invoke(main, ["check", "--json"])
+    answer = json.loads(told.stdout)
+    assert (answer["sound"], len(answer["warnings"])) == (True, 1)
