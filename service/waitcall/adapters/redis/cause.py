@@ -15,6 +15,8 @@ _TELLING = re.compile(r"[0-9]{3}|[:{}@/*]")
 
 _NO_TLS = "the port does not answer by TLS; without TLS, WAITCALL_REDIS_URL begins with redis, not rediss"
 _WHERE = "; it stands in WAITCALL_REDIS_URL, or in WAITCALL_REDIS_USERNAME and WAITCALL_REDIS_PASSWORD"
+_ENDED = ("Connection reset by peer", "Connection closed by server", "Broken pipe")
+_REFUSED_HANDSHAKE = "the server ended the connection; it may demand a client certificate, or refuse that of WAITCALL_REDIS_CERT"
 _SIGNS = (
     (
         "CERTIFICATE_REQUIRED",
@@ -31,10 +33,7 @@ _SIGNS = (
         "CERTIFICATE_VERIFY_FAILED",
         "the server's certificate is not from a known authority: set WAITCALL_REDIS_CA",
     ),
-    (
-        "EOF occurred in violation of protocol",
-        "the server ended the TLS handshake; it may demand a client certificate, or refuse that of WAITCALL_REDIS_CERT",
-    ),
+    ("EOF occurred in violation of protocol", _REFUSED_HANDSHAKE),
     ("handshake operation timed out", _NO_TLS),
     ("WRONG_VERSION_NUMBER", _NO_TLS),
     ("RECORD_LAYER_FAILURE", _NO_TLS),
@@ -66,6 +65,8 @@ _SIGNS = (
         "Timeout connecting to server",
         "the host does not answer: its address, a firewall or a network policy is wrong, or it is down",
     ),
+    # Only TLS gets here. In TLS 1.3 the server refuses a certificate when the handshake is over for the client.
+    *((sign, _REFUSED_HANDSHAKE) for sign in _ENDED),
 )
 _SENTINELS = (
     (
@@ -80,7 +81,6 @@ _SENTINELS = (
     *_SIGNS,
 )
 _IN_CLUSTER = ("MovedError", "Keys in request don't hash", "SELECT is not allowed in cluster")
-_ENDED = ("Connection reset by peer", "Connection closed by server")
 
 
 def cause_of(error: BaseException, address: Address) -> str:
