@@ -9,8 +9,8 @@ import sys
 # Behind the standard library, because one of the packages may bring a module named typing.
 sys.path.append(sys.argv[2])
 
-from smsc import SMSC, FlashMessage, SMSMessage  # type: ignore[import-not-found]
-from smsc_client.api import SMSCAPI  # type: ignore[import-not-found]
+from smsc import SMSC, FlashMessage, SMSMessage  # type: ignore[import-not-found]  # from make provider-clients
+from smsc_client.api import SMSCAPI  # type: ignore[import-not-found]  # from make provider-clients
 
 
 def main(url: str) -> None:
