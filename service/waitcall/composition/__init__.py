@@ -50,9 +50,9 @@ from waitcall.composition.use_cases import (
     smsru_of,
 )
 from waitcall.configuration.settings import Secret, Settings, is_replaced, weaknesses
+from waitcall.domain.channel import Provider
 from waitcall.domain.matching import InboxTrust
 from waitcall.domain.numbers import may_be_dialled
-from waitcall.domain.policy import Provider
 from waitcall.processes.background_worker import BackgroundWorker, Duty, Loop, Sweeper
 
 if TYPE_CHECKING:

@@ -31,9 +31,9 @@ from waitcall.application.record_order import RecordOrderReport
 from waitcall.application.record_text import RecordInboundText
 from waitcall.composition.container import Container
 from waitcall.configuration.settings import Settings
+from waitcall.domain.channel import Provider
 from waitcall.domain.matching import InboxTrust
 from waitcall.domain.numbers import E164, may_be_shown
-from waitcall.domain.policy import Provider
 
 if TYPE_CHECKING:
     from waitcall.adapters.telemetry.tracing import Tracing

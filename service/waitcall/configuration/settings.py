@@ -24,8 +24,8 @@ from waitcall.configuration.policy import (
     split_url,
 )
 from waitcall.configuration.redis_url import Address, check_authorities, check_client_certificate
-from waitcall.domain.channel import Assurance
-from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Policy, Provider
+from waitcall.domain.channel import Assurance, Provider
+from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Policy
 
 PREFIX = "WAITCALL_"
 DEVELOPMENT_PREFIX = "dev-"

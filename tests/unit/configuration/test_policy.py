@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 from tests.unit.conftest import POLICY, mistakes_of
 from waitcall.configuration.policy import SHIPPED_POLICY, default_policy, policy_weaknesses, read_policy
 from waitcall.configuration.settings import load_settings, weaknesses
-from waitcall.domain.channel import Assurance, Attested, Channel
+from waitcall.domain.channel import Assurance, Attested, Channel, Provider
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.event import EventType
 from waitcall.domain.limits import Limit, Mode, Scope
@@ -25,7 +25,6 @@ from waitcall.domain.policy import (
     Endpoint,
     FixedOutcome,
     Permission,
-    Provider,
     Routes,
 )
 from waitcall.domain.status import Status

@@ -17,9 +17,9 @@ from waitcall.configuration.settings import (
     load_settings,
     weaknesses,
 )
-from waitcall.domain.channel import Assurance
+from waitcall.domain.channel import Assurance, Provider
 from waitcall.domain.limits import Limit, Scope
-from waitcall.domain.policy import OnConcurrent, Provider
+from waitcall.domain.policy import OnConcurrent
 
 
 def test_settings_have_the_documented_defaults(sound: dict[str, str]) -> None:
