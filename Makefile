@@ -140,6 +140,21 @@ docs: docs-tools ## build the documentation site in site/; every warning is an e
 	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=.:.tools/docs $(BIN)/python -m mkdocs build --quiet
 	@echo "site/index.html"
 
+PROSE_STAMP := .tools/prose/.installed
+$(PROSE_STAMP): development/prose/go.sum
+	@echo "Building Vale into .tools ..."
+	@mkdir -p .tools/prose
+	@(cd development/prose && export GOTOOLCHAIN=local && go build -trimpath -ldflags="-s -w" -o ../../.tools/bin/ tool) || \
+	echo "Vale was not built, which needs Go 1.26 and a C compiler: the tests of prose are skipped."
+	@touch $@
+
+.PHONY: prose-tools
+prose-tools: $(PROSE_STAMP) ## build Vale, the linter of prose (45 MB)
+
+.PHONY: prose
+prose: develop prose-tools ## list the sentences that break the rules of development/prose (PAGES=docs/limits.md)
+	@$(BIN)/python -m development.prose $(PAGES)
+
 OPENAPI_STAMP := .tools/openapi/.installed
 $(OPENAPI_STAMP): $(DEV_STAMP) requirements-openapi.txt development/openapi/package-lock.json
 	@echo "Installing openapi-python-client, redocly and openapi-typescript into .tools ..."
@@ -272,7 +287,7 @@ security: develop ## check the code with bandit and the locked dependencies with
 	@$(BIN)/python -m development.audit
 
 .PHONY: check
-check: lint types imports security chart-tools browser-tools docs-tools openapi-tools typescript-tools provider-clients newest-python test-all ## run everything that CI runs
+check: lint types imports security chart-tools browser-tools docs-tools prose-tools openapi-tools typescript-tools provider-clients newest-python test-all ## run everything that CI runs
 	@cat build/audit.txt
 
 BENCH_STAMP := .tools/bench/.installed
