@@ -25,8 +25,8 @@ install: $(STAMP) ## make .venv with the locked dependencies and the commands gu
 develop: $(DEV_STAMP) ## make .venv with what tests, linters and benchmarks need, too
 
 .PHONY: run
-run: install ## run the whole stack: embedded Valkey, provider simulator, service (Ctrl-C stops it; PORT_BASE=18080 moves its ports)
-	@$(BIN)/python -m development run
+run: install ## run the whole stack: embedded Valkey, provider simulator, service (Ctrl-C stops it; PORT_BASE=18080 moves its ports; POLICY=FILE)
+	@$(BIN)/python -m development run $(if $(POLICY),--policy $(POLICY))
 
 .PHONY: examples
 examples: install ## run the stack with two example apps, login and password reset, and a handset (Ctrl-C stops it)
