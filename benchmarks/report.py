@@ -61,10 +61,10 @@ def _machine(kept: Mapping[str, Any]) -> str:
     for each in kept.values():
         machine = each["machine"]
         packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-        told = f"{machine['cpu']}, {machine['cores']} cores; Linux {machine['kernel']}, Python {machine['python']}, {packages}"
+        told = f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}. Packages: {packages}"
         by_machine.setdefault(told, []).append(f"| `{each['command']}` | {machine['commit']} |")
     return "\n\n".join(
-        "\n".join([f"{told}:", "", "| command | commit |", "|---|---|", *rows]) for told, rows in by_machine.items()
+        "\n".join([f"{told}.", "", "| command | commit |", "|---|---|", *rows]) for told, rows in by_machine.items()
     )
 
 
@@ -119,7 +119,7 @@ def _journeys(found: Mapping[str, Any], _: Path) -> str:
                 )
             ),
             "",
-            f"CPU of the service for a journey: {found['cpu_ms']:.2f} ms; bare: {found['cpu_ms_of_a_bare_one']:.2f} ms.",
+            f"CPU of the service for a journey: {found['cpu_ms']:.2f} ms (bare {found['cpu_ms_of_a_bare_one']:.2f} ms).",
         ]
     )
 

@@ -118,7 +118,7 @@ class Attacker:
             ("T3", "send callbacks with forged, missing and foreign hashes", self.forge),
             ("T3", "hide entities, objects and doubled fields in the callback", self.smuggle),
             ("T3", "send a text from a forged sender that looks like a call in the inbox", self.forge_texts),
-            ("T4", "consume a stolen id: with another client's key, by guessing, and twice", self.steal),
+            ("T4", "consume a stolen id with another client's key, by guessing, and twice", self.steal),
             ("T5", "consume a login's proof for a password reset", self.cross_purpose),
             ("T7", "have the service show a premium number", self.premium),
             ("T7", "use up the provider's limit for one number", self.burn),
@@ -372,7 +372,7 @@ class Attacker:
             self._poll_inbox()
         for what, verification_id in ids.items():
             read = self.service.read(verification_id)
-            it.saw(f"{what}: read after two polls of the inbox", read)
+            it.saw(f"{what}, read after two polls of the inbox", read)
             it.won |= read.json["status"] != "pending"
 
     def pump_premium(self, it: Attempt) -> None:
@@ -497,7 +497,8 @@ class Attacker:
                     waiting.enter_context(self._leave_waiting("POST", "/callbacks/smsc", body))
                 many = {"Accept-Language": "x-a," * 2000}
                 waiting.enter_context(self._leave_waiting("GET", "/p/nothing", b"", many))
-            it.saw(f"sent four times at once: {', '.join(bodies)}, 2,000 languages")
+            for request in (*bodies, "2,000 languages"):
+                it.saw(f"4 requests at once: {request}")
             it.won = not self._is_answering(it)
 
     def confuse_addresses(self, it: Attempt) -> None:

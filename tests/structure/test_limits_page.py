@@ -195,7 +195,7 @@ def who_pays() -> str:
             each.scope for each in applicable.of_refused_create(ADDRESS, "web", ())
         },
         "wrong code": {each.scope for each in applicable.of_failed_check(NUMBER)},
-        "right code; repeat by the same requester or `Idempotency-Key`; any other refusal": set(),
+        "right code, repeat by the same requester or `Idempotency-Key`, any other refusal": set(),
     }
     rows = [[act, *("1" if scope in paid else "" for scope in COLUMNS)] for act, paid in acts.items()]
     rows.append(
