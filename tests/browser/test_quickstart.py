@@ -24,7 +24,7 @@ INSTALL_SECONDS = 400
 
 
 class Newcomer:
-    """Somebody who follows the page in an empty folder, on ports that are free."""
+    """Newcomer who follows the page in an empty folder, on ports that are free."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -117,7 +117,7 @@ def newcomer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[New
 
 @contextmanager
 def call_from_the_handset(chromium: Any, address: str) -> Iterator[Any]:
-    """Open the login beside the handset, continue to the hosted page, and call. Yield the login's window."""
+    """Open the login next to the handset, continue to the hosted page, and call. Yield the login's window."""
     context = chromium.new_context(viewport={"width": 1280, "height": 800}, locale="en")
     page = context.new_page()
     page.goto(address)
