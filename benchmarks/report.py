@@ -61,10 +61,10 @@ def _machine(kept: Mapping[str, Any]) -> str:
     for each in kept.values():
         machine = each["machine"]
         packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-        told = f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}. Packages: {packages}"
+        told = f"| {machine['cpu']}, {machine['cores']} cores | Linux {machine['kernel']}, Python {machine['python']} | {packages} |"
         by_machine.setdefault(told, []).append(f"| `{each['command']}` | {machine['commit']} |")
     return "\n\n".join(
-        "\n".join([f"{told}.", "", "| command | commit |", "|---|---|", *rows]) for told, rows in by_machine.items()
+        "\n".join(["| machine | system | packages |", "|---|---|---|", told, "", "| command | commit |", "|---|---|", *rows]) for told, rows in by_machine.items()
     )
 
 
