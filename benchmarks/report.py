@@ -64,7 +64,18 @@ def _machine(kept: Mapping[str, Any]) -> str:
         told = f"| {machine['cpu']}, {machine['cores']} cores | Linux {machine['kernel']}, Python {machine['python']} | {packages} |"
         by_machine.setdefault(told, []).append(f"| `{each['command']}` | {machine['commit']} |")
     return "\n\n".join(
-        "\n".join(["| machine | system | packages |", "|---|---|---|", told, "", "| command | commit |", "|---|---|", *rows]) for told, rows in by_machine.items()
+        "\n".join(
+            [
+                "| machine | system | packages |",
+                "|---|---|---|",
+                told,
+                "",
+                "| command | commit |",
+                "|---|---|",
+                *rows,
+            ]
+        )
+        for told, rows in by_machine.items()
     )
 
 

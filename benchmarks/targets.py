@@ -114,7 +114,12 @@ TARGETS = (
         lambda found: float(found["read_ratio"]),
         2.0,
     ),
-    Target("p99 of reads while creates wait for the provider ÷ idle", "isolation", lambda found: float(found["read_ratio"]), 1.5),
+    Target(
+        "p99 of reads while creates wait for the provider ÷ idle",
+        "isolation",
+        lambda found: float(found["read_ratio"]),
+        1.5,
+    ),
     Target(
         "p99 of callbacks while creates wait for the provider ÷ idle",
         "isolation",

@@ -550,7 +550,9 @@ class Attacker:
             except OSError:
                 answered.append(False)
         told = f"the slowest callback after {slowest * 1000:.0f} ms"
-        it.saw(f"signed callbacks, probes and reads answered during the attack: {sum(answered)} of 12, {told}")
+        it.saw(
+            f"signed callbacks, probes and reads answered during the attack: {sum(answered)} of 12, {told}"
+        )
         return all(answered)
 
     def _leave_waiting(
