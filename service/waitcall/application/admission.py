@@ -7,7 +7,7 @@ from functools import lru_cache
 from math import ceil
 
 from waitcall.application.ports import Limits, Lists, Observer
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Channel, Provider
 from waitcall.domain.conversion import Bucket, ConversionBudget, judge
 from waitcall.domain.errors import Blocked, RateLimited
 from waitcall.domain.limits import (
@@ -163,7 +163,9 @@ class ApplicableLimits:
             if scope not in exempt and (scope in kept or scope in subjects)
             for limit in self._limits_of(scope, client)
         ]
-        if channel is Channel.CALL and Scope.PROVIDER not in exempt:
+        # The ceiling is SMSC's.
+        smsc = channel is Channel.CALL and Provider.SMSC in self._policy.routing.of(subjects[Scope.COUNTRY])
+        if smsc and Scope.PROVIDER not in exempt:
             limit_checks.append(
                 LimitCheck(Scope.PROVIDER, subjects[Scope.NUMBER_TOTAL], self._provider_limit)
             )

@@ -132,8 +132,9 @@ def _public(
     public: list[Blueprint] = []
     told = (core.observer, low_priority)
     if "callback" in settings.surfaces:
-        decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
-        public.append(callbacks.blueprint(calls_of(core), messages_of(core), decoder, *told))
+        if settings.callback_secrets:
+            decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
+            public.append(callbacks.blueprint(calls_of(core), messages_of(core), decoder, *told))
         if settings.smsru_api_ids:
             orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
             public.append(callbacks.orders_blueprint(reports_of(core), orders, *told))

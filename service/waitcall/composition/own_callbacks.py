@@ -16,17 +16,15 @@ from waitcall.adapters.providers.sip.callback import SipCallbackDecoder
 from waitcall.adapters.providers.telnyx.callback import TelnyxCallbackDecoder
 from waitcall.adapters.providers.telnyx.client import TelnyxCalls
 from waitcall.adapters.providers.twilio.callback import TwilioCallbackDecoder
-from waitcall.application.own_numbers import RecordOwnCall
 from waitcall.composition.container import Container
-from waitcall.composition.use_cases import calls_of
+from waitcall.composition.use_cases import own_calls_of
 from waitcall.configuration.settings import Secret
 
 
 def own_callbacks(core: Container, low_priority: LowPriorityQueue, time_limit: TimeLimit) -> list[Blueprint]:
     """Build the route of each dialect whose settings are there."""
     settings, clock = core.settings, core.clock
-    calls = RecordOwnCall(core.policy.own_numbers, calls_of(core), core.observer)
-    own = OwnCallbacks(calls, core.observer, low_priority)
+    own = OwnCallbacks(own_calls_of(core), core.observer, low_priority)
     found: list[Blueprint] = []
     if settings.twilio_auth_tokens:
         tokens = _revealed(settings.twilio_auth_tokens)

@@ -378,7 +378,9 @@ class Settings:
     )
     callback_secrets: tuple[Secret, ...] = _setting(
         _secrets("16,", "Each needs 16 or more letters, digits, - and _."),
-        "Secret that callbacks are signed with, optionally `,previous`; 16 or more letters, digits, `-`, `_`.",
+        "Secret that SMSC's callbacks are signed with, optionally `,previous`; 16 or more letters, digits, `-`, `_`.",
+        "",
+        told="required, unless neither numbers nor texts nor codes are SMSC's",
         secret=True,
     )
     callback_hash: str = _setting(
@@ -689,6 +691,8 @@ def _contradictions(read: Mapping[str, Any]) -> Iterator[str]:
     if inner and read.get("API_KEYS") == {}:
         yield f"{PREFIX}API_KEYS: required."
     yield from _credentials(policy, read, inner=inner)
+    if read.get("CALLBACK_SECRETS") == () and (policy is None or Provider.SMSC in policy.providers):
+        yield f"{PREFIX}CALLBACK_SECRETS: required."
     yield from _redis(read)
     peppers = [read[name].reveal() for name in ("KEY_PEPPER", "KEY_PEPPER_OTHER") if read.get(name)]
     if len(set(peppers)) != len(peppers):

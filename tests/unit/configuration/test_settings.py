@@ -233,8 +233,18 @@ def test_a_provider_that_nothing_uses_needs_no_credentials(sound: dict[str, str]
     assert mistakes_of(without_smsc(sound)) == [
         "WAITCALL_SMSRU_API_ID: required, the policy's routing names smsru."
     ]
-    (secrets,) = mistakes_of(without_smsc(sound) | SMSRU | {"WAITCALL_CALLBACK_SECRETS": ""})
-    assert secrets == "WAITCALL_CALLBACK_SECRETS: required."
+    assert (
+        load_settings(without_smsc(sound) | SMSRU | {"WAITCALL_CALLBACK_SECRETS": ""}).callback_secrets == ()
+    )
+
+
+def test_own_numbers_alone_need_nothing_of_smsc(sound: dict[str, str], policy_path: Path) -> None:
+    policy_path.write_text(POLICY + '[routing]\ndefault = ["own"]\n[own_numbers]\nsip = ["+74951234567"]\n')
+
+    settings = load_settings(without_smsc(sound) | {"WAITCALL_CALLBACK_SECRETS": ""})
+
+    assert settings.policy.providers == {Provider.OWN}
+    assert order_seconds(settings) == 1
 
 
 @pytest.mark.parametrize(
