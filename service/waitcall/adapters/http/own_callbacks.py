@@ -132,7 +132,7 @@ def telnyx_blueprint(
         own.record(message, Dialect.TELNYX)
         if parked and refuse:
             refuse(parked)
-        return Response(content_type="text/plain; charset=utf-8")
+        return _nothing(200)
 
     return routes
 
@@ -146,10 +146,14 @@ def sip_blueprint(own: OwnCallbacks, decoder: SipDecoder) -> Blueprint:
     def receive() -> Response:
         signature = request.headers.get("X-Waitcall-Signature", "")
         own.record(own.decoded(JSON, lambda body: decoder.decode(body, signature)), Dialect.SIP)
-        return Response(status=204)
+        return _nothing(204)
 
     return routes
 
 
 def _rejection() -> Response:
     return Response(REJECT, content_type="text/xml")
+
+
+def _nothing(status: int) -> Response:
+    return Response(status=status, content_type="text/plain; charset=utf-8")
