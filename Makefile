@@ -221,7 +221,7 @@ attack: develop ## run the attacker's script against the service, and write docs
 
 .PHONY: limits-page
 limits-page: install ## write the tables of docs/limits.md, from the code and the shipped policy
-	@$(BIN)/python -m pytest -q tests/structure/test_limits_page.py --record-limits
+	@$(BIN)/python -m pytest -q tests/structure/test_limits_page.py tests/structure/test_own_numbers_page.py --record-limits
 
 .PHONY: reference
 reference: develop ## write docs/reference, and the chart's words about settings, from what the code declares

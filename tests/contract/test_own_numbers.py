@@ -349,3 +349,14 @@ def test_after_a_fallback_a_call_to_the_number_proves_nothing(stage: Stage) -> N
 
     assert stage.call(record, shown.value if shown else "") is Outcome.UNMATCHED
     assert stage.read(record).status is Status.PENDING
+
+
+def test_the_pool_tells_which_numbers_a_subscriber_was_shown(stage: Stage) -> None:
+    record = stage.start()
+    until = stage.clock() + seconds(POLICY.own_numbers.cooldown_seconds)
+
+    shown = stage.world.numbers.shown(NUMBER, stage.clock())
+
+    assert shown == {record.call_number: until.replace(microsecond=until.microsecond // 1000 * 1000)}
+    assert stage.world.numbers.shown(E164("+12125550124"), stage.clock()) == {}
+    assert stage.world.numbers.shown(NUMBER, until) == {}

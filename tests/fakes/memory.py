@@ -451,3 +451,8 @@ class MemoryNumberPool:
                 return min(taken.values())
             self._shown[subscriber.subscriber, chosen.value] = until
             return chosen
+
+    def shown(self, subscriber: E164, now: datetime) -> Mapping[E164, datetime]:
+        with self._lock:
+            taken = {number: at for (who, number), at in self._shown.items() if who == subscriber.subscriber}
+            return {E164(number): at for number, at in taken.items() if at > now}

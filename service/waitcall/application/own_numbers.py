@@ -1,6 +1,6 @@
 """The provider ``own``: numbers of the operator's pool instead of numbers that another provider sells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 from secrets import SystemRandom
@@ -33,6 +33,13 @@ class NumberPool(Protocol):
 
         Returns:
             The chosen number. If all were shown lately, the earliest time (UTC) at which one may be shown again.
+
+        Raises:
+            StoreUnavailable
+        """
+
+    def shown(self, subscriber: E164, now: datetime) -> Mapping[E164, datetime]:
+        """Return the numbers that the subscriber was shown, each with the time (UTC) until which it is not shown again.
 
         Raises:
             StoreUnavailable

@@ -24,21 +24,24 @@ class RedisNumberPool:
         """Choose and remember with one script. While the pepper rotates, look under the other one first."""
         tag, *others = self._keys.all_tags(subscriber.value)
         shown = self._shown(others, now)
-        free = [each.value for each in numbers if each.value not in shown]
+        free = [each.value for each in numbers if each not in shown]
         if not free:
-            return min(shown[each.value] for each in numbers)
+            return min(shown[each] for each in numbers)
         args: Args = [milliseconds(now), milliseconds(until), keep_ms(until, now), *free]
         step = Step(_SHOW, [self._keys.shown(tag)], args)
         chosen, earliest = self._connection.run("show", step, replicated=True)
         return E164(chosen.decode()) if chosen else datetime.fromtimestamp(int(earliest) / 1000, UTC)
 
-    def _shown(self, tags: Sequence[str], now: datetime) -> dict[str, datetime]:
-        """Return the numbers that were shown under some tags, with the time until which they are not shown again."""
-        shown: dict[str, datetime] = {}
+    def shown(self, subscriber: E164, now: datetime) -> dict[E164, datetime]:
+        """Read the numbers under each pepper and form of the subscriber's number."""
+        return self._shown(self._keys.all_tags(subscriber.value), now)
+
+    def _shown(self, tags: Sequence[str], now: datetime) -> dict[E164, datetime]:
+        shown: dict[E164, datetime] = {}
         for tag in tags:
             with self._connection.using("shown") as client:
                 members = client.zrange(
-                    self._keys.shown(tag), milliseconds(now), "+inf", byscore=True, withscores=True
+                    self._keys.shown(tag), f"({milliseconds(now)}", "+inf", byscore=True, withscores=True
                 )
-            shown |= {number.decode(): datetime.fromtimestamp(at / 1000, UTC) for number, at in members}
+            shown |= {E164(number.decode()): datetime.fromtimestamp(at / 1000, UTC) for number, at in members}
         return shown
