@@ -1,6 +1,6 @@
 """Decoder of the SIP proxy's callbacks: JSON of our own, accepted only with the right HMAC over the raw body.
 
-Source: docs/providers/sip.md. The proxy sends a callback again, byte for byte, until it is answered, so the time inside the
+Source: docs/own-numbers.md. The proxy sends a callback again, byte for byte, until it is answered, so the time inside the
 signature is that of the call, and it is compared with the longest window of a verification.
 """
 

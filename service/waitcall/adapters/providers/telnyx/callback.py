@@ -1,6 +1,6 @@
 """Decoder of Telnyx's voice webhooks: Call Control (JSON) and TeXML (form), signed with Ed25519.
 
-Source: docs/providers/telnyx.md. The signature covers the time of sending and the raw body.
+Source: docs/own-numbers.md. The signature covers the time of sending and the raw body.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Decoder of Twilio's voice webhooks: forms, accepted only with the right signature over the configured URL and all parameters.
 
-Source: docs/providers/twilio.md. The signed text has no separators between names and values, and no time. So each value
+Source: docs/own-numbers.md. The signed text has no separators between names and values, and no time. So each value
 that is used has a strict pattern, names that lower what a call proves are looked for in the whole signed text, and a call
 counts once by its ``CallSid``.
 """
