@@ -323,7 +323,7 @@ lock: develop ## resolve the dependencies again and write the lock files, with h
 	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
 	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
 	@echo 'openapi-python-client' | $(LOCK) -c requirements-dev.txt - -o requirements-openapi.txt
-	@printf 'smsc\nsmsc-client\n' | $(LOCK) --no-emit-package typing -c requirements-dev.txt - -o requirements-provider-clients.txt
+	@printf 'smsc\nsmsc-client\ntwilio\ntelnyx\n' | $(LOCK) --no-emit-package typing -c requirements-dev.txt - -o requirements-provider-clients.txt
 	@if command -v npm >/dev/null; then for tools in development/openapi development/mermaid development/provider_clients clients/typescript; do \
 	(cd $$tools && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved); done; fi
 

@@ -255,6 +255,8 @@ def test_nothing_but_the_callback_paths_is_public(path: Path) -> None:
     public = [("/callbacks/smsc", "Exact", "callback")]
     if values.get("secret", {}).get("keys", {}).get("smsruApiId"):
         public.append(("/callbacks/smsru", "Exact", "callback"))
+    if values.get("secret", {}).get("keys", {}).get("twilioAuthTokens"):
+        public += [(f"/callbacks/{name}", "Exact", "callback") for name in ("twilio", "telnyx", "sip")]
     if values.get("settings", {}).get("publicUrl"):
         public.append(("/p", "Prefix", "page" if "page" in values else "callback"))
     for each in render(values_of(path)):
@@ -365,7 +367,7 @@ def test_no_policy_lets_strangers_into_the_api_or_lets_public_pods_out(path: Pat
         egress = [rule for rule in policy["spec"]["egress"] if rule not in given.get("extraEgress", [])]
         ports = {port["port"] for rule in egress for port in rule["ports"]}
         tracing = {4318} if "everything" in path.stem else set()
-        assert ports == {53, 5353, *given.get("redis", {}).get("ports", [6379])} | tracing
+        assert ports == {53, 5353, *given.get("redis", {}).get("ports", [6379])} | tracing | telnyx
 
 
 def test_pods_of_the_namespace_may_call_the_api_except_the_public_ones() -> None:

@@ -385,6 +385,18 @@ def test_providers_are_reached_by_both_families_and_private_networks_by_none() -
     assert all("except" not in peer["ipBlock"] for peer in reached(every, 443))
 
 
+def web_ports(values: Any, name: str) -> list[int]:
+    web = {"port": 443, "protocol": "TCP"}
+    return [each["port"] for rule in egress(values, name) if web in rule["ports"] for each in rule["ports"]]
+
+
+def test_of_the_public_pods_only_callbacks_reach_telnyx_and_only_with_its_key() -> None:
+    key = "secret: {keys: {telnyxApiKey: key}}\npage: {enabled: true}\nsettings: {publicUrl: 'https://a.example'"
+    assert web_ports(given(f"{key}}}"), "public") == [443]
+    assert web_ports(given(f"{key}, telnyxApiUrl: 'https://api.example:8443'}}"), "public") == [443, 8443]
+    assert web_ports(given(f"{key}}}"), "page") == web_ports(MINIMAL, "public") == []
+
+
 @pytest.mark.parametrize(
     ("values", "ports"),
     [

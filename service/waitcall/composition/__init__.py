@@ -20,6 +20,7 @@ from waitcall.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surf
 from waitcall.adapters.http.auth import ApiKeys
 from waitcall.adapters.http.body import LowPriorityQueue
 from waitcall.adapters.http.languages import Catalogues
+from waitcall.adapters.providers.guarded_calls import within_greenlet, within_thread
 from waitcall.adapters.providers.smsc.account import SmscAccount
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
@@ -39,6 +40,7 @@ from waitcall.application.readiness import Readiness
 from waitcall.application.reconcile_inbox import ReconcileInbox
 from waitcall.application.record_order import PollOrders
 from waitcall.composition.container import Container, utc_now
+from waitcall.composition.own_callbacks import own_callbacks
 from waitcall.composition.use_cases import (
     account_of,
     calls_of,
@@ -99,7 +101,7 @@ def build(
         if tracing:
             tracing.watch(api)
     low_priority = LowPriorityQueue()
-    if public := _public(core, pages, low_priority):
+    if public := _public(core, pages, low_priority, greenlets=greenlets):
         # This surface knows no keys, so a stranger cannot try here whether a key is valid.
         outer = partial(outer, keys=ApiKeys({}, {}), low_priority=low_priority)
         app = outer("callback", public, max_body_bytes=CALLBACK_BODY_BYTES)
@@ -122,7 +124,9 @@ def _tracing(settings: Settings) -> "Tracing | None":
     return Tracing(__version__)
 
 
-def _public(core: Container, pages: ReadPage, low_priority: LowPriorityQueue) -> list[Blueprint]:
+def _public(
+    core: Container, pages: ReadPage, low_priority: LowPriorityQueue, *, greenlets: bool
+) -> list[Blueprint]:
     """Return the blueprints that strangers can reach."""
     settings = core.settings
     public: list[Blueprint] = []
@@ -134,6 +138,7 @@ def _public(core: Container, pages: ReadPage, low_priority: LowPriorityQueue) ->
         if settings.smsru_api_ids:
             orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
             public.append(callbacks.orders_blueprint(reports_of(core), orders, *told))
+        public += own_callbacks(core, low_priority, within_greenlet if greenlets else within_thread)
     if settings.policy.has_pages and settings.surfaces & {"callback", "page"}:
         further = [Path(settings.page_locales)] if settings.page_locales else []
         catalogues = Catalogues([Path(str(page.__path__[0])) / "locales", *further])

@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -139,6 +139,19 @@ class OtherMessage:
 
     kind: Kind
     outcome: Outcome = Outcome.OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedCall:
+    """A call that rings at the provider until a command ends it.
+
+    Attributes:
+        control_id: the call's name in commands.
+        command_id: name of the command that ends it. A repeated command of the same name does nothing.
+    """
+
+    control_id: str = field(repr=False)
+    command_id: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
