@@ -8,6 +8,7 @@ import pytest
 
 from tests.browser.conftest import SCREENSHOTS, Visitor
 
+Image = pytest.importorskip("PIL.Image", reason="not installed: make browser-tools")
 Visiting = Callable[..., Visitor]
 SUBSCRIBER = "+79991234567"
 SIZE = {"width": 400, "height": 620}
@@ -19,7 +20,6 @@ MOST_BYTES = 400_000
 def test_a_call_from_the_handset_moves_the_page_on(
     visiting: Visiting, request: pytest.FixtureRequest
 ) -> None:
-    pytest.importorskip("PIL", reason="not installed: make browser-tools")
     visitor = visiting("phone", device_scale_factor=1, viewport=SIZE)
     visitor.number = SUBSCRIBER
     page, handset = visitor.page, visitor.watch(visitor.context.new_page())
@@ -58,12 +58,9 @@ def test_a_call_from_the_handset_moves_the_page_on(
 
 def side_by_side(page: Any, handset: Any) -> Any:
     """Return a picture of the page, and of the phone next to it."""
-    from PIL import Image
-
     phone = handset.locator(".phone")
     shots = [
-        Image.open(io.BytesIO(each.screenshot(animations="disabled", caret="hide")))
-        for each in (page, phone)
+        Image.open(io.BytesIO(each.screenshot(animations="disabled", caret="hide"))) for each in (page, phone)
     ]
     size = (2 * SIZE["width"] + 3 * MARGIN, SIZE["height"] + 2 * MARGIN)
     whole = Image.new("RGB", size, GROUND)
