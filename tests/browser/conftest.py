@@ -115,6 +115,13 @@ class Visitor:
         found = axe.Axe().run(page or self.page).response["violations"]
         assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
 
+    def slow_down(self, milliseconds: int) -> None:
+        """Make every answer that the page gets from now on arrive later. An open poll is not delayed."""
+        self.context.new_cdp_session(self.page).send(
+            "Network.emulateNetworkConditions",
+            {"offline": False, "latency": milliseconds, "downloadThroughput": -1, "uploadThroughput": -1},
+        )
+
     def shoot(self, name: str, request: pytest.FixtureRequest) -> None:
         """Save a screenshot in docs/screenshots if ``--screenshots`` is given."""
         if request.config.getoption("--screenshots"):
@@ -130,7 +137,7 @@ def visiting(chromium: Any, stack: Examples) -> Iterator[Any]:
     made: list[Visitor] = []
 
     def make(size: str = "desktop", lang: str = "en", **options: Any) -> Visitor:
-        context = chromium.new_context(**SIZES[size], locale=lang, **options)
+        context = chromium.new_context(**SIZES[size] | {"locale": lang} | options)
         # Generous on purpose: the timeout only ends a test that hangs.
         context.set_default_timeout(60000)
         number = f"+7999777{next(_numbers):04}"

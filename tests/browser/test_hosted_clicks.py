@@ -76,7 +76,7 @@ def test_without_a_script_a_slow_click_wins_over_the_refresh(visiting: Visiting)
     with Waitcall(visitor.stack.api, API_KEY) as client:
         made = new_page(visitor, client)
         visitor.page.goto(made.hosted_url)
-        slow_down(visitor, 6000)
+        visitor.slow_down(6000)
         visitor.page.get_by_role("link", name="Cancel").click(no_wait_after=True)
         visitor.page.wait_for_url(f"{visitor.stack.login}/", timeout=2 * LANDING_MILLISECONDS)
 
@@ -101,21 +101,13 @@ def lands(
         route.continue_()
 
     page.route(re.compile(f"/phone.outcome={outcome}"), act, times=1)
-    slow_down(visitor, milliseconds)
+    visitor.slow_down(milliseconds)
     press(page.get_by_role("link", name=name, exact=True))
     # The example has not started this verification, so it leads on to its first page.
     with suppress(playwright.TimeoutError):
         page.wait_for_url(f"{visitor.stack.login}/", timeout=LANDING_MILLISECONDS)
     client.cancel(made.id)
     return bool(page.url == f"{visitor.stack.login}/")
-
-
-def slow_down(visitor: Visitor, milliseconds: int) -> None:
-    """Make every answer that the page gets from now on arrive later. An open poll is not delayed."""
-    visitor.context.new_cdp_session(visitor.page).send(
-        "Network.emulateNetworkConditions",
-        {"offline": False, "latency": milliseconds, "downloadThroughput": -1, "uploadThroughput": -1},
-    )
 
 
 def new_page(visitor: Visitor, client: Waitcall) -> Any:
