@@ -46,7 +46,7 @@ class Newcomer:
         return str(found)
 
     def address(self, beginning: str) -> str:
-        """Return the address that stands behind these words of the page."""
+        """Return the address that follows these words of the page."""
         (found,) = set(re.findall(rf"{beginning}\s+<?(http:[^\s>]+)", self._page))
         return str(found)
 
