@@ -212,8 +212,8 @@ $(CLIENTS_STAMP): $(DEV_STAMP) requirements-provider-clients.txt development/pro
 provider-clients: $(CLIENTS_STAMP) ## install clients of the provider that others wrote (40 MB)
 
 .PHONY: provider-clients-test
-provider-clients-test: provider-clients ## run the provider's clients against the simulator
-	@$(BIN)/python -m pytest -q tests/simulator/test_provider_clients.py
+provider-clients-test: provider-clients ## run the providers' clients against the simulator and our signatures
+	@$(BIN)/python -m pytest -q tests/simulator/test_provider_clients.py tests/simulator/test_provider_signatures.py
 
 .PHONY: attack
 attack: develop ## run the attacker's script against the service, and write docs/attacks.md
@@ -327,7 +327,7 @@ lock: develop ## resolve the dependencies again and write the lock files, with h
 	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
 	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
 	@echo 'openapi-python-client' | $(LOCK) -c requirements-dev.txt - -o requirements-openapi.txt
-	@printf 'smsc\nsmsc-client\ntwilio\ntelnyx\n' | $(LOCK) --no-emit-package typing -c requirements-dev.txt - -o requirements-provider-clients.txt
+	@printf 'smsc\nsmsc-client\ntwilio\ntelnyx\npynacl\n' | $(LOCK) --no-emit-package typing -c requirements-dev.txt - -o requirements-provider-clients.txt
 	@if command -v npm >/dev/null; then for tools in development/openapi development/mermaid development/provider_clients clients/typescript; do \
 	(cd $$tools && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved); done; fi
 
