@@ -78,7 +78,7 @@ def report(trunk: Trunk, call: Call) -> tuple[str, list[dict[str, Any]]]:
     """Report a call as its carrier does, again where the carrier does.
 
     Returns:
-        What the caller hears: ``busy``, or ``answered`` where the handler does not refuse the call, which costs the caller money. Beside it
+        The sound that the caller hears: ``busy``, or ``answered`` if the handler does not refuse the call, which costs money. With it
         the ledger entries.
     """
     request_to, attempts = _WAYS[trunk.dialect](trunk, call)
@@ -106,7 +106,7 @@ def report(trunk: Trunk, call: Call) -> tuple[str, list[dict[str, Any]]]:
 
 
 _UNTOLD = {"twilio": "answered", "texml": "answered", "telnyx": "ringing", "sip": "busy"}
-"""What the caller hears if no report was taken. The SIP proxy refuses the call before it reports it."""
+"""Sound that the caller hears if no report was taken. The SIP proxy refuses the call before it reports it."""
 
 Request = urllib.request.Request
 Way = Callable[[Trunk, Call], tuple[Callable[[str], Request], int]]

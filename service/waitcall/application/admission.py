@@ -46,7 +46,7 @@ _REFUSED = (*OF_THE_ADDRESS, Scope.CLIENT)
 _ALL = (*_CREATE, *_CODE, Scope.FAILED_CHECKS, Scope.WRONG_NUMBERS)
 """Scopes that an operator sees for a number, an address and a client, besides the client's reads and consumes."""
 _OF_ONE_SUBSCRIBER = (Scope.NUMBER_TOTAL, Scope.CODE_NUMBER, Scope.FAILED_CHECKS, Scope.WRONG_NUMBERS)
-"""Scopes that count what happens to one number, whoever asks."""
+"""Scopes that count what happens to one number, for any requester."""
 _UNTOLD = (Scope.PROVIDER, Scope.CAPTCHA, Scope.NUMBER_TOTAL)
 """Scopes whose state a client sees only if they refuse: they would show it how often other clients ask."""
 

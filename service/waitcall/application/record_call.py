@@ -112,7 +112,7 @@ class RecordInboundCall:
         raise StoreUnavailable(retry_after=1)
 
     def _judged(self, before: Verification, call: InboundCall, now: datetime) -> tuple[Outcome, Verification]:
-        """Judge a call. Whoever forges caller IDs may guess only a few times which of our own numbers was shown."""
+        """Judge a call. A forger of caller IDs may guess only a few times which of our own numbers was shown."""
         outcome, after = judge_call(before, call, now, SKEW, self._trust)
         guesses = call.provider is Provider.OWN and not call.is_vouched_for
         if not guesses or outcome not in (Outcome.CONFIRMED, Outcome.WRONG_NUMBER):

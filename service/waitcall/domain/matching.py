@@ -46,7 +46,7 @@ class Outcome(StrEnum):
     MALFORMED = "malformed"
     OTHER = "other"
     WEAK = "weak"
-    """The call proves less than the purpose requires, or its caller has called too many wrong numbers of ours today."""
+    """The call proves less than the purpose requires, or its caller has called too many wrong numbers today."""
     WRONG_NUMBER = "wrong_number"
     """The caller has a pending verification, and called another one of our own numbers than the one shown."""
 

@@ -203,7 +203,7 @@ def test_a_route_is_there_only_with_its_settings(standing: Standing, door: Door)
 
 
 def test_a_report_of_another_dialect_proves_nothing(starting: Callable[..., Running], door: Door) -> None:
-    """Whoever has the secret of one provider cannot report calls to numbers at another."""
+    """The secret of one provider cannot report calls to numbers at another."""
     other = SIP if door.dialect != "sip" else TWILIO
     policy = door.policy + f'{other.dialect} = ["+12025550144"]\n'
     standing = Standing(starting(policy, **door.settings, **other.settings), door)

@@ -1,4 +1,4 @@
-"""NumberPool over Redis: for each subscriber, the numbers of ours that were shown lately."""
+"""NumberPool over Redis: for each subscriber, our own numbers that were shown lately."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

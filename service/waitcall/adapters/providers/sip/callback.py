@@ -22,7 +22,7 @@ OLDEST_SECONDS = 900
 """Age above which a call is refused: no verification waits longer."""
 
 FUTURE_SECONDS = 5
-"""Largest difference by which the proxy's clock may be ahead of ours."""
+"""Largest difference by which the proxy's clock may be ahead of our clock."""
 
 _MEMBERS: Mapping[str, type] = {
     "call_id": str,

@@ -33,7 +33,7 @@ _USED = {
     "From": _PARTY,
     "To": _PARTY,
 }
-"""Required parameters. What a merged parameter looks like fits none of these patterns."""
+"""Required parameters. A value that was merged with another parameter fits none of these patterns."""
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 
 _OF_SIP = (b"SipDomain", b"SipCallId", b"SipSourceIp", b"SipHeader_")
