@@ -197,7 +197,7 @@ def _texml(trunk: Trunk, call: Call) -> tuple[Callable[[str], Request], int]:
         "To": f"+{call.did}",
     }
     if call.level:
-        fields |= {"ShakenStirAttestation": call.level, "ShakenStirValidated": "True"}
+        fields |= {"ShakenStirAttestation": call.level, "ShakenStirValidated": "true"}
     body = urlencode(fields).encode()
     return partial(_post, body, _FORM | telnyx_headers(trunk.secret, body, call.at)), TELNYX_ATTEMPTS
 
