@@ -306,7 +306,7 @@ lock: develop ## resolve the dependencies again and write the lock files, with h
 	@printf 'helm-python-sdk\nkubernetes-validate\n' | $(LOCK) -c requirements-dev.txt - -o requirements-chart.txt
 	@printf 'playwright\naxe-playwright-python\n' | $(LOCK) -c requirements-dev.txt - -o requirements-browser.txt
 	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
-	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
+	@echo 'mkdocs-material' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
 	@echo 'openapi-python-client' | $(LOCK) -c requirements-dev.txt - -o requirements-openapi.txt
 	@printf 'smsc\nsmsc-client\n' | $(LOCK) --no-emit-package typing -c requirements-dev.txt - -o requirements-provider-clients.txt
 	@if command -v npm >/dev/null; then for tools in development/openapi development/mermaid development/provider_clients clients/typescript; do \
