@@ -14,7 +14,7 @@ def entry(name: str, meaning: str, facts: Mapping[str, str], level: int = 3) -> 
 
     Empty facts are left out.
     """
-    told = " · ".join(f"{fact}: {value}" for fact, value in facts.items() if value)
+    told = " · ".join(f"**{fact}** {value}" for fact, value in facts.items() if value)
     return "\n\n".join(filter(None, (f"{'#' * level} `{name}`", meaning, told)))
 
 

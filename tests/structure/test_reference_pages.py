@@ -52,7 +52,9 @@ def test_the_pages_are_made_from_the_declarations(file: str) -> None:
 
 def rows(page: str) -> dict[str, str]:
     """Defaults of a page that are written as they would be given, by name."""
-    return dict(re.findall(r"^### `([\w.]+)`\n\n[^\n]+\n\nDefault: `([^`]+)`(?: ·|$)", page, re.MULTILINE))
+    return dict(
+        re.findall(r"^### `([\w.]+)`\n\n[^\n]+\n\n\*\*Default\*\* `([^`]+)`(?: ·|$)", page, re.MULTILINE)
+    )
 
 
 def test_a_setting_that_is_given_its_default_is_as_if_it_were_not_given() -> None:
