@@ -64,10 +64,20 @@ class Tile(Panel):
     words: tuple[tuple[int, str], ...] = ()
 
 
-def _counted(metric: str, labels: str, by: str) -> str:
+def _counted(metric: str, labels: str, by: str = "", times: int = 60) -> str:
     """Events a minute, for those labels only that counted something in the time shown."""
-    series = f"{metric}{{{labels}}}"
-    return f"sum by ({by}) (rate({series}[{RATE}])) * 60 and sum by ({by}) (increase({series}[$__range] @ end())) > 0"
+    series, grouped = f"{metric}{{{labels}}}", f" by ({by}) " if by else ""
+    return f"sum{grouped}(rate({series}[{RATE}])) * {times} and sum{grouped}(increase({series}[$__range] @ end())) > 0"
+
+
+def _by_route(query: str) -> str:
+    """Shorten the routes of one verification, so that legends can show what differs."""
+    return f'label_replace({query}, "route", "…/ID$1", "route", "/v1/verifications/<.+>(.*)")'
+
+
+def _slowest(labels: str) -> str:
+    rates = f"sum by (le, method, route) (rate({SECONDS}_bucket{{{labels}}}[{RATE}]))"
+    return _by_route(f"histogram_quantile(0.95, {rates}) > 0")
 
 
 def _per_minute(metric: str, labels: str) -> str:
@@ -115,7 +125,8 @@ SILENCE = (
 )
 PROCESSES = "up and on (job) last_over_time(waitcall_build_info[1d])"
 ALERTS = 'ALERTS{alertname=~"Waitcall.+",alertstate="firing"}'
-LOOPS = "time() - max by (loop) (waitcall_worker_loop_timestamp_seconds)"
+# A scrape may be later than the time of the query.
+LOOPS = "clamp_min(time() - max by (loop) (waitcall_worker_loop_timestamp_seconds), 0)"
 
 GREEN_ZERO: Steps = ((None, "green"), (0.5, "red"))
 
@@ -371,17 +382,18 @@ ROWS: dict[str, list[Panel]] = {
         Panel(
             "Codes sent, delivered, entered",
             {
-                "sent": _per_minute("waitcall_codes_sent_total", WHO),
-                "delivered": _per_minute("waitcall_code_reports_total", 'region=~"$region",delivery="delivered"'),
-                "not delivered": _per_minute("waitcall_code_reports_total", 'region=~"$region",delivery="failed"'),
-                "entered": _per_minute("waitcall_code_checks_total", f'{WHO},outcome="correct"'),
-                "entered wrong": _per_minute("waitcall_code_checks_total", f'{WHO},outcome="incorrect"'),
+                "sent": _counted("waitcall_codes_sent_total", WHO),
+                "delivered": _counted("waitcall_code_reports_total", 'region=~"$region",delivery="delivered"'),
+                "not delivered": _counted("waitcall_code_reports_total", 'region=~"$region",delivery="failed"'),
+                "entered": _counted("waitcall_code_checks_total", f'{WHO},outcome="correct"'),
+                "entered wrong": _counted("waitcall_code_checks_total", f'{WHO},outcome="incorrect"'),
             },
             PER_MINUTE,
             "Each code sent costs money.",
-            "delivered and entered follow sent. All zero where only calls are used.",
+            "delivered and entered follow sent. None where only calls are used.",
             "sent without entered is somebody who pumps codes; not delivered is the provider or the network.",
             "codes-undelivered",
+            empty="No codes in this time",
         ),
         Panel(
             "Codes sent, by region",
@@ -430,23 +442,27 @@ ROWS: dict[str, list[Panel]] = {
         Panel(
             "Signs of an attack",
             {
-                "contested": _per_minute("waitcall_verifications_contested_total", WHO),
-                "forged callbacks": _per_minute("waitcall_callbacks_total", 'outcome="bad_signature"'),
-                "wrong codes": _per_minute("waitcall_code_checks_total", f'{WHO},outcome="incorrect"'),
+                "contested": _counted("waitcall_verifications_contested_total", WHO),
+                "forged callbacks": _counted("waitcall_callbacks_total", 'outcome="bad_signature"'),
+                "wrong codes": _counted("waitcall_code_checks_total", f'{WHO},outcome="incorrect"'),
             },
             PER_MINUTE,
             "Contested: two requesters asked for one number at once. Forged: callbacks with a wrong signature. Wrong codes: somebody guesses.",
-            "zero, with single events.",
+            "none, or single events.",
             "a steady line is an attack, or a mistake in one client.",
             "contested",
+            empty="No sign in this time",
         ),
     ],
     "Latency: how fast are the answers?": [
         Panel(
             "Duration by route, p95",
-            {"{{method}} {{route}}": f'histogram_quantile(0.95, sum by (le, method, route) (rate({SECONDS}_bucket{{route=~"/v1/.*|/callbacks/.*"}}[{RATE}]))) > 0'},
+            {
+                "{{method}} {{route}}": _slowest('route=~"/v1/.*",method!="GET"'),
+                "callback by {{method}}": _slowest(CALLBACK),
+            },
             "s",
-            "Time within which 95 % of requests were answered. A read with `wait` includes its waiting, up to 30 s. A create includes the provider's time.",
+            "Time within which 95 % of requests were answered. A create includes the provider's time. Reads are left out, because they wait for the call on purpose.",
             "consumes and callbacks below 0.1 s, creates below 2 s.",
             "all routes slow: CPU or Redis. Creates alone: the provider.",
         ),
@@ -465,7 +481,11 @@ ROWS: dict[str, list[Panel]] = {
         ),
         Panel(
             "Requests, by route",
-            {"{{method}} {{route}}": f'sum by (method, route) (rate({REQUESTS}{{route!~"/metrics|/livez|/readyz"}}[{RATE}])) > 0'},
+            {
+                "{{method}} {{route}}": _by_route(
+                    _counted(REQUESTS, 'route!~"/metrics|/livez|/readyz"', "method, route", times=1)
+                )
+            },
             "reqps",
             "Answered requests a second.",
             "the usual curve of the day.",
@@ -517,7 +537,7 @@ ROWS: dict[str, list[Panel]] = {
         ),
         Panel(
             "Events waiting, by state",
-            {"{{state}}": "max by (state) (waitcall_webhook_backlog) > 0"},
+            {"{{state}}": "max by (state) (waitcall_webhook_backlog) and max by (state) (max_over_time(waitcall_webhook_backlog[$__range] @ end())) > 0"},
             "short",
             "Deliveries that have not succeeded. `retrying` failed at least once, `dead` are given up.",
             "none, or a few for seconds.",
@@ -639,6 +659,7 @@ def _drawn(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
         defaults["decimals"] = {SHARE: 1, "s": 1}.get(panel.unit, 0)
     else:
         style = {"mode": "dashed" if panel.steps else "off"}
+        defaults["decimals"] = 0 if panel.unit == "none" else None
         defaults |= {"min": 0, "custom": {"thresholdsStyle": style, "fillOpacity": 8, "showPoints": "never"}}
     return {
         "type": "stat" if tile else "timeseries",

@@ -127,7 +127,7 @@ def _graph(
 ) -> str:
     width, tall = size
     top = max((value for points in lines for _, value in points), default=0) or 1
-    step = _step(top)
+    step = max(_step(top), 1 if defaults["decimals"] == 0 else 0)
     top = math.ceil(top / step - 1e-9) * step
 
     def x(at: float) -> float:

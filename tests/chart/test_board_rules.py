@@ -57,6 +57,7 @@ def test_a_graph_has_no_legend_of_zeros(panel: dict[str, Any]) -> None:
         "count by (version)",
         "time()",
         "ALERTS",
+        "@ end()",
     )
     for target in panel["targets"]:
         if "{{" in target["legendFormat"]:
@@ -99,6 +100,9 @@ def test_a_zero_never_hides_trouble(panel: dict[str, Any]) -> None:
         if target["expr"].endswith("or vector(0)") and panel["type"] == "stat":
             counts_errors = "errors_total" in target["expr"]
             assert steps[0]["color"] == ("green" if counts_errors else "red")
+        elif target["expr"].endswith("or vector(0)"):
+            # Its lines are compared with each other, so a missing one would hide that nobody calls.
+            assert panel["title"] == "Started, proven, used"
 
 
 def test_titles_are_unique_and_panels_do_not_overlap() -> None:
@@ -158,3 +162,13 @@ def test_the_board_is_kept_as_code() -> None:
     """Linter: template-uneditable-rule."""
     assert BOARD["editable"] is False
     assert not any(each.get("links") for each in PANELS), "only the chart knows where the runbooks are"
+
+
+def test_the_page_has_a_picture_of_each_row() -> None:
+    page = (ROOT / "docs/board.md").read_text()
+    pictures = re.findall(r"!\[[^\]]+\]\((board/\w+\.png)\)", page)
+    assert len(pictures) == len(ROWS) + 1, "the first row is there twice"
+    assert {f"docs/{each}" for each in pictures} == {
+        str(each.relative_to(ROOT)) for each in (ROOT / "docs/board").iterdir()
+    }
+    assert all(f"## {title}" in page for title in ROWS)
