@@ -1,4 +1,4 @@
-"""Targets of the measurements. ``make bench`` prints them beside the results, and docs/performance.md shows them."""
+"""Targets of the measurements. ``make bench`` prints them with the results, and docs/performance.md shows them."""
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""URLs of Redis in the settings, the settings beside it, and the files of certificates."""
+"""URLs of Redis in the settings, the settings that belong to it, and the files of certificates."""
 
 from pathlib import Path
 
