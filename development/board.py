@@ -37,7 +37,7 @@ class Panel:
         otherwise: what to do if it looks different.
         runbook: name of the page in docs/runbooks/.
         steps: lowest value and colour of each threshold, the lowest first.
-        empty: text in the place of "No data".
+        empty: text instead of "No data".
     """
 
     title: str
@@ -52,14 +52,14 @@ class Panel:
 
     @property
     def description(self) -> str:
-        """Text that Grafana shows beside the title. The chart makes a link of the runbook's name."""
+        """Text that Grafana shows next to the title. The chart makes a link of the runbook's name."""
         parts = [self.shows, f"Normal: {self.normal}", f"Otherwise: {self.otherwise}"]
         return "\n\n".join([*parts, f"Runbook: {self.runbook}"] if self.runbook else parts)
 
 
 @dataclass(frozen=True)
 class Tile(Panel):
-    """One value in a colour. ``words`` are shown in the place of values."""
+    """One value in a colour. ``words`` are shown instead of values."""
 
     words: tuple[tuple[int, str], ...] = ()
 

@@ -94,7 +94,7 @@ def test_a_counter_is_never_drawn_as_its_total(panel: dict[str, Any]) -> None:
 
 @panel
 def test_a_zero_never_hides_trouble(panel: dict[str, Any]) -> None:
-    """Where nothing means trouble, the zero in its place is red."""
+    """Where nothing means trouble, the zero that is shown instead is red."""
     steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
     for target in panel["targets"]:
         if target["expr"].endswith("or vector(0)") and panel["type"] == "stat":
