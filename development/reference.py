@@ -168,7 +168,7 @@ def metrics() -> str:
 <!-- Made by `make reference` from service/waitcall/adapters/telemetry. -->
 
 `/metrics` on the operations port counts all worker processes of the service together, also after one of them died. The labels `client`, `purpose` and `endpoint` have the names of the policy, or `other`.
-The chart brings [alerts](../runbooks/availability-burn.md) and a board.
+The chart brings [alerts](../runbooks/availability-burn.md) and [a board](../board.md).
 
 A status that time alone decides (`expired`, `lapsed`) is right to the second when a client asks. The metrics count it within 3 s, once, whether or not a client asks; without `waitcall worker` within 8 s.
 
