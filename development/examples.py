@@ -12,7 +12,7 @@ from development.stack import API_KEY, ROOT, Stack, answers
 
 
 class Examples(Stack):
-    """Embedded stack with the examples' policy, and the example apps beside it."""
+    """Embedded stack with the examples' policy, and the example apps."""
 
     SERVERS = (*Stack.SERVERS, "login", "reset")
 
@@ -29,7 +29,7 @@ class Examples(Stack):
 
     @property
     def demonstration(self) -> str:
-        """URL of the handset page, which opens the login beside it."""
+        """URL of the handset page, which opens the login next to it."""
         return f"{self.control}/?{urlencode({'login': self.login})}"
 
     def _simulator_command(self) -> list[str]:
