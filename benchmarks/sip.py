@@ -84,7 +84,7 @@ def _round(proxy: Proxy, receiver: Receiver, signer: Signer | None, seconds: int
 
 
 def _ends(proxy: Proxy, running: Future[None]) -> list[float]:
-    """Call ten times a second beside the others. Return the seconds from the INVITE to the end of each call."""
+    """Call ten times a second in addition to the others. Return the seconds from the INVITE to the end of each call."""
     times: list[float] = []
     with Caller(proxy.port) as caller:
         while not wait([running], timeout=0.1).done:

@@ -125,7 +125,7 @@ class Signer:
         parameters: str = ";info=<{}>;alg=ES256;ppt=shaken",
         **changes: Any,
     ) -> str:
-        """Return the value of an honest Identity header, but for the changes of the JWT's header and claims."""
+        """Return the value of an honest Identity header with these changes of the JWT's header and claims."""
         url = self.site.url(self.path)
         signed = token(
             changes.get("key", self.key),
