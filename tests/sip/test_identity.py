@@ -303,3 +303,4 @@ def test_a_site_that_keeps_one_waiting_delays_neither_the_end_of_a_call_nor_othe
         assert not all(country.receiver.events(call_id) for call_id in slow)
         wait_for(lambda: all(country.receiver.events(call_id) for call_id in slow))
     assert {event["attestation"] for each in slow for event in country.receiver.events(each)} == {""}
+    assert country.proxy.metrics()["identity_total:unchecked"] >= 1
