@@ -72,13 +72,18 @@ class Visitor:
 
     @property
     def cookie(self) -> str | None:
-        found = self.client.get_cookie("session")
+        found = self.client.get_cookie(self.cookie_name)
         return found.value if found else None
+
+    @property
+    def cookie_name(self) -> str:
+        return str(self.example.app.config["SESSION_COOKIE_NAME"])
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "ANSWER_SECONDS", 0.0, raising=False)
+    monkeypatch.setattr(web, "ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr(web, "STEP_SECONDS", 0.0)
     monkeypatch.setattr(reset_module, "POLL_SECONDS", 0)
 
 
@@ -265,7 +270,7 @@ def test_a_planted_session_is_useless_after_the_login() -> None:
     planted = example.visitor()
     planted.get("/")
     victim = example.visitor()
-    victim.client.set_cookie("session", planted.cookie or "")
+    victim.client.set_cookie(victim.cookie_name, planted.cookie or "")
     victim.begin()
     example.double.call(NUMBER)
     result = example.double.result(victim.flow["id"])
@@ -282,7 +287,7 @@ def test_a_tab_with_an_old_session_does_not_end_the_new_one() -> None:
     example = login()
     first, second = example.visitor(), example.visitor()
     first.begin()
-    second.client.set_cookie("session", first.cookie or "")
+    second.client.set_cookie(second.cookie_name, first.cookie or "")
     example.double.call(NUMBER)
     path = f"/phone?result={example.double.result(first.flow['id'])}"
     second.get(path)
@@ -303,7 +308,7 @@ def test_a_visitor_who_lost_the_answer_to_starting_again_is_not_locked_out(examp
     visitor.get("/" if example.name == "login" else "/confirm")
     old = visitor.cookie or ""
     visitor.post("/again")
-    visitor.client.set_cookie("session", old)
+    visitor.client.set_cookie(visitor.cookie_name, old)
     assert visitor.begin().status_code == 303
 
 
