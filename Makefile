@@ -25,8 +25,8 @@ install: $(STAMP) ## make .venv with the locked dependencies and the commands gu
 develop: $(DEV_STAMP) ## make .venv with what tests, linters and benchmarks need, too
 
 .PHONY: run
-run: install ## run the whole stack: embedded Valkey, provider simulator, service (Ctrl-C stops it; PORT_BASE=18080 moves its ports)
-	@$(BIN)/python -m development run
+run: install ## run the whole stack: embedded Valkey, provider simulator, service (Ctrl-C stops it; PORT_BASE=18080 moves its ports; POLICY=FILE)
+	@$(BIN)/python -m development run $(if $(POLICY),--policy $(POLICY))
 
 .PHONY: examples
 examples: install ## run the stack with two example apps, login and password reset, and a handset (Ctrl-C stops it)
@@ -139,6 +139,21 @@ docs-tools: $(DOCS_STAMP) ## install MkDocs with Material, and Mermaid, for the 
 docs: docs-tools ## build the documentation site in site/; every warning is an error
 	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=.:.tools/docs $(BIN)/python -m mkdocs build --quiet
 	@echo "site/index.html"
+
+PROSE_STAMP := .tools/prose/.installed
+$(PROSE_STAMP): development/prose/go.sum
+	@echo "Building Vale into .tools ..."
+	@mkdir -p .tools/prose
+	@(cd development/prose && export GOTOOLCHAIN=local && go build -trimpath -ldflags="-s -w" -o ../../.tools/bin/ tool) || \
+	echo "Vale was not built, which needs Go 1.26 and a C compiler: the tests of prose are skipped."
+	@touch $@
+
+.PHONY: prose-tools
+prose-tools: $(PROSE_STAMP) ## build Vale, the linter of prose (45 MB)
+
+.PHONY: prose
+prose: develop prose-tools ## list the sentences that break the rules of development/prose (PAGES=docs/limits.md)
+	@$(BIN)/python -m development.prose $(PAGES)
 
 OPENAPI_STAMP := .tools/openapi/.installed
 $(OPENAPI_STAMP): $(DEV_STAMP) requirements-openapi.txt development/openapi/package-lock.json
@@ -272,7 +287,7 @@ security: develop ## check the code with bandit and the locked dependencies with
 	@$(BIN)/python -m development.audit
 
 .PHONY: check
-check: lint types imports security chart-tools browser-tools docs-tools openapi-tools typescript-tools provider-clients newest-python test-all ## run everything that CI runs
+check: lint types imports security chart-tools browser-tools docs-tools prose-tools openapi-tools typescript-tools provider-clients newest-python test-all ## run everything that CI runs
 	@cat build/audit.txt
 
 BENCH_STAMP := .tools/bench/.installed

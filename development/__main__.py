@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from development.demo import demonstrate
 from development.examples import Examples
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument(
         "--verbose", action="store_true", help="demo: show each request and the whole of its answer"
     )
+    parser.add_argument("--policy", type=Path, help="run: use this policy instead of config/policy.toml")
     asked = parser.parse_args()
     # If make is killed, nothing else would stop the stack.
     end_with_parent()
@@ -33,7 +35,7 @@ def main() -> int:
     try:
         if asked.verb == "demo":
             return _demo(verbose=asked.verbose)
-        return run() if asked.verb == "run" else examples()
+        return run(asked.policy) if asked.verb == "run" else examples()
     except StartFailed as error:
         print(error, file=sys.stderr)
         return 1
@@ -42,9 +44,9 @@ def main() -> int:
         return INTERRUPTED if asked.verb == "demo" else 0
 
 
-def run() -> int:
+def run(policy: Path | None) -> int:
     """Run the stack until Ctrl-C. Return 1 if a process ended by itself."""
-    with Stack(_ports()) as stack:
+    with Stack(_ports(), {"WAITCALL_POLICY": str(policy.resolve())} if policy else None) as stack:
         print(_where(stack))
         print("Paste these lines; they complete a verification:\n")
         print("\n".join(lines(stack)))

@@ -1,80 +1,172 @@
-"""Follow the quickstart as a newcomer: run its commands in an empty folder and make its clicks in Chromium."""
+"""Follow the quickstart as a newcomer: in an empty folder, with its commands and files, and clicks in Chromium."""
 
 import os
 import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.conftest import taken
+from development.ports import Ports, check_free
+from development.processes import StartFailed
 from tests.end_to_end.conftest import ROOT
 from tests.redis_servers import wait_for
 
-PAGE = ROOT / "docs" / "quickstart.md"
+PAGE = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
 SUBSCRIBER = "+79991234567"
+OWN_PORT = 8090
+INSTALL_SECONDS = 400
 
 
-def blocks() -> list[str]:
-    return re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+class Newcomer:
+    """Newcomer who follows the page in an empty folder, on ports that are free."""
 
-
-def test_from_a_clone_to_the_login(chromium: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    busy = [port for port in (8080, 8081, 8082, 8083, 8085, 8086, 9090, 9091) if taken(port)]
-    assert busy == [], f"ports of make examples in use: {busy}"
-    walk, demo = blocks()
-    began = time.monotonic()
-    with (tmp_path / "walk.log").open("w+") as log:
-        walking = subprocess.Popen(
-            ["bash", "-ec", walk],
-            cwd=tmp_path,
-            env=os.environ | {"WAITCALL": str(ROOT)},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.base = next(base for base in range(18_080, 60_000, 1_000) if _is_free(base))
+        self.environ = os.environ | {"WAITCALL": str(ROOT), "PORT_BASE": str(self.base)}
+        self.took: dict[str, float] = {}
+        usual = sorted({*vars(Ports()).values(), OWN_PORT})
+        # A port stands behind a colon, which is written %3A in a parameter, or behind the option --port.
+        self._page = re.sub(
+            rf"(?<=:|A| )({'|'.join(map(str, usual))})\b",
+            lambda port: str(int(port[0]) + self.base - Ports.api),
+            PAGE,
         )
+
+    def block(self, beginning: str) -> str:
+        """Return the page's only block that begins so."""
+        blocks = re.findall(r"^```\w+[^\n]*\n(.*?)^```$", self._page, re.MULTILINE | re.DOTALL)
+        (found,) = [each for each in blocks if each.startswith(beginning)]
+        return str(found)
+
+    def address(self, ending: int) -> str:
+        """Return the page's address of the handset for the login at a port."""
+        (found,) = set(re.findall(rf"http://\S+login=\S+?{ending + self.base - Ports.api}\b", self._page))
+        return str(found)
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.took[title] = time.monotonic() - began
+
+    def run(self, script: str, folder: str) -> str:
+        ended = subprocess.run(
+            ["bash", "-ec", script],
+            cwd=self.folder / folder,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    @contextmanager
+    def running(self, script: str, folder: str, said: str) -> Iterator[None]:
+        """Run a script in the background, from the moment that it has ``said`` something until the end of the block."""
+        path = self.folder / f"{len(list(self.folder.glob('*.log')))}.log"
+        with path.open("w") as log:
+            process = subprocess.Popen(
+                ["bash", "-ec", script],
+                cwd=self.folder / folder,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         try:
 
-            def begins() -> str | None:
-                assert walking.poll() is None, (tmp_path / "walk.log").read_text()[-3000:]
-                found = re.search(r"begin here +(\S+)", (tmp_path / "walk.log").read_text())
-                return found[1] if found else None
+            def ready() -> bool:
+                assert process.poll() is None, path.read_text()[-3000:]
+                return said in path.read_text()
 
-            wait_for(begins, 400)
-            address = begins()
-            started = time.monotonic() - began
-            context = chromium.new_context(viewport={"width": 1280, "height": 800}, locale="en")
-            page = context.new_page()
-            page.goto(address)
-            with page.expect_popup() as opened:
-                page.get_by_role("button", name="Open the login beside").click()
-            opened.value.get_by_role("button", name="Continue").click()
-            page.wait_for_function("document.getElementById('did').value !== ''")
-            page.get_by_role("button", name="Call", exact=True).click()
-            opened.value.get_by_text(SUBSCRIBER).wait_for()
-            context.close()
-            seconds = time.monotonic() - began
+            wait_for(ready, INSTALL_SECONDS)
+            yield
         finally:
-            os.killpg(walking.pid, signal.SIGTERM)
-            walking.wait(60)
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(60)
+
+
+def _is_free(base: int) -> bool:
+    try:
+        check_free(vars(Ports.given(str(base))) | {"own": base + OWN_PORT - Ports.api, "api": base})
+    except StartFailed:
+        return False
+    return True
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Newcomer]:
+    following = Newcomer(tmp_path)
+    yield following
     with capsys.disabled():
-        print(f"\nquickstart: {started:.0f} s to the address, {seconds:.0f} s to the login")  # noqa: T201  a figure
-    wait_for(lambda: not any(taken(port) for port in (8080, 8085)))
-    done = subprocess.run(
-        ["bash", "-ec", demo],
-        cwd=tmp_path / "waitcall",
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "consumed once" in done.stdout
+        for title, seconds in (following.took | {"all of it": sum(following.took.values())}).items():
+            print(f"\n{title:<40} {seconds // 60:2.0f} min {seconds % 60:4.1f} s", end="")  # noqa: T201  a figure
+        print()  # noqa: T201
 
 
-def test_the_quickstart_shows_the_address_that_is_printed() -> None:
-    assert "http://127.0.0.1:8082/?login=http%3A%2F%2F127.0.0.1%3A8085" in PAGE.read_text()
+@contextmanager
+def call_from_the_handset(chromium: Any, address: str) -> Iterator[Any]:
+    """Open the login next to the handset, continue to the hosted page, and call. Yield the login's window."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, locale="en")
+    page = context.new_page()
+    page.goto(address)
+    with page.expect_popup() as opened:
+        page.get_by_role("button", name="Open the login beside").click()
+    opened.value.get_by_role("button", name="Continue").click()
+    page.wait_for_function("document.getElementById('did').value !== ''")
+    page.get_by_role("button", name="Call", exact=True).click()
+    yield opened.value
+    context.close()
+
+
+def test_from_a_clone_to_the_examples_and_to_a_login_of_ones_own(chromium: Any, newcomer: Newcomer) -> None:
+    clone, install, examples = newcomer.block("git clone").splitlines()
+    with newcomer.step("clone"):
+        newcomer.run(clone, ".")
+    with newcomer.step("make install"):
+        newcomer.run(install, "waitcall")
+    with newcomer.step("make examples, and the login in it"):
+        handset = newcomer.address(Ports.login)
+        with (
+            newcomer.running(examples, "waitcall", handset),
+            call_from_the_handset(chromium, handset) as login,
+        ):
+            login.get_by_text(SUBSCRIBER).wait_for()
+    wait_for(lambda: _is_free(newcomer.base))
+    with newcomer.step("make demo"):
+        assert "consumed once" in newcomer.run(newcomer.block("make demo"), "waitcall")
+
+    with newcomer.step("a folder for the own app"):
+        newcomer.run(newcomer.block("mkdir"), "waitcall")
+    own = newcomer.folder / "my-login"
+    (own / "app.py").write_text(newcomer.block("import secrets"))
+    newcomer.run(newcomer.block("cp "), "my-login")
+    with (
+        newcomer.step("start both, and the own login"),
+        newcomer.running(newcomer.block("make -C"), "my-login", "Ctrl-C stops everything"),
+        newcomer.running(newcomer.block(".venv/bin/flask"), "my-login", "Running on"),
+        call_from_the_handset(chromium, newcomer.address(OWN_PORT)) as login,
+    ):
+        login.get_by_text("Your call has come.").wait_for()
+        login.get_by_role("button", name="Continue").click()
+        login.get_by_text(f"You are logged in as {SUBSCRIBER}.").wait_for()
+        refuse_a_stranger(login)
+
+
+def refuse_a_stranger(login: Any) -> None:
+    """A browser without an attempt, which brings a result, is not logged in."""
+    login.context.clear_cookies()
+    login.goto(f"{login.url}back?result={'0' * 32}")
+    login.get_by_role("button", name="Continue").click()
+    login.get_by_text("Enter your phone number.").wait_for()

@@ -145,7 +145,7 @@ def test_no_number_is_rented_without_enough_money(running: Running, cli: Cli) ->
 
 def test_a_number_is_prolonged_and_stopped(running: Running, cli: Cli) -> None:
     running.simulator.cabinet.rent(FREE.lstrip("+"), "0")
-    cli("numbers", "stop", FREE, "--reason", "too dear")
+    cli("numbers", "stop", FREE, "--reason", "too expensive")
     assert running.simulator.cabinet.numbers[1].noprolong == 1
     told = cli("numbers", "prolong", FREE, "--yes", "--reason", "after all", "--json").stdout
     assert json.loads(told) == {"certain": True}

@@ -114,7 +114,7 @@ def prolong(*, phone_number: str, yes: bool, reason: str, json_wanted: bool, ope
     _tell_change("The number will be prolonged every month.", certain=certain, json_wanted=json_wanted)
 
 
-@numbers.command("stop", epilog=examples('waitcall numbers stop +79585550001 --reason "too dear"'))
+@numbers.command("stop", epilog=examples('waitcall numbers stop +79585550001 --reason "too expensive"'))
 @click.argument("phone_number")
 @reason_option
 @as_json
