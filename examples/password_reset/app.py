@@ -146,6 +146,8 @@ def reset_app(
     @app.post("/another-way")
     @in_equal_time()
     def another_way() -> AnyResponse | tuple[str, int]:
+        # The answer sets the cookie, whether or not the session has a decoy.
+        session.modified = True
         if session.get("decoy", {}).get("step") == Channel.CALL:
             text = "".join(secrets.choice(LETTERS) for _ in decoy.text_in.text)
             session["decoy"] = {"until": time.time() + WINDOW_SECONDS, "step": Channel.TEXT_IN, "text": text}

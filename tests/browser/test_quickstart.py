@@ -122,7 +122,7 @@ def call_from_the_handset(chromium: Any, address: str) -> Iterator[Any]:
     page = context.new_page()
     page.goto(address)
     with page.expect_popup() as opened:
-        page.get_by_role("button", name="Open the login beside").click()
+        page.get_by_role("link", name="Log in").click()
     opened.value.get_by_role("button", name="Continue").click()
     page.wait_for_function("document.getElementById('did').value !== ''")
     page.get_by_role("button", name="Call", exact=True).click()
@@ -137,7 +137,7 @@ def test_from_a_clone_to_the_examples_and_to_a_login_of_ones_own(chromium: Any, 
     with newcomer.step("make install"):
         newcomer.run(install, "waitcall")
     with newcomer.step("make examples, and the login in it"):
-        handset = newcomer.address(Ports.login)
+        handset = newcomer.block("begin here").split()[-1]
         with (
             newcomer.running(examples, "waitcall", handset),
             call_from_the_handset(chromium, handset) as login,
