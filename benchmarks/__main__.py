@@ -93,7 +93,7 @@ def tell(results: dict[str, Any]) -> None:
         print(
             f"{target.what:<75} {value:>9.2f}{target.unit:<3} {sign} {target.bound:g}{target.unit:<4} {word}"
             + (f" (half of the rounds: {middle})" if (middle := target.middle(results[target.of])) else "")
-            + (f" (with nothing in it: {target.bare(results[target.of]):.2f})" if target.bare else "")
+            + (f" (bare: {target.bare(results[target.of]):.2f})" if target.bare else "")
         )
     print(json.dumps(machine() | {"results": results}))
 

@@ -85,7 +85,7 @@ def in_turns(
 
 
 def _start(stack: Stack, kind: str, options: Sequence[str]) -> Walker:
-    """Start the hand-written service beside ours, with the same Redis and the same provider."""
+    """Start the hand-written service next to ours, with the same Redis and the same provider."""
     if not TOOLS.exists():
         raise RuntimeError("The libraries of the hand-written service are not installed: make bench-tools")
     port, name = free_port(), f"handwritten-{kind}"

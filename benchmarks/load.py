@@ -1,4 +1,4 @@
-"""Load generator: keep-alive HTTP/1.1 over plain sockets, so that it costs little beside the service.
+"""Load generator: keep-alive HTTP/1.1 over plain sockets, so that it costs little compared with the service.
 
 The package patches the sockets with gevent, so that thousands of requests can be under way.
 """

@@ -41,7 +41,7 @@ def write(results: Path, docs: Path) -> None:
 
 def _targets(kept: Mapping[str, Any]) -> str:
     lines = [
-        "| what | wanted | found | half of the rounds | with nothing in it | |",
+        "| what | target | found | rounds | bare | |",
         "|---|---:|---:|---:|---:|---|",
     ]
     found = {name: each["found"] for name, each in kept.items()}
@@ -56,14 +56,27 @@ def _targets(kept: Mapping[str, Any]) -> str:
 
 
 def _machine(kept: Mapping[str, Any]) -> str:
-    made = [
-        f"| `{each['command']}` | {each['machine']['commit']} | {each['machine']['cpu']}, {each['machine']['cores']} cores | "
-        f"Linux {each['machine']['kernel']}, Python {each['machine']['python']}, "
-        + ", ".join(f"{name} {version}" for name, version in each["machine"]["packages"].items())
-        + " |"
-        for each in kept.values()
-    ]
-    return "\n".join(["| made by | commit | machine | versions |", "|---|---|---|---|", *made])
+    """Return each machine with its versions, and the commands that ran on it."""
+    by_machine: dict[str, list[str]] = {}
+    for each in kept.values():
+        machine = each["machine"]
+        packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+        told = f"| {machine['cpu']}, {machine['cores']} cores | Linux {machine['kernel']}, Python {machine['python']} | {packages} |"
+        by_machine.setdefault(told, []).append(f"| `{each['command']}` | {machine['commit']} |")
+    return "\n\n".join(
+        "\n".join(
+            [
+                "| machine | system | packages |",
+                "|---|---|---|",
+                told,
+                "",
+                "| command | commit |",
+                "|---|---|",
+                *rows,
+            ]
+        )
+        for told, rows in by_machine.items()
+    )
 
 
 def _endpoints(found: Mapping[str, Any], plots: Path) -> str:
@@ -99,7 +112,7 @@ def _against(found: Mapping[str, Any], _: Path) -> str:
 def _pythons(found: Mapping[str, Any], plots: Path) -> str:
     if "skipped" in found:
         return str(found["skipped"])
-    return f"{_against(found, plots)}\n\nCPU of the newer ÷ of the older: {found['cpu_ratio']:.2f} (median of the rounds)."
+    return f"{_against(found, plots)}\n\nCPU, newer ÷ older: {found['cpu_ratio']:.2f} (median of the rounds)."
 
 
 def _journeys(found: Mapping[str, Any], _: Path) -> str:
@@ -112,12 +125,12 @@ def _journeys(found: Mapping[str, Any], _: Path) -> str:
             *(
                 f"| {name} | " + " | ".join(f"{value:.1f}" for value in found[key].values()) + " |"
                 for name, key in (
-                    ("the whole journey, without the 100 ms until the call", "whole_ms"),
+                    ("whole journey, without the 100 ms until the call", "whole_ms"),
                     ("callback answered → poll answered", "told_ms"),
                 )
             ),
             "",
-            f"CPU of the service for one: {found['cpu_ms']:.2f} ms; with nothing in it: {found['cpu_ms_of_a_bare_one']:.2f} ms.",
+            f"CPU of the service for a journey: {found['cpu_ms']:.2f} ms (bare {found['cpu_ms_of_a_bare_one']:.2f} ms).",
         ]
     )
 
@@ -142,7 +155,7 @@ def _growth(found: Mapping[str, Any], plots: Path) -> str:
     ]
     lines += [
         "",
-        f"A verification that the service itself created takes {found['bytes_each_made']:.0f} bytes with its limits and its audit entry.",
+        f"A verification created by the service takes {found['bytes_each_made']:.0f} bytes with its limits and audit entry.",
     ]
     return "\n".join([*lines, "", "![Throughput by live verifications](performance/growth.svg)"])
 
@@ -192,7 +205,7 @@ def _profiles(found: Mapping[str, Any], _: Path) -> str:
         + " |"
         for part in parts
     )
-    lines += ["", "Our own functions, each with everything that it calls:", ""]
+    lines += ["", "Our functions, each including everything it calls:", ""]
     lines += (
         f"- {name}: "
         + ", ".join(f"`{step}` {100 * share:.0f} %" for step, share in each["steps"].items())

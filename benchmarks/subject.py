@@ -1,4 +1,4 @@
-"""Service under measurement, on its embedded stack, and the floors beside it under the same gunicorn settings."""
+"""Service under measurement, on its embedded stack, and the floors with the same gunicorn settings."""
 
 import json
 import os
@@ -92,7 +92,7 @@ class Subject:
 
 
 def start_floors(stack: Stack, name: str = "floors", options: Sequence[str] = ()) -> tuple[Ports, list[int]]:
-    """Start the floors beside the service, with more gunicorn ``options``. Return their ports and worker processes."""
+    """Start the floors next to the service, with more gunicorn ``options``. Return their ports and worker processes."""
     # Import them from the path and not from the package, because the package patches with gevent.
     command = [*options, "--pythonpath", str(ROOT / "benchmarks"), "floors:app"]
     ports = _start_beside(stack, name, command, lambda ports: f"http://127.0.0.1:{ports.api}/f1")

@@ -1,4 +1,4 @@
-"""Targets of the measurements. ``make bench`` prints them beside the results, and docs/performance.md shows them."""
+"""Targets of the measurements. ``make bench`` prints them with the results, and docs/performance.md shows them."""
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping
@@ -86,14 +86,14 @@ TARGETS = (
     _compared("callback, throughput ÷ f3", "callback", "f3", 0.6),
     _compared("consume, throughput ÷ f3", "consume", "f3", 0.6),
     Target(
-        "CPU of a journey ÷ that of a hand-written service",
+        "CPU of a journey ÷ CPU of the hand-written service",
         "against",
         _median(lambda found: list(found["cpu_ratios"])),
         0.9,
         rounds=lambda found: list(found["cpu_ratios"]),
     ),
     Target(
-        "callback answered → poll answered, p99",
+        "p99 of callback answered → poll answered",
         "journeys",
         _median(lambda found: list(found["told_p99_of_each_round"])),
         50,
@@ -109,21 +109,26 @@ TARGETS = (
     ),
     Target("memory of a long poll", "waiting", lambda found: float(found["kb_each"]), 25, unit=" kB"),
     Target(
-        "reads' p99 with them ÷ idle",
+        "p99 of reads with these long polls ÷ idle",
         "waiting",
         lambda found: float(found["read_ratio"]),
         2.0,
     ),
-    Target("reads' p99 with creates held ÷ idle", "isolation", lambda found: float(found["read_ratio"]), 1.5),
     Target(
-        "callbacks' p99 with creates held ÷ idle",
+        "p99 of reads while creates wait for the provider ÷ idle",
+        "isolation",
+        lambda found: float(found["read_ratio"]),
+        1.5,
+    ),
+    Target(
+        "p99 of callbacks while creates wait for the provider ÷ idle",
         "isolation",
         lambda found: float(found["callback_ratio"]),
         1.5,
     ),
     *(
         Target(
-            f"p99 of {what}s under a flood of the worst bodies ÷ idle, {trees}",
+            f"p99 of {what}s under a flood of worst-case bodies ÷ idle, {trees}",
             "flood",
             partial(_of_trees, trees, f"{what}_ratio"),
             3,
@@ -132,28 +137,28 @@ TARGETS = (
         for what in ("read", "callback")
     ),
     Target(
-        "memory in Redis of a live verification",
+        "Redis memory of a live verification",
         "growth",
         lambda found: float(found["counts"][-1]["bytes_each"]),
         1024,
         unit=" B",
     ),
     Target(
-        "throughput at the most live verifications ÷ at the fewest, worst endpoint",
+        "throughput with most live verifications ÷ fewest, worst endpoint",
         "growth",
         _growth,
         0.95,
         at_least=True,
     ),
     Target(
-        "journeys of 2 processes ÷ of 1, on the same 2 cores as load, Redis and provider",
+        "journeys, 2 processes ÷ 1, sharing 2 cores with load, Redis and provider",
         "replicas",
         _of_two,
         1.7,
         at_least=True,
     ),
     Target(
-        "death of a worker → its successor answers",
+        "worker dies → successor answers",
         "startup",
         lambda found: float(found["worker_seconds"]),
         1.0,

@@ -11,7 +11,7 @@ from waitcall.configuration.settings import PREFIX
 
 
 def run() -> None:
-    """Run a command with the stack's settings in the place of those in the environment."""
+    """Run a command with the stack's settings instead of those in the environment."""
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
     os.environ |= json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from development.stack import API_KEY, Stack, answers
 
 
 class Examples(Stack):
-    """Embedded stack with the examples' policy, and the example apps beside it."""
+    """Embedded stack with the examples' policy, and the example apps."""
 
     SERVERS = (*Stack.SERVERS, "login", "reset")
 

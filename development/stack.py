@@ -30,7 +30,7 @@ PYTHONPATH={root} exec {python} -P -m development.cli {settings} "$@"
 
 
 class Stack:
-    """Running stack. As a context manager it stops all processes at the end and removes their files."""
+    """Running stack. A ``with`` block stops all processes at the end and removes their files."""
 
     SERVERS: ClassVar[tuple[str, ...]] = ("api", "callback", "control", "provider", "ops", "worker_ops")
     """Names of the ports that it listens on."""

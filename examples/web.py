@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response as AnyResponse
 ANSWER_SECONDS = 1.0
 """Seconds after which a person who enters a number gets an answer, even if waitcall refuses it at once."""
 STEP_SECONDS = 0.2
-"""The same for the later steps of a flow."""
+"""Seconds after which a later step of a flow is answered."""
 MOST_SESSIONS = 10_000
 SESSION_SECONDS = 3600
 RENAMED_SECONDS = 10

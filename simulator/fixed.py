@@ -51,7 +51,7 @@ class Subscribers:
         return phone in self._fixed and self._fixed[phone].outcome == "failed"
 
     def is_silent(self, phone: str) -> bool:
-        """Tell whether this number never calls, whoever dials for it."""
+        """Tell whether this number never calls."""
         return phone in self._fixed and self._fixed[phone].outcome != "verified"
 
     def ordered(self, phone: str, number: str) -> None:

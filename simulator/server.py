@@ -123,7 +123,7 @@ def _read_whole() -> None:
 
 
 class Simulator:
-    """Running simulator. As a context manager it stops at the end."""
+    """Running simulator. A ``with`` block stops it at its end."""
 
     def __init__(self, options: Options) -> None:
         if options.host not in LOOPBACK and not options.expose:

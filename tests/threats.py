@@ -14,16 +14,16 @@ PAGE = Path(__file__).resolve().parent.parent / "docs/threats.md"
 IDS = [f"T{number}" for number in range(1, 17)]
 
 
-def rows(text: str) -> dict[str, list[str]]:
-    """Return the tests that each row names, by the row's threat id. The key of a row without an id is ``more``."""
-    lines = re.findall(r"^\| (T\d+|) \|(.*)$", text, re.MULTILINE)
-    ids = [name for name, _ in lines]
-    assert len(ids) == len(set(ids)), "a threat has two rows"
-    return {name or "more": re.findall(r"`(tests/[^`]+::\w+)`", line) for name, line in lines}
+def sections(text: str) -> dict[str, list[str]]:
+    """Return the tests that each threat's section names, by the threat's id."""
+    found = re.findall(r"^## (T\d+): (.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    ids = [name for name, _ in found]
+    assert len(ids) == len(set(ids)), "a threat has two sections"
+    return {name: re.findall(r"`(tests/[^`]+::\w+)`", section) for name, section in found}
 
 
 def named() -> set[str]:
-    """Return every test that the page names, in any of its tables."""
+    """Return every test that the page names, in its sections and its table."""
     return set(re.findall(r"`(tests/[^`]+::\w+)`", PAGE.read_text()))
 
 

@@ -73,7 +73,7 @@ def docstrings(source: str) -> str:
         for child in getattr(node, "body", ()) if not isinstance(node, ast.Lambda | ast.IfExp) else ():
             value = child.value if isinstance(child, ast.Expr) else None
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                first = value.value.strip().partition("\n\n")[0]
+                first = value.value.strip().partition("\n\n")[0].partition("Args:")[0]
                 for number, line in enumerate(first.splitlines(), start=child.lineno - 1):
                     lines[number] = line.strip()
     return "\n".join(lines)

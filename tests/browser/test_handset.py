@@ -24,7 +24,7 @@ def order(visitor: Visitor) -> Any:
         page.get_by_role("link", name="Log in").click()
     login = visitor.watch(opened.value)
     login.get_by_role("button", name="Continue").click()
-    page.wait_for_function("document.getElementById('did').value !== ''")
+    page.locator("#did:not(:placeholder-shown)").wait_for()
     return login
 
 
@@ -147,7 +147,7 @@ def test_the_handset_works_by_keyboard_alone(visiting: Visiting) -> None:
     page.keyboard.press("Tab")
     for name in ("Call", "Hang up", "Call"):
         # The focus follows the button that the person needs next.
-        page.wait_for_function("name => document.activeElement.textContent === name", arg=name)
+        page.locator(f"button:focus:text-is('{name}')").wait_for()
         page.keyboard.press("Enter")
     visitor.logged_in(login)
     assert len(reports(visitor)) == 1

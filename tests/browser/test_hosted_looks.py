@@ -124,7 +124,7 @@ def test_without_a_script_there_is_no_copy_button(visiting: Visiting) -> None:
 
 
 def test_the_way_to_call_that_the_device_has_comes_first(visiting: Visiting) -> None:
-    """A phone dials, so it shows a filled button and no QR code. A laptop shows the QR code beside the number."""
+    """A phone dials, so it shows a filled button and no QR code. A laptop shows the QR code next to the number."""
     fill = "getComputedStyle(document.querySelector('.dial')).backgroundColor"
     phone, laptop = visiting("phone"), visiting("desktop")
     open_page(phone, "phone")

@@ -124,7 +124,7 @@ def call_from_the_handset(chromium: Any, address: str) -> Iterator[Any]:
     with page.expect_popup() as opened:
         page.get_by_role("link", name="Log in").click()
     opened.value.get_by_role("button", name="Continue").click()
-    page.wait_for_function("document.getElementById('did').value !== ''")
+    page.locator("#did:not(:placeholder-shown)").wait_for()
     page.get_by_role("button", name="Call", exact=True).click()
     yield opened.value
     context.close()

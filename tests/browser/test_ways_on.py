@@ -197,7 +197,7 @@ def test_both_examples_and_the_handset_lead_to_each_other(visiting: Visiting) ->
         page.get_by_role("link", name="Handset").click()
     handset = visitor.watch(opened.value)
     assert handset.locator("#cli").input_value() == visitor.number
-    handset.wait_for_function("document.getElementById('did').value !== ''")
+    handset.locator("#did:not(:placeholder-shown)").wait_for()
     handset.get_by_role("button", name="Call", exact=True).click()
     page.locator(CODE).wait_for()
     page.get_by_role("link", name="Log in").click()

@@ -71,7 +71,7 @@ def _told(reports: dict[str, Report], count: int, seed: int) -> str:
     )
     where = f"{platform.system()} {platform.machine()}, {_cores()} cores, Python {platform.python_version()}, Valkey 9"
     asked = f"`python -m tests.chaos --count {count} --seed {seed}`"
-    return "\n".join([counts, "", *lines, "", f"{asked}; {where}; commit {commit.stdout.strip()}.", ""])
+    return "\n".join([counts, "", *lines, "", f"{asked} on {where}, at commit {commit.stdout.strip()}.", ""])
 
 
 def _cores() -> int:

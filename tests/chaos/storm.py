@@ -52,7 +52,7 @@ class Run:
     patience_seconds: float = 100.0
     """Longest wait after the last failure. With reconciliation, several polls of the inbox fit in it."""
     hurried: bool = False
-    """Cause the failures of Redis beside the other failures, and poll the inbox early at the end."""
+    """Cause the failures of Redis and the other failures, and poll the inbox early at the end."""
 
 
 @dataclass(frozen=True)

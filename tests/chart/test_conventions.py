@@ -39,7 +39,7 @@ def merged(*parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def given(text: str) -> dict[str, Any]:
-    """Return values as a file with this text has them, beside those that the chart requires."""
+    """Return the values of a file with this text, and those that the chart requires."""
     return merged(MINIMAL, yaml.safe_load(text))
 
 

@@ -210,7 +210,7 @@ def test_the_payload_is_thin_and_without_the_number(post: Post) -> None:
 
 @contextmanager
 def broken_audit(post: Post) -> Iterator[None]:
-    """Put strings in the place of the audit streams, so that nothing can be appended to them."""
+    """Replace the audit streams by strings, so that nothing can be appended to them."""
     with post.world.client() as client:
         for key in AUDIT:
             client.set(key, "no stream")

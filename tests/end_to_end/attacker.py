@@ -107,34 +107,34 @@ class Attacker:
         attacks: list[tuple[str, str, Callable[[Attempt], None]]] = [
             (
                 "T1",
-                "forge a caller ID from a country where nobody checks it, to reset a password",
+                "reset a password with a forged caller ID from a country that does not check caller IDs",
                 self.spoof,
             ),
-            ("T2", "ride the victim's call with a session of one's own", self.ride),
-            ("T2", "squat on the number first, and let the victim's redial approve it", self.squat),
+            ("T2", "get verified by the victim's call in another session", self.ride),
+            ("T2", "start first, and let the victim's redial verify the attacker's session", self.squat),
             ("T3", "replay a captured callback against a later verification", self.replay),
-            ("T3", "replay a call that met nothing, once there is something to meet", self.replay_unmatched),
-            ("T3", "pass off a signed SMS, or a signed status, as a call", self.confuse),
-            ("T3", "call back with forged, missing and foreign hashes", self.forge),
-            ("T3", "hide entities and doubled fields in the callback", self.smuggle),
-            ("T3", "send a text that begins as a call record does, from a forged sender", self.forge_texts),
-            ("T4", "redeem a stolen id: with another client's key, with a guess, and twice", self.steal),
-            ("T5", "redeem a login's proof for a password reset", self.cross_purpose),
-            ("T7", "have a premium number shown", self.premium),
-            ("T7", "burn the provider's ceiling on one number", self.burn),
+            ("T3", "replay an unmatched call after starting a verification", self.replay_unmatched),
+            ("T3", "present the signature of an SMS or a status as that of a call", self.confuse),
+            ("T3", "send callbacks with forged, missing and foreign hashes", self.forge),
+            ("T3", "hide entities, objects and doubled fields in the callback", self.smuggle),
+            ("T3", "send a text from a forged sender that looks like a call in the inbox", self.forge_texts),
+            ("T4", "consume a stolen id with another client's key, by guessing, and twice", self.steal),
+            ("T5", "consume a login's proof for a password reset", self.cross_purpose),
+            ("T7", "have the service show a premium number", self.premium),
+            ("T7", "use up the provider's limit for one number", self.burn),
             ("T7", "have codes sent to premium and satellite numbers", self.pump_premium),
             ("T7", "have codes sent to sixty numbers from one address", self.pump),
-            ("T7", "send by fallbacks and resends, past the limit of an address", self.launder),
-            ("T2", "spoil other people's resets by contesting them, at no cost", self.spoil),
+            ("T7", "exceed the limit of an address with fallbacks and resends", self.launder),
+            ("T2", "spoil other people's resets by contesting them for free", self.spoil),
             ("T2", "lock an owner out by creating and canceling", self.lock_out),
             ("", "guess more codes by starting again", self.guess),
-            ("T13", "use a number after an operator has blocked it", self.outlive_a_block),
+            ("T13", "use a number after an operator blocks it", self.outlive_a_block),
             ("", "stop the service with bodies and headers that are slow to read", self.stall),
-            ("", "break the public listener with odd forwarded addresses", self.confuse_addresses),
-            ("", "keep the provider's callback out by long polls of one page", self.starve),
+            ("", "break the public listener with malformed forwarded addresses", self.confuse_addresses),
+            ("", "block the provider's callback with long polls of one page", self.starve),
             (
                 "T8",
-                "tell blocked, limited, live and fresh numbers apart by code, size and time",
+                "tell blocked, limited, live and fresh numbers apart by status, size and time",
                 self.enumerate,
             ),
         ]
@@ -145,7 +145,7 @@ class Attacker:
 
     def spoof(self, it: Attempt) -> None:
         answer = self._create("+77011234567", purpose="password_reset")
-        it.saw("create password_reset for a number of KZ", answer)
+        it.saw("create with purpose password_reset for a number of KZ", answer)
         it.won = answer.status == 201
 
     def ride(self, it: Attempt) -> None:
@@ -159,7 +159,7 @@ class Attacker:
         self._dial(number, victim.json["call"]["number"])
         it.saw("the victim calls")
         again = self._create(number, reference="attacker")
-        it.saw("the attacker's create right after the call, because people dial twice", again)
+        it.saw("the attacker's create right after the call", again)
         it.won = "call" in mine.json or "call" in none.json or again.status in (200, 201)
         self._consume(victim.json["id"], reference="victim")
 
@@ -173,7 +173,7 @@ class Attacker:
         read = self.service.read(mine.json["id"])
         it.saw("the attacker reads", read)
         redeemed = self._consume(mine.json["id"], purpose="contested", reference="attacker")
-        it.saw("the attacker redeems", redeemed)
+        it.saw("the attacker consumes", redeemed)
         it.won = read.json["status"] == "verified" or redeemed.status == 200
 
     def replay(self, it: Attempt) -> None:
@@ -187,18 +187,18 @@ class Attacker:
         it.saw("a later verification of the number", answer)
         it.saw("the callback again", self.service.call(number[1:], ts))
         read = self.service.read(answer.json["id"])
-        it.saw("the later one reads", read)
+        it.saw("read of the later one", read)
         it.won = read.json["status"] == "verified"
 
     def replay_unmatched(self, it: Attempt) -> None:
         number = self._number()
         ts = int(time.time())
-        it.saw("a call that nobody waits for", self.service.call(number[1:], ts))
+        it.saw("a call without a verification", self.service.call(number[1:], ts))
         made = self._create(number)
         it.saw("create, a moment later", made)
         it.saw("the callback again", self.service.call(number[1:], ts))
         read = self.service.read(made.json["id"])
-        it.saw("it reads", read)
+        it.saw("read", read)
         it.won = read.json["status"] == "verified"
 
     def confuse(self, it: Attempt) -> None:
@@ -207,7 +207,7 @@ class Attacker:
         phone, ts = number[1:], int(time.time())
         sms = self._sha1(f"{phone}:{ts}:79585550100:{SECRET}")
         it.saw(
-            "a genuine SMS with a time for a text",
+            "a genuine SMS whose text is a time",
             self._post(phone=phone, mes=ts, to="79585550100", sha1=sms),
         )
         tried = [
@@ -218,9 +218,9 @@ class Attacker:
         status = self._sha1(f"{phone}:{ts}:1:{SECRET}")
         tried.append(self._post(waitcall=1, phone=phone, ts=f"{ts}:1", sha1=status))
         for answer in tried:
-            it.saw("its digest on a call", answer)
+            it.saw("its signature on a call", answer)
         read = self.service.read(made.json["id"])
-        it.saw("it reads", read)
+        it.saw("read", read)
         # The second request is still a genuine SMS, with one field too many. It is acknowledged as an SMS.
         it.won = read.json["status"] == "verified"
 
@@ -233,12 +233,12 @@ class Attacker:
             "without a hash": {},
             "with an empty hash": {"sha1": ""},
             "with an empty secret": {"sha1": self._sha1(text)},
-            "with the password that everybody's example uses": {"sha1": self._sha1(text + "secret")},
+            "with the password of public examples": {"sha1": self._sha1(text + "secret")},
             "with the right secret under another algorithm": {
                 "md5": hashlib.md5(f"{text}{SECRET}".encode()).hexdigest()
             },
-            "with half of the right one": {"sha1": self._sha1(text + SECRET)[:20]},
-            "with another number's": {"sha1": self._sha1(f"79990000000:{ts}:{SECRET}")},
+            "with half of the right hash": {"sha1": self._sha1(text + SECRET)[:20]},
+            "with another number's hash": {"sha1": self._sha1(f"79990000000:{ts}:{SECRET}")},
         }
         statuses = []
         for how, given in hashes.items():
@@ -278,15 +278,15 @@ class Attacker:
         tried = {
             "another client consumes": self.service.ask("POST", f"{path}/{stolen}/consume", proof, **app),
             "another client reads": self.service.ask("GET", f"{path}/{stolen}", **app),
-            "nobody's key": self.service.ask("GET", f"{path}/{stolen}", Authorization="Bearer nobody"),
-            "a guessed neighbour": self._consume(guess),
+            "an unknown key": self.service.ask("GET", f"{path}/{stolen}", Authorization="Bearer nobody"),
+            "a guessed id": self._consume(guess),
             "another session's reference": self._consume(stolen, reference="attacker"),
         }
         for what, answer in tried.items():
             it.saw(what, answer)
         owner, twice = self._consume(stolen), self._consume(stolen)
         it.saw("its owner consumes", owner)
-        it.saw("and once more", twice)
+        it.saw("its owner consumes again", twice)
         it.won = any(answer.status == 200 for answer in [*tried.values(), twice]) or owner.status != 200
 
     def cross_purpose(self, it: Attempt) -> None:
@@ -294,7 +294,7 @@ class Attacker:
         made = self._create(number)
         self._dial(number, made.json["call"]["number"])
         answer = self._consume(made.json["id"], purpose="password_reset")
-        it.saw("a login's proof, consumed for a reset", answer)
+        it.saw("consume of a login's proof for a reset", answer)
         it.won = answer.status == 200
 
     def premium(self, it: Attempt) -> None:
@@ -320,8 +320,8 @@ class Attacker:
         statuses = [self._create(number).status for _ in range(70)]
         asked = len(self.simulator.exchange.ledger) - before
         self.simulator.faults.load([], None)
-        it.saw(f"70 creates whose orders fail, which give their limits back: {_counted(statuses)}")
-        it.saw(f"orders that the provider saw: {asked} (its ceiling is 50 a minute)")
+        it.saw(f"70 creates with failing orders, which do not count for the limits: {_counted(statuses)}")
+        it.saw(f"orders seen by the provider: {asked} (its limit is 50 a minute)")
         it.won = asked >= 50
 
     def enumerate(self, it: Attempt) -> None:
@@ -351,7 +351,7 @@ class Attacker:
                 seen[state] = (status, names, lengths, size)
                 it.saw(f"{state}: {status}, {size} bytes, after {took * 1000:.0f} ms")
                 it.won |= took < ANSWER_AFTER_SECONDS
-        it.saw(f"behind the endpoint waitcall answered {', '.join(map(str, inner))}")
+        it.saw(f"waitcall's answers behind the endpoint: {', '.join(map(str, inner))}")
         it.won |= len(set(seen.values())) != 1 or max(caller.took) >= ANSWER_AFTER_SECONDS
         it.won |= inner != [403, 429, 409, 201]
 
@@ -372,7 +372,7 @@ class Attacker:
             self._poll_inbox()
         for what, verification_id in ids.items():
             read = self.service.read(verification_id)
-            it.saw(f"{what}: it reads, after two polls of the inbox", read)
+            it.saw(f"{what}, read after two polls of the inbox", read)
             it.won |= read.json["status"] != "pending"
 
     def pump_premium(self, it: Attempt) -> None:
@@ -387,7 +387,7 @@ class Attacker:
             answer = self._create(number, purpose="by_code", channel="code")
             it.saw(f"a code to {number[:5]}…", answer)
         sent = self._messages() - before
-        it.saw(f"messages that the provider sent: {sent}")
+        it.saw(f"messages sent by the provider: {sent}")
         it.won = sent > 0
 
     def pump(self, it: Attempt) -> None:
@@ -398,7 +398,7 @@ class Attacker:
         ]
         sent = self._messages() - before
         it.saw(f"60 creates: {_counted(statuses)}")
-        it.saw(f"messages that the provider sent: {sent} (the limit of an address is 5 an hour)")
+        it.saw(f"messages sent by the provider: {sent} (the limit of an address is 5 an hour)")
         it.won = sent > 5
 
     def launder(self, it: Attempt) -> None:
@@ -409,10 +409,10 @@ class Attacker:
         fallen = [self._act(each["id"], "fallback").status for each in made]
         again = [self._act(each["id"], "resend").status for each in made]
         sent = self._messages() - before
-        it.saw("5 creates by call spend the limit of the address")
+        it.saw("5 creates by call use up the limit of the address")
         it.saw(f"5 fallbacks to a code: {_counted(fallen)}")
         it.saw(f"5 resends: {_counted(again)}")
-        it.saw(f"messages that the provider sent: {sent}")
+        it.saw(f"messages sent by the provider: {sent}")
         it.won = sent > 0
 
     def spoil(self, it: Attempt) -> None:
@@ -426,7 +426,7 @@ class Attacker:
         ]
         spoiled = sum(self.service.read(each).json["status"] == "contested" for each in ids)
         it.saw(f"12 creates for numbers whose owners are about to call: {_counted(statuses)}")
-        it.saw(f"spoiled: {spoiled} (the limit of an address is 5 an hour)")
+        it.saw(f"resets spoiled: {spoiled} (the limit of an address is 5 an hour)")
         it.won = spoiled > 5
 
     def lock_out(self, it: Attempt) -> None:
@@ -457,7 +457,7 @@ class Attacker:
                 checked.append(answer.json.get("code", answer.json.get("status")))
         compared = checked.count("code_mismatch")
         it.saw(f"creates: {_counted(created)}")
-        it.saw(f"codes that were compared: {compared} (at most 20 a day for one number)")
+        it.saw(f"codes compared: {compared} (at most 20 a day for one number)")
         it.won = compared > 20 or "verified" in checked
 
     def outlive_a_block(self, it: Attempt) -> None:
@@ -471,10 +471,10 @@ class Attacker:
                 {"action": "block", "number": number, "reason": "an attacker has the SIM", "expires_in": 600},
                 Authorization=f"Bearer {OPERATOR_KEY}",
             )
-        it.saw("an operator blocks one number that waits, and one that has called")
+        it.saw("an operator blocks a number that waits for its call, and one that has called")
         self._dial(pending, waiting.json["call"]["number"])
         read = self.service.read(waiting.json["id"])
-        it.saw("the first calls, and reads", read)
+        it.saw("read of the first after its call", read)
         consumed = [self._consume(each.json["id"]) for each in (waiting, proven)]
         for answer in consumed:
             it.saw("consume", answer)
@@ -497,7 +497,8 @@ class Attacker:
                     waiting.enter_context(self._leave_waiting("POST", "/callbacks/smsc", body))
                 many = {"Accept-Language": "x-a," * 2000}
                 waiting.enter_context(self._leave_waiting("GET", "/p/nothing", b"", many))
-            it.saw(f"4 times, all at once: {', '.join(bodies)}, 2,000 languages")
+            for request in (*bodies, "2,000 languages"):
+                it.saw(f"4 requests at once: {request}")
             it.won = not self._is_answering(it)
 
     def confuse_addresses(self, it: Attempt) -> None:
@@ -549,7 +550,9 @@ class Attacker:
             except OSError:
                 answered.append(False)
         told = f"the slowest callback after {slowest * 1000:.0f} ms"
-        it.saw(f"signed callbacks, probes and reads answered meanwhile: {sum(answered)} of 12, {told}")
+        it.saw(
+            f"signed callbacks, probes and reads answered during the attack: {sum(answered)} of 12, {told}"
+        )
         return all(answered)
 
     def _leave_waiting(

@@ -37,7 +37,7 @@ def record(attempts: list[Attempt]) -> str:
         "# A recorded run of the attacker's script",
         "",
         "`make attack` starts gunicorn with two workers, `waitcall worker`, Valkey and the provider simulator, tries each of these, and",
-        "writes this page. `tests/end_to_end/attacker.py` is the script; `make test-all` runs it every time and fails if one succeeds.",
+        "writes this page. The script is `tests/end_to_end/attacker.py`. `make test-all` runs it and fails if an attack succeeds.",
         "",
     ]
     for index, attempt in enumerate(attempts, 1):

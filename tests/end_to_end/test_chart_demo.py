@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Machine:
-    """This machine in the place of the cluster: other paths, ports and host names, and nothing else."""
+    """This machine instead of the cluster: only paths, ports and host names differ."""
 
     def __init__(self, directory: Path, objects: list[dict[str, Any]]) -> None:
         self.directory, self.objects = directory, objects

@@ -195,11 +195,11 @@ def who_pays() -> str:
             each.scope for each in applicable.of_refused_create(ADDRESS, "web", ())
         },
         "wrong code": {each.scope for each in applicable.of_failed_check(NUMBER)},
-        "right code; the same requester again; a replayed `Idempotency-Key`; any other refusal": set(),
+        "right code, repeat by the same requester or `Idempotency-Key`, any other refusal": set(),
     }
     rows = [[act, *("1" if scope in paid else "" for scope in COLUMNS)] for act, paid in acts.items()]
     rows.append(
-        ["canceled, expired or failed uncalled", *("−1" if scope in freed else "" for scope in COLUMNS)]
+        ["canceled, expired or failed without a call", *("−1" if scope in freed else "" for scope in COLUMNS)]
     )
     back = created(Channel.CODE) | created(Channel.CALL)
     kept = {Scope.PROVIDER}
@@ -235,41 +235,41 @@ def reach(policy: Policy) -> str:
         row(
             "starts verifications, in an hour",
             [number(each.acts(HOUR)) for each in of],
-            "each start is an order at the provider; a call costs nothing, as far as is known",
+            "you: each start is an order; as far as we know a call costs nothing",
         ),
-        row("… in a day", [number(each.acts(DAY)) for each in of], "the same"),
+        row("… in a day", [number(each.acts(DAY)) for each in of], "you, as above"),
         row(
-            "keeps the owner of one number out by the policy's limits",
+            "locks out the owner of one number through the policy's limits",
             ["never"] * len(of),
-            "the limits of the number do not count what a stranger starts and nobody calls",
+            "nobody: a stranger's uncalled verifications do not count for the number",
         ),
         row(
-            f"… by the provider's own ceiling ({CEILING.count} orders for one number in {CEILING.period_seconds} s)",
+            f"… through the provider's ceiling ({CEILING.count} orders for one number in {CEILING.period_seconds} s)",
             [hours(each.ceiling_filled_for()) for each in of],
-            "its owner, who gets 429 meanwhile",
+            "the owner, who gets 429 meanwhile",
         ),
         row(
-            f"holds one given number by verifications of {window // 60} minutes that nobody calls",
+            f"holds one number with uncalled verifications of {window // 60} minutes",
             [hours(each.one_held_for(window)) for each in of],
-            "its owner, who gets 409 meanwhile",
+            "the owner, who gets 409 meanwhile",
         ),
         row(
             "holds this many numbers for a whole day",
             [number(each.held_all_day(window)) for each in of],
-            "their owners",
+            "the owners",
         ),
         row(
             f"spoils resets by a contest ({reset // 60} minutes each), in a day",
             [number(each.acts(DAY)) for each in of],
-            "their owners, who begin again; each contest costs the attacker one create",
+            "the owners, who begin again; each contest costs the attacker one create",
         ),
         row(
-            "keeps out other people at his address or in his /24",
+            "locks out others at the same address or in the same /24",
             ["the address", "the /24", "each of the addresses"],
-            "neighbours, until the hour or the day is over",
+            "those neighbours, until the hour or the day ends",
         ),
         row(
-            "keeps everybody out of calls",
+            "locks everybody out of calls",
             yes(
                 [each.shuts_out(Scope.GLOBAL) or each.shuts_out(Scope.COUNTRY) for each in of],
                 "yes, by the hour",
@@ -280,25 +280,25 @@ def reach(policy: Policy) -> str:
         row(
             "… to one number¹",
             [number(each.codes_to_one_number(DAY)) for each in of],
-            "you, and its owner, who gets no further code that day; calls go on",
+            "you, and the owner, who gets no more codes that day; calls still work",
         ),
         row(
-            "keeps everybody out of codes¹",
+            "locks everybody out of codes¹",
             yes([each.shuts_out(Scope.CODE_GLOBAL) for each in of], "yes, for the day"),
-            "everybody; calls go on",
+            "everybody; calls still work",
         ),
         row(
             "guesses codes of one number, in a day¹",
             [number(each.guesses()) for each in of],
-            "its owner, whose right code is refused too until the next day",
+            "the owner, whose right code is refused too until the next day",
         ),
         row(
-            "… and is right²",
+            "… and guesses right²",
             [f"1 in {number(1 / each.chance_of_a_guess())}" for each in of],
             "the owner's account",
         ),
     ]
-    return table(["the attacker …", *(each.name for each in ATTACKERS), "who pays"], rows)
+    return table(["the attacker …", *(each.name for each in ATTACKERS), "who suffers or pays"], rows)
 
 
 def written(policy: Policy, page: str) -> str:

@@ -1,4 +1,4 @@
-"""The service uses its libraries by their documented names: it reads no private name of theirs and replaces nothing in them.
+"""The service uses its libraries by their documented names: it reads none of their private names and replaces nothing in them.
 
 ruff's SLF001 finds private names that are read from an object. This test finds the cases that ruff does not look for.
 """

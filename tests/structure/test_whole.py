@@ -159,9 +159,9 @@ def test_a_loose_line_of_a_lock_file_is_found(line: str) -> None:
     assert loose_lines(sound + line + "\n") == [line.split(maxsplit=1)[0]]
 
 
-def test_every_threat_has_a_row_and_every_named_test_exists() -> None:
-    """`make threats` runs the tests. This finds a row that lost its tests without running them."""
-    found = threats.rows((ROOT / "docs/threats.md").read_text())
+def test_every_threat_has_a_section_and_every_named_test_exists() -> None:
+    """`make threats` runs the tests. This finds a section without tests, without running them."""
+    found = threats.sections((ROOT / "docs/threats.md").read_text())
     assert [name for name in threats.IDS if not found.get(name)] == []
     for test in threats.named():
         file, _, name = test.partition("::")

@@ -87,7 +87,7 @@ class ApplicableLimits:
         return limit_checks
 
     def of_step(self, record: Verification, channel: Channel, exempt: Container[Scope]) -> list[LimitCheck]:
-        """Return the limits of a fallback or resend: those of the create, but for the total of the number.
+        """Return the limits of a fallback or resend: those of the create, except the total of the number.
 
         That total counts verifications, and it has counted this one already.
         """
@@ -294,7 +294,7 @@ class AdmissionControl:
     def guard(
         self, number: E164, screened: Screening, buckets: Sequence[Sequence[Bucket]], now: datetime
     ) -> None:
-        """Ask the conversion guard. ``buckets``: the counts of the number's groups, in the order of :meth:`groups`.
+        """Ask the conversion guard. ``buckets`` has the counts of the number's groups, in the order of :meth:`groups`.
 
         Raises:
             RateLimited: too many verifications in one of the groups were never called.

@@ -380,7 +380,7 @@ class Leadership(Protocol):
         """Begin a term, or renew the one that ``holder`` has. Return None while another worker leads."""
 
     def resign(self, term: Term) -> None:
-        """End the term at once, so that the next leader need not wait until its lease ends."""
+        """End the term at once, so that the next leader does not wait until the lease expires."""
 
 
 @dataclass(frozen=True, slots=True)

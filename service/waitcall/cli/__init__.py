@@ -49,7 +49,7 @@ def main() -> None:
 @click.option(
     "--example-policy",
     is_flag=True,
-    help="Print the policy of the package, as a beginning of your own, and check nothing.",
+    help="Print the package's policy, as a start for your own, and check nothing.",
 )
 @as_json
 def check(*, values: bool, schema: bool, example_policy: bool, json_wanted: bool) -> None:

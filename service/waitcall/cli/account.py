@@ -57,7 +57,7 @@ def numbers() -> None:
 @as_json
 @acting
 def list_numbers(*, json_wanted: bool, operator: str) -> None:
-    """List our numbers, and numbers for rent. The costs are those of the rest of this month and of a month."""
+    """List our numbers, and numbers for rent. Costs are for the rest of this month and for a full month."""
     with running() as context:
         rows = [_row(each) for each in context.account.numbers(operator)]
     show_rows(rows, _NUMBER_COLUMNS, json_wanted=json_wanted)

@@ -37,7 +37,7 @@ class ExitCode(IntEnum):
     MISTAKEN = 2
     """Settings or options are wrong; standard error names each mistake."""
     NEGATIVE = 3
-    """The result is negative. `verify`: not proven; `reports reconcile`: differences found; `balance`: low."""
+    """The result is negative: `verify` is not proven, `reports reconcile` found differences, or `balance` is low."""
 
 
 def sound_settings(environ: Mapping[str, str]) -> Settings:

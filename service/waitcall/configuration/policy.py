@@ -221,7 +221,7 @@ def _is_an_origin(given: str) -> None:
     match = _ORIGIN.fullmatch(given)
     if match is None:
         raise ValidationError(
-            "Must be an origin as browsers write it: https://login.example.org, no slash behind."
+            "Must be an origin as browsers write it: https://login.example.org, no slash at the end."
         )
     if match[1] == "http" and match[2] not in LOOPBACK:
         raise ValidationError("http:// is for loopback only.")
@@ -244,7 +244,7 @@ def _is_an_address(given: str) -> None:
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise ValidationError("Must be a URL, for instance https://login.example.org/waitcall.")
     if parts.username is not None or parts.fragment:
-        raise ValidationError("Carries no credentials and no fragment.")
+        raise ValidationError("Must have no credentials and no fragment.")
 
 
 def _is_a_picture(given: str) -> None:
@@ -294,7 +294,7 @@ class PurposeSchema(Keys):
 
     max_window_seconds = whole("Cap of `window_seconds`.", SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS)
     on_concurrent = choice(
-        'What happens if a second requester asks for the same number: `"refuse"` refuses only the second; `"contest"` also makes '
+        'Answer to a second requester for the same number: `"refuse"` refuses only the second, `"contest"` also makes '
         "the first verification worthless.",
         OnConcurrent,
     )
@@ -303,7 +303,9 @@ class PurposeSchema(Keys):
         0,
         LONGEST_WINDOW_SECONDS,
     )
-    result_seconds = whole("A verification that nobody consumes for this long becomes `lapsed`.", 1, _DAY)
+    result_seconds = whole(
+        "A verified verification becomes `lapsed` if nobody consumes it within this time.", 1, _DAY
+    )
     retention_seconds = whole("Finished records stay readable for this long.", 0, 31 * _DAY)
     require_reference = switch("Refuse a create without `reference`.")
     regions = several("Regions of the subscriber's number; empty: all.", REGION, frozenset)
@@ -319,8 +321,8 @@ class PurposeSchema(Keys):
         Assurance,
     )
     match_dialled = switch(
-        "If a callback says which number was called, it must be the one shown. SMSC's callbacks do not say it; records of the "
-        "inbox must always say it."
+        "If a callback names the dialled number, it must be the one shown. SMSC's callbacks do not name it; records of the inbox "
+        "must always name it."
     )
     channels = several(
         "Ways to prove the number, in the order of fallback. A create that names none begins with the first.",
@@ -347,7 +349,7 @@ class PurposeSchema(Keys):
         if len(set(channels)) != len(channels):
             raise ValidationError("Each at most once.", "channels")
         if data.get("second_step") in channels:
-            raise ValidationError("Comes after a channel; it is none of channels.", "second_step")
+            raise ValidationError("Comes after a channel, so it must not be in channels.", "second_step")
 
 
 class WebhookSchema(Keys):
@@ -369,14 +371,13 @@ class WebhookSchema(Keys):
         validate=_SOME,
     )
     allow_private = switch(
-        "The address may be inside (a Service of your cluster) and plain `http://`. Without it every address but a public "
-        "host's is refused."
+        "The address may be private (a Service of your cluster) and plain `http://`. Otherwise only public hosts are allowed."
     )
 
     @validates_schema
     def _may_be_posted_to(self, data: dict[str, Any], **_: Any) -> None:
         if "url" in data and urlsplit(data["url"]).scheme == "http" and not data.get("allow_private"):
-            raise ValidationError("http:// is for addresses inside: allow_private = true.", "url")
+            raise ValidationError("http:// needs allow_private = true.", "url")
 
 
 class ClientLimitsSchema(Keys):
@@ -403,19 +404,19 @@ class ClientSchema(Keys):
     makes = Client
 
     purposes = several(
-        "Purposes that the client may ask for; `[]` for one that only operates.",
+        "Purposes that the client may use; `[]` for a client that only operates.",
         fields.String(),
         frozenset,
         required=True,
     )
     default_region = text(
-        "Region whose national forms are read; empty: E.164 alone.",
+        "Region whose national number forms are accepted; empty: E.164 only.",
         told='`""`',
         validate=validate.OneOf(["", *sorted(REGIONS)], error="{input} is no region."),
         post_load=lambda region: region or None,
     )
     scopes = several(
-        "What the client's keys may do. `create` includes cancel, fallback, resend and check; `operate` is `/v1/operator`.",
+        "Rights of the client's keys. `create` includes cancel, fallback, resend and check; `operate` is `/v1/operator`.",
         fields.Enum(Permission, by_value=True),
         frozenset,
         told='`["create", "read", "consume"]`',
@@ -438,20 +439,24 @@ class ClientSchema(Keys):
 
 class LimitsSchema(ClientLimitsSchema):
     number = limits(
-        "Creates, fallbacks and resends of one number from one end user's address (`client_ip`; the client where there is none).",
+        "Creates, fallbacks and resends of one number from one end user's address (`client_ip`), or from one client without `client_ip`.",
         "5/10m",
     )
     number_total = limits(
-        "Verifications of one number, whoever asks; canceled ones, and those that expire uncalled, are given back.",
+        "Verifications of one number from any address. Those that end without a call do not count.",
         told="ten times each of `limits.number`",
     )
-    ip = limits("The same acts as `client`, of one end user's address (IPv6: its /64).")
-    network = limits("The same acts, of the address's /24 (IPv6: its /48).")
-    country = limits("Creates, fallbacks and resends for the numbers of one region.")
+    ip = limits(
+        "Creates, fallbacks and resends from one end user's address (IPv6: its /64), refused and contesting creates too."
+    )
+    network = limits(
+        "Creates, fallbacks and resends from one /24 (IPv6: one /48), refused and contesting creates too."
+    )
+    country = limits("Creates, fallbacks and resends for the numbers of one country.")
     # `global` is a Python keyword.
-    everybody = limits("Creates, fallbacks and resends in all.", data_key="global", attribute="global")
-    code_number = limits("Codes sent to one number, whoever asks.", "5/h", "10/d")
-    code_global = limits("Codes sent in all.")
+    everybody = limits("All creates, fallbacks and resends.", data_key="global", attribute="global")
+    code_number = limits("Codes sent to one number for any caller.", "5/h", "10/d")
+    code_global = limits("All codes sent.")
     failed_checks = limits("Wrong codes typed for one number, over all its verifications.", "20/d")
 
 
@@ -467,7 +472,7 @@ class BudgetSchema(Keys):
     settle_seconds = whole("Verifications younger than this are not counted yet.", 0, LONGEST_WINDOW_SECONDS)
     floor = whole("Up to this many uncalled verifications are always allowed.", 0, 1_000_000)
     max_uncalled_share: fields.Float = _key(
-        fields.Float, "Allowed share of uncalled ones among those shown.", validate=validate.Range(0, 1)
+        fields.Float, "Allowed share of uncalled verifications.", validate=validate.Range(0, 1)
     )
 
     @validates_schema
@@ -524,16 +529,16 @@ class AssuranceSchema(Table):
 
     # Nobody but the person can make a roundtrip, so no table can promise one.
     level = choice(
-        "What a call from a number of the region proves.",
+        "Assurance of a call from a number of the region.",
         Assurance,
         required=True,
         attribute="assurance",
         validate=validate.NoneOf([Assurance.ROUNDTRIP]),
     )
-    source = text("Who says so, for people.", required=True, validate=validate.Length(1, 500))
+    source = text("Source of this claim, for people.", required=True, validate=validate.Length(1, 500))
     except_prefixes = several(
-        'Prefixes of the region\'s numbers from which a call is only `asserted`, for instance `["+7978"]`. Those of Abkhazia and South '
-        "Ossetia among Russia's are excepted without being named (docs/numbers.md).",
+        'Prefixes of the region\'s numbers from which a call is only `asserted`, for instance `["+7978"]`. The prefixes '
+        "of Abkhazia and South Ossetia in Russia's plan are always excepted (docs/numbers.md).",
         fields.String(
             validate=validate.Regexp(r"\+[1-9][0-9]{0,13}\Z", error="Write + and up to 14 digits.")
         ),
@@ -550,7 +555,7 @@ class AuditSchema(Table):
 
 class TextInSchema(Keys):
     numbers = several(
-        "Dedicated numbers of yours that receive texts, E.164.",
+        "Your dedicated numbers that receive texts, E.164.",
         fields.String(post_load=_number),
         required=True,
         validate=_SOME,
@@ -590,7 +595,7 @@ class CaptchaSchema(Table):
         post_load=_only_counted,
     )
     image_url = text(
-        "The picture. It shows the provider the visitor's address. The account's is `imgcode.php` below the first of "
+        "URL of the picture. The provider sees the visitor's address when it is loaded. The account's is `imgcode.php` below the first of "
         "`WAITCALL_SMSC_URLS`.",
         told="the account's",
         validate=_is_a_picture,
@@ -650,8 +655,8 @@ class TestNumberSchema(Table):
         LONGEST_WINDOW_SECONDS,
     )
     code = text(
-        "Code to type, six digits; needed for the outcome `verified` where a purpose with `test_numbers` sends codes. With any "
-        "other outcome no code is right.",
+        "Code to type, six digits. Required for the outcome `verified` if a purpose with `test_numbers` sends codes. With other "
+        "outcomes no code is right.",
         validate=validate.Regexp(
             rf"[0-9]{{{CODE_DIGITS}}}\Z", error=f"A code is a string of {CODE_DIGITS} digits."
         ),
@@ -667,7 +672,7 @@ class PolicySchema(Keys):
     """Whole file. A table that is left out has the defaults of its keys."""
 
     dial_regions = several(
-        "Regions of the numbers that a person may be told to dial; never premium ones.",
+        "Regions of the numbers that a person may be told to dial. Premium numbers are never shown.",
         REGION,
         frozenset,
         required=True,
@@ -677,21 +682,21 @@ class PolicySchema(Keys):
     clients = tables(
         NAME,
         ClientSchema,
-        "One table for each client; its keys are in `WAITCALL_API_KEYS`. Its `limits` stand in the place of the policy's for the same scope.",
+        "One table for each client; its keys are in `WAITCALL_API_KEYS`. Its `limits` replace the policy's for the same scope.",
         required=True,
     )
     limits = table(
         LimitsSchema,
-        "Count and period, for instance `20/h`; s, m, h, d. Several may stand for one scope; `[]` switches it off. A limit with "
-        "` record_only` behind it counts and tells, but refuses nobody. docs/limits.md says who pays for what.",
+        "Count and period (s, m, h, d), for instance `20/h`. A scope may have several; `[]` switches it off. A limit that ends in "
+        "` record_only` is counted and reported, but refuses nobody. docs/limits.md says what counts for which limit.",
         load_default=lambda: DEFAULT_LIMITS,
     )
     conversion = table(
         ConversionGuardSchema,
-        "Guard against numbers that are shown and never called; off unless a table is there.",
+        "Guard against numbers that are shown and never called. Off without this table.",
     )
     lists = several(
-        "`[[lists]]`: the most exact entry decides. `waitcall block` adds to them without a deploy.",
+        "`[[lists]]`: the most exact entry decides. `waitcall block` adds entries at run time.",
         fields.Nested(ListEntrySchema),
     )
     assurance = tables(
@@ -699,14 +704,14 @@ class PolicySchema(Keys):
         AssuranceSchema,
         "A region without a table is `asserted`: a caller ID can be forged there.",
     )
-    audit = table(AuditSchema, "What the audit stream keeps.")
+    audit = table(AuditSchema, "Size of the audit stream.")
     text_in = table(
-        TextInSchema, "Needed where a purpose has the channel `text_in`.", attribute="text_in_numbers"
+        TextInSchema, "Required if a purpose has the channel `text_in`.", attribute="text_in_numbers"
     )
     code = table(CodeSchema, "Messages with a code.", load_default=lambda: CodeSchema().load({}))
-    captcha = table(CaptchaSchema, "A captcha before codes; off unless the table is there.")
-    routing = table(RoutingSchema, "Who gives numbers to dial.")
-    hosted = table(HostedSchema, "What the hosted page looks like.", attribute="brand")
+    captcha = table(CaptchaSchema, "A captcha before codes. Off without this table.")
+    routing = table(RoutingSchema, "Providers of the numbers to dial.")
+    hosted = table(HostedSchema, "Look of the hosted page.", attribute="brand")
     test_numbers = tables(
         fields.String(post_load=_subscriber, metadata={"title": "NUMBER"}),
         TestNumberSchema,
@@ -781,12 +786,12 @@ def _weak_reset(policy: Policy) -> Iterator[str]:
     reset = policy.purposes.get(_PASSWORD_RESET)
     if reset is not None and not reset.min_assurance.reaches(Assurance.NETWORK):
         level = reset.min_assurance.value
-        yield f"purposes.password_reset.min_assurance is {level}: whoever forges a caller ID resets a password"
+        yield f"purposes.password_reset.min_assurance is {level}: anyone who forges a caller ID can reset a password"
 
 
 def _weak_limits(policy: Policy) -> Iterator[str]:
     if not policy.limits.get(Scope.NUMBER):
-        yield "limits.number is switched off: one visitor can start verifications of a number without end"
+        yield "limits.number is switched off: one visitor can start any number of verifications of a number"
     named = {"limits": policy.limits} | {
         f"clients.{name}.limits": client.limits for name, client in policy.clients.items()
     }
@@ -802,7 +807,7 @@ def _dear_codes(policy: Policy) -> Iterator[str]:
     sending = [purpose for purpose in policy.purposes.values() if purpose.sends_codes]
     for purpose in sending:
         if not purpose.regions:
-            yield f"purposes.{purpose.name} sends codes and names no regions: messages abroad are the dearest"
+            yield f"purposes.{purpose.name} sends codes and names no regions: messages abroad cost most"
     if not sending:
         return
     needed = {
@@ -824,7 +829,7 @@ def _plain_webhooks(policy: Policy) -> Iterator[str]:
     for endpoint in (each for client in policy.clients.values() for each in client.webhooks):
         parts = split_url(endpoint.url)
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-            yield f"webhook {endpoint.name} goes over http://: whoever listens on the way reads it"
+            yield f"webhook {endpoint.name} uses http://: anyone on the network path can read it"
 
 
 def _test_numbers(policy: Policy) -> Iterator[str]:
@@ -841,5 +846,5 @@ def _test_numbers(policy: Policy) -> Iterator[str]:
         if not is_fictitious(number):
             yield (
                 f"test_numbers.{number.masked} may be a subscriber's: no range of fictitious numbers contains it, so "
-                "whoever may create verifies it without its holder"
+                "anyone who may create can verify it without its holder"
             )

@@ -138,9 +138,9 @@ def _base_url(text: str) -> str:
     if not parts.hostname or parts.scheme not in ("https", "http"):
         raise ValidationError("Each must be a URL, for instance https://smsc.ru/sys.")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise ValidationError("http:// is for loopback only: the credentials travel in the clear.")
+        raise ValidationError("http:// is for loopback only: the credentials travel unencrypted.")
     if parts.query or parts.fragment or parts.username is not None:
-        raise ValidationError("Base URLs carry no credentials, query or fragment.")
+        raise ValidationError("Base URLs must have no credentials, query or fragment.")
     return text.rstrip("/")
 
 
@@ -187,7 +187,7 @@ def _api_keys(text: str) -> Mapping[str, str]:
         if not client or not re.fullmatch(r"[0-9a-f]{64}", digest, re.ASCII):
             raise ValidationError("Must be client=sha256hex pairs; `waitcall keys new CLIENT` prints one.")
         if digest in keys:
-            raise ValidationError("One key stands twice.")
+            raise ValidationError("A key is listed twice.")
         keys[digest] = client
     clients = list(keys.values())
     if any(clients.count(client) > _MOST_AT_ONCE for client in clients):
@@ -204,7 +204,7 @@ def _webhook_secrets(text: str) -> Mapping[str, tuple[Secret, ...]]:
         try:
             key = b64decode(secret.removeprefix("whsec_"), validate=True)
         except ValueError as error:
-            raise ValidationError("A secret is base64 behind whsec_.") from error
+            raise ValidationError("A secret is whsec_ followed by base64.") from error
         if not 24 <= len(key) <= 64:  # noqa: PLR2004  Standard Webhooks, symmetric secrets
             raise ValidationError("A secret is 24 to 64 bytes long.")
         secrets[name] = (*secrets.get(name, ()), Secret(secret))
@@ -281,7 +281,7 @@ class Settings:
 
     redis_url: Address = _setting(
         _text(_redis_url),
-        "Redis 7 or Valkey: `redis://`, `rediss://`, `unix://`, `redis+sentinel://h1,h2/name/db`, `redis+cluster://h1,h2`; the "
+        "URL of Redis 7 or Valkey. Forms are `redis://`, `rediss://`, `unix://`, `redis+sentinel://h1,h2/name/db`, `redis+cluster://h1,h2`; the "
         "last two with TLS as `rediss+…`.",
         secret=True,
     )
@@ -300,14 +300,14 @@ class Settings:
     )
     redis_ca: str = _setting(
         _text(_authorities),
-        "Path of a PEM file with certificate authorities that may vouch for Redis and the sentinels, beside the system's. "
+        "Path of a PEM file with certificate authorities for Redis and the sentinels, in addition to the system's. "
         "`WAITCALL_REDIS_CA_FILE` means the same; so with the next two.",
         "",
         is_path=True,
     )
     redis_cert: str = _setting(
         _text(_authorities),
-        "Path of our client certificate (PEM) for Redis and the sentinels, with intermediate certificates behind it.",
+        "Path of our client certificate (PEM) for Redis and the sentinels, followed by intermediate certificates.",
         "",
         is_path=True,
     )
@@ -372,7 +372,7 @@ class Settings:
         _text(_api_keys),
         "`client=sha256hex` pairs, comma-separated, two per client while rotating; `waitcall keys new CLIENT` makes one.",
         "",
-        told="required where `api` is served",
+        told="required with the surface `api`",
         secret=True,
     )
     key_pepper: Secret = _setting(
@@ -385,7 +385,7 @@ class Settings:
         _text(read_policy),
         "Path of the policy file.",
         "",
-        told="`config/policy.toml`; where there is none, the same file in the package",
+        told="`config/policy.toml`, or else the same file in the package",
         found=default_policy,
     )
     public_url: str = _setting(
@@ -400,12 +400,12 @@ class Settings:
     )
     window_seconds: int = _setting(
         _whole(SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS),
-        "Seconds in which the call must come, if a create names none.",
+        "Window for the call, if a create names none.",
         str(LONGEST_WINDOW_SECONDS),
     )
     surfaces: frozenset[str] = _setting(
         _text(_surfaces),
-        "What this process tree serves, beside operations: `api`; `callback`, with the hosted page; `page`, the hosted page alone. "
+        "Surfaces that this process tree serves in addition to operations: `api`, `callback` (with the hosted page), `page` (only the hosted page). "
         "Without `api` it needs no API keys, credentials of SMSC or webhook secrets.",
         "api,callback",
     )
@@ -441,7 +441,7 @@ class Settings:
     )
     inbox_assurance: Assurance = _setting(
         _word(Assurance.ASSERTED, Assurance.NETWORK, becomes=Assurance),
-        "The most that a call proves if only the provider's inbox shows it; a callback proves `network`. Set it to `network` after "
+        "Highest assurance of a call that only the provider's inbox shows. Set it to `network` after "
         "`waitcall doctor` has shown that this account's records tell calls from texts. Every start warns then.",
         "asserted",
     )
@@ -474,13 +474,13 @@ class Settings:
     )
     workers: int = _setting(
         _whole(1, MOST_WORKERS),
-        "Worker processes. They run on gevent, so a request that waits costs no thread.",
+        "Worker processes. They run on gevent, so a waiting request needs no thread.",
         "",
-        told="as many as there are CPUs for this process, by its affinity and its cgroups' quotas",
+        told="the number of CPUs that the affinity and the cgroups' quotas allow",
         found=lambda: str(min(usable_cpus(), MOST_WORKERS)),
     )
     log_level: str = _setting(
-        _word("debug", "info", "warning", "error", "critical"), "Least level of log lines.", "info"
+        _word("debug", "info", "warning", "error", "critical"), "Lowest level of log lines.", "info"
     )
     tracing: str = _setting(
         _word("off", "otlp", becomes=_installed),
@@ -639,7 +639,7 @@ def _contradictions(read: Mapping[str, Any]) -> Iterator[str]:
     # The worker's listener has a process of its own.
     ports = [read[name].rpartition(":")[2] for name in names if name in read]
     if len(set(ports)) != len(ports):
-        yield f"{', '.join(PREFIX + name for name in names)}: each needs a port of its own."
+        yield f"{', '.join(PREFIX + name for name in names)}: each needs its own port."
     if policy is not None:
         yield from _beside_policy(policy, read, surfaces)
 
@@ -679,13 +679,13 @@ def _redis(read: Mapping[str, Any]) -> Iterator[str]:
 def _beside_url(address: Address, read: Mapping[str, Any]) -> Iterator[str]:
     for name in ("REDIS_CA", "REDIS_CERT", "REDIS_KEY", "REDIS_KEY_PASSWORD"):
         if read.get(name) and not address.tls:
-            yield f"{PREFIX}{name}: {PREFIX}REDIS_URL is without TLS; with it, it begins with rediss."
+            yield f"{PREFIX}{name}: {PREFIX}REDIS_URL has no TLS; with TLS it begins with rediss."
     for name in ("REDIS_SENTINEL_USERNAME", "REDIS_SENTINEL_PASSWORD"):
         if read.get(name) and not address.service:
             yield f"{PREFIX}{name}: {PREFIX}REDIS_URL names no sentinels."
     for name, option in _IN_URLS.items():
         if read.get(name) and option in address.given:
-            yield f"{PREFIX}{name}: {PREFIX}REDIS_URL has it, too; use one."
+            yield f"{PREFIX}{name}: {PREFIX}REDIS_URL has it too; use one of them."
 
 
 def _credentials(policy: Policy | None, read: Mapping[str, Any], *, inner: bool) -> Iterator[str]:

@@ -46,7 +46,7 @@ class Captcha:
 
 
 class Capability(StrEnum):
-    """Ability of a provider beside giving out numbers to dial."""
+    """Ability of a provider, in addition to giving out numbers to dial."""
 
     DIALLED_IN_CALLBACK = "dialled_in_callback"
     """Its callback confirms which number was called, not only who called."""

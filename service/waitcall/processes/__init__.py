@@ -1,1 +1,1 @@
-"""Processes beside the composition: gunicorn's worker and the background worker."""
+"""Processes: gunicorn's worker and the background worker."""

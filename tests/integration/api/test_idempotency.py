@@ -94,7 +94,7 @@ def test_an_idempotency_key_has_1_to_255_characters(running: Running, key: str) 
 def test_a_consume_whose_answer_was_lost_is_answered_again_under_its_key(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proof is consumed, but then Redis fails. The same key gets the proof, another key does not."""
+    """The proof is consumed, but then Redis fails. A repeat with this key gets the proof, and one with another key does not."""
     made = running.create().get_json()
     running.call()
     path, proof = f"/v1/verifications/{made['id']}/consume", {"purpose": "login", "reference": "flow"}

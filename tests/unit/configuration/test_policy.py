@@ -183,7 +183,7 @@ log = true
         ('[purposes.a]\nchannels = ["code", "code"]', "Each at most once"),
         ('[purposes.a]\nchannels = ["call", "text_in"]', "[text_in]"),
         ('[purposes.a]\nsecond_step = "call"', "purposes.a.second_step"),
-        ('[purposes.a]\nchannels = ["call", "code"]\nsecond_step = "code"', "it is none of channels"),
+        ('[purposes.a]\nchannels = ["call", "code"]\nsecond_step = "code"', "it must not be in channels"),
         ("[purposes.a]\nmax_attempts = 11", "purposes.a.max_attempts"),
         ("[purposes.a]\nmax_sends = 0", "purposes.a.max_sends"),
         ("[purposes.a]\nresend_seconds = 0", "purposes.a.resend_seconds"),
@@ -501,7 +501,7 @@ def test_a_limit_that_is_left_out_is_no_weakness(tmp_path: Path) -> None:
         (
             "[limits]",
             '[clients.web.webhooks.in]\nurl = "http://login.svc/x"\nallow_private = true\n[limits]',
-            "webhook web/in goes over http://",
+            "webhook web/in uses http://",
         ),
         ('channels = ["call", "code"]\nregions = ["RU"]', 'second_step = "code"', "names no regions"),
     ],

@@ -1,4 +1,4 @@
-"""URLs of Redis in the settings, the settings beside it, and the files of certificates."""
+"""URLs of Redis in the settings, the settings that belong to it, and the files of certificates."""
 
 from pathlib import Path
 
@@ -219,11 +219,11 @@ def test_files_of_certificates_are_named_by_their_paths(
         ({"cert": "cert.pem", "key": "-----BEGIN KEY-----"}, "REDIS_KEY: Must be the path of a file"),
         ({"key": "key.pem"}, "REDIS_KEY: needs WAITCALL_REDIS_CERT."),
         ({"key_password": "hush"}, "REDIS_KEY_PASSWORD: needs WAITCALL_REDIS_CERT."),
-        ({"ca": "ca.pem", "url": "redis://h"}, "REDIS_CA: WAITCALL_REDIS_URL is without TLS"),
-        ({"ca": "ca.pem", "url": SENTINEL}, "REDIS_CA: WAITCALL_REDIS_URL is without TLS"),
+        ({"ca": "ca.pem", "url": "redis://h"}, "REDIS_CA: WAITCALL_REDIS_URL has no TLS"),
+        ({"ca": "ca.pem", "url": SENTINEL}, "REDIS_CA: WAITCALL_REDIS_URL has no TLS"),
         (
             {"ca": "ca.pem", "url": "rediss://h?ssl_ca_certs=/ca.pem"},
-            "REDIS_CA: WAITCALL_REDIS_URL has it, too; use one.",
+            "REDIS_CA: WAITCALL_REDIS_URL has it too; use one of them.",
         ),
     ],
 )

@@ -286,7 +286,7 @@ def test_ports_may_be_the_same_where_one_of_them_is_not_bound(sound: dict[str, s
     same = sound | {"WAITCALL_OPS_BIND": "127.0.0.1:8081"}
     assert load_settings(same | {"WAITCALL_SURFACES": "api"}).ops_bind == "127.0.0.1:8081"
     (mistake,) = mistakes_of(same | {"WAITCALL_SURFACES": "callback"})
-    assert mistake == "WAITCALL_CALLBACK_BIND, WAITCALL_OPS_BIND: each needs a port of its own."
+    assert mistake == "WAITCALL_CALLBACK_BIND, WAITCALL_OPS_BIND: each needs its own port."
 
 
 ENDPOINT = '[clients.web.webhooks.login]\nurl = "https://login.example.org/events"\n'

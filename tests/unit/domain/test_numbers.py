@@ -92,7 +92,7 @@ def test_a_text_that_is_no_number_is_refused(text: str) -> None:
     ],
 )
 def test_only_ordinary_numbers_of_the_allowed_regions_are_shown(number: str, shown: bool) -> None:
-    """Premium-rate, shared-cost and foreign numbers are not shown, nor is the caller's own."""
+    """Premium-rate, shared-cost and foreign numbers are not shown. The caller's own is not shown either."""
     assert may_be_shown(E164(number), NUMBER, RU) is shown
 
 

@@ -63,7 +63,7 @@ class RequestParser(FlaskParser):
         return read_json()[0]
 
     def load_querystring(self, req: Request, schema: Schema) -> dict[str, str | list[str]]:  # noqa: ARG002  webargs' parameters
-        """Read the query. A repeated parameter becomes a list, which no schema of ours accepts."""
+        """Read the query. A repeated parameter becomes a list, which our schemas refuse."""
         return {name: all_[0] if len(all_) == 1 else all_ for name, all_ in req.args.lists()}
 
     def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:

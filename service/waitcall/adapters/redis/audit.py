@@ -24,7 +24,7 @@ AUDIT_SCRIPT = Script("audit")
 
 
 class RedisAuditLog:
-    """AuditLog over Redis Streams. Of numbers and verification ids it keeps only keyed hashes."""
+    """AuditLog over Redis Streams. It keeps only keyed hashes of numbers and verification ids."""
 
     def __init__(
         self,

@@ -173,7 +173,7 @@ def _code(stored: dict[str, Any] | None) -> Code | None:
 
 @lru_cache(maxsize=256)
 def _rules(rules: Purpose) -> dict[str, Any] | None:
-    """Return the rules that differ from the defaults, but for the purpose's name and the rules that ``_way`` returns."""
+    """Return the rules that differ from the defaults, except the purpose's name and the rules that ``_way`` returns."""
     default = asdict(Purpose(rules.name))
     stored = {name: value for name, value in asdict(rules).items() if value != default[name]}
     # Older versions do not know `test_numbers`, and a record has its own fixed outcome.

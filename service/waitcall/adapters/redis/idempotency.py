@@ -1,4 +1,4 @@
-"""Answers stored under an Idempotency-Key. Of the key and the request only keyed hashes are stored."""
+"""Answers stored under an Idempotency-Key. Only keyed hashes of the key and the request are stored."""
 
 import logging
 import secrets

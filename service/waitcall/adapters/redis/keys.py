@@ -45,13 +45,13 @@ AUDIT_PARTS = 8
 DUE, READY = (
     tuple(f"waitcall:{{due-{part}}}:{name}" for part in range(DUE_PARTS)) for name in ("due", "ready")
 )
-"""Keys of all parts of the deadlines, and of the value that the readiness probe writes beside each."""
+"""Keys of all parts of the deadlines, and of the value that the readiness probe writes next to each."""
 AUDIT, DELIVERIES, RETRIES, DEAD = (
     tuple(f"waitcall:{{audit-{part}}}:{name}" for part in range(AUDIT_PARTS))
     for name in ("audit", "deliveries", "retries", "dead")
 )
-"""Keys of all parts of the audit stream, and beside each, so that one script can write both, of the deliveries, of those to
-retry (sorted by the time of their next attempt) and of the dead letters."""
+"""Keys of all parts of the audit stream, the deliveries, the retries (sorted by the time of the next attempt) and the dead
+letters. The keys of a part share a slot, so that one script can write them."""
 LISTS = "waitcall:{lists}:lists"
 LEASE = "waitcall:{worker}:lease"
 FENCE = "waitcall:{worker}:fence"

@@ -1,4 +1,4 @@
-"""Outbox of deliveries: eight Redis Streams with one consumer group, beside the parts of the audit stream."""
+"""Outbox of deliveries: eight Redis Streams with one consumer group, in the slots of the audit stream's parts."""
 
 import json
 import logging

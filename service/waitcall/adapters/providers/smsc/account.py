@@ -61,7 +61,7 @@ class SmscAccount:
     """Inbox, Balance and ProviderAccount for an account at SMSC. Each request tries one base URL after the other."""
 
     def __init__(self, account: Account, metrics: ProviderMetrics, to_phones: Sequence[E164] = ()) -> None:
-        """``to_phones``: numbers of ours, one request each, to which the inbox's records are restricted; empty for all."""
+        """``to_phones``: our numbers whose records the inbox is to return, one request each; empty for all."""
         self._base_urls = account.base_urls
         self._to_phones = to_phones
         self._http = Transport(account, metrics)
