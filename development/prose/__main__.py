@@ -10,3 +10,4 @@ if wanted := sys.argv[1:]:
 for mistake in mistakes:
     print(mistake)
 print(f"{len(mistakes)} mistakes")
+sys.exit(bool(mistakes))

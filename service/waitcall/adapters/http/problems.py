@@ -54,7 +54,7 @@ _CODE_OF_HTTP = {
 }
 DETAIL_OF_HTTP = {
     "invalid_request": "The request cannot be read.",
-    "unauthenticated": "Send a valid key: Authorization: Bearer KEY.",
+    "unauthenticated": "Send a valid key in the Authorization header: Bearer KEY.",
     "not_found": "There is no such resource.",
     "method_not_allowed": "The resource does not support this method.",
     "body_too_large": "The body is too large.",
