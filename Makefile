@@ -108,12 +108,12 @@ threats: develop ## run only the tests that docs/threats.md names
 
 BROWSER_STAMP := .tools/browser/.installed
 $(BROWSER_STAMP): $(DEV_STAMP) requirements-browser.txt
-	@echo "Installing Playwright and axe-core into .tools ..."
+	@echo "Installing Playwright, axe-core and Pillow into .tools ..."
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .tools/browser --require-hashes -r requirements-browser.txt
 	@touch $@
 
 .PHONY: browser-tools
-browser-tools: $(BROWSER_STAMP) ## install Playwright and axe-core for the browser tests (50 MB; Chromium comes from Debian)
+browser-tools: $(BROWSER_STAMP) ## install Playwright, axe-core and Pillow for the browser tests (60 MB; Chromium comes from Debian)
 
 .PHONY: browser-test
 browser-test: browser-tools ## test the examples and the hosted page in Chromium
@@ -228,6 +228,10 @@ reference: develop ## write docs/reference, and the chart's words about settings
 	@$(BIN)/python -m development.reference
 	@$(BIN)/python -m development.chart_readme
 
+.PHONY: badges
+badges: develop ## draw the README's badges in docs/badges, from what the code declares
+	@$(BIN)/python -m development.badges
+
 .PHONY: chaos
 chaos: develop ## run 5,100 verifications during failures on three kinds of Redis, and write docs/reliability.md (15 minutes)
 	@$(BIN)/python -m tests.chaos
@@ -319,7 +323,7 @@ lock: develop ## resolve the dependencies again and write the lock files, with h
 	@echo "uv" | $(LOCK) -c requirements-dev.txt - -o requirements-uv.txt
 	@echo "uv_build>=0.13,<0.14" | $(LOCK) -c requirements-dev.txt - -o requirements-build.txt
 	@printf 'helm-python-sdk\nkubernetes-validate\n' | $(LOCK) -c requirements-dev.txt - -o requirements-chart.txt
-	@printf 'playwright\naxe-playwright-python\n' | $(LOCK) -c requirements-dev.txt - -o requirements-browser.txt
+	@printf 'playwright\naxe-playwright-python\npillow\n' | $(LOCK) -c requirements-dev.txt - -o requirements-browser.txt
 	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
 	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
 	@echo 'openapi-python-client' | $(LOCK) -c requirements-dev.txt - -o requirements-openapi.txt

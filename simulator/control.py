@@ -1,6 +1,5 @@
 """Control API of the simulator: dial, send any message, plan faults, read the ledger, move the clock, reset."""
 
-import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -56,10 +55,8 @@ def create_control(  # noqa: PLR0913  it takes all parts of the simulator
 
     @app.get("/")
     def handset() -> str:
-        """Show the handset of the subscriber ``?phone=``. ``?login=`` adds the URL of a login on this machine."""
-        phone, login = request.args.get("phone") or CALLER, request.args.get("login", "")
-        own = {"Log in": login} if re.fullmatch(r"http://(127\.0\.0\.1|localhost)(:\d+)?/?", login) else {}
-        return render_template("handset.html", phone=phone, examples={**examples, **own})
+        """Show the handset of the subscriber ``?phone=``."""
+        return render_template("handset.html", phone=request.args.get("phone") or CALLER, examples=examples)
 
     @app.get("/orders")
     def orders() -> Response:

@@ -1,5 +1,6 @@
 """Fixtures that drive the examples with Debian's Chromium on the embedded stack."""
 
+import io
 import json
 import shutil
 import socket
@@ -15,6 +16,7 @@ from development.examples import Examples
 from development.ports import Ports
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+COLOURS = 64
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 PHONE = {
     "viewport": {"width": 390, "height": 844},
@@ -115,11 +117,22 @@ class Visitor:
         found = axe.Axe().run(page or self.page).response["violations"]
         assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
 
+    def slow_down(self, milliseconds: int) -> None:
+        """Make every answer that the page gets from now on arrive later. An open poll is not delayed."""
+        self.context.new_cdp_session(self.page).send(
+            "Network.emulateNetworkConditions",
+            {"offline": False, "latency": milliseconds, "downloadThroughput": -1, "uploadThroughput": -1},
+        )
+
     def shoot(self, name: str, request: pytest.FixtureRequest) -> None:
         """Save a screenshot in docs/screenshots if ``--screenshots`` is given."""
         if request.config.getoption("--screenshots"):
-            SCREENSHOTS.mkdir(exist_ok=True)
-            self.page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), scale="css")
+            pillow = pytest.importorskip("PIL.Image", reason="not installed: make browser-tools")
+            picture = pillow.open(io.BytesIO(self.page.screenshot(scale="css"))).convert("RGB")
+            # Pages have few colours, so a palette makes the file three times smaller.
+            picture.quantize(COLOURS, dither=pillow.Dither.NONE).save(
+                SCREENSHOTS / f"{name}.png", optimize=True
+            )
 
 
 _numbers = iter(range(10000))
@@ -130,7 +143,7 @@ def visiting(chromium: Any, stack: Examples) -> Iterator[Any]:
     made: list[Visitor] = []
 
     def make(size: str = "desktop", lang: str = "en", **options: Any) -> Visitor:
-        context = chromium.new_context(**SIZES[size], locale=lang, **options)
+        context = chromium.new_context(**SIZES[size] | {"locale": lang} | options)
         # Generous on purpose: the timeout only ends a test that hangs.
         context.set_default_timeout(60000)
         number = f"+7999777{next(_numbers):04}"

@@ -151,17 +151,3 @@ def test_the_handset_works_by_keyboard_alone(visiting: Visiting) -> None:
         page.keyboard.press("Enter")
     visitor.logged_in(login)
     assert len(reports(visitor)) == 1
-
-
-def test_an_own_login_on_this_machine_is_offered_and_no_other_address_is(visiting: Visiting) -> None:
-    visitor = visiting()
-    page = visitor.page
-    for address, offered in (
-        ("http://127.0.0.1:8090", True),
-        ("http://127.0.0.1:8090.evil.example/", False),
-        ("javascript:alert(1)", False),
-        ("https://evil.example/", False),
-    ):
-        page.goto(f"{visitor.stack.demonstration}?login={address}")
-        found = page.get_by_role("link", name="Log in").get_attribute("href")
-        assert (found == address) is offered

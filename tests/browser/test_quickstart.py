@@ -24,7 +24,7 @@ INSTALL_SECONDS = 400
 
 
 class Newcomer:
-    """Newcomer who follows the page in an empty folder, on ports that are free."""
+    """Reader who follows the page in an empty folder, on ports that are free."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,9 +45,9 @@ class Newcomer:
         (found,) = [each for each in blocks if each.startswith(beginning)]
         return str(found)
 
-    def address(self, ending: int) -> str:
-        """Return the page's address of the handset for the login at a port."""
-        (found,) = set(re.findall(rf"http://\S+login=\S+?{ending + self.base - Ports.api}\b", self._page))
+    def address(self, beginning: str) -> str:
+        """Return the address that follows these words of the page."""
+        (found,) = set(re.findall(rf"{beginning}\s+<?(http:[^\s>]+)", self._page))
         return str(found)
 
     @contextmanager
@@ -115,21 +115,6 @@ def newcomer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[New
         print()  # noqa: T201
 
 
-@contextmanager
-def call_from_the_handset(chromium: Any, address: str) -> Iterator[Any]:
-    """Open the login next to the handset, continue to the hosted page, and call. Yield the login's window."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, locale="en")
-    page = context.new_page()
-    page.goto(address)
-    with page.expect_popup() as opened:
-        page.get_by_role("link", name="Log in").click()
-    opened.value.get_by_role("button", name="Continue").click()
-    page.locator("#did:not(:placeholder-shown)").wait_for()
-    page.get_by_role("button", name="Call", exact=True).click()
-    yield opened.value
-    context.close()
-
-
 def test_from_a_clone_to_the_examples_and_to_a_login_of_ones_own(chromium: Any, newcomer: Newcomer) -> None:
     clone, install, examples = newcomer.block("git clone").splitlines()
     with newcomer.step("clone"):
@@ -137,12 +122,9 @@ def test_from_a_clone_to_the_examples_and_to_a_login_of_ones_own(chromium: Any, 
     with newcomer.step("make install"):
         newcomer.run(install, "waitcall")
     with newcomer.step("make examples, and the login in it"):
-        handset = newcomer.block("begin here").split()[-1]
-        with (
-            newcomer.running(examples, "waitcall", handset),
-            call_from_the_handset(chromium, handset) as login,
-        ):
-            login.get_by_text(SUBSCRIBER).wait_for()
+        handset = newcomer.address("begin here")
+        with newcomer.running(examples, "waitcall", handset):
+            log_in_at_the_example(chromium, handset)
     wait_for(lambda: _is_free(newcomer.base))
     with newcomer.step("make demo"):
         assert "consumed once" in newcomer.run(newcomer.block("make demo"), "waitcall")
@@ -156,17 +138,41 @@ def test_from_a_clone_to_the_examples_and_to_a_login_of_ones_own(chromium: Any, 
         newcomer.step("start both, and the own login"),
         newcomer.running(newcomer.block("make -C"), "my-login", "Ctrl-C stops everything"),
         newcomer.running(newcomer.block(".venv/bin/flask"), "my-login", "Running on"),
-        call_from_the_handset(chromium, newcomer.address(OWN_PORT)) as login,
     ):
-        login.get_by_text("Your call has come.").wait_for()
-        login.get_by_role("button", name="Continue").click()
-        login.get_by_text(f"You are logged in as {SUBSCRIBER}.").wait_for()
-        refuse_a_stranger(login)
+        log_in_at_the_own_app(chromium, newcomer.address("Open"), newcomer.address("your app, and"))
 
 
-def refuse_a_stranger(login: Any) -> None:
-    """A browser without an attempt, which brings a result, is not logged in."""
-    login.context.clear_cookies()
-    login.goto(f"{login.url}back?result={'0' * 32}")
+def log_in_at_the_example(chromium: Any, handset: str) -> None:
+    page = chromium.new_page(viewport={"width": 1280, "height": 800}, locale="en")
+    page.goto(handset)
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Log in").click()
+    opened.value.get_by_role("button", name="Continue").click()
+    call(page)
+    opened.value.get_by_text(SUBSCRIBER).wait_for()
+    page.close()
+
+
+def log_in_at_the_own_app(chromium: Any, app: str, handset: str) -> None:
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, locale="en")
+    login, phone = context.new_page(), context.new_page()
+    login.goto(app)
+    login.get_by_label("Phone").fill(SUBSCRIBER)
+    login.get_by_role("button", name="Continue").click()
+    phone.goto(handset)
+    call(phone)
+    login.get_by_text("Your call has come.").wait_for()
+    login.get_by_role("button", name="Continue").click()
+    login.get_by_text(f"You are logged in as {SUBSCRIBER}.").wait_for()
+    # A browser without an attempt, which brings a result, is not logged in.
+    context.clear_cookies()
+    login.goto(f"{app}/back?result={'0' * 32}")
     login.get_by_role("button", name="Continue").click()
     login.get_by_text("Enter your phone number.").wait_for()
+    context.close()
+
+
+def call(handset: Any) -> None:
+    """Call from the handset as soon as it shows the number to dial."""
+    handset.locator("#did:not(:placeholder-shown)").wait_for()
+    handset.get_by_role("button", name="Call", exact=True).click()

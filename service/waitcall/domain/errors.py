@@ -122,9 +122,7 @@ class ReferenceMismatch(ServiceError):
 class ResultMismatch(ServiceError):
     code = "result_mismatch"
     category = Category.FORBIDDEN
-    default_detail = (
-        "Send the result that the hosted page returned; send none for a verification without a hosted page."
-    )
+    default_detail = "Send the result that the hosted page returned. Without a hosted page, send none."
 
 
 class NotFound(ServiceError):
@@ -136,7 +134,7 @@ class NotFound(ServiceError):
 class VerificationInProgress(ServiceError):
     code = "verification_in_progress"
     category = Category.CONFLICT
-    default_detail = "This number is being verified by another requester."
+    default_detail = "Another requester is verifying this number."
 
 
 class NotVerified(ServiceError):
@@ -148,7 +146,7 @@ class NotVerified(ServiceError):
 class AlreadyConsumed(ServiceError):
     code = "already_consumed"
     category = Category.CONFLICT
-    default_detail = "The verification has been consumed before."
+    default_detail = "The verification was consumed already."
 
 
 class AlreadyVerified(ServiceError):
@@ -190,13 +188,13 @@ class CodeMismatch(ServiceError):
 class AttemptsSpent(ServiceError):
     code = "attempts_spent"
     category = Category.CONFLICT
-    default_detail = "Too many wrong codes were typed. Start a new verification."
+    default_detail = "Too many wrong codes were entered. Start a new verification."
 
 
 class SendsSpent(ServiceError):
     code = "sends_spent"
     category = Category.CONFLICT
-    default_detail = "No more codes are sent for this verification."
+    default_detail = "No more codes can be sent for this verification."
 
 
 class CaptchaRequired(ServiceError):
@@ -222,7 +220,7 @@ class Contested(ServiceError):
 class Expired(ServiceError):
     code = "expired"
     category = Category.GONE
-    default_detail = "The time for this verification has run out."
+    default_detail = "The time for this verification is over."
 
 
 class RateLimited(ServiceError):
@@ -314,7 +312,7 @@ class ProviderUnavailable(ProviderFailure):
 class StoreUnavailable(ServiceError):
     code = "store_unavailable"
     category = Category.UNAVAILABLE
-    default_detail = "The store cannot confirm the request now. Send it again."
+    default_detail = "The store cannot confirm the request now. Try again."
     cause = ""  # The store's own message, without keys and values. Operators see it, callers never do.
 
 

@@ -62,6 +62,22 @@ DETAIL_OF_HTTP = {
     "internal_error": "An unexpected error occurred. The service's log has it under the request id.",
 }
 
+_TITLES = {
+    "already_consumed": "Verification already consumed",
+    "already_verified": "Verification already verified",
+    "attempts_spent": "Too many wrong codes",
+    "blocked": "Number or address blocked",
+    "code_mismatch": "Wrong code",
+    "contested": "Verification contested",
+    "expired": "Verification expired",
+    "idempotency_in_flight": "Request still in progress",
+    "no_fallback": "No further channel",
+    "not_pending": "Verification already ended",
+    "not_verified": "Verification not verified",
+    "sends_spent": "Too many messages",
+}
+"""Titles of codes that are not plain words themselves."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -77,7 +93,7 @@ def _details(parent: type[ServiceError] = ServiceError) -> dict[str, str]:
 def _members(code: str, detail: str, request: str | None) -> dict[str, Any]:
     return {
         "type": f"urn:waitcall:problem:{code}",
-        "title": code.replace("_", " ").capitalize(),
+        "title": _TITLES.get(code, code.replace("_", " ").capitalize()),
         "status": STATUS_OF[code],
         "detail": detail,
         "instance": f"urn:waitcall:request:{request or 'unknown'}",
