@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 VALE = ROOT / ".tools/bin/vale"
 CONFIGURATION = Path(__file__).with_name("vale.ini")
-EXCUSES = Path(__file__).with_name("excuses.json")
 
 
 @dataclass(frozen=True, order=True)
@@ -56,14 +54,6 @@ def texts() -> dict[str, str]:
         for pattern, prose in KINDS.items()
         for path in sorted(ROOT.glob(pattern))
     }
-
-
-def unexcused() -> list[Mistake]:
-    """Mistakes in files that have more of them than ``excuses.json`` allows."""
-    excuses = json.loads(EXCUSES.read_text())
-    mistakes = found(texts())
-    counts = Counter(mistake.path for mistake in mistakes)
-    return [mistake for mistake in mistakes if counts[mistake.path] > excuses.get(mistake.path, 0)]
 
 
 def docstrings(source: str) -> str:
