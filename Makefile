@@ -279,12 +279,21 @@ image: ## build the image and the simulator's with buildah (BASE=, VERSION=)
 	@buildah build --target simulator --build-arg BASE=$(or $(BASE),python:3.14-slim-trixie) -t waitcall-simulator:$(or $(VERSION),0.0.0) .
 
 .PHONY: compose-env
-compose-env: ## write new secrets for compose.yaml into .env
+compose-env: ## write new secrets and the policy for compose.yaml (PORT_BASE=18080 moves its ports)
 	@$(PYTHON) -m development.compose_env
 
 .PHONY: image-test
 image-test: develop ## build the image on a substitute base and run it (as root; needs buildah, podman, runc and debootstrap)
 	@$(BIN)/python -m pytest -q tests/image
+
+SIP_PACKAGES := kamailio kamailio-extra-modules kamailio-secsipid-modules kamailio-sqlite-modules kamailio-tls-modules kamailio-utils-modules
+.PHONY: sip-tools
+sip-tools: ## install Kamailio, its modules and SIPp for the tests of the SIP proxy (as root, on Debian)
+	@apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(SIP_PACKAGES) eatmydata sqlite3 sip-tester
+
+.PHONY: sip-test
+sip-test: develop ## test the SIP proxy with a real Kamailio (5 minutes; make sip-tools first)
+	@$(BIN)/python -m pytest -q tests/sip
 
 .PHONY: security
 security: develop ## check the code with bandit and the locked dependencies with pip-audit
