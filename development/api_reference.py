@@ -128,7 +128,7 @@ def _object(name: str, schema: Mapping[str, Any]) -> str:
 
 def _fields(schema: Mapping[str, Any]) -> str:
     # A space that does not break keeps the star with its name.
-    star = {name: "\u00a0*" for name in schema.get("required", ())}
+    star = dict.fromkeys(schema.get("required", ()), "\xa0*")
     found = (
         (f"`{name}`{star.get(name, '')}", _kind(each), each.get("description", ""))
         for name, each in schema["properties"].items()
