@@ -263,11 +263,15 @@ alerts-test: develop ## test with promtool that each alert fires when it should,
 
 .PHONY: board-test
 board-test: develop ## run a Prometheus that scrapes a running stack; every query of the board and the rules must find data
-	@$(BIN)/python -m pytest -q tests/chart/test_board.py
+	@$(BIN)/python -m pytest -q tests/chart/test_board.py tests/chart/test_board_rules.py
 
 .PHONY: board
 board: develop ## write the board's JSON, from development/board.py
 	@$(BIN)/python -m development.board
+
+.PHONY: board-pictures
+board-pictures: develop ## run a stack under load with a Prometheus, and draw the board from its data in docs/board (9 minutes; needs chromium)
+	@$(BIN)/python -m development.board_pictures
 
 .PHONY: image
 image: ## build the image and the simulator's with buildah (BASE=, VERSION=)
@@ -281,6 +285,15 @@ compose-env: ## write new secrets and the policy for compose.yaml (PORT_BASE=180
 .PHONY: image-test
 image-test: develop ## build the image on a substitute base and run it (as root; needs buildah, podman, runc and debootstrap)
 	@$(BIN)/python -m pytest -q tests/image
+
+SIP_PACKAGES := kamailio kamailio-extra-modules kamailio-secsipid-modules kamailio-sqlite-modules kamailio-tls-modules kamailio-utils-modules
+.PHONY: sip-tools
+sip-tools: ## install Kamailio, its modules and SIPp for the tests of the SIP proxy (as root, on Debian)
+	@apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(SIP_PACKAGES) eatmydata sqlite3 sip-tester
+
+.PHONY: sip-test
+sip-test: develop ## test the SIP proxy with a real Kamailio (5 minutes; make sip-tools first)
+	@$(BIN)/python -m pytest -q tests/sip
 
 .PHONY: security
 security: develop ## check the code with bandit and the locked dependencies with pip-audit
@@ -325,7 +338,7 @@ lock: develop ## resolve the dependencies again and write the lock files, with h
 	@printf 'helm-python-sdk\nkubernetes-validate\n' | $(LOCK) -c requirements-dev.txt - -o requirements-chart.txt
 	@printf 'playwright\naxe-playwright-python\npillow\n' | $(LOCK) -c requirements-dev.txt - -o requirements-browser.txt
 	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
-	@printf 'mkdocs-material\nneoteroi-mkdocs\n' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
+	@echo 'mkdocs-material' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
 	@echo 'openapi-python-client' | $(LOCK) -c requirements-dev.txt - -o requirements-openapi.txt
 	@printf 'smsc\nsmsc-client\n' | $(LOCK) --no-emit-package typing -c requirements-dev.txt - -o requirements-provider-clients.txt
 	@if command -v npm >/dev/null; then for tools in development/openapi development/mermaid development/provider_clients clients/typescript; do \

@@ -20,6 +20,7 @@ from benchmarks import (
     pythons,
     replicas,
     scripts,
+    sip,
     startup,
     waiting,
     workers,
@@ -45,6 +46,7 @@ WHOLE: dict[str, Callable[[], dict[str, Any]]] = {
     "workers": lambda: workers.measure(rounds=5, requests=800),
     "profiles": lambda: profiles.measure(requests=4000),
     "pythons": lambda: pythons.measure(rounds=20, journeys=200),
+    "sip": lambda: sip.measure(seconds=60),
 }
 QUICK: dict[str, Callable[[], dict[str, Any]]] = {
     "endpoints": lambda: endpoints.measure(rounds=2, requests=300),
@@ -56,6 +58,7 @@ QUICK: dict[str, Callable[[], dict[str, Any]]] = {
     "growth": lambda: growth.measure([1_000, 20_000], rounds=1, requests=200),
     "startup": lambda: startup.measure(rounds=2),
     "scripts": lambda: scripts.measure(requests=10_000),
+    "sip": lambda: sip.measure(seconds=5),
 }
 
 

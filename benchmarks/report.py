@@ -32,6 +32,7 @@ def write(results: Path, docs: Path) -> None:
         ("workers", _workers),
         ("profiles", _profiles),
         ("pythons", _pythons),
+        ("sip", _sip),
     ):
         parts[name] = told(kept[name]["found"], plots) if name in kept else "Not measured yet."
     for name, part in parts.items():
@@ -189,6 +190,18 @@ def _workers(found: Mapping[str, Any], _: Path) -> str:
     )
     head = f"| | {' | '.join(f'{name}, per second | CPU, ms' for name in names)} |"
     return "\n".join([head, "|---|" + "---:|---:|" * len(names), *lines])
+
+
+def _sip(found: Mapping[str, Any], _: Path) -> str:
+    if "skipped" in found:
+        return str(found["skipped"])
+    lines = (
+        f"| {name} | {each['cpu_ms_per_call']:.2f} | {each['posts_per_call']:.2f} | "
+        f"{each['end_ms_median']:.1f} | {each['end_ms_p99']:.1f} |"
+        for name, each in ((name, found[name]) for name in ("plain", "signed"))
+    )
+    head = f"| {found['calls_per_second']} calls a second for {found['seconds']} s | CPU, ms each | posts each | end after, ms | p99 |"
+    return "\n".join([head, "|---|---:|---:|---:|---:|", *lines])
 
 
 def _profiles(found: Mapping[str, Any], _: Path) -> str:

@@ -1,42 +1,35 @@
-"""MkDocs hook: fills in what is generated from the code, lists runbooks and decisions, handles links to other files, and
-lets the site draw its diagrams.
+"""MkDocs hook: lists runbooks and decisions, handles links to other files, ranks pages in the search, and lets the site
+draw its diagrams.
 """
 
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File
+from mkdocs.utils import get_relative_url
 from pymdownx.superfences import fence_code_format
-
-from development import client
-from waitcall import __version__
-from waitcall.adapters.http.api import build_document
-from waitcall.adapters.http.problems import STATUS_OF
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 MERMAID = ROOT / ".tools/docs/node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js"
-OAD = (sys.executable, "-c", "from openapidocs.main import main; main()")
+BOOSTS = {"reference": 4, "adr": 0.5}
+"""Factors by which search ranks pages of a folder: who types a name wants its reference, not a decision about it."""
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+(?!docs/)[^)#]+)(#[^)]*)?\)")
 
 
 def on_config(config: Any) -> Any:
     """Add every runbook and every decision to the navigation, and draw diagrams if the library is installed."""
-    for section in config["nav"]:
-        if "Operate" in section:
-            section["Operate"][-1]["Runbooks"] = [f"runbooks/{path.name}" for path in _pages("runbooks")]
-        if "Decisions" in section:
-            section["Decisions"] = [
-                "adr/README.md",
-                *(f"adr/{path.name}" for path in _pages("adr") if path.name != "README.md"),
-            ]
+    pages = {
+        "Runbooks": [f"runbooks/{path.name}" for path in _pages("runbooks")],
+        "Decisions": [f"adr/{path.name}" for path in _pages("adr") if path.name != "README.md"],
+    }
+    pages["Decisions"].insert(0, "adr/README.md")
+    for part in config["nav"]:
+        for entry in (each for entries in part.values() for each in entries if isinstance(each, dict)):
+            entry.update({name: pages[name] for name in pages if name in entry})
     if MERMAID.is_file():
-        # Without this script the theme would load one from another host, so then diagrams stay text.
-        config["extra_javascript"].append(MERMAID.name)
+        # Without our script the theme would load one from another host, so then diagrams stay text.
         fence = {"name": "mermaid", "class": "mermaid", "format": fence_code_format}
         config["mdx_configs"]["pymdownx.superfences"] = {"custom_fences": [fence]}
     return config
@@ -50,14 +43,13 @@ def on_files(files: Any, *, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Fill in the generated parts. Replace links to files outside the site by the files' names.
+    """Rank the page in the search. Replace links to files outside the site by the files' names.
 
     Raises:
         ValueError: if such a file does not exist.
     """
-    for mark, written in {"<!-- codes -->": codes, "<!-- api -->": api}.items():
-        if mark in markdown:
-            markdown = markdown.replace(mark, written())
+    folder = page.file.src_uri.partition("/")[0]
+    page.meta.setdefault("search", {"boost": BOOSTS.get(folder, 1)})
     here = (DOCS / page.file.src_uri).parent
 
     def told(match: re.Match[str]) -> str:
@@ -71,28 +63,11 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     return _OUTSIDE.sub(told, markdown)
 
 
-def codes() -> str:
-    """Return the rows of the table of problem codes."""
-    return "\n".join(f"| {STATUS_OF[code]} `{code}` | `{client.class_of(code)}` |" for code in client.codes())
-
-
-def api() -> str:
-    """Return the API's reference in Markdown, made by essentials-openapi."""
-    written = ROOT / "site-openapi.json"
-    made = ROOT / "site-openapi.md"
-    document = build_document(__version__)
-    # The server's URL is "/", which on the site would be the site itself.
-    del document["servers"]
-    try:
-        written.write_text(json.dumps(document), encoding="utf-8")
-        command = [*OAD, "gen-docs", "-s", str(written), "-d", str(made), "--style", "MKDOCS"]
-        subprocess.run(command, check=True, capture_output=True)
-        text = made.read_text(encoding="utf-8")
-    finally:
-        written.unlink(missing_ok=True)
-        made.unlink(missing_ok=True)
-    # Remove its title, because the page has its own.
-    return re.sub(r"\A# .*\n", "", text)
+def on_page_content(html: str, *, page: Any, **_: Any) -> str:
+    """Load the library that draws diagrams, 2.5 MB, on pages that have one."""
+    if '<pre class="mermaid">' not in html:
+        return html
+    return f'{html}\n<script src="{get_relative_url(MERMAID.name, page.url)}"></script>'
 
 
 def _pages(folder: str) -> list[Path]:

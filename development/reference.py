@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from enum import Enum
-from itertools import pairwise
+from http import HTTPStatus
+from itertools import groupby, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,12 @@ import click
 from marshmallow import Schema, missing, validate
 from marshmallow import fields as kinds
 
+from development import api_reference, client
+from development.client import class_of
+from development.markdown import codes, entry, table, unit
 from waitcall.adapters.http.problems import DETAIL_OF_HTTP, STATUS_OF
 from waitcall.adapters.telemetry.metrics import Metrics
+from waitcall.application.deliver_webhooks import DeliveryOutcome
 from waitcall.cli import main
 from waitcall.cli.console import ExitCode
 from waitcall.configuration.policy import FIRST, Keys, PolicySchema, json_schema
@@ -26,7 +32,18 @@ from waitcall.domain.errors import ServiceError
 from waitcall.domain.status import REASONS, Reason, Status
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
-KEYS = ("key", "default", "values", "meaning")
+GROUPS = {
+    "REDIS_URL": "Redis",
+    "SMSC_URLS": "Providers",
+    "CALLBACK_SECRETS": "Secrets and keys",
+    "POLICY": "Policy, window and hosted page",
+    "SURFACES": "Processes and listeners",
+    "INBOX_POLL_SECONDS": "Background worker",
+    "TRUSTED_HOSTS": "Proxies in front",
+    "WORKERS": "Processes and logs",
+}
+"""Headings of the settings' page, by the first setting below each."""
+REQUIRED = "none, it must be set"
 MOST_WORDS = 8
 """Longer lists of words, as that of all regions, are not spelled out."""
 
@@ -42,6 +59,7 @@ def pages() -> Mapping[str, str]:
         "policy.schema.json": f"{schema}\n",
         "api.md": api(),
         "problems.md": problems(),
+        "webhooks.md": api_reference.webhooks(meanings(Status), meanings(DeliveryOutcome)),
         "metrics.md": metrics(),
         "cli.md": commands(),
     }
@@ -49,15 +67,17 @@ def pages() -> Mapping[str, str]:
 
 def settings() -> str:
     """Page of the settings."""
-    found = (
-        (
-            f"`{PREFIX}{name}`",
-            _default_of_setting(each),
-            values(each.reads),
-            _meaning(each.meaning, each.since),
-        )
-        for name, each in SETTINGS.items()
-    )
+    parts = []
+    for name, each in SETTINGS.items():
+        parts += [f"## {GROUPS[name]}"] if name in GROUPS else []
+        facts = {
+            "Default": _default_of_setting(each),
+            "Values": values(each.reads),
+            "Unit": unit(name.lower()),
+            "Secret": "never shown" if each.secret else "",
+        }
+        parts.append(entry(f"{PREFIX}{name}", _meaning(each.meaning, each.since), facts))
+    body = "\n\n".join(parts)
     return f"""# Settings
 
 <!-- Made by `make reference` from service/waitcall/configuration/settings.py. -->
@@ -65,11 +85,10 @@ def settings() -> str:
 Environment variables. Each may instead be given as `…_FILE`, the path of a file that holds it; a final newline is dropped, and both at once is a mistake.
 `waitcall check` and every start name all mistakes at once, without values; a start with mistakes exits with status 2. `waitcall check --values` shows what holds.
 After SIGHUP the service reads settings, files and policy again; it keeps the last good ones where something is wrong, and says so in the log.
-Durations are seconds.
-
-{table(("setting", *KEYS[1:]), found)}
 
 `PROMETHEUS_MULTIPROC_DIR` is honoured; its `*.db` files are emptied at start. Unset, the service makes a directory of its own.
+
+{body}
 """
 
 
@@ -77,17 +96,17 @@ def policy() -> str:
     """Page of the policy's keys, a part for each table."""
     schema = PolicySchema()
     above = {name: each for name, each in schema.fields.items() if below(each) is None}
-    parts = [table(KEYS, (_row(schema, name, each) for name, each in above.items()))]
+    parts = [_key(schema, name, each) for name, each in above.items()]
     for name, each in schema.fields.items():
         if name not in above:
-            parts += [f"## {name}", each.metadata["description"], table(KEYS, rows(schema, name))]
+            parts += [f"## {name}", each.metadata["description"], *keys(schema, name)]
     body = "\n\n".join(parts)
     return f"""# Policy
 
 <!-- Made by `make reference` from service/waitcall/configuration/policy.py. -->
 
 The file that `WAITCALL_POLICY` names, in TOML; `config/policy.toml` is the shipped one, and says why. A key that is not here is a mistake; a table that is left out has the defaults of its keys.
-Every start and `waitcall check` name all mistakes at once, and warn of each loosening. Durations are seconds.
+Every start and `waitcall check` name all mistakes at once, and warn of each loosening.
 
 [policy.schema.json](policy.schema.json) is its JSON Schema, for editors: `waitcall check --schema` prints that of your version, and the line `#:schema policy.schema.json` at the top of a TOML file names it.
 
@@ -96,12 +115,16 @@ Every start and `waitcall check` name all mistakes at once, and warn of each loo
 
 
 def api() -> str:
-    """Page of the API. The documentation site adds the operations, from the OpenAPI document."""
+    """Page of the API: conventions, statuses, operations and objects."""
     statuses, reasons = meanings(Status), meanings(Reason)
-    found = ((f"`{each}`", _codes(REASONS[each]), statuses[each]) for each in Status if each in REASONS)
+    found = ((f"`{each}`", codes(REASONS[each]), statuses[each]) for each in Status if each in REASONS)
+    everywhere = ", ".join(
+        f"{STATUS_OF[each]} [`{each}`](problems.md#{each})"
+        for each in sorted(api_reference.everywhere(), key=STATUS_OF.__getitem__)
+    )
     return f"""# API reference
 
-<!-- Made by `make reference` from service/waitcall/domain/status.py. -->
+<!-- Made by `make reference` from service/waitcall/domain/status.py and the OpenAPI document. -->
 
 The internal API listens on `127.0.0.1:8080` unless you set another address. It shows this reference at `/docs`, and its OpenAPI document at `/openapi.json`.
 The repository's `README.md` has one verification in curl.
@@ -125,9 +148,15 @@ The repository's `README.md` has one verification in curl.
 
 {table(("status", "reasons", "meaning"), found)}
 
+## Reasons
+
 {table(("reason", "meaning"), ((f"`{each}`", reasons[each]) for each in Reason))}
 
-<!-- api -->
+## Errors of every operation
+
+{everywhere}. The answers of an operation below are what it has beyond them.
+
+{api_reference.body()}
 """
 
 
@@ -137,19 +166,28 @@ def problems() -> str:
     for each in _below(ServiceError):
         if "default_detail" in vars(each):
             details.setdefault(each.code, []).append(each.default_detail)
-    found = (
-        (str(status), f"`{code}`", "<br>".join(details[code]))
-        for code, status in sorted(STATUS_OF.items(), key=lambda each: each[1])
-    )
+    answered_by = api_reference.answered_by()
+    parts = []
+    for status, group in groupby(sorted(STATUS_OF.items(), key=itemgetter(1)), key=itemgetter(1)):
+        parts.append(f"## {status} {HTTPStatus(status).phrase}")
+        for code, _ in group:
+            common = code in api_reference.everywhere()
+            facts = {
+                "Answered by": "every operation" if common else ", ".join(answered_by.get(code, ())),
+                "Class in the clients": f"`{class_of(code)}`" if code in client.codes() else "",
+            }
+            parts.append(entry(code, " Or: ".join(details[code]), facts))
+    body = "\n\n".join(parts)
     return f"""# Problem codes
 
 <!-- Made by `make reference` from service/waitcall/adapters/http/problems.py and service/waitcall/domain/errors.py. -->
 
 Errors are `application/problem+json` (RFC 9457). `code` is stable, so act on it. `detail` is one sentence for people and never has a phone number or a secret; an answer may say something more exact
 than what stands here. `retry_after` (and the header `Retry-After`) is there where waiting helps, in seconds. `errors` has messages by field. The log has the `request_id`.
-The [clients](../clients.md) have a class for each code. Only callbacks get `bad_signature`.
 
-{table(("HTTP", "code", "usual detail"), found)}
+The provider's callbacks get `bad_signature`; no client does. A path or a method that does not exist gets `not_found` or `method_not_allowed`.
+
+{body}
 """
 
 
@@ -157,28 +195,28 @@ def metrics() -> str:
     """Page of the metrics."""
     everywhere = {each.name for each in Metrics("1", [], []).registry.collect()}
     made = Metrics("1", [], [], worker=True)
-    found: dict[bool, list[tuple[str, ...]]] = {True: [], False: []}
+    found: dict[bool, list[str]] = {True: [], False: []}
     for each in made.registry.collect():
-        name = f"`{each.name}_total`" if each.type == "counter" else f"`{each.name}`"
-        labels = ", ".join(made.labels[each.name])
-        found[each.name in everywhere].append((name, each.type, labels, each.documentation))
-    head = ("metric", "type", "labels", "meaning")
+        name = f"{each.name}_total" if each.type == "counter" else each.name
+        facts = {"Type": each.type, "Labels": codes(made.labels[each.name]), "Unit": unit(name)}
+        found[each.name in everywhere].append(entry(name, each.documentation, facts))
+    service, worker = ("\n\n".join(found[each]) for each in (True, False))
     return f"""# Metrics
 
 <!-- Made by `make reference` from service/waitcall/adapters/telemetry. -->
 
 `/metrics` on the operations port counts all worker processes of the service together, also after one of them died. The labels `client`, `purpose` and `endpoint` have the names of the policy, or `other`.
-The chart brings [alerts](../runbooks/availability-burn.md) and a board.
+The chart brings [alerts](../runbooks/availability-burn.md) and [a board](../board.md).
 
 A status that time alone decides (`expired`, `lapsed`) is right to the second when a client asks. The metrics count it within 3 s, once, whether or not a client asks; without `waitcall worker` within 8 s.
 
 ## Service and background worker
 
-{table(head, found[True])}
+{service}
 
 ## Background worker only
 
-{table(head, found[False])}
+{worker}
 """
 
 
@@ -241,20 +279,16 @@ def _below(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
         yield from _below(each)
 
 
-def _codes(words: Iterable[str]) -> str:
-    return ", ".join(f"`{each}`" for each in words)
-
-
-def rows(schema: Schema, key: str, path: str = "") -> Iterator[tuple[str, ...]]:
-    """Row of a key, or those of the keys in its tables."""
+def keys(schema: Schema, key: str, path: str = "") -> Iterator[str]:
+    """Entry of a key, or those of the keys in its tables."""
     each = schema.fields[key]
     found = below(each)
     if found is None:
-        yield _row(schema, key, each, path)
+        yield _key(schema, key, each, path)
         return
     step, inner = found
     for name in inner.fields:
-        yield from rows(inner, name, f"{path}{each.data_key or key}.{step}")
+        yield from keys(inner, name, f"{path}{each.data_key or key}.{step}")
 
 
 def below(each: kinds.Field[Any]) -> tuple[str, Schema] | None:
@@ -269,10 +303,10 @@ def below(each: kinds.Field[Any]) -> tuple[str, Schema] | None:
     return None
 
 
-def _row(schema: Schema, key: str, each: kinds.Field[Any], path: str = "") -> tuple[str, ...]:
-    about = each.metadata
-    meaning = _meaning(about["description"], about["x-since"])
-    return f"`{path}{each.data_key or key}`", _default_of_key(schema, key, each), values(each), meaning
+def _key(schema: Schema, key: str, each: kinds.Field[Any], path: str = "") -> str:
+    name = f"{path}{each.data_key or key}"
+    facts = {"Default": _default_of_key(schema, key, each), "Values": values(each), "Unit": unit(name)}
+    return entry(name, _meaning(each.metadata["description"], each.metadata["x-since"]), facts)
 
 
 def values(each: kinds.Field[Any]) -> str:
@@ -304,26 +338,20 @@ def values(each: kinds.Field[Any]) -> str:
     return ", ".join(f"`{word}`" for word in told) if len(told) <= MOST_WORDS else ""
 
 
-def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Table in Markdown."""
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |".replace("  ", " ") for line in lines)
-
-
 def _meaning(meaning: str, since: str) -> str:
     return meaning if since == FIRST else f"{meaning} Since {since}."
 
 
 def _default_of_setting(each: Setting) -> str:
     if each.told or each.default is None:
-        return each.told or "required"
-    return f"`{each.default}`" if each.default else ""
+        return each.told or REQUIRED
+    return f"`{each.default}`" if each.default else "not set"
 
 
 def _default_of_key(schema: Schema, key: str, each: kinds.Field[Any]) -> str:
     """Default in words, or as TOML: the field's own, or that of the domain's class."""
     if each.required or each.metadata["told"]:
-        return "required" if each.required else str(each.metadata["told"])
+        return REQUIRED if each.required else str(each.metadata["told"])
     default = each.metadata.get("default", each.load_default)
     if default is missing and isinstance(schema, Keys) and schema.makes is not None:
         default = {one.name: one.default for one in fields(schema.makes)}[each.attribute or key]

@@ -435,6 +435,9 @@ def test_custom_resources_have_what_their_operators_need() -> None:
     objects = render(values_of(CHART / "ci/everything-values.yaml"))
     rules = one(objects, "PrometheusRule", "rel-calls")["spec"]["groups"]
     plain = yaml.safe_load((CHART / "rules/waitcall.yaml").read_text())["groups"]
+    for group in plain:
+        for rule in group["rules"]:
+            rule.get("annotations", {}).pop("runbook_url", None)
     assert [[{**rule, "expr": ""} for rule in group["rules"]] for group in rules] == [
         [{**rule, "expr": ""} for rule in group["rules"]] for group in plain
     ]
@@ -463,6 +466,25 @@ def test_custom_resources_have_what_their_operators_need() -> None:
     assert (board["uid"], board["title"]) != (plain_board["uid"], plain_board["title"])
     shown = {each["name"]: each.get("current", {}).get("value") for each in board["templating"]["list"]}
     assert (shown["namespace"], shown["release"]) == ("ns", "rel")
+
+
+def test_alerts_and_panels_link_to_the_runbooks_where_the_values_say() -> None:
+    """Without a base there are no links (see above), because a relative one leads nowhere."""
+    base = "https://runbooks.example.org/waitcall/"
+    values = deepcopy(values_of(CHART / "ci/everything-values.yaml"))
+    values["prometheusRule"]["runbookBase"] = base
+    objects = render(values)
+    rules = one(objects, "PrometheusRule", "rel-calls")["spec"]["groups"]
+    linked = [
+        rule["annotations"]["runbook_url"] for group in rules for rule in group["rules"] if "alert" in rule
+    ]
+    board = json.loads(one(objects, "ConfigMap", "rel-calls-dashboard")["data"]["ns-rel-calls.json"])
+    panels = [each for each in board["panels"] if "Runbook: " in each.get("description", "")]
+    assert len(panels) > 20
+    linked += [each["links"][0]["url"] for each in panels]
+    assert not any(each.get("links") for each in board["panels"] if each not in panels)
+    for url in linked:
+        assert (ROOT / "docs/runbooks" / url.removeprefix(base)).is_file()
 
 
 def test_a_changed_policy_rolls_the_pods() -> None:
@@ -507,6 +529,8 @@ MISSPELT: list[tuple[str, Any]] = [
     ("autoscaling.targetCPU", 0),
     ("networkPolicy.redis.port", 6379),
     ("metrics.serviceMonitor.enable", True),
+    ("prometheusRule.runbookBase", "docs/runbooks/"),
+    ("prometheusRule.runbookBase", "https://runbooks.example.org"),
     ("dashboards.enabled", True),
     ("test.phoneNumber", "89991234567"),
 ]

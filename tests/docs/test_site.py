@@ -12,6 +12,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 
+from development import client
 from waitcall import __version__
 from waitcall.adapters.http.api import build_document
 from waitcall.adapters.http.problems import STATUS_OF
@@ -123,6 +124,12 @@ def test_diagrams_are_drawn_by_a_script_of_the_site(site: dict[str, Links], dire
     assert 'class="mermaid"' in (directory / "architecture.html").read_text(encoding="utf-8")
     (script,) = [url for url in site["architecture.html"].loads if "mermaid" in url]
     assert (directory / script).is_file()
+    assert [url for url in site["index.html"].loads if "mermaid" in url] == []
+
+
+def test_no_diagram_is_drawn_in_characters() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    assert [path.name for path in pages if re.search("[│┌└├─▶◀]{2}", path.read_text())] == []
 
 
 def test_every_page_of_the_documentation_is_on_the_site(site: dict[str, Links]) -> None:
@@ -134,13 +141,14 @@ def test_every_page_of_the_documentation_is_on_the_site(site: dict[str, Links]) 
     assert pages - set(site) == set()
 
 
-def test_the_reference_has_every_path_and_the_client_every_code(directory: Path) -> None:
+def test_the_reference_has_every_path_and_every_code_with_its_class(directory: Path) -> None:
     reference = re.sub(r"<[^>]+>", "", (directory / "reference/api.html").read_text(encoding="utf-8"))
     for path in build_document(__version__)["paths"]:
         assert path in reference
-    client = (directory / "clients.html").read_text(encoding="utf-8")
-    for code in set(STATUS_OF) - {"bad_signature"}:
-        assert f"<code>{code}</code>" in client
+    problems = (directory / "reference/problems.html").read_text(encoding="utf-8")
+    for code in set(STATUS_OF) - client.NOT_OF_THE_API:
+        assert f'id="{code}"' in problems
+        assert f"<code>{client.class_of(code)}</code>" in problems
 
 
 @pytest.fixture

@@ -34,7 +34,17 @@ assurance = {RU = {level = "network", source = "a law"}}
 
 
 @pytest.mark.parametrize(
-    "file", ["settings.md", "policy.md", "policy.schema.json", "api.md", "problems.md", "metrics.md"]
+    "file",
+    [
+        "settings.md",
+        "policy.md",
+        "policy.schema.json",
+        "api.md",
+        "problems.md",
+        "webhooks.md",
+        "metrics.md",
+        "cli.md",
+    ],
 )
 def test_the_pages_are_made_from_the_declarations(file: str) -> None:
     assert (reference.PAGES / file).read_text() == reference.pages()[file], "make reference"
@@ -42,7 +52,9 @@ def test_the_pages_are_made_from_the_declarations(file: str) -> None:
 
 def rows(page: str) -> dict[str, str]:
     """Defaults of a page that are written as they would be given, by name."""
-    return dict(re.findall(r"^\| `([\w.]+)` \| `([^|]+)` \|", page, re.MULTILINE))
+    return dict(
+        re.findall(r"^### `([\w.]+)`\n\n[^\n]+\n\n\*\*Default\*\* `([^`]+)`(?: ·|$)", page, re.MULTILINE)
+    )
 
 
 def test_a_setting_that_is_given_its_default_is_as_if_it_were_not_given() -> None:

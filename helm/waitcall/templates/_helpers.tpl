@@ -435,9 +435,11 @@ annotations:
 {{- define "waitcall.rules" -}}
 {{- $release := printf "namespace=%q,app_kubernetes_io_instance=%q" .Release.Namespace .Release.Name -}}
 {{- $selector := printf "{%s}" (default $release .Values.prometheusRule.selector) -}}
-{{- $rules := .Files.Get "rules/waitcall.yaml" | replace "docs/runbooks/" .Values.prometheusRule.runbookBase | fromYaml -}}
+{{- $base := .Values.prometheusRule.runbookBase -}}
+{{- $rules := .Files.Get "rules/waitcall.yaml" | replace "docs/runbooks/" $base | fromYaml -}}
 {{- range $rules.groups -}}
 {{- range .rules -}}
+{{- if and .annotations (not $base) }}{{ $_ := unset .annotations "runbook_url" }}{{ end -}}
 {{- $marked := regexReplaceAll "waitcall[_:][a-z0-9_:]+" .expr "${0}{}" -}}
 {{- $_ := set . "expr" ($marked | replace "{}" $selector | replace "}{" ",") -}}
 {{- end -}}
@@ -447,12 +449,19 @@ annotations:
 
 {{/* The board, which first shows this release, as JSON. */}}
 {{- define "waitcall.board" -}}
-{{- $board := .Files.Get "dashboards/waitcall.json" | replace "docs/runbooks/" .Values.prometheusRule.runbookBase | fromJson -}}
+{{- $base := .Values.prometheusRule.runbookBase -}}
+{{- $board := .Files.Get "dashboards/waitcall.json" | fromJson -}}
 {{- $shown := dict "namespace" .Release.Namespace "release" .Release.Name -}}
 {{- $_ := set $board "uid" (printf "waitcall-%s" (printf "%s/%s" .Release.Namespace .Release.Name | sha256sum | trunc 12)) -}}
 {{- $_ := set $board "title" (printf "waitcall %s/%s" .Release.Namespace .Release.Name) -}}
 {{- range $variable := $board.templating.list -}}
 {{- with get $shown $variable.name }}{{ $_ := set $variable "current" (dict "text" . "value" .) }}{{ end -}}
+{{- end -}}
+{{- range $panel := $board.panels -}}
+{{- $runbook := default "" $panel.description | regexFind "Runbook: [a-z-]+" | trimPrefix "Runbook: " -}}
+{{- if and $base $runbook -}}
+{{- $_ := set $panel "links" (list (dict "title" "Runbook" "url" (printf "%s%s.md" $base $runbook) "targetBlank" true)) -}}
+{{- end -}}
 {{- end -}}
 {{- toPrettyJson $board -}}
 {{- end }}

@@ -99,9 +99,8 @@ class CreateRequest(Request):
     phone_number = fields.String(
         required=True,
         metadata={
-            "description": "E.164, or a national form if the client has a default region. Spaces, hyphens and brackets of "
-            "every kind, invisible characters and tel: with its parameters are accepted, because people write and paste numbers "
-            "with them. Extensions, letters and several numbers are refused.",
+            "description": "E.164, or a national form if the client has a default region. Spaces, hyphens, brackets, invisible "
+            "characters and tel: with its parameters are accepted. Extensions, letters and several numbers are refused.",
             "examples": ["+79991234567"],
         },
     )

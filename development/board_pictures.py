@@ -1,0 +1,263 @@
+"""Pictures of the board, from a real Prometheus that scrapes a stack under simulated load: ``python -m development.board_pictures``.
+
+Grafana does not draw them: development/board_drawing.py draws what the board's queries return.
+"""
+
+import argparse
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from development import board_drawing
+from development.board import board
+from development.ports import Ports
+from development.prometheus import Prometheus, Series
+from development.stack import API_KEY, ROOT, Stack
+
+PICTURES = ROOT / "docs/board"
+SCRAPE_SECONDS = 2
+SHOWN_RATE = "20s"
+PEOPLE_PER_SECOND = 2
+INCIDENT_SECONDS = 60
+POLICY = """
+dial_regions = ["RU", "KZ"]
+[purposes.login]
+channels = ["call", "code"]
+regions = ["RU", "KZ"]
+[purposes.password_reset]
+on_concurrent = "contest"
+[clients.web]
+purposes = ["login", "password_reset"]
+[clients.operator]
+purposes = []
+scopes = ["operate"]
+[clients.web.webhooks.events]
+url = "http://127.0.0.1:{port}/"
+allow_private = true
+[limits]
+number = ["2/h"]
+ip = ["20/h record_only"]
+"""
+
+
+@dataclass
+class People:
+    """People who verify their numbers by call or code, as clients of a stack. ``dice``: what each of them does."""
+
+    stack: Stack
+    dice: random.Random
+    ended: threading.Event
+
+    def __post_init__(self) -> None:
+        self._api = httpx.Client(
+            base_url=f"{self.stack.api}/v1",
+            headers={"Authorization": f"Bearer {API_KEY}"},
+            timeout=40,
+        )
+        self._control = httpx.Client(base_url=self.stack.control, timeout=20)
+        self._last = 0
+        self.verified = 0
+
+    def come(self) -> None:
+        """Start people until the end, each in a thread."""
+        with ThreadPoolExecutor(200) as pool:
+            while not self.ended.wait(self.dice.expovariate(PEOPLE_PER_SECOND)):
+                self._last += 1
+                pool.submit(self._verify, self._number(), self.dice.random(), self.dice.random())
+
+    def fail(self, kind: str | None) -> None:
+        """Have the provider answer every order with an error, or answer them again."""
+        always = {"kind": "status", "value": 500} if kind else None
+        self._control.post("/faults", json={"steps": [], "always": always}).raise_for_status()
+
+    def _number(self) -> str:
+        prefix = "7701" if self.dice.random() < 0.2 else "7999"  # noqa: PLR2004  a fifth is from Kazakhstan
+        return f"{prefix}{self._last:07d}"
+
+    def _verify(self, number: str, fate: float, haste: float) -> None:
+        purpose = "password_reset" if fate < 0.2 else "login"  # noqa: PLR2004
+        asked = {
+            "phone_number": f"+{number}",
+            "purpose": purpose,
+            "reference": number,
+            "client_ip": "192.0.2.1",
+        }
+        made = self._api.post("/verifications", json=asked)
+        if made.status_code != httpx.codes.CREATED:
+            return
+        if haste < 0.02:  # noqa: PLR2004  somebody else asks for the number, too
+            self._api.post("/verifications", json=asked | {"reference": "another"})
+        verification = made.json()
+        self.ended.wait(3 + 25 * haste**2)
+        if fate > 0.95 and purpose == "login":  # noqa: PLR2004
+            self._type_code(verification["id"], number, haste)
+        elif fate < 0.88:  # noqa: PLR2004  the others never call
+            lost = haste > 0.97  # noqa: PLR2004
+            self._control.post(
+                "/dial", json={"cli": number, "did": verification["call"]["number"], "lose": lost}
+            )
+        seen = self._api.get(f"/verifications/{verification['id']}", params={"wait": 5}).json()
+        if seen["status"] == "verified":
+            self.verified += 1
+            self._api.post(
+                f"/verifications/{verification['id']}/consume", json={"purpose": purpose, "reference": number}
+            )
+
+    def _type_code(self, verification: str, number: str, haste: float) -> None:
+        self._api.post(f"/verifications/{verification}/fallback", json={})
+        self.ended.wait(4)
+        sent = self._control.get("/messages", params={"phone": number}).json()["messages"]
+        code = re.sub(r"\D", "", sent[-1]["text"])[:6] if sent else "000000"
+        if haste < 0.3:  # noqa: PLR2004
+            self._api.post(
+                f"/verifications/{verification}/check", json={"code": f"{(int(code) + 1) % 1_000_000:06}"}
+            )
+        self._api.post(f"/verifications/{verification}/check", json={"code": code})
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Receiver of webhooks that accepts all."""
+
+    def do_POST(self) -> None:
+        """Answer 204."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+
+class Album:
+    """Draws rows of the board with Chromium."""
+
+    def __init__(self, prometheus: Prometheus, begin: float, target: Path) -> None:
+        self._prometheus, self._target = prometheus, target
+        self._begin = self._end = begin
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        for panel in board()["panels"]:
+            if panel["type"] == "row":
+                self._rows[panel["title"]] = []
+            else:
+                self._rows[list(self._rows)[-1]].append(panel)
+        self._first = next(iter(self._rows))
+
+    def tiles(self, name: str) -> None:
+        """Draw the first row as it is now."""
+        self._end = time.time()
+        self._draw(name, self._first, self._now)
+
+    def graphs(self) -> None:
+        """Draw all other rows, from the begin until now."""
+        self._end = time.time()
+        for title in self._rows:
+            if title != self._first:
+                self._draw(re.split(r"\W", title.lower())[0], title, self._over)
+
+    def _shown(self) -> dict[str, str]:
+        return {"__rate_interval": SHOWN_RATE, "__range": f"{int(self._end - self._begin)}s"}
+
+    def _now(self, query: str) -> list[Series]:
+        return self._prometheus.now(query, self._shown())
+
+    def _over(self, query: str) -> list[Series]:
+        return self._prometheus.over(query, self._shown(), self._begin, self._end, SCRAPE_SECONDS)
+
+    def _draw(self, name: str, title: str, asked: Callable[[str], list[Series]]) -> None:
+        row = self._rows[title]
+        panels = [(panel, [asked(target["expr"]) for target in panel["targets"]]) for panel in row]
+        source = self._prometheus.directory / f"{name}.html"
+        source.write_text(board_drawing.page(title, panels, (self._begin, self._end)), encoding="utf-8")
+        picture = self._target / f"{name}.png"
+        size = f"{board_drawing.WIDTH},{board_drawing.height(row)}"
+        command = [
+            str(_chromium()),
+            "--headless",
+            "--no-sandbox",
+            "--hide-scrollbars",
+            f"--window-size={size}",
+        ]
+        command += ["--force-device-scale-factor=1.5", f"--screenshot={picture}", source.as_uri()]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        print(picture.relative_to(ROOT), flush=True)
+
+
+def _chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def run(minutes: float, target: Path) -> None:
+    """Run a stack under load, fail its provider for a minute, and draw the board before, during and after."""
+    receiver = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    with tempfile.TemporaryDirectory(prefix="waitcall-board-") as made:
+        directory = Path(made)
+        policy = directory / "policy.toml"
+        policy.write_text(POLICY.format(port=receiver.server_port), encoding="utf-8")
+        environ = {
+            "WAITCALL_POLICY": str(policy),
+            "WAITCALL_WINDOW_SECONDS": "60",
+            "WAITCALL_WEBHOOK_SECRETS": f"web/events=whsec_{'QUFB' * 8}",
+        }
+        with Stack(Ports.free(), environ) as stack:
+            targets = [each.removeprefix("http://") for each in (stack.ops, stack.worker_ops)]
+            prometheus = Prometheus(directory, targets, SCRAPE_SECONDS)
+            try:
+                prometheus.start()
+                threading.Thread(target=receiver.serve_forever, daemon=True).start()
+                _watch(stack, Album(prometheus, time.time(), target), minutes * 60)
+            finally:
+                prometheus.close()
+    receiver.shutdown()
+
+
+def _watch(stack: Stack, album: Album, seconds: float) -> None:
+    people = People(stack, random.Random(7), threading.Event())  # noqa: S311  a simulation
+    coming = threading.Thread(target=people.come)
+    coming.start()
+    try:
+        time.sleep(seconds * 2 / 3)
+        album.tiles("healthy")
+        people.fail("status")
+        time.sleep(INCIDENT_SECONDS)
+        album.tiles("failing")
+        people.fail(None)
+        time.sleep(max(0.0, seconds / 3 - INCIDENT_SECONDS))
+        album.graphs()
+    finally:
+        people.ended.set()
+        coming.join()
+        print(f"{people.verified} people were verified.")
+
+
+def main() -> None:
+    """Make the pictures."""
+    parser = argparse.ArgumentParser(description="Draw the board under simulated load.")
+    parser.add_argument("--minutes", type=float, default=9)
+    parser.add_argument("--target", type=Path, default=PICTURES, help="folder of the pictures")
+    asked = parser.parse_args()
+    missing = [
+        name
+        for name, path in (("prometheus", shutil.which("prometheus")), ("chromium", _chromium()))
+        if not path
+    ]
+    if missing:
+        sys.exit(f"Not installed: {', '.join(missing)}.")
+    asked.target.mkdir(parents=True, exist_ok=True)
+    run(asked.minutes, asked.target.resolve())
+
+
+if __name__ == "__main__":
+    main()
