@@ -302,6 +302,18 @@ def test_a_tab_with_an_old_session_does_not_end_the_new_one() -> None:
     assert NUMBER in first.get("/").text
 
 
+def test_a_second_tab_with_an_old_session_is_led_to_the_first_page() -> None:
+    """Its script sends the result after the first tab has renewed the session."""
+    visitor = login().visitor()
+    answer = visitor.client.post("/phone", data={"csrf_token": "old", "result": "0" * 32})
+    assert answer.status_code == 400
+    assert '<meta http-equiv="refresh" content="0;url=/">' in answer.text
+    # What the person typed is lost, so there is something to read.
+    answer = visitor.client.post("/login", data={"csrf_token": "old", "phone": NUMBER})
+    assert "This page was out of date. Nothing was done." in answer.text
+    assert "http-equiv" not in answer.text
+
+
 def test_a_visitor_who_lost_the_answer_to_starting_again_is_not_locked_out(example: Example) -> None:
     visitor = example.visitor()
     visitor.begin()
