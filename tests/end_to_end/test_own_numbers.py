@@ -1,9 +1,11 @@
 """`make run POLICY=examples/own_numbers.toml`: numbers of one's own, with the simulator as the carrier."""
 
 import json
+import subprocess
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +103,38 @@ def test_a_call_to_another_number_of_the_pool_proves_nothing(stack: Stack) -> No
     assert read(stack, made)["status"] == "pending"
     dial(stack, made)
     assert read(stack, made)["status"] == "verified"
+
+
+def run(stack: Stack, *command: str) -> Any:
+    ended = subprocess.run(
+        [stack.commands / "waitcall", *command, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return json.loads(ended.stdout)
+
+
+def test_the_doctor_checks_the_route_of_each_dialect(stack: Stack) -> None:
+    found = {each["check"]: each for each in run(stack, "doctor")}
+
+    assert {name: found[f"handler for {name}"]["state"] for name in Dialect} == dict.fromkeys(Dialect, "ok")
+    assert found["address to register at twilio"]["found"] == f"{stack.callback}/callbacks/twilio"
+    assert "provider" not in found, "SMSC is not used"
+
+
+def test_the_pool_is_listed_with_what_a_subscriber_was_shown(stack: Stack) -> None:
+    made = start(stack, "+79991112277")
+
+    rows = run(stack, "numbers", "pool", "--phone-number", "+79991112277")
+
+    now = datetime.now(UTC)
+    busy = [
+        each["phone_number"]
+        for each in rows
+        if datetime.fromisoformat(each["free_at"]) > now + timedelta(seconds=60)
+    ]
+    assert (len(rows), busy) == (len(DIALECTS), [made["call"]["number"]])
+    assert {each["dialect"] for each in run(stack, "numbers", "pool")} == set(Dialect)

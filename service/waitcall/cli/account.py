@@ -51,7 +51,7 @@ def balance(*, json_wanted: bool) -> None:
 
 @click.group()
 def numbers() -> None:
-    """Dedicated numbers at SMSC that receive texts ([text_in] in the policy), and our own numbers ([own_numbers])."""
+    """Dedicated numbers at SMSC that receive texts ([text_in] of the policy), and your own numbers ([own_numbers])."""
 
 
 @numbers.command("list", epilog=examples("waitcall numbers list", "waitcall numbers list --json"))

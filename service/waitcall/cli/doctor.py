@@ -9,15 +9,17 @@ import urllib3
 
 from waitcall.application.reconcile_inbox import LikeACall, like_calls
 from waitcall.cli.console import ExitCode, as_json, examples, running, show_rows
+from waitcall.composition.own_callbacks import sample_reports
 from waitcall.composition.use_cases import CliContext
 from waitcall.configuration.settings import weaknesses
-from waitcall.domain.channel import Assurance, Provider
+from waitcall.domain.channel import Assurance, Dialect, Provider
 from waitcall.domain.errors import RateLimited, ServiceError, StoreUnavailable
 from waitcall.domain.numbers import may_be_dialled
 
 _MOST_SKEW_SECONDS = 2.0
 """Greatest allowed difference between the clocks of replicas, in seconds (docs/deploy.md)."""
 _SECONDS = 10.0
+_REFUSED = 403
 _MOST_RECORDS = 5
 _CHECKS = (
     "run `waitcall verify YOUR-NUMBER`, call the number shown, then run `waitcall doctor`: the call must be listed with that number",
@@ -82,12 +84,38 @@ def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:
         yield Finding(
             "address to register", "ok", f"{address} (SECRET: the first value of WAITCALL_CALLBACK_SECRETS)"
         )
+    yield from _own_numbers(context, url or local)
     if context.smsru is not None:
         if local:
             yield _handler("handler for smsru", local.replace("/smsc", "/smsru"), b"100")
         yield Finding(
             "address to register at smsru", "ok", where.replace("/callbacks/smsc", "/callbacks/smsru")
         )
+
+
+def _own_numbers(context: CliContext, smsc: str | None) -> Iterator[Finding]:
+    """Send a report of a withheld call to each route of our own numbers. ``smsc``: URL of the handler next to them."""
+    for report in sample_reports(context.settings, context.core.clock()) if smsc else ():
+        url = smsc.removesuffix("smsc") + report.dialect if smsc else ""
+        check = f"handler for {report.dialect}"
+        try:
+            answer = urllib3.request(
+                "POST",
+                url,
+                body=report.body,
+                headers=report.headers,
+                timeout=_SECONDS,
+                retries=False,
+                redirect=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            yield Finding(check, "failure", f"{url}: {type(error).__name__}")
+            continue
+        expected = "refuses what is unsigned" if report.status == _REFUSED else "accepts our signature"
+        state = "ok" if answer.status == report.status else "failure"
+        yield Finding(check, state, f"{url}: {answer.status}{f', {expected}' if state == 'ok' else ''}")
+    if Dialect.TWILIO in context.settings.policy.own_numbers.dialects.values():
+        yield Finding("address to register at twilio", "ok", context.settings.twilio_url)
 
 
 def _guarded(check: str, findings: Iterator[Finding], state: str = "failure") -> Iterator[Finding]:

@@ -47,6 +47,11 @@ _LEVELS = {
 _UNMATCHED = OtherMessage(Kind.CALL, Outcome.UNMATCHED)
 
 
+def signature_of(secret: bytes, body: bytes) -> bytes:
+    """Return the header ``X-Waitcall-Signature`` for a raw body."""
+    return urlsafe_b64encode(hmac.digest(secret, body, sha256)).rstrip(b"=")
+
+
 class SipCallbackDecoder:
     """Decoder that checks the signature in constant time, then the schema and the age."""
 
@@ -103,8 +108,7 @@ class SipCallbackDecoder:
     def _authentic(self, body: bytes, signature: str) -> bool:
         claimed, accepted = signature.encode("latin-1", "replace"), False
         for secret in self._secrets:
-            digest = urlsafe_b64encode(hmac.digest(secret, body, sha256)).rstrip(b"=")
-            accepted |= hmac.compare_digest(digest, claimed)
+            accepted |= hmac.compare_digest(signature_of(secret, body), claimed)
         return accepted
 
 
