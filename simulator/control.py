@@ -112,7 +112,10 @@ def create_control(  # noqa: PLR0913  it takes all parts of the simulator
         if level not in ("", *LEVELS):
             raise BadOrder(f"attestation must be one of {', '.join(LEVELS)}")
         call = Call(cli, did, now, level, withheld=bool(order.get("hidden")), forwarded_from=forwarded_from)
-        heard, told = ("busy", []) if order.get("lose") else report(own[did], call)
+        heard, told = "busy", []
+        for _ in range(0 if order.get("lose") else int(order.get("copies", 1))):
+            heard, sent = report(own[did], call)
+            told += sent
         with lock:
             exchange.ledger.append({"at": now, "door": "phone", "cli": cli, "did": did, "reported": True})
             exchange.ledger.extend({"at": now} | each for each in told)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from time import sleep
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,7 +24,8 @@ from simulator.dialler import exchange
 DIALECTS = ("twilio", "telnyx", "texml", "sip")
 LEVELS = ("A", "B", "C")
 TELNYX_ATTEMPTS = 3
-SIP_ATTEMPTS = 5
+SIP_ATTEMPTS = 60
+SIP_PAUSE_SECONDS = 1.0
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _JSON = {"Content-Type": "application/json"}
 
@@ -39,7 +41,7 @@ class Trunk:
         secret: what the reports are signed with: Twilio's auth token, the SIP proxy's secret, or the seed of Telnyx' private key
             (32 bytes in base64).
         account: Twilio's AccountSid; empty for the others.
-        fallback: second URL for what the first does not take; none if empty.
+        fallback: second URL for reports that the first does not take; none if empty. The SIP proxy tries both in turn.
     """
 
     dialect: str
@@ -83,7 +85,9 @@ def report(trunk: Trunk, call: Call) -> tuple[str, list[dict[str, Any]]]:
     """
     request_to, attempts = _WAYS[trunk.dialect](trunk, call)
     entries: list[dict[str, Any]] = []
-    for url in filter(None, (*([trunk.handler] * attempts), trunk.fallback)):
+    for url in _urls(trunk, attempts):
+        if entries and trunk.dialect == "sip":
+            sleep(SIP_PAUSE_SECONDS)
         request = request_to(url)
         status, answer = exchange(request)
         body = request.data.decode() if isinstance(request.data, bytes) else ""
@@ -103,6 +107,14 @@ def report(trunk: Trunk, call: Call) -> tuple[str, list[dict[str, Any]]]:
     last = entries[-1]
     refused = trunk.dialect in ("sip", "telnyx") or str(last["answer"]).find("<Response><Reject") >= 0
     return ("busy" if refused and (last["status"] or 500) < 300 else _UNTOLD[trunk.dialect]), entries
+
+
+def _urls(trunk: Trunk, attempts: int) -> list[str]:
+    """Return the URL of each attempt."""
+    both = [trunk.handler, trunk.fallback or trunk.handler]
+    if trunk.dialect == "sip":
+        return [both[each % 2] for each in range(attempts)]
+    return [trunk.handler] * attempts + ([trunk.fallback] if trunk.fallback else [])
 
 
 _UNTOLD = {"twilio": "answered", "texml": "answered", "telnyx": "ringing", "sip": "busy"}

@@ -10,9 +10,12 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from time import time
 from typing import Any
 
-from tests.chaos.crowd import Person, Phone
+from simulator.own_numbers import Call, Trunk, report
+from tests.chaos.crowd import Journey, Phone
 from tests.chaos.topologies import Topology
 from tests.end_to_end.conftest import Service, Working, answers, launch_worker
 from tests.redis_servers import wait_for
@@ -157,8 +160,8 @@ class Mischief:
             assert response.status == 200
 
 
-def forge(phone: Phone, people: Sequence[Person], at: int) -> None:
-    """Send forged, stale and irrelevant messages about numbers that never call."""
+def forge(phone: Phone, silent: Sequence[Journey], own: Trunk, at: int) -> None:
+    """Send forged, stale and irrelevant messages about numbers that never call. ``own``: our own numbers."""
     forgeries: list[Callable[[str], None]] = [
         lambda number: phone.report(number, at, secret="not-the-secret-of-anyone"),
         lambda number: phone.report(number, at, secret=""),
@@ -167,5 +170,25 @@ def forge(phone: Phone, people: Sequence[Person], at: int) -> None:
         lambda number: phone.message(number, "[waitcall]"),
         lambda number: phone.text(number, "[waitcall]"),
     ]
-    for forgery, person in zip(itertools.cycle(forgeries), people, strict=False):
-        forgery(person.number)
+    forgeries_of_own: list[Callable[[Journey], object]] = [
+        lambda each: phone.report(each.person.number, at),
+        lambda each: _reported(own, each, secret="not-the-secret-of-anyone-at-all-and-32"),
+        lambda each: _reported(own, each, at=at - 1000),
+        lambda each: _reported(own, each, at=at + 1000),
+        lambda each: _reported(own, each, withheld=True),
+        lambda each: [_reported(own, each, did=did) for did in own.numbers if f"+{did}" != each.call_number],
+    ]
+    for forgery, journey in zip(itertools.cycle(forgeries), _of(silent, own=False), strict=False):
+        forgery(journey.person.number)
+    for forge_own, journey in zip(itertools.cycle(forgeries_of_own), _of(silent, own=True), strict=False):
+        forge_own(journey)
+
+
+def _of(journeys: Sequence[Journey], *, own: bool) -> list[Journey]:
+    return [each for each in journeys if each.person.own is own and each.call_number]
+
+
+def _reported(own: Trunk, journey: Journey, secret: str = "", **changed: Any) -> None:
+    """Report a call from the person's number to the number shown, unless ``changed`` says another."""
+    call = {"cli": journey.person.number, "did": journey.call_number.lstrip("+"), "at": time()} | changed
+    report(replace(own, secret=secret or own.secret), Call(**call))

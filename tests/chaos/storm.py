@@ -15,6 +15,7 @@ from threading import Event, Thread
 from time import monotonic, time
 
 from simulator.dialler import Handler
+from simulator.own_numbers import Trunk
 from simulator.server import Options, Simulator
 from tests.chaos.crowd import Journey, Phone, Replicas, Square, Unproven, crowd
 from tests.chaos.mischief import Mischief, forge
@@ -38,6 +39,15 @@ from waitcall.application.reconcile_inbox import SETTLING
 
 POLL_SECONDS = 20
 THREADS = 48
+SIP_SECRET = "secret-of-the-sip-proxy-of-the-storm"
+OWN_NUMBERS = ["74951234567", "74951234568", "74951234569", "74951234570"]
+OWN = f"""
+[routing]
+default = ["smsc"]
+regions = {{KZ = ["own"]}}
+[own_numbers]
+sip = {[f"+{each}" for each in OWN_NUMBERS]}
+"""
 
 
 @dataclass(frozen=True)
@@ -74,8 +84,10 @@ def storm(run: Run) -> Report:
         topology = _topology(run.topology, dice)
         stack.callback(topology.close)
         directory = Path(tempfile.mkdtemp(prefix="waitcall-chaos-"))
-        simulator = stack.enter_context(_simulator(run.seed))
-        services, workers = stack.enter_context(_processes(run, topology, simulator, directory))
+        ports = [free_port() for _ in "ab"]
+        own = _own_numbers(ports)
+        simulator = stack.enter_context(_simulator(run.seed, own))
+        services, workers = stack.enter_context(_processes(run, topology, simulator, directory, ports))
         stack.enter_context(_callbacks_to_each(simulator, services))
         replicas, phone = Replicas([each.api for each in services], KEY), Phone(simulator.control_url)
         mischief = Mischief(
@@ -90,8 +102,8 @@ def storm(run: Run) -> Report:
         for position, journey in enumerate(journeys):
             square.enter(journey, after=position / run.per_second)
         square.wait(run.count / run.per_second)
-        silent = [each.person for each in journeys if not each.person.calls]
-        forge(phone, silent, int(time()))
+        silent = [each for each in journeys if not each.person.calls]
+        forge(phone, silent, own, int(time()))
         mischief.stop()
         if run.hurried and run.reconciliation:
             _poll_until_all_are_over(square, topology, run.patience_seconds)
@@ -145,33 +157,40 @@ def _poll_until_all_are_over(square: Square, topology: Topology, patience_second
             poll_inbox(client)
 
 
+def _own_numbers(ports: list[int]) -> Trunk:
+    """Return our own numbers. Their SIP proxy reports to both replicas in turn."""
+    handler, fallback = (f"http://127.0.0.1:{port}/callbacks/sip" for port in ports)
+    return Trunk("sip", tuple(OWN_NUMBERS), handler, SIP_SECRET, fallback=fallback)
+
+
 def _topology(name: str, dice: random.Random) -> Topology:
     return Cluster(dice) if name == "cluster" else {"single": Single, "sentinel": Sentinel}[name]()
 
 
 @contextmanager
-def _simulator(seed: int) -> Iterator[Simulator]:
+def _simulator(seed: int, own: Trunk) -> Iterator[Simulator]:
     handler = Handler(f"http://127.0.0.1:{free_port()}/callbacks/smsc", SECRET)
-    with Simulator(Options(handler, calm=True, seed=seed)) as running:
+    with Simulator(Options(handler, calm=True, seed=seed, own=[own])) as running:
         yield running
 
 
 @contextmanager
 def _processes(
-    run: Run, topology: Topology, simulator: Simulator, directory: Path
+    run: Run, topology: Topology, simulator: Simulator, directory: Path, ports: list[int]
 ) -> Iterator[tuple[list[Service], list[Working]]]:
     services: list[Service] = []
     workers: list[Working] = []
     try:
-        for name in ("a", "b"):
+        for name, port in zip("ab", ports, strict=True):
             (directory / name).mkdir()
             environ = {
-                "callback_port": str(free_port()),
+                "callback_port": str(port),
+                "WAITCALL_SIP_SECRETS": SIP_SECRET,
                 "WAITCALL_REDIS_MIN_REPLICAS": str(topology.min_replicas),
                 "WAITCALL_INBOX_POLL_SECONDS": str(POLL_SECONDS if run.reconciliation else 0),
                 "WAITCALL_SMSC_TIMEOUT_SECONDS": "3",
             }
-            services.append(launch(directory / name, topology, simulator, environ, POLICY))
+            services.append(launch(directory / name, topology, simulator, environ, POLICY + OWN))
         for service in services:
             wait_for(partial(answers, service, "readyz"))
         workers.extend(launch_worker(service, directory) for service in services)

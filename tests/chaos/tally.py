@@ -1,5 +1,6 @@
 """Compare the simulator's ledger with every answer that the service gave."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from statistics import median
@@ -24,6 +25,8 @@ class Tally:
     callbacks_lost: int
     """Calls whose callback never reached a handler that answered 200."""
     verified: int
+    verified_by_own_numbers: int
+    """Verifications among these that were shown one of our own numbers."""
     consumed: int
     lost: int
     """Verifications with a call that were never seen as verified."""
@@ -53,7 +56,7 @@ def tally(journeys: Sequence[Journey], ledger: Sequence[dict[str, Any]]) -> Tall
     told = {
         number
         for entry in ledger
-        if entry["door"] == "callback" and entry["status"] == 200
+        if entry["door"] == "callback" and entry["status"] in (200, 204)
         for number in [_number(entry)]
         if number in called
     }
@@ -67,6 +70,7 @@ def tally(journeys: Sequence[Journey], ledger: Sequence[dict[str, Any]]) -> Tall
         calls_made=len(called),
         callbacks_lost=len(called - told),
         verified=len(verified),
+        verified_by_own_numbers=sum(each.person.own for each in verified),
         consumed=sum(proofs[each.id] > 0 for each in journeys),
         lost=sum(each.person.number in called and "verified" not in each.statuses for each in journeys),
         never_consumed=sum(proofs[each.id] == 0 for each in verified),
@@ -96,6 +100,8 @@ def _proofs(journey: Journey) -> int:
 
 
 def _number(entry: dict[str, Any]) -> str:
+    if entry["kind"] == "sip":
+        return str(json.loads(entry["body"])["caller"]).lstrip("+")
     for part in entry["body"].split("&"):
         name, _, value = part.partition("=")
         if name == "phone":

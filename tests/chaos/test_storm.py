@@ -13,8 +13,9 @@ def test_each_call_verifies_once_and_nothing_else_does_whatever_fails(topology: 
     assert report.tally.broken == {}, report
     assert report.tally.started == 120
     assert report.tally.calls_made == report.tally.verified == report.tally.consumed > 100
+    assert report.tally.verified_by_own_numbers > 30
     # The run proves nothing unless callbacks were lost and every kind of failure happened.
-    assert report.tally.callbacks_lost > 25
+    assert report.tally.callbacks_lost > 15
     assert all(report.mischief.values())
     assert len(report.mischief) >= 9
 
