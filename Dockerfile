@@ -28,6 +28,19 @@ USER 10001:10001
 EXPOSE 8082 8083
 ENTRYPOINT ["python3", "-m", "simulator"]
 
+# Both example apps, for compose.yaml. They are built only with --target examples.
+FROM ${BASE} AS examples
+WORKDIR /app
+ENV PATH=/opt/examples/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1
+COPY requirements-run.txt ./
+RUN python3 -m venv /opt/examples && pip install --quiet --require-hashes -r requirements-run.txt
+COPY clients/python /src/client
+RUN pip install --quiet --no-deps --no-build-isolation /src/client
+COPY examples ./examples
+USER 10001:10001
+EXPOSE 8085 8086
+ENTRYPOINT ["python3", "-m", "examples"]
+
 FROM ${BASE}
 ARG VERSION=0.0.0
 ARG REVISION=unknown

@@ -279,7 +279,7 @@ image: ## build the image and the simulator's with buildah (BASE=, VERSION=)
 	@buildah build --target simulator --build-arg BASE=$(or $(BASE),python:3.14-slim-trixie) -t waitcall-simulator:$(or $(VERSION),0.0.0) .
 
 .PHONY: compose-env
-compose-env: ## write new secrets for compose.yaml into .env
+compose-env: ## write new secrets and the policy for compose.yaml (PORT_BASE=18080 moves its ports)
 	@$(PYTHON) -m development.compose_env
 
 .PHONY: image-test

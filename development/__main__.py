@@ -57,9 +57,9 @@ def examples() -> int:
     """Run the stack with both examples until Ctrl-C. Return 1 if a process ended by itself."""
     with Examples(_ports()) as stack:
         print(
-            f"begin here   {stack.demonstration}\n             shows a phone and opens the login beside it: Continue, then Call\n\n"
+            f"begin here   {stack.demonstration}\n             a phone to call with, which leads to both examples\n\n"
             f"login        {stack.login}/\nreset        {stack.reset}/  (+79991234567 has an account)\n"
-            f"handset      {stack.control}/\nlogs         {stack.directory}/*.log",
+            f"API          {stack.api}/docs\nlogs         {stack.directory}/*.log",
         )
         return _until_it_ends(stack)
 

@@ -22,6 +22,7 @@ SCHEMAS: Mapping[str, Any] = DOCUMENT["components"]["schemas"]
 LISTED = {
     frozenset(PUBLIC_STATUSES): "a [status](api.md#statuses)",
     frozenset(Reason): "a [reason](api.md#reasons)",
+    frozenset(EventType): "an [event](webhooks.md#events)",
 }
 """Lists of words that have a table of their own."""
 
@@ -126,9 +127,10 @@ def _object(name: str, schema: Mapping[str, Any]) -> str:
 
 
 def _fields(schema: Mapping[str, Any]) -> str:
-    needed = schema.get("required", ())
+    # A space that does not break keeps the star with its name.
+    star = dict.fromkeys(schema.get("required", ()), "\xa0*")
     found = (
-        (f"`{name}`{' *' if name in needed else ''}", _kind(each), each.get("description", ""))
+        (f"`{name}`{star.get(name, '')}", _kind(each), each.get("description", ""))
         for name, each in schema["properties"].items()
     )
     return table(("field", "type", "meaning"), found)

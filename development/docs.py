@@ -3,6 +3,7 @@ draw its diagrams.
 """
 
 import re
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     here = (DOCS / page.file.src_uri).parent
 
     def told(match: re.Match[str]) -> str:
-        target = (here / match[2]).resolve()
+        target = Path(normpath(here / match[2]))
         if target.is_relative_to(DOCS):
             return match[0]
         if not target.exists():

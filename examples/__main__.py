@@ -18,12 +18,13 @@ def main() -> None:
     """Serve one example until interrupted."""
     name, port = sys.argv[1], int(os.environ["PORT"])
     waitcall = Waitcall(os.environ["WAITCALL_API"], os.environ["WAITCALL_KEY"])
+    links = {name: os.environ[f"{name.upper()}_URL"] for name in ("login", "reset", "handset")}
     if name == "login":
         webhooks = Webhooks([os.environ["WEBHOOK_SECRET"]])
-        app = login_app(waitcall, webhooks, f"http://127.0.0.1:{port}", os.environ["WAITCALL_PAGES"])
+        app = login_app(waitcall, webhooks, links["login"], os.environ["WAITCALL_PAGES"], links)
     else:
-        app = reset_app(waitcall, {KNOWN: generate_password_hash("an old password")})
-    make_server("127.0.0.1", port, app, threaded=True).serve_forever()
+        app = reset_app(waitcall, {KNOWN: generate_password_hash("an old password")}, links["reset"], links)
+    make_server(os.environ.get("HOST", "127.0.0.1"), port, app, threaded=True).serve_forever()
 
 
 if __name__ == "__main__":

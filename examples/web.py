@@ -6,13 +6,17 @@ from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import Any
 
-from flask import Flask, Request, Response, g, request, session
+from flask import Flask, Request, Response, g, redirect, render_template, request, session, url_for
 from flask.sessions import SessionInterface, SessionMixin
-from flask_wtf.csrf import CSRFProtect
+from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.datastructures import CallbackDict
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.wrappers import Response as AnyResponse
 
 ANSWER_SECONDS = 1.0
 """Seconds after which a person who enters a number gets an answer, even if waitcall refuses it at once."""
+STEP_SECONDS = 0.2
+"""Seconds after which a later step of a flow is answered."""
 MOST_SESSIONS = 10_000
 SESSION_SECONDS = 3600
 RENAMED_SECONDS = 10
@@ -74,18 +78,50 @@ class Sessions(SessionInterface):
         )
 
 
+# ruff: noqa: RUF001  Cyrillic letters
+TEXTS = {
+    "en": {
+        "lost": "This page is not available.",
+        "stale": "This page was out of date. Nothing was done.",
+        "first_page": "To the first page",
+        "try": "No phone is needed: open the handset, a simulated phone, and call from there.",
+        "to_login": "Log in",
+        "to_reset": "Reset a password",
+        "to_handset": "Handset",
+    },
+    "ru": {
+        "lost": "Эта страница недоступна.",
+        "stale": "Страница устарела. Ничего не произошло.",
+        "first_page": "На первую страницу",
+        "try": "Телефон не нужен: откройте имитатор телефона и позвоните с него.",
+        "to_login": "Вход",
+        "to_reset": "Новый пароль",
+        "to_handset": "Имитатор телефона",
+    },
+}
+"""Texts of both apps."""
+
+
 def create_app(
-    name: str, texts: Mapping[str, Mapping[str, str]], *, address: str = "", leads_to: str = ""
+    name: str,
+    texts: Mapping[str, Mapping[str, str]],
+    *,
+    address: str = "",
+    leads_to: str = "",
+    links: Mapping[str, str] | None = None,
 ) -> tuple[Flask, CSRFProtect]:
-    """Create an app with sessions, texts in ``g.t``, strict headers and CSRF protection.
+    """Create an app with sessions, texts in ``g.t``, strict headers, CSRF protection and a page for errors.
 
     Args:
         name: name of the module.
         texts: texts of the pages, by language.
         address: URL of the app as browsers reach it. If it is HTTPS, cookies are sent only over HTTPS.
         leads_to: another origin to which a form's answer may redirect.
+        links: URLs of ``login``, ``reset`` and ``handset``, to which every page links.
     """
     app = Flask(name, template_folder="../templates", static_folder="../static")
+    # Browsers send the cookies of one host to all of its ports, so each app has a name of its own.
+    app.config["SESSION_COOKIE_NAME"] = name.replace(".", "-")
     app.session_interface = Sessions(secure=address.startswith("https://"))
     # The key signs the forms' tokens. A new one at each start is enough, because sessions end with the process too.
     app.secret_key = secrets.token_bytes(32)
@@ -98,7 +134,7 @@ def create_app(
     @app.before_request
     def begin() -> None:
         g.lang = request.accept_languages.best_match(list(texts)) or "en"
-        g.t = texts[g.lang]
+        g.t = {**TEXTS[g.lang], **texts[g.lang]}
 
     protection = CSRFProtect(app)
 
@@ -114,7 +150,15 @@ def create_app(
 
     @app.context_processor
     def words() -> dict[str, Any]:
-        return {"t": g.t, "lang": g.lang}
+        return {"t": g.t, "lang": g.lang, "links": links or {}}
+
+    @app.errorhandler(HTTPException)
+    def lost(error: HTTPException) -> AnyResponse | tuple[str, int]:
+        if isinstance(error, MethodNotAllowed) and request.method == "GET":
+            # The person opens the address of a form that was sent.
+            return redirect(url_for("home"), 303)
+        said = g.t["stale" if isinstance(error, CSRFError) else "lost"]
+        return render_template("lost.html", said=said), error.code or 500
 
     return app, protection
 
@@ -127,10 +171,10 @@ def renew() -> None:
 
 
 @contextmanager
-def in_equal_time() -> Iterator[None]:
-    """Make every answer take the same time, because a refusal would be faster than an order."""
+def in_equal_time(*, first: bool = False) -> Iterator[None]:
+    """Make every answer take the same time, because a refusal would be faster. ``first``: the step that orders a number."""
     began = monotonic()
     try:
         yield
     finally:
-        sleep(max(began + ANSWER_SECONDS - monotonic(), 0))
+        sleep(max(began + (ANSWER_SECONDS if first else STEP_SECONDS) - monotonic(), 0))

@@ -11,6 +11,18 @@ from simulator.server import Options, Simulator
 from simulator.smsru import SmsruAccount
 
 
+def read_example(text: str) -> tuple[str, str]:
+    """Read ``NAME=URL``, and return both.
+
+    Raises:
+        ValueError: the text has another form.
+    """
+    name, _, url = text.partition("=")
+    if not name or not url.startswith(("http://", "https://")):
+        raise ValueError("Write NAME=URL with an http(s) URL.")
+    return name, url
+
+
 def main() -> None:
     """Run the simulator until SIGINT or SIGTERM. Print its URLs first."""
     parser = argparse.ArgumentParser(
@@ -59,6 +71,14 @@ def main() -> None:
         help="dedicated number that the account rents already; may be repeated",
     )
     parser.add_argument(
+        "--example",
+        type=read_example,
+        action="append",
+        default=[],
+        metavar="NAME=URL",
+        help="example to which the handset links; may be repeated",
+    )
+    parser.add_argument(
         "--expose", action="store_true", help="allow --host to be an address other than loopback"
     )
     given = parser.parse_args()
@@ -74,6 +94,7 @@ def main() -> None:
         expose=given.expose,
         deliver_after=given.deliver_after,
         test_numbers=dict(given.test_number),
+        examples=dict(given.example),
         rented=[each.lstrip("+") for each in given.rented],
     )
     ended = threading.Event()

@@ -1,12 +1,11 @@
 """Control API of the simulator: dial, send any message, plan faults, read the ledger, move the clock, reset."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, jsonify, render_template, request
 
 from simulator.cabinet import Cabinet
 from simulator.dialler import CODECS, SIGNED, Delivery, Dialler, Handler
@@ -17,6 +16,13 @@ from simulator.messages import PostOffice, Sent
 from simulator.orders import BadOrder, digits_of, order_given
 from simulator.smsru import POOL, Callcheck, entry_of, post
 from simulator.texts import add_texts
+
+CALLER = "+79991234567"
+"""Number that the handset has at first."""
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 def create_control(  # noqa: PLR0913  it takes all parts of the simulator
@@ -33,18 +39,24 @@ def create_control(  # noqa: PLR0913  it takes all parts of the simulator
     callcheck: Callcheck,
     smsru_faults: FaultPlan,
     subscribers: Subscribers,
+    examples: Mapping[str, str],
 ) -> Flask:
-    """Create the Flask app of the control API and the handset page."""
-    app = Flask("simulator.control", static_folder=None)
-    page = Path(__file__).with_name("handset.html").read_text(encoding="utf-8")
+    """Create the Flask app of the control API and the handset page, which links to the examples."""
+    app = Flask("simulator.control")
 
     @app.errorhandler(BadOrder)
     def bad_order(error: BadOrder) -> tuple[Response, int]:
         return jsonify(error=str(error)), 400
 
+    @app.after_request
+    def protect(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = CONTENT_POLICY
+        return response
+
     @app.get("/")
-    def handset() -> Response:
-        return Response(page, content_type="text/html; charset=utf-8")
+    def handset() -> str:
+        """Show the handset of the subscriber ``?phone=``."""
+        return render_template("handset.html", phone=request.args.get("phone") or CALLER, examples=examples)
 
     @app.get("/orders")
     def orders() -> Response:
@@ -56,14 +68,14 @@ def create_control(  # noqa: PLR0913  it takes all parts of the simulator
 
     @app.post("/dial")
     def dial() -> Response:
-        """Make a call from ``cli`` to ``did``.
+        """Make a call from ``cli`` to ``did``. A call with a ``hidden`` number is not reported.
 
         The callback contains only ``cli``, like the real one. The inbox shows ``to_phone`` as the dialled number.
         """
         order = order_given()
         cli, did = digits_of(order, "cli"), digits_of(order, "did")
         now = clock()
-        if subscribers.is_silent(cli):
+        if order.get("hidden") or subscribers.is_silent(cli):
             return jsonify(reported=False, sent=[])
         if did in POOL:
             return dial_smsru(order, cli, did, now)

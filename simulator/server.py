@@ -50,6 +50,8 @@ class Options:
     """Test numbers by their digits."""
     rented: Sequence[str] = ()
     """Digits of the dedicated numbers that the account rents at the start."""
+    examples: Mapping[str, str] = field(default_factory=dict)
+    """URLs of the examples to which the handset links, by their names."""
 
 
 class _Handler(WSGIRequestHandler):
@@ -183,6 +185,7 @@ class Simulator:
             self.callcheck,
             self.smsru_faults,
             subscribers,
+            options.examples,
         )
         self._servers = [
             _Server(options.host, options.front_port, front),

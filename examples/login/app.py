@@ -5,10 +5,10 @@ gets the same first answer, even if waitcall refuses it. No GET request sends or
 """
 
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 
 from flask import Flask, Response, g, redirect, render_template, request, session, url_for
-from flask_wtf.csrf import CSRFError
 from waitcall_client import Verification, Waitcall, WaitcallError, WebhookRejected, Webhooks
 from waitcall_client.problems import (
     AlreadyConsumed,
@@ -25,7 +25,13 @@ from examples.web import create_app, in_equal_time, renew
 PURPOSE = "login"
 
 
-def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str = "") -> Flask:
+def login_app(
+    waitcall: Waitcall,
+    webhooks: Webhooks,
+    address: str,
+    pages: str = "",
+    links: Mapping[str, str] | None = None,
+) -> Flask:
     """Create the app.
 
     Args:
@@ -33,8 +39,9 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
         webhooks: verifies waitcall's webhooks.
         address: URL of this app as browsers reach it. waitcall's policy must allow this origin.
         pages: origin of waitcall's hosted pages, to which this app's forms redirect.
+        links: URLs of ``login``, ``reset`` and ``handset``, to which every page links.
     """
-    app, protection = create_app(__name__, TEXTS, address=address, leads_to=pages)
+    app, protection = create_app(__name__, TEXTS, address=address, leads_to=pages, links=links)
     accounts: dict[str, str] = {}
     told: dict[str, str] = {}
 
@@ -50,7 +57,7 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
 
     @app.post("/login")
     def begin() -> AnyResponse | tuple[str, int]:
-        with in_equal_time():
+        with in_equal_time(first=True):
             leave()
             phone = request.form.get("phone", "")
             try:
@@ -180,10 +187,6 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
         told[event.verification_id] = event.type
         return Response(status=204)
 
-    @app.errorhandler(CSRFError)
-    def not_ours(_: CSRFError) -> tuple[str, int]:
-        return render_template("stale.html"), 400
-
     def leave() -> None:
         """Cancel the verification, so that the number is free again, and renew the session."""
         flow = session.get("flow")
@@ -198,8 +201,9 @@ def login_app(waitcall: Waitcall, webhooks: Webhooks, address: str, pages: str =
         session["refused"] = True
 
     def neutral(error: WaitcallError) -> tuple[str, int]:
+        phone = session.get("flow", {}).get("phone", "")
         leave()
         refuse(error)
-        return shown(problem=g.t["not_now"]), 409
+        return shown(problem=g.t["not_now"], phone=phone), 409
 
     return app

@@ -19,7 +19,6 @@ TEXTS = {
         "code": "Code",
         "wrong_code": "The code is wrong.",
         "back": "Start again",
-        "stale": "This page was out of date. Nothing was done.",
         "send_code": "Send me a code instead",
     },
     "ru": {
@@ -39,7 +38,6 @@ TEXTS = {
         "code": "Код",
         "wrong_code": "Код неверный.",
         "back": "Начать заново",
-        "stale": "Страница устарела. Ничего не произошло.",
         "send_code": "Прислать код",
     },
 }

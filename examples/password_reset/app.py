@@ -2,19 +2,18 @@
 
 Everyone sees the same pages and must give the same proof. Only a person who has proven the number learns whether it has an
 account. The account is looked up only then, so no earlier page takes longer for a number with an account. If waitcall refuses
-a number, the page still shows a number to call. No GET request sends or changes anything.
+a number, the page still shows a number to call, and a text to send. No GET request sends or changes anything.
 """
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Flask, g, jsonify, redirect, render_template, request, session, url_for
-from flask_wtf.csrf import CSRFError
-from waitcall_client import Call, Channel, Problem, Status, Verification, Waitcall, WaitcallError
+from waitcall_client import Call, Channel, Problem, Status, TextIn, Verification, Waitcall, WaitcallError
 from waitcall_client.problems import CodeMismatch, InvalidPhoneNumber, RateLimited
 from werkzeug.security import generate_password_hash
 from werkzeug.wrappers import Response as AnyResponse
@@ -29,38 +28,58 @@ OUTAGE = 500
 """Problems with this HTTP status or above say nothing about the number."""
 WINDOW_SECONDS = 600
 """Window of the policy, in seconds. A decoy lasts as long."""
+LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Letters of the texts that waitcall asks for. A decoy's text has them too."""
 
 
 @dataclass
 class Decoy:
-    """Replacement for the record of a number that waitcall refused. It has a number to call, but a call to it proves nothing."""
+    """Replacement for the record of a number that waitcall refused. A call or a text to its numbers proves nothing."""
 
     call: Call
+    text_in: TextIn
     next_channel: str = Channel.TEXT_IN
 
 
-def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -> Flask:
+def reset_app(
+    waitcall: Waitcall,
+    accounts: dict[str, str],
+    address: str = "",
+    links: Mapping[str, str] | None = None,
+) -> Flask:
     """Create the app.
 
     Args:
         waitcall: client of waitcall.
         accounts: hash of the password, by number in E.164.
         address: URL of this app as browsers reach it.
+        links: URLs of ``login``, ``reset`` and ``handset``, to which every page links.
     """
-    app, _ = create_app(__name__, TEXTS, address=address)
-    # The decoy shows the last real number to call. Begin with a number of your provider's pool.
-    decoy = Decoy(Call("+79585550100", "+7 958 555-01-00", "tel:+79585550100"))
+    app, _ = create_app(__name__, TEXTS, address=address, links=links)
+    # The decoy shows the last real numbers. Begin with a number of your provider's pool, and your number for texts.
+    decoy = Decoy(
+        Call("+79585550100", "+7 958 555-01-00", "tel:+79585550100"),
+        TextIn("+79585550000", "+7 958 555-00-00", "ABCDEFGH", ""),
+    )
 
     @app.get("/")
     def home() -> str:
-        return render_template("reset.html", phone=request.args.get("phone", ""))
+        """Show the first form. If a reset is under way, show the ways to go on and to start again instead."""
+        begun = "flow" in session or "decoy" in session
+        ahead = url_for("confirm") if begun else url_for("new_password") if "proven" in session else None
+        return render_template(
+            "reset.html",
+            phone=request.args.get("phone", ""),
+            ahead=ahead,
+            begun=begun,
+        )
 
     @app.post("/reset")
     def begin() -> AnyResponse | tuple[str, int]:
-        with in_equal_time():
+        with in_equal_time(first=True):
             leave()
             reference = secrets.token_urlsafe(16)
-            phone = request.form.get("phone", "")
+            phone = session["typed"] = request.form.get("phone", "")
             try:
                 made = waitcall.start(
                     phone,
@@ -76,13 +95,14 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
                     return neutral(error)
                 # The number may be in use, blocked, limited or of another country. All get the same answer.
                 app.logger.warning("waitcall: %s", error)
-                session["decoy_until"] = time.time() + WINDOW_SECONDS
+                session["decoy"] = {"until": time.time() + WINDOW_SECONDS, "step": Channel.CALL}
             else:
                 decoy.call = made.call or decoy.call
                 session["flow"] = {"id": made.id, "reference": reference}
         return redirect(url_for("confirm"), 303)
 
     @app.get("/confirm")
+    @in_equal_time()
     def confirm() -> AnyResponse | str | tuple[str, int]:
         """Show the person's next step."""
         flow = session.get("flow")
@@ -91,16 +111,21 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
         try:
             record = waitcall.read(flow["id"])
         except WaitcallError as error:
-            return sorry(error)
+            return sorry(error, session["typed"])
         if record.status not in (Status.PENDING, Status.VERIFIED):
-            return sorry(None)
+            return sorry(None, session["typed"])
+        decoy.text_in = record.text_in or decoy.text_in
         return render_template("confirm.html", record=record, step=step_of(record))
 
     def misled() -> AnyResponse | str | tuple[str, int]:
-        left = session.get("decoy_until", 0) - time.time()
-        if left > 0:
-            return render_template("confirm.html", record=decoy, step=Channel.CALL)
-        return sorry(None) if "decoy_until" in session else redirect(url_for("home"), 303)
+        shown = session.get("decoy")
+        if shown is None:
+            return redirect(url_for("home"), 303)
+        if time.time() >= shown["until"]:
+            return sorry(None, session["typed"])
+        text, number = shown.get("text", ""), decoy.text_in.number
+        text_in = replace(decoy.text_in, text=text, uri=f"sms:{number}?body={text}")
+        return render_template("confirm.html", record=Decoy(decoy.call, text_in), step=shown["step"])
 
     @app.get("/state")
     def state() -> Any:
@@ -109,28 +134,37 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
         # If the page shows an older step, the answer comes at once.
         shown = request.args.get("step", Channel.CALL)
         if flow is None:
-            until = session.get("decoy_until", 0)
-            if shown == Channel.CALL:
+            until, step = (session.get("decoy", {}).get(name) for name in ("until", "step"))
+            if shown == step:
                 time.sleep(max(min(until - time.time(), POLL_SECONDS), 0))
-            return jsonify(step=Channel.CALL if time.time() < until else "over")
+            return jsonify(step=step if step and time.time() < until else "over")
         try:
             return jsonify(step=step_of(waitcall.read(flow["id"], wait_seconds=POLL_SECONDS, channel=shown)))
         except Problem:
             return jsonify(step="over")
 
     @app.post("/another-way")
+    @in_equal_time()
     def another_way() -> AnyResponse | tuple[str, int]:
+        # The answer sets the cookie, whether or not the session has a decoy.
+        session.modified = True
+        if session.get("decoy", {}).get("step") == Channel.CALL:
+            text = "".join(secrets.choice(LETTERS) for _ in decoy.text_in.text)
+            session["decoy"] = {"until": time.time() + WINDOW_SECONDS, "step": Channel.TEXT_IN, "text": text}
+            return redirect(url_for("confirm"), 303)
         return acted(lambda flow: waitcall.fall_back(flow["id"]))
 
     @app.post("/send")
+    @in_equal_time()
     def send() -> AnyResponse | tuple[str, int]:
         return acted(lambda flow: waitcall.resend(flow["id"]))
 
     @app.post("/code")
+    @in_equal_time()
     def check_code() -> AnyResponse | tuple[str, int]:
         flow = session.get("flow")
         if flow is None:
-            return neutral(None) if "decoy_until" in session else redirect(url_for("home"), 303)
+            return neutral(None) if "decoy" in session else redirect(url_for("home"), 303)
         code = request.form.get("code", "").strip()
         try:
             record = waitcall.check(flow["id"], code)
@@ -180,18 +214,15 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
         return render_template("reset.html", done=True)
 
     @app.post("/again")
+    @in_equal_time()
     def again() -> AnyResponse:
         leave()
         return redirect(url_for("home"), 303)
 
-    @app.errorhandler(CSRFError)
-    def not_ours(_: CSRFError) -> tuple[str, int]:
-        return render_template("stale.html"), 400
-
     def acted(act: Callable[[dict[str, str]], object]) -> AnyResponse | tuple[str, int]:
         flow = session.get("flow")
         if flow is None:
-            return neutral(None) if "decoy_until" in session else redirect(url_for("home"), 303)
+            return neutral(None) if "decoy" in session else redirect(url_for("home"), 303)
         try:
             act(flow)
         except RateLimited:
@@ -210,13 +241,14 @@ def reset_app(waitcall: Waitcall, accounts: dict[str, str], address: str = "") -
         renew()
 
     def neutral(error: WaitcallError | None) -> tuple[str, int]:
+        typed = session.get("typed", "")
         leave()
-        return sorry(error)
+        return sorry(error, typed)
 
-    def sorry(error: WaitcallError | None) -> tuple[str, int]:
+    def sorry(error: WaitcallError | None, typed: str) -> tuple[str, int]:
         if error is not None:
             app.logger.warning("waitcall: %s", error)
-        return render_template("reset.html", problem=g.t["not_now"]), 409
+        return render_template("reset.html", problem=g.t["not_now"], phone=typed), 409
 
     return app
 

@@ -17,6 +17,7 @@ from development.ports import Ports
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 COLOURS = 64
+IS_LIGHT = "matchMedia('(prefers-color-scheme: light)').matches"
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 PHONE = {
     "viewport": {"width": 390, "height": 844},
@@ -110,12 +111,17 @@ class Visitor:
         (page or self.page).get_by_text(self.number).wait_for()
 
     def check_accessible(self, page: Any = None) -> None:
-        """Assert that axe-core finds no accessibility violation."""
+        """Assert that axe-core finds no accessibility violation, neither in light nor in dark colours."""
         axe = pytest.importorskip(
             "axe_playwright_python.sync_playwright", reason="not installed: make browser-tools"
         )
-        found = axe.Axe().run(page or self.page).response["violations"]
-        assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
+        page = page or self.page
+        schemes = ("dark", "light") if page.evaluate(IS_LIGHT) else ("light", "dark")
+        for scheme in schemes:
+            page.emulate_media(color_scheme=scheme)
+            found = axe.Axe().run(page).response["violations"]
+            wrong = [(each["id"], [node["html"] for node in each["nodes"]]) for each in found]
+            assert wrong == [], scheme
 
     def slow_down(self, milliseconds: int) -> None:
         """Make every answer that the page gets from now on arrive later. An open poll is not delayed."""

@@ -29,10 +29,9 @@ CUT = """() => [...document.querySelectorAll("main *, footer *")]
   .map((each) => each.outerHTML)"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", ["narrow", "phone", "desktop"])
-def test_every_state_fits_and_is_accessible(visiting: Visiting, size: str, scheme: str) -> None:
-    visitor = visiting(size, color_scheme=scheme)
+def test_every_state_fits_and_is_accessible(visiting: Visiting, size: str) -> None:
+    visitor = visiting(size)
     for channel in ("text_in", "code", "call"):
         with page_of(visitor, channel) as address:
             check(visitor, address, channel)

@@ -35,11 +35,13 @@ def test_a_call_from_the_handset_moves_the_page_on(
     see(1500)
     with page.expect_request(re.compile("/status")):
         page.locator("form button").click()
-    handset.wait_for_function("document.getElementById('did').value !== ''")
+    handset.locator("#did:not(:placeholder-shown)").wait_for()
     see(3000)
     # The page leads on after a second. A slow network keeps it until it is drawn.
     visitor.slow_down(5000)
     handset.get_by_role("button", name="Call", exact=True).click()
+    handset.get_by_text("It rings.").wait_for()
+    see(2000)
     page.get_by_role("heading", name="Number confirmed").wait_for()
     see(2000)
     visitor.slow_down(0)

@@ -390,19 +390,3 @@ def test_an_attackers_result_logs_no_victim_in(visiting: Visiting) -> None:
     victim.page.get_by_role("heading", name=CALL["en"]).wait_for()
     victim.page.goto(link)
     victim.page.get_by_text("That did not work.").wait_for()
-
-
-def test_two_clicks_from_the_handset(visiting: Visiting, request: pytest.FixtureRequest) -> None:
-    visitor = visiting()
-    page = visitor.page
-    page.goto(visitor.stack.demonstration)
-    page.locator("#cli").fill(visitor.number)
-    visitor.check_accessible()
-    with page.expect_popup() as opened:
-        page.get_by_role("button", name="Open the login beside").click()
-    login = visitor.watch(opened.value)
-    login.get_by_role("button", name="Continue").click()
-    page.wait_for_function("document.getElementById('did').value !== ''")
-    page.get_by_role("button", name="Call", exact=True).click()
-    visitor.logged_in(login)
-    visitor.shoot("handset", request)

@@ -146,7 +146,7 @@ def log_in_at_the_example(chromium: Any, handset: str) -> None:
     page = chromium.new_page(viewport={"width": 1280, "height": 800}, locale="en")
     page.goto(handset)
     with page.expect_popup() as opened:
-        page.get_by_role("button", name="Open the login beside").click()
+        page.get_by_role("link", name="Log in").click()
     opened.value.get_by_role("button", name="Continue").click()
     call(page)
     opened.value.get_by_text(SUBSCRIBER).wait_for()
@@ -174,5 +174,5 @@ def log_in_at_the_own_app(chromium: Any, app: str, handset: str) -> None:
 
 def call(handset: Any) -> None:
     """Call from the handset as soon as it shows the number to dial."""
-    handset.wait_for_function("document.getElementById('did').value !== ''")
+    handset.locator("#did:not(:placeholder-shown)").wait_for()
     handset.get_by_role("button", name="Call", exact=True).click()

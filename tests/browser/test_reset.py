@@ -130,7 +130,7 @@ def test_no_password_can_be_set_without_the_proof(visiting: Visiting) -> None:
     visitor.begin("reset")
     visitor.page.get_by_role("heading", name="Call this number").wait_for()
     visitor.page.goto(f"{visitor.stack.reset}/password")
-    visitor.page.locator("#phone").wait_for()
+    visitor.page.get_by_text("A password reset is under way.").wait_for()
 
 
 def test_too_many_wrong_codes_end_the_reset_with_a_neutral_message(visiting: Visiting) -> None:

@@ -160,10 +160,11 @@ def copy(tmp_path: Path) -> Path:
         )
     for name in ("adr", "runbooks"):
         shutil.copytree(ROOT / "docs" / name, tmp_path / "docs" / name)
-    for name in ("mkdocs.yml", "helm", "config"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    (tmp_path / "clients").symlink_to(ROOT / "clients")
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    # Pages link to files of all other folders.
+    for path in ROOT.iterdir():
+        if not (tmp_path / path.name).exists():
+            (tmp_path / path.name).symlink_to(path)
     return tmp_path
 
 

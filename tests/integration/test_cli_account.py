@@ -423,6 +423,19 @@ def test_the_doctor_looks_at_the_second_provider(
     assert rows(1)["smsru"]["state"] == "failure"
 
 
+def test_the_doctor_looks_for_no_handler_here_if_other_processes_serve_it(
+    running: Running, cli: Cli, listening: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAITCALL_SURFACES", "api")
+    running.simulator.cabinet.rent("79585550000", "0")
+    alone = {each["check"]: each["state"] for each in json.loads(cli("doctor", "--json").stdout)}
+    named = json.loads(cli("doctor", "--url", listening, "--json").stdout)
+    assert alone["handler"] == "warning"
+    assert {each["check"]: each["state"] for each in named if "handler" in each["check"]} == {
+        "handler, from outside": "ok"
+    }
+
+
 def test_the_doctor_asks_smsc_nothing_where_only_the_second_provider_is_used(
     running: Running, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

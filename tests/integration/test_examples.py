@@ -72,13 +72,18 @@ class Visitor:
 
     @property
     def cookie(self) -> str | None:
-        found = self.client.get_cookie("session")
+        found = self.client.get_cookie(self.cookie_name)
         return found.value if found else None
+
+    @property
+    def cookie_name(self) -> str:
+        return str(self.example.app.config["SESSION_COOKIE_NAME"])
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "ANSWER_SECONDS", 0.0, raising=False)
+    monkeypatch.setattr(web, "ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr(web, "STEP_SECONDS", 0.0)
     monkeypatch.setattr(reset_module, "POLL_SECONDS", 0)
 
 
@@ -265,7 +270,7 @@ def test_a_planted_session_is_useless_after_the_login() -> None:
     planted = example.visitor()
     planted.get("/")
     victim = example.visitor()
-    victim.client.set_cookie("session", planted.cookie or "")
+    victim.client.set_cookie(victim.cookie_name, planted.cookie or "")
     victim.begin()
     example.double.call(NUMBER)
     result = example.double.result(victim.flow["id"])
@@ -282,7 +287,7 @@ def test_a_tab_with_an_old_session_does_not_end_the_new_one() -> None:
     example = login()
     first, second = example.visitor(), example.visitor()
     first.begin()
-    second.client.set_cookie("session", first.cookie or "")
+    second.client.set_cookie(second.cookie_name, first.cookie or "")
     example.double.call(NUMBER)
     path = f"/phone?result={example.double.result(first.flow['id'])}"
     second.get(path)
@@ -297,13 +302,25 @@ def test_a_tab_with_an_old_session_does_not_end_the_new_one() -> None:
     assert NUMBER in first.get("/").text
 
 
+def test_a_second_tab_with_an_old_session_is_led_to_the_first_page() -> None:
+    """Its script sends the result after the first tab has renewed the session."""
+    visitor = login().visitor()
+    answer = visitor.client.post("/phone", data={"csrf_token": "old", "result": "0" * 32})
+    assert answer.status_code == 400
+    assert '<meta http-equiv="refresh" content="0;url=/">' in answer.text
+    # What the person typed is lost, so there is something to read.
+    answer = visitor.client.post("/login", data={"csrf_token": "old", "phone": NUMBER})
+    assert "This page was out of date. Nothing was done." in answer.text
+    assert "http-equiv" not in answer.text
+
+
 def test_a_visitor_who_lost_the_answer_to_starting_again_is_not_locked_out(example: Example) -> None:
     visitor = example.visitor()
     visitor.begin()
     visitor.get("/" if example.name == "login" else "/confirm")
     old = visitor.cookie or ""
     visitor.post("/again")
-    visitor.client.set_cookie("session", old)
+    visitor.client.set_cookie(visitor.cookie_name, old)
     assert visitor.begin().status_code == 303
 
 
@@ -350,6 +367,39 @@ def test_a_refused_number_gets_a_number_to_call_like_any_other() -> None:
         assert refused.get("/state?step=call").json == polled == {"step": "call"}
 
 
+def test_a_refused_number_is_asked_for_a_text_like_any_other() -> None:
+    example = reset()
+    fresh = example.visitor()
+    fresh.begin()
+    fresh.get("/confirm")
+    moved = seen(fresh.post("/another-way"))
+    shown = seen(fresh.get("/confirm"))
+    polled = fresh.get("/state?step=text_in").json
+    for refuse in refusals(example.double):
+        refuse()
+        refused = example.visitor()
+        refused.begin(OTHER)
+        refused.get("/confirm")
+        assert seen(refused.post("/another-way")) == moved
+        assert seen(refused.get("/confirm")) == shown
+        asked_for = re.search(r'class="number">(\w+)<', refused.page)[1]
+        assert asked_for in refused.get("/confirm").text
+        assert refused.get("/state?step=text_in").json == polled == {"step": "text_in"}
+        # Nobody can type a code before the text has arrived, and a page of an earlier step is answered at once.
+        assert refused.get("/state?step=call").json == {"step": "text_in"}
+
+
+def test_leaving_looks_the_same_for_a_refused_number() -> None:
+    example = reset()
+    answers = []
+    for prepare in (lambda: None, lambda: example.double.fail_next("blocked", 403)):
+        prepare()
+        visitor = example.visitor()
+        visitor.begin()
+        answers += [[seen(visitor.get("/")), seen(visitor.post("/again")), seen(visitor.get("/"))]]
+    assert answers[0] == answers[1]
+
+
 def test_waitcalls_reason_for_a_refusal_is_never_shown() -> None:
     example = login()
     pages = set()
@@ -384,6 +434,27 @@ def test_the_first_answer_takes_as_long_for_every_number(
     assert waits == [3.0, 3.0]
 
 
+def test_later_steps_take_as_long_for_a_refused_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = reset()
+    visitors = [example.visitor(), example.visitor()]
+    visitors[0].begin()
+    example.double.fail_next("blocked", 403)
+    visitors[1].begin(OTHER)
+    waits: list[float] = []
+    monkeypatch.setattr(web, "STEP_SECONDS", 5.0)
+    monkeypatch.setattr(web, "sleep", waits.append)
+    ticks = count(0.0, 2.0)
+    monkeypatch.setattr(web, "monotonic", lambda: next(ticks))
+    for visitor in visitors:
+        visitor.get("/confirm")
+        visitor.post("/another-way")
+        visitor.get("/confirm")
+        visitor.post("/again")
+    assert len(waits) == 8
+    # Saving a session reads the clock too, so the ticks differ between steps but not between visitors.
+    assert waits[:4] == waits[4:]
+
+
 # Every page has a way on
 
 
@@ -412,3 +483,24 @@ def test_a_visitor_without_an_account_can_start_again() -> None:
         session["proven"] = OTHER
     assert "There is no account" in visitor.get("/password").text
     assert visitor.post("/again").headers["Location"] == "/"
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/static/nowhere"])
+def test_an_unknown_address_has_a_way_on(example: Example, path: str) -> None:
+    answer = example.visitor().get(path)
+    assert answer.status_code == 404
+    assert 'href="/"' in answer.text
+
+
+def test_the_address_of_a_form_leads_to_the_first_page(example: Example) -> None:
+    """A person reloads the answer to a form, and the browser asks for its address by GET."""
+    visitor = example.visitor()
+    for path in set(rules(example.app, "POST")) - set(rules(example.app, "GET")):
+        assert visitor.get(path).headers["Location"] == "/"
+    assert visitor.client.put("/").status_code == 405
+
+
+def test_both_examples_keep_their_sessions_in_one_browser() -> None:
+    """Browsers send the cookies of a host to all of its ports."""
+    names = [each().visitor().cookie_name for each in (login, reset)]
+    assert len({*names}) == 2

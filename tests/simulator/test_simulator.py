@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import socket
 import threading
 import urllib.error
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from simulator.__main__ import read_example
 from simulator.dialler import Handler
 from simulator.exchange import POOL
 from simulator.fixed import read_fixed
@@ -481,11 +483,31 @@ def test_a_task_has_a_file_once_it_is_done(simulator: Simulator) -> None:
     assert ask(simulator, "downloads.php", get_file="1", id="2").splitlines()[1].startswith("42;79991234567;")
 
 
-def test_the_handset_is_served(simulator: Simulator) -> None:
+def test_the_handset_is_served_and_its_policy_allows_no_inline_script(simulator: Simulator) -> None:
     with urllib.request.urlopen(simulator.control_url + "/", timeout=5) as response:
-        page = response.read().decode()
+        page, policy = response.read().decode(), response.headers["Content-Security-Policy"]
     assert "Your number" in page
-    assert "http" not in page.replace("https", "http").replace("xmlns", "").split("<script>")[0]
+    assert "http" not in page
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert re.findall(r"<(?:script|style)[^>]*>|\son\w+=", page) == [
+        '<script src="/static/handset.js" defer>'
+    ]
+
+
+def test_a_call_with_a_hidden_number_is_not_reported(simulator: Simulator) -> None:
+    did = json.loads(ask(simulator, "wait_call.php", phone="79991234567", fmt="3"))["phone"]
+    answer = control(simulator, "/dial", cli="79991234567", did=did, hidden=True)
+    assert answer == (200, {"reported": False, "sent": []})
+    assert simulator.exchange.inbox == []
+    assert control(simulator, "/dial", cli="79991234567", did=did, hidden=False)[1]["reported"] is True
+
+
+@pytest.mark.parametrize("text", ["", "Log in", "=http://127.0.0.1/", "Log in=javascript:alert(1)"])
+def test_an_example_needs_a_name_and_a_url(text: str) -> None:
+    with pytest.raises(ValueError, match="NAME=URL"):
+        read_example(text)
+    assert read_example("Log in=http://127.0.0.1:1/?a=b") == ("Log in", "http://127.0.0.1:1/?a=b")
 
 
 @pytest.mark.parametrize("has_ipv6", [True, False])

@@ -30,7 +30,7 @@ DAY, HOUR = 86400, 3600
 CEILING = order_limit(tries=2)
 """Provider's limit of orders for one number, under the default settings."""
 ADDRESS = "192.0.2.1"
-COLUMNS = {
+NAMES = {
     Scope.NUMBER: "number and address",
     Scope.NUMBER_TOTAL: "number alone",
     Scope.IP: "address",
@@ -170,7 +170,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 def who_pays() -> str:
     """Build the table of the limits that each act counts for, from the code, under a policy that sets every limit."""
-    every = {scope: (Limit(9, DAY),) for scope in COLUMNS if scope is not Scope.PROVIDER}
+    every = {scope: (Limit(9, DAY),) for scope in NAMES if scope is not Scope.PROVIDER}
     policy = Policy(frozenset({"RU"}), {}, {}, limits=every)
     applicable = ApplicableLimits(policy, PROVIDER_LIMIT)
     record = replace(pending(), paid_by={"number": "x", "ip": "y", "network": "z"})
@@ -197,14 +197,15 @@ def who_pays() -> str:
         "wrong code": {each.scope for each in applicable.of_failed_check(NUMBER)},
         "right code, repeat by the same requester or `Idempotency-Key`, any other refusal": set(),
     }
-    rows = [[act, *("1" if scope in paid else "" for scope in COLUMNS)] for act, paid in acts.items()]
-    rows.append(
-        ["canceled, expired or failed without a call", *("−1" if scope in freed else "" for scope in COLUMNS)]
-    )
-    back = created(Channel.CODE) | created(Channel.CALL)
-    kept = {Scope.PROVIDER}
-    rows.append(["the create's order failed", *("−1" if scope in back - kept else "" for scope in COLUMNS)])
-    return table(["act", *COLUMNS.values()], rows)
+
+    def named(scopes: set[Scope]) -> str:
+        return ", ".join(name for scope, name in NAMES.items() if scope in scopes) or "nothing"
+
+    rows = [[act, named(paid)] for act, paid in acts.items()]
+    rows.append(["canceled, expired or failed without a call", f"gives back: {named(freed)}"])
+    back = (created(Channel.CODE) | created(Channel.CALL)) - {Scope.PROVIDER}
+    rows.append(["the create's order failed", f"gives back: {named(back)}"])
+    return table(["act", "counts for"], rows)
 
 
 def keys(policy: Policy) -> str:

@@ -12,7 +12,7 @@ from waitcall.cli.console import ExitCode, as_json, examples, running, show_rows
 from waitcall.composition.use_cases import CliContext
 from waitcall.configuration.settings import weaknesses
 from waitcall.domain.channel import Assurance
-from waitcall.domain.errors import ServiceError, StoreUnavailable
+from waitcall.domain.errors import RateLimited, ServiceError, StoreUnavailable
 from waitcall.domain.numbers import may_be_dialled
 from waitcall.domain.policy import Provider
 
@@ -69,8 +69,11 @@ def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:
     yield from _guarded("numbers", _numbers(context))
     if uses_smsc:
         yield from _guarded("inbox", _inbox(context), "warning")
-    local = settings.local_callback_url
-    yield _handler("handler", local, b"OK")
+    local = settings.local_callback_url if "callback" in settings.surfaces else None
+    if local:
+        yield _handler("handler", local, b"OK")
+    elif not url:
+        yield Finding("handler", "warning", "other processes serve callbacks: name the handler by --url")
     if url:
         yield _handler("handler, from outside", url, b"OK")
     where = url or "https://YOUR.HOST/callbacks/smsc"
@@ -81,7 +84,8 @@ def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:
             "address to register", "ok", f"{address} (SECRET: the first value of WAITCALL_CALLBACK_SECRETS)"
         )
     if context.smsru is not None:
-        yield _handler("handler for smsru", local.replace("/smsc", "/smsru"), b"100")
+        if local:
+            yield _handler("handler for smsru", local.replace("/smsc", "/smsru"), b"100")
         yield Finding(
             "address to register at smsru", "ok", where.replace("/callbacks/smsc", "/callbacks/smsru")
         )
@@ -92,6 +96,9 @@ def _guarded(check: str, findings: Iterator[Finding], state: str = "failure") ->
         yield from findings
     except StoreUnavailable as error:
         yield Finding(check, "failure", f"{error.code}: {error.cause or error.detail}")
+    except RateLimited as error:
+        # An earlier run within a minute asked the same, which says nothing about the provider.
+        yield Finding(check, "warning", f"not checked; try again in {error.retry_after} s: {error.detail}")
     except ServiceError as error:
         yield Finding(check, state, f"{error.code}: {error.detail}")
 
