@@ -212,8 +212,8 @@ $(CLIENTS_STAMP): $(DEV_STAMP) requirements-provider-clients.txt development/pro
 provider-clients: $(CLIENTS_STAMP) ## install clients of the provider that others wrote (40 MB)
 
 .PHONY: provider-clients-test
-provider-clients-test: provider-clients ## run the provider's clients against the simulator
-	@$(BIN)/python -m pytest -q tests/simulator/test_provider_clients.py
+provider-clients-test: provider-clients ## run the providers' clients against the simulator and our signatures
+	@$(BIN)/python -m pytest -q tests/simulator/test_provider_clients.py tests/simulator/test_provider_signatures.py
 
 .PHONY: attack
 attack: develop ## run the attacker's script against the service, and write docs/attacks.md
@@ -221,7 +221,7 @@ attack: develop ## run the attacker's script against the service, and write docs
 
 .PHONY: limits-page
 limits-page: install ## write the tables of docs/limits.md, from the code and the shipped policy
-	@$(BIN)/python -m pytest -q tests/structure/test_limits_page.py --record-limits
+	@$(BIN)/python -m pytest -q tests/structure/test_limits_page.py tests/structure/test_own_numbers_page.py --record-limits
 
 .PHONY: reference
 reference: develop ## write docs/reference, and the chart's words about settings, from what the code declares
@@ -340,7 +340,7 @@ lock: develop ## resolve the dependencies again and write the lock files, with h
 	@printf 'requests\nflask-limiter\n' | $(LOCK) -c requirements-dev.txt - -o requirements-bench.txt
 	@echo 'mkdocs-material' | $(LOCK) -c requirements-dev.txt - -o requirements-docs.txt
 	@echo 'openapi-python-client' | $(LOCK) -c requirements-dev.txt - -o requirements-openapi.txt
-	@printf 'smsc\nsmsc-client\n' | $(LOCK) --no-emit-package typing -c requirements-dev.txt - -o requirements-provider-clients.txt
+	@printf 'smsc\nsmsc-client\ntwilio\ntelnyx\npynacl\n' | $(LOCK) --no-emit-package typing -c requirements-dev.txt - -o requirements-provider-clients.txt
 	@if command -v npm >/dev/null; then for tools in development/openapi development/mermaid development/provider_clients clients/typescript; do \
 	(cd $$tools && npm update --ignore-scripts --package-lock-only --omit-lockfile-registry-resolved); done; fi
 

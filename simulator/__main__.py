@@ -7,6 +7,7 @@ import threading
 from simulator.dialler import Handler
 from simulator.exchange import Account
 from simulator.fixed import read_fixed
+from simulator.own_numbers import Trunk
 from simulator.server import Options, Simulator
 from simulator.smsru import SmsruAccount
 
@@ -79,6 +80,14 @@ def main() -> None:
         help="example to which the handset links; may be repeated",
     )
     parser.add_argument(
+        "--own",
+        type=Trunk.parse,
+        action="append",
+        default=[],
+        metavar="DIALECT;NUMBERS;URL;SECRET[;ACCOUNT[;FALLBACK]]",
+        help="numbers of the service's own, whose calls are reported as sip, twilio, telnyx (Call Control) or texml; may be repeated",
+    )
+    parser.add_argument(
         "--expose", action="store_true", help="allow --host to be an address other than loopback"
     )
     given = parser.parse_args()
@@ -95,6 +104,7 @@ def main() -> None:
         deliver_after=given.deliver_after,
         test_numbers=dict(given.test_number),
         examples=dict(given.example),
+        own=given.own,
         rented=[each.lstrip("+") for each in given.rented],
     )
     ended = threading.Event()

@@ -14,6 +14,7 @@ from simulator.faults import FaultPlan
 from simulator.fixed import Subscribers
 from simulator.messages import PostOffice, Sent
 from simulator.orders import BadOrder, digits_of, order_given
+from simulator.own_numbers import LEVELS, Call, Trunk, report
 from simulator.smsru import POOL, Callcheck, entry_of, post
 from simulator.texts import add_texts
 
@@ -40,6 +41,7 @@ def create_control(  # noqa: PLR0913  it takes all parts of the simulator
     smsru_faults: FaultPlan,
     subscribers: Subscribers,
     examples: Mapping[str, str],
+    own: Mapping[str, Trunk],
 ) -> Flask:
     """Create the Flask app of the control API and the handset page, which links to the examples."""
     app = Flask("simulator.control")
@@ -68,13 +70,16 @@ def create_control(  # noqa: PLR0913  it takes all parts of the simulator
 
     @app.post("/dial")
     def dial() -> Response:
-        """Make a call from ``cli`` to ``did``. A call with a ``hidden`` number is not reported.
+        """Make a call from ``cli`` to ``did``. The providers do not report a call with a ``hidden`` number.
 
-        The callback contains only ``cli``, like the real one. The inbox shows ``to_phone`` as the dialled number.
+        The callback contains only ``cli``, like the real one. The inbox shows ``to_phone`` as the dialled number. ``attestation`` and
+        ``forwarded_from`` are of a call to a number of the service's own.
         """
         order = order_given()
         cli, did = digits_of(order, "cli"), digits_of(order, "did")
         now = clock()
+        if did in own:
+            return dial_own(order, cli, did, now)
         if order.get("hidden") or subscribers.is_silent(cli):
             return jsonify(reported=False, sent=[])
         if did in POOL:
@@ -101,6 +106,17 @@ def create_control(  # noqa: PLR0913  it takes all parts of the simulator
         with lock:
             exchange.ledger.extend({"at": now} | each for each in told)
         return jsonify(reported=True, sent=told)
+
+    def dial_own(order: dict[str, Any], cli: str, did: str, now: float) -> Response:
+        level, forwarded_from = order.get("attestation") or "", str(order.get("forwarded_from") or "")
+        if level not in ("", *LEVELS):
+            raise BadOrder(f"attestation must be one of {', '.join(LEVELS)}")
+        call = Call(cli, did, now, level, withheld=bool(order.get("hidden")), forwarded_from=forwarded_from)
+        heard, told = ("busy", []) if order.get("lose") else report(own[did], call)
+        with lock:
+            exchange.ledger.append({"at": now, "door": "phone", "cli": cli, "did": did, "reported": True})
+            exchange.ledger.extend({"at": now} | each for each in told)
+        return jsonify(reported=True, sent=told, heard=heard)
 
     add_texts(app, exchange, office, cabinet, dialler, lock, clock, deliver)
 

@@ -26,6 +26,7 @@ from simulator.faults import FaultPlan
 from simulator.fixed import FixedOutcome, Subscribers
 from simulator.front import create_front
 from simulator.messages import PostOffice, Sent, status_fields
+from simulator.own_numbers import Trunk
 from simulator.smsru import Callcheck, SmsruAccount, add_callcheck
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -48,6 +49,8 @@ class Options:
     """Seconds after which each message is reported delivered; None: only ``POST /deliver`` reports it."""
     test_numbers: Mapping[str, FixedOutcome] = field(default_factory=dict)
     """Test numbers by their digits."""
+    own: Sequence[Trunk] = ()
+    """Numbers of the service's own, with the way in which their calls are reported."""
     rented: Sequence[str] = ()
     """Digits of the dedicated numbers that the account rents at the start."""
     examples: Mapping[str, str] = field(default_factory=dict)
@@ -186,6 +189,7 @@ class Simulator:
             self.smsru_faults,
             subscribers,
             options.examples,
+            {number: trunk for trunk in options.own for number in trunk.numbers},
         )
         self._servers = [
             _Server(options.host, options.front_port, front),

@@ -16,7 +16,7 @@ from waitcall.application.cancel import CancelVerification
 from waitcall.application.consume import ConsumeVerification, Proof
 from waitcall.application.create import CreateCommand, Created, CreateVerification
 from waitcall.application.effects import Effects, TransitionEffects
-from waitcall.application.open_channel import CallProvider, ChannelOpening
+from waitcall.application.open_channel import ChannelOpening, Ordering
 from waitcall.application.operate import OperatorActions
 from waitcall.application.ports import Change, Clock, OrderIndex, Stored, VerificationStore
 from waitcall.application.read import ReadVerification
@@ -133,7 +133,7 @@ SEALS = CodeSeals("a-pepper-of-the-tests-that-is-long-enough")
 
 
 def opening_of(
-    provider: CallProvider,
+    provider: Ordering,
     sender: FakeSender,
     policy: Policy = POLICY,
     orders: OrderIndex | None = None,

@@ -11,6 +11,7 @@ from tests.fakes.memory import (
     MemoryIdempotency,
     MemoryLimits,
     MemoryLists,
+    MemoryNumberPool,
     MemoryOrders,
     MemoryProbe,
     MemoryStore,
@@ -22,9 +23,11 @@ from waitcall.adapters.redis.idempotency import RedisIdempotencyStore
 from waitcall.adapters.redis.keys import Keys
 from waitcall.adapters.redis.limits import RedisConversionCounts, RedisLimits
 from waitcall.adapters.redis.lists import RedisLists
+from waitcall.adapters.redis.number_pool import RedisNumberPool
 from waitcall.adapters.redis.orders import RedisOrders
 from waitcall.adapters.redis.store import RedisDeadlines, RedisUsedCalls, RedisVerificationStore
 from waitcall.adapters.redis.topology import topology_of
+from waitcall.application.own_numbers import NumberPool
 from waitcall.application.ports import (
     AuditLog,
     ChangeNotifier,
@@ -59,6 +62,7 @@ class World:
     lists: Lists
     audit: AuditLog
     orders: OrderIndex
+    numbers: NumberPool
     server: Any = None
     url: str = ""
     unreadable: list[str] = field(default_factory=list)
@@ -80,7 +84,7 @@ def memory_world(kind: type[MemoryStore] = MemoryStore) -> World:
     return World(
         "memory",
         *(store, store, store.used_calls, store.deadlines, MemoryProbe()),
-        *(limits, MemoryIdempotency(), conversions, lists, audit, MemoryOrders()),
+        *(limits, MemoryIdempotency(), conversions, lists, audit, MemoryOrders(), MemoryNumberPool()),
     )
 
 
@@ -134,6 +138,7 @@ def redis_world(
         lists,
         log,
         RedisOrders(connection),
+        RedisNumberPool(connection, keys),
         server,
         url,
         unreadable,

@@ -49,7 +49,7 @@ async function report(path, order) {
   const body = JSON.stringify(order);
   const answer = await (await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body })).json();
   if (answer.error) sent.textContent = answer.error;
-  else if (order.hidden) sent.textContent = "Nothing. Your number was hidden, so the call proves no number.";
+  else if (order.hidden && !answer.sent.length) sent.textContent = "Nothing. Your number was hidden, so the call proves no number.";
   else if (answer.reported === false) sent.textContent = "Nothing. No order waits for a call from your number to this number.";
   else if (!answer.sent.length) sent.textContent = "The report is on its way.";
   else sent.textContent = answer.sent.map((s) => `${s.method} ${s.url}\n${s.body}\n→ ${s.status} ${s.answer}`).join("\n\n");
@@ -65,7 +65,7 @@ function dropped(order) {
 of("call").addEventListener("submit", (event) => {
   event.preventDefault();
   if (!cli.reportValidity()) return;
-  const order = { cli: digits(cli.value), did: digits(did.value), hidden: of("hidden").checked };
+  const order = { cli: digits(cli.value), did: digits(did.value), hidden: of("hidden").checked, attestation: of("attestation").value };
   show("ringing", `Calling ${did.value}\nIt rings.`);
   play("ringing", RINGING_SECONDS);
   ringing = setTimeout(dropped, RINGING_SECONDS * 1000, order);

@@ -21,6 +21,7 @@ LAPSED = f'waitcall_verifications_finished_total{{{WHOSE},status="lapsed",reason
 CONTESTED = f"waitcall_verifications_contested_total{{{WHOSE}}}"
 CALLBACKS = 'waitcall_callbacks_total{{kind="call",outcome="{}"}}'
 ORDERS = 'waitcall_provider_requests_total{{operation="wait_call",outcome="{}"}}'
+OWN_ORDERS = 'waitcall_orders_total{{provider="own",outcome="{}"}}'
 ORDER_SECONDS = 'waitcall_provider_request_duration_seconds_bucket{{operation="wait_call",le="{}"}}'
 REQUESTS = 'waitcall_http_requests_total{route="/v1/verifications",method="POST",status="201"}'
 FAILURES = 'waitcall_failures_total{{code="{}"}}'
@@ -63,6 +64,20 @@ CASES = [
             SIP_EVENTS.format("refused"): "3x20",
             SIP_CALLS.format("queue_full"): "5x20",
         },
+        {},
+    ),
+    Case(
+        "WaitcallOwnNumbersUsedUp",
+        "20m",
+        {OWN_ORDERS.format("failed"): "0+1x30"},
+        {OWN_ORDERS.format("failed"): "3x30", OWN_ORDERS.format("given"): "0+9x30"},
+        {},
+    ),
+    Case(
+        "WaitcallWrongNumbers",
+        "30m",
+        {CALLBACKS.format("wrong_number"): "0+2x40"},
+        {CALLBACKS.format("wrong_number"): "0+1x40"},
         {},
     ),
     Case(

@@ -255,6 +255,8 @@ def test_nothing_but_the_callback_paths_is_public(path: Path) -> None:
     public = [("/callbacks/smsc", "Exact", "callback")]
     if values.get("secret", {}).get("keys", {}).get("smsruApiId"):
         public.append(("/callbacks/smsru", "Exact", "callback"))
+    if values.get("secret", {}).get("keys", {}).get("twilioAuthTokens"):
+        public += [(f"/callbacks/{name}", "Exact", "callback") for name in ("twilio", "telnyx", "sip")]
     if values.get("settings", {}).get("publicUrl"):
         public.append(("/p", "Prefix", "page" if "page" in values else "callback"))
     for each in render(values_of(path)):
@@ -365,7 +367,8 @@ def test_no_policy_lets_strangers_into_the_api_or_lets_public_pods_out(path: Pat
         egress = [rule for rule in policy["spec"]["egress"] if rule not in given.get("extraEgress", [])]
         ports = {port["port"] for rule in egress for port in rule["ports"]}
         tracing = {4318} if "everything" in path.stem else set()
-        assert ports == {53, 5353, *given.get("redis", {}).get("ports", [6379])} | tracing
+        telnyx = {443} if "everything" in path.stem and name == "public" else set()
+        assert ports == {53, 5353, *given.get("redis", {}).get("ports", [6379])} | tracing | telnyx
 
 
 def test_pods_of_the_namespace_may_call_the_api_except_the_public_ones() -> None:
@@ -462,6 +465,9 @@ def test_every_variable_of_the_sip_proxy_is_one_of_its_settings() -> None:
 
 def test_a_sip_proxy_that_nobody_may_call_is_refused() -> None:
     values = values_of(CHART / "ci/minimal-values.yaml") | {"sip": {"enabled": True}}
+    with pytest.raises(helm.HelmError, match=r"sip\.enabled: name the proxy's secret"):
+        render(values)
+    values["secret"]["keys"] = {"sipSecrets": "sip-secrets"}
     with pytest.raises(helm.HelmError, match=r"sip\.enabled: name who may call"):
         render(values)
 

@@ -121,6 +121,7 @@ def test_every_number_is_rendered_as_it_was_written(way: str) -> None:
             values = merged(everything, values, {"podDisruptionBudget": {"enabled": False}})
         if name.startswith("sip."):
             values = merged(values, {"sip": {"enabled": True, "trunk": ["203.0.113.7"]}})
+            values = merged(values, {"secret": {"keys": {"sipSecrets": "sip-secrets"}}})
         rendered = places(render(values))
         assert not re.search(r"\de\+\d", rendered), name
         if name == "podDisruptionBudget.minAvailable":
@@ -385,6 +386,18 @@ def test_providers_are_reached_by_both_families_and_private_networks_by_none() -
     assert "10.0.0.0/8" in blocks["0.0.0.0/0"]
     every = given("networkPolicy: {privateNetworks: [], privateNetworksIPv6: []}")
     assert all("except" not in peer["ipBlock"] for peer in reached(every, 443))
+
+
+def web_ports(values: Any, name: str) -> list[int]:
+    web = {"port": 443, "protocol": "TCP"}
+    return [each["port"] for rule in egress(values, name) if web in rule["ports"] for each in rule["ports"]]
+
+
+def test_of_the_public_pods_only_callbacks_reach_telnyx_and_only_with_its_key() -> None:
+    key = "secret: {keys: {telnyxApiKey: key}}\npage: {enabled: true}\nsettings: {publicUrl: 'https://a.example'"
+    assert web_ports(given(f"{key}}}"), "public") == [443]
+    assert web_ports(given(f"{key}, telnyxApiUrl: 'https://api.example:8443'}}"), "public") == [443, 8443]
+    assert web_ports(given(f"{key}}}"), "page") == web_ports(MINIMAL, "public") == []
 
 
 @pytest.mark.parametrize(

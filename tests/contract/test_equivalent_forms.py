@@ -236,7 +236,7 @@ def test_a_call_that_an_older_version_used_is_not_used_again(
     call = replace(call_at(clock()), cli="+89991234567")
     keys = Keys(PEPPER)
     with real_world.client() as client:
-        client.set(keys.call(keys.hash_of("number", call.cli), call.at), "used", px=60_000)
+        client.set(keys.call(keys.hash_of("number", call.cli), call), "used", px=60_000)
     made = stage.start("+7 999 123-45-67")
     assert stage.calls.record(call) is Outcome.REPEATED
     assert stage.status(made) is Status.PENDING

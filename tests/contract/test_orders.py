@@ -25,7 +25,7 @@ from waitcall.application.fallback import ChannelSteps
 from waitcall.application.open_channel import Routing
 from waitcall.application.ports import Term
 from waitcall.application.record_order import PollOrders, RecordOrderReport
-from waitcall.domain.channel import Channel, PlacedOrder, ProviderOrder
+from waitcall.domain.channel import Channel, PlacedOrder, Provider, ProviderOrder
 from waitcall.domain.errors import (
     NumberRefused,
     ProviderError,
@@ -78,7 +78,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.smsc, self.smsru = FakeProvider(), FakeProvider("smsru")
-        self.smsru.placed = PlacedOrder(TOLL_FREE, ORDER, 300)
+        self.smsru.placed = PlacedOrder(TOLL_FREE, ORDER, 300, Provider.SMSRU)
         routing = Routing(
             [self.smsc, self.smsru], ("smsc", "smsru"), {"RU": ("smsru", "smsc")}, self.observer
         )
@@ -208,7 +208,7 @@ def test_a_canceled_or_left_order_proves_nothing(stage: Stage) -> None:
     stage.verifications.cancel("web", canceled.id)
     assert stage.report() is Outcome.UNMATCHED
 
-    stage.smsru.placed = PlacedOrder(TOLL_FREE, ProviderOrder("smsru", "2"), 300)
+    stage.smsru.placed = PlacedOrder(TOLL_FREE, ProviderOrder("smsru", "2"), 300, Provider.SMSRU)
     left = stage.start()
     moved = stage.channels.fall_back("web", left.id)
     assert (moved.channel, moved.order) == (Channel.CODE, None)
@@ -249,7 +249,7 @@ def test_a_report_that_came_too_early_is_asked_about_later(stage: Stage) -> None
 def test_a_late_report_is_kept_although_another_requester_has_the_number(stage: Stage) -> None:
     first = stage.start()
     stage.clock.advance(300)
-    stage.smsru.placed = PlacedOrder(TOLL_FREE, ProviderOrder("smsru", "2"), 300)
+    stage.smsru.placed = PlacedOrder(TOLL_FREE, ProviderOrder("smsru", "2"), 300, Provider.SMSRU)
     second = stage.start(client="app")
 
     assert stage.report() is Outcome.LATE
@@ -356,7 +356,7 @@ def test_queries_become_rarer_and_one_comes_just_before_the_end(stage: Stage) ->
 def test_an_order_whose_query_always_fails_delays_no_other(stage: Stage) -> None:
     stage.start()
     stage.clock.advance(1)
-    stage.smsru.placed = PlacedOrder(TOLL_FREE, ProviderOrder("smsru", "2"), 300)
+    stage.smsru.placed = PlacedOrder(TOLL_FREE, ProviderOrder("smsru", "2"), 300, Provider.SMSRU)
     other = stage.start(number=E164("+79991234568"))
     stage.clock.advance(20)
     stage.inquiry.answer = ProviderError()

@@ -36,7 +36,8 @@ def test_every_key_of_a_number_shares_one_slot() -> None:
     names = [
         keys.latest(keys.tag(NUMBER.value)),
         record,
-        keys.call(keys.tag(NUMBER.value), NOW),
+        keys.call(keys.tag(NUMBER.value), call_at(NOW)),
+        keys.shown(keys.tag(NUMBER.value)),
         keys.limit(LimitCheck(Scope.NUMBER, NUMBER.value, Limit(5, 600))),
     ]
 
@@ -118,12 +119,12 @@ def test_a_document_of_another_schema_is_refused_with_an_explanation(real_world:
     assert stored is not None
     with real_world.client() as client:
         (name,) = [name for name in all_keys(client) if ":v:" in name]
-        client.set(name, stored.version.replace(b'"schema":2', b'"schema":5'), px=60000)
+        client.set(name, stored.version.replace(b'"schema":2', b'"schema":6'), px=60000)
 
     with pytest.raises(RecordUnreadable) as refused:
         store.get(stored.verification.id)
     assert isinstance(refused.value.__cause__, UnknownSchema)
-    assert "schema 5" in str(refused.value.__cause__)
+    assert "schema 6" in str(refused.value.__cause__)
 
 
 def test_scripts_sent_twice_do_their_work_once(real_world: World) -> None:

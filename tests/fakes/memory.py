@@ -134,7 +134,7 @@ class MemoryStore:
         effects: Effects = NO_EFFECTS,
     ) -> Claim:
         with self._changed:
-            used = (subscriber_of(call.cli), call.at)
+            used = (subscriber_of(call.cli), (call.id, call.dialled) if call.id else call.at)
             if used in self.used_calls.calls:
                 return Claim.REPEATED
             if change is not None:
@@ -434,3 +434,25 @@ class MemoryOrders:
 
     def settle(self, order: ProviderOrder) -> None:
         self._ask.pop(order, None)
+
+
+class MemoryNumberPool:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._shown: dict[tuple[str, str], datetime] = {}
+
+    def show(
+        self, subscriber: E164, numbers: Sequence[E164], until: datetime, now: datetime
+    ) -> E164 | datetime:
+        with self._lock:
+            taken = {each: self._shown.get((subscriber.subscriber, each.value), now) for each in numbers}
+            chosen = next((each for each, at in taken.items() if at <= now), None)
+            if chosen is None:
+                return min(taken.values())
+            self._shown[subscriber.subscriber, chosen.value] = until
+            return chosen
+
+    def shown(self, subscriber: E164, now: datetime) -> Mapping[E164, datetime]:
+        with self._lock:
+            taken = {number: at for (who, number), at in self._shown.items() if who == subscriber.subscriber}
+            return {E164(number): at for number, at in taken.items() if at > now}

@@ -31,7 +31,7 @@ class FakeProvider:
         self.failures: list[ProviderFailure] = []
         self.during: Callable[[], None] = lambda: None
 
-    def order(self, subscriber: E164) -> PlacedOrder:
+    def order(self, subscriber: E164, *, attested: bool = False) -> PlacedOrder:
         with self._lock:
             self.orders.append(subscriber)
             failure = self.failures.pop(0) if self.failures else None

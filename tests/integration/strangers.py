@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import sys
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ from gunicorn.config import Config
 from gunicorn.http import RequestParser
 from werkzeug.test import create_environ
 
+from tests.own_calls import TELNYX_KEY, TWILIO_ACCOUNT, TWILIO_TOKEN, TWILIO_URL, public
 from tests.wsgi import ask
-from waitcall.adapters.http import callbacks
+from waitcall.adapters.http import callbacks, own_callbacks
 from waitcall.adapters.http import hosted_page as page
 from waitcall.adapters.http.app import CALLBACK_BODY_BYTES, create_app
 from waitcall.adapters.http.auth import ApiKeys
@@ -30,8 +32,11 @@ from waitcall.adapters.http.blueprint import PARSER
 from waitcall.adapters.http.body import LowPriorityQueue, read_body
 from waitcall.adapters.http.languages import Catalogues
 from waitcall.adapters.http.schemas import CreateRequest
+from waitcall.adapters.providers.sip.callback import SipCallbackDecoder
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
+from waitcall.adapters.providers.telnyx.callback import TelnyxCallbackDecoder
+from waitcall.adapters.providers.twilio.callback import TwilioCallbackDecoder
 from waitcall.adapters.telemetry.logging import MaskingJsonFormatter
 from waitcall.application.hosted_page import ReadPage
 from waitcall.domain.errors import NotFound
@@ -39,6 +44,7 @@ from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Brand
 
 Input = Callable[[int], bytes]
+JSON_TYPE = "application/json"
 LOCALES = Path(page.__file__).parent / "locales"
 TOKEN = b"/p/" + b"0" * 56
 
@@ -318,17 +324,25 @@ class Empty(ReadPage):
 
 _smsc = SmscCallbackDecoder("sha1", ["s3cr3t-key_1", "an-older-secret_0"])
 _smsru = SmsruCallbackDecoder(["sim-smsru-api-id-0001", "sim-smsru-api-id-0002"])
+_now = partial(datetime.now, UTC)
+_twilio = TwilioCallbackDecoder(TWILIO_ACCOUNT, [TWILIO_TOKEN, "f" * 32], f"{TWILIO_URL}#rc=2", _now)
+_telnyx = TelnyxCallbackDecoder([b64decode(public(TELNYX_KEY))] * 2, _now)
+_sip = SipCallbackDecoder(["a" * 32, "b" * 32], _now)
 _nobody: Any = Nobody()
+_own = own_callbacks.OwnCallbacks(_nobody, _nobody, LowPriorityQueue())
 _public = create_app(
     "callback",
     [
         callbacks.blueprint(_nobody, _nobody, _smsc, _nobody, LowPriorityQueue()),
         callbacks.orders_blueprint(_nobody, _smsru, _nobody, LowPriorityQueue()),
+        own_callbacks.twilio_blueprint(_own, _twilio),
+        own_callbacks.telnyx_blueprint(_own, _telnyx, None),
+        own_callbacks.sip_blueprint(_own, _sip),
         page.blueprint(
             Empty(),
             Catalogues([LOCALES]),
             Brand("A", "#123456", None),
-            partial(datetime.now, UTC),
+            _now,
             LowPriorityQueue(),
         ),
     ],
@@ -349,6 +363,16 @@ _CREATE = CreateRequest()
 
 def _with_header(name: str, value: bytes, target: bytes = TOKEN, method: str = "GET") -> object:
     return ask(_public, method, target, {"Host": "ours.example", name: value.decode("latin-1")}, b"")
+
+
+def _own_header(door: str, content_type: str, name: str, value: bytes) -> object:
+    headers = {"Host": "ours.example", "Content-Type": content_type, name: value.decode("latin-1")}
+    return ask(_public, "POST", f"/callbacks/{door}".encode(), headers, b"{}")
+
+
+def _telnyx_body(body: bytes) -> object:
+    """Read a body whose signature has its form and is wrong."""
+    return _telnyx.decode_event(body, b64encode(bytes(64)).decode(), str(int(_now().timestamp())))
 
 
 def _line(value: bytes) -> str:
@@ -402,6 +426,21 @@ ENTRIES = {
     "form at /callbacks/smsru": Entry("body", _smsru.decode, FORM),
     "multipart at /callbacks/smsru": Entry(
         "body", lambda body: _smsru.decode(body, "multipart/form-data; boundary=x"), MULTIPART
+    ),
+    "form at /callbacks/twilio": Entry("body", lambda body: _twilio.decode(b"", body, "A" * 27 + "="), FORM),
+    "body at /callbacks/telnyx": Entry("body", _telnyx_body, FORM | JSON),
+    "body at /callbacks/sip": Entry("body", lambda body: _sip.decode(body, "A" * 43), FORM | JSON),
+    "X-Twilio-Signature": Entry(
+        "header", partial(_own_header, "twilio", own_callbacks.FORM, "X-Twilio-Signature"), TEXT, _ONE_HEADER
+    ),
+    "telnyx-signature-ed25519": Entry(
+        "header", partial(_own_header, "telnyx", JSON_TYPE, "telnyx-signature-ed25519"), TEXT, _ONE_HEADER
+    ),
+    "telnyx-timestamp": Entry(
+        "header", partial(_own_header, "telnyx", JSON_TYPE, "telnyx-timestamp"), TEXT | NUMBERS, _ONE_HEADER
+    ),
+    "X-Waitcall-Signature": Entry(
+        "header", partial(_own_header, "sip", JSON_TYPE, "X-Waitcall-Signature"), TEXT, _ONE_HEADER
     ),
     "Content-Type": Entry(
         "header", lambda value: _smsru.decode(b"a" * 65_000, value.decode("latin-1")), OPTIONS, _ONE_HEADER
@@ -462,6 +501,31 @@ PATTERNS = {
         r"[0-9]{1,15}": "form at /callbacks/smsc",
         r"\+?([0-9]{1,15})": "form at /callbacks/smsc",
     },
+    "adapters/providers/sip/callback.py": dict.fromkeys(
+        [r"[!-~]{1,256}", r"[A-Za-z0-9_-]{16,64}", r"\+?([1-9][0-9]{6,14})"],
+        "no stranger: the proxy's signature was right",
+    ),
+    "adapters/providers/telnyx/callback.py": {
+        r"[0-9]{1,10}": "telnyx-timestamp",
+        **dict.fromkeys(
+            [
+                r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})",
+                r"\+[1-9][0-9]{6,14}",
+                r"[!-~]{1,256}",
+            ],
+            "no stranger: the provider's signature was right",
+        ),
+    },
+    "adapters/providers/twilio/callback.py": dict.fromkeys(
+        [
+            r"\+?[0-9]{0,30}|[A-Za-z ]{1,20}|(?:sips?|client):[!-~]{1,300}",
+            r"[a-z-]{1,30}",
+            r"AC[0-9a-f]{32}",
+            r"CA[0-9a-f]{32}",
+            r"\+[1-9][0-9]{6,14}",
+        ],
+        "no stranger: the provider's signature was right",
+    ),
     "adapters/providers/smsru/callback.py": {
         r"[0-9]{1,10}": "no stranger: the provider's hash was right",
         r"data(\[\w*\])?": "form at /callbacks/smsru",
@@ -498,6 +562,7 @@ PATTERNS = {
         r"\+521([0-9]{10})": "phone_number",
         r"\+549?([1-3][0-9]{9})": "phone_number",
         r"\+8([0-9]{10})": "no stranger: numbers that the provider signed",
+        r"\+?([1-9][0-9]{6,14})": "no stranger: numbers that the provider signed",
         r"\+(1[2-9][0-9]{2}55501[0-9]{2}|61491570(006|110|15[6-9])"
         r"|33(19900|26191|35301|46571|53649)[0-9]{4}|467017406(0[5-9]|[1-9][0-9]))": "no stranger: the policy",
     },

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from tests.integration.conftest import KEY, SECRET, Running
 from tests.integration.test_hosted_page import HOSTED
 from tests.making import examples
+from tests.own_calls import TWILIO_CALL, sip, telnyx_event, telnyx_form, twilio
+from tests.own_doors import DOORS, SIP, TEXML, TWILIO, Door
 from tests.wsgi import ask
 
 RELAXED = settings(
@@ -70,7 +73,14 @@ CREATES = st.fixed_dictionaries(
 
 
 SMSRU_KEY = "sim-smsru-api-id-0001"
-EVERYTHING = HOSTED + '\n[routing]\ndefault = ["smsc", "smsru"]\n'
+OWN = """
+[own_numbers]
+twilio = ["+74951234567"]
+telnyx = ["+74951234568"]
+sip = ["+74951234569"]
+"""
+EVERYTHING = HOSTED + '\n[routing]\ndefault = ["smsc", "smsru", "own"]\n' + OWN
+OWN_DOORS = TWILIO.settings | TEXML.settings | SIP.settings
 BOUNDARY = "a-boundary"
 LINE_ENDS = st.sampled_from(["\r\n", "\n", "\r", "\r\n\r\n", ""])
 ENTRY = "callcheck_status\n201737-542\n401\n1767268800"
@@ -182,7 +192,7 @@ HEADERS = st.dictionaries(
 PATHS = st.one_of(
     st.sampled_from(
         [
-            b"/callbacks/smsc", b"/callbacks/smsru", b"/callbacks/smsc/", b"//callbacks/smsc", b"/p/", b"/p", b"/p/" + b"0" * 56,
+            b"/callbacks/smsc", b"/callbacks/smsru", b"/callbacks/twilio", b"/callbacks/telnyx", b"/callbacks/sip", b"/callbacks/smsc/", b"//callbacks/smsc", b"/p/", b"/p", b"/p/" + b"0" * 56,
             b"/p/" + b"0" * 56 + b"/status", b"/p/assets/page.js", b"/p/assets/..%2f..%2fpage.html", b"/p/%00/status", b"/",
             b"/p/" + b"a" * 7000, b"/p/%ff%fe", b"/p/a%2fb/status", b"/static/x", b"*", b"",
         ]
@@ -210,6 +220,7 @@ def public(request: pytest.FixtureRequest, starting: Callable[..., Running]) -> 
         WAITCALL_PUBLIC_URL="https://verify.example.org",
         WAITCALL_SMSRU_API_ID=SMSRU_KEY,
         WAITCALL_TRUSTED_HOPS="1",
+        **OWN_DOORS,
     )
     if request.param == "with a hook":
         # Tracing hooks into Flask in this way.
@@ -234,6 +245,53 @@ def test_no_form_at_a_callback_gives_a_500(public: Running, path: bytes) -> None
         assert answer.status in ({200} if reachable else {400, 403}), answer
 
     attack()
+
+
+@pytest.mark.parametrize("door", DOORS, ids=[each.name for each in DOORS])
+def test_no_signed_bytes_at_the_doors_of_own_numbers_give_a_500(public: Running, door: Door) -> None:
+    """A provider may send anything under its signature, and what a person puts into a call is among it."""
+    now = int(public.clock().timestamp())
+
+    @settings(RELAXED, max_examples=examples(150))
+    @given(fields=st.dictionaries(ODD_NAMES, VALUES, max_size=4), changed=JSON, name=st.sampled_from(MEMBERS))
+    def attack(fields: dict[str, str], changed: Any, name: str) -> None:
+        match door.name:
+            case "twilio":
+                report = twilio(TWILIO_CALL | fields | {name: str(changed)})
+            case "texml":
+                report = telnyx_form(now, **fields | {name: str(changed)})
+            case "call control":
+                report = telnyx_event(now, **fields | {name: changed})
+            case _:
+                report = sip(**({"ts": now} | fields | {name: changed}))
+        answer = ask(public.callback, "POST", door.path, report.headers, report.body)
+        assert answer.status in {200, 204, 400, 422}, answer
+
+    attack()
+
+
+MEMBERS = [
+    *(
+        "From",
+        "To",
+        "CallSid",
+        "CallStatus",
+        "Direction",
+        "StirVerstat",
+        "ForwardedFrom",
+        "ShakenStirAttestation",
+    ),
+    *(
+        "from",
+        "to",
+        "direction",
+        "call_session_id",
+        "call_control_id",
+        "shaken_stir_attestation",
+        "sip_headers",
+    ),
+    *("caller", "dialled", "call_id", "ts", "nonce", "attestation", "private", "new"),
+]
 
 
 def test_no_public_path_and_no_header_gives_a_500(public: Running) -> None:

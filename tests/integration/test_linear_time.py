@@ -35,9 +35,13 @@ CONSTANT = 300_000
 PLACES = (
     "adapters/http",
     "adapters/providers/callback_form.py",
+    "adapters/providers/callback_json.py",
     "adapters/redis",
     "adapters/providers/smsc/callback.py",
     "adapters/providers/smsru/callback.py",
+    "adapters/providers/sip/callback.py",
+    "adapters/providers/telnyx/callback.py",
+    "adapters/providers/twilio/callback.py",
     "adapters/telemetry",
     "application",
     "domain",

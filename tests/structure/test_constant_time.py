@@ -9,9 +9,12 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.making import NOW, NUMBER, pending
+from tests.own_calls import SIP_SECRET, TWILIO_ACCOUNT, TWILIO_CALL, TWILIO_TOKEN, TWILIO_URL, sip, twilio
 from waitcall.adapters.http.auth import ApiKeys
+from waitcall.adapters.providers.sip.callback import SipCallbackDecoder
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
+from waitcall.adapters.providers.twilio.callback import TwilioCallbackDecoder
 from waitcall.domain.channel import TextIn
 from waitcall.domain.code import Code, CodeSeals
 from waitcall.domain.hosted_page import PageSeals
@@ -41,6 +44,18 @@ def smsru_callback() -> bool:
     digest = hashlib.sha256((SECRETS[0] + entry).encode()).hexdigest()
     body = urlencode({"data[0]": entry, "hash": digest}).encode()
     return bool(SmsruCallbackDecoder(SECRETS).decode(body))
+
+
+def twilio_callback() -> bool:
+    decoder = TwilioCallbackDecoder(TWILIO_ACCOUNT, [TWILIO_TOKEN, "f" * 32], TWILIO_URL, lambda: NOW)
+    report = twilio(TWILIO_CALL)
+    return bool(decoder.decode(b"", report.body, report.headers["X-Twilio-Signature"]))
+
+
+def sip_callback() -> bool:
+    report = sip(int(NOW.timestamp()))
+    decoder = SipCallbackDecoder([SIP_SECRET, "s" * 32], lambda: NOW)
+    return bool(decoder.decode(report.body, report.headers["X-Waitcall-Signature"]))
 
 
 def code() -> bool:
@@ -75,6 +90,8 @@ def reference() -> bool:
         (key, 3),
         (smsc_callback, 2),
         (smsru_callback, 4),
+        (twilio_callback, 4),  # two spellings of the URL
+        (sip_callback, 2),
         (code, 4),
         (page_token, 2),
         (page_result, 2),

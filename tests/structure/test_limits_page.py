@@ -41,6 +41,7 @@ NAMES = {
     Scope.CODE_NUMBER: "codes to the number",
     Scope.CODE_GLOBAL: "codes in all",
     Scope.FAILED_CHECKS: "wrong codes",
+    Scope.WRONG_NUMBERS: "wrong numbers",
     Scope.PROVIDER: "provider's ceiling",
 }
 KEYS = {
@@ -54,6 +55,7 @@ KEYS = {
     Scope.CODE_NUMBER: "codes sent to one number for any caller",
     Scope.CODE_GLOBAL: "all codes sent",
     Scope.FAILED_CHECKS: "wrong codes typed for one number, over all its verifications",
+    Scope.WRONG_NUMBERS: "calls from one number to another one of your own numbers than the one shown",
     Scope.READ: "reads of one client",
     Scope.CONSUME: "consumes of one client",
 }
@@ -195,6 +197,9 @@ def who_pays() -> str:
             each.scope for each in applicable.of_refused_create(ADDRESS, "web", ())
         },
         "wrong code": {each.scope for each in applicable.of_failed_check(NUMBER)},
+        "call to another of your own numbers than the one shown": {
+            each.scope for each in applicable.of_wrong_number(NUMBER)
+        },
         "right code, repeat by the same requester or `Idempotency-Key`, any other refusal": set(),
     }
 

@@ -115,7 +115,7 @@ imagePullSecrets:
   "autoscaling.enabled" .Values.autoscaling.enabled
   "networkPolicy.callback" .Values.networkPolicy.callback
   "settings.redisMinReplicas" (ne (int .Values.settings.redisMinReplicas) 0)
-  "secret.keys" (compact (list $keys.smscLogin $keys.smscPassword $keys.smsruApiId $keys.keyPepperOther $keys.webhookSecrets $keys.certificateAuthorities))
+  "secret.keys" (compact (list $keys.smscLogin $keys.smscPassword $keys.smsruApiId $keys.twilioAuthTokens $keys.telnyxApiKey $keys.sipSecrets $keys.keyPepperOther $keys.webhookSecrets $keys.certificateAuthorities))
 -}}
 {{- if $wrong -}}
 {{- fail (printf "demo.enabled: unset %s. The demo has a simulated provider, so nothing real may depend on it or reach it." $value) }}
@@ -178,8 +178,12 @@ Pods that strangers reach get no API keys, no SMSC account and no webhook secret
 {{- $keys := $.Values.secret.keys -}}
 {{- $all := dict "REDIS_URL" $keys.redisUrl "SMSC_APIKEY" $keys.smscApikey "SMSC_LOGIN" $keys.smscLogin "SMSC_PASSWORD" $keys.smscPassword "SMSRU_API_ID" $keys.smsruApiId "CALLBACK_SECRETS" $keys.callbackSecrets "API_KEYS" $keys.apiKeys "KEY_PEPPER" $keys.keyPepper "KEY_PEPPER_OTHER" $keys.keyPepperOther "WEBHOOK_SECRETS" $keys.webhookSecrets -}}
 {{- $all = merge $all (dict "REDIS_USERNAME" $keys.redisUsername "REDIS_PASSWORD" $keys.redisPassword "REDIS_SENTINEL_USERNAME" $keys.redisSentinelUsername "REDIS_SENTINEL_PASSWORD" $keys.redisSentinelPassword "REDIS_KEY_PASSWORD" $keys.redisKeyPassword) -}}
+{{- $all = merge $all (dict "TWILIO_AUTH_TOKENS" $keys.twilioAuthTokens "TELNYX_API_KEY" $keys.telnyxApiKey "SIP_SECRETS" $keys.sipSecrets) -}}
 {{- if has (index . 1) (list "public" "page") -}}
 {{- $all = omit $all "SMSC_APIKEY" "SMSC_LOGIN" "SMSC_PASSWORD" "API_KEYS" "WEBHOOK_SECRETS" -}}
+{{- end -}}
+{{- if eq (index . 1) "page" -}}
+{{- $all = omit $all "TWILIO_AUTH_TOKENS" "TELNYX_API_KEY" "SIP_SECRETS" -}}
 {{- end -}}
 {{- $named := dict -}}
 {{- range $setting, $key := $all }}{{- if $key }}{{- $_ := set $named $setting $key }}{{- end }}{{- end -}}
@@ -190,6 +194,9 @@ Pods that strangers reach get no API keys, no SMSC account and no webhook secret
 {{- define "waitcall.publicPaths" -}}
 {{- $paths := list (dict "path" "/callbacks/smsc" "type" "Exact" "service" "callback") -}}
 {{- if .Values.secret.keys.smsruApiId }}{{- $paths = append $paths (dict "path" "/callbacks/smsru" "type" "Exact" "service" "callback") }}{{- end -}}
+{{- if .Values.secret.keys.twilioAuthTokens }}{{- $paths = append $paths (dict "path" "/callbacks/twilio" "type" "Exact" "service" "callback") }}{{- end -}}
+{{- if .Values.settings.telnyxPublicKeys }}{{- $paths = append $paths (dict "path" "/callbacks/telnyx" "type" "Exact" "service" "callback") }}{{- end -}}
+{{- if .Values.secret.keys.sipSecrets }}{{- $paths = append $paths (dict "path" "/callbacks/sip" "type" "Exact" "service" "callback") }}{{- end -}}
 {{- if .Values.settings.publicUrl }}{{- $paths = append $paths (dict "path" "/p" "type" "Prefix" "service" (ternary "page" "callback" .Values.page.enabled)) }}{{- end -}}
 {{- toJson $paths -}}
 {{- end }}
@@ -246,6 +253,10 @@ Pods that strangers reach get no API keys, no SMSC account and no webhook secret
   (list "SMSC_TIMEOUT_SECONDS" $settings.smscTimeoutSeconds)
   (list "SMSRU_URL" $settings.smsruUrl)
   (list "SMSRU_TIMEOUT_SECONDS" $settings.smsruTimeoutSeconds)
+  (list "TWILIO_ACCOUNT_SID" $settings.twilioAccountSid)
+  (list "TWILIO_URL" $settings.twilioUrl)
+  (list "TELNYX_PUBLIC_KEYS" (join "," ($settings.telnyxPublicKeys | default list)))
+  (list "TELNYX_API_URL" $settings.telnyxApiUrl)
   (list "CALLBACK_HASH" $settings.callbackHash)
   (list "POLICY" "/run/waitcall/policy/policy.toml")
   (list "PUBLIC_URL" $settings.publicUrl)

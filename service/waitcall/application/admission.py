@@ -7,7 +7,7 @@ from functools import lru_cache
 from math import ceil
 
 from waitcall.application.ports import Limits, Lists, Observer
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Channel, Provider
 from waitcall.domain.conversion import Bucket, ConversionBudget, judge
 from waitcall.domain.errors import Blocked, RateLimited
 from waitcall.domain.limits import (
@@ -43,8 +43,10 @@ _CODE = (Scope.CODE_NUMBER, Scope.CODE_GLOBAL)
 """Further scopes of an act that sends a code."""
 _REFUSED = (*OF_THE_ADDRESS, Scope.CLIENT)
 """Scopes of a create that is refused because another requester's verification holds the number."""
-_ALL = (*_CREATE, *_CODE, Scope.FAILED_CHECKS)
+_ALL = (*_CREATE, *_CODE, Scope.FAILED_CHECKS, Scope.WRONG_NUMBERS)
 """Scopes that an operator sees for a number, an address and a client, besides the client's reads and consumes."""
+_OF_ONE_SUBSCRIBER = (Scope.NUMBER_TOTAL, Scope.CODE_NUMBER, Scope.FAILED_CHECKS, Scope.WRONG_NUMBERS)
+"""Scopes that count what happens to one number, for any requester."""
 _UNTOLD = (Scope.PROVIDER, Scope.CAPTCHA, Scope.NUMBER_TOTAL)
 """Scopes whose state a client sees only if they refuse: they would show it how often other clients ask."""
 
@@ -54,6 +56,7 @@ _DETAILS = {
     Scope.CODE_NUMBER: "Too many codes were sent to this number.",
     Scope.CODE_GLOBAL: "Too many codes were sent.",
     Scope.FAILED_CHECKS: "Too many wrong codes were typed for this number.",
+    Scope.WRONG_NUMBERS: "Too many wrong numbers were called from this number.",
     Scope.IP: "Too many verifications were started from this address.",
     Scope.NETWORK: "Too many verifications were started from this network.",
     Scope.CLIENT: "This client has started too many verifications.",
@@ -104,6 +107,10 @@ class ApplicableLimits:
     def of_failed_check(self, number: E164) -> list[LimitCheck]:
         """Return the limits of typing a wrong code."""
         return self._checks((Scope.FAILED_CHECKS,), _subjects(number, None, None), "")
+
+    def of_wrong_number(self, number: E164) -> list[LimitCheck]:
+        """Return the limits of calling another one of our own numbers than the one shown."""
+        return self._checks((Scope.WRONG_NUMBERS,), _subjects(number, None, None), "")
 
     def of_client(self, client: str, *scopes: Scope) -> list[LimitCheck]:
         """Return the limits of a client's reads, consumes or both."""
@@ -156,7 +163,9 @@ class ApplicableLimits:
             if scope not in exempt and (scope in kept or scope in subjects)
             for limit in self._limits_of(scope, client)
         ]
-        if channel is Channel.CALL and Scope.PROVIDER not in exempt:
+        # The ceiling is SMSC's.
+        smsc = channel is Channel.CALL and Provider.SMSC in self._policy.routing.of(subjects[Scope.COUNTRY])
+        if smsc and Scope.PROVIDER not in exempt:
             limit_checks.append(
                 LimitCheck(Scope.PROVIDER, subjects[Scope.NUMBER_TOTAL], self._provider_limit)
             )
@@ -175,7 +184,7 @@ def _subjects(number: E164 | None, client_ip: str | None, client: str | None) ->
         subjects[Scope.NETWORK] = network_of(client_ip)
     if number is not None:
         value = number.subscriber
-        subjects[Scope.NUMBER_TOTAL] = subjects[Scope.CODE_NUMBER] = subjects[Scope.FAILED_CHECKS] = value
+        subjects |= dict.fromkeys(_OF_ONE_SUBSCRIBER, value)
         subjects[Scope.COUNTRY] = number.region
         if who is not None:
             subjects[Scope.NUMBER] = f"{value} {who}"

@@ -155,7 +155,8 @@ class CreateVerification:
         channel = purpose.channels[0] if request.channel is None else Channel(request.channel)
         assurance = purpose.assurance(channel, number, self._policy.assurance)
         test = self._policy.test_of(number)
-        purpose.check(number, assurance, channel, test=test is not None)
+        best = self._policy.best_assurance(purpose, channel, number)
+        purpose.check(number, best, channel, test=test is not None)
         window, longest = request.window_seconds, purpose.max_window_seconds
         if window is None:
             window = min(self._default_window_seconds, longest)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from waitcall.application.request_context import request_id
-from waitcall.domain.channel import Channel
+from waitcall.domain.channel import Channel, Provider
 from waitcall.domain.conversion import ConversionBudget
 from waitcall.domain.event import Event, events_of
 from waitcall.domain.limits import LimitCheck, Scope
@@ -259,6 +259,10 @@ class TransitionEffects:
         }
         if record.test is not None:
             details["test"] = "true"
+        if record.provider is Provider.OWN:
+            details["provider"] = record.provider.value
+        if record.attestation is not None:
+            details["attestation"] = record.attestation.value
         if record.channel is not Channel.CALL:
             details["channel"] = record.channel.value
         if record.reason is not None:

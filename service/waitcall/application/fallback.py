@@ -81,7 +81,8 @@ class ChannelSteps:
             raise NoFallback
         rules = self._policy.purposes.get(record.requester.purpose, record.rules)
         assurance = record.rules.assurance(channel, record.phone_number, self._policy.assurance)
-        rules.check(record.phone_number, assurance, channel, test=record.test is not None)
+        best = self._policy.best_assurance(record.rules, channel, record.phone_number)
+        rules.check(record.phone_number, best, channel, test=record.test is not None)
         prepared = self._opening.prepare(record)
 
         def move(current: Verification) -> Verification:

@@ -59,6 +59,21 @@ class CodeSender(Protocol):
 NAME = "routing"
 
 
+class Ordering(Protocol):
+    """Where numbers to dial are ordered: the providers of a route, one after the other."""
+
+    def order(self, subscriber: E164, *, attested: bool = False) -> PlacedOrder:
+        """Order a number that the subscriber can dial.
+
+        Args:
+            subscriber: the number that is being verified.
+            attested: True to ask only providers whose calls say whether the network vouches for the caller.
+
+        Raises:
+            ProviderFailure
+        """
+
+
 class Routing:
     """CallProvider that asks several providers in turn. Their time limits add up."""
 
@@ -88,10 +103,14 @@ class Routing:
         """Capabilities that at least one of the providers has."""
         return frozenset().union(*(each.capabilities for each in self._providers.values()))
 
-    def order(self, subscriber: E164) -> PlacedOrder:
+    def order(self, subscriber: E164, *, attested: bool = False) -> PlacedOrder:
         """Order a number from the first provider that gives one.
 
         Asking the next one is safe even if an earlier one took the order: an order without a call costs nothing.
+
+        Args:
+            subscriber: the number that is being verified.
+            attested: True to ask only providers whose calls say whether the network vouches for the caller.
 
         Raises:
             NumberRefused: the provider that was asked first does not serve this number. No other is asked.
@@ -99,8 +118,11 @@ class Routing:
         """
         failed: ProviderFailure | None = None
         for name in self._regions.get(subscriber.region, self._default):
+            provider = self._providers[name]
+            if attested and Capability.ATTESTED_CALLS not in provider.capabilities:
+                continue
             try:
-                placed = self._providers[name].order(subscriber)
+                placed = provider.order(subscriber)
             except ProviderFailure as failure:
                 self._observer.ordered(name, given=False)
                 if isinstance(failure, NumberRefused) and failed is None:
@@ -150,7 +172,7 @@ class ChannelOpening:
 
     def __init__(
         self,
-        provider: CallProvider,
+        provider: Ordering,
         sender: CodeSender,
         seals: CodeSeals,
         policy: Policy,
@@ -169,7 +191,9 @@ class ChannelOpening:
         """
         if record.test is not None:
             return PlacedOrder(record.phone_number)
-        placed = self._provider.order(record.phone_number)
+        # By the policy's table this purpose refuses calls from the number. Only a call that is vouched for can verify it.
+        attested = not record.assurance.reaches(record.rules.min_assurance)
+        placed = self._provider.order(record.phone_number, attested=attested)
         if placed.order is not None:
             self._orders.remember(placed.order, record.id, now + FIRST_ASKED_AFTER, now)
         return placed

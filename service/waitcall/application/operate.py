@@ -443,7 +443,7 @@ class OperatorActions:
         # The assurance of a create that names no channel; without a purpose, the assurance of a call.
         if asked is None:
             return assurance_of_call(number, self._policy.assurance)
-        return asked.assurance(asked.channels[0], number, self._policy.assurance)
+        return self._policy.best_assurance(asked, asked.channels[0], number)
 
     def _take_out(self, number: E164 | None, client_ip: str | None, now: datetime) -> tuple[ListEntry, ...]:
         directory = self._lists.directory()

@@ -7,9 +7,11 @@ from waitcall.application.admission import AdmissionControl
 from waitcall.application.effects import NO_EFFECTS
 from waitcall.application.ports import Change, Claim, Clock, UsedCalls
 from waitcall.application.records import CHANGE_ATTEMPTS, Records
-from waitcall.domain.errors import StoreUnavailable
+from waitcall.domain.channel import Provider
+from waitcall.domain.errors import RateLimited, StoreUnavailable
 from waitcall.domain.matching import InboundCall, InboxTrust, Kind, Outcome, Witness, judge_call
 from waitcall.domain.policy import LONGEST_WINDOW_SECONDS
+from waitcall.domain.verification import Verification
 
 SKEW = timedelta(seconds=5)
 """Largest difference that is tolerated between the provider's clock and ours (contract, section 5.2)."""
@@ -17,6 +19,9 @@ SKEW = timedelta(seconds=5)
 USED_KEPT = timedelta(seconds=LONGEST_WINDOW_SECONDS) + 2 * SKEW
 """Time for which a used call is remembered. The last verification that a call could match is created one ``SKEW`` after it
 and lives as long as the longest window. One more ``SKEW`` covers replicas whose clocks differ."""
+
+UNDATED_KEPT = timedelta(days=30)
+"""Time for which a used call is remembered whose report does not say when it was made."""
 
 _UNPROVEN = (Outcome.OTHER, Outcome.WEAK)
 
@@ -84,7 +89,7 @@ class RecordInboundCall:
             before = after = stored.verification if stored else None
             outcome = Outcome.EARLY if call.at > now + SKEW else Outcome.UNMATCHED
             if before is not None:
-                outcome, after = judge_call(before, call, now, SKEW, self._trust)
+                outcome, after = self._judged(before, call, now)
                 if outcome is Outcome.CONFIRMED and self._admission.blocking(
                     before.phone_number, now, context.directory
                 ):
@@ -96,7 +101,8 @@ class RecordInboundCall:
                 change, effects = None, NO_EFFECTS
             else:
                 change, effects = Change(stored, after), self._records.effects.changed(before, after, now)
-            claim = self._store.claim(call, max(call.at, now) + USED_KEPT, change, now, effects)
+            keep_until = max(call.at, now) + (USED_KEPT if call.is_dated else UNDATED_KEPT)
+            claim = self._store.claim(call, keep_until, change, now, effects)
             if claim is Claim.REPEATED:
                 return Outcome.REPEATED
             if claim is Claim.DONE:
@@ -104,3 +110,20 @@ class RecordInboundCall:
                     self._records.announce(before, change.after, call)
                 return outcome
         raise StoreUnavailable(retry_after=1)
+
+    def _judged(self, before: Verification, call: InboundCall, now: datetime) -> tuple[Outcome, Verification]:
+        """Judge a call. A forger of caller IDs may guess only a few times which of our own numbers was shown."""
+        outcome, after = judge_call(before, call, now, SKEW, self._trust)
+        guesses = call.provider is Provider.OWN and not call.is_vouched_for
+        if not guesses or outcome not in (Outcome.CONFIRMED, Outcome.WRONG_NUMBER):
+            return outcome, after
+        # Count each call before its outcome is stored, and give a right one back. Otherwise simultaneous calls could try
+        # more numbers than the limit allows. A repeated report has the same id, so it counts once.
+        limit_checks, token = self._admission.applicable.of_wrong_number(before.phone_number), call.id
+        try:
+            counted = self._admission.count(limit_checks, token, now)
+        except RateLimited:
+            return (Outcome.WEAK if outcome is Outcome.CONFIRMED else outcome), before
+        if outcome is Outcome.CONFIRMED and token is not None:
+            self._admission.give_back(counted, token)
+        return outcome, after

@@ -21,6 +21,7 @@ from waitcall.cli.console import (
     as_json,
     examples,
     print_json,
+    read_number,
     reason_option,
     running,
     show_object,
@@ -50,7 +51,7 @@ def balance(*, json_wanted: bool) -> None:
 
 @click.group()
 def numbers() -> None:
-    """Dedicated numbers that receive texts. The policy lists the numbers in use under [text_in]."""
+    """Dedicated numbers at SMSC that receive texts ([text_in] in the policy), and our own numbers ([own_numbers])."""
 
 
 @numbers.command("list", epilog=examples("waitcall numbers list", "waitcall numbers list --json"))
@@ -126,6 +127,35 @@ def stop(*, phone_number: str, reason: str, json_wanted: bool, operator: str) ->
             operator, E164.parse(phone_number), prolong=False, reason=reason
         )
     _tell_change("The rent ends with this month.", certain=certain, json_wanted=json_wanted)
+
+
+@numbers.command(
+    "pool",
+    epilog=examples("waitcall numbers pool", "waitcall numbers pool --phone-number +79991234567 --json"),
+)
+@click.option(
+    "--phone-number",
+    help="Also show when this subscriber may be shown each number again. `-` reads it from standard input.",
+)
+@as_json
+def pool(*, phone_number: str | None, json_wanted: bool) -> None:
+    """List the numbers of [own_numbers] in the policy."""
+    with running() as context:
+        core, given = context.core, read_number(phone_number)
+        now = core.clock()
+        shown = core.numbers.shown(E164.parse(given), now) if given else {}
+        rows = [
+            {
+                "phone_number": number.value,
+                "dialect": dialect.value,
+                "region": number.region,
+                "kind": number.number_type,
+            }
+            | ({"free_at": shown.get(number, now).isoformat(timespec="seconds")} if given else {})
+            for number, dialect in core.policy.own_numbers.dialects.items()
+        ]
+    columns = ("phone_number", "dialect", "region", "kind", *(("free_at",) if phone_number else ()))
+    show_rows(rows, columns, json_wanted=json_wanted)
 
 
 def _tell_change(done: str, *, certain: bool, json_wanted: bool) -> None:

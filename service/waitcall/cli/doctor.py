@@ -11,10 +11,9 @@ from waitcall.application.reconcile_inbox import LikeACall, like_calls
 from waitcall.cli.console import ExitCode, as_json, examples, running, show_rows
 from waitcall.composition.use_cases import CliContext
 from waitcall.configuration.settings import weaknesses
-from waitcall.domain.channel import Assurance
+from waitcall.domain.channel import Assurance, Provider
 from waitcall.domain.errors import RateLimited, ServiceError, StoreUnavailable
 from waitcall.domain.numbers import may_be_dialled
-from waitcall.domain.policy import Provider
 
 _MOST_SKEW_SECONDS = 2.0
 """Greatest allowed difference between the clocks of replicas, in seconds (docs/deploy.md)."""

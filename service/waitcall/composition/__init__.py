@@ -20,6 +20,7 @@ from waitcall.adapters.http.app import API_BODY_BYTES, CALLBACK_BODY_BYTES, Surf
 from waitcall.adapters.http.auth import ApiKeys
 from waitcall.adapters.http.body import LowPriorityQueue
 from waitcall.adapters.http.languages import Catalogues
+from waitcall.adapters.providers.guarded_calls import within_greenlet, within_thread
 from waitcall.adapters.providers.smsc.account import SmscAccount
 from waitcall.adapters.providers.smsc.callback import SmscCallbackDecoder
 from waitcall.adapters.providers.smsru.callback import SmsruCallbackDecoder
@@ -39,6 +40,7 @@ from waitcall.application.readiness import Readiness
 from waitcall.application.reconcile_inbox import ReconcileInbox
 from waitcall.application.record_order import PollOrders
 from waitcall.composition.container import Container, utc_now
+from waitcall.composition.own_callbacks import own_callbacks
 from waitcall.composition.use_cases import (
     account_of,
     calls_of,
@@ -50,9 +52,9 @@ from waitcall.composition.use_cases import (
     smsru_of,
 )
 from waitcall.configuration.settings import Secret, Settings, is_replaced, weaknesses
+from waitcall.domain.channel import Provider
 from waitcall.domain.matching import InboxTrust
 from waitcall.domain.numbers import may_be_dialled
-from waitcall.domain.policy import Provider
 from waitcall.processes.background_worker import BackgroundWorker, Duty, Loop, Sweeper
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ def build(
         if tracing:
             tracing.watch(api)
     low_priority = LowPriorityQueue()
-    if public := _public(core, pages, low_priority):
+    if public := _public(core, pages, low_priority, greenlets=greenlets):
         # This surface knows no keys, so a stranger cannot try here whether a key is valid.
         outer = partial(outer, keys=ApiKeys({}, {}), low_priority=low_priority)
         app = outer("callback", public, max_body_bytes=CALLBACK_BODY_BYTES)
@@ -122,17 +124,21 @@ def _tracing(settings: Settings) -> "Tracing | None":
     return Tracing(__version__)
 
 
-def _public(core: Container, pages: ReadPage, low_priority: LowPriorityQueue) -> list[Blueprint]:
+def _public(
+    core: Container, pages: ReadPage, low_priority: LowPriorityQueue, *, greenlets: bool
+) -> list[Blueprint]:
     """Return the blueprints that strangers can reach."""
     settings = core.settings
     public: list[Blueprint] = []
     told = (core.observer, low_priority)
     if "callback" in settings.surfaces:
-        decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
-        public.append(callbacks.blueprint(calls_of(core), messages_of(core), decoder, *told))
+        if settings.callback_secrets:
+            decoder = SmscCallbackDecoder(settings.callback_hash, _revealed(settings.callback_secrets))
+            public.append(callbacks.blueprint(calls_of(core), messages_of(core), decoder, *told))
         if settings.smsru_api_ids:
             orders = SmsruCallbackDecoder(_revealed(settings.smsru_api_ids))
             public.append(callbacks.orders_blueprint(reports_of(core), orders, *told))
+        public += own_callbacks(core, low_priority, within_greenlet if greenlets else within_thread)
     if settings.policy.has_pages and settings.surfaces & {"callback", "page"}:
         further = [Path(settings.page_locales)] if settings.page_locales else []
         catalogues = Catalogues([Path(str(page.__path__[0])) / "locales", *further])

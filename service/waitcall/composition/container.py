@@ -11,6 +11,7 @@ from waitcall.adapters.redis.connection import Connection, RedisProbe
 from waitcall.adapters.redis.keys import Keys
 from waitcall.adapters.redis.limits import RedisConversionCounts, RedisLimits
 from waitcall.adapters.redis.lists import RedisLists
+from waitcall.adapters.redis.number_pool import RedisNumberPool
 from waitcall.adapters.redis.orders import RedisOrders
 from waitcall.adapters.redis.store import RedisDeadlines, RedisUsedCalls, RedisVerificationStore
 from waitcall.adapters.redis.topology import topology_of
@@ -72,6 +73,7 @@ class Container:
             audit=self.audit,
         )
         self.orders = RedisOrders(self.connection)
+        self.numbers = RedisNumberPool(self.connection, self.keys)
         self.records = Records(self.store, self.observer, TransitionEffects(policy))
         self.admission = AdmissionControl(
             limits=self.limits,

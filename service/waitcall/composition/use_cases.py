@@ -24,6 +24,7 @@ from waitcall.application.fallback import ChannelSteps
 from waitcall.application.hosted_page import WAITING_OF_A_PROCESS, ReadPage
 from waitcall.application.open_channel import CallProvider, ChannelOpening, Routing
 from waitcall.application.operate import OperatorActions
+from waitcall.application.own_numbers import OwnNumberProvider, RecordOwnCall
 from waitcall.application.provider_account import AccountManagement
 from waitcall.application.read import ReadVerification
 from waitcall.application.record_call import RecordInboundCall
@@ -31,9 +32,9 @@ from waitcall.application.record_order import RecordOrderReport
 from waitcall.application.record_text import RecordInboundText
 from waitcall.composition.container import Container
 from waitcall.configuration.settings import Settings
+from waitcall.domain.channel import Provider
 from waitcall.domain.matching import InboxTrust
 from waitcall.domain.numbers import E164, may_be_shown
-from waitcall.domain.policy import Provider
 
 if TYPE_CHECKING:
     from waitcall.adapters.telemetry.tracing import Tracing
@@ -91,6 +92,10 @@ def opening_of(
         providers.append(SmscProvider(account, _may_be_shown(core), core.metrics, time_limit))
     if Provider.SMSRU in routes.providers:
         providers.append(smsru_of(core, time_limit))
+    if Provider.OWN in routes.providers:
+        providers.append(
+            OwnNumberProvider(core.policy.own_numbers, core.numbers, _may_be_shown(core), core.clock)
+        )
     routing = Routing(providers, routes.default, routes.regions, core.observer)
     sender = SmscSender(account, core.metrics, time_limit, core.policy.code_sender)
     provider = tracing.traced(routing) if tracing else routing
@@ -148,6 +153,11 @@ def calls_of(core: Container, trust: InboxTrust | None = None) -> RecordInboundC
     return RecordInboundCall(core.records, core.used_calls, core.admission, core.clock, trust=trust)
 
 
+def own_calls_of(core: Container) -> RecordOwnCall:
+    """Build the use case that records calls to our own numbers."""
+    return RecordOwnCall(core.policy.own_numbers, calls_of(core), core.observer)
+
+
 def messages_of(core: Container) -> RecordInboundText:
     """Build the use cases that record texts and reports on messages."""
     return RecordInboundText(core.records, core.used_calls, core.admission, core.clock)
@@ -193,7 +203,8 @@ def order_seconds(settings: Settings) -> int:
         Provider.SMSC: settings.smsc_timeout_seconds,
         Provider.SMSRU: settings.smsru_timeout_seconds,
     }
-    return ceil(sum(seconds[each] for each in settings.policy.routing.providers))
+    # Our own numbers are chosen in one round trip to Redis.
+    return ceil(sum(seconds.get(each, 0) for each in settings.policy.routing.providers)) or 1
 
 
 def _may_be_shown(core: Container) -> Callable[[E164, E164], bool]:

@@ -19,14 +19,14 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from waitcall.domain.channel import Assurance, Attested, Channel
+from waitcall.domain.channel import Assurance, Attested, Channel, Dialect, Provider
 from waitcall.domain.code import CODE_DIGITS
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.errors import InvalidPhoneNumber
 from waitcall.domain.event import EventType
 from waitcall.domain.limits import Limit, Mode, Scope
 from waitcall.domain.lists import LONGEST_REASON, ListAction, ListEntry, ListKind, canonical
-from waitcall.domain.numbers import E164, NUMBER_TYPES, REGIONS, is_fictitious
+from waitcall.domain.numbers import E164, NUMBER_TYPES, REGIONS, is_fictitious, may_be_dialled
 from waitcall.domain.policy import (
     LONGEST_WINDOW_SECONDS,
     SHORTEST_WINDOW_SECONDS,
@@ -37,9 +37,9 @@ from waitcall.domain.policy import (
     Endpoint,
     FixedOutcome,
     OnConcurrent,
+    OwnNumbers,
     Permission,
     Policy,
-    Provider,
     Purpose,
     Routes,
 )
@@ -57,6 +57,7 @@ DEFAULT_CODE_TEXTS = {
 T = TypeVar("T")
 _DAY = 86400
 _SOME = validate.Length(min=1)
+_MOST_OWN_NUMBERS = 2000
 _MOST_AUDIT_ENTRIES = 100_000_000
 _LATIN_PART, _OTHER_PART = 160, 70
 """Characters of one message; a longer one is paid twice (smsc-api.md, section 9)."""
@@ -458,6 +459,11 @@ class LimitsSchema(ClientLimitsSchema):
     code_number = limits("Codes sent to one number for any caller.", "5/h", "10/d")
     code_global = limits("All codes sent.")
     failed_checks = limits("Wrong codes typed for one number, over all its verifications.", "20/d")
+    wrong_numbers = limits(
+        "Calls from one number to another one of `[own_numbers]` than the one shown. Beyond this only a call that its network "
+        "vouches for verifies the number.",
+        "3/d",
+    )
 
 
 class BudgetSchema(Keys):
@@ -618,6 +624,31 @@ class RoutingSchema(Table):
     )
 
 
+class OwnNumbersSchema(Keys):
+    makes = OwnNumbers
+
+    sip = several(
+        "Numbers on a SIP trunk, whose calls `sip/` reports.", fields.String(post_load=_number), told="`[]`"
+    )
+    twilio = several("Numbers at Twilio.", fields.String(post_load=_number), told="`[]`")
+    telnyx = several("Numbers at Telnyx.", fields.String(post_load=_number), told="`[]`")
+    cooldown_seconds = whole(
+        "A subscriber is not shown the same number again for this long. It must be longer than a window and the delay of a late "
+        "report.",
+        LONGEST_WINDOW_SECONDS,
+        _DAY,
+    )
+
+    @post_load
+    def _made(self, data: dict[str, Any], **_: Any) -> OwnNumbers:
+        named = [(number, dialect) for dialect in Dialect for number in data.pop(dialect.value, ())]
+        if len({number.subscriber for number, _ in named}) != len(named):
+            raise ValidationError("Name each number once.")
+        if len(named) > _MOST_OWN_NUMBERS:
+            raise ValidationError(f"Name at most {_MOST_OWN_NUMBERS} numbers.")
+        return OwnNumbers(dict(named), **data)
+
+
 class HostedSchema(Table):
     makes = Brand
 
@@ -711,6 +742,10 @@ class PolicySchema(Keys):
     code = table(CodeSchema, "Messages with a code.", load_default=lambda: CodeSchema().load({}))
     captcha = table(CaptchaSchema, "A captcha before codes. Off without this table.")
     routing = table(RoutingSchema, "Providers of the numbers to dial.")
+    own_numbers = table(
+        OwnNumbersSchema,
+        "Your own numbers, shown where the routing names `own`. docs/own-numbers.md says how many you need.",
+    )
     hosted = table(HostedSchema, "Look of the hosted page.", attribute="brand")
     test_numbers = tables(
         fields.String(post_load=_subscriber, metadata={"title": "NUMBER"}),
@@ -724,6 +759,19 @@ class PolicySchema(Keys):
         asked = [table.get("channels", ()) for table in data.get("purposes", {}).values()]
         if any(Channel.TEXT_IN in channels for channels in asked) and not data.get("text_in_numbers"):
             raise ValidationError("Name the numbers that receive texts: [text_in].", "text_in")
+
+    @validates_schema
+    def _own_numbers_can_be_shown(self, data: dict[str, Any], **_: Any) -> None:
+        numbers = data.get("own_numbers", OwnNumbers()).dialects
+        routed = Provider.OWN in data.get("routing", Routes()).providers
+        if routed != bool(numbers):
+            detail = "The routing names own: name its numbers." if routed else "No routing names own."
+            raise ValidationError(detail, "own_numbers")
+        regions = data.get("dial_regions", frozenset())
+        for number in numbers:
+            if not may_be_dialled(number, regions):
+                detail = f"{number.value} is not an ordinary number of a region in dial_regions."
+                raise ValidationError(detail, "own_numbers")
 
     @validates_schema(pass_original=True)
     def _test_numbers_are_named_once(self, data: dict[str, Any], original: dict[str, Any], **_: Any) -> None:

@@ -24,8 +24,8 @@ from waitcall.configuration.policy import (
     split_url,
 )
 from waitcall.configuration.redis_url import Address, check_authorities, check_client_certificate
-from waitcall.domain.channel import Assurance
-from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Policy, Provider
+from waitcall.domain.channel import Assurance, Dialect, Provider
+from waitcall.domain.policy import LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Policy
 
 PREFIX = "WAITCALL_"
 DEVELOPMENT_PREFIX = "dev-"
@@ -144,6 +144,16 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _webhook_url(text: str) -> str:
+    if text:
+        like = r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)+/?(#[A-Za-z0-9=&,_-]+)?"
+        _like(like, "Must be a URL with a path and no query: https://verify.example.org/callbacks/twilio.")(
+            text
+        )
+        _base_url(text.partition("#")[0])
+    return text
+
+
 def _public_url(text: str) -> str:
     if text:
         like = r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?"
@@ -178,6 +188,14 @@ def _secrets(count: str, wrong: str) -> kinds.String:
         return tuple(Secret(like(part)) for part in parts)
 
     return kinds.String(post_load=read)
+
+
+def _public_keys(text: str) -> tuple[bytes, ...]:
+    parts = text.split(",") if text else []
+    if len(parts) > _MOST_AT_ONCE:
+        raise ValidationError("At most two, while rotating.")
+    like = _like(r"[A-Za-z0-9+/]{43}=", "Each is 32 bytes in base64, 44 characters.")
+    return tuple(b64decode(like(part)) for part in parts)
 
 
 def _api_keys(text: str) -> Mapping[str, str]:
@@ -360,13 +378,55 @@ class Settings:
     )
     callback_secrets: tuple[Secret, ...] = _setting(
         _secrets("16,", "Each needs 16 or more letters, digits, - and _."),
-        "Secret that callbacks are signed with, optionally `,previous`; 16 or more letters, digits, `-`, `_`.",
+        "Secret that SMSC's callbacks are signed with, optionally `,previous`; 16 or more letters, digits, `-`, `_`.",
+        "",
+        told="required, unless neither numbers nor texts nor codes are SMSC's",
         secret=True,
     )
     callback_hash: str = _setting(
         _word("md5", "sha1", "crc32"),
         "Hash that callbacks are signed with. `crc32` is forgeable, and every start warns.",
         "sha1",
+    )
+    twilio_account_sid: str = _setting(
+        kinds.String(pre_load=_like(r"(AC[0-9a-f]{32})?", "Must be AC and 32 hexadecimal digits.")),
+        "Account at Twilio whose calls count. Required, with the next two, where `callback` is served and the policy's "
+        "`[own_numbers]` has numbers of the dialect `twilio`.",
+        "",
+    )
+    twilio_auth_tokens: tuple[Secret, ...] = _setting(
+        _secrets("32,128", "Each needs 32 to 128 letters, digits, - and _."),
+        "Auth token of that account, which signs its webhooks, optionally `,other` while it is rotated.",
+        "",
+        secret=True,
+    )
+    twilio_url: str = _setting(
+        _text(_webhook_url),
+        "URL of the webhook `/callbacks/twilio` exactly as it is configured at Twilio, without a query. The signature covers it.",
+        "",
+    )
+    telnyx_public_keys: tuple[bytes, ...] = _setting(
+        _text(_public_keys),
+        "Public key of the account at Telnyx in base64, optionally `,next` while it is rotated. Required where `callback` is served "
+        "and the policy's `[own_numbers]` has numbers of the dialect `telnyx`.",
+        "",
+    )
+    telnyx_api_key: Secret | None = _setting(
+        kinds.String(
+            pre_load=_like(r"([A-Za-z0-9_-]{16,})?", "Needs 16 or more letters, digits, - and _."),
+            post_load=_secret,
+        ),
+        "API key at Telnyx, for the command that refuses a call. Only Call Control needs it; TeXML does not.",
+        "",
+        secret=True,
+    )
+    telnyx_api_url: str = _setting(_text(_base_url), "Base URL of Telnyx's API.", "https://api.telnyx.com")
+    sip_secrets: tuple[Secret, ...] = _setting(
+        _secrets("32,", "Each needs 32 or more letters, digits, - and _."),
+        "Secret that the SIP proxy signs its callbacks with, optionally `,previous`; 32 or more letters, digits, `-`, `_`. Required "
+        "where `callback` is served and the policy's `[own_numbers]` has numbers of the dialect `sip`.",
+        "",
+        secret=True,
     )
     api_keys: Mapping[str, str] = _setting(
         _text(_api_keys),
@@ -631,6 +691,8 @@ def _contradictions(read: Mapping[str, Any]) -> Iterator[str]:
     if inner and read.get("API_KEYS") == {}:
         yield f"{PREFIX}API_KEYS: required."
     yield from _credentials(policy, read, inner=inner)
+    if read.get("CALLBACK_SECRETS") == () and (policy is None or Provider.SMSC in policy.providers):
+        yield f"{PREFIX}CALLBACK_SECRETS: required."
     yield from _redis(read)
     peppers = [read[name].reveal() for name in ("KEY_PEPPER", "KEY_PEPPER_OTHER") if read.get(name)]
     if len(set(peppers)) != len(peppers):
@@ -708,6 +770,7 @@ def _beside_policy(policy: Policy, read: Mapping[str, Any], surfaces: frozenset[
             yield f"{PREFIX}WEBHOOK_SECRETS: {name!r} is no webhook of the policy."
     if Provider.SMSRU in policy.routing.providers and read.get("SMSRU_API_ID") == ():
         yield f"{PREFIX}SMSRU_API_ID: required, the policy's routing names smsru."
+    yield from _of_dialects(policy, read, served="callback" in surfaces)
     # One that is wrong by itself counts for nothing here.
     budgets = [read.get(f"{provider.upper()}_TIMEOUT_SECONDS", 0.0) for provider in policy.routing.providers]
     if sum(budgets) > LONGEST_SMSC_TIMEOUT_SECONDS:
@@ -719,6 +782,27 @@ def _beside_policy(policy: Policy, read: Mapping[str, Any], surfaces: frozenset[
         yield f"{PREFIX}PUBLIC_URL: required, a client of the policy has hosted pages."
     if not policy.has_pages and surfaces & {"callback", "page"} == {"page"}:
         yield f"{PREFIX}SURFACES: page, but no client of the policy has hosted pages."
+
+
+_OF_DIALECTS = {
+    Dialect.TWILIO: ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKENS", "TWILIO_URL"),
+    Dialect.TELNYX: ("TELNYX_PUBLIC_KEYS",),
+    Dialect.SIP: ("SIP_SECRETS",),
+}
+"""Settings without which the calls to numbers of a dialect cannot be checked."""
+
+
+def _of_dialects(policy: Policy, read: Mapping[str, Any], *, served: bool) -> Iterator[str]:
+    used = set(policy.own_numbers.dialects.values())
+    for dialect, names in _OF_DIALECTS.items():
+        for name in names:
+            # One that is wrong by itself is not in ``read``.
+            if dialect in used and served and name in read and not read[name]:
+                yield f"{PREFIX}{name}: required, the policy's own_numbers has numbers of the dialect {dialect}."
+            if dialect not in used and read.get(name):
+                yield f"{PREFIX}{name}: the policy's own_numbers has no numbers of the dialect {dialect}."
+    if Dialect.TELNYX not in used and read.get("TELNYX_API_KEY"):
+        yield f"{PREFIX}TELNYX_API_KEY: the policy's own_numbers has no numbers of the dialect {Dialect.TELNYX}."
 
 
 def _listeners(surfaces: frozenset[str]) -> list[str]:

@@ -21,6 +21,37 @@ class Channel(StrEnum):
     """We send a code, and the person types it."""
 
 
+class Provider(StrEnum):
+    """Provider of numbers to dial."""
+
+    SMSC = "smsc"
+    SMSRU = "smsru"
+    OWN = "own"
+    """The operator's own numbers, on a SIP trunk or at Twilio or Telnyx."""
+
+
+class Dialect(StrEnum):
+    """Form in which the calls to one of our own numbers are reported to us."""
+
+    SIP = "sip"
+    """Signed JSON of our own, from the SIP proxy in ``sip/``."""
+    TWILIO = "twilio"
+    TELNYX = "telnyx"
+
+
+class Attestation(StrEnum):
+    """Level at which the originating carrier signed a call (RFC 8588), as far as the signature was validated."""
+
+    FULL = "A"
+    """The carrier knows the customer and the customer's right to the number."""
+    PARTIAL = "B"
+    """The carrier knows the customer, but not the right to the number."""
+    GATEWAY = "C"
+    """The carrier knows only where the call entered its network."""
+    NONE = "none"
+    """No valid signature, or an unknown level."""
+
+
 @dataclass(frozen=True, slots=True)
 class TextIn:
     """A text for the person to send, and the number to send it to."""
@@ -54,6 +85,8 @@ class Capability(StrEnum):
     """It can be asked about a call whose callback was lost."""
     TEXT_IN = "text_in"
     CODE = "code"
+    ATTESTED_CALLS = "attested_calls"
+    """Each of its calls says whether the network vouches for the caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +110,13 @@ class PlacedOrder:
         call_number: the number to dial; it was checked and may be shown to the subscriber.
         order: the order that the provider's callback will name; None if it names the caller.
         window_seconds: seconds that the provider waits for the call; None if it waits as long as our longest window.
+        provider: the provider that gave the number. Only a call that this provider reports counts.
     """
 
     call_number: E164
     order: ProviderOrder | None = None
     window_seconds: int | None = None
+    provider: Provider = Provider.SMSC
 
 
 class Assurance(StrEnum):
@@ -91,7 +126,7 @@ class Assurance(StrEnum):
     """The provider reports this caller ID, which may be forged."""
 
     NETWORK = "network"
-    """The law obliges the caller's network to check caller IDs."""
+    """The caller's network vouches for the caller ID: the law obliges it to, or it signed this very call."""
 
     ROUNDTRIP = "roundtrip"
     """The phone received a secret that was typed back to us. Calls and texts from the phone never reach this level."""

@@ -265,6 +265,14 @@ class CallbackMalformed(ServiceError):
         self.kind = kind
 
 
+class CallbackInvalid(CallbackMalformed):
+    """An authentic callback breaks its schema, or its time is outside the accepted window. It will never be accepted."""
+
+    code = "invalid_callback"
+    category = Category.INVALID
+    default_detail = "The callback is signed correctly, but its members or its time are not accepted."
+
+
 class CallbackRejected(ServiceError):
     """A callback's hash is wrong or missing."""
 

@@ -25,6 +25,8 @@ class Scope(StrEnum):
     """Codes sent to all numbers."""
     FAILED_CHECKS = "failed_checks"
     """Wrong codes typed for one number, over all of its verifications."""
+    WRONG_NUMBERS = "wrong_numbers"
+    """Calls from one number to another one of our own numbers than the one shown."""
     CLIENT = "client"
     IP = "ip"
     NETWORK = "network"

@@ -2,11 +2,11 @@
 
 import hmac
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from waitcall.domain.channel import Assurance, Channel, ProviderOrder
+from waitcall.domain.channel import Assurance, Attestation, Channel, Provider, ProviderOrder
 from waitcall.domain.numbers import E164, subscriber_of
 from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
@@ -46,7 +46,9 @@ class Outcome(StrEnum):
     MALFORMED = "malformed"
     OTHER = "other"
     WEAK = "weak"
-    """Only the inbox shows the call, and the inbox proves less than the purpose requires."""
+    """The call proves less than the purpose requires, or its caller has called too many wrong numbers today."""
+    WRONG_NUMBER = "wrong_number"
+    """The caller has a pending verification, and called another one of our own numbers than the one shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,12 @@ class InboundCall:
         dialled: the number that was called, as ``+`` and digits; None if the provider does not say it.
         witness: source of the report.
         texted: True if the caller recently sent a text that the inbox could list as a call.
+        provider: the provider whose number was called.
+        id: the call's id at a provider of our own numbers; None if the provider reports none.
+        attestation: how far the originating carrier vouches for the caller; None if the provider reports nothing.
+        diverted: True if there is any sign that the call was forwarded.
+        is_dated: True if the report's signature covers ``at``. Else ``at`` is the time of arrival, and a captured report
+            can be sent again at any time.
     """
 
     cli: str
@@ -66,6 +74,16 @@ class InboundCall:
     dialled: str | None = None
     witness: Witness = Witness.CALLBACK
     texted: bool = False
+    provider: Provider = Provider.SMSC
+    id: str | None = None
+    attestation: Attestation | None = None
+    diverted: bool = False
+    is_dated: bool = True
+
+    @property
+    def is_vouched_for(self) -> bool:
+        """Tell whether the caller's network vouches for the caller ID of this very call."""
+        return self.attestation is Attestation.FULL and not self.diverted
 
     def __repr__(self) -> str:
         return f"InboundCall(at={self.at.isoformat()})"
@@ -124,6 +142,19 @@ class OtherMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class ParkedCall:
+    """A call that rings at the provider until a command ends it.
+
+    Attributes:
+        control_id: the call's name in commands.
+        command_id: name of the command that ends it. A repeated command of the same name does nothing.
+    """
+
+    control_id: str = field(repr=False)
+    command_id: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class InboxTrust:
     """The operator's trust in the provider's inbox.
 
@@ -146,8 +177,11 @@ def proven_by(
 ) -> Assurance | None:
     """Return the assurance that a call gives to the verification that showed ``shown``; None if it proves nothing.
 
-    ``assurance`` is the highest assurance that a call from the caller's region can give.
+    ``assurance`` is the highest assurance that a call from the caller's region can give. It says nothing about calls to our
+    own numbers, where each call has an assurance of its own.
     """
+    if call.provider is Provider.OWN:
+        return Assurance.NETWORK if call.is_vouched_for else Assurance.ASSERTED
     match call.witness:
         case Witness.CALLBACK:
             return assurance
@@ -169,9 +203,9 @@ def judge_call(
     A call counts only inside ``channel_since - skew ≤ at ≤ min(expires_at, now + skew)``, and only if it is recorded
     before ``expires_at`` (contract, section 5.2). A call that its witness cannot prove changes nothing (docs/adr/0032):
     the outcome is ``OTHER`` if the inbox record may be something else than a call to the number shown, and ``WEAK`` if
-    the record proves less than the purpose requires.
+    the call proves less than the purpose requires.
     """
-    if record.test is not None:
+    if record.test is not None or call.provider is not record.provider:
         return Outcome.UNMATCHED, record
     proven = proven_by(call, record.call_number, record.assurance, trust)
     if proven is None:
@@ -180,9 +214,9 @@ def judge_call(
     if outcome is not Outcome.CONFIRMED or after.status is not Status.VERIFIED:
         # After the first of two steps the assurance is not known yet: the second step decides it.
         return outcome, after
-    if call.witness is Witness.INBOX and not proven.reaches(record.rules.min_assurance):
+    if not proven.reaches(record.rules.min_assurance):
         return Outcome.WEAK, record
-    return outcome, replace(after, assurance=proven)
+    return outcome, replace(after, assurance=proven, attestation=call.attestation)
 
 
 def _judged(  # noqa: PLR0911  one return per outcome, in the order of the rules
@@ -199,8 +233,9 @@ def _judged(  # noqa: PLR0911  one return per outcome, in the order of the rules
         # The person may call again after the first of two steps is done; that is a repetition.
         again = record.called_at is not None and call.at >= record.created_at - skew
         return (Outcome.REPEATED if again else Outcome.UNMATCHED), record
-    if record.rules.match_dialled and call.dialled not in (None, record.call_number.value):
-        return Outcome.UNMATCHED, record
+    if _dialled_another(record, call):
+        guessed = record.provider is Provider.OWN and current.status is Status.PENDING
+        return (Outcome.WRONG_NUMBER if guessed else Outcome.UNMATCHED), record
     if call.at < record.channel_since - skew:
         return Outcome.EARLY, record
     if current.status is Status.EXPIRED:
@@ -213,6 +248,13 @@ def _judged(  # noqa: PLR0911  one return per outcome, in the order of the rules
     if current.status is Status.CONTESTED:
         return Outcome.CONTESTED, record
     return Outcome.CONFIRMED, record.prove(Reason.CALL_MATCHED, now, call.dialled)
+
+
+def _dialled_another(record: Verification, call: InboundCall) -> bool:
+    shown = record.call_number.value if record.call_number else None
+    if record.provider is Provider.OWN:
+        return call.dialled != shown
+    return record.rules.match_dialled and call.dialled not in (None, shown)
 
 
 def judge_order(  # noqa: PLR0911  one return per outcome, in the order of the rules

@@ -49,6 +49,16 @@ _FICTITIOUS = re.compile(
 _DIALLABLE_TYPES = frozenset(
     {"fixed_line", "mobile", "fixed_line_or_mobile", "voip", "toll_free"},
 )
+_WITHHELD = frozenset(
+    {
+        *("+266696687", "+2562533", "+8656696", "+86282452253"),  # ANONYMOUS, BLOCKED, UNKNOWN, UNAVAILABLE
+        *("+7378742833", "+7378742883"),  # RESTRICTED, and a misspelling of it that many lists have
+        *("+7748283", "+464"),  # PRIVATE, INFO
+    }
+)
+"""Words that networks spell on a phone's keypad where a caller withholds the number."""
+_CALLER = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
+
 LONGEST_WRITTEN = 250
 """Longest text, in characters, that libphonenumber reads."""
 
@@ -170,6 +180,22 @@ def normal_form(reported: str) -> str:
         except InvalidPhoneNumber:
             continue
     return reported
+
+
+def caller_of(text: str) -> str | None:
+    """Return the number of a caller in E.164; None if it is withheld, in any spelling, or not a valid number.
+
+    Args:
+        text: what a network reports as the caller: ``+`` and digits, digits alone, or anything else.
+    """
+    written = _CALLER.fullmatch(text)
+    number = f"+{written[1]}" if written else ""
+    if not number or number in _WITHHELD:
+        return None
+    try:
+        return _read(normal_form(number), None)
+    except InvalidPhoneNumber:
+        return None
 
 
 @_remembered

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from waitcall.domain.channel import Assurance, Attested, Channel, assurance_of_call
+from waitcall.domain.channel import Assurance, Attested, Channel, Dialect, Provider, assurance_of_call
 from waitcall.domain.conversion import ConversionBudget
 from waitcall.domain.errors import PhoneNumberNotAllowed
 from waitcall.domain.limits import Limit, Scope, total_of
@@ -24,13 +24,6 @@ class OnConcurrent(StrEnum):
     CONTEST = "contest"
 
 
-class Provider(StrEnum):
-    """Provider of numbers to dial."""
-
-    SMSC = "smsc"
-    SMSRU = "smsru"
-
-
 @dataclass(frozen=True, slots=True)
 class Routes:
     """Order in which providers are asked for a number to dial.
@@ -47,6 +40,23 @@ class Routes:
     def providers(self) -> frozenset[Provider]:
         """All providers that are named."""
         return frozenset(self.default).union(*self.regions.values())
+
+    def of(self, region: str) -> tuple[Provider, ...]:
+        """Return the providers for subscribers of a region."""
+        return self.regions.get(region, self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNumbers:
+    """The operator's own pool of numbers to dial.
+
+    Attributes:
+        dialects: for each number of the pool, the dialect in which its calls are reported.
+        cooldown_seconds: a subscriber is not shown the same number again for this long.
+    """
+
+    dialects: Mapping[E164, Dialect] = field(default_factory=dict)
+    cooldown_seconds: int = 2 * LONGEST_WINDOW_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +260,7 @@ class Policy:
     """Sender name that the provider has approved; None for the account's default."""
     captcha: CaptchaRule | None = None
     routing: Routes = field(default_factory=Routes)
+    own_numbers: OwnNumbers = field(default_factory=OwnNumbers)
     brand: Brand = field(default_factory=Brand)
     test_numbers: Mapping[E164, FixedOutcome] = field(default_factory=dict)
     """Fixed outcomes by the number of the subscriber; :meth:`test_of` finds them by any form of it."""
@@ -266,6 +277,19 @@ class Policy:
         ways = {way for each in self.purposes.values() for way in (*each.channels, each.second_step)}
         by_smsc = bool(ways & beside_calls or self.text_in_numbers or self.captcha)
         return self.routing.providers | ({Provider.SMSC} if by_smsc else frozenset())
+
+    def best_assurance(self, purpose: Purpose, channel: Channel, number: E164) -> Assurance:
+        """Return the highest assurance that a verification of ``number`` for ``purpose`` can give over ``channel``.
+
+        A call to one of our own numbers gives ``network`` if its network vouches for the caller.
+        """
+        own = (
+            channel is Channel.CALL
+            and purpose.second_step is None
+            and Provider.OWN in self.routing.of(number.region)
+        )
+        given = purpose.assurance(channel, number, self.assurance)
+        return Assurance.NETWORK if own and Assurance.NETWORK.reaches(given) else given
 
     def test_of(self, number: E164) -> FixedOutcome | None:
         """Return the fixed outcome of a test number; None for any other number."""

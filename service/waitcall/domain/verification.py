@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from waitcall.domain.channel import Assurance, Channel, PlacedOrder, ProviderOrder, TextIn
+from waitcall.domain.channel import (
+    Assurance,
+    Attestation,
+    Channel,
+    PlacedOrder,
+    Provider,
+    ProviderOrder,
+    TextIn,
+)
 from waitcall.domain.code import Code, DeliveryReport
 from waitcall.domain.errors import (
     AlreadyConsumed,
@@ -75,7 +83,10 @@ class Verification:
         call_number: the number to dial; None until the provider has given one.
         purge_at: the record may be deleted from this time on.
         cooling_until: other requesters are refused until this time, because this record or the one before was verified.
-        assurance: assurance that a proof gives, by the policy at the time of the create.
+        assurance: assurance that a proof gives, by the policy at the time of the create; that of the call once a call to one
+            of our own numbers has verified.
+        provider: the provider that gave ``call_number``.
+        attestation: the attestation of the matched call; None if its provider reports none.
         dialled: the number that the matched call went to; None if the provider did not say it.
         channel: the channel over which the person must prove the number now.
         since: when that channel was opened; None for the first channel.
@@ -117,6 +128,8 @@ class Verification:
     code: Code | None = None
     called_at: datetime | None = None
     ordering_until: datetime | None = None
+    provider: Provider = Provider.SMSC
+    attestation: Attestation | None = None
     order: ProviderOrder | None = None
     return_url: str | None = None
     paid_by: Mapping[str, str] | None = None
@@ -344,10 +357,14 @@ class Verification:
         """Return the record, whose window has just begun, with the number to dial and the end of the provider's waiting."""
         listened = self.window_seconds if placed.window_seconds is None else placed.window_seconds
         early = timedelta(seconds=max(self.window_seconds - listened, 0))
+        # Before the call to one of our own numbers, nothing vouches for the caller. A second step decides by itself.
+        unknown = placed.provider is Provider.OWN and self.rules.second_step is None
         return replace(
             self,
             call_number=placed.call_number,
+            provider=placed.provider,
             order=placed.order,
+            assurance=Assurance.ASSERTED if unknown else self.assurance,
             expires_at=self.expires_at - early,
             purge_at=self.purge_at - early,
         )

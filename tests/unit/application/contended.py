@@ -22,7 +22,7 @@ from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import ChannelSteps
 from waitcall.application.ports import Claim, Reservation, Stored
 from waitcall.application.record_order import PollOrders, RecordOrderReport
-from waitcall.domain.channel import Channel, PlacedOrder, ProviderOrder
+from waitcall.domain.channel import Channel, PlacedOrder, Provider, ProviderOrder
 from waitcall.domain.lists import ListAction, ListKind
 from waitcall.domain.matching import InboundText, OrderReport, OrderStatus, Outcome
 from waitcall.domain.numbers import E164
@@ -138,7 +138,7 @@ class Stage:
 
     def ordering(self) -> Verification:
         """Start a verification whose provider reports on its order."""
-        self.provider.placed = PlacedOrder(TOLL_FREE, ORDER, 300)
+        self.provider.placed = PlacedOrder(TOLL_FREE, ORDER, 300, Provider.SMSRU)
         return self.start()
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.making import NUMBER, seconds
 from tests.unit.application.contended import ORDER, TOLL_FREE, Stage
 from waitcall.application.record_order import UNREADABLE_AGAIN
-from waitcall.domain.channel import PlacedOrder, ProviderOrder
+from waitcall.domain.channel import PlacedOrder, Provider, ProviderOrder
 from waitcall.domain.errors import RecordUnreadable, StoreUnavailable
 from waitcall.domain.matching import OrderReport, OrderStatus, Outcome
 from waitcall.domain.status import Status
@@ -46,7 +46,7 @@ def test_a_report_is_written_with_its_audit_entry_and_only_to_the_numbers_latest
     proof = stage.get(made)
     assert proof.status is Status.VERIFIED
 
-    stage.provider.placed = PlacedOrder(TOLL_FREE, ProviderOrder("smsru", "2"), 300)
+    stage.provider.placed = PlacedOrder(TOLL_FREE, ProviderOrder("smsru", "2"), 300, Provider.SMSRU)
     again = stage.start()
     stage.store._latest[NUMBER.value] = "ver_of_somebody_else"
     with pytest.raises(StoreUnavailable):

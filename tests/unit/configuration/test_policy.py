@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 from tests.unit.conftest import POLICY, mistakes_of
 from waitcall.configuration.policy import SHIPPED_POLICY, default_policy, policy_weaknesses, read_policy
 from waitcall.configuration.settings import load_settings, weaknesses
-from waitcall.domain.channel import Assurance, Attested, Channel
+from waitcall.domain.channel import Assurance, Attested, Channel, Dialect, Provider
 from waitcall.domain.conversion import ConversionBudget, Group
 from waitcall.domain.event import EventType
 from waitcall.domain.limits import Limit, Mode, Scope
@@ -24,8 +24,8 @@ from waitcall.domain.policy import (
     CaptchaRule,
     Endpoint,
     FixedOutcome,
+    OwnNumbers,
     Permission,
-    Provider,
     Routes,
 )
 from waitcall.domain.status import Status
@@ -540,3 +540,46 @@ def test_a_loose_password_reset_is_a_weakness(
     policy_path.write_text(POLICY + purposes)
 
     assert any("password_reset" in each for each in weaknesses(load_settings(sound))) is warned
+
+
+OWN = '[routing]\ndefault = ["own"]\n[own_numbers]\n'
+
+
+def test_own_numbers_have_their_dialects(tmp_path: Path) -> None:
+    policy = read(
+        tmp_path,
+        BASE + OWN + 'sip = ["+74951234567"]\ntwilio = ["+7 958 555-12-34"]\ncooldown_seconds = 3600\n',
+    )
+
+    assert policy.own_numbers == OwnNumbers(
+        {E164("+74951234567"): Dialect.SIP, E164("+79585551234"): Dialect.TWILIO}, cooldown_seconds=3600
+    )
+
+
+@pytest.mark.parametrize(
+    ("tables", "mistake"),
+    [
+        ('[routing]\ndefault = ["own"]\n', "own_numbers: The routing names own: name its numbers."),
+        (OWN, "own_numbers: The routing names own: name its numbers."),
+        ('[own_numbers]\nsip = ["+74951234567"]\n', "own_numbers: No routing names own."),
+        (OWN + 'sip = ["+74951234567", "+7 495 123-45-67"]\n', "own_numbers: Name each number once."),
+        (OWN + 'sip = ["+74951234567"]\ntelnyx = ["+74951234567"]\n', "own_numbers: Name each number once."),
+        (
+            OWN + 'sip = ["+12125550123"]\n',
+            "own_numbers: +12125550123 is not an ordinary number of a region in dial_regions.",
+        ),
+        (
+            OWN + 'sip = ["+78091234567"]\n',
+            "own_numbers: +78091234567 is not an ordinary number of a region in dial_regions.",
+        ),
+        (OWN + 'sip = ["four"]\n', "own_numbers.sip.0: Not a phone number in E.164 form."),
+        (OWN + 'sip = ["+74951234567"]\ncooldown_seconds = 60\n', "own_numbers.cooldown_seconds: Must be"),
+        (OWN + 'vonage = ["+74951234567"]\n', "own_numbers.vonage: Unknown field."),
+    ],
+)
+def test_own_numbers_that_cannot_serve_are_mistakes(tmp_path: Path, tables: str, mistake: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        read(tmp_path, BASE + tables)
+
+    (told,) = refused.value.messages
+    assert mistake in told

@@ -17,9 +17,9 @@ from waitcall.configuration.settings import (
     load_settings,
     weaknesses,
 )
-from waitcall.domain.channel import Assurance
+from waitcall.domain.channel import Assurance, Provider
 from waitcall.domain.limits import Limit, Scope
-from waitcall.domain.policy import OnConcurrent, Provider
+from waitcall.domain.policy import OnConcurrent
 
 
 def test_settings_have_the_documented_defaults(sound: dict[str, str]) -> None:
@@ -233,8 +233,117 @@ def test_a_provider_that_nothing_uses_needs_no_credentials(sound: dict[str, str]
     assert mistakes_of(without_smsc(sound)) == [
         "WAITCALL_SMSRU_API_ID: required, the policy's routing names smsru."
     ]
-    (secrets,) = mistakes_of(without_smsc(sound) | SMSRU | {"WAITCALL_CALLBACK_SECRETS": ""})
-    assert secrets == "WAITCALL_CALLBACK_SECRETS: required."
+    assert (
+        load_settings(without_smsc(sound) | SMSRU | {"WAITCALL_CALLBACK_SECRETS": ""}).callback_secrets == ()
+    )
+
+
+def test_own_numbers_alone_need_nothing_of_smsc(sound: dict[str, str], policy_path: Path) -> None:
+    policy_path.write_text(POLICY + '[routing]\ndefault = ["own"]\n[own_numbers]\nsip = ["+74951234567"]\n')
+
+    settings = load_settings(without_smsc(sound) | {"WAITCALL_CALLBACK_SECRETS": ""} | SIP)
+
+    assert settings.policy.providers == {Provider.OWN}
+    assert order_seconds(settings) == 1
+
+
+OWN = POLICY + '[routing]\ndefault = ["own"]\n[own_numbers]\n'
+SIP = {"WAITCALL_SIP_SECRETS": "s" * 32}
+TWILIO = {
+    "WAITCALL_TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "WAITCALL_TWILIO_AUTH_TOKENS": "t" * 32,
+    "WAITCALL_TWILIO_URL": "https://v.example/callbacks/twilio",
+}
+TELNYX = {"WAITCALL_TELNYX_PUBLIC_KEYS": "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="}
+API_KEY = {"WAITCALL_TELNYX_API_KEY": "KEY0123456789_abc-def"}
+DIALECTS = [("twilio", TWILIO), ("telnyx", TELNYX), ("sip", SIP)]
+
+
+@pytest.mark.parametrize(("dialect", "needed"), DIALECTS)
+def test_numbers_of_a_dialect_need_its_settings_where_callbacks_are_served(
+    sound: dict[str, str], policy_path: Path, dialect: str, needed: dict[str, str]
+) -> None:
+    policy_path.write_text(OWN + f'{dialect} = ["+74951234567"]\n')
+    load_settings(sound | needed)
+    for name in needed:
+        assert mistakes_of(sound | needed | {name: ""}) == [
+            f"{name}: required, the policy's own_numbers has numbers of the dialect {dialect}."
+        ]
+        assert load_settings(sound | needed | {name: "", "WAITCALL_SURFACES": "api"})
+
+
+@pytest.mark.parametrize(("dialect", "needed"), DIALECTS)
+def test_settings_of_a_dialect_without_numbers_are_a_mistake(
+    sound: dict[str, str], dialect: str, needed: dict[str, str]
+) -> None:
+    for name, value in (needed | (API_KEY if dialect == "telnyx" else {})).items():
+        assert mistakes_of(sound | {name: value}) == [
+            f"{name}: the policy's own_numbers has no numbers of the dialect {dialect}."
+        ]
+
+
+def test_settings_of_dialects_are_read_and_not_shown(sound: dict[str, str], policy_path: Path) -> None:
+    policy_path.write_text(
+        OWN + 'twilio = ["+74951234567"]\ntelnyx = ["+74951234568"]\nsip = ["+74951234569"]\n'
+    )
+    rotated = {
+        "WAITCALL_TWILIO_AUTH_TOKENS": "t" * 32 + "," + "u" * 32,
+        "WAITCALL_TELNYX_PUBLIC_KEYS": ",".join([TELNYX["WAITCALL_TELNYX_PUBLIC_KEYS"]] * 2),
+        "WAITCALL_SIP_SECRETS": "s" * 32 + "," + "r" * 40,
+    }
+    settings = load_settings(sound | TWILIO | API_KEY | rotated)
+    assert [each.reveal() for each in settings.twilio_auth_tokens] == ["t" * 32, "u" * 32]
+    assert [len(each) for each in settings.telnyx_public_keys] == [32, 32]
+    assert [each.reveal() for each in settings.sip_secrets] == ["s" * 32, "r" * 40]
+    assert settings.telnyx_api_url == "https://api.telnyx.com"
+    assert all(secret not in repr(settings) for secret in ("tttt", "ssss", "KEY0123"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://v.example/callbacks/twilio", "https://v.example:8443/a/b/", "http://127.0.0.1:8081/c"),
+        *("https://[2001:db8::1]:8443/c", "https://V.example/c#rc=2&rp=5xx,ct"),
+    ],
+)
+def test_the_webhook_url_stays_as_it_is_configured(
+    sound: dict[str, str], policy_path: Path, url: str
+) -> None:
+    policy_path.write_text(OWN + 'twilio = ["+74951234567"]\n')
+    assert load_settings(sound | TWILIO | {"WAITCALL_TWILIO_URL": url}).twilio_url == url
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WAITCALL_TWILIO_ACCOUNT_SID", "AC0"),
+        ("WAITCALL_TWILIO_ACCOUNT_SID", "AC" + "A" * 32),
+        ("WAITCALL_TWILIO_AUTH_TOKENS", "t" * 31),
+        ("WAITCALL_TWILIO_AUTH_TOKENS", ",".join(each * 32 for each in "tuv")),
+        ("WAITCALL_TWILIO_AUTH_TOKENS", "dev-" + "t" * 32),
+        ("WAITCALL_TWILIO_URL", "http://v.example/callbacks/twilio"),
+        ("WAITCALL_TWILIO_URL", "https://v.example/callbacks/twilio?a=1"),
+        ("WAITCALL_TWILIO_URL", "https://v.example"),
+        ("WAITCALL_TWILIO_URL", "https://u:p@v.example/c"),
+        ("WAITCALL_TWILIO_URL", "https://v.example:99999/c"),
+        ("WAITCALL_TELNYX_PUBLIC_KEYS", "A6EHv"),
+        ("WAITCALL_TELNYX_PUBLIC_KEYS", ",".join([TELNYX["WAITCALL_TELNYX_PUBLIC_KEYS"]] * 3)),
+        ("WAITCALL_TELNYX_API_KEY", "short"),
+        ("WAITCALL_TELNYX_API_KEY", "a-key\r\nInjected: header"),
+        ("WAITCALL_TELNYX_API_URL", "http://api.example"),
+        ("WAITCALL_SIP_SECRETS", "s" * 31),
+        ("WAITCALL_SIP_SECRETS", "dev-" + "s" * 32),
+    ],
+)
+def test_a_wrong_setting_of_a_dialect_is_one_line(
+    sound: dict[str, str], policy_path: Path, name: str, value: str
+) -> None:
+    policy_path.write_text(
+        OWN + 'twilio = ["+74951234567"]\ntelnyx = ["+74951234568"]\nsip = ["+74951234569"]\n'
+    )
+    (mistake,) = mistakes_of(sound | TWILIO | TELNYX | SIP | {name: value})
+    assert name in mistake
+    assert value not in mistake
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 import phonenumbers
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.making import NUMBER
 from waitcall.domain.errors import InvalidPhoneNumber
 from waitcall.domain.numbers import (
     E164,
     NUMBER_TYPES,
+    caller_of,
     earlier_forms,
     is_fictitious,
     may_be_shown,
@@ -247,3 +250,47 @@ def test_a_number_is_shown_as_it_was_given_in_argentina() -> None:
 )
 def test_a_number_kept_for_fiction_is_known(number: str, fictitious: bool) -> None:
     assert is_fictitious(E164.parse(number)) is fictitious
+
+
+WITHHELD = [
+    *("+266696687", "+2562533", "+8656696", "+86282452253", "+464"),
+    *("+7378742833", "+7378742883", "+7748283"),
+    *("anonymous", "Anonymous", "UNKNOWN", "restricted", "private", "unavailable", "blocked", ""),
+]
+
+
+@pytest.mark.parametrize("text", [*WITHHELD, *(each.removeprefix("+") for each in WITHHELD)])
+def test_a_withheld_caller_is_nobody(text: str) -> None:
+    assert caller_of(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("+12025550123", "+12025550123"),
+        ("12025550123", "+12025550123"),
+        ("+79991234567", "+79991234567"),
+        ("89991234567", "+79991234567"),
+        ("+5215512345678", "+525512345678"),
+    ],
+)
+def test_a_number_is_read_in_its_normal_form(text: str, number: str) -> None:
+    assert caller_of(text) == number == normal_form(number)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("<null>", "+", "0", "+0123456789", "1" * 300, "+1202555012a", "+1 202 555 0123", "%2B12025550123"),
+        *("+12025550123;npdi", "+12025550123;ext=1", "sip:+12025550123@x", "client:a", "+12025550123\n"),
+        *("+１２０２５５５０１２３", "+١٢٠٢٥٥٥٠١٢٣", "12025550123 ", "++12025550123", "\0", "+9999999999"),
+    ],
+)
+def test_anything_else_is_nobody(text: str) -> None:
+    assert caller_of(text) is None
+
+
+@given(st.text(max_size=40) | st.from_regex(r"\+?[0-9]{5,17}", fullmatch=True))
+def test_whatever_is_read_is_a_valid_number(text: str) -> None:
+    number = caller_of(text)
+    assert number is None or E164.parse(number).value == number

@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from tests.making import LOGIN, NOW, call_at, opened, pending, seconds
-from waitcall.domain.channel import Channel, PlacedOrder, ProviderOrder
+from waitcall.domain.channel import Channel, PlacedOrder, Provider, ProviderOrder
 from waitcall.domain.code import Code
 from waitcall.domain.errors import (
     AlreadyConsumed,
@@ -247,7 +247,7 @@ def test_no_more_codes_are_sent_than_the_purpose_allows_and_none_to_a_landline()
 
 @pytest.mark.parametrize(("listens", "ends"), [(None, 900), (300, 300), (900, 900), (1200, 900)])
 def test_the_window_ends_when_the_provider_stops_listening(listens: int | None, ends: int) -> None:
-    record = opened("ver_1").open_window(NOW).show(PlacedOrder(OURS, ORDER, listens))
+    record = opened("ver_1").open_window(NOW).show(PlacedOrder(OURS, ORDER, listens, Provider.SMSRU))
     assert (record.expires_at, record.purge_at) == (NOW + seconds(ends), NOW + seconds(ends) + KEPT)
     assert (record.call_number, record.order) == (OURS, ORDER)
 

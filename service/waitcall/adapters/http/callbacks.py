@@ -60,18 +60,18 @@ def blueprint(
             with low_priority.turn_if_long(body):
                 message = decoder.decode(query, body, request.headers.get("Content-Type", ""))
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
-            _count_refusal(observer, error)
+            count_refusal(observer, error)
             raise
         match message:
             case InboundCall():
-                _note(Kind.CALL, calls.record(message))
+                note(Kind.CALL, calls.record(message))
             case InboundText():
-                _note(Kind.SMS, messages.record_text(message))
+                note(Kind.SMS, messages.record_text(message))
             case DeliveryReport():
                 messages.record_report(message)
-                _note(Kind.STATUS, Outcome.OTHER)
+                note(Kind.STATUS, Outcome.OTHER)
             case OtherMessage():
-                _count(observer, message.kind, message.outcome)
+                count(observer, message.kind, message.outcome)
         return _acknowledgement()
 
     return routes
@@ -93,15 +93,15 @@ def orders_blueprint(
             with low_priority.turn_if_long(body):
                 entries = decoder.decode(body, request.headers.get("Content-Type", ""))
         except (HTTPException, CallbackMalformed, CallbackRejected) as error:
-            _count_refusal(observer, error)
+            count_refusal(observer, error)
             raise
         unreadable: RecordUnreadable | None = None
         for each in entries:
             if not isinstance(each, OrderReport):
-                _count(observer, each.kind, each.outcome)
+                count(observer, each.kind, each.outcome)
                 continue
             try:
-                _note(Kind.CALL, reports.record(each))
+                note(Kind.CALL, reports.record(each))
             except RecordUnreadable as error:
                 # Record the other entries first, then report the error.
                 unreadable = error
@@ -112,7 +112,7 @@ def orders_blueprint(
     return routes
 
 
-def _count_refusal(observer: Observer, error: Exception) -> None:
+def count_refusal(observer: Observer, error: Exception) -> None:
     """Count and log a callback that was refused."""
     match error:
         case CallbackMalformed():
@@ -121,15 +121,16 @@ def _count_refusal(observer: Observer, error: Exception) -> None:
             kind, outcome = Kind(error.kind), Outcome.BAD_SIGNATURE
         case _:
             kind, outcome = Kind.UNKNOWN, Outcome.MALFORMED
-    _count(observer, kind, outcome)
+    count(observer, kind, outcome)
 
 
-def _count(observer: Observer, kind: Kind, outcome: Outcome) -> None:
+def count(observer: Observer, kind: Kind, outcome: Outcome) -> None:
+    """Count and log a message that no use case counts."""
     observer.callback(kind, outcome)
-    _note(kind, outcome)
+    note(kind, outcome)
 
 
-def _note(kind: Kind, outcome: Outcome) -> None:
+def note(kind: Kind, outcome: Outcome) -> None:
     """Add a message to the request's log line."""
     g.callbacks.append(f"{kind} {outcome}")
 

@@ -47,6 +47,7 @@ class Account:
     Attributes:
         base_urls: tried in order, for instance ``https://smsc.ru/sys``.
         credentials: form fields such as ``login`` and ``psw``, or ``apikey``; sent in the body only.
+        headers: headers of every request, for a provider that takes its key there.
         budget_seconds: time for one operation, over all tries.
         max_in_flight: maximum number of requests at a time, and of connections that are kept.
     """
@@ -55,6 +56,7 @@ class Account:
     credentials: Mapping[str, str] = field(repr=False)
     budget_seconds: float
     max_in_flight: int = 1
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class UnreadableAnswer(Exception):
@@ -97,6 +99,7 @@ class Transport:
     def __init__(self, account: Account, metrics: ProviderMetrics) -> None:
         self._metrics = metrics
         self._credentials = dict(account.credentials)
+        self._headers = dict(account.headers)
         self._http = urllib3.PoolManager(
             num_pools=len(account.base_urls),
             maxsize=account.max_in_flight,
@@ -108,19 +111,19 @@ class Transport:
         self,
         operation: str,
         url: str,
-        fields: Mapping[str, str],
+        fields: Mapping[str, str] | bytes,
         read: Callable[[bytes], T | Refusal],
         timeout_seconds: float,
         *,
         max_bytes: int = MAX_ANSWER_BYTES,
         unconnected: RequestOutcome = RequestOutcome.TIMEOUT,
     ) -> Answer[T]:
-        """Send a form, and read the answer.
+        """Send a form or a JSON document, and read the answer.
 
         Args:
             operation: value of the metric's label.
             url: where to send it.
-            fields: the form, without credentials.
+            fields: the form, without credentials; or the bytes of a JSON document.
             read: turns a body into a value or a refusal; raises UnreadableAnswer.
             timeout_seconds: time for the whole request.
             max_bytes: a longer body is unreadable.
@@ -174,17 +177,21 @@ class Transport:
     def _request(
         self,
         url: str,
-        fields: Mapping[str, str],
+        fields: Mapping[str, str] | bytes,
         timeout: urllib3.Timeout,
         headers: Mapping[str, str] | None = None,
     ) -> urllib3.BaseHTTPResponse:
+        sent: dict[str, Any] = {"headers": self._headers | dict(headers or {})}
+        if isinstance(fields, bytes):
+            sent["body"] = fields
+            sent["headers"]["Content-Type"] = "application/json"
+        else:
+            sent |= {"fields": dict(fields) | self._credentials, "encode_multipart": False}
         # No redirects, because a redirect would pass the credentials on.
         return self._http.request(
             "POST",
             url,
-            fields=dict(fields) | self._credentials,
-            headers=headers,
-            encode_multipart=False,
+            **sent,
             timeout=timeout,
             redirect=False,
             preload_content=False,

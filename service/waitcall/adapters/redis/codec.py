@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from waitcall.domain.channel import Assurance, Channel, ProviderOrder, TextIn
+from waitcall.domain.channel import Assurance, Attestation, Channel, Provider, ProviderOrder, TextIn
 from waitcall.domain.code import Code, CodeDelivery
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import FixedOutcome, OnConcurrent, Purpose
@@ -25,7 +25,9 @@ SCHEMA = 3
 """Schema of a record with other channels, steps or orders. Older versions refuse it; they would let any call verify it."""
 TESTS = 4
 """Schema of a record of a test number. Older versions refuse it; they would let a real call verify it, and not tell."""
-_READABLE = (1, CALLS, SCHEMA, TESTS)
+OWN_NUMBERS = 5
+"""Schema of a record that showed one of our own numbers. Older versions refuse it; they would let any call verify it."""
+_READABLE = (1, CALLS, SCHEMA, TESTS, OWN_NUMBERS)
 
 _OF_THE_WAY = ("channels", "second_step", "max_attempts", "max_sends", "resend_seconds")
 
@@ -85,9 +87,10 @@ def decode(document: bytes) -> Verification:
     """
     stored: dict[str, Any] = orjson.loads(document)
     if stored["schema"] not in _READABLE:
-        raise UnknownSchema(f"schema {stored['schema']}, this version reads {TESTS}")
+        raise UnknownSchema(f"schema {stored['schema']}, this version reads {OWN_NUMBERS}")
     told = stored.get
     reason, call_number, dialled = told("reason"), told("call_number"), told("dialled")
+    order = ProviderOrder(**stored["order"]) if told("order") else None
     return Verification(
         id=stored["id"],
         requester=Requester(stored["client"], stored["purpose"], told("reference")),
@@ -117,7 +120,9 @@ def decode(document: bytes) -> Verification:
         code=_code(told("code")),
         called_at=time_from(told("called_at")),
         ordering_until=time_from(told("ordering_until")),
-        order=ProviderOrder(**stored["order"]) if told("order") else None,
+        provider=Provider(told("provider") or (order.provider if order else Provider.SMSC)),
+        attestation=Attestation(stored["attestation"]) if told("attestation") else None,
+        order=order,
         return_url=told("return_url"),
         test=_test(told("test")),
     )
@@ -126,6 +131,8 @@ def decode(document: bytes) -> Verification:
 def _schema_of(record: Verification) -> int:
     if record.test is not None:
         return TESTS
+    if record.provider is Provider.OWN:
+        return OWN_NUMBERS
     return CALLS if _is_a_plain_call(record) else SCHEMA
 
 
@@ -146,6 +153,8 @@ def _channels(record: Verification) -> dict[str, Any]:
         "code": asdict(code) | {"sent_at": _seconds(code.sent_at)} if code else None,
         "called_at": _seconds(record.called_at),
         "ordering_until": _seconds(record.ordering_until),
+        "provider": record.provider if record.provider is Provider.OWN else None,
+        "attestation": record.attestation,
         "order": asdict(record.order) if record.order else None,
         "return_url": record.return_url,
         "test": {"status": record.test.status, "delay": record.test.delay_seconds} if record.test else None,

@@ -2,7 +2,9 @@
 
 ``waitcall:{TAG}:latest``      id of the number's latest verification
 ``waitcall:{TAG}:v:RANDOM``    record of a verification
-``waitcall:{TAG}:call:TS``     mark of a used call, TS in seconds since 1970
+``waitcall:{TAG}:call:TS``     mark of a used call, TS in seconds since 1970; ``…:call:HASH`` of the id of a call to one of our
+                               own numbers
+``waitcall:{TAG}:shown``       our own numbers that the subscriber was shown, by the time until which not again
 ``waitcall:{TAG}:texted``      mark that the number sent a text that looks like a call; ``…:texted:HASH`` for one text
 ``waitcall:{HASH}:limit:...``  uses that a limit counts, for a number, client, address, network, country or all
 ``waitcall:{HASH}:answer``     answer stored under an Idempotency-Key
@@ -35,7 +37,7 @@ from functools import lru_cache
 from waitcall.domain.channel import ProviderOrder
 from waitcall.domain.conversion import ConversionBudget
 from waitcall.domain.limits import LimitCheck
-from waitcall.domain.matching import skeleton
+from waitcall.domain.matching import InboundCall, skeleton
 from waitcall.domain.numbers import earlier_forms, subscriber_of
 
 DUE_PARTS = 8
@@ -158,9 +160,17 @@ class Keys:
         """Return the key with the id of a number's latest verification, by the number's tag."""
         return f"waitcall:{{{tag}}}:latest"
 
-    def call(self, tag: str, at: datetime) -> str:
-        """Return the key that marks the call of a second as used."""
-        return f"waitcall:{{{tag}}}:call:{int(at.timestamp())}"
+    def call(self, tag: str, call: InboundCall) -> str:
+        """Return the key that marks a call as used: by its id, or else by its second."""
+        # The number that was called belongs to the id, because a SIP proxy may send a call to two numbers under one id.
+        name = (
+            int(call.at.timestamp()) if call.id is None else self.hash_of("call", call.id, call.dialled or "")
+        )
+        return f"waitcall:{{{tag}}}:call:{name}"
+
+    def shown(self, tag: str) -> str:
+        """Return the key of our own numbers that a subscriber was shown."""
+        return f"waitcall:{{{tag}}}:shown"
 
     def texted(self, number: str, text: str | None = None) -> str:
         """Return the key that marks that a number sent a text that looks like a call; with ``text``, this very text."""

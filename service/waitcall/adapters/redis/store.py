@@ -211,7 +211,7 @@ class RedisVerificationStore:
         tag = tag_of(change.after.id) if change else tags[0]
         for other in set(tags) - {tag}:
             with self._connection.using("claim") as client:
-                if client.exists(self._keys.call(other, call.at)):
+                if client.exists(self._keys.call(other, call)):
                     return Claim.REPEATED
         places, named = [self._keys.latest(tag)] * 2, tag
         stored: list[Arg] = ["", "", 0, ""]
@@ -220,7 +220,7 @@ class RedisVerificationStore:
             places = self._places(after)
             stored = [change.before.version, encode(after), keep_ms(after.purge_at, now), named]
         args: Args = [fresh_name(), keep_ms(keep_until, now), *stored]
-        step = Step(_CLAIM, [self._keys.call(tag, call.at), *places], args)
+        step = Step(_CLAIM, [self._keys.call(tag, call), *places], args)
         answer = self._run_with_effects("claim", step, effects, named, replicated=True).decode()
         return Claim.DONE if answer == "again" else Claim(answer)
 
@@ -326,7 +326,7 @@ class RedisUsedCalls:
             with self._connection.using("use_of") as client:
                 pipeline = client.pipeline(transaction=False)
                 for each in around:
-                    pipeline.exists(self._keys.call(tag, each.at))
+                    pipeline.exists(self._keys.call(tag, each))
                 found = pipeline.execute()
             for each, used in zip(around, found, strict=True):
                 if used:

@@ -21,7 +21,6 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 UNPLACED = "unplaced"
 """Outcome of a call in the inbox whose time or dialled number is unknown."""
 
-CALLBACK_OUTCOMES = [each for each in Outcome if each is not Outcome.WEAK]
 UNREADABLE_ENTRIES = (
     *("answers", "audit", "conversions", "dead_letters", "deadlines", "deliveries"),
     *("inbox", "lease", "limits", "lists", "orders", "record"),
@@ -76,7 +75,7 @@ class Metrics:
         build.labels(version).set(1)
 
         # Start these counters at 0, because alerts distinguish 0 from absent.
-        for outcome in CALLBACK_OUTCOMES:
+        for outcome in Outcome:
             self.callbacks(Kind.CALL, outcome)
         for code in FAILURES:
             self._failures(code)
@@ -123,7 +122,7 @@ class Metrics:
         )
         self.callbacks = self._counter(
             "callbacks",
-            f"Callbacks of the provider. kind: {', '.join(Kind)}. outcome: {', '.join(CALLBACK_OUTCOMES)}",
+            f"Callbacks of the provider. kind: {', '.join(Kind)}. outcome: {', '.join(Outcome)}",
             ("kind", "outcome"),
         )
         self.callback_lag_seconds = self._histogram(

@@ -15,9 +15,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from waitcall.application.open_channel import CallProvider
+from waitcall.application.open_channel import Ordering
 from waitcall.application.request_context import trace_id
-from waitcall.domain.channel import Capability, PlacedOrder
+from waitcall.domain.channel import PlacedOrder
 from waitcall.domain.numbers import E164
 
 _NAMES = {
@@ -49,7 +49,7 @@ class Tracing:
         app.after_request(self._answered)
         app.teardown_request(self._end)
 
-    def traced(self, provider: CallProvider) -> CallProvider:
+    def traced(self, provider: Ordering) -> Ordering:
         """Return the provider with a span for each order."""
         return _TracedProvider(provider, self._tracer)
 
@@ -94,24 +94,16 @@ class Tracing:
 
 
 class _TracedProvider:
-    def __init__(self, provider: CallProvider, tracer: Any) -> None:
+    def __init__(self, provider: Ordering, tracer: Any) -> None:
         self._provider = provider
         self._tracer = tracer
 
-    @property
-    def name(self) -> str:
-        return self._provider.name
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        return self._provider.capabilities
-
-    def order(self, subscriber: E164) -> PlacedOrder:
+    def order(self, subscriber: E164, *, attested: bool = False) -> PlacedOrder:
         """Order at the provider within a span. A failure's class is recorded, but not its message."""
         span = self._tracer.start_span("provider.order", kind=SpanKind.CLIENT)
         token = spans.attach(set_span_in_context(span))
         try:
-            return self._provider.order(subscriber)
+            return self._provider.order(subscriber, attested=attested)
         except Exception as error:
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(StatusCode.ERROR)

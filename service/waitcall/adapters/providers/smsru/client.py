@@ -19,7 +19,7 @@ from waitcall.adapters.providers.transport import (
     document,
     whole_number,
 )
-from waitcall.domain.channel import Capability, PlacedOrder, ProviderOrder
+from waitcall.domain.channel import Capability, PlacedOrder, Provider, ProviderOrder
 from waitcall.domain.errors import InvalidPhoneNumber
 from waitcall.domain.matching import OrderStatus
 from waitcall.domain.numbers import E164
@@ -130,7 +130,7 @@ class SmsruProvider:
             # The request itself was counted as OK, so count the bad number in addition.
             self._metrics.provider_request(OPERATION, RequestOutcome.BAD_NUMBER, 0.0)
             raise self._calls.failure(RequestOutcome.BAD_NUMBER)
-        return PlacedOrder(number, ProviderOrder(NAME, added.order_id), WINDOW_SECONDS)
+        return PlacedOrder(number, ProviderOrder(NAME, added.order_id), WINDOW_SECONDS, Provider.SMSRU)
 
     def _ask(
         self,

@@ -1,0 +1,1 @@
+"""SIP proxy in ``sip/``: calls to our own numbers on a trunk."""

@@ -1,0 +1,1 @@
+"""Twilio: calls to our own numbers there."""

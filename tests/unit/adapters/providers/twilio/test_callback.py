@@ -1,0 +1,349 @@
+"""Twilio's webhooks: what is signed, what is refused, and what a call proves."""
+
+import hmac
+from base64 import b64decode, b64encode
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.own_calls import (
+    CALLER,
+    DIALLED,
+    TWILIO_ACCOUNT,
+    TWILIO_CALL,
+    TWILIO_OTHER_TOKEN,
+    TWILIO_TOKEN,
+    TWILIO_URL,
+    Report,
+    twilio,
+)
+from waitcall.adapters.providers.twilio.callback import TwilioCallbackDecoder
+from waitcall.domain.channel import Attestation, Provider
+from waitcall.domain.errors import CallbackMalformed, CallbackRejected
+from waitcall.domain.matching import InboundCall, Kind, OtherMessage, Outcome
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+UNMATCHED = OtherMessage(Kind.CALL, Outcome.UNMATCHED)
+CALL = InboundCall(
+    cli=CALLER,
+    at=NOW.replace(microsecond=0),
+    dialled=DIALLED,
+    provider=Provider.OWN,
+    id=TWILIO_CALL["CallSid"],
+    attestation=Attestation.FULL,
+    is_dated=False,
+)
+
+
+def decoder(url: str = TWILIO_URL, *tokens: str) -> TwilioCallbackDecoder:
+    return TwilioCallbackDecoder(TWILIO_ACCOUNT, tokens or [TWILIO_TOKEN], url, lambda: NOW)
+
+
+def read(report: Report, **changed: Any) -> InboundCall | OtherMessage:
+    given = {
+        "query": b"",
+        "body": report.body,
+        "signature": report.headers["X-Twilio-Signature"],
+    } | changed
+    return decoder().decode(**given)
+
+
+def call(**changed: str) -> InboundCall | OtherMessage:
+    return read(twilio(TWILIO_CALL | changed))
+
+
+def without(*names: str) -> dict[str, str]:
+    return {name: value for name, value in TWILIO_CALL.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("signature", "fields"),
+    [
+        ("rKxmD05tpeI4S9fb++i3QJmacH8=", TWILIO_CALL),
+        ("aCJ/TmJ2VWCrD/xBSTn6MzgBKhQ=", TWILIO_CALL),
+        ("kL3GjxeiHffS8TueH0IkJhHqFUw=", without("StirVerstat")),
+    ],
+)
+def test_the_documented_examples_are_accepted(signature: str, fields: dict[str, str]) -> None:
+    """The second one is signed over the URL with its port."""
+    found = read(twilio(fields), signature=signature)
+    assert isinstance(found, InboundCall)
+    assert found.is_vouched_for is ("StirVerstat" in fields)
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "Mqpnrzi7JxLMnFQ9/8bIqwZJpP2pEU+145oHC4dYges=",
+        "",
+        "rKxmD05tpeI4S9fb++i3QJmacH8",
+        "rKxmD05tpeI4S9fb++i3QJmacH8==",
+        "rkxmd05tpei4s9fb++i3qjmach8=",
+        "rKxmD05tpeI4S9fb--i3QJmacH8=",
+        "rKxmD05tpeI4S9fb++i3QJmacH9=",
+        "rKxmD05tpeI4S9fb++i3QJmacH8=, rKxmD05tpeI4S9fb++i3QJmacH8=",
+        b64decode("rKxmD05tpeI4S9fb++i3QJmacH8=").hex(),
+        "é",
+        "\0",
+    ],
+)
+def test_another_signature_is_refused(signature: str) -> None:
+    """The first one is right, by SHA-256 and a shared key."""
+    with pytest.raises(CallbackRejected):
+        read(twilio(TWILIO_CALL), signature=signature)
+
+
+def test_a_call_is_read() -> None:
+    assert call() == CALL
+
+
+@pytest.mark.parametrize(
+    ("configured", "signed"),
+    [
+        ("https://v.example/callbacks/twilio", "https://v.example:443/callbacks/twilio"),
+        ("https://v.example:443/callbacks/twilio", "https://v.example/callbacks/twilio"),
+        ("https://v.example:8443/callbacks/twilio", "https://v.example/callbacks/twilio"),
+        ("https://v.example:8443/callbacks/twilio", "https://v.example:8443/callbacks/twilio"),
+        ("http://127.0.0.1/callbacks/twilio", "http://127.0.0.1:80/callbacks/twilio"),
+        ("https://[2001:db8::1]:8443/c", "https://[2001:db8::1]/c"),
+        ("https://v.example/c#rc=2&rp=5xx", "https://v.example/c#rc=2&rp=5xx"),
+        ("https://v.example/c#rc=2&rp=5xx", "https://v.example:443/c"),
+    ],
+)
+def test_the_url_may_be_signed_with_and_without_its_port(configured: str, signed: str) -> None:
+    report = twilio(TWILIO_CALL, url=signed)
+    assert decoder(configured).decode(b"", report.body, report.headers["X-Twilio-Signature"]) == CALL
+
+
+@pytest.mark.parametrize(
+    "signed",
+    [
+        "http://verify.example.org/callbacks/twilio",
+        "https://verify.example.org:8443/callbacks/twilio",
+        "https://verify.example.org:80/callbacks/twilio",
+        "https://verify.example.org/callbacks/twilio/",
+        "https://verify.example.org/callbacks/twilio?a=1",
+        "https://evil.example/callbacks/twilio",
+    ],
+)
+def test_another_url_is_refused(signed: str) -> None:
+    with pytest.raises(CallbackRejected):
+        read(twilio(TWILIO_CALL, url=signed))
+
+
+def test_a_second_token_is_accepted_while_rotating() -> None:
+    both = decoder(TWILIO_URL, TWILIO_TOKEN, TWILIO_OTHER_TOKEN)
+    for token in (TWILIO_TOKEN, TWILIO_OTHER_TOKEN):
+        report = twilio(TWILIO_CALL, token)
+        assert both.decode(b"", report.body, report.headers["X-Twilio-Signature"]) == CALL
+    with pytest.raises(CallbackRejected):
+        read(twilio(TWILIO_CALL, TWILIO_OTHER_TOKEN))
+
+
+def test_a_decoder_needs_a_token() -> None:
+    with pytest.raises(ValueError, match="token"):
+        TwilioCallbackDecoder(TWILIO_ACCOUNT, [], TWILIO_URL, lambda: NOW)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"From=%2B12025550123", b"From=%2B12025550124"),
+        (b"StirVerstat=TN-Validation-Passed-A", b"StirVerstat=TN-Validation-Passed-B"),
+        (b"StirVerstat=TN-Validation-Passed-A&", b""),
+        (b"To=", b"More=1&To="),
+        (b"", b"Blank=&"),
+    ],
+)
+def test_a_changed_form_is_refused(old: bytes, new: bytes) -> None:
+    report = twilio(TWILIO_CALL)
+    with pytest.raises(CallbackRejected):
+        read(report, body=report.body.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("query", [b"a=1", b"bodySHA256=e92c80dfbb588f8cf0a7845b1be0849c", b"="])
+def test_a_query_is_refused(query: bytes) -> None:
+    with pytest.raises(CallbackRejected):
+        read(twilio(TWILIO_CALL), query=query)
+
+
+def test_blank_unknown_and_foreign_parameters_are_signed_and_ignored() -> None:
+    more = {
+        "FromCity": "",
+        "ToZip": "",
+        "CallerName": "Ёж + %2B &=",
+        "New": "x",
+        "CallToken": "a.b.c",
+        "a": "",
+    }
+    assert call(**more) == CALL
+
+
+@pytest.mark.parametrize("name", ["AccountSid", "CallSid", "CallStatus", "Direction", "From", "To"])
+def test_a_missing_parameter_is_malformed(name: str) -> None:
+    with pytest.raises(CallbackMalformed, match=name):
+        read(twilio(without(name)))
+
+
+@pytest.mark.parametrize("name", [*TWILIO_CALL])
+@pytest.mark.parametrize("same", [True, False])
+def test_a_repeated_parameter_is_malformed(name: str, same: bool) -> None:
+    again = TWILIO_CALL[name] if same else "x"
+    with pytest.raises(CallbackMalformed, match="twice"):
+        read(twilio([*TWILIO_CALL.items(), (name, again)]))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), list(zip(sorted(TWILIO_CALL), sorted(TWILIO_CALL)[1:], strict=False))
+)
+def test_two_merged_parameters_are_malformed(first: str, second: str) -> None:
+    """The signed text stays the same, so the signature is right."""
+    merged = without(second) | {first: TWILIO_CALL[first] + second + TWILIO_CALL[second]}
+    report, sound = twilio(merged), twilio(TWILIO_CALL)
+    assert report.headers == sound.headers
+    with pytest.raises(CallbackMalformed):
+        read(report)
+
+
+@pytest.mark.parametrize(
+    ("fields", "merged"),
+    [
+        ({"ErrorUrl": "x", "ForwardedFrom": CALLER}, {"ErrorUrl": f"xForwardedFrom{CALLER}"}),
+        ({"ForwardedFrom": CALLER}, {"ForwardedFro": f"m{CALLER}"}),
+        ({"ForwardedFrom": CALLER}, {"Forwarded": f"From{CALLER}"}),
+    ],
+)
+def test_a_hidden_sign_of_forwarding_still_counts(fields: dict[str, str], merged: dict[str, str]) -> None:
+    report, sound = twilio(TWILIO_CALL | merged), twilio(TWILIO_CALL | fields)
+    assert report.headers == sound.headers
+    found = read(report)
+    assert isinstance(found, InboundCall)
+    assert found.diverted
+
+
+def test_a_level_that_stands_twice_in_the_signed_text_is_none() -> None:
+    """A text of the caller before it could be split so that it becomes the level."""
+    found = call(StirPassportToken="x.y.StirVerstat", StirVerstat="TN-Validation-Passed-A")
+    assert isinstance(found, InboundCall)
+    assert found.attestation is Attestation.NONE
+
+
+@pytest.mark.parametrize(
+    ("verstat", "attestation", "diverted"),
+    [
+        ("TN-Validation-Passed-A", Attestation.FULL, False),
+        ("TN-Validation-Passed-B", Attestation.PARTIAL, False),
+        ("TN-Validation-Passed-C", Attestation.GATEWAY, False),
+        ("tn-validation-passed-a", Attestation.NONE, False),
+        ("TN-Validation-Passed", Attestation.NONE, False),
+        ("TN-Validation-Passed-A ", Attestation.NONE, False),
+        ("TN-Validation-Passed-A-Diverted", Attestation.NONE, True),
+        ("TN-Validation-Passed-A-Passthrough", Attestation.NONE, True),
+        ("TN-Validation-Failed-A", Attestation.NONE, False),
+        ("TN-Validation-Failed", Attestation.NONE, False),
+        ("No-TN-Validation", Attestation.NONE, False),
+        ("NULL", Attestation.NONE, False),
+        ("", Attestation.NONE, False),
+        ("something new", Attestation.NONE, False),
+    ],
+)
+def test_only_the_exact_level_counts(verstat: str, attestation: Attestation, diverted: bool) -> None:
+    found = call(StirVerstat=verstat)
+    assert isinstance(found, InboundCall)
+    assert (found.attestation, found.diverted) == (attestation, diverted)
+
+
+def test_a_forwarded_call_is_diverted() -> None:
+    found = call(ForwardedFrom="+12025550199")
+    assert isinstance(found, InboundCall)
+    assert (found.diverted, found.is_vouched_for) == (True, False)
+    assert call(ForwardedFrom="") == CALL
+
+
+@pytest.mark.parametrize("status", ["busy", "no-answer", "canceled"])
+def test_the_report_on_the_end_is_a_second_chance_that_proves_less(status: str) -> None:
+    found = call(CallStatus=status)
+    assert isinstance(found, InboundCall)
+    assert (found.id, found.attestation) == (CALL.id, Attestation.NONE)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"AccountSid": "AC" + "0" * 32},
+        {"Direction": "outbound-api"},
+        {"Direction": "outbound-dial"},
+        {"CallStatus": "completed"},
+        {"CallStatus": "in-progress"},
+        {"CallStatus": "queued"},
+        {"From": "sip:+12025550123@x.sip.twilio.com"},
+        {"From": "client:someone"},
+        {"From": ""},
+        {"From": "anonymous"},
+        {"From": "Restricted"},
+        {"From": "+266696687"},
+        {"From": "+7378742833"},
+        {"From": "+7378742883"},
+        {"From": "464"},
+        {"To": "sip:a@x.sip.twilio.com"},
+        {"To": "12345"},
+        {"SipDomain": "x.sip.twilio.com"},
+        {"SipCallId": "1@x"},
+        {"SipHeader_X-A": "1"},
+        {"SipHeader_X-A": "1StirVerstatTN-Validation-Passed-A", "StirVerstat": ""},
+    ],
+)
+def test_an_authentic_call_that_proves_nothing_is_unmatched(changed: dict[str, str]) -> None:
+    assert call(**changed) == UNMATCHED
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"CallSid": "CA" + "0" * 31},
+        {"CallSid": "ca0123456789abcdef0123456789abcdef"},
+        {"CallSid": "CA0123456789ABCDEF0123456789ABCDEF"},
+        {"AccountSid": ""},
+        {"From": "+1202555012;ext=1"},
+        {"From": "+１２０２５５５０１２３"},
+        {"From": f"{CALLER}StirVerstatTN-Validation-Passed-A"},
+        {"To": f"{DIALLED}ToCityX"},
+        {"CallStatus": "Ringing"},
+        {"Direction": "inboundForwardedFrom+12025550199"},
+        {"CallerName": "a\0b"},
+    ],
+)
+def test_a_value_that_is_not_of_its_form_is_malformed(changed: dict[str, str]) -> None:
+    with pytest.raises(CallbackMalformed):
+        call(**changed)
+
+
+def test_bytes_that_are_no_utf_8_are_malformed() -> None:
+    report = twilio(TWILIO_CALL)
+    text = "".join(name + value for name, value in sorted(TWILIO_CALL.items()))
+    signed = b64encode(
+        hmac.digest(TWILIO_TOKEN.encode(), TWILIO_URL.encode() + text.encode() + b"a\xff", "sha1")
+    )
+    with pytest.raises(CallbackMalformed, match="UTF-8"):
+        read(report, body=report.body + b"&a=%FF", signature=signed.decode())
+
+
+def test_too_many_parameters_are_malformed() -> None:
+    with pytest.raises(CallbackMalformed):
+        call(**{f"p{number}": "1" for number in range(200)})
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
+VALUES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+
+
+@given(st.dictionaries(NAMES.filter(lambda name: name not in TWILIO_CALL), VALUES, max_size=8))
+def test_any_further_parameters_are_part_of_the_signature(more: dict[str, str]) -> None:
+    report = twilio(TWILIO_CALL | more)
+    assert isinstance(read(report), InboundCall)
+    if more:
+        with pytest.raises(CallbackRejected):
+            read(twilio(TWILIO_CALL), body=report.body)
