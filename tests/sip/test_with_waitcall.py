@@ -1,11 +1,14 @@
 """Calls over SIP that verify numbers at a running waitcall."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 import trustme
 
+from development.stack import ROOT
 from simulator.server import Simulator
 from tests.end_to_end.conftest import Service, answers, launch, redis_server, simulator  # noqa: F401
 from tests.redis_servers import Server, wait_for
@@ -176,3 +179,11 @@ def test_a_call_while_waitcall_is_away_verifies_later(running: Running) -> None:
     wait_for(lambda: answers(running.service, "readyz"))
 
     assert running.assurance(made) == "asserted"
+
+
+def test_the_demo_verifies_a_number_by_a_call() -> None:
+    command = [sys.executable, "-m", "development", "sip-demo"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "Verified by a call, and consumed once" in ended.stdout
