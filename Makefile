@@ -291,6 +291,10 @@ SIP_PACKAGES := kamailio kamailio-extra-modules kamailio-secsipid-modules kamail
 sip-tools: ## install Kamailio, its modules and SIPp for the tests of the SIP proxy (as root, on Debian)
 	@apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(SIP_PACKAGES) eatmydata sqlite3 sip-tester
 
+.PHONY: sip-demo
+sip-demo: install ## run one verification by a call over SIP, with Kamailio and SIPp on a new stack (make sip-tools first)
+	@$(BIN)/python -m development sip-demo $(if $(VERBOSE),--verbose)
+
 .PHONY: sip-test
 sip-test: develop ## test the SIP proxy with a real Kamailio (5 minutes; make sip-tools first)
 	@$(BIN)/python -m pytest -q tests/sip

@@ -14,11 +14,12 @@ from typing import Any
 import trustme
 
 from benchmarks.subject import cpu_seconds
+from development.stack import ROOT
 from tests.sip.passports import Authority, Signer, Site, pem, serving, write
 from tests.sip.proxy import POOL, Caller, Proxy, Receiver, missing, receiving, sipp
 
 RATE = 50
-SCENARIO = Path(__file__).parents[1] / "tests" / "sip" / "busy.xml"
+SCENARIO = ROOT / "development/sip_call.xml"
 IDENTITY = "Identity: [field2];info=<{}>;alg=ES256;ppt=shaken\n"
 
 

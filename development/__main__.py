@@ -1,4 +1,4 @@
-"""Command line of the embedded stack: ``python -m development run | demo | examples``."""
+"""Command line of the embedded stack: ``python -m development run | demo | sip-demo | examples``."""
 
 import argparse
 import os
@@ -11,6 +11,7 @@ from development.demo import demonstrate
 from development.examples import Examples
 from development.ports import Ports
 from development.processes import StartFailed, end_with_parent
+from development.sip_demo import SipStack
 from development.stack import Stack
 from development.steps import lines
 
@@ -21,7 +22,7 @@ INTERRUPTED = 130
 def main() -> int:
     """Run the stack until Ctrl-C, or demonstrate one verification."""
     parser = argparse.ArgumentParser(prog="development", description="The embedded stack.")
-    parser.add_argument("verb", choices=["run", "demo", "examples"])
+    parser.add_argument("verb", choices=["run", "demo", "sip-demo", "examples"])
     parser.add_argument(
         "--verbose", action="store_true", help="demo: show each request and the whole of its answer"
     )
@@ -35,13 +36,15 @@ def main() -> int:
     try:
         if asked.verb == "demo":
             return _demo(verbose=asked.verbose)
+        if asked.verb == "sip-demo":
+            return _sip_demo(verbose=asked.verbose)
         return run(asked.policy) if asked.verb == "run" else examples()
     except StartFailed as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped.")
-        return INTERRUPTED if asked.verb == "demo" else 0
+        return INTERRUPTED if asked.verb.endswith("demo") else 0
 
 
 def run(policy: Path | None) -> int:
@@ -70,6 +73,12 @@ def _demo(*, verbose: bool) -> int:
     print("Starting Valkey, the provider simulator, the service and its worker ...", flush=True)
     with Stack(ports) as stack:
         return 0 if demonstrate(stack, verbose=verbose) else 1
+
+
+def _sip_demo(*, verbose: bool) -> int:
+    print("Starting Valkey, the service, its worker and Kamailio ...", flush=True)
+    with SipStack(Ports.free()) as stack:
+        return 0 if demonstrate(stack, verbose=verbose, call=stack.call()) else 1
 
 
 def _ports() -> Ports:

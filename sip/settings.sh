@@ -2,7 +2,8 @@
 
 # Public address of waitcall, without a path. Events go to $WAITCALL_URL/callbacks/sip.
 : "${WAITCALL_URL:=http://127.0.0.1:8081}"
-# Secret that signs the events, at least 32 characters: the same as the service's. Better in the environment than here.
+# Secret that signs the events, at least 32 characters: the first of the service's WAITCALL_SIP_SECRETS. What follows a comma
+# is ignored. Better in the environment than here.
 : "${WAITCALL_SIP_SECRET:=}"
 # File with the certificates of the authorities that sign waitcall's certificate.
 : "${WAITCALL_SIP_CA:=/etc/ssl/certs/ca-certificates.crt}"

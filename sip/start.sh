@@ -10,6 +10,8 @@ fail() {
     echo "waitcall-sip: $*" >&2
     exit 1
 }
+# The value may be the service's, which has the previous secret after a comma while the secret is rotated.
+WAITCALL_SIP_SECRET=${WAITCALL_SIP_SECRET%%,*}
 [ "${#WAITCALL_SIP_SECRET}" -ge 32 ] || fail "WAITCALL_SIP_SECRET must have at least 32 characters."
 [ -n "$WAITCALL_SIP_TRUNK$WAITCALL_SIP_TLS_CERTIFICATE" ] ||
     fail "Nobody may call: set WAITCALL_SIP_TRUNK, or the settings of TLS."

@@ -11,7 +11,6 @@ from tests.fakes.memory import (
     MemoryIdempotency,
     MemoryLimits,
     MemoryLists,
-    MemoryNumberPool,
     MemoryOrders,
     MemoryProbe,
     MemoryStore,
@@ -84,7 +83,7 @@ def memory_world(kind: type[MemoryStore] = MemoryStore) -> World:
     return World(
         "memory",
         *(store, store, store.used_calls, store.deadlines, MemoryProbe()),
-        *(limits, MemoryIdempotency(), conversions, lists, audit, MemoryOrders(), MemoryNumberPool()),
+        *(limits, MemoryIdempotency(), conversions, lists, audit, MemoryOrders(), store.numbers),
     )
 
 

@@ -49,8 +49,23 @@ class Case:
     interval: str = "1m"
 
 
+SIP_EVENTS, SIP_CALLS = 'waitcall_sip_events_total{{result="{}"}}', 'waitcall_sip_calls_total{{result="{}"}}'
 RATIO, VOLUME = "waitcall:conversion:ratio30m", "waitcall:conversion:volume30m"
 CASES = [
+    Case(
+        "WaitcallSipBacklog", "10m", {"waitcall_sip_queued": "200x10"}, {"waitcall_sip_queued": "20x10"}, {}
+    ),
+    Case(
+        "WaitcallSipEventsLost",
+        "20m",
+        {SIP_EVENTS.format("refused"): "0+1x20", SIP_CALLS.format("queue_full"): "0x20"},
+        {
+            SIP_EVENTS.format("posted"): "0+1x20",
+            SIP_EVENTS.format("refused"): "3x20",
+            SIP_CALLS.format("queue_full"): "5x20",
+        },
+        {},
+    ),
     Case(
         "WaitcallOwnNumbersUsedUp",
         "20m",

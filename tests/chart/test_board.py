@@ -73,7 +73,8 @@ def rule_selectors() -> list[str]:
     groups = yaml.safe_load(RULES.read_text())["groups"]
     texts = [rule["expr"] for group in groups for rule in group["rules"]]
     found = {each for text in texts for each in re.findall(r"waitcall[\w:]+(?:\{[^}]*\})?", text)}
-    return sorted(found)
+    # The stack has no SIP proxy. tests/sip compares its series.
+    return sorted(each for each in found if not each.startswith("waitcall_sip"))
 
 
 def test_the_dashboard_is_the_generated_one() -> None:

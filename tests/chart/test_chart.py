@@ -282,7 +282,7 @@ def test_nothing_but_the_callback_paths_is_public(path: Path) -> None:
                 for ref in rule["backendRefs"]
             ]
             assert sent == public
-        if each["kind"] == "Service":
+        if each["kind"] == "Service" and each["metadata"]["name"] != "rel-calls-sip":
             assert each["spec"]["type"] == "ClusterIP"
 
 
@@ -330,7 +330,7 @@ def test_each_service_sends_to_the_deployment_of_its_surface(path: Path) -> None
         if each["kind"] == "Service" and each["metadata"]["name"] != "rel-waitcall-valkey"
     }
     expected = {"api": {"api"}, "callback": {"public"}, "ops": {*serving(objects)}, "worker-ops": {"worker"}}
-    split = {"page": {"page"}} if "everything" in path.stem else {}
+    split = {"page": {"page"}, "sip": {"sip"}, "sip-ops": {"sip"}} if "everything" in path.stem else {}
     simulated = {"simulator": {"api"}} if simulated_by(path) else {}
     assert found == expected | split | simulated
 
@@ -357,13 +357,13 @@ def test_no_policy_lets_strangers_into_the_api_or_lets_public_pods_out(path: Pat
     for name, deployment in serving(objects).items():
         policy = one(objects, "NetworkPolicy", deployment["metadata"]["name"])
         outside = given.get("callback", [])
-        simulated = [peer for peer in peers(policy, 8081) if peer not in outside]
+        inside = [peer for peer in peers(policy, 8081) if peer not in outside]
         if name == "api":
             assert peers(policy, 8081) == []
             continue
         assert peers(policy, 8080) == []
         assert [peer for peer in peers(policy, 8081) if peer in outside] == outside
-        assert bool(simulated) == (simulated_by(path) and name == "public")
+        assert bool(inside) == ((simulated_by(path) or "sip" in values) and name == "public")
         egress = [rule for rule in policy["spec"]["egress"] if rule not in given.get("extraEgress", [])]
         ports = {port["port"] for rule in egress for port in rule["ports"]}
         tracing = {4318} if "everything" in path.stem else set()
@@ -434,6 +434,44 @@ def test_pods_of_the_former_single_deployment_get_requests_once_they_are_labelle
         assert not each["spec"]["selector"]["matchLabels"].items() <= before_and_component.items()
 
 
+def test_the_sip_proxy_is_open_to_the_carrier_and_reaches_only_waitcall_and_certificates() -> None:
+    objects = render(values_of(CHART / "ci/everything-values.yaml"))
+    policy = one(objects, "NetworkPolicy", "rel-calls-sip")
+    trunk = ["203.0.113.0/28", "198.51.100.7/32", "2001:db8::7/128"]
+    assert [peer["ipBlock"]["cidr"] for peer in peers(policy, 5060)] == trunk
+    assert [peer["ipBlock"]["cidr"] for peer in peers(policy, 5061)] == ["203.0.113.0/24"]
+    service = one(objects, "Service", "rel-calls-sip")["spec"]
+    assert service["loadBalancerSourceRanges"] == [*trunk, "203.0.113.0/24"]
+    assert service["externalTrafficPolicy"] == "Local"
+    (_, *reached) = [{port["port"] for port in rule["ports"]} for rule in policy["spec"]["egress"]]
+    assert reached == [{8081}, {443, 8443}]
+    (proxy,) = chosen_by(service["selector"], objects)
+    environment = environment_of(proxy)
+    assert environment["WAITCALL_URL"] == "http://rel-calls-callback:8081"
+    assert environment["WAITCALL_SIP_TRUNK"] == "203.0.113.0/28 198.51.100.7 2001:db8::7"
+    callback = one(objects, "NetworkPolicy", "rel-calls-public")
+    sources = [peer.get("podSelector", {}).get("matchLabels", {}) for peer in peers(callback, 8081)]
+    labels = proxy["spec"]["template"]["metadata"]["labels"]
+    assert any(each and each.items() <= labels.items() for each in sources)
+
+
+def test_every_variable_of_the_sip_proxy_is_one_of_its_settings() -> None:
+    settings = (ROOT / "sip/settings.sh").read_text()
+    (proxy,) = chosen_by(
+        {"app.kubernetes.io/component": "sip"}, render(values_of(CHART / "ci/everything-values.yaml"))
+    )
+    assert all(f'"${{{name}:=' in settings for name in environment_of(proxy))
+
+
+def test_a_sip_proxy_that_nobody_may_call_is_refused() -> None:
+    values = values_of(CHART / "ci/minimal-values.yaml") | {"sip": {"enabled": True}}
+    with pytest.raises(helm.HelmError, match=r"sip\.enabled: name the proxy's secret"):
+        render(values)
+    values["secret"]["keys"] = {"sipSecrets": "sip-secrets"}
+    with pytest.raises(helm.HelmError, match=r"sip\.enabled: name who may call"):
+        render(values)
+
+
 def test_custom_resources_have_what_their_operators_need() -> None:
     objects = render(values_of(CHART / "ci/everything-values.yaml"))
     rules = one(objects, "PrometheusRule", "rel-calls")["spec"]["groups"]
@@ -444,7 +482,7 @@ def test_custom_resources_have_what_their_operators_need() -> None:
     assert [[{**rule, "expr": ""} for rule in group["rules"]] for group in rules] == [
         [{**rule, "expr": ""} for rule in group["rules"]] for group in plain
     ]
-    for component, surface in (("serve", "ops"), ("worker", "worker-ops")):
+    for component, surface in (("serve", "ops"), ("worker", "worker-ops"), ("sip", "sip-ops")):
         monitor = one(objects, "ServiceMonitor", f"rel-calls-{component}")["spec"]
         service = one(objects, "Service", f"rel-calls-{surface}")
         assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()

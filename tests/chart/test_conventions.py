@@ -119,6 +119,9 @@ def test_every_number_is_rendered_as_it_was_written(way: str) -> None:
         values = merged(MINIMAL, written(way, name, text))
         if name.startswith(("autoscaling.", "podDisruptionBudget.")):
             values = merged(everything, values, {"podDisruptionBudget": {"enabled": False}})
+        if name.startswith("sip."):
+            values = merged(values, {"sip": {"enabled": True, "trunk": ["203.0.113.7"]}})
+            values = merged(values, {"secret": {"keys": {"sipSecrets": "sip-secrets"}}})
         rendered = places(render(values))
         assert not re.search(r"\de\+\d", rendered), name
         if name == "podDisruptionBudget.minAvailable":
@@ -238,7 +241,7 @@ def test_overridden_names_labels_and_annotations_are_on_every_object(override: s
         {"nameOverride": "", override: "dial", "commonLabels": {"app.kubernetes.io/name": "theirs"}},
     )
     objects = render(values)
-    assert len(objects) == 30
+    assert len(objects) == 35
     for each in objects:
         name = each["metadata"]["name"]
         outer = (

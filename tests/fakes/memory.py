@@ -40,6 +40,7 @@ class MemoryStore:
         audit: "MemoryAuditLog",
     ) -> None:
         self._limits, self._conversions, self._lists, self._audit = limits, conversions, lists, audit
+        self.numbers = MemoryNumberPool()
         self.deadlines, self.used_calls = MemoryDeadlines(), MemoryUsedCalls()
         self._changed = threading.Condition()
         self._records: dict[str, Stored] = {}
@@ -121,6 +122,8 @@ class MemoryStore:
             self._limits.give_back(effects.freed, verification.id)
         if verification is not None and effects.due is not None:
             self.deadlines.schedule(verification.id, effects.due)
+        if verification is not None and effects.shown is not None:
+            self.numbers.remember(verification.phone_number, *effects.shown)
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
         return self._records.get(stored.verification.id) == stored
@@ -134,7 +137,7 @@ class MemoryStore:
         effects: Effects = NO_EFFECTS,
     ) -> Claim:
         with self._changed:
-            used = (subscriber_of(call.cli), (call.id, call.dialled) if call.id else call.at)
+            used = (subscriber_of(call.cli), call.fingerprint or call.at)
             if used in self.used_calls.calls:
                 return Claim.REPEATED
             if change is not None:
@@ -441,16 +444,9 @@ class MemoryNumberPool:
         self._lock = threading.Lock()
         self._shown: dict[tuple[str, str], datetime] = {}
 
-    def show(
-        self, subscriber: E164, numbers: Sequence[E164], until: datetime, now: datetime
-    ) -> E164 | datetime:
+    def remember(self, subscriber: E164, number: E164, until: datetime) -> None:
         with self._lock:
-            taken = {each: self._shown.get((subscriber.subscriber, each.value), now) for each in numbers}
-            chosen = next((each for each, at in taken.items() if at <= now), None)
-            if chosen is None:
-                return min(taken.values())
-            self._shown[subscriber.subscriber, chosen.value] = until
-            return chosen
+            self._shown[subscriber.subscriber, number.value] = until
 
     def shown(self, subscriber: E164, now: datetime) -> Mapping[E164, datetime]:
         with self._lock:

@@ -27,7 +27,7 @@ from development.stack import ROOT
 from tests.redis_servers import wait_for
 
 MODULES = ("secsipid", "db_sqlite", "tls", "http_client", "jansson", "uuid", "xhttp_prom")
-SECRET = "a secret of $the tests, 'quoted' and % long"
+SECRET = "a secret of $the tests that is 'quoted' and % long"
 POOL, CALLER = "+15551230001", "+12025550123"
 STRANGER = "127.0.0.9"
 """Source address that the proxy does not know. Every address of 127.0.0.0/8 is this machine's."""
@@ -144,7 +144,7 @@ class Proxy:
         self.environ = {
             "PATH": os.environ["PATH"],
             "WAITCALL_URL": url,
-            "WAITCALL_SIP_SECRET": SECRET,
+            "WAITCALL_SIP_SECRET": f"{SECRET},the previous one",
             "WAITCALL_SIP_TRUNK": "127.0.0.1 127.0.1.0/24",
             "WAITCALL_SIP_STATE": str(self.state),
             "WAITCALL_SIP_UDP": f"udp:{here}:{self.port}",

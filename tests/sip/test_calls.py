@@ -157,9 +157,11 @@ def test_what_is_not_utf_8_or_too_long_is_no_event(proxy: Proxy, caller: Caller,
     before = proxy.metrics()["calls_total:unreadable"]
     caller.call(call_id="\xff\xfe" + new_id())
     caller.call(from_="<sip:\xff@carrier.example>;tag=1")
-    caller.call(call_id="x" * 5000)
+    caller.call(call_id="x" * 257)
+    caller.call(call_id="x y" + new_id())
+    caller.call(from_=f"<sip:{'9' * 1000}@carrier.example>;tag=1")
 
-    assert proxy.metrics()["calls_total:unreadable"] == before + 3
+    assert proxy.metrics()["calls_total:unreadable"] == before + 5
 
 
 def test_a_number_after_a_nul_is_not_taken_for_another(caller: Caller, receiver: Receiver) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from development.ports import free_port
+from development.stack import ROOT
 from tests.redis_servers import wait_for
 from tests.sip.proxy import POOL, Caller, Proxy, Receiver, needs_kamailio, receiving, sipp
 
 pytestmark = needs_kamailio
-SCENARIO = Path(__file__).parent / "busy.xml"
+SCENARIO = ROOT / "development/sip_call.xml"
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Settings of the SIP proxy, its listeners, and both sides of TLS."""
 
 import http.server
+import re
 import socket
 import ssl
 import subprocess
@@ -111,6 +112,14 @@ def test_metrics_and_health_have_a_listener_of_their_own(proxy: Proxy) -> None:
     paths = ("/metrics", "/healthz", "/", "/metrics/x")
     assert [get(proxy.metrics_port, path) for path in paths] == [200, 200, 404, 404]
     assert [get(proxy.port, path) for path in paths] == [404] * 4
+
+
+def test_the_alerts_read_series_that_the_proxy_has(proxy: Proxy) -> None:
+    rules = (ROOT / "helm/waitcall/rules/waitcall.yaml").read_text()
+    selected = re.findall(r'waitcall_sip_(\w+)(?:\{result=~?"([a-z_|]+)"\})?', rules)
+    assert len(selected) >= 3
+    names = {f"{name}:{result}" if result else name for name, each in selected for result in each.split("|")}
+    assert names <= proxy.metrics().keys()
 
 
 def test_the_listener_of_metrics_takes_no_call(proxy: Proxy, receiver: Receiver) -> None:

@@ -16,6 +16,7 @@ from waitcall.domain.channel import Channel, Provider
 from waitcall.domain.conversion import ConversionBudget
 from waitcall.domain.event import Event, events_of
 from waitcall.domain.limits import LimitCheck, Scope
+from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Policy
 from waitcall.domain.status import FINISHED, Reason, Status
 from waitcall.domain.verification import Verification
@@ -144,12 +145,14 @@ class Effects:
         conversions: counts for the conversion guard.
         due: when the sweep must look at the record (UTC). None keeps the time that is already planned.
         freed: limits that must stop counting the record.
+        shown: one of our own numbers that the change shows, and the time (UTC) until which its subscriber is not shown it again.
     """
 
     entries: tuple[tuple[AuditEntry, Announcement | None], ...] = ()
     conversions: tuple[ConversionCount, ...] = ()
     due: datetime | None = None
     freed: tuple[LimitCheck, ...] = ()
+    shown: tuple[E164, datetime] | None = None
 
 
 NO_EFFECTS = Effects()
@@ -174,7 +177,7 @@ class TransitionEffects:
             entries.append(self._contested(record, now))
         # The fixed outcome of a test number may come before the sweep that is planned already.
         due = record.outcome_at
-        return Effects(tuple(entries), self._conversions(record, called=False), due)
+        return Effects(tuple(entries), self._conversions(record, called=False), due, shown=self._shown(record, now))
 
     def changed(self, before: Verification, after: Verification, now: datetime) -> Effects:
         """Return the effects of a change from ``before`` to ``after``. A change that is not audited has none."""
@@ -221,7 +224,13 @@ class TransitionEffects:
             entries.append(self._of_code("code_refused", after, now))
         # The sweep needs no new time: it comes at the end of the earlier window and plans its next look itself. Only a
         # fixed outcome may come earlier.
-        return Effects(tuple(entries), conversions, after.outcome_at if entries else None)
+        shown = self._shown(after, now) if after.call_number != before.call_number else None
+        return Effects(tuple(entries), conversions, after.outcome_at if entries else None, shown=shown)
+
+    def _shown(self, record: Verification, now: datetime) -> tuple[E164, datetime] | None:
+        if record.provider is not Provider.OWN or record.call_number is None:
+            return None
+        return record.call_number, now + timedelta(seconds=self._policy.own_numbers.cooldown_seconds)
 
     def _of_code(
         self, event: str, record: Verification, now: datetime

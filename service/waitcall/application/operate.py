@@ -128,9 +128,9 @@ def not_allowed(
 def asked_by(purpose: Purpose | None, limits: Sequence[LimitState]) -> list[LimitState]:
     """Return the limits that apply to the next create.
 
-    A create checks no code, and it sends one only if the purpose's first channel is ``code``.
+    A create checks no code and reports no call. It sends a code only if the purpose's first channel is ``code``.
     """
-    spared = [Scope.FAILED_CHECKS]
+    spared = [Scope.FAILED_CHECKS, Scope.WRONG_NUMBERS]
     if purpose is None or purpose.channels[0] is not Channel.CODE:
         spared += [Scope.CODE_NUMBER, Scope.CODE_GLOBAL]
     return [each for each in limits if each.scope not in spared]

@@ -71,11 +71,11 @@ def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:
     if uses_smsc:
         yield from _guarded("inbox", _inbox(context), "warning")
     local = settings.local_callback_url if "callback" in settings.surfaces else None
-    if local:
+    if local and uses_smsc:
         yield _handler("handler", local, b"OK")
-    elif not url:
+    elif not url and not local:
         yield Finding("handler", "warning", "other processes serve callbacks: name the handler by --url")
-    if url:
+    if url and uses_smsc:
         yield _handler("handler, from outside", url, b"OK")
     where = url or "https://YOUR.HOST/callbacks/smsc"
     # The secret itself must not appear in a terminal's history.

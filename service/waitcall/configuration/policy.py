@@ -58,6 +58,8 @@ T = TypeVar("T")
 _DAY = 86400
 _SOME = validate.Length(min=1)
 _MOST_OWN_NUMBERS = 2000
+_SHORTEST_COOLDOWN = 1200
+"""Seconds: the longest window, and five minutes for a late report."""
 _MOST_AUDIT_ENTRIES = 100_000_000
 _LATIN_PART, _OTHER_PART = 160, 70
 """Characters of one message; a longer one is paid twice (smsc-api.md, section 9)."""
@@ -633,9 +635,8 @@ class OwnNumbersSchema(Keys):
     twilio = several("Numbers at Twilio.", fields.String(post_load=_number), told="`[]`")
     telnyx = several("Numbers at Telnyx.", fields.String(post_load=_number), told="`[]`")
     cooldown_seconds = whole(
-        "A subscriber is not shown the same number again for this long. It must be longer than a window and the delay of a late "
-        "report.",
-        LONGEST_WINDOW_SECONDS,
+        "A subscriber is not shown the same number again for this long. It covers a window and the delay of a late report.",
+        _SHORTEST_COOLDOWN,
         _DAY,
     )
 

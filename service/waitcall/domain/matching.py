@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import sha256
 
 from waitcall.domain.channel import Assurance, Attestation, Channel, Provider, ProviderOrder
 from waitcall.domain.numbers import E164, subscriber_of
@@ -79,6 +80,14 @@ class InboundCall:
     attestation: Attestation | None = None
     diverted: bool = False
     is_dated: bool = True
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Hash of the id and of the number that was called; None without an id.
+
+        The number belongs to it, because a SIP proxy may send a call to two numbers under one id.
+        """
+        return None if self.id is None else sha256(f"{self.id}\n{self.dialled}".encode()).hexdigest()[:24]
 
     @property
     def is_vouched_for(self) -> bool:
@@ -233,11 +242,11 @@ def _judged(  # noqa: PLR0911  one return per outcome, in the order of the rules
         # The person may call again after the first of two steps is done; that is a repetition.
         again = record.called_at is not None and call.at >= record.created_at - skew
         return (Outcome.REPEATED if again else Outcome.UNMATCHED), record
+    if call.at < record.channel_since - skew:
+        return Outcome.EARLY, record
     if _dialled_another(record, call):
         guessed = record.provider is Provider.OWN and current.status is Status.PENDING
         return (Outcome.WRONG_NUMBER if guessed else Outcome.UNMATCHED), record
-    if call.at < record.channel_since - skew:
-        return Outcome.EARLY, record
     if current.status is Status.EXPIRED:
         return Outcome.LATE, replace(current, reason=Reason.LATE_CALL)
     if call.at > record.expires_at:

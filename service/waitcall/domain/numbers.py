@@ -57,7 +57,7 @@ _WITHHELD = frozenset(
     }
 )
 """Words that networks spell on a phone's keypad where a caller withholds the number."""
-_CALLER = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
+_CALLER = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 
 LONGEST_WRITTEN = 250
 """Longest text, in characters, that libphonenumber reads."""
@@ -186,14 +186,12 @@ def caller_of(text: str) -> str | None:
     """Return the number of a caller in E.164; None if it is withheld, in any spelling, or not a valid number.
 
     Args:
-        text: what a network reports as the caller: ``+`` and digits, digits alone, or anything else.
+        text: caller as a network reports it. Only ``+`` and digits are a number: digits alone may be of any country.
     """
-    written = _CALLER.fullmatch(text)
-    number = f"+{written[1]}" if written else ""
-    if not number or number in _WITHHELD:
+    if not _CALLER.fullmatch(text) or text in _WITHHELD:
         return None
     try:
-        return _read(normal_form(number), None)
+        return _read(normal_form(text), None)
     except InvalidPhoneNumber:
         return None
 

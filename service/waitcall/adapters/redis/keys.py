@@ -162,11 +162,7 @@ class Keys:
 
     def call(self, tag: str, call: InboundCall) -> str:
         """Return the key that marks a call as used: by its id, or else by its second."""
-        # The number that was called belongs to the id, because a SIP proxy may send a call to two numbers under one id.
-        name = (
-            int(call.at.timestamp()) if call.id is None else self.hash_of("call", call.id, call.dialled or "")
-        )
-        return f"waitcall:{{{tag}}}:call:{name}"
+        return f"waitcall:{{{tag}}}:call:{call.fingerprint or int(call.at.timestamp())}"
 
     def shown(self, tag: str) -> str:
         """Return the key of our own numbers that a subscriber was shown."""

@@ -189,7 +189,7 @@ class RedisVerificationStore:
         # lost, nothing is verified wrongly.
         replicated = replicated or change.holding or after.status is Status.CONSUMED
         step = Step(_REPLACE, self._places(after), args)
-        done = self._run_with_effects("replace", step, effects, after.id, replicated=replicated)
+        done = self._run_with_effects("replace", step, effects, after.id, now, replicated=replicated)
         return Stored(after, document, before.pointer) if done else None
 
     def confirm(self, stored: Stored, now: datetime) -> bool:
@@ -221,11 +221,18 @@ class RedisVerificationStore:
             stored = [change.before.version, encode(after), keep_ms(after.purge_at, now), named]
         args: Args = [fresh_name(), keep_ms(keep_until, now), *stored]
         step = Step(_CLAIM, [self._keys.call(tag, call), *places], args)
-        answer = self._run_with_effects("claim", step, effects, named, replicated=True).decode()
+        answer = self._run_with_effects("claim", step, effects, named, now, replicated=True).decode()
         return Claim.DONE if answer == "again" else Claim(answer)
 
     def _run_with_effects(
-        self, operation: str, first: Step, effects: Effects, verification_id: str, *, replicated: bool
+        self,
+        operation: str,
+        first: Step,
+        effects: Effects,
+        verification_id: str,
+        now: datetime,
+        *,
+        replicated: bool,
     ) -> Any:
         """Run a step, and the steps that write its effects. Log the audit entries that were written."""
         steps = [self._audit.step(*each) for each in effects.entries]
@@ -233,6 +240,10 @@ class RedisVerificationStore:
         steps += self._limits.uncount(effects.freed, verification_id)
         if effects.due is not None:
             steps.append(_deadline(verification_id, effects.due))
+        if effects.shown is not None:
+            number, until = effects.shown
+            args: Args = [milliseconds(until), number.value, keep_ms(until, now)]
+            steps.append(Step(_SCHEDULE, [self._keys.shown(tag_of(verification_id))], args))
         answer, *written = self._connection.run_with(operation, first, steps, replicated=replicated)
         # The steps of the audit entries come first.
         for (entry, _), appended in zip(effects.entries, written, strict=False):

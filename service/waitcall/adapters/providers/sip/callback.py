@@ -35,9 +35,9 @@ _MEMBERS: Mapping[str, type] = {
     "diverted": bool,
     "attestation": str,
 }
-_CALL_ID = re.compile(r"[!-~]{1,256}", re.ASCII)
+_CALL_ID = re.compile(r"[^\x00-\x1f\x7f]{1,1000}")
 _NONCE = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
-_DIALLED = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
+_DIALLED = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 _LEVELS = {
     "A": Attestation.FULL,
     "B": Attestation.PARTIAL,
@@ -98,7 +98,7 @@ class SipCallbackDecoder:
         return InboundCall(
             cli=caller,
             at=datetime.fromtimestamp(given["ts"], UTC),
-            dialled=f"+{dialled[1]}",
+            dialled=given["dialled"],
             provider=Provider.OWN,
             id=given["call_id"],
             attestation=_LEVELS[given["attestation"]],

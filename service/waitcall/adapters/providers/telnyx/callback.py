@@ -169,7 +169,9 @@ def _event(data: Mapping[str, Any], payload: Mapping[str, Any], sent: datetime) 
         # Anybody may call a SIP address of the account under any name.
         return _UNMATCHED
     level, validated = payload.get("shaken_stir_attestation"), payload.get("shaken_stir_validated")
-    at = _time(data.get("occurred_at")) or sent
+    at = _time(data["occurred_at"]) if data.get("occurred_at") is not None else sent
+    if at is None:
+        return _MALFORMED
     return _call(
         (caller, dialled), session, at, _level(level, is_valid=validated is True), diverted=_diverted(payload)
     )
@@ -214,10 +216,13 @@ def _diverted(payload: Mapping[str, Any]) -> bool:
     """Tell whether the SIP headers of a call say that it was forwarded."""
     entries = 0
     for kind in ("sip_headers", "custom_headers"):
-        headers = payload.get(kind)
-        for each in headers if isinstance(headers, list) else ():
-            name, value = (each.get("name"), each.get("value")) if isinstance(each, dict) else (None, None)
-            match str(name).lower():
+        headers = payload.get(kind) or []
+        if not isinstance(headers, list) or not all(isinstance(each, dict) for each in headers):
+            # They may say that the call was forwarded.
+            return True
+        for each in headers:
+            name, value = each.get("name"), each.get("value")
+            match str(name).strip().lower():
                 case "diversion":
                     return True
                 case "history-info":

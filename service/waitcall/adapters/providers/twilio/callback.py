@@ -23,7 +23,12 @@ _RINGING = "ringing"
 _UNANSWERED = ("busy", "no-answer", "canceled")
 """Values of ``CallStatus`` in the report on the end of a call that we refused, or whose caller hung up first."""
 
-_PARTY = re.compile(r"\+?[0-9]{0,30}|[A-Za-z ]{1,20}|(?:sips?|client):[!-~]{1,300}", re.ASCII)
+_PARTY = re.compile(
+    r"(?!.*(?:(?:From|To|Caller|Called)(?:City|State|Zip|Country|Name)|ForwardedFrom|AccountSid|ApiVersion|Direction|Call[STe]|Stir|Sip[A-Z]))"
+    r".{0,300}",
+    re.DOTALL,
+)
+"""Caller or number that was called, as any network may write it. It contains no name of a parameter."""
 _WORD = re.compile(r"[a-z-]{1,30}", re.ASCII)
 _USED = {
     "AccountSid": re.compile(r"AC[0-9a-f]{32}", re.ASCII),

@@ -1,0 +1,69 @@
+"""``make sip-demo``: a verification by a call over SIP. SIPp calls a real Kamailio, which reports to the stack."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+from development.ports import Ports, free_port
+from development.processes import StartFailed
+from development.stack import ROOT, Stack, answers
+from development.steps import Step
+
+POLICY = ROOT / "examples" / "own_numbers.toml"
+SCENARIO = ROOT / "development" / "sip_call.xml"
+
+
+@dataclass(frozen=True)
+class SipCall(Step):
+    """Step that calls over SIP instead of sending a request. The URL is the proxy's address."""
+
+    def perform(self, found: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        """Call the number from the phone with SIPp. The call must end busy."""
+        table = f"SEQUENTIAL\n{found['phone']};{found['number']}\n".encode()
+        address = self.url.removeprefix("sip:")
+        command = ["sipp", address, "-sf", str(SCENARIO), "-inf", "/dev/stdin", "-m", "1", "-i", "127.0.0.1"]
+        ran = subprocess.run(
+            [*command, "-nostdin", "-timeout", "20"], input=table, capture_output=True, check=False
+        )
+        return (200, {"reported": True}) if ran.returncode == 0 else (500, {"sipp": ran.stderr.decode()})
+
+    def curl(self) -> str:
+        """Return the command in words, because it is no request."""
+        return f"sipp {self.url.removeprefix('sip:')} -sf {SCENARIO.relative_to(ROOT)} ..."
+
+
+class SipStack(Stack):
+    """Stack with numbers on a SIP trunk, and the proxy at its end."""
+
+    def __init__(self, ports: Ports) -> None:
+        """Make the stack.
+
+        Raises:
+            StartFailed: Kamailio or SIPp is not installed.
+        """
+        if lost := [tool for tool in ("kamailio", "sipp") if shutil.which(tool) is None]:
+            raise StartFailed(f"Not installed: {', '.join(lost)}. `make sip-tools` installs them, as root.")
+        super().__init__(ports, {"WAITCALL_POLICY": str(POLICY)})
+        self.sip = f"127.0.0.1:{free_port()}"
+
+    def _start(self) -> None:
+        super()._start()
+        metrics = f"127.0.0.1:{free_port()}"
+        environ = {
+            "PATH": os.environ["PATH"],
+            "WAITCALL_URL": self.callback,
+            "WAITCALL_SIP_SECRET": self.own.settings["WAITCALL_SIP_SECRETS"],
+            "WAITCALL_SIP_TRUNK": "127.0.0.1",
+            "WAITCALL_SIP_STATE": str(self.directory / "sip"),
+            "WAITCALL_SIP_UDP": f"udp:{self.sip}",
+            "WAITCALL_SIP_TCP": f"tcp:{self.sip}",
+            "WAITCALL_SIP_METRICS": f"tcp:{metrics}",
+        }
+        self.processes.start("sip", [str(ROOT / "sip" / "start.sh")], environ)
+        self.processes.wait_until("sip", lambda: answers(f"http://{metrics}/healthz"))
+
+    def call(self) -> SipCall:
+        """Return the step that calls the number."""
+        return SipCall("call {number} over SIP", "POST", f"sip:{self.sip}", (200, "reported", True))
