@@ -78,7 +78,7 @@ class Person:
     """Number of requests that try to consume the proof at once."""
     redeems_again: bool
     own: bool = False
-    """Whether the person calls one of our own numbers, whose SIP proxy repeats each report until it is taken."""
+    """True if the person calls one of our own numbers, whose SIP proxy repeats each report until it is taken."""
 
 
 def crowd(count: int, first: int, dice: random.Random) -> list[Person]:

@@ -16,7 +16,7 @@ from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import ChannelSteps
 from waitcall.application.open_channel import Routing
 from waitcall.application.own_numbers import OwnNumberProvider, RecordOwnCall
-from waitcall.application.record_call import UNDATED_KEPT, RecordInboundCall
+from waitcall.application.record_call import RecordInboundCall
 from waitcall.domain.channel import Assurance, Attestation, Channel, Dialect, Provider
 from waitcall.domain.errors import PhoneNumberNotAllowed, ProviderUnavailable
 from waitcall.domain.limits import Limit, Scope
@@ -30,6 +30,7 @@ NUMBER = E164("+12125550123")
 POOL = [E164(f"+12025550{100 + index}") for index in range(20)]
 RUSSIAN = E164("+74951234567")
 OUTSIDE = "+12025550199"
+TAIL = "@a-host-that-ends-every-call-id.carrier.example.net"
 PURPOSES = {
     "login": Purpose("login", cooldown_seconds=0, channels=(Channel.CALL, Channel.CODE)),
     "reset": Purpose(
@@ -61,8 +62,8 @@ class Stage:
         self.smsc = FakeProvider()
         routes = self.policy.routing
         shown = partial(may_be_shown, dial_regions=self.policy.dial_regions)
-        own = OwnNumberProvider(self.policy.own_numbers, self.world.numbers, shown, self.clock)
-        routing = Routing([own, self.smsc], routes.default, routes.regions, self.observer)
+        self.own = OwnNumberProvider(self.policy.own_numbers, self.world.numbers, shown, self.clock)
+        routing = Routing([self.own, self.smsc], routes.default, routes.regions, self.observer)
         made: tuple[Verifications, RecordInboundCall] = use_cases(
             self.world, routing, self.observer, self.clock, self.policy
         )
@@ -129,11 +130,11 @@ def test_the_numbers_country_is_the_subscribers_if_the_pool_has_one(stage: Stage
 
 def test_the_subscriber_is_not_shown_a_number_again_before_the_cooldown_ends(stage: Stage) -> None:
     shown = Counter()
-    for _ in POOL:
+    for _ in (*POOL, RUSSIAN):
         record = stage.start()
         shown[record.call_number] += 1
         stage.cancel(record)
-    assert shown == Counter(POOL)
+    assert shown == Counter((*POOL, RUSSIAN))
 
     other = stage.start()
     assert (other.call_number, other.provider) == (SHOWN, Provider.SMSC), "the next provider of the route"
@@ -161,7 +162,7 @@ def test_an_exhausted_pool_without_another_provider_is_unavailable_until_a_numbe
     assert observer.counts["ordered", "own", "False"] == 1
 
 
-def test_a_thousand_verifications_at_once_are_shown_numbers_of_the_pool(stage: Stage) -> None:
+def test_a_hundred_verifications_at_once_are_shown_numbers_of_the_pool(stage: Stage) -> None:
     numbers = [E164(f"+1212556{1000 + index}") for index in range(100)]
     made = together(100, lambda index: stage.start(numbers[index]))
 
@@ -170,18 +171,21 @@ def test_a_thousand_verifications_at_once_are_shown_numbers_of_the_pool(stage: S
     assert {number for _, number in pairs} <= set(POOL)
 
 
-def test_simultaneous_creates_of_one_subscriber_never_share_a_number(stage: Stage) -> None:
-    own = POLICY.own_numbers
-    shown = partial(may_be_shown, dial_regions=POLICY.dial_regions)
-    providers = [OwnNumberProvider(own, stage.world.numbers, shown, stage.clock) for _ in range(2)]
+def test_a_create_that_fails_uses_no_number_up(stage: Stage) -> None:
+    for _ in range(2 * len(POOL)):
+        assert stage.own.order(NUMBER).call_number in POOL
+    assert stage.world.numbers.shown(NUMBER, stage.clock()) == {}
 
-    placed = together(30, lambda index: providers[index % 2].order(NUMBER))
 
-    numbers = [each.call_number for each in placed if not isinstance(each, Exception)]
-    assert (sorted(each.value for each in numbers), len(placed) - len(numbers)) == (
-        [each.value for each in POOL],
-        10,
-    )
+def test_numbers_of_other_countries_follow_when_those_of_the_subscribers_are_used_up(
+    world: World, observer: RecordingObserver, clock: FakeClock
+) -> None:
+    own = OwnNumbers({POOL[0]: Dialect.TWILIO, RUSSIAN: Dialect.SIP})
+    stage = Stage(world, observer, clock, replace(POLICY, own_numbers=own))
+
+    first = stage.start()
+    stage.cancel(first)
+    assert (first.call_number, stage.start().call_number) == (POOL[0], RUSSIAN)
 
 
 @pytest.mark.parametrize(
@@ -240,33 +244,43 @@ def test_a_call_is_used_once_by_its_id(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("is_dated", [True, False])
-def test_a_captured_report_never_verifies_a_later_verification(stage: Stage, is_dated: bool) -> None:
-    first = stage.start()
-    began = stage.clock()
-    assert stage.call(first, id="CA7", is_dated=is_dated) is Outcome.CONFIRMED
+def test_a_captured_report_never_verifies_a_later_verification(
+    world: World, observer: RecordingObserver, clock: FakeClock, is_dated: bool
+) -> None:
+    """The pool has one number, so each later verification shows the number of the captured report."""
+    stage = Stage(world, observer, clock, replace(POLICY, own_numbers=OwnNumbers({POOL[0]: Dialect.TWILIO})))
+    began = clock()
+    assert stage.call(stage.start(), id="CA7", is_dated=is_dated) is Outcome.CONFIRMED
     for _ in range(29):
-        stage.clock.advance(86400)
+        clock.advance(86400)
         later = stage.start()
         # The undated report is sent again as if the call were new; a signature keeps the time of a dated one.
-        at = began if is_dated else stage.clock()
-        told = {
-            "id": "CA7",
-            "is_dated": is_dated,
-            "at": at,
-            "dialled": first.call_number and first.call_number.value,
-        }
-        assert stage.call(later, **told) is not Outcome.CONFIRMED
+        at = began if is_dated else clock()
+        assert stage.call(later, id="CA7", is_dated=is_dated, at=at) is not Outcome.CONFIRMED
         assert stage.read(later).status is Status.PENDING
         stage.cancel(later)
-    assert timedelta(days=29) < UNDATED_KEPT
+
+
+def test_a_late_report_of_a_call_to_an_earlier_number_is_no_wrong_number(stage: Stage) -> None:
+    first = stage.start()
+    called = stage.clock()
+    stage.cancel(first)
+    stage.clock.advance(60)
+    second = stage.start()
+    number = first.call_number.value if first.call_number else ""
+
+    late = [stage.call(second, number, id=f"CA{each}", at=called) for each in range(4)]
+
+    assert late == [Outcome.EARLY] * 4
+    assert stage.call(second, id="CA9") is Outcome.CONFIRMED
 
 
 def test_only_a_few_wrong_numbers_may_be_tried_each_day(stage: Stage) -> None:
     record = stage.start()
     for attempt in range(3):
-        assert stage.call(record, wrong_number(record), id=f"CA{attempt}") is Outcome.WRONG_NUMBER
+        assert stage.call(record, wrong_number(record), id=f"{attempt}{TAIL}") is Outcome.WRONG_NUMBER
 
-    assert stage.call(record, id="CA3") is Outcome.WEAK
+    assert stage.call(record, id=f"3{TAIL}") is Outcome.WEAK
     assert stage.read(record) == record, "the forger does not end the verification"
     assert stage.call(record, id="CA4", attestation=Attestation.FULL) is Outcome.CONFIRMED
     assert stage.read(record).assurance is Assurance.NETWORK
@@ -277,7 +291,7 @@ def test_a_forger_who_tries_every_number_at_once_is_right_at_most_at_the_compute
     confirmed = 0
     for index in range(100):
         record = stage.start(E164(f"+1212556{2000 + index}"))
-        tried = together(20, lambda each, record=record: stage.call(record, POOL[each].value, id=f"CA{each}"))
+        tried = together(20, lambda each, record=record: stage.call(record, POOL[each].value, id=f"CA{TAIL}"))
         counts = Counter(tried)
         assert counts[Outcome.CONFIRMED] + counts[Outcome.WEAK] <= 1
         confirmed += counts[Outcome.CONFIRMED]
@@ -324,7 +338,7 @@ def test_a_call_that_proves_too_little_leaves_the_verification_pending_and_anoth
 
 
 def test_a_provider_without_attestation_is_not_asked_where_the_purpose_demands_it(stage: Stage) -> None:
-    for _ in POOL:
+    for _ in (*POOL, RUSSIAN):
         stage.cancel(stage.start(purpose="reset"))
 
     with pytest.raises(ProviderUnavailable):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -93,9 +93,12 @@ def test_a_record_is_read_and_consumed_by_its_id_under_any_pepper(replicas, cloc
 
 
 @pytest.mark.parametrize(("first", "second"), NEIGHBOURS)
-def test_a_call_used_under_one_pepper_is_used_under_the_other(replicas, clock, first, second) -> None:
+@pytest.mark.parametrize("call_id", [None, "CA0123"])
+def test_a_call_used_under_one_pepper_is_used_under_the_other(
+    replicas, clock, first, second, call_id: str | None
+) -> None:
     """The call matched nothing, but it must not verify a verification that is created a moment later."""
-    call = call_at(clock())
+    call = replace(call_at(clock()), id=call_id)
     assert replicas[first].calls.record(call) is Outcome.UNMATCHED
 
     replicas[second].verifications.start("web", ASK)

@@ -59,7 +59,7 @@ def test_an_operator_finds_out_why_a_number_is_refused_and_unblocks_it(running: 
     (refusal,) = told["refusals"]
     assert (refusal["code"], refusal["detail"]) == ("rate_limited", "number 1/10m")
     undone = json.loads(cli("unblock", "-", "--json", "--reason", "ticket 1", given=NUMBER + "\n").stdout)
-    assert undone["limits"] == ["number", "number_total", "code_number", "failed_checks"]
+    assert undone["limits"] == ["number", "number_total", "code_number", "failed_checks", "wrong_numbers"]
     assert running.create().status_code == 201
 
 

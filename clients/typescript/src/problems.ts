@@ -66,6 +66,11 @@ export class InternalError extends Problem {
   declare readonly code: "internal_error";
 }
 
+/** 422 `invalid_callback`. */
+export class InvalidCallback extends Problem {
+  declare readonly code: "invalid_callback";
+}
+
 /** 422 `invalid_phone_number`. */
 export class InvalidPhoneNumber extends Problem {
   declare readonly code: "invalid_phone_number";
@@ -196,6 +201,7 @@ export const BY_CODE = {
   idempotency_in_flight: IdempotencyInFlight,
   idempotency_key_reused: IdempotencyKeyReused,
   internal_error: InternalError,
+  invalid_callback: InvalidCallback,
   invalid_phone_number: InvalidPhoneNumber,
   invalid_request: InvalidRequest,
   method_not_allowed: MethodNotAllowed,

@@ -177,7 +177,9 @@ class TransitionEffects:
             entries.append(self._contested(record, now))
         # The fixed outcome of a test number may come before the sweep that is planned already.
         due = record.outcome_at
-        return Effects(tuple(entries), self._conversions(record, called=False), due, shown=self._shown(record, now))
+        return Effects(
+            tuple(entries), self._conversions(record, called=False), due, shown=self._shown(record, now)
+        )
 
     def changed(self, before: Verification, after: Verification, now: datetime) -> Effects:
         """Return the effects of a change from ``before`` to ``after``. A change that is not audited has none."""

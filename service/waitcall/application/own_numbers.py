@@ -2,8 +2,8 @@
 
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from dataclasses import replace
+from datetime import datetime
 from math import ceil
 from typing import Protocol
 
@@ -66,7 +66,9 @@ class OwnNumberProvider:
             usable = [each for each in numbers if self._may_be_shown(each, subscriber)]
             if usable:
                 return PlacedOrder(secrets.choice(usable), provider=Provider.OWN)
-        ends = [shown[each] for each in self._numbers if each in shown and self._may_be_shown(each, subscriber)]
+        ends = [
+            shown[each] for each in self._numbers if each in shown and self._may_be_shown(each, subscriber)
+        ]
         if not ends:
             raise ProviderError("None of our own numbers may be shown to this number.")
         wait = max(ceil((min(ends) - now).total_seconds()), 1)

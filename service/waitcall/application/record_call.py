@@ -119,7 +119,10 @@ class RecordInboundCall:
             return outcome, after
         # Count each call before its outcome is stored, and give a right one back. Otherwise simultaneous calls could try
         # more numbers than the limit allows. A repeated report has the same id, so it counts once.
-        limit_checks, token = self._admission.applicable.of_wrong_number(before.phone_number), call.fingerprint
+        limit_checks, token = (
+            self._admission.applicable.of_wrong_number(before.phone_number),
+            call.fingerprint,
+        )
         try:
             counted = self._admission.count(limit_checks, token, now)
         except RateLimited:

@@ -51,7 +51,10 @@ def balance(*, json_wanted: bool) -> None:
 
 @click.group()
 def numbers() -> None:
-    """Dedicated numbers at SMSC that receive texts ([text_in] of the policy), and your own numbers ([own_numbers])."""
+    """Dedicated numbers for texts, and your own numbers to call.
+
+    The policy lists the numbers in use under [text_in] and [own_numbers].
+    """
 
 
 @numbers.command("list", epilog=examples("waitcall numbers list", "waitcall numbers list --json"))

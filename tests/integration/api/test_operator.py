@@ -11,7 +11,7 @@ from tests.integration.conftest import KEY, OPERATOR_KEY, OTHER_KEY, POLICY, Run
 
 PATH = "/v1/verifications"
 NUMBER = "+79991234567"
-OF_THE_NUMBER = ["number", "number_total", "code_number", "failed_checks"]
+OF_THE_NUMBER = ["number", "number_total", "code_number", "failed_checks", "wrong_numbers"]
 LIMITED = POLICY.replace("number = []", 'number = ["1/10m"]\nip = ["9/h record_only"]')
 
 

@@ -470,7 +470,12 @@ def test_the_commented_lines_for_codes_in_the_shipped_policy_are_safe(tmp_path: 
 
 
 def test_the_policy_of_the_examples_has_no_weakness(tmp_path: Path) -> None:
-    text = (ROOT / "examples/policy.toml").read_text().replace("LOGIN", "http://127.0.0.1:8085")
+    text = (
+        (ROOT / "examples/policy.toml")
+        .read_text()
+        .replace("WEBHOOKS", "http://127.0.0.1:8085")
+        .replace("LOGIN", "http://127.0.0.1:8085")
+    )
     assert told(tmp_path, text) == []
 
 

@@ -55,6 +55,10 @@ class InternalError(Problem):
     """500 ``internal_error``."""
 
 
+class InvalidCallback(Problem):
+    """422 ``invalid_callback``."""
+
+
 class InvalidPhoneNumber(Problem):
     """422 ``invalid_phone_number``."""
 
@@ -162,6 +166,7 @@ Problem.known.update(
         "idempotency_in_flight": IdempotencyInFlight,
         "idempotency_key_reused": IdempotencyKeyReused,
         "internal_error": InternalError,
+        "invalid_callback": InvalidCallback,
         "invalid_phone_number": InvalidPhoneNumber,
         "invalid_request": InvalidRequest,
         "method_not_allowed": MethodNotAllowed,

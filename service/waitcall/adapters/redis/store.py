@@ -224,7 +224,7 @@ class RedisVerificationStore:
         answer = self._run_with_effects("claim", step, effects, named, now, replicated=True).decode()
         return Claim.DONE if answer == "again" else Claim(answer)
 
-    def _run_with_effects(
+    def _run_with_effects(  # noqa: PLR0913  the step, its effects, and what they are written under
         self,
         operation: str,
         first: Step,

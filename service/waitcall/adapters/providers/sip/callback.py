@@ -35,7 +35,7 @@ _MEMBERS: Mapping[str, type] = {
     "diverted": bool,
     "attestation": str,
 }
-_CALL_ID = re.compile(r"[^\x00-\x1f\x7f]{1,1000}")
+_CALL_ID = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,1000}")
 _NONCE = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 _DIALLED = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 _LEVELS = {

@@ -25,7 +25,7 @@ _UNANSWERED = ("busy", "no-answer", "canceled")
 
 _PARTY = re.compile(
     r"(?!.*(?:(?:From|To|Caller|Called)(?:City|State|Zip|Country|Name)|ForwardedFrom|AccountSid|ApiVersion|Direction|Call[STe]|Stir|Sip[A-Z]))"
-    r".{0,300}",
+    r"[^\x00-\x1f\x7f]{0,300}",
     re.DOTALL,
 )
 """Caller or number that was called, as any network may write it. It contains no name of a parameter."""

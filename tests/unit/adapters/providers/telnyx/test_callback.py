@@ -243,17 +243,23 @@ def test_a_level_without_validation_is_none() -> None:
     [
         ("2025-12-31T23:59:50.123456Z", datetime(2025, 12, 31, 23, 59, 50, tzinfo=UTC)),
         ("2026-01-01T02:59:50+03:00", datetime(2025, 12, 31, 23, 59, 50, tzinfo=UTC)),
-        ("2025-12-31T23:59:50", CALL.at),
-        ("2025-13-31T23:59:50Z", CALL.at),
-        ("0001-01-01T00:00:00+14:00", CALL.at),
-        ("yesterday", CALL.at),
-        (1767225590, CALL.at),
         (None, CALL.at),
     ],
 )
 def test_the_call_was_made_when_the_event_says(text: Any, at: datetime) -> None:
     found, _ = read(with_data(occurred_at=text))
     assert found.at == at
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2025-12-31T23:59:50", "2025-13-31T23:59:50Z", "9999-12-31T23:59:59-23:59"),
+        *("0001-01-01T00:00:00+14:00", "yesterday", "", 1767225590),
+    ],
+)
+def test_an_event_whose_time_cannot_be_read_proves_nothing(text: Any) -> None:
+    assert read(with_data(occurred_at=text))[0] == OtherMessage(Kind.CALL, Outcome.MALFORMED)
 
 
 @pytest.mark.parametrize(
@@ -264,8 +270,11 @@ def test_the_call_was_made_when_the_event_says(text: Any, at: datetime) -> None:
         ([{"name": "History-Info", "value": "<sip:a@x>;index=1, <sip:b@x>;index=1.1"}], True),
         ([{"name": "History-Info", "value": "<a>;index=1"}, {"name": "history-info", "value": "<b>"}], True),
         ([{"name": "History-Info", "value": "<a>;index=1"}], False),
-        ([{"name": "User-to-User", "value": "x"}, "x", None, {}], False),
-        ("Diversion", False),
+        ([{"name": "User-to-User", "value": "x"}, {}], False),
+        ([{"name": "User-to-User", "value": "x"}, "x"], True),
+        ([{"name": "Diversion ", "value": "x"}], True),
+        ({"Diversion": "<sip:+1@x>"}, True),
+        ("Diversion", True),
         (None, False),
     ],
 )
