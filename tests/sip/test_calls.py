@@ -253,6 +253,7 @@ ASSERTED = f"P-Asserted-Identity: <sip:{CALLER}@carrier.example>"
         (["Privacy: user"], None),
         (["Privacy: header;user"], None),
         (["Privacy: none", "Privacy: id"], None),
+        ([f"Remote-Party-ID: <sip:{CALLER}@carrier.example>;party=calling;privacy=full"], None),
         ([], "<sip:anonymous@anonymous.invalid>;tag=1"),
         ([], '"Anonymous" <sip:Anonymous@Anonymous.Invalid>;tag=1'),
         ([], f"<sip:{CALLER}@anonymous.invalid>;tag=1"),
