@@ -129,7 +129,7 @@ $(DOCS_STAMP): $(DEV_STAMP) requirements-docs.txt development/mermaid/package-lo
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .tools/docs --require-hashes -r requirements-docs.txt
 	@cp development/mermaid/package*.json .tools/docs
 	@if command -v npm >/dev/null; then npm ci --prefix .tools/docs --ignore-scripts --no-audit --no-fund --silent; \
-	else echo "npm is not installed: the site shows its diagrams as text."; fi
+	else echo "npm is not installed: the site shows its diagrams as text, and can be searched only if it is served."; fi
 	@touch $@
 
 .PHONY: docs-tools

@@ -1,5 +1,5 @@
 """MkDocs hook: lists runbooks and decisions, handles links to other files, ranks pages in the search, and lets the site
-draw its diagrams.
+draw its diagrams and search without a server.
 """
 
 import re
@@ -13,14 +13,18 @@ from pymdownx.superfences import fence_code_format
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-MERMAID = ROOT / ".tools/docs/node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js"
-BOOSTS = {"reference": 4, "adr": 0.5}
-"""Factors by which search ranks pages of a folder: who types a name wants its reference, not a decision about it."""
+LIBRARIES = ROOT / ".tools/docs/node_modules"
+MERMAID = LIBRARIES / "@mermaid-js/tiny/dist/mermaid.tiny.js"
+SEARCH_WORKER = LIBRARIES / "iframe-worker/shim/index.js"
+BOOSTS = {"reference": 4, "adr": 0.0001}
+"""Factors by which search ranks pages of a folder. References come first. Decisions come last: a word in a title counts
+1000 times, so their factor is smaller than the inverse of that.
+"""
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+(?!docs/)[^)#]+)(#[^)]*)?\)")
 
 
 def on_config(config: Any) -> Any:
-    """Add every runbook and every decision to the navigation, and draw diagrams if the library is installed."""
+    """Add every runbook and every decision to the navigation, and use the libraries that are installed."""
     pages = {
         "Runbooks": [f"runbooks/{path.name}" for path in _pages("runbooks")],
         "Decisions": [f"adr/{path.name}" for path in _pages("adr") if path.name != "README.md"],
@@ -33,13 +37,17 @@ def on_config(config: Any) -> Any:
         # Without our script the theme would load one from another host, so then diagrams stay text.
         fence = {"name": "mermaid", "class": "mermaid", "format": fence_code_format}
         config["mdx_configs"]["pymdownx.superfences"] = {"custom_fences": [fence]}
+    if not SEARCH_WORKER.is_file():
+        # Then only a served site can be searched.
+        config["extra"]["polyfills"] = []
     return config
 
 
 def on_files(files: Any, *, config: Any) -> Any:
-    """Add the library that draws diagrams to the site, if it is installed."""
-    if MERMAID.is_file():
-        files.append(File.generated(config, MERMAID.name, abs_src_path=str(MERMAID)))
+    """Add the libraries that are installed to the site."""
+    for name, path in ((MERMAID.name, MERMAID), ("iframe-worker.js", SEARCH_WORKER)):
+        if path.is_file():
+            files.append(File.generated(config, name, abs_src_path=str(path)))
     return files
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from development import reference
 from development.api_reference import anchor
-from tests.browser.conftest import PHONE
+from tests.browser.conftest import PHONE, SIZES
 from tests.docs.test_site import ROOT, TOOLS, build
 from waitcall.adapters.http.problems import STATUS_OF
 from waitcall.adapters.telemetry.metrics import Metrics
@@ -24,6 +24,9 @@ pytestmark = pytest.mark.skipif(
 )
 LAPTOP = {"width": 1280, "height": 800}
 MOST_SCREENS = 30
+ACCESSIBLE = ("index", "own-numbers", "reference/settings", "reference/api", "runbooks/wrong-numbers")
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+"""Rules of axe-core: WCAG 2.2, levels A and AA."""
 RAW = re.compile(
     r"^\s*(?:={3,}|-{3,}|\?{3}|!{3}|#{1,6} |\|)|\{ ?[.#:\w-]+=|\*\*|\| ?:?-{3}|\]\(|```|<!--|&[a-z]+;",
     re.MULTILINE,
@@ -90,6 +93,13 @@ class Reader:
     def _note(self, wrong: bool, what: str) -> None:
         if wrong:
             self.faults.append(f"{self.page.url.removeprefix(self.address)}: {what}")
+
+    def search(self, query: str) -> None:
+        """Type a query into the search box."""
+        box = self.page.locator(".md-search__input")
+        box.fill(query)
+        # The search listens to keys.
+        box.press("End")
 
     def open(self, name: str) -> None:
         """Open a page, and wait until its diagrams are drawn."""
@@ -165,22 +175,46 @@ def searched() -> dict[str, tuple[str, str]]:
     }
     return {
         name: (f"/reference/{page}.html", f"#{anchor(name)}") for page, each in names.items() for name in each
-    } | {"docker": ("/deploy.html", "#the-service")}
+    } | {
+        "docker": ("/deploy.html", "#the-service"),
+        "rotate": ("/operating.html", "#rotate-keys-and-secrets"),
+        "min_assurance": ("/reference/policy.html", f"#{anchor('purposes.NAME.min_assurance')}"),
+    }
 
 
 def test_the_search_finds_every_name_as_it_is_typed(reader: Reader) -> None:
     reader.open("index.html")
-    box = reader.page.locator(".md-search__input")
-    box.click()
     missed = []
     for name, expected in searched().items():
-        box.fill(name)
-        # The search listens to keys.
-        box.press("End")
+        reader.search(name)
         if not reader.page.evaluate(FOUND, [*expected]):
             missed.append(name)
     assert missed == []
     assert reader.faults == []
+
+
+def test_the_search_works_in_a_page_opened_as_a_file(chromium: Any, directory: Path) -> None:
+    reader = Reader(chromium.new_context(viewport=LAPTOP), directory.as_uri())
+    reader.open("index.html")
+    reader.search("WAITCALL_REDIS_URL")
+    expected = f"{directory}/reference/settings.html", f"#{anchor('WAITCALL_REDIS_URL')}"
+    assert reader.page.evaluate(FOUND, [*expected])
+    assert reader.faults == []
+    reader.page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_pages_are_accessible(chromium: Any, address: str, size: str, scheme: str) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="not installed: make browser-tools"
+    )
+    reader = Reader(chromium.new_context(**SIZES[size] | {"color_scheme": scheme}), address)
+    for name in ACCESSIBLE:
+        reader.open(f"{name}.html")
+        found = axe.Axe().run(reader.page, options={"runOnly": WCAG}).response["violations"]
+        assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == [], name
+    reader.page.context.close()
 
 
 def diagrams() -> list[tuple[str, str]]:
