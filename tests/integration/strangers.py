@@ -522,8 +522,10 @@ PATTERNS = {
     },
     "adapters/providers/twilio/callback.py": dict.fromkeys(
         [
-            r"(?!.*(?:(?:From|To|Caller|Called)(?:City|State|Zip|Country|Name)|ForwardedFrom|AccountSid|ApiVersion|Direction|Call[STe]|Stir|Sip[A-Z]))"
-            r"[^\x00-\x1f\x7f]{0,300}",
+            (
+                r"(?!.*(?:(?:From|To|Caller|Called)(?:City|State|Zip|Country|Name)|ForwardedFrom|AccountSid|ApiVersion|Direction|Call[STe]|Stir|Sip[A-Z]))"
+                r"[^\x00-\x1f\x7f]{0,300}"
+            ),
             r"[a-z-]{1,30}",
             r"AC[0-9a-f]{32}",
             r"CA[0-9a-f]{32}",
