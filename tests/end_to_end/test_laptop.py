@@ -95,7 +95,7 @@ def test_the_doctor_finds_the_stack_of_the_examples_sound_however_often_it_is_as
 
     assert [(each.returncode, each.stderr) for each in asked] == [(0, "")] * 4
     first, *_, last = (json.loads(each.stdout) for each in asked)
-    assert {each["state"] for each in first} == {"ok"}
+    assert {each["state"] for each in first} == {"ok", "note"}
     (number,) = (each["found"] for each in first if each["check"] == "dedicated number")
     assert number.endswith("rented")
     # The provider answers two such questions a minute, which the later runs keep to.
