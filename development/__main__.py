@@ -116,6 +116,9 @@ def _where(stack: Stack) -> str:
 
 
 def _interrupt(*_: object) -> None:
+    # Whoever stops the group of make sends one signal, and make sends another. The second must not interrupt the clean-up.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -1,11 +1,13 @@
 """Test the simulator's handset: it rings, the provider's side ends the call, and the person can hang up first."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.browser.conftest import Visitor
+from waitcall.adapters.http.hosted_page.colors import contrast
 
 Visiting = Callable[..., Visitor]
 SOUNDS = """
@@ -68,6 +70,32 @@ def test_the_handset_rings_and_then_the_other_side_ends_the_call(
     visitor.logged_in(login)
     if (size, scheme) == ("desktop", "light"):
         visitor.shoot("handset", request)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_placeholder_has_enough_contrast(visiting: Visiting, scheme: str) -> None:
+    visitor = visiting("phone", color_scheme=scheme)
+    visitor.page.goto(visitor.stack.demonstration)
+    colours = visitor.page.locator("#did").evaluate(
+        "field => [getComputedStyle(field, '::placeholder').color, getComputedStyle(field).backgroundColor]"
+    )
+    text, ground = (
+        "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", each)) for each in colours
+    )
+    assert contrast(text, ground) >= 4.5
+
+
+def test_the_labels_of_the_examples_stand_in_the_middle_of_their_buttons(visiting: Visiting) -> None:
+    visitor = visiting("phone")
+    visitor.page.goto(visitor.stack.demonstration)
+    for link in visitor.page.locator(".examples a").all():
+        above, below = link.evaluate("""link => {
+            const range = document.createRange();
+            range.selectNodeContents(link);
+            const [text, box] = [range.getBoundingClientRect(), link.getBoundingClientRect()];
+            return [text.top - box.top, box.bottom - text.bottom];
+        }""")
+        assert abs(above - below) <= 1
 
 
 def test_a_call_that_the_person_ends_first_is_not_reported(visiting: Visiting) -> None:

@@ -45,6 +45,14 @@ def test_the_whole_login(visiting: Visiting, size: str, lang: str, scheme: str) 
     visitor.logged_in()
     visitor.check_accessible()
     assert page.url.startswith(visitor.stack.login)
+    assert page.get_by_role("heading").inner_text() == {"en": "Logged in", "ru": "Вход выполнен"}[lang]
+    assert (
+        page.locator("footer p, footer nav a").all_inner_texts()
+        == {
+            "en": ["Reset a password", "Handset"],
+            "ru": ["Новый пароль", "Имитатор телефона"],
+        }[lang]
+    )
 
 
 def type_code(visitor: Visitor, code: str) -> None:

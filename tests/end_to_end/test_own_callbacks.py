@@ -33,7 +33,7 @@ ip = []
 [routing]
 default = ["own"]
 [own_numbers]
-cooldown_seconds = 900
+cooldown_seconds = 1200
 """ + "".join(f'{dialect} = ["{number}"]\n' for dialect, number in NUMBERS.items())
 ids = count(1)
 

@@ -502,7 +502,11 @@ PATTERNS = {
         r"\+?([0-9]{1,15})": "form at /callbacks/smsc",
     },
     "adapters/providers/sip/callback.py": dict.fromkeys(
-        [r"[!-~]{1,256}", r"[A-Za-z0-9_-]{16,64}", r"\+?([1-9][0-9]{6,14})"],
+        [
+            r"[^\x00-\x1f\x7f\ud800-\udfff]{1,1000}",
+            r"[A-Za-z0-9_-]{16,64}",
+            r"\+[1-9][0-9]{6,14}",
+        ],
         "no stranger: the proxy's signature was right",
     ),
     "adapters/providers/telnyx/callback.py": {
@@ -518,7 +522,10 @@ PATTERNS = {
     },
     "adapters/providers/twilio/callback.py": dict.fromkeys(
         [
-            r"\+?[0-9]{0,30}|[A-Za-z ]{1,20}|(?:sips?|client):[!-~]{1,300}",
+            (
+                r"(?!.*(?:(?:From|To|Caller|Called)(?:City|State|Zip|Country|Name)|ForwardedFrom|AccountSid|ApiVersion|Direction|Call[STe]|Stir|Sip[A-Z]))"
+                r"[^\x00-\x1f\x7f]{0,300}"
+            ),
             r"[a-z-]{1,30}",
             r"AC[0-9a-f]{32}",
             r"CA[0-9a-f]{32}",
@@ -562,7 +569,7 @@ PATTERNS = {
         r"\+521([0-9]{10})": "phone_number",
         r"\+549?([1-3][0-9]{9})": "phone_number",
         r"\+8([0-9]{10})": "no stranger: numbers that the provider signed",
-        r"\+?([1-9][0-9]{6,14})": "no stranger: numbers that the provider signed",
+        r"\+[1-9][0-9]{6,14}": "no stranger: numbers that the provider signed",
         r"\+(1[2-9][0-9]{2}55501[0-9]{2}|61491570(006|110|15[6-9])"
         r"|33(19900|26191|35301|46571|53649)[0-9]{4}|467017406(0[5-9]|[1-9][0-9]))": "no stranger: the policy",
     },

@@ -138,7 +138,7 @@ def test_the_audit_stream_is_exported_as_json_lines(running: Running, cli: Cli) 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["explain"], 1, "Name a phone_number"),
+        (["explain"], 2, "Give PHONE_NUMBER"),
         (["explain", "+7999"], 1, "invalid_phone_number"),
         (["explain", NUMBER, "--purpose", "nothing"], 1, "purpose"),
         (["unblock", NUMBER], 2, "--reason"),

@@ -20,6 +20,9 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from development.demo import SUBSCRIBER
+from examples.__main__ import KNOWN
+from simulator.control import CALLER
 from tests.integration.conftest import KEY, OPERATOR_KEY, POLICY, Running
 from tests.making import examples
 
@@ -188,6 +191,16 @@ def test_a_missing_captcha_is_refused_with_the_address_of_its_image(starting: Ca
     code = running.simulator.office.picture("127.0.0.1")
     right = running.create(**ask, captcha={"code": code, "user_ip": "127.0.0.1"})
     assert right.status_code == 201
+
+
+def test_the_example_of_a_create_is_a_number_that_no_handset_and_no_example_uses(running: Running) -> None:
+    client = running.api.test_client()
+    create = client.get("/openapi.json").get_json()["paths"]["/v1/verifications"]["post"]
+    example = create["requestBody"]["content"]["application/json"]["example"]
+    assert example["phone_number"] not in (CALLER, KNOWN, SUBSCRIBER)
+    # "Try it out" on the documentation page sends it.
+    made = client.post("/v1/verifications", json=example, headers={"Authorization": f"Bearer {KEY}"})
+    assert made.status_code == 201
 
 
 def test_the_documentation_page_loads_nothing_from_other_hosts(running: Running) -> None:

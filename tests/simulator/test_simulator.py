@@ -487,6 +487,7 @@ def test_the_handset_is_served_and_its_policy_allows_no_inline_script(simulator:
     with urllib.request.urlopen(simulator.control_url + "/", timeout=5) as response:
         page, policy = response.read().decode(), response.headers["Content-Security-Policy"]
     assert "Your number" in page
+    assert "<code>make examples</code> starts a login to try." in page
     assert "http" not in page
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy

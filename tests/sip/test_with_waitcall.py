@@ -31,7 +31,7 @@ ip = []
 [routing]
 default = ["own"]
 [own_numbers]
-cooldown_seconds = 900
+cooldown_seconds = 1200
 sip = {POOL}
 """
 

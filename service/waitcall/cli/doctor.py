@@ -31,7 +31,7 @@ _CHECKS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """Result of one check. ``state``: ok, warning or failure."""
+    """Result of one check. ``state``: ok, warning or failure; ``note`` for something to do or to know."""
 
     check: str
     state: str
@@ -82,14 +82,14 @@ def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:
     address = f"{where}?charset=utf-8&{settings.callback_hash}=SECRET"
     if uses_smsc:
         yield Finding(
-            "address to register", "ok", f"{address} (SECRET: the first value of WAITCALL_CALLBACK_SECRETS)"
+            "address to register", "note", f"{address} (SECRET: the first value of WAITCALL_CALLBACK_SECRETS)"
         )
     yield from _own_numbers(context, url or local)
     if context.smsru is not None:
         if local:
             yield _handler("handler for smsru", local.replace("/smsc", "/smsru"), b"100")
         yield Finding(
-            "address to register at smsru", "ok", where.replace("/callbacks/smsc", "/callbacks/smsru")
+            "address to register at smsru", "note", where.replace("/callbacks/smsc", "/callbacks/smsru")
         )
 
 
@@ -115,7 +115,7 @@ def _own_numbers(context: CliContext, smsc: str | None) -> Iterator[Finding]:
         state = "ok" if answer.status == report.status else "failure"
         yield Finding(check, state, f"{url}: {answer.status}{f', {expected}' if state == 'ok' else ''}")
     if Dialect.TWILIO in context.settings.policy.own_numbers.dialects.values():
-        yield Finding("address to register at twilio", "ok", context.settings.twilio_url)
+        yield Finding("address to register at twilio", "note", context.settings.twilio_url)
 
 
 def _guarded(check: str, findings: Iterator[Finding], state: str = "failure") -> Iterator[Finding]:
@@ -187,7 +187,7 @@ def _inbox(context: CliContext) -> Iterator[Finding]:
     yield Finding("inbox proves", "ok", f"a call to the number shown, at most {limit}")
     if limit is Assurance.ASSERTED:
         for number, step in enumerate(_CHECKS, 1):
-            yield Finding(f"to let it prove more, {number}", "ok", step)
+            yield Finding(f"to let it prove more, {number}", "note", step)
 
 
 def _told(record: LikeACall) -> str:

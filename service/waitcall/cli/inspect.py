@@ -36,7 +36,7 @@ _SECRET_BYTES = 32
 
 
 @click.command(
-    epilog=examples("waitcall show ver_2d53…14f2b", "echo ver_2d53…14f2b | waitcall show - --json")
+    epilog=examples("waitcall show VERIFICATION_ID", "echo VERIFICATION_ID | waitcall show - --json")
 )
 @click.argument("verification_id")
 @as_json

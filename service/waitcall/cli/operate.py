@@ -63,8 +63,10 @@ def explain(  # noqa: PLR0913  the command's options
 ) -> None:
     """Explain whether a number, address or client is refused. `-` reads the number from standard input.
 
-    The exit code is 0 in both cases.
+    The exit code is 0, refused or not.
     """
+    if phone_number is None and client_ip is None and client is None:
+        raise click.UsageError("Give PHONE_NUMBER, --client-ip or --client.")
     with running() as context:
         subject = Subject(read_number(phone_number), client_ip, client)
         answer = ExplanationResponse().dump(context.use_cases.operator.explain(operator, subject, purpose))
@@ -186,8 +188,10 @@ def lists(*, json_wanted: bool, operator: str) -> None:
         answer = ListsResponse().dump({"lists": context.use_cases.operator.lists(operator)})
     if json_wanted:
         print_json(answer)
-    else:
+    elif answer["lists"]:
         show_rows(answer["lists"], _LIST_COLUMNS, json_wanted=False)
+    else:
+        click.echo("No entries.")
 
 
 def _named(number: str | None, prefix: str | None, network: str | None) -> tuple[ListKind, str]:

@@ -86,10 +86,17 @@ def _proven(context: CliContext, record: Verification, *, qr: bool) -> Verificat
         _instruct(record, qr=qr)
         while record.status is Status.PENDING and record.channel is channel:
             left = int((record.expires_at - datetime.now(UTC)).total_seconds())
-            click.echo(f"\r{left // 60:02}:{left % 60:02} left ", nl=False, err=True)
+            if is_watched():
+                click.echo(f"\r{left // 60:02}:{left % 60:02} left ", nl=False, err=True)
             record = context.use_cases.read.read(record.requester.client, record.id, wait_seconds=1)
-        click.echo(err=True)
+        if is_watched():
+            click.echo(err=True)
     return record
+
+
+def is_watched() -> bool:
+    """Tell whether a person watches: standard error is a terminal, not a file or a pipe."""
+    return sys.stderr.isatty()
 
 
 def _instruct(record: Verification, *, qr: bool) -> None:
@@ -101,7 +108,7 @@ def _instruct(record: Verification, *, qr: bool) -> None:
         uri = record.call_number.uri
     else:
         return
-    if qr:
+    if qr and is_watched():
         segno.make(uri, error="m").terminal(out=sys.stderr, compact=True, border=1)
 
 

@@ -143,7 +143,7 @@ EXAMPLE = {
     "reason": None,
     "purpose": "login",
     "reference": "pX3cZ0yqT4m8u1VgKf2bQA",
-    "phone_number": "+79991234567",
+    "phone_number": "+79990123456",
     "call": {"number": "+79585551234", "display": "+7 958 555-12-34", "uri": "tel:+79585551234"},
     "channel": "call",
     "text_in": None,

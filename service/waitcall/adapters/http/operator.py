@@ -21,7 +21,7 @@ from waitcall.domain.policy import Permission
 
 PATH = "/v1/operator"
 OK, CREATED, NO_CONTENT = 200, 201, 204
-_NUMBER = {"description": "E.164.", "examples": ["+79991234567"]}
+_NUMBER = {"description": "E.164.", "examples": ["+79990123456"]}
 _REASON = fields.String(
     required=True,
     validate=validate.Length(1, LONGEST_REASON),
@@ -206,7 +206,7 @@ routes = Blueprint(
 @requires(Permission.OPERATE)
 @refuses("invalid_phone_number")
 @routes.response(OK, ExplanationResponse, description="Explanation of the refusals.")
-@routes.arguments(ExplainRequest, example={"phone_number": "+79991234567", "purpose": "login"})
+@routes.arguments(ExplainRequest, example={"phone_number": "+79990123456", "purpose": "login"})
 def explain(asked: dict[str, Any]) -> Explanation:
     """Explain why a number, an address or a client is refused"""
     return services().operator.explain(g.client, **asked)
@@ -216,7 +216,7 @@ def explain(asked: dict[str, Any]) -> Explanation:
 @requires(Permission.OPERATE)
 @refuses("invalid_phone_number")
 @routes.response(OK, UndoneResponse, description="List of what was undone.")
-@routes.arguments(UnblockRequest, example={"phone_number": "+79991234567", "reason": "a support request"})
+@routes.arguments(UnblockRequest, example={"phone_number": "+79990123456", "reason": "a support request"})
 def unblock(what: dict[str, Any]) -> Undone:
     """Clear the limits of a number, address or client, and remove the block that names it"""
     return services().operator.unblock(g.client, **what)

@@ -101,7 +101,7 @@ class CreateRequest(Request):
         metadata={
             "description": "E.164, or a national form if the client has a default region. Spaces, hyphens, brackets, invisible "
             "characters and tel: with its parameters are accepted. Extensions, letters and several numbers are refused.",
-            "examples": ["+79991234567"],
+            "examples": ["+79990123456"],
         },
     )
     purpose = fields.String(

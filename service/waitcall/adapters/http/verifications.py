@@ -89,7 +89,7 @@ def answer_of(record: Verification, status: int = OK) -> Answer:
 @once()
 @routes.arguments(
     CreateRequest,
-    example={"phone_number": "+79991234567", "purpose": "login", "reference": "pX3cZ0yqT4m8u1VgKf2bQA"},
+    example={"phone_number": "+79990123456", "purpose": "login", "reference": "pX3cZ0yqT4m8u1VgKf2bQA"},
 )
 def create(command: CreateCommand) -> tuple[Answer, int]:
     """Start a verification

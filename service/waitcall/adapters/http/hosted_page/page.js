@@ -13,7 +13,7 @@
   const shortest = 1000, longest = 15000;
   // The server answers at once if too many polls of this page or address wait. Slow down after such early answers.
   const early = 3000, unheld = 5000;
-  // The server holds a poll for 25 s. A poll without an answer after `lost` is asked anew.
+  // The server holds a poll for up to 25 s. A poll without an answer after `lost` is asked anew.
   const lost = 35000;
   // A tap's click comes after its release. A release is missed where a menu or another window opens.
   const tap = 350, longestPress = 5000;
@@ -56,11 +56,13 @@
     clearTimeout(timer);
     if (poll || leaving || loading) return;
     const asked = Date.now();
+    // While the page says that there is no connection, the first answer must come at once.
+    const held = main.classList.contains("offline") ? 0 : 25;
     const own = poll = new AbortController();
     const alarm = setTimeout(() => own.abort(), lost);
     let now = null;
     try {
-      const answer = await fetch(`${location.pathname}/status?wait=25&channel=${channel}`, { cache: "no-store", signal: own.signal });
+      const answer = await fetch(`${location.pathname}/status?wait=${held}&channel=${channel}`, { cache: "no-store", signal: own.signal });
       // The server's own page says that the verification is gone.
       now = answer.status === 404 ? { status: "gone" } : answer.ok ? await answer.json() : null;
     } catch { /* the connection is lost */ }
@@ -74,7 +76,7 @@
     } else {
       show(now);
       if (loading) return;
-      pause = Date.now() - asked < early ? Math.min(2 * pause, unheld) : shortest;
+      pause = held && Date.now() - asked < early ? Math.min(2 * pause, unheld) : shortest;
     }
     timer = setTimeout(ask, pause);
   };
