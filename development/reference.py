@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from enum import Enum
-from http import HTTPStatus
 from itertools import groupby, pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import click
 from marshmallow import Schema, missing, validate
 from marshmallow import fields as kinds
+from werkzeug.http import HTTP_STATUS_CODES
 
 from development import api_reference, client
 from development.client import class_of
@@ -169,7 +169,7 @@ def problems() -> str:
     answered_by = api_reference.answered_by()
     parts = []
     for status, group in groupby(sorted(STATUS_OF.items(), key=itemgetter(1)), key=itemgetter(1)):
-        parts.append(f"## {status} {HTTPStatus(status).phrase}")
+        parts.append(f"## {status} {HTTP_STATUS_CODES[status]}")
         for code, _ in group:
             common = code in api_reference.everywhere()
             facts = {

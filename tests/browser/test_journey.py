@@ -9,7 +9,8 @@ import pytest
 
 from tests.browser.conftest import SCREENSHOTS, Visitor
 
-Image = pytest.importorskip("PIL.Image", reason="not installed: make browser-tools")
+# On another Python than the one that installed them, the tools cannot be imported.
+Image = pytest.importorskip("PIL.Image", reason="not installed: make browser-tools", exc_type=ImportError)
 Visiting = Callable[..., Visitor]
 SUBSCRIBER = "+79991234567"
 SIZE = {"width": 400, "height": 620}
