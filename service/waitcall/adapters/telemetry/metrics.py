@@ -9,6 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from waitcall.domain.channel import Provider
 from waitcall.domain.code import CodeDelivery
 from waitcall.domain.limits import Decision, Scope
 from waitcall.domain.matching import Kind, Outcome
@@ -84,6 +85,7 @@ class Metrics:
                 self.rate_limit_decisions(scope, decision)
         for where in UNREADABLE_ENTRIES:
             self._unreadable_entries(where)
+        self.orders(Provider.OWN, "failed")
 
     def _define_funnel(self) -> None:
         self.verifications_started = self._counter(
