@@ -50,7 +50,7 @@ test: develop ## run the everyday tests (3 minutes), without those of whole stac
 	@$(PYTEST) $(EVERYDAY)
 
 .PHONY: test-all
-test-all: develop ## run every test, and the generated ones with more examples (20 minutes)
+test-all: develop ## run every test, and the generated ones with more examples (25 minutes)
 	@$(PYTEST)
 
 .PHONY: coverage
