@@ -68,7 +68,7 @@ def shown(value: float, unit: str) -> str:
 
 
 def _short(value: float) -> str:
-    digits = 0 if abs(value) >= 100 or value == int(value) else 1 if abs(value) >= 10 else 2  # noqa: PLR2004
+    digits = 0 if abs(value) >= 100 or value == int(value) else 1 if abs(value) >= 10 else 2  # noqa: PLR2004  three digits that count
     text = f"{value:,.{digits}f}"
     return text.rstrip("0").rstrip(".") if digits else text
 
@@ -192,7 +192,7 @@ def _legend(
     marks = [f'<i style="background:{LINES[index % len(LINES)]}"></i>' for index in range(len(lines))]
     if options["displayMode"] == "list":
         names = (f"<span>{mark}{_text(name)}</span>" for mark, (name, _) in zip(marks, lines, strict=True))
-        return f'<div class="list">{"".join(names)}</div>', 1 if len(lines) < 4 else 2  # noqa: PLR2004
+        return f'<div class="list">{"".join(names)}</div>', 1 if len(lines) < 4 else 2  # noqa: PLR2004  more lines need two columns
     rows = [
         f"<tr><td>{mark}{_text(name)}</td><td>{shown(points[-1][1], unit)}</td><td>{shown(max(value for _, value in points), unit)}</td></tr>"
         for mark, (name, points) in zip(marks, lines, strict=True)

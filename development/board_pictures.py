@@ -88,7 +88,7 @@ class People:
         return f"{prefix}{self._last:07d}"
 
     def _verify(self, number: str, fate: float, haste: float) -> None:
-        purpose = "password_reset" if fate < 0.2 else "login"  # noqa: PLR2004
+        purpose = "password_reset" if fate < 0.2 else "login"  # noqa: PLR2004  a fifth resets
         asked = {
             "phone_number": f"+{number}",
             "purpose": purpose,
@@ -102,10 +102,10 @@ class People:
             self._api.post("/verifications", json=asked | {"reference": "another"})
         verification = made.json()
         self.ended.wait(3 + 25 * haste**2)
-        if fate > 0.95 and purpose == "login":  # noqa: PLR2004
+        if fate > 0.95 and purpose == "login":  # noqa: PLR2004  one in twenty types a code instead
             self._type_code(verification["id"], number, haste)
         elif fate < 0.88:  # noqa: PLR2004  the others never call
-            lost = haste > 0.97  # noqa: PLR2004
+            lost = haste > 0.97  # noqa: PLR2004  the report of three in a hundred
             self._control.post(
                 "/dial", json={"cli": number, "did": verification["call"]["number"], "lose": lost}
             )
@@ -121,7 +121,7 @@ class People:
         self.ended.wait(4)
         sent = self._control.get("/messages", params={"phone": number}).json()["messages"]
         code = re.sub(r"\D", "", sent[-1]["text"])[:6] if sent else "000000"
-        if haste < 0.3:  # noqa: PLR2004
+        if haste < 0.3:  # noqa: PLR2004  three in ten type a wrong code first
             self._api.post(
                 f"/verifications/{verification}/check", json={"code": f"{(int(code) + 1) % 1_000_000:06}"}
             )

@@ -209,6 +209,29 @@ def test_a_lost_connection_is_shown_and_the_login_goes_on_after_it(visiting: Vis
     visitor.logged_in()
 
 
+@pytest.mark.parametrize("away", ["told", "not told"])
+def test_the_page_says_soon_that_the_connection_is_back(visiting: Visiting, away: str) -> None:
+    """A browser that is not told of a lost connection notices it by a poll that fails."""
+    visitor = visiting("phone")
+    with visitor.page.expect_request(re.compile("/status")):
+        visitor.begin()
+    waiting(visitor)
+    alert = visitor.page.get_by_role("alert").filter(has_text="No connection")
+    if away == "told":
+        visitor.context.set_offline(True)
+        alert.wait_for(timeout=2000)
+        visitor.context.set_offline(False)
+    else:
+        visitor.page.route("**/status?*", lambda route: route.abort())
+        visitor.page.reload()
+        alert.wait_for(timeout=5000)
+        visitor.page.unroute("**/status?*")
+    # A poll that is held would answer only after 25 s.
+    alert.wait_for(state="detached", timeout=10_000)
+    visitor.call()
+    visitor.logged_in()
+
+
 def test_the_link_to_another_way_leads_to_a_code(visiting: Visiting, request: pytest.FixtureRequest) -> None:
     visitor = visiting("phone")
     visitor.begin()
