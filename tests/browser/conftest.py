@@ -76,6 +76,11 @@ class Visitor:
         page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
         return page
 
+    def turn_to_a_new_page(self) -> None:
+        """Close the visitor's page and open an empty one."""
+        self.page.close()
+        self.page = self.watch(self.context.new_page())
+
     def tell(self, path: str, **order: Any) -> Any:
         request = urllib.request.Request(
             f"{self.stack.control}/{path}",

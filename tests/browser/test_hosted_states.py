@@ -82,6 +82,8 @@ def change(visitor: Visitor, **fields: Any) -> None:
 def check(visitor: Visitor, address: str, name: str, *, with_axe: bool = True) -> None:
     """Open a page in each language, and assert that nothing of it is cut off and that it is accessible."""
     for lang in LANGUAGES:
+        # An open page loads itself again when its verification changes, which can cut off the way to the next page.
+        visitor.turn_to_a_new_page()
         visitor.page.goto(f"{address}?lang={lang}")
         assert visitor.page.locator("html").get_attribute("lang") == lang
         look(visitor, f"{name}-{lang}")

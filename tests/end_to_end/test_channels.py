@@ -181,9 +181,11 @@ def test_a_hundred_wrong_codes_over_two_workers_spend_exactly_five_attempts(stag
     made = stage.create(channel="code").json
     wrong = f"{(int(stage.code()) + 1) % 1000000:06}"
 
-    answers = together(100, lambda _: stage.post(made, "check", code=wrong).json["code"])
+    answers = Counter(together(100, lambda _: stage.post(made, "check", code=wrong).json["code"]))
 
-    assert Counter(answers) == {"code_mismatch": 5, "attempts_spent": 95}
+    # A check counts against the number's limit before it compares. So with many at once a few may be refused by it.
+    assert answers["code_mismatch"] == 5
+    assert answers["attempts_spent"] + answers["rate_limited"] == 95
 
 
 def test_a_forged_number_succeeds_at_asserted_and_fails_at_roundtrip(stage: Stage) -> None:
