@@ -407,6 +407,36 @@ def test_a_value_of_one_deployment_changes_no_other() -> None:
     }
 
 
+def test_the_simulator_outlives_the_service_that_drains_beside_it() -> None:
+    pod = serving(render(values_of(CHART / "ci/simulator-values.yaml")))["api"]["spec"]["template"]["spec"]
+    service, simulator = pod["containers"]
+    paused, waits = (int(each["lifecycle"]["preStop"]["exec"]["command"][1]) for each in (service, simulator))
+    environment = {each["name"]: each.get("value") for each in service["env"]}
+    drained = paused + int(environment["WAITCALL_DRAIN_SECONDS"] or 0)
+    assert drained < waits < pod["terminationGracePeriodSeconds"]
+
+
+def test_a_loaded_node_delays_no_start_and_an_upgrade_keeps_the_only_worker() -> None:
+    values = values_of(CHART / "ci/minimal-values.yaml") | {"worker": {"replicas": 1}}
+    deployments = [each for each in render(values) if each["kind"] == "Deployment"]
+    for each in deployments:
+        (container,) = each["spec"]["template"]["spec"]["containers"]
+        assert container["startupProbe"]["timeoutSeconds"] == container["livenessProbe"]["timeoutSeconds"]
+        assert each["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+
+
+def test_no_pod_claims_a_surface_that_another_deployment_serves() -> None:
+    """``waitcall doctor`` looks for the handler of callbacks only where ``callback`` is served."""
+    deployments = [
+        each for each in render(values_of(CHART / "ci/minimal-values.yaml")) if each["kind"] == "Deployment"
+    ]
+    surfaces = {
+        each["metadata"]["name"].rpartition("-")[2]: environment_of(each)["WAITCALL_SURFACES"]
+        for each in deployments
+    }
+    assert surfaces == {"api": "api", "public": "callback", "worker": "api"}
+
+
 def test_the_simulator_calls_back_the_public_deployment() -> None:
     objects = render(values_of(CHART / "ci/simulator-values.yaml"))
     (_, simulator) = serving(objects)["api"]["spec"]["template"]["spec"]["containers"]

@@ -324,9 +324,9 @@ imagePullPolicy: {{ $.Values.image.pullPolicy }}
 securityContext:
   {{- toYaml $.Values.securityContext | nindent 2 }}
 env:
-  {{- if has (index . 1) (list "api" "public" "page") }}
-  - {name: WAITCALL_SURFACES, value: {{ ternary "callback" (index . 1) (eq (index . 1) "public") }}}
-  {{- end }}
+  {{- /* The worker serves no surface. Its settings are those of the API, whose pods have no callbacks either. */}}
+  {{- $surface := get (dict "public" "callback" "worker" "api") (index . 1) | default (index . 1) }}
+  - {name: WAITCALL_SURFACES, value: {{ $surface }}}
   {{- include "waitcall.env" . | nindent 2 }}
 {{- with $own.extraEnvFrom }}
 envFrom:
