@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 
 import pytest
 
@@ -18,10 +17,10 @@ from waitcall.application.open_channel import Routing
 from waitcall.application.own_numbers import OwnNumberProvider, RecordOwnCall
 from waitcall.application.record_call import RecordInboundCall
 from waitcall.domain.channel import Assurance, Attestation, Channel, Dialect, Provider
-from waitcall.domain.errors import PhoneNumberNotAllowed, ProviderUnavailable
+from waitcall.domain.errors import PhoneNumberNotAllowed, ProviderError, ProviderUnavailable
 from waitcall.domain.limits import Limit, Scope
 from waitcall.domain.matching import InboundCall, Outcome, Witness
-from waitcall.domain.numbers import E164, may_be_shown
+from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Client, OwnNumbers, Policy, Purpose, Routes
 from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
@@ -61,8 +60,8 @@ class Stage:
     def __post_init__(self) -> None:
         self.smsc = FakeProvider()
         routes = self.policy.routing
-        shown = partial(may_be_shown, dial_regions=self.policy.dial_regions)
-        self.own = OwnNumberProvider(self.policy.own_numbers, self.world.numbers, shown, self.clock)
+        regions = self.policy.dial_regions
+        self.own = OwnNumberProvider(self.policy.own_numbers, self.world.numbers, regions, self.clock)
         routing = Routing([self.own, self.smsc], routes.default, routes.regions, self.observer)
         made: tuple[Verifications, RecordInboundCall] = use_cases(
             self.world, routing, self.observer, self.clock, self.policy
@@ -186,6 +185,14 @@ def test_numbers_of_other_countries_follow_when_those_of_the_subscribers_are_use
     first = stage.start()
     stage.cancel(first)
     assert (first.call_number, stage.start().call_number) == (POOL[0], RUSSIAN)
+
+
+def test_a_number_of_the_pool_is_never_asked_to_call_itself(stage: Stage) -> None:
+    assert {stage.own.order(POOL[0]).call_number for _ in range(400)} == set(POOL[1:])
+
+    alone = OwnNumbers({POOL[0]: Dialect.TWILIO})
+    with pytest.raises(ProviderError):
+        OwnNumberProvider(alone, stage.world.numbers, {"US"}, stage.clock).order(POOL[0])
 
 
 @pytest.mark.parametrize(

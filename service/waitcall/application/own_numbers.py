@@ -1,7 +1,8 @@
 """The provider ``own``: numbers of the operator's pool instead of numbers that another provider sells."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from math import ceil
@@ -12,7 +13,7 @@ from waitcall.application.record_call import RecordInboundCall
 from waitcall.domain.channel import Capability, Dialect, PlacedOrder, Provider
 from waitcall.domain.errors import ProviderError, ProviderUnavailable
 from waitcall.domain.matching import InboundCall, Kind, Outcome
-from waitcall.domain.numbers import E164, normal_form
+from waitcall.domain.numbers import E164, may_be_dialled, normal_form
 from waitcall.domain.policy import OwnNumbers
 
 
@@ -38,17 +39,15 @@ class OwnNumberProvider:
     capabilities = frozenset({Capability.DIALLED_IN_CALLBACK, Capability.ATTESTED_CALLS})
 
     def __init__(
-        self,
-        own: OwnNumbers,
-        pool: NumberPool,
-        may_be_shown: Callable[[E164, E164], bool],
-        clock: Clock,
+        self, own: OwnNumbers, pool: NumberPool, dial_regions: Collection[str], clock: Clock
     ) -> None:
-        """``may_be_shown``: tells whether its second argument may be asked to dial the first."""
-        self._numbers = list(own.dialects)
+        """``dial_regions``: only numbers of these regions are shown."""
         self._pool = pool
-        self._may_be_shown = may_be_shown
         self._clock = clock
+        # A pool may have thousands of numbers, so what depends on the number alone is looked up here, and not for each order.
+        self._numbers = frozenset(each for each in own.dialects if may_be_dialled(each, dial_regions))
+        self._of_region = _grouped(self._numbers, lambda each: each.region)
+        self._of_subscriber = _grouped(self._numbers, lambda each: each.subscriber)
 
     def order(self, subscriber: E164) -> PlacedOrder:
         """Choose a number at random that the subscriber was not shown lately, of the subscriber's country if possible.
@@ -60,19 +59,22 @@ class OwnNumberProvider:
         """
         now = self._clock()
         shown = self._pool.shown(subscriber, now)
-        free = [each for each in self._numbers if each not in shown]
-        near = [each for each in free if each.region == subscriber.region]
-        for numbers in (near, free):
-            usable = [each for each in numbers if self._may_be_shown(each, subscriber)]
-            if usable:
-                return PlacedOrder(secrets.choice(usable), provider=Provider.OWN)
-        ends = [
-            shown[each] for each in self._numbers if each in shown and self._may_be_shown(each, subscriber)
-        ]
+        themselves = self._of_subscriber.get(subscriber.subscriber, frozenset())
+        for numbers in (self._of_region.get(subscriber.region, frozenset()), self._numbers):
+            if usable := numbers.difference(shown, themselves):
+                return PlacedOrder(secrets.choice(tuple(usable)), provider=Provider.OWN)
+        ends = [shown[each] for each in self._numbers.intersection(shown) - themselves]
         if not ends:
             raise ProviderError("None of our own numbers may be shown to this number.")
         wait = max(ceil((min(ends) - now).total_seconds()), 1)
         raise ProviderUnavailable("This number was shown all of our own numbers lately.", retry_after=wait)
+
+
+def _grouped(numbers: Iterable[E164], key: Callable[[E164], str]) -> dict[str, frozenset[E164]]:
+    groups = defaultdict(set)
+    for each in numbers:
+        groups[key(each)].add(each)
+    return {name: frozenset(group) for name, group in groups.items()}
 
 
 class RecordOwnCall:

@@ -94,7 +94,7 @@ def opening_of(
         providers.append(smsru_of(core, time_limit))
     if Provider.OWN in routes.providers:
         providers.append(
-            OwnNumberProvider(core.policy.own_numbers, core.numbers, _may_be_shown(core), core.clock)
+            OwnNumberProvider(core.policy.own_numbers, core.numbers, core.policy.dial_regions, core.clock)
         )
     routing = Routing(providers, routes.default, routes.regions, core.observer)
     sender = SmscSender(account, core.metrics, time_limit, core.policy.code_sender)
