@@ -250,6 +250,52 @@ def test_a_call_is_used_once_by_its_id(stage: Stage) -> None:
     assert stage.call(record, at=stage.clock() + seconds(3)) is Outcome.REPEATED
 
 
+@pytest.mark.parametrize("weak", [Attestation.NONE, Attestation.PARTIAL, None])
+def test_a_stronger_report_of_the_same_call_still_counts_once(stage: Stage, weak: Attestation | None) -> None:
+    """A carrier may report the end of a call before its beginning, and only the beginning with the attestation."""
+    record = stage.start(purpose="reset")
+    report = partial(stage.call, record, is_dated=False)
+
+    assert report(attestation=weak) is Outcome.WEAK
+    assert report(attestation=Attestation.GATEWAY) is Outcome.REPEATED
+    assert stage.read(record) == record
+    assert report(attestation=Attestation.FULL, cli="+12125550124") is Outcome.UNMATCHED
+    assert report(wrong_number(record), attestation=Attestation.FULL) is Outcome.WRONG_NUMBER
+    assert report(attestation=Attestation.FULL) is Outcome.CONFIRMED
+    verified = stage.read(record)
+    assert (verified.status, verified.assurance) == (Status.VERIFIED, Assurance.NETWORK)
+    assert report(attestation=Attestation.FULL) is Outcome.REPEATED
+    assert report(attestation=weak) is Outcome.REPEATED
+    assert stage.read(record) == verified
+
+
+def test_a_stronger_report_never_counts_for_a_later_verification(
+    world: World, observer: RecordingObserver, clock: FakeClock
+) -> None:
+    """The pool has one number, so the later verification shows the number of the call that was reported."""
+    stage = Stage(world, observer, clock, replace(POLICY, own_numbers=OwnNumbers({POOL[0]: Dialect.TWILIO})))
+    first = stage.start(purpose="reset")
+    assert stage.call(first, is_dated=False) is Outcome.WEAK
+    stage.cancel(first)
+    clock.advance(POLICY.own_numbers.cooldown_seconds)
+    later = stage.start(purpose="reset")
+
+    assert stage.call(later, is_dated=False, attestation=Attestation.FULL) is Outcome.REPEATED
+    assert stage.read(later) == later
+
+
+def test_several_reports_of_one_call_are_one_wrong_number_at_most(stage: Stage) -> None:
+    record = stage.start()
+    for _ in range(5):
+        for strength in (Attestation.FULL, Attestation.NONE, Attestation.FULL):
+            stage.call(record, wrong_number(record), id="CA1", attestation=strength)
+    for call_id in ("CA2", "CA3", "CA4"):
+        assert stage.call(record, wrong_number(record), id=call_id) is Outcome.WRONG_NUMBER
+
+    assert stage.call(record, id="CA5") is Outcome.WEAK, "three calls without attestation used the budget up"
+    assert stage.call(record, id="CA5", attestation=Attestation.FULL) is Outcome.CONFIRMED
+
+
 @pytest.mark.parametrize("is_dated", [True, False])
 def test_a_captured_report_never_verifies_a_later_verification(
     world: World, observer: RecordingObserver, clock: FakeClock, is_dated: bool

@@ -138,14 +138,17 @@ class MemoryStore:
     ) -> Claim:
         with self._changed:
             used = (subscriber_of(call.cli), call.fingerprint or call.at)
-            if used in self.used_calls.calls:
+            number, is_weak = subscriber_of(call.cli), call.id is not None and not call.is_vouched_for
+            if used in self.used_calls.calls and (
+                is_weak or change is None or self.used_calls.calls[used] != change.after.id
+            ):
                 return Claim.REPEATED
             if change is not None:
                 if self._records.get(change.after.id) != change.before:
                     return Claim.CONFLICT
                 self._store(change.after)
             self._write(change.after if change else None, effects)
-            self.used_calls.calls.add(used)
+            self.used_calls.calls[used] = self._latest.get(number) if is_weak else None
             return Claim.DONE
 
     def wait_for_change(self, stored: Stored, seconds: float) -> bool:
@@ -164,14 +167,18 @@ class MemoryStore:
 
 class MemoryUsedCalls:
     def __init__(self) -> None:
-        self.calls: set[tuple[str, datetime]] = set()
+        self.calls: dict[tuple[str, str | datetime], str | None] = {}
+        """Used calls, each with the verification for which a stronger report may use it again."""
         self._texts: set[tuple[str, str]] = set()
 
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
         for cli, at in list(self.calls):
-            if cli == subscriber_of(call.cli) and abs(at - call.at) <= within:
+            if isinstance(at, datetime) and cli == subscriber_of(call.cli) and abs(at - call.at) <= within:
                 return replace(call, at=at)
         return None
+
+    def is_used(self, call: InboundCall) -> bool:
+        return (subscriber_of(call.cli), call.fingerprint or call.at) in self.calls
 
     def remember_text(self, number: str, text: str, until: datetime, now: datetime) -> None:
         if until > now:

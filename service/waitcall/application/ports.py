@@ -158,12 +158,18 @@ class VerificationStore(Protocol):
     ) -> Claim:
         """Mark a call as used, if it was not used before, and store the change that it makes: both or neither.
 
+        If the caller's network vouches for the caller, the call may be used again after a report without that. Such a use
+        must change the verification that was the number's latest one at the earlier report. Else it is REPEATED.
+
         ``keep_until``: the time until which the store remembers that the call was used (UTC).
         """
 
 
 class UsedCalls(Protocol):
     """Memory of the calls that were used, and of texts that look like calls. Every method may raise StoreUnavailable."""
+
+    def is_used(self, call: InboundCall) -> bool:
+        """Tell if a report of this very call was used."""
 
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
         """Return the used call of the same caller that is nearest in time to this one, at most ``within`` away, or None."""

@@ -117,6 +117,9 @@ class RecordInboundCall:
         guesses = call.provider is Provider.OWN and not call.is_vouched_for
         if not guesses or outcome not in (Outcome.CONFIRMED, Outcome.WRONG_NUMBER):
             return outcome, after
+        if self._used_calls.is_used(call):
+            # It counted at its first report. A report that proves no more than an earlier one changes nothing.
+            return Outcome.REPEATED, before
         # Count each call before its outcome is stored, and give a right one back. Otherwise simultaneous calls could try
         # more numbers than the limit allows. A repeated report has the same id, so it counts once.
         limit_checks, token = (

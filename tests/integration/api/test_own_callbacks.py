@@ -97,6 +97,20 @@ def test_a_repeated_report_is_acknowledged_and_changes_nothing(standing: Standin
     assert (standing.counted("confirmed"), standing.counted("repeated")) == (1, 2)
 
 
+def test_a_later_stronger_report_of_the_same_call_still_verifies(standing: Standing, door: Door) -> None:
+    made = standing.create(purpose="strict")
+    number = made["call"]["number"]
+    weak = door.report("1", standing.now, dialled=number, vouched=False)
+
+    assert [document(standing.send(weak)) for _ in range(2)] == [door.answer] * 2
+    assert standing.status(made) == "pending"
+    assert document(standing.call(dialled=number)) == door.answer
+    assert standing.status(made) == "verified"
+    assert document(standing.send(weak)) == door.answer
+    found = {each: standing.counted(each) for each in ("weak", "confirmed", "repeated", "wrong_number")}
+    assert found == {"weak": 1, "confirmed": 1, "repeated": 2, "wrong_number": 0}
+
+
 def test_a_report_from_before_the_number_was_shown_never_counts(standing: Standing, door: Door) -> None:
     """A captured report is sent again, when its caller has a verification with that number."""
     reports = [
@@ -248,6 +262,19 @@ def test_the_report_on_the_end_stands_in_for_a_lost_first_one(starting: Callable
     first = twilio(TWILIO_CALL | {"To": made["call"]["number"]})
     assert standing.send(first).status == 200
     assert standing.counted("repeated") == 1
+
+
+def test_the_report_on_the_end_does_not_use_the_call_up_for_the_first_one(
+    starting: Callable[..., Running],
+) -> None:
+    standing = Standing(starting(TWILIO.policy, **TWILIO.settings), TWILIO)
+    made = standing.create(purpose="strict")
+    fields = TWILIO_CALL | {"To": made["call"]["number"]}
+    assert standing.send(twilio(fields | {"CallStatus": "busy"})).status == 200
+    assert standing.status(made) == "pending"
+    assert standing.send(twilio(fields)).status == 200
+    read = standing.running.get(f"/v1/verifications/{made['id']}").get_json()
+    assert (read["status"], read["assurance"]) == ("verified", "network")
 
 
 class Telnyx:

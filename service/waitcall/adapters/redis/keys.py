@@ -3,7 +3,7 @@
 ``waitcall:{TAG}:latest``      id of the number's latest verification
 ``waitcall:{TAG}:v:RANDOM``    record of a verification
 ``waitcall:{TAG}:call:TS``     mark of a used call, TS in seconds since 1970; ``…:call:HASH`` of the id of a call to one of our
-                               own numbers
+                               own numbers. It names the number's latest verification if a stronger report may follow
 ``waitcall:{TAG}:shown``       our own numbers that the subscriber was shown, by the time until which not again
 ``waitcall:{TAG}:texted``      mark that the number sent a text that looks like a call; ``…:texted:HASH`` for one text
 ``waitcall:{HASH}:limit:...``  uses that a limit counts, for a number, client, address, network, country or all

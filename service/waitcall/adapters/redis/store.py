@@ -219,7 +219,8 @@ class RedisVerificationStore:
             after, named = change.after, change.after.id
             places = self._places(after)
             stored = [change.before.version, encode(after), keep_ms(after.purge_at, now), named]
-        args: Args = [fresh_name(), keep_ms(keep_until, now), *stored]
+        strength = "" if call.id is None else "full" if call.is_vouched_for else "weak"
+        args: Args = [fresh_name(), keep_ms(keep_until, now), *stored, strength]
         step = Step(_CLAIM, [self._keys.call(tag, call), *places], args)
         answer = self._run_with_effects("claim", step, effects, named, now, replicated=True).decode()
         return Claim.DONE if answer == "again" else Claim(answer)
@@ -327,6 +328,11 @@ class RedisUsedCalls:
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
+
+    def is_used(self, call: InboundCall) -> bool:
+        """Look for the mark under each pepper and form of the number."""
+        with self._connection.using("use_of") as client:
+            return any(client.exists(self._keys.call(tag, call)) for tag in self._keys.all_tags(call.cli))
 
     def use_of(self, call: InboundCall, within: timedelta) -> InboundCall | None:
         """Look for a mark at every second around the call, under each pepper and form of the number."""
