@@ -341,7 +341,8 @@ def test_only_a_few_wrong_numbers_may_be_tried_each_day(stage: Stage) -> None:
 
 
 def test_a_forger_who_tries_every_number_at_once_is_right_at_most_at_the_computed_rate(stage: Stage) -> None:
-    """Three calls find the right one of 20 numbers at 3 in 20. More than 33 of 100 are five deviations above that."""
+    """Three calls find the right one of 20 numbers at 3 in 20. More than 33 of 100 are five deviations above that, and without the
+    limit all 100 would be found. None of 100 happens once in ten million runs."""
     confirmed = 0
     for index in range(100):
         record = stage.start(E164(f"+1212556{2000 + index}"))
@@ -349,7 +350,7 @@ def test_a_forger_who_tries_every_number_at_once_is_right_at_most_at_the_compute
         counts = Counter(tried)
         assert counts[Outcome.CONFIRMED] + counts[Outcome.WEAK] <= 1
         confirmed += counts[Outcome.CONFIRMED]
-    assert confirmed <= 33
+    assert 1 <= confirmed <= 33
 
 
 def test_a_right_call_costs_nothing_of_the_budget(stage: Stage) -> None:

@@ -24,6 +24,8 @@ from redis import Redis
 from simulator.server import Simulator
 from tests.end_to_end.conftest import SECRET, Answered, Service, poll_inbox, settle
 from tests.end_to_end.neutral_caller import ANSWER_AFTER_SECONDS, NeutralCaller, Serving
+from tests.end_to_end.own_attacks import OWN_NUMBERS, OwnAttacks
+from tests.own_calls import FORM, JSON
 
 APP_KEY = "a-key-of-app"
 OPERATOR_KEY = "a-key-of-operator"
@@ -65,7 +67,7 @@ reason = "an attacker asks for it"
 [assurance.RU]
 level = "network"
 source = "for the test"
-"""
+{OWN_NUMBERS}"""
 
 
 @dataclass
@@ -104,7 +106,9 @@ class Attacker:
 
     def all(self) -> Iterator[Attempt]:
         """Make every attack in order, and yield its record."""
+        # Those on our own numbers compare all of Redis, so they come before any call that the worker may still find in the inbox.
         attacks: list[tuple[str, str, Callable[[Attempt], None]]] = [
+            *(("", name, attack) for name, attack in OwnAttacks(self.service).all()),
             (
                 "T1",
                 "reset a password with a forged caller ID from a country that does not check caller IDs",
@@ -491,13 +495,23 @@ class Attacker:
             "a form of 30,000 fields": b"a&" * (full // 2),
             "a form of escapes": b"a=" + b"%25" * (full // 3),
         }
+        own = (
+            ("/callbacks/twilio", FORM, "a form of 30,000 fields"),
+            ("/callbacks/twilio", FORM, "a form of escapes"),
+            ("/callbacks/telnyx", FORM, "a form of 30,000 fields"),
+            ("/callbacks/telnyx", JSON, "JSON of 65,000 brackets"),
+            ("/callbacks/sip", JSON, "JSON of 65,000 brackets"),
+        )
         with ExitStack() as waiting:
             for _ in range(4):
                 for body in bodies.values():
                     waiting.enter_context(self._leave_waiting("POST", "/callbacks/smsc", body))
+                for path, kind, what in own:
+                    typed = {"Content-Type": kind}
+                    waiting.enter_context(self._leave_waiting("POST", path, bodies[what], typed))
                 many = {"Accept-Language": "x-a," * 2000}
                 waiting.enter_context(self._leave_waiting("GET", "/p/nothing", b"", many))
-            for request in (*bodies, "2,000 languages"):
+            for request in (*bodies, *(f"{what}, to {path}" for path, _, what in own), "2,000 languages"):
                 it.saw(f"4 requests at once: {request}")
             it.won = not self._is_answering(it)
 

@@ -10,6 +10,7 @@ import pytest
 from simulator.server import Simulator
 from tests.end_to_end.attacker import APP_KEY, OPERATOR_KEY, POLICY, Attacker, Attempt
 from tests.end_to_end.conftest import KEY, ROOT, Service, Starting, launch_worker
+from tests.end_to_end.own_attacks import SETTINGS
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +25,7 @@ def attacked(starting: Starting, simulator: Simulator, tmp_path: Path) -> Iterat
         WAITCALL_API_KEYS=pairs,
         WAITCALL_PUBLIC_URL="http://127.0.0.1",
         WAITCALL_TRUSTED_HOPS="1",
+        **SETTINGS,
     )
     worker = launch_worker(service, tmp_path, WAITCALL_INBOX_POLL_SECONDS="20")
     yield service
