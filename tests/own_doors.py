@@ -56,6 +56,7 @@ dial_regions = ["US"]
 [purposes.login]
 [purposes.strict]
 min_assurance = "network"
+channels = ["call", "code"]
 [clients.web]
 purposes = ["login", "strict"]
 [clients.app]

@@ -156,6 +156,21 @@ def test_a_page_that_shows_an_older_channel_does_not_wait(
     assert len(waited) == 1
 
 
+def test_a_page_that_does_not_know_of_a_weak_call_does_not_wait(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = stage.start()
+    waited: list[float] = []
+    monkeypatch.setattr(
+        stage.world.changes, "wait_for_change", lambda _, seconds: bool(waited.append(seconds))
+    )
+
+    stage.pages.look(stage.token(record), ADDRESS, 25, seen_weak_call=True)
+    assert waited == []
+    stage.pages.look(stage.token(record), ADDRESS, 25, seen_weak_call=False)
+    assert len(waited) == 1
+
+
 def test_purpose_and_reference_are_judged_before_the_result(stage: Stage) -> None:
     record = stage.start()
     stage.call()

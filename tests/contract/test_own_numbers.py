@@ -23,7 +23,7 @@ from waitcall.domain.limits import Limit, Scope
 from waitcall.domain.matching import InboundCall, Outcome, Witness
 from waitcall.domain.numbers import E164
 from waitcall.domain.policy import Client, OwnNumbers, Policy, Purpose, Routes
-from waitcall.domain.status import Status
+from waitcall.domain.status import Reason, Status
 from waitcall.domain.verification import Verification
 
 NUMBER = E164("+12125550123")
@@ -259,7 +259,7 @@ def test_a_stronger_report_of_the_same_call_still_counts_once(stage: Stage, weak
 
     assert report(attestation=weak) is Outcome.WEAK
     assert report(attestation=Attestation.GATEWAY) is Outcome.REPEATED
-    assert stage.read(record) == record
+    assert stage.read(record) == record.note_weak_call(stage.clock())
     assert report(attestation=Attestation.FULL, cli="+12125550124") is Outcome.UNMATCHED
     assert report(wrong_number(record), attestation=Attestation.FULL) is Outcome.WRONG_NUMBER
     assert report(attestation=Attestation.FULL) is Outcome.CONFIRMED
@@ -335,7 +335,9 @@ def test_only_a_few_wrong_numbers_may_be_tried_each_day(stage: Stage) -> None:
         assert stage.call(record, wrong_number(record), id=f"{attempt}{TAIL}") is Outcome.WRONG_NUMBER
 
     assert stage.call(record, id=f"3{TAIL}") is Outcome.WEAK
-    assert stage.read(record) == record, "the forger does not end the verification"
+    assert stage.read(record) == record.note_weak_call(stage.clock()), (
+        "the forger does not end the verification"
+    )
     assert stage.call(record, id="CA4", attestation=Attestation.FULL) is Outcome.CONFIRMED
     assert stage.read(record).assurance is Assurance.NETWORK
 
@@ -386,10 +388,66 @@ def test_a_call_that_proves_too_little_leaves_the_verification_pending_and_anoth
     record = stage.start(purpose="reset")
 
     assert stage.call(record, attestation=Attestation.PARTIAL) is Outcome.WEAK
+    called = stage.clock().replace(microsecond=0)
     read = stage.read(record)
-    assert (read.status, read.next_channel) == (Status.PENDING, Channel.CODE)
-    assert stage.call(record, id="CA2", attestation=Attestation.FULL) is Outcome.CONFIRMED
+    assert (read.status, read.next_channel, read.weak_call_at) == (Status.PENDING, Channel.CODE, called)
+    stage.clock.advance(10)
+    assert stage.call(record, id="CA2", attestation=Attestation.GATEWAY) is Outcome.WEAK
+    assert stage.read(record).weak_call_at == called, "the first one counts"
+    assert stage.call(record, id="CA3", attestation=Attestation.FULL) is Outcome.CONFIRMED
     assert stage.read(record).assurance is Assurance.NETWORK
+
+
+def test_a_waiting_read_ends_at_a_weak_call(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = stage.start(purpose="reset")
+    waited: list[float] = []
+
+    def wait(_: object, seconds: float) -> bool:
+        waited.append(seconds)
+        stage.call(record, attestation=Attestation.PARTIAL)
+        return len(waited) == 1
+
+    monkeypatch.setattr(stage.world.changes, "wait_for_change", wait)
+
+    read = stage.verifications.get("web", record.id, 25)
+
+    assert (read.status, len(waited)) == (Status.PENDING, 1)
+    assert read.weak_call_at is not None
+
+
+def test_the_end_after_a_weak_call_does_not_say_that_no_call_came(stage: Stage) -> None:
+    record = stage.start(purpose="reset")
+    stage.call(record, attestation=Attestation.PARTIAL)
+    stage.clock.advance(901)
+
+    read = stage.read(record)
+
+    assert (read.status, read.reason) == (Status.EXPIRED, Reason.WEAK_CALL)
+    assert stage.observer.counts["finished", "expired", "weak_call"] == 1
+
+
+def test_on_the_next_channel_the_weak_call_is_forgotten(stage: Stage) -> None:
+    record = stage.start(purpose="reset")
+    stage.call(record, attestation=Attestation.PARTIAL)
+
+    stage.steps.fall_back("web", record.id, Channel.CODE)
+
+    assert stage.read(record).weak_call_at is None
+
+
+@pytest.mark.parametrize(
+    ("call", "counted"),
+    [
+        ({"attestation": Attestation.FULL}, ("twilio", "A", "confirmed")),
+        ({}, ("twilio", "none", "confirmed")),
+        ({"dialled": OUTSIDE, "attestation": Attestation.GATEWAY}, ("twilio", "C", "unmatched")),
+    ],
+)
+def test_each_call_is_counted_by_dialect_attestation_and_outcome(
+    stage: Stage, call: dict[str, object], counted: tuple[str, str, str]
+) -> None:
+    stage.call(stage.start(), **call)
+    assert stage.observer.counts["own_call", *counted] == 1
 
 
 def test_a_provider_without_attestation_is_not_asked_where_the_purpose_demands_it(stage: Stage) -> None:

@@ -474,6 +474,22 @@ def test_a_check_whose_answer_was_lost_is_not_sent_again() -> None:
 
 
 @pytest.mark.everyday
+def test_after_a_weak_call_the_double_stays_pending_and_offers_the_next_channel() -> None:
+    double = Double()
+    client = double.client()
+    made = client.start("+79991234567", purpose="login")
+    double.call("+79991234567", weak=True)
+    read = client.read(made.id)
+    assert (read.is_pending, read.next_channel, read.weak_call_at) == (True, "code", made.created_at)
+    assert client.fall_back(made.id).weak_call_at is None
+    client.cancel(made.id)
+
+    last = client.start("+79991234568", purpose="login")
+    double.call("+79991234568", weak=True)
+    double.advance(900)
+    assert client.read(last.id).reason == "weak_call"
+
+
 def test_the_double_answers_with_every_field_of_the_service() -> None:
     double = Double()
     made = double.client().start("+79991234567", purpose="login", channel="code")

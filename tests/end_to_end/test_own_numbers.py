@@ -125,6 +125,24 @@ def test_the_doctor_checks_the_route_of_each_dialect(stack: Stack) -> None:
     assert "provider" not in found, "SMSC is not used"
 
 
+def test_an_operator_sees_what_the_call_of_a_record_proved(stack: Stack) -> None:
+    phone = "+12125562009"
+    made = start(stack, phone, "password_reset")
+    names = ("provider", "assurance", "attestation", "weak_call_at")
+
+    dial(stack, made, attestation="B")
+    weak = read(stack, made)["weak_call_at"]
+    assert weak is not None
+    found, explained = run(stack, "find", phone), run(stack, "explain", phone)["verification"]
+    assert [found[name] for name in names] == ["own", "asserted", None, weak]
+    assert [explained[name] for name in names] == ["own", "asserted", None, weak]
+
+    dial(stack, made, attestation="A")
+    found, explained = run(stack, "find", phone), run(stack, "explain", phone)["verification"]
+    assert [found[name] for name in names] == ["own", "network", "A", weak]
+    assert [explained[name] for name in names] == ["own", "network", "A", weak]
+
+
 def test_the_pool_is_listed_with_what_a_subscriber_was_shown(stack: Stack) -> None:
     made = start(stack, "+79991112277")
 

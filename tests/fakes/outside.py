@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
-from waitcall.domain.channel import Capability, Captcha, PlacedOrder
+from waitcall.domain.channel import Attestation, Capability, Captcha, Dialect, PlacedOrder
 from waitcall.domain.conversion import Conversion
 from waitcall.domain.errors import ProviderFailure
 from waitcall.domain.limits import Decision, Scope
@@ -96,6 +96,9 @@ class RecordingObserver:
     def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
         self.lags.append(lag_seconds)
         self._count("callback", str(kind), str(outcome))
+
+    def own_call(self, dialect: Dialect, attestation: Attestation | None, outcome: Outcome) -> None:
+        self._count("own_call", str(dialect), str(attestation or "none"), str(outcome))
 
     def reconciled(self, outcome: Outcome | None) -> None:
         self._count("reconciled", str(outcome or "unplaced"))

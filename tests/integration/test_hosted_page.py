@@ -141,11 +141,23 @@ def test_without_pages_in_the_policy_there_are_none(running: Running) -> None:
 def test_the_status_has_what_the_page_needs_and_no_more(hosted: Running) -> None:
     _, path = begin(hosted)
     answer = look(hosted, f"{path}/status")
-    assert answer.get_json() == {"status": "pending", "channel": "call", "expires_in": 900}
+    assert answer.get_json() == {
+        "status": "pending",
+        "channel": "call",
+        "weak_call": False,
+        "expires_in": 900,
+    }
     assert answer.headers["Cache-Control"] == "no-store"
     hosted.call()
     assert look(hosted, f"{path}/status?wait=25").get_json()["status"] == "verified"
-    for wrong in ("wait=31", "wait=x", "wait=1&wait=2", "channel=pigeon", "channel=call&channel=code"):
+    for wrong in (
+        "wait=31",
+        "wait=x",
+        "wait=1&wait=2",
+        "channel=pigeon",
+        "channel=call&channel=code",
+        "weak_call=x",
+    ):
         assert look(hosted, f"{path}/status?{wrong}").status_code == 422
 
 

@@ -99,6 +99,11 @@ export class Verification {
   /** Seconds from the answer until a call no longer counts. */
   readonly expiresIn: number;
   readonly calledAt: Date | null;
+  /**
+   * When a call came from the number that proved less than the purpose requires. Null if none did. The verification stays
+   * pending: offer `nextChannel`, or ask for a call without forwarding.
+   */
+  readonly weakCallAt: Date | null;
   readonly verifiedAt: Date | null;
   readonly consumedAt: Date | null;
   readonly metadata: Readonly<Record<string, string>>;
@@ -132,6 +137,7 @@ export class Verification {
     this.expiresAt = answer.time("expires_at");
     this.expiresIn = answer.integer("expires_in");
     this.calledAt = answer.optional("called_at", answer.time);
+    this.weakCallAt = answer.optional("weak_call_at", answer.time);
     this.verifiedAt = answer.optional("verified_at", answer.time);
     this.consumedAt = answer.optional("consumed_at", answer.time);
     this.metadata = answer.optional("metadata", (name) => answer.object(name).texts()) ?? {};
@@ -153,10 +159,10 @@ export class Verification {
   /** Returns the fields that may be logged. */
   toJSON(): Record<string, unknown> {
     const { status, reason, purpose, channel, nextChannel, assurance, code } = this;
-    const { createdAt, expiresAt, expiresIn, calledAt, verifiedAt, consumedAt, test, created } = this;
+    const { createdAt, expiresAt, expiresIn, calledAt, weakCallAt, verifiedAt, consumedAt, test, created } = this;
     return {
       ...{ status, reason, purpose, channel, nextChannel, assurance, code },
-      ...{ createdAt, expiresAt, expiresIn, calledAt, verifiedAt, consumedAt, test, created },
+      ...{ createdAt, expiresAt, expiresIn, calledAt, weakCallAt, verifiedAt, consumedAt, test, created },
     };
   }
 

@@ -36,6 +36,7 @@ interface Verified {
   verifiedAt: number | null;
   consumedAt: number | null;
   sentAt: number | null;
+  weakCallAt: number | null;
   codes: string[];
   attempts: number;
   readonly fixed: FixedOutcome | undefined;
@@ -106,11 +107,15 @@ export class Double {
     return new Waitcall({ ...options, baseUrl: "http://waitcall.test", apiKey: "key", fetch });
   }
 
-  /** Imitates the call of the person with this number. A call from a test number changes nothing. */
-  call(phoneNumber: string): void {
+  /**
+   * Imitates the call of the person with this number. A call from a test number changes nothing. A `weak` call proves less
+   * than the purpose requires, so the verification stays pending.
+   */
+  call(phoneNumber: string, { weak = false }: { readonly weak?: boolean } = {}): void {
     for (const record of this.#of(phoneNumber)) {
-      if (record.fixed) continue;
-      if (record.status === "pending" && record.channel === "call") this.#prove(record, "call_matched");
+      if (record.fixed || record.status !== "pending" || record.channel !== "call") continue;
+      if (weak) record.weakCallAt ??= Math.trunc(this.#now);
+      else this.#prove(record, "call_matched");
     }
   }
 
@@ -210,6 +215,7 @@ export class Double {
       verifiedAt: null,
       consumedAt: null,
       sentAt: null,
+      weakCallAt: null,
       codes: [],
       attempts: 0,
       fixed,
@@ -258,6 +264,7 @@ export class Double {
     if (next === undefined) throw new Refused(409, "no_fallback");
     record.channel = next;
     record.since = this.#now;
+    record.weakCallAt = null;
     record.expiresAt = this.#now + windowOf(record.asked, record.fixed);
     if (next === "code") this.#sendCode(record);
   }
@@ -322,7 +329,7 @@ export class Double {
     this.#fix(record);
     if (["pending", "contested"].includes(record.status) && this.#now >= record.expiresAt) {
       record.status = "expired";
-      record.reason = UNANSWERED[record.channel];
+      record.reason = record.weakCallAt === null ? UNANSWERED[record.channel] : "weak_call";
     }
     if (record.status === "verified" && this.#now >= (record.verifiedAt ?? 0) + RESULT_SECONDS) {
       record.status = "lapsed";
@@ -354,6 +361,7 @@ export class Double {
       code: record.codes.length > 0 ? this.#dumpCode(record) : null,
       next_channel: at < 0 ? null : (this.#channels[at + 1] ?? null),
       called_at: null,
+      weak_call_at: written(record.weakCallAt),
       created_at: written(record.createdAt),
       expires_at: written(record.expiresAt),
       expires_in: this.#until(record.expiresAt),

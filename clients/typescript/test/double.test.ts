@@ -44,6 +44,18 @@ test("the double loses, refuses and lets time pass", async () => {
   assert.throws(() => double.code(PHONE), /No code/);
 });
 
+test("a weak call leaves the verification pending until the next channel", async () => {
+  const double = new Double({ now: new Date("2026-01-01T00:00:00Z") });
+  const client = double.client();
+  const made = await client.start({ phoneNumber: PHONE, purpose: "login" });
+  assert.equal(made.weakCallAt, null);
+  double.call(PHONE, { weak: true });
+  const read = await client.read(made.id);
+  assert.deepEqual([read.status, read.nextChannel], ["pending", "code"]);
+  assert.equal(read.weakCallAt?.toISOString(), "2026-01-01T00:00:00.000Z");
+  assert.equal((await client.fallBack(made.id)).weakCallAt, null);
+});
+
 test("a wait that is shorter than a second asks once", async () => {
   const double = new Double();
   const client = double.client();

@@ -118,7 +118,13 @@ class ReadPage:
         return f"{self._public_url}/p/{self._seals.token(record.id)}"
 
     def look(
-        self, token: str, address: str | None, wait_seconds: int = 0, seen: Channel | None = None
+        self,
+        token: str,
+        address: str | None,
+        wait_seconds: int = 0,
+        seen: Channel | None = None,
+        *,
+        seen_weak_call: bool | None = None,
     ) -> Page:
         """Read the content of the page, waiting up to ``wait_seconds`` for a change.
 
@@ -127,6 +133,7 @@ class ReadPage:
             address: the IP address of the browser, for which waiting polls are counted; None if unknown.
             wait_seconds: longest wait; 0 answers at once. A poll for which no place is free answers at once too.
             seen: the channel that the page shows now. If the channel has changed, the answer comes at once.
+            seen_weak_call: whether the page says that a weak call came. If that has changed, the answer comes at once.
 
         Raises:
             NotFound: the token is unknown, the record was deleted, or a later verification has taken its number.
@@ -135,9 +142,9 @@ class ReadPage:
             record = self._opened(token)
             poll = self._begun(record, address) if wait_seconds else None
             if poll is None:
-                return self._page(record, 0, seen)
+                return self._page(record, 0, seen, seen_weak_call=seen_weak_call)
         try:
-            return self._page(record, wait_seconds, seen)
+            return self._page(record, wait_seconds, seen, seen_weak_call=seen_weak_call)
         finally:
             self._ended(poll)
 
@@ -159,8 +166,17 @@ class ReadPage:
             raise NotFound("There is no such page.")
         return record
 
-    def _page(self, record: Verification, wait_seconds: int, seen: Channel | None) -> Page:
-        record = self._reading.look(record.requester.client, record.id, wait_seconds, seen)
+    def _page(
+        self,
+        record: Verification,
+        wait_seconds: int,
+        seen: Channel | None,
+        *,
+        seen_weak_call: bool | None,
+    ) -> Page:
+        record = self._reading.look(
+            record.requester.client, record.id, wait_seconds, seen, seen_weak_call=seen_weak_call
+        )
         verified = record.status is Status.VERIFIED
         return Page(record, self._seals.result(record.id) if verified else None)
 

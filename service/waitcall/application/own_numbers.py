@@ -95,6 +95,9 @@ class RecordOwnCall:
         """
         dialled = normal_form(call.dialled or "")
         if self._dialects.get(dialled) is dialect and normal_form(call.cli) not in self._dialects:
-            return self._calls.record(replace(call, dialled=dialled))
-        self._observer.callback(Kind.CALL, Outcome.UNMATCHED)
-        return Outcome.UNMATCHED
+            outcome = self._calls.record(replace(call, dialled=dialled))
+        else:
+            outcome = Outcome.UNMATCHED
+            self._observer.callback(Kind.CALL, outcome)
+        self._observer.own_call(dialect, call.attestation, outcome)
+        return outcome

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Protocol
 
 from waitcall.application.effects import NO_EFFECTS, AuditEntry, Effects
-from waitcall.domain.channel import ProviderOrder
+from waitcall.domain.channel import Attestation, Dialect, ProviderOrder
 from waitcall.domain.conversion import Bucket, Conversion, ConversionBudget
 from waitcall.domain.limits import Decision, LimitCheck, LimitResult, LimitState, Scope
 from waitcall.domain.lists import Directory, ListEntry, ListKind
@@ -334,6 +334,9 @@ class Observer(Protocol):
 
     def callback(self, kind: Kind, outcome: Outcome, lag_seconds: float | None = None) -> None:
         """Record the outcome of a callback. ``lag_seconds``: time from the call to its callback, if known."""
+
+    def own_call(self, dialect: Dialect, attestation: Attestation | None, outcome: Outcome) -> None:
+        """Record the outcome of a call to one of our own numbers, and how far its carrier vouches for the caller."""
 
     def reconciled(self, outcome: Outcome | None) -> None:
         """Record the outcome of asking a provider for a call, text or order whose callback may be lost.

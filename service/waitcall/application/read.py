@@ -41,9 +41,15 @@ class ReadVerification:
         return self.look(client, verification_id, wait_seconds, seen)
 
     def look(
-        self, client: str, verification_id: str, wait_seconds: int = 0, seen: Channel | None = None
+        self,
+        client: str,
+        verification_id: str,
+        wait_seconds: int = 0,
+        seen: Channel | None = None,
+        *,
+        seen_weak_call: bool | None = None,
     ) -> Verification:
-        """Return the record as it stands. While it is pending on the same channel, wait up to ``wait_seconds``.
+        """Return the record as it stands. While it is pending and shows the same, wait up to ``wait_seconds``.
 
         Args:
             client: name of the client that owns the verification.
@@ -51,6 +57,7 @@ class ReadVerification:
             wait_seconds: longest wait for a change; 0 answers at once.
             seen: the channel that the caller knows. If the record is on another one, the answer comes at once. None means
                 the record's channel.
+            seen_weak_call: whether the caller knows that a weak call came. None means what the record says.
 
         Raises:
             NotFound: the record does not exist, belongs to another client, or is still being ordered.
@@ -59,8 +66,12 @@ class ReadVerification:
         now = self._clock()
         deadline = now + timedelta(seconds=wait_seconds)
         stored = self._records.found(client, verification_id, now)
-        channel = seen or stored.verification.channel
-        while _is_waiting(stored.verification, channel) and now < deadline:
+        shown = _shown(stored.verification)
+        if seen is not None:
+            shown = (seen, shown[1])
+        if seen_weak_call is not None:
+            shown = (shown[0], seen_weak_call)
+        while _is_waiting(stored.verification, shown) and now < deadline:
             # The wait ends at once if too many requests wait or the process is shutting down.
             until = min(deadline, stored.verification.next_deadline or deadline)
             if not self._changes.wait_for_change(stored, (until - now).total_seconds()):
@@ -79,6 +90,10 @@ class ReadVerification:
         raise StoreUnavailable(retry_after=1)
 
 
-def _is_waiting(record: Verification, channel: Channel) -> bool:
-    # Another channel has something else to show, so it counts as a change.
-    return record.status is Status.PENDING and record.channel is channel
+def _shown(record: Verification) -> tuple[Channel, bool]:
+    return record.channel, record.weak_call_at is not None
+
+
+def _is_waiting(record: Verification, shown: tuple[Channel, bool]) -> bool:
+    # On another channel, or after a weak call, there is something else to show, so it counts as a change.
+    return record.status is Status.PENDING and _shown(record) == shown

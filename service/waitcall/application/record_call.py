@@ -129,7 +129,9 @@ class RecordInboundCall:
         try:
             counted = self._admission.count(limit_checks, token, now)
         except RateLimited:
-            return (Outcome.WEAK if outcome is Outcome.CONFIRMED else outcome), before
+            if outcome is Outcome.CONFIRMED:
+                return Outcome.WEAK, before.note_weak_call(now)
+            return outcome, before
         if outcome is Outcome.CONFIRMED and token is not None:
             self._admission.give_back(counted, token)
         return outcome, after

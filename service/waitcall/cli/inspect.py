@@ -127,7 +127,8 @@ def _told(record: Verification, context: CliContext) -> dict[str, Any]:
     if told["text_in"]:
         # The text is the person's secret until the window ends.
         told["text_in"] = {**told["text_in"], "text": "***", "uri": "***"}
-    return {"client": record.requester.client, "region": record.region} | told
+    evidence = {"provider": record.provider.value, "attestation": record.attestation}
+    return {"client": record.requester.client, "region": record.region} | told | evidence
 
 
 @click.group()

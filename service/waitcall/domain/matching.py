@@ -210,9 +210,9 @@ def judge_call(
     """Decide what a call does to this number's verification, and return the outcome and the changed record.
 
     A call counts only inside ``channel_since - skew ≤ at ≤ min(expires_at, now + skew)``, and only if it is recorded
-    before ``expires_at`` (contract, section 5.2). A call that its witness cannot prove changes nothing (docs/adr/0032):
+    before ``expires_at`` (contract, section 5.2). A call that its witness cannot prove changes no status (docs/adr/0032):
     the outcome is ``OTHER`` if the inbox record may be something else than a call to the number shown, and ``WEAK`` if
-    the call proves less than the purpose requires.
+    the call proves less than the purpose requires. The record notes a weak call that its provider reports.
     """
     if record.test is not None or call.provider is not record.provider:
         return Outcome.UNMATCHED, record
@@ -224,7 +224,8 @@ def judge_call(
         # After the first of two steps the assurance is not known yet: the second step decides it.
         return outcome, after
     if not proven.reaches(record.rules.min_assurance):
-        return Outcome.WEAK, record
+        # The inbox may list a text as a call.
+        return Outcome.WEAK, record.note_weak_call(now) if call.witness is Witness.CALLBACK else record
     return outcome, replace(after, assurance=proven, attestation=call.attestation)
 
 

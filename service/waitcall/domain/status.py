@@ -37,6 +37,8 @@ class Reason(StrEnum):
     """The right code was typed."""
     NO_CALL = "no_call"
     """No call came."""
+    WEAK_CALL = "weak_call"
+    """A call came from the number, but it proved less than the purpose requires."""
     NO_TEXT = "no_text"
     """No text came."""
     NO_CODE = "no_code"
@@ -68,7 +70,14 @@ REASONS = {
     Status.PENDING: (),
     Status.VERIFIED: _MATCHED,
     Status.CONSUMED: _MATCHED,
-    Status.EXPIRED: (Reason.NO_CALL, Reason.LATE_CALL, Reason.NO_TEXT, Reason.LATE_TEXT, Reason.NO_CODE),
+    Status.EXPIRED: (
+        Reason.NO_CALL,
+        Reason.LATE_CALL,
+        Reason.WEAK_CALL,
+        Reason.NO_TEXT,
+        Reason.LATE_TEXT,
+        Reason.NO_CODE,
+    ),
     Status.LAPSED: (Reason.NOT_CONSUMED,),
     Status.CANCELED: (Reason.BY_CLIENT, Reason.BY_OPERATOR),
     Status.FAILED: (

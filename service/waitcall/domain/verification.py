@@ -95,6 +95,7 @@ class Verification:
         order: the provider's order that gave ``call_number``; None if the provider reports callers and not orders.
         return_url: URL that the hosted page leads back to; None without a hosted page.
         called_at: when the first of two steps was done.
+        weak_call_at: when the first call on the current channel came that was right but proved too little; None if none came.
         ordering_until: an order for this pending record is under way, and ends at this time at the latest.
         paid_by: keyed hashes of the end user's address by limit scope, so that later steps count against the same limits
             as the create.
@@ -127,6 +128,7 @@ class Verification:
     text_in: TextIn | None = None
     code: Code | None = None
     called_at: datetime | None = None
+    weak_call_at: datetime | None = None
     ordering_until: datetime | None = None
     provider: Provider = Provider.SMSC
     attestation: Attestation | None = None
@@ -222,7 +224,8 @@ class Verification:
         if self.status is Status.ORDERING and now >= self.expires_at:
             return self._ended(Status.FAILED, Reason.PROVIDER_UNAVAILABLE, self.purge_at)
         if self.status in (Status.PENDING, Status.CONTESTED) and now >= self.expires_at:
-            return replace(self, status=Status.EXPIRED, reason=_UNANSWERED[self.channel])
+            reason = Reason.WEAK_CALL if self.weak_call_at else _UNANSWERED[self.channel]
+            return replace(self, status=Status.EXPIRED, reason=reason)
         if self.status is Status.VERIFIED and self.result_until is not None and now >= self.result_until:
             return replace(self, status=Status.LAPSED, reason=Reason.NOT_CONSUMED)
         return self
@@ -333,7 +336,18 @@ class Verification:
         """Return the record on another channel, with a new window."""
         expires_at = _whole(now) + self._window
         purge_at = expires_at + timedelta(seconds=self.rules.retention_seconds)
-        return replace(self, channel=channel, since=_whole(now), expires_at=expires_at, purge_at=purge_at)
+        return replace(
+            self,
+            channel=channel,
+            since=_whole(now),
+            expires_at=expires_at,
+            purge_at=purge_at,
+            weak_call_at=None,
+        )
+
+    def note_weak_call(self, now: datetime) -> "Verification":
+        """Return the record with the time of its first call that was right but proved too little. It stays pending."""
+        return self if self.weak_call_at else replace(self, weak_call_at=_whole(now))
 
     def prove(self, reason: Reason, now: datetime, dialled: str | None = None) -> "Verification":
         """Return the record after a proof: verified, or moved to the second step that the purpose still requires."""

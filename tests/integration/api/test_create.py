@@ -14,7 +14,7 @@ def test_create_answers_with_the_number_to_dial(running: Running) -> None:
     assert response.headers["Location"] == f"{PATH}/{body['id']}"
     assert list(body) == [
         "id", "status", "reason", "purpose", "reference", "phone_number", "call",
-        "channel", "text_in", "code", "next_channel", "called_at", "created_at", "expires_at", "expires_in", "verified_at", "consumed_at", "metadata", "assurance",
+        "channel", "text_in", "code", "next_channel", "called_at", "weak_call_at", "created_at", "expires_at", "expires_in", "verified_at", "consumed_at", "metadata", "assurance",
         "test", "hosted_url",
     ]  # fmt: skip
     number = body["call"]["number"]

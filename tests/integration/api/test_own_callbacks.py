@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from development.ports import free_port
-from tests.integration.conftest import Running
+from tests.integration.conftest import OPERATOR_KEY, Running
 from tests.own_calls import CALLER, DIALLED, TWILIO_CALL, Report, twilio
 from tests.own_doors import CALL_CONTROL, DOORS, OTHER_NUMBER, SIP, TEXML, TWILIO, Door
 from tests.wsgi import Answer, ask
@@ -88,6 +88,31 @@ def test_a_call_that_no_network_vouches_for_is_asserted(standing: Standing, door
     strict = standing.create(purpose="strict")
     assert document(standing.call("2", dialled=strict["call"]["number"], vouched=False)) == door.answer
     assert standing.status(strict) == "pending"
+
+
+def test_after_a_weak_call_the_answer_says_so_and_names_the_next_channel(standing: Standing) -> None:
+    made = standing.create(purpose="strict")
+    assert (made["weak_call_at"], made["next_channel"]) == (None, "code")
+    called = standing.running.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    standing.call(dialled=made["call"]["number"], vouched=False)
+
+    read = standing.running.get(f"/v1/verifications/{made['id']}?wait=0").get_json()
+    told = [read[name] for name in ("status", "reason", "assurance", "weak_call_at", "next_channel")]
+    assert told == ["pending", None, "asserted", called, "code"]
+    explained = standing.running.post(
+        "/v1/operator/explain", {"phone_number": CALLER}, OPERATOR_KEY
+    ).get_json()["verification"]
+    assert (explained["provider"], explained["assurance"], explained["attestation"]) == (
+        "own",
+        "asserted",
+        None,
+    )
+    assert explained["weak_call_at"] == called
+
+    standing.call("2", dialled=made["call"]["number"])
+    verified = standing.running.get(f"/v1/verifications/{made['id']}").get_json()
+    assert (verified["status"], verified["assurance"]) == ("verified", "network")
 
 
 def test_a_repeated_report_is_acknowledged_and_changes_nothing(standing: Standing, door: Door) -> None:

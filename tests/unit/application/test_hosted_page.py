@@ -69,7 +69,7 @@ def test_a_poll_gives_its_place_back(world: World, clock: FakeClock) -> None:
     token = str(hosted.url_of(made)).rpartition("/")[2]
     waits: list[int] = []
 
-    def read(client: str, verification_id: str, wait_seconds: int, seen: Any) -> Verification:
+    def read(client: str, verification_id: str, wait_seconds: int, seen: Any, **_: Any) -> Verification:
         waits.append(wait_seconds)
         return made
 

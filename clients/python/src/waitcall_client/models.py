@@ -69,6 +69,9 @@ class Verification:
         status: a :class:`Status`, or another word from a newer service.
         channel: a :class:`Channel`, or another word from a newer service.
         expires_in: seconds from the answer until a call no longer counts.
+        next_channel: the channel that a fallback leads to, if there is one.
+        weak_call_at: when a call came from the number that proved less than the purpose requires, if one did. The verification
+            stays pending: offer ``next_channel``, or ask for a call without forwarding.
         assurance: what the verification proves in the end: ``asserted``, ``network`` or ``roundtrip``. It can become lower when it is
             verified, because a call that is found only in the provider's inbox may prove less than one with a callback.
         test: True for a test number of the service's policy. Nobody has proven anything: refuse it where that matters.
@@ -92,6 +95,7 @@ class Verification:
     code: Code | None = None
     next_channel: str | None = None
     called_at: datetime | None = None
+    weak_call_at: datetime | None = None
     verified_at: datetime | None = None
     consumed_at: datetime | None = None
     hosted_url: str | None = field(default=None, repr=False)
@@ -134,6 +138,7 @@ class Verification:
             code=_code(code) if code else None,
             next_channel=answer.get("next_channel"),
             called_at=_time(answer.get("called_at")),
+            weak_call_at=_time(answer.get("weak_call_at")),
             verified_at=_time(answer["verified_at"]),
             consumed_at=_time(answer["consumed_at"]),
             hosted_url=answer.get("hosted_url"),

@@ -65,6 +65,7 @@ class _Record:
     consumed_at: datetime | None = None
     codes: list[str] = field(default_factory=list, repr=False)
     sent_at: datetime | None = None
+    weak_call_at: datetime | None = None
     attempts: int = 0
     result: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     redeemed_by: str | None = field(default=None, repr=False)
@@ -109,10 +110,17 @@ class Double:
         """Create a client for asyncio that sends its requests to this double."""
         return AsyncWaitcall("http://waitcall.test", "key", transport=httpx.MockTransport(self._handle))
 
-    def call(self, phone_number: str) -> None:
-        """Imitate the call of the person with this number. A call from a test number changes nothing."""
+    def call(self, phone_number: str, *, weak: bool = False) -> None:
+        """Imitate the call of the person with this number. A call from a test number changes nothing.
+
+        ``weak``: the call proves less than the purpose requires, so the verification stays pending.
+        """
         for record in self._of(phone_number):
-            if self._at(record).status == "pending" and record.channel == "call" and record.fixed is None:
+            if self._at(record).status != "pending" or record.channel != "call" or record.fixed:
+                continue
+            if weak:
+                record.weak_call_at = record.weak_call_at or self._now
+            else:
                 self._prove(record, "call_matched")
 
     def code(self, phone_number: str) -> str:
@@ -257,7 +265,7 @@ class Double:
             self._still_pending(record)
         if not later or (channel is not None and channel not in later):
             raise _Refused(409, "no_fallback")
-        record.channel, record.since = channel or later[0], self._now
+        record.channel, record.since, record.weak_call_at = channel or later[0], self._now, None
         window = record.asked.get("window_seconds") or WINDOW_SECONDS
         if record.fixed is not None and record.fixed.outcome == "expired":
             window = min(window, record.fixed.delay_seconds)
@@ -315,7 +323,8 @@ class Double:
         self._fix(record)
         if record.status in ("pending", "contested") and self._now >= record.expires_at:
             unanswered = {"call": "no_call", "text_in": "no_text", "code": "no_code"}
-            record.status, record.reason = "expired", unanswered[record.channel]
+            record.status = "expired"
+            record.reason = "weak_call" if record.weak_call_at else unanswered[record.channel]
         lapses = record.verified_at and record.verified_at + timedelta(seconds=RESULT_SECONDS)
         if record.status == "verified" and lapses and self._now >= lapses:
             record.status, record.reason = "lapsed", "not_consumed"
@@ -368,6 +377,7 @@ class Double:
             "code": code if record.codes else None,
             "next_channel": next(iter(self._channels[at + 1 :]), None),
             "called_at": None,
+            "weak_call_at": _written(record.weak_call_at),
             "created_at": _written(record.created_at),
             "expires_at": _written(record.expires_at),
             "expires_in": max(int((record.expires_at - self._now).total_seconds()), 0),

@@ -86,6 +86,14 @@ class VerificationResponse(ResponseSchema):
         allow_none=True,
         metadata={"format": "date-time", "description": "Time when the first of two steps was done."},
     )
+    weak_call_at = fields.String(
+        allow_none=True,
+        metadata={
+            "format": "date-time",
+            "description": "Time of the first call on this channel that came from the number but proved less than the purpose's "
+            "min_assurance; null if none did. The verification stays pending: offer next_channel.",
+        },
+    )
     created_at = fields.String(metadata={"format": "date-time", "description": "RFC 3339, UTC."})
     expires_at = fields.String(metadata={"format": "date-time"})
     expires_in = fields.Integer(metadata={"description": "Seconds until a call no longer counts."})
@@ -150,6 +158,7 @@ EXAMPLE = {
     "code": None,
     "next_channel": None,
     "called_at": None,
+    "weak_call_at": None,
     "created_at": "2026-01-01T00:00:00Z",
     "expires_at": "2026-01-01T00:15:00Z",
     "expires_in": 900,
@@ -230,6 +239,7 @@ def dump_verification(record: Verification, now: datetime, hosted_url: str | Non
         "code": _code(record, record.code, now) if record.code else None,
         "next_channel": record.next_channel.value if record.next_channel else None,
         "called_at": rfc3339(record.called_at),
+        "weak_call_at": rfc3339(record.weak_call_at),
         "created_at": rfc3339(record.created_at),
         "expires_at": rfc3339(record.expires_at),
         "expires_in": max(ceil(left), 0),

@@ -13,7 +13,7 @@ from waitcall.adapters.http.auth import requires
 from waitcall.adapters.http.blueprint import Blueprint, refuses, services
 from waitcall.adapters.http.schemas import Request
 from waitcall.application.operate import CLEARABLE, LONGEST_EXPIRES_IN, Explanation, Subject, Undone
-from waitcall.domain.channel import Assurance
+from waitcall.domain.channel import Assurance, Attestation, Provider
 from waitcall.domain.conversion import Group
 from waitcall.domain.limits import Mode, Scope
 from waitcall.domain.lists import LONGEST_REASON, ListAction, ListEntry, ListKind
@@ -151,6 +151,18 @@ class LatestVerificationResponse(ResponseSchema):
     purpose = fields.String(attribute="verification.requester.purpose")
     status = fields.String(attribute="verification.status")
     reason = fields.String(attribute="verification.reason", allow_none=True)
+    provider = fields.Enum(Provider, by_value=fields.String, attribute="verification.provider")
+    assurance = fields.Enum(Assurance, by_value=fields.String, attribute="verification.assurance")
+    attestation = fields.Enum(
+        Attestation,
+        by_value=fields.String,
+        attribute="verification.attestation",
+        allow_none=True,
+        metadata={
+            "description": "Level at which the carrier signed the call; null if its provider reports none."
+        },
+    )
+    weak_call_at = TimestampField(attribute="verification.weak_call_at", allow_none=True)
     created_at = TimestampField(attribute="verification.created_at")
     expires_at = TimestampField(attribute="verification.expires_at")
     busy_until = TimestampField(allow_none=True)

@@ -88,6 +88,8 @@ class OwnCallbacks:
             note(Kind.CALL, self.calls.record(message, dialect))
         else:
             count(self.observer, message.kind, message.outcome)
+            if message.kind is Kind.CALL:
+                self.observer.own_call(dialect, None, message.outcome)
 
 
 def twilio_blueprint(own: OwnCallbacks, decoder: TwilioDecoder) -> Blueprint:

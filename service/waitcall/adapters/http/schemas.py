@@ -218,3 +218,9 @@ class PollQuery(Schema):
             "description": "Channel that you show. If the verification is on another one, the answer comes at once."
         },
     )
+
+
+class PagePollQuery(PollQuery):
+    """Query of the hosted page's poll: also whether the page says that a weak call came."""
+
+    weak_call = fields.Boolean()

@@ -119,6 +119,7 @@ def decode(document: bytes) -> Verification:
         text_in=_text_in(told("text_in")),
         code=_code(told("code")),
         called_at=time_from(told("called_at")),
+        weak_call_at=time_from(told("weak_call_at")),
         ordering_until=time_from(told("ordering_until")),
         provider=Provider(told("provider") or (order.provider if order else Provider.SMSC)),
         attestation=Attestation(stored["attestation"]) if told("attestation") else None,
@@ -139,7 +140,7 @@ def _schema_of(record: Verification) -> int:
 def _is_a_plain_call(record: Verification) -> bool:
     more = (
         *(record.since, record.text_in, record.code, record.rules.second_step),
-        *(record.order, record.return_url),
+        *(record.order, record.return_url, record.weak_call_at),
     )
     return record.channel is Channel.CALL and more == (None,) * len(more)
 
@@ -152,6 +153,7 @@ def _channels(record: Verification) -> dict[str, Any]:
         "text_in": {"number": text_in.number.value, "text": text_in.text} if text_in else None,
         "code": asdict(code) | {"sent_at": _seconds(code.sent_at)} if code else None,
         "called_at": _seconds(record.called_at),
+        "weak_call_at": _seconds(record.weak_call_at),
         "ordering_until": _seconds(record.ordering_until),
         "provider": record.provider if record.provider is Provider.OWN else None,
         "attestation": record.attestation,

@@ -9,7 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from waitcall.domain.channel import Provider
+from waitcall.domain.channel import Attestation, Dialect, Provider
 from waitcall.domain.code import CodeDelivery
 from waitcall.domain.limits import Decision, Scope
 from waitcall.domain.matching import Kind, Outcome
@@ -193,6 +193,12 @@ class Metrics:
     def _define_channels(self) -> None:
         self.orders = self._counter(
             "orders", "Orders for a number to dial. outcome: given, failed", ("provider", "outcome")
+        )
+        self.own_calls = self._counter(
+            "own_calls",
+            f"Calls to our own numbers. dialect: {', '.join(Dialect)}. attestation: level at which the carrier signed the "
+            f"call, {', '.join(Attestation)}. outcome: as of callbacks",
+            ("dialect", "attestation", "outcome"),
         )
         self.fallbacks = self._counter(
             "fallbacks", "Verifications moved to another channel", (*_WHOSE, "channel")

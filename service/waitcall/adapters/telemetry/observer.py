@@ -9,6 +9,7 @@ from waitcall.adapters.telemetry.metrics import UNPLACED, Metrics
 from waitcall.application.deliver_webhooks import DeliveryBacklog, DeliveryOutcome
 from waitcall.application.effects import Delivery
 from waitcall.application.request_context import events
+from waitcall.domain.channel import Attestation, Dialect
 from waitcall.domain.conversion import Conversion
 from waitcall.domain.limits import Decision, Scope
 from waitcall.domain.matching import InboundCall, Kind, Outcome
@@ -111,6 +112,10 @@ class LoggingObserver:
         self._metrics.callbacks(kind, outcome).inc()
         if lag_seconds is not None:
             self._metrics.callback_lag_seconds().observe(lag_seconds)
+
+    def own_call(self, dialect: Dialect, attestation: Attestation | None, outcome: Outcome) -> None:
+        """Count a call to one of our own numbers. A report without an attestation counts as ``none``."""
+        self._metrics.own_calls(dialect, attestation or Attestation.NONE, outcome).inc()
 
     def reconciled(self, outcome: Outcome | None) -> None:
         """Count and log a call in the inbox. A call that only the inbox reported, or that it cannot prove, is a warning."""

@@ -43,6 +43,7 @@ MORE = {
     ),
     "code": replace(pending(rules=CHANNELS), channel=Channel.CODE, since=NOW + seconds(7), code=SENT),
     "back to a call": replace(pending(), since=NOW + seconds(7), ordering_until=NOW + seconds(30)),
+    "weak call": pending(rules=RULES).note_weak_call(NOW + seconds(3)),
     "two steps, the first to come": pending(rules=STEPS),
     "two steps, the second to come": judge_call(pending(rules=STEPS), call_at(NOW), NOW, seconds(5))[1],
 }

@@ -24,7 +24,7 @@ from waitcall.adapters.http.hosted_page.caller_id import prefixes_of
 from waitcall.adapters.http.hosted_page.colors import style
 from waitcall.adapters.http.languages import Catalogues, Texts, accepted_languages
 from waitcall.adapters.http.problems import STATUS_OF
-from waitcall.adapters.http.schemas import PollQuery
+from waitcall.adapters.http.schemas import PagePollQuery
 from waitcall.application.hosted_page import Page, ReadPage
 from waitcall.application.ports import Clock
 from waitcall.domain.channel import Channel
@@ -40,7 +40,7 @@ CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_POLL = PollQuery()
+_POLL = PagePollQuery()
 _FOREVER = "public, max-age=31536000, immutable"
 _OUTCOMES = ("start_again", "fallback", "canceled", "code", "done")
 _WITH_ANOTHER_WAY = (Status.PENDING, Status.EXPIRED)
@@ -72,10 +72,20 @@ def blueprint(
     @no_auth
     def status(token: str) -> ResponseReturnValue:
         query = PARSER.parse(_POLL, location="query")
-        seen = pages.look(token, request.remote_addr, query["wait"], query.get("channel"))
+        seen = pages.look(
+            token,
+            request.remote_addr,
+            query["wait"],
+            query.get("channel"),
+            seen_weak_call=query.get("weak_call"),
+        )
         record = seen.verification
-        left = max(ceil((record.expires_at - clock()).total_seconds()), 0)
-        return {"status": record.status.value, "channel": record.channel.value, "expires_in": left}
+        return {
+            "status": record.status.value,
+            "channel": record.channel.value,
+            "weak_call": record.weak_call_at is not None,
+            "expires_in": max(ceil((record.expires_at - clock()).total_seconds()), 0),
+        }
 
     @routes.get(f"{PATH}/assets/<name>")
     @no_auth
@@ -132,6 +142,7 @@ class PageRenderer:
         facts: dict[str, Any] = {
             "status": record.status.value,
             "channel": record.channel.value,
+            "weak_call": record.weak_call_at is not None,
             "masked": record.phone_number.masked,
             # For an expired verification the link asks the client to start again with the other channel.
             "next_channel": record.next_channel if record.status in _WITH_ANOTHER_WAY else None,

@@ -1,9 +1,9 @@
-// Countdown, long poll and copy button. When the status or the channel changes, the page loads itself anew, so that the
+// Countdown, long poll and copy button. When what it shows changes, the page loads itself anew, so that the
 // server renders it. A click always wins: nothing moves while a pointer is down, and a link that leads away ends the poll.
 (() => {
   "use strict";
   const main = document.querySelector("main");
-  const { status, channel, left } = main.dataset;
+  const { status, channel, weakCall, left } = main.dataset;
   if (status !== "pending") return;
   const clock = document.getElementById("left");
   const offline = document.getElementById("offline");
@@ -49,7 +49,7 @@
   const show = (now) => {
     setOffline(false);
     if (now.status === "verified") succeed();
-    else if (now.status !== status || now.channel !== channel) load();
+    else if (now.status !== status || now.channel !== channel || String(now.weak_call) !== weakCall) load();
     else ends = Date.now() + 1000 * now.expires_in;
   };
   const ask = async () => {
@@ -62,7 +62,7 @@
     const alarm = setTimeout(() => own.abort(), lost);
     let now = null;
     try {
-      const answer = await fetch(`${location.pathname}/status?wait=${held}&channel=${channel}`, { cache: "no-store", signal: own.signal });
+      const answer = await fetch(`${location.pathname}/status?wait=${held}&channel=${channel}&weak_call=${weakCall}`, { cache: "no-store", signal: own.signal });
       // The server's own page says that the verification is gone.
       now = answer.status === 404 ? { status: "gone" } : answer.ok ? await answer.json() : null;
     } catch { /* the connection is lost */ }
