@@ -270,7 +270,7 @@ board: develop ## write the board's JSON, from development/board.py
 	@$(BIN)/python -m development.board
 
 .PHONY: board-pictures
-board-pictures: develop ## run a stack under load with a Prometheus, and draw the board from its data in docs/board (9 minutes; needs chromium)
+board-pictures: develop ## run a stack under load with a Prometheus, and draw the board from its data in docs/board (9 minutes; needs chromium and sip-tools)
 	@$(BIN)/python -m development.board_pictures
 
 .PHONY: image

@@ -117,6 +117,10 @@ ORDER = 'operation=~"wait_call|callcheck_add"'
 # Outcomes that are the fault of the number, not of the provider.
 ORDER_FAILED = 'outcome!~"ok|bad_number|number_refused"'
 CALLBACK = 'route=~"/callbacks/.*"'
+OWN_CALLS, OWN_CALLBACK = "waitcall_own_calls_total", 'route=~"/callbacks/(?:sip|telnyx|twilio)"'
+SIP_CALLS, SIP_EVENTS = "waitcall_sip_calls_total", "waitcall_sip_events_total"
+NO_OWN = "No call to an own number in this time"
+NO_SIP = "No SIP proxy, or no call in this time"
 CALLED_BACK = 'waitcall_callbacks_total{kind=~"call|sms"}'
 # Without enough numbers shown, silence means nothing. Without a callback in six hours the age is six hours.
 SILENCE = (
@@ -376,6 +380,126 @@ ROWS: dict[str, list[Panel]] = {
             "mostly `repeated`.",
             "`confirmed` or `weak` means lost callbacks; many `other` mean forged texts.",
             "callbacks-silent",
+        ),
+    ],
+    "Own numbers, only if you have some: do calls count?": [
+        Panel(
+            "Calls, by dialect and outcome",
+            {"{{dialect}}: {{outcome}}": _counted(OWN_CALLS, "", "dialect, outcome")},
+            PER_MINUTE,
+            "Authentic reports of calls to the numbers in `[own_numbers]`, from Twilio, Telnyx or the SIP proxy.",
+            "mostly `confirmed`. A few `repeated`, `late` and `unmatched`.",
+            "one dialect that falls silent alone: look at its carrier, and call one of its numbers yourself.",
+            empty=NO_OWN,
+        ),
+        Panel(
+            "Wrong numbers and weak calls",
+            {
+                "wrong number": _per_minute(OWN_CALLS, 'outcome="wrong_number"'),
+                "weak": _per_minute(OWN_CALLS, 'outcome="weak"'),
+            },
+            PER_MINUTE,
+            "Wrong number: the caller waits for a call, but called another number of the pool. Weak: the call was right, but proves less than the purpose demands.",
+            "0, or single calls: people misdial.",
+            "many wrong numbers: somebody forges caller IDs and guesses. Weak calls alone: carriers do not sign, so offer another channel.",
+            "wrong-numbers",
+        ),
+        Panel(
+            "Calls, by attestation",
+            {"{{attestation}}": _counted(OWN_CALLS, "", "attestation")},
+            PER_MINUTE,
+            "Level at which the carrier signed each call (STIR/SHAKEN). Only `A` without a sign of forwarding proves `network`.",
+            "the usual mix of your countries. `none` where carriers do not sign.",
+            "`A` falls away alone: the carrier stopped passing the signature on. `waitcall doctor` checks the routes.",
+            empty=NO_OWN,
+        ),
+        Panel(
+            "Orders for an own number",
+            {
+                "given": _per_minute("waitcall_orders_total", 'provider="own",outcome="given"'),
+                "none left": _per_minute("waitcall_orders_total", 'provider="own",outcome="failed"'),
+            },
+            PER_MINUTE,
+            "Verifications that were shown a number of the pool, and those for which none was left, because their subscriber was shown all of them lately.",
+            "none left: 0.",
+            "too few numbers, or somebody starts verifications of one number again and again. `waitcall numbers pool --phone-number` tells.",
+            "own-numbers-used-up",
+        ),
+        Panel(
+            "Reports refused at the door, by route and status",
+            {
+                "{{route}}: {{status}}": _counted(
+                    REQUESTS, f'{OWN_CALLBACK},status=~"4..|5..",method="POST"', "route, status"
+                )
+            },
+            PER_MINUTE,
+            "Requests to the three routes that were not accepted: 403 is a wrong signature, 400 cannot be read, 503 could not be stored and comes again.",
+            "none, or single requests of scanners.",
+            "a steady 403 is a wrong secret or URL: run `waitcall doctor`. A 503 is Redis.",
+            "bad-signatures",
+            empty="No report was refused",
+        ),
+    ],
+    "SIP proxy, only if you run one: are calls reported?": [
+        Panel(
+            "Calls at the SIP proxy, by result",
+            {"{{result}}": _counted(SIP_CALLS, "", "result")},
+            PER_MINUTE,
+            "Calls from the trunk. `queued` calls are reported, all others are only refused.",
+            "`queued`. A few `limited`.",
+            "`limited`: one caller calls again and again. `no_user`, `unreadable`: the carrier sends something else than E.164. `queue_full`: waitcall is away.",
+            "sip-events-lost",
+            empty=NO_SIP,
+        ),
+        Panel(
+            "Reports to waitcall, by result",
+            {"{{result}}": _counted(SIP_EVENTS, "", "result")},
+            PER_MINUTE,
+            "What became of each report. `retried` reports wait and are sent again.",
+            "`posted`.",
+            "`retried`: waitcall does not answer. `refused`: the secrets differ. `expired`: waitcall was away for too long.",
+            "sip-backlog",
+            empty=NO_SIP,
+        ),
+        Panel(
+            "Calls that were never reported",
+            {
+                "refused or expired": _per_minute(SIP_EVENTS, 'result=~"refused|expired"'),
+                "queue full": _per_minute(SIP_CALLS, 'result="queue_full"'),
+            },
+            PER_MINUTE,
+            "Calls that waitcall will never learn of. Their callers must call again.",
+            "0.",
+            "people call and stay unverified: the runbook has the causes.",
+            "sip-events-lost",
+        ),
+        Panel(
+            "Reports that wait",
+            {"waiting": "max(waitcall_sip_queued)"},
+            "none",
+            "Reports that the proxy holds, because waitcall has not taken them yet.",
+            "0, or a few for a second.",
+            "waitcall does not answer the proxy. The reports are sent once it does.",
+            "sip-backlog",
+            ((None, "green"), (100, "red")),
+            "No SIP proxy",
+        ),
+        Panel(
+            "Signed caller IDs, by result of the check",
+            {"{{result}}": _counted("waitcall_sip_identity_total", "", "result")},
+            PER_MINUTE,
+            "Calls with an `Identity` header. `A`, `B` and `C` are valid signatures, all other words are faults that make the call `asserted`.",
+            "letters only. Nothing where the check is not switched on, or the carrier passes no signature on.",
+            "`fetch`: certificates cannot be loaded. `time`: compare the clocks. `signature`, `certificate`: somebody forges, or the roots are old.",
+            empty="No signed call in this time",
+        ),
+        Panel(
+            "Requests from strangers",
+            {"foreign": _per_minute("waitcall_sip_foreign_total", "")},
+            PER_MINUTE,
+            "SIP requests that come from no address of the trunk. They get no answer.",
+            "scanners find every SIP port, so a few each minute.",
+            "calls do not arrive and this rises: the carrier calls from a new address. Add it to `WAITCALL_SIP_TRUNK`.",
         ),
     ],
     "Codes: are they delivered and entered?": [
@@ -751,8 +875,10 @@ def _variable(name: str, query: str, *, every: bool = False) -> dict[str, Any]:
 
 def _selected(query: str) -> str:
     """Add the selector of the installation to every series of a query."""
-    marked = re.sub(r"\b(?:waitcall_[a-z_]+|up)\b", lambda series: f"{series[0]}{{{TARGET}}}", query)
-    marked = re.sub(r"\b(?:waitcall:[a-z0-9:]+|ALERTS)\b", lambda series: f"{series[0]}{{{RELEASE}}}", marked)
+    # The proxy is a job of its own, which the variables do not list.
+    whole, scraped = r"waitcall_sip_[a-z_]+|waitcall:[a-z0-9:]+|ALERTS", r"waitcall_(?!sip_)[a-z_]+|up"
+    marked = re.sub(rf"\b(?:{scraped})\b", lambda series: f"{series[0]}{{{TARGET}}}", query)
+    marked = re.sub(rf"\b(?:{whole})\b", lambda series: f"{series[0]}{{{RELEASE}}}", marked)
     return marked.replace("}{}", "}").replace("}{", ",")
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,22 +36,26 @@ class SipCall(Step):
 
 
 class SipStack(Stack):
-    """Stack with numbers on a SIP trunk, and the proxy at its end."""
+    """Stack with numbers on a SIP trunk, and the proxy at its end.
 
-    def __init__(self, ports: Ports) -> None:
-        """Make the stack.
+    Attributes:
+        sip: host and port at which the proxy takes calls.
+        sip_metrics: host and port of the proxy's metrics.
+    """
+
+    def __init__(self, ports: Ports, environ: Mapping[str, str] | None = None) -> None:
+        """Make the stack. ``environ``: settings of the service; by default with the policy of the example.
 
         Raises:
             StartFailed: Kamailio or SIPp is not installed.
         """
         if lost := [tool for tool in ("kamailio", "sipp") if shutil.which(tool) is None]:
             raise StartFailed(f"Not installed: {', '.join(lost)}. `make sip-tools` installs them, as root.")
-        super().__init__(ports, {"WAITCALL_POLICY": str(POLICY)})
-        self.sip = f"127.0.0.1:{free_port()}"
+        super().__init__(ports, {"WAITCALL_POLICY": str(POLICY)} | dict(environ or {}))
+        self.sip, self.sip_metrics = (f"127.0.0.1:{free_port()}" for _ in range(2))
 
     def _start(self) -> None:
         super()._start()
-        metrics = f"127.0.0.1:{free_port()}"
         environ = {
             "PATH": os.environ["PATH"],
             "WAITCALL_URL": self.callback,
@@ -59,10 +64,10 @@ class SipStack(Stack):
             "WAITCALL_SIP_STATE": str(self.directory / "sip"),
             "WAITCALL_SIP_UDP": f"udp:{self.sip}",
             "WAITCALL_SIP_TCP": f"tcp:{self.sip}",
-            "WAITCALL_SIP_METRICS": f"tcp:{metrics}",
+            "WAITCALL_SIP_METRICS": f"tcp:{self.sip_metrics}",
         }
         self.processes.start("sip", [str(ROOT / "sip" / "start.sh")], environ)
-        self.processes.wait_until("sip", lambda: answers(f"http://{metrics}/healthz"))
+        self.processes.wait_until("sip", lambda: answers(f"http://{self.sip_metrics}/healthz"))
 
     def call(self) -> SipCall:
         """Return the step that calls the number."""
