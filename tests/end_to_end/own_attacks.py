@@ -100,6 +100,7 @@ OUTCOMES = {
 """How a refusal of each status is counted. A wrong method never reaches the route."""
 METRICS = (
     "waitcall_callbacks_total",
+    "waitcall_own_calls_total",
     "waitcall_callback_lag_seconds",
     "waitcall_http_",
     "process_",
@@ -239,10 +240,15 @@ class OwnAttacks:
         now = self._service.metrics()
         counted = _counts(now) - _counts(metrics)
         expected = Counter(each.counted for each in requests if each.counted)
+        calls = _own_calls(now) - _own_calls(metrics)
         other = {name for name, _ in now.items() ^ metrics.items() if not name.startswith(METRICS)}
         it.saw(f"keys in Redis that changed: {len(changed)}")
         if wrong or changed or other or counted != expected:
             it.saw(f"unexpected: {wrong} {changed} {other} {counted} instead of {expected}")
+            it.won = True
+        # A report that is refused is no call.
+        if calls != Counter((each.door.dialect, each.outcome) for each in requests if each.outcome):
+            it.saw(f"unexpected calls: {calls}")
             it.won = True
 
     def _withheld(self, victim: Victim, now: int, _: str) -> Iterator[Request]:
@@ -306,10 +312,19 @@ class OwnAttacks:
 
 def _counts(metrics: dict[str, float]) -> Counter[tuple[str, str]]:
     """Return the number of callbacks by kind and outcome."""
+    return _by(metrics, r'waitcall_callbacks_total\{kind="(.+)",outcome="(.+)"\}')
+
+
+def _own_calls(metrics: dict[str, float]) -> Counter[tuple[str, str]]:
+    """Return the number of calls by dialect and outcome."""
+    return _by(metrics, r'waitcall_own_calls_total\{attestation=".+",dialect="(.+)",outcome="(.+)"\}')
+
+
+def _by(metrics: dict[str, float], series: str) -> Counter[tuple[str, str]]:
     counts = Counter[tuple[str, str]]()
-    for series, value in metrics.items():
-        if found := re.fullmatch(r'waitcall_callbacks_total\{kind="(.+)",outcome="(.+)"\}', series):
-            counts[found[1], found[2]] = int(value)
+    for name, value in metrics.items():
+        if found := re.fullmatch(series, name):
+            counts[found[1], found[2]] += int(value)
     return counts
 
 
