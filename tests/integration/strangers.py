@@ -530,6 +530,19 @@ PATTERNS = {
             r"AC[0-9a-f]{32}",
             r"CA[0-9a-f]{32}",
             r"\+[1-9][0-9]{6,14}",
+            r"AccountSid(AC[0-9a-f]{32})",
+            r"CallSid(CA[0-9a-f]{32})",
+            r"CallStatus([a-z-]+)",
+            r"Direction(inbound|outbound[a-z-]*)",
+            r"(?<!Forwarded)From(\+[0-9]*|)",
+            r"To(\+[0-9]*)",
+            (
+                r"(?<!Forwarded)From\+[0-9]{7,15}"
+                r"(?:FromCity[A-Z0-9 .,'&/()-]{0,60})?(?:FromCountry[A-Z]{0,2})?"
+                r"(?:FromState[A-Z ]{0,40})?(?:FromZip[A-Z0-9 -]{0,12})?"
+                r"(?:StirPassportToken[\w-]{1,4000}\.[\w-]{1,4000}\.[\w-]{86})?"
+                r"StirVerstatTN-Validation-Passed-[ABC]To\+"
+            ),
         ],
         "no stranger: the provider's signature was right",
     ),

@@ -35,7 +35,7 @@ CONSTANT = 300_000
 PLACES = (
     "adapters/http",
     "adapters/providers/callback_form.py",
-    "adapters/providers/callback_json.py",
+    "adapters/strict_json.py",
     "adapters/redis",
     "adapters/providers/smsc/callback.py",
     "adapters/providers/smsru/callback.py",

@@ -820,6 +820,12 @@ def weaknesses(settings: Settings) -> Iterator[str]:
             f"WAITCALL_INBOX_ASSURANCE={settings.inbox_assurance.value}: a forged text may prove as much as a call, "
             "unless this account's records were checked (waitcall doctor)"
         )
+    refuses = "callback" not in settings.surfaces or settings.telnyx_api_key is not None
+    if settings.telnyx_public_keys and not refuses:
+        yield (
+            "WAITCALL_TELNYX_API_KEY is not set: a call of Telnyx' Call Control is not refused and rings on; "
+            "a TeXML application needs no key"
+        )
     yield from policy_weaknesses(settings.policy)
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from development.ports import free_port
 from tests.integration.conftest import OPERATOR_KEY, Running
-from tests.own_calls import CALLER, DIALLED, TWILIO_CALL, Report, twilio
+from tests.own_calls import CALLER, DIALLED, FORM, JSON, TWILIO_CALL, Report, twilio
 from tests.own_doors import CALL_CONTROL, DOORS, OTHER_NUMBER, SIP, TEXML, TWILIO, Door
 from tests.wsgi import Answer, ask
 
@@ -222,6 +222,9 @@ def test_another_request_is_refused_before_its_signature_is_checked(
     answer = ask(standing.running.callback, method, door.path, report.headers | headers, body)
     assert answer.status == status
     assert b"Reject" not in answer.body
+    if status == 415:
+        accepted = {"twilio": FORM, "sip": JSON}.get(door.dialect, f"{FORM} or {JSON}")
+        assert json.loads(answer.body)["detail"] == f"Send {accepted}."
 
 
 def test_without_the_store_a_report_is_asked_for_again_and_the_call_is_not_refused(

@@ -593,6 +593,18 @@ def test_a_forgeable_hash_is_a_weakness(sound: dict[str, str]) -> None:
     assert "crc32 is forgeable" in named
 
 
+def test_calls_at_telnyx_that_nothing_refuses_are_a_weakness(
+    sound: dict[str, str], policy_path: Path
+) -> None:
+    policy_path.write_text(OWN + 'telnyx = ["+74951234567"]\n')
+    (named,) = weaknesses(load_settings(sound | TELNYX))
+    assert "WAITCALL_TELNYX_API_KEY is not set" in named
+    assert "rings on" in named
+    # The API's processes are not given the key.
+    assert list(weaknesses(load_settings(sound | TELNYX | {"WAITCALL_SURFACES": "api"}))) == []
+    assert list(weaknesses(load_settings(sound | TELNYX | API_KEY))) == []
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn forks its workers")
 def test_a_worker_knows_a_reload_from_the_moment_of_its_fork() -> None:
     """The master may reload while a worker is still importing and has not read the count of reloads."""

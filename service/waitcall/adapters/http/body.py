@@ -16,6 +16,7 @@ from gevent import Timeout
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
+from waitcall.adapters.strict_json import JsonUnreadable, RepeatedName, read_value
 from waitcall.domain.errors import RateLimited
 
 JSON = "application/json"
@@ -33,6 +34,14 @@ barely affect the 99th percentile of other requests."""
 SHORTEST_REST_SECONDS = 0.001
 LONGEST_REST_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0
+
+
+class WrongMediaType(UnsupportedMediaType):
+    """The body's Content-Type is not one that the route accepts."""
+
+    def __init__(self, *accepted: str) -> None:
+        """``accepted``: the types that the route accepts."""
+        super().__init__(f"Send {' or '.join(accepted)}.")
 
 
 def read_body() -> bytes:
@@ -64,7 +73,7 @@ def read_json(*, optional: bool = False) -> tuple[Any, Callable[[], bytes]]:
         optional: True if an absent body counts as an empty object.
 
     Raises:
-        UnsupportedMediaType, BadRequest
+        WrongMediaType, BadRequest
     """
     if "json" in g:
         kept: tuple[Any, Callable[[], bytes]] = g.json
@@ -73,10 +82,10 @@ def read_json(*, optional: bool = False) -> tuple[Any, Callable[[], bytes]]:
     value: Any = {}
     if raw or not optional:
         if request.mimetype != JSON:
-            raise UnsupportedMediaType
+            raise WrongMediaType(JSON)
         try:
-            value = _decode(raw.decode())
-        except (ValueError, RecursionError) as error:
+            value = read_value(raw)
+        except (JsonUnreadable, RepeatedName) as error:
             raise BadRequest from error
     canonical = partial(_canonical, value)
     if b"\\u" in raw:
@@ -84,21 +93,6 @@ def read_json(*, optional: bool = False) -> tuple[Any, Callable[[], bytes]]:
         canonical()
     g.json = value, canonical
     return value, canonical
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name appears twice")
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-# The standard library's json, because other parsers do not report repeated names.
-_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant).decode
 
 
 def _canonical(value: Any) -> bytes:

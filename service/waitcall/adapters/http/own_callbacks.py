@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import HTTPException, UnsupportedMediaType
+from werkzeug.exceptions import HTTPException
 
 from waitcall.adapters.http.auth import no_auth
-from waitcall.adapters.http.body import JSON, LowPriorityQueue, read_body
+from waitcall.adapters.http.body import JSON, LowPriorityQueue, WrongMediaType, read_body
 from waitcall.adapters.http.callbacks import count, count_refusal, note
 from waitcall.application.own_numbers import RecordOwnCall
 from waitcall.application.ports import Observer
@@ -70,11 +70,11 @@ class OwnCallbacks:
     observer: Observer
     low_priority: LowPriorityQueue
 
-    def decoded(self, mimetype: str, decode: Callable[[bytes], T]) -> T:
-        """Read and decode the request's body, and count it if it is refused."""
+    def decoded(self, decode: Callable[[bytes], T], *mimetypes: str) -> T:
+        """Read and decode the request's body of one of these types, and count it if it is refused."""
         try:
-            if request.mimetype != mimetype:
-                raise UnsupportedMediaType
+            if request.mimetype not in mimetypes:
+                raise WrongMediaType(*mimetypes)
             body = read_body()
             with self.low_priority.turn_if_long(body):
                 return decode(body)
@@ -101,7 +101,7 @@ def twilio_blueprint(own: OwnCallbacks, decoder: TwilioDecoder) -> Blueprint:
     def receive() -> Response:
         query, signature = request.query_string, request.headers.get("X-Twilio-Signature", "")
         own.record(
-            own.decoded(FORM, lambda body: decoder.decode(query, body, signature)),
+            own.decoded(lambda body: decoder.decode(query, body, signature), FORM),
             Dialect.TWILIO,
         )
         return _rejection()
@@ -127,10 +127,10 @@ def telnyx_blueprint(
         signature = request.headers.get("telnyx-signature-ed25519", "")
         timestamp = request.headers.get("telnyx-timestamp", "")
         if request.mimetype != JSON:
-            message = own.decoded(FORM, lambda body: decoder.decode_form(body, signature, timestamp))
+            message = own.decoded(lambda body: decoder.decode_form(body, signature, timestamp), FORM, JSON)
             own.record(message, Dialect.TELNYX)
             return _rejection()
-        message, parked = own.decoded(JSON, lambda body: decoder.decode_event(body, signature, timestamp))
+        message, parked = own.decoded(lambda body: decoder.decode_event(body, signature, timestamp), JSON)
         own.record(message, Dialect.TELNYX)
         if parked and refuse:
             refuse(parked)
@@ -147,7 +147,7 @@ def sip_blueprint(own: OwnCallbacks, decoder: SipDecoder) -> Blueprint:
     @no_auth
     def receive() -> Response:
         signature = request.headers.get("X-Waitcall-Signature", "")
-        own.record(own.decoded(JSON, lambda body: decoder.decode(body, signature)), Dialect.SIP)
+        own.record(own.decoded(lambda body: decoder.decode(body, signature), JSON), Dialect.SIP)
         return _nothing(204)
 
     return routes

@@ -9,7 +9,7 @@ from flask import Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from waitcall.adapters.http.answers import LIMIT_HEADERS, ProblemResponse, limit_headers
-from waitcall.adapters.http.body import LowPriorityQueue
+from waitcall.adapters.http.body import LowPriorityQueue, WrongMediaType
 from waitcall.application.ports import Observer
 from waitcall.application.request_context import request_id
 from waitcall.domain.errors import CaptchaRequired, Category, RateLimited, ServiceError
@@ -143,7 +143,9 @@ class ProblemHandler:
                     response.headers.update(limit_headers(error.limits))
             case HTTPException():
                 code = _CODE_OF_HTTP.get(error.code or 500, "invalid_request")
-                response = self._rendered(code, DETAIL_OF_HTTP[code])
+                # The library's own descriptions are written for browsers.
+                told = error.description if isinstance(error, WrongMediaType) else None
+                response = self._rendered(code, told or DETAIL_OF_HTTP[code])
                 if isinstance(error, MethodNotAllowed) and error.valid_methods:
                     response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
             case _:

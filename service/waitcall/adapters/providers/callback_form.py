@@ -60,6 +60,26 @@ def read_urlencoded(encoded: bytes) -> Pairs:
         raise FormUnreadable("Too many fields.") from error
 
 
+def read_parameters(encoded: bytes) -> dict[str, str]:
+    """Read the parameters of an urlencoded form in UTF-8, none of which may appear twice or hold a NUL.
+
+    Raises:
+        FormUnreadable
+    """
+    pairs = read_urlencoded(encoded)
+    given = dict(pairs)
+    if len(given) != len(pairs):
+        raise FormUnreadable("A parameter appears twice.")
+    text = "".join(name + value for name, value in pairs)
+    if "\0" in text:
+        raise FormUnreadable("A parameter has a NUL.")
+    try:
+        text.encode("latin-1").decode()
+    except UnicodeDecodeError as error:
+        raise FormUnreadable("The parameters are not UTF-8.") from error
+    return given
+
+
 def _parts(body: bytes, boundary: str) -> Iterator[tuple[str, str]]:
     name, value = "", b""
     for event in _events(body, boundary):

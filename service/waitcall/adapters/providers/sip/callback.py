@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from waitcall.adapters.providers.callback_json import JsonUnreadable, RepeatedName, read_object
+from waitcall.adapters.strict_json import JsonUnreadable, RepeatedName, read_object
 from waitcall.domain.channel import Attestation, Provider
 from waitcall.domain.errors import CallbackInvalid, CallbackRejected
 from waitcall.domain.matching import InboundCall, Kind, OtherMessage, Outcome

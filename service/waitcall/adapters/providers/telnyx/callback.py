@@ -13,8 +13,8 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from waitcall.adapters.providers.callback_form import FormUnreadable, read_urlencoded
-from waitcall.adapters.providers.callback_json import JsonUnreadable, RepeatedName, read_object
+from waitcall.adapters.providers.callback_form import FormUnreadable, read_parameters
+from waitcall.adapters.strict_json import JsonUnreadable, RepeatedName, read_object
 from waitcall.domain.channel import Attestation, Provider
 from waitcall.domain.errors import CallbackMalformed, CallbackRejected
 from waitcall.domain.matching import InboundCall, Kind, OtherMessage, Outcome, ParkedCall
@@ -102,19 +102,15 @@ class TelnyxCallbackDecoder:
         """
         sent = self._checked(body, signature, timestamp)
         try:
-            pairs = read_urlencoded(body)
+            given = read_parameters(body)
         except FormUnreadable as error:
             raise CallbackMalformed(str(error), Kind.CALL) from error
-        given = dict(pairs)
-        if len(given) != len(pairs):
-            raise CallbackMalformed("A parameter appears twice.", Kind.CALL)
-        _check_text(pairs)
         if any(name not in given for name in ("CallStatus", "From", "To")) or not _name(given.get("CallSid")):
             raise CallbackMalformed("CallSid, CallStatus, From and To are expected.", Kind.CALL)
         if given["CallStatus"] != "ringing" or given.get("Direction", "inbound") != "inbound":
             return _OTHER
         level, validated = given.get("ShakenStirAttestation", ""), given.get("ShakenStirValidated") == "true"
-        names = [name.lower() for name, value in pairs if value]
+        names = [name.lower() for name, value in given.items() if value]
         diverted = any(
             name == "forwardedfrom" or name.endswith(("diversion", "history-info")) for name in names
         )
@@ -148,16 +144,6 @@ def _verifies(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
-
-
-def _check_text(pairs: Sequence[tuple[str, str]]) -> None:
-    """Check that a form is UTF-8 without NUL. Raises CallbackMalformed."""
-    try:
-        text = "".join(name + value for name, value in pairs).encode("latin-1").decode()
-    except UnicodeDecodeError as error:
-        raise CallbackMalformed("The parameters are not UTF-8.", Kind.CALL) from error
-    if "\0" in text:
-        raise CallbackMalformed("A parameter has a NUL.", Kind.CALL)
 
 
 def _event(data: Mapping[str, Any], payload: Mapping[str, Any], sent: datetime) -> Message:

@@ -1,8 +1,20 @@
 """Decoder of Twilio's voice webhooks: forms, accepted only with the right signature over the configured URL and all parameters.
 
-Source: docs/own-numbers.md. The signed text has no separators between names and values, and no time. So each value
-that is used has a strict pattern, names that lower what a call proves are looked for in the whole signed text, and a call
-counts once by its ``CallSid``.
+Source: docs/own-numbers.md. The signed text has no separators between names and values, and no time. So a captured
+request can be split into other parameters, and its signature stays right. The parameters are still sorted by name, because
+the text is. That is why these rules suffice:
+
+- Each value that is used has a strict pattern.
+- Each of these values is also found in the text alone, exactly once. The text does not depend on the split, so no other
+  split has another caller, called number, id or status.
+- Names that lower what a call proves are looked for in the text.
+- An attestation counts only if the text between ``From`` and ``To`` is one of Twilio's documented parameters after
+  another (``_ATTESTED``). ``StirVerstat`` can stand nowhere else, because the parameters are sorted. Their values there are
+  capitals and digits, which cannot hold the name of a parameter, and a token of three fixed parts. So a level that Twilio
+  did not send could only come out of a ``StirPassportToken`` with a signature of the wrong length, without any
+  ``StirVerstat`` behind it. Twilio documents no such request.
+
+A call counts once by its ``CallSid``, as long as no stronger report of it comes.
 """
 
 import hmac
@@ -13,7 +25,7 @@ from datetime import datetime
 from hashlib import sha1
 from urllib.parse import urldefrag, urlsplit
 
-from waitcall.adapters.providers.callback_form import FormUnreadable, read_urlencoded
+from waitcall.adapters.providers.callback_form import FormUnreadable, read_parameters
 from waitcall.domain.channel import Attestation, Provider
 from waitcall.domain.errors import CallbackMalformed, CallbackRejected
 from waitcall.domain.matching import InboundCall, Kind, OtherMessage, Outcome
@@ -41,7 +53,7 @@ _USED = {
 """Required parameters. A value that was merged with another parameter fits none of these patterns."""
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 
-_OF_SIP = (b"SipDomain", b"SipCallId", b"SipSourceIp", b"SipHeader_")
+_OF_SIP = ("SipDomain", "SipCallId", "SipSourceIp", "SipHeader_")
 """Names of parameters of a call to a SIP domain, whose sender chooses ``From``."""
 _FORWARDED, _VERSTAT = "ForwardedFrom", "StirVerstat"
 _LEVELS = {
@@ -50,6 +62,27 @@ _LEVELS = {
     "TN-Validation-Passed-C": Attestation.GATEWAY,
 }
 _DIVERTED = ("-Diverted", "-Passthrough")
+_IN_TEXT = {
+    "AccountSid": re.compile(r"AccountSid(AC[0-9a-f]{32})", re.ASCII),
+    "CallSid": re.compile(r"CallSid(CA[0-9a-f]{32})", re.ASCII),
+    "CallStatus": re.compile(r"CallStatus([a-z-]+)", re.ASCII),
+    "Direction": re.compile(r"Direction(inbound|outbound[a-z-]*)", re.ASCII),
+    "From": re.compile(r"(?<!Forwarded)From(\+[0-9]*|)", re.ASCII),
+    "To": re.compile(r"To(\+[0-9]*)", re.ASCII),
+}
+"""Each required parameter as it stands in the signed text, with its value. ``From`` is also found with other values, because
+the first one must be the caller: the number of a withheld call must not be taken from a later text."""
+_BEFORE_FROM = "Directioninbound"
+"""Text behind which ``From`` and ``To`` are looked for: a caller's name before it may contain these words."""
+_ATTESTED = re.compile(
+    r"(?<!Forwarded)From\+[0-9]{7,15}"
+    r"(?:FromCity[A-Z0-9 .,'&/()-]{0,60})?(?:FromCountry[A-Z]{0,2})?"
+    r"(?:FromState[A-Z ]{0,40})?(?:FromZip[A-Z0-9 -]{0,12})?"
+    r"(?:StirPassportToken[\w-]{1,4000}\.[\w-]{1,4000}\.[\w-]{86})?"
+    r"StirVerstatTN-Validation-Passed-[ABC]To\+",
+    re.ASCII,
+)
+"""Signed text from ``From`` to ``To`` of a call with an attestation. A signature by ES256 has 86 characters."""
 _PORTS = {"https": 443, "http": 80}
 _UNMATCHED = OtherMessage(Kind.CALL, Outcome.UNMATCHED)
 
@@ -97,17 +130,14 @@ class TwilioCallbackDecoder:
         if query:
             raise CallbackRejected(Kind.CALL)
         try:
-            pairs = read_urlencoded(body)
+            given = read_parameters(body)
         except FormUnreadable as error:
             raise CallbackMalformed(str(error), Kind.CALL) from error
-        given = dict(pairs)
-        if len(given) != len(pairs):
-            raise CallbackMalformed("A parameter appears twice.", Kind.CALL)
         # Each character stands for one byte of UTF-8, whose order is that of the code points.
-        signed = "".join(name + value for name, value in sorted(pairs)).encode("latin-1")
+        signed = "".join(name + value for name, value in sorted(given.items())).encode("latin-1")
         if not self._authentic(signed, signature):
             raise CallbackRejected(Kind.CALL)
-        return self._read(given, signed)
+        return self._read(given, signed.decode())
 
     def _authentic(self, signed: bytes, signature: str) -> bool:
         claimed, accepted = signature.encode("latin-1", "replace"), False
@@ -116,21 +146,24 @@ class TwilioCallbackDecoder:
                 accepted |= hmac.compare_digest(signature_of(token, url + signed), claimed)
         return accepted
 
-    def _read(self, given: Mapping[str, str], signed: bytes) -> InboundCall | OtherMessage:
-        _check(given, signed)
+    def _read(self, given: Mapping[str, str], text: str) -> InboundCall | OtherMessage:
+        for name, pattern in _USED.items():
+            if not pattern.fullmatch(given.get(name, "\0")):
+                raise CallbackMalformed(f"{name} is missing, or not of its form.", Kind.CALL)
         status, caller = given["CallStatus"], caller_of(given["From"])
         if (
             given["AccountSid"] != self._account_sid
             or given["Direction"] != "inbound"
             or status not in (_RINGING, *_UNANSWERED)
-            or any(name in signed for name in _OF_SIP)
+            or any(name in text for name in _OF_SIP)
             or caller is None
             or not _E164.fullmatch(given["To"])
         ):
             return _UNMATCHED
+        _check_text(given, text)
         verstat = given.get(_VERSTAT, "")
         # The report on the end of a call stands in for a lost first one, so it proves as little as a call can.
-        trusted = status == _RINGING and signed.count(_VERSTAT.encode()) == 1
+        trusted = status == _RINGING and text.count(_VERSTAT) == 1 and _ATTESTED.search(text) is not None
         return InboundCall(
             cli=caller,
             at=self._clock().replace(microsecond=0),
@@ -138,27 +171,24 @@ class TwilioCallbackDecoder:
             provider=Provider.OWN,
             id=given["CallSid"],
             attestation=_LEVELS.get(verstat, Attestation.NONE) if trusted else Attestation.NONE,
-            diverted=_is_forwarded(given, signed) or verstat.endswith(_DIVERTED),
+            diverted=_is_forwarded(given, text) or verstat.endswith(_DIVERTED),
             is_dated=False,
         )
 
 
-def _check(given: Mapping[str, str], signed: bytes) -> None:
-    """Check the form of all parameters that are used. Raises CallbackMalformed."""
-    for name, pattern in _USED.items():
-        if not pattern.fullmatch(given.get(name, "\0")):
-            raise CallbackMalformed(f"{name} is missing, or not of its form.", Kind.CALL)
-    try:
-        text = signed.decode()
-    except UnicodeDecodeError as error:
-        raise CallbackMalformed("The parameters are not UTF-8.", Kind.CALL) from error
-    if "\0" in text:
-        raise CallbackMalformed("A parameter has a NUL.", Kind.CALL)
+def _check_text(given: Mapping[str, str], text: str) -> None:
+    """Check that the signed text alone gives the values that are used. Raises CallbackMalformed."""
+    behind = text.find(_BEFORE_FROM)
+    for name, pattern in _IN_TEXT.items():
+        start = behind if name in ("From", "To") else 0
+        found = pattern.findall(text, start)
+        if found[:1] != [given[name]] or any(found[1:]):
+            raise CallbackMalformed(f"{name} may have been merged with another parameter.", Kind.CALL)
 
 
-def _is_forwarded(given: Mapping[str, str], signed: bytes) -> bool:
+def _is_forwarded(given: Mapping[str, str], text: str) -> bool:
     """Tell whether ``ForwardedFrom`` is anywhere in the signed text, except as a parameter without a value."""
-    return signed.count(_FORWARDED.encode()) > int(given.get(_FORWARDED) == "")
+    return text.count(_FORWARDED) > int(given.get(_FORWARDED) == "")
 
 
 def _spellings(url: str) -> list[str]:

@@ -1,15 +1,27 @@
-"""Strict reading of the JSON documents of callbacks: one object, in UTF-8, without repeated names."""
+"""Strict reading of JSON: one value in UTF-8, without repeated names. Requests and callbacks of providers are read so."""
 
 import json
 from typing import Any
 
 
 class JsonUnreadable(Exception):
-    """The bytes are not one JSON object in UTF-8."""
+    """The bytes are not the expected JSON in UTF-8."""
 
 
 class RepeatedName(Exception):
     """A name appears twice in an object, so readers may disagree on its value."""
+
+
+def read_value(body: bytes) -> Any:
+    """Read a JSON value.
+
+    Raises:
+        JsonUnreadable, RepeatedName
+    """
+    try:
+        return _decode(body.decode())
+    except (ValueError, RecursionError) as error:
+        raise JsonUnreadable from error
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -18,10 +30,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     Raises:
         JsonUnreadable, RepeatedName
     """
-    try:
-        value = _decode(body.decode())
-    except (ValueError, RecursionError) as error:
-        raise JsonUnreadable from error
+    value = read_value(body)
     if not isinstance(value, dict):
         raise JsonUnreadable
     return value
@@ -38,4 +47,5 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+# The standard library's json, because other parsers do not report repeated names.
 _decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant).decode
