@@ -254,8 +254,26 @@ chart-test: chart-tools ## lint and render the chart, and validate it against th
 
 .PHONY: apply-test
 apply-test: chart-tools ## apply every rendering of the chart to a kube-apiserver, which Go builds first (10 minutes; needs etcd)
-	@mkdir -p .tools && [ -x .tools/kube-apiserver ] || (cd development/apiserver && go build -ldflags="-s -w" -o ../../.tools/kube-apiserver .)
+	@$(BIN)/python -m development.cluster build
 	@$(BIN)/python -m pytest -q tests/chart/test_apply.py
+
+NODE_PACKAGES := buildah conntrack containerd containernetworking-plugins debootstrap etcd-server ipset iptables podman runc
+.PHONY: cluster-tools
+cluster-tools: develop chart-tools ## install what a Kubernetes node is made of (as root, on Debian)
+	@dpkg -s $(NODE_PACKAGES) >/dev/null 2>&1 || { apt-get update -q && \
+	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends $(NODE_PACKAGES); }
+
+.PHONY: cluster
+cluster: cluster-tools ## build and start a Kubernetes of one node with our images (15 minutes the first time, then 1; needs Go)
+	@$(BIN)/python -m development.cluster up
+
+.PHONY: cluster-down
+cluster-down: develop ## end that node and remove everything that it left on the machine
+	@$(BIN)/python -m development.cluster down
+
+.PHONY: cluster-test
+cluster-test: cluster-tools ## test the chart and the image on that node, which is started and removed if none runs
+	@$(BIN)/python -m pytest -q --cluster tests/cluster
 
 .PHONY: alerts-test
 alerts-test: develop ## test with promtool that each alert fires when it should, and only then

@@ -106,6 +106,7 @@ def observer() -> RecordingObserver:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cluster", action="store_true", help="run tests/cluster (make cluster-test)")
     parser.addoption("--record-attacks", action="store_true", help="write docs/attacks.md (make attack)")
     parser.addoption("--record-limits", action="store_true", help="write docs/limits.md (make limits-page)")
     parser.addoption("--screenshots", action="store_true", help="write docs/screenshots (make screenshots)")

@@ -1,6 +1,6 @@
 """Apply every rendering of the chart, server-side, to a real kube-apiserver with a real etcd.
 
-``make apply-test`` builds kube-apiserver, for which it needs Go.
+``make apply-test`` builds kube-apiserver, for which it needs Go. It is a part of the test cluster's binary.
 """
 
 import http.client
@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 import yaml
 
+from development.cluster import build
 from tests.redis_servers import free_port, wait_for
 
 helm = pytest.importorskip("helm_python", reason="Helm is not installed: make chart-tools")
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm/waitcall"
-APISERVER = ROOT / ".tools/kube-apiserver"
+KUBERNETES = build.program("kubernetes")
 EXAMPLES = sorted((CHART / "ci").glob("*.yaml"))
 TOKEN = "a-token-of-this-test"
 CUSTOM = {
@@ -33,7 +34,7 @@ CUSTOM = {
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not APISERVER.exists(), reason="no kube-apiserver: make apply-test builds it, with Go"
+        not KUBERNETES.exists(), reason="no kube-apiserver: make apply-test builds it, with Go"
     ),
     pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed"),
 ]
@@ -52,7 +53,8 @@ class ControlPlane:
         etcd += ["--advertise-client-urls", url, "--listen-peer-urls", f"http://127.0.0.1:{peers}"]
         server = [
             *(
-                str(APISERVER),
+                str(KUBERNETES),
+                "kube-apiserver",
                 f"--etcd-servers={url}",
                 f"--secure-port={self.port}",
                 "--bind-address=127.0.0.1",

@@ -421,7 +421,9 @@ def test_a_loaded_node_delays_no_start_and_an_upgrade_keeps_the_only_worker() ->
     deployments = [each for each in render(values) if each["kind"] == "Deployment"]
     for each in deployments:
         (container,) = each["spec"]["template"]["spec"]["containers"]
-        assert container["startupProbe"]["timeoutSeconds"] == container["livenessProbe"]["timeoutSeconds"]
+        start = container["startupProbe"]
+        assert start["timeoutSeconds"] == container["livenessProbe"]["timeoutSeconds"]
+        assert start["periodSeconds"] * start["failureThreshold"] >= 300
         assert each["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
 
 

@@ -1,0 +1,26 @@
+"""The node for all tests of this folder. ``make cluster-test`` runs them; other runs skip them."""
+
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+from development.cluster import images, node
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """Kubernetes with the images of this tree. A node that runs already stays."""
+    if not request.config.getoption("--cluster"):
+        pytest.skip("only make cluster-test runs these tests")
+    if reason := node.missing():
+        pytest.skip(reason)
+    if node.running():
+        node.load(images.archive())
+        yield node
+        return
+    try:
+        node.start()
+        yield node
+    finally:
+        node.stop()

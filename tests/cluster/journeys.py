@@ -1,0 +1,170 @@
+"""People who verify a number, from outside of the cluster: create, a call that the SIP proxy reports, read, consume.
+
+The calls come to our own numbers, so that the cluster needs no provider.
+"""
+
+import hashlib
+import itertools
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException
+from typing import Any, Self
+
+from development.cluster import places
+from tests.cluster.releases import Release
+from tests.own_calls import SIP_SECRET, sip
+
+KEY = "wck_a-key-of-these-tests-that-is-long-enough-0123"
+SECRETS = {
+    "redis-url": "redis://redis:6379/0",
+    "api-keys": f"web={hashlib.sha256(KEY.encode()).hexdigest()}",
+    "key-pepper": "a-pepper-of-these-tests-0123456789abcdef",
+    "sip-secrets": SIP_SECRET,
+}
+POOL = [f"+7495123{number:04}" for number in range(50)]
+POLICY = f"""
+dial_regions = ["RU"]
+[purposes.login]
+[clients.web]
+purposes = ["login"]
+[limits]
+number = []
+ip = []
+network = []
+country = []
+global = []
+[routing]
+default = ["own"]
+[own_numbers]
+sip = {json.dumps(POOL)}
+"""
+HERE = [{"ipBlock": {"cidr": f"{places.OUTSIDE}/32"}}]
+VALUES: dict[str, Any] = {
+    "secret": {
+        "existingSecret": "waitcall",
+        "keys": {"sipSecrets": "sip-secrets", "smscApikey": "", "callbackSecrets": ""},
+    },
+    "policy": {"text": POLICY},
+    "settings": {"workers": 1},
+    "networkPolicy": {"api": [{"podSelector": {}}, *HERE], "callback": HERE},
+    # Small requests, so that an upgrade of all Deployments at once fits on a machine with two CPUs.
+    "serve": {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}},
+}
+_numbers = itertools.count(79991000000)
+
+
+def redis() -> list[dict[str, Any]]:
+    """Return objects of one Valkey without a disk and without a password."""
+    labels = {"app": "redis"}
+    container = {
+        "name": "valkey",
+        "image": "valkey/valkey:8",
+        "command": ["valkey-server"],
+        "args": [
+            "--save",
+            "",
+            "--maxmemory-policy",
+            "noeviction",
+            "--protected-mode",
+            "no",
+            "--dir",
+            "/data",
+        ],
+        "ports": [{"containerPort": 6379}],
+        "readinessProbe": {"tcpSocket": {"port": 6379}, "periodSeconds": 1},
+        # Without a share of its own a loaded machine answers 503.
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    security = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
+    volumes = [{"name": "data", "emptyDir": {}}]
+    pod = {"securityContext": security, "terminationGracePeriodSeconds": 1}
+    template = {"metadata": {"labels": labels}, "spec": pod | {"containers": [container], "volumes": volumes}}
+    spec = {"serviceName": "redis", "selector": {"matchLabels": labels}, "template": template}
+    service = {"selector": labels, "ports": [{"port": 6379}]}
+    return [
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "redis"}, "spec": service},
+        {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "redis"}, "spec": spec},
+    ]
+
+
+class Visitor:
+    """Sends requests to the Services of a release, each on a connection of its own."""
+
+    def __init__(self, release: Release) -> None:
+        services = {each["metadata"]["name"]: each for each in release.read("services")["items"]}
+        prefix = f"{release.name}-waitcall"
+        self._api, self._public = (
+            services[f"{prefix}-{name}"]["spec"]["clusterIP"] for name in ("api", "callback")
+        )
+
+    def ask(self, method: str, path: str, body: Any = None, key: str = KEY) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        return _sent(self._api, method, path, json.dumps(body) if body is not None else None, headers)
+
+    def create(self, number: str | None = None, key: str = KEY) -> tuple[int, Any]:
+        asked = {"phone_number": number or f"+{next(_numbers)}", "purpose": "login", "reference": "r"}
+        return self.ask("POST", "/v1/verifications", asked, key)
+
+    def call(self, caller: str, dialled: str) -> int:
+        report = sip(int(time.time()), call_id=f"{caller}@test", caller=caller, dialled=dialled, to=dialled)
+        return _sent(self._public, "POST", "/callbacks/sip", report.body, report.headers)[0]
+
+    def journey(self) -> str:
+        """Verify one number. Return ``consumed``, or the step that failed with its answer."""
+        number = f"+{next(_numbers)}"
+        status, made = self.create(number)
+        if status != 201:
+            return f"create {status}: {made}"
+        called = self.call(number, made["call"]["number"])
+        if called != 204:
+            return f"call {called}"
+        path = f"/v1/verifications/{made['id']}"
+        status, read = self.ask("GET", f"{path}?wait=10")
+        if status != 200 or read["status"] != "verified":
+            return f"read {status}: {read}"
+        status, read = self.ask("POST", f"{path}/consume", {"purpose": "login", "reference": "r"})
+        return "consumed" if status == 200 else f"consume {status}: {read}"
+
+
+def _sent(host: str, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
+    connection = HTTPConnection(host, 80, timeout=30)
+    try:
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        text = response.read()
+    finally:
+        connection.close()
+    return response.status, json.loads(text) if text.startswith(b"{") else text.decode()
+
+
+class Load:
+    """Threads that do the same again and again, and count the results."""
+
+    def __init__(self, act: Callable[[], str], threads: int) -> None:
+        self.results: Counter[str] = Counter()
+        self._act = act
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+
+    def __enter__(self) -> Self:
+        for each in self._threads:
+            each.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for each in self._threads:
+            each.join()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                result = self._act()
+            except (OSError, HTTPException) as error:
+                result = repr(error)
+            self.results[result] += 1

@@ -1,0 +1,101 @@
+"""One release of the chart on the node, in a namespace of its own, as a test sees it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from development.cluster import images, node, places
+
+CHART = Path(__file__).resolve().parents[2] / "helm/waitcall"
+TIMEOUT_SECONDS = 300
+IMAGES: dict[str, Any] = {
+    "image": dict(zip(("repository", "tag"), images.SERVICE.rsplit("/", 1)[1].split(":"), strict=True)),
+    "simulator": {
+        "image": dict(zip(("repository", "tag"), images.SIMULATOR.rsplit("/", 1)[1].split(":"), strict=True))
+    },
+}
+
+
+class Release:
+    """A release that real Helm installs, upgrades and tests."""
+
+    def __init__(self, helm: Any, name: str) -> None:
+        self.name = self.namespace = name
+        self._helm = helm.Config(kubeconfig_path=places.KUBECONFIG, namespace=name)
+
+    def install(self, values: dict[str, Any]) -> None:
+        self._helm.install(
+            str(CHART),
+            self.name,
+            IMAGES | values,
+            namespace=self.namespace,
+            wait="watcher",
+            timeout=TIMEOUT_SECONDS,
+        )
+
+    def upgrade(self, values: dict[str, Any], chart: Path = CHART) -> None:
+        self._helm.upgrade(
+            str(chart),
+            self.name,
+            IMAGES | values,
+            namespace=self.namespace,
+            wait="watcher",
+            timeout=TIMEOUT_SECONDS,
+        )
+
+    def test(self) -> str:
+        """Run ``helm test``, and return the log of its pod."""
+        return str(self._helm.test(self.name, logs=True, timeout=TIMEOUT_SECONDS)["logs"])
+
+    def kubectl(self, *words: str, given: str | None = None) -> str:
+        return node.kubectl("--namespace", self.namespace, *words, given=given).stdout
+
+    def read(self, *words: str) -> Any:
+        return node.read("--namespace", self.namespace, *words)
+
+    def pods(self, component: str = "") -> list[dict[str, Any]]:
+        """Return the pods of a component, or all, except those that are being deleted."""
+        chosen = f"app.kubernetes.io/instance={self.name}"
+        if component:
+            chosen += f",app.kubernetes.io/component={component}"
+        found = self.read("pods", "--selector", chosen)["items"]
+        return [each for each in found if "deletionTimestamp" not in each["metadata"]]
+
+    def execute(self, component: str, *command: str) -> str:
+        """Return what a command prints in the service's container of a pod of a component."""
+        (pod, *_) = self.pods(component)
+        where = ("--namespace", self.namespace, "exec", pod["metadata"]["name"], "--container=waitcall")
+        return node.kubectl(*where, "--", *command, check=False).stdout
+
+
+def ready(pod: dict[str, Any]) -> bool:
+    conditions = {each["type"]: each["status"] for each in pod["status"].get("conditions", [])}
+    return conditions.get("Ready") == "True"
+
+
+def restarts(pods: list[dict[str, Any]]) -> int:
+    return sum(each["restartCount"] for pod in pods for each in pod["status"]["containerStatuses"])
+
+
+@contextmanager
+def namespace(name: str) -> Iterator[None]:
+    """Namespace that takes only pods of the Pod Security Standard ``restricted``."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    node.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    # Kubernetes makes the account of pods a moment later, and refuses pods until then.
+    node.wait_for(
+        f"the service account of {name}",
+        lambda: node.kubectl("-n", name, "get", "serviceaccount", "default", check=False).returncode == 0,
+    )
+    try:
+        yield
+    finally:
+        node.kubectl("delete", "namespace", name, "--timeout=180s")
+
+
+def explained(release: Release) -> str:
+    """Return what Kubernetes says about the pods and events of a release that failed."""
+    pods = release.kubectl("describe", "pods")
+    return f"{pods}\n{json.dumps([each['message'] for each in release.read('events')['items']], indent=1)}"
