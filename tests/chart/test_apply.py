@@ -62,7 +62,7 @@ class ControlPlane:
             *(f"--cert-dir={directory / 'certs'}", f"--token-auth-file={directory / 'tokens.csv'}"),
             *("--authorization-mode=RBAC", "--service-account-issuer=https://waitcall.test"),
             *(f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}"),
-            *("--service-cluster-ip-range=10.0.0.0/24",),
+            *("--service-cluster-ip-range=10.0.0.0/24,fd00:10::/112",),
         ]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._processes = [subprocess.Popen(command, **quiet) for command in (etcd, server)]  # type: ignore[call-overload]
