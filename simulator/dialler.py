@@ -179,10 +179,15 @@ def _form(fields: dict[str, str], codec: str) -> str:
     return "&".join(f"{name}={quote_from_bytes(value.encode(codec))}" for name, value in fields.items())
 
 
-def exchange(request: urllib.request.Request) -> tuple[int | None, str]:
-    """Send a request. Return the status and the first 1000 bytes of the answer, or None and the error's name."""
+def exchange(
+    request: urllib.request.Request, seconds: float = DELIVERY_TIMEOUT_SECONDS
+) -> tuple[int | None, str]:
+    """Send a request. Return the status and the first 1000 bytes of the answer, or None and the error's name.
+
+    ``seconds``: time to wait for the answer.
+    """
     try:
-        with urllib.request.urlopen(request, timeout=DELIVERY_TIMEOUT_SECONDS) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=seconds) as response:  # noqa: S310
             return response.status, response.read(1000).decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         with error:

@@ -1,6 +1,6 @@
 """Numbers of the operator's own: calls to them are reported as Twilio, Telnyx and the SIP proxy in ``sip/`` do.
 
-Source: docs/own-numbers.md. The delivery facts that it marks as unknown are choices: Telnyx asks three times.
+Source: docs/own-numbers.md. The delivery facts that are unknown are choices: Telnyx asks three times, a second apart.
 """
 
 import base64
@@ -9,13 +9,13 @@ import hmac
 import json
 import secrets
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from time import sleep
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -24,8 +24,17 @@ from simulator.dialler import exchange
 DIALECTS = ("twilio", "telnyx", "texml", "sip")
 LEVELS = ("A", "B", "C")
 TELNYX_ATTEMPTS = 3
+TELNYX_PAUSE_SECONDS = 1.0
+TWILIO_RETRIES = 1
+"""Repeated requests of a webhook, unless ``rc`` in the URL's fragment says another number."""
+ANSWER_SECONDS = 15.0
+"""Time that Twilio waits for an answer. The others are given as much."""
 SIP_ATTEMPTS = 60
 SIP_PAUSE_SECONDS = 1.0
+Request = urllib.request.Request
+Send = Callable[[Request], tuple[int | None, str]]
+Entries = Sequence[Mapping[str, Any]]
+_SEND = partial(exchange, seconds=ANSWER_SECONDS)
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _JSON = {"Content-Type": "application/json"}
 
@@ -76,20 +85,31 @@ class Call:
     id: str = field(default_factory=lambda: secrets.token_hex(16))
 
 
-def report(trunk: Trunk, call: Call) -> tuple[str, list[dict[str, Any]]]:
-    """Report a call as its carrier does, again where the carrier does.
+def report(
+    trunk: Trunk,
+    call: Call,
+    send: Send = _SEND,
+    pause: Callable[[float], None] = sleep,
+) -> tuple[str, list[dict[str, Any]]]:
+    """Report a call as its carrier does, again and at the fallback where the carrier does.
+
+    Args:
+        trunk: the numbers of which one is called.
+        call: the call.
+        send: sends a request, and returns the status and the answer, or None and the error's name.
+        pause: waits so many seconds.
 
     Returns:
         The sound that the caller hears: ``busy``, or ``answered`` if the handler does not refuse the call, which costs money. With it
         the ledger entries.
     """
-    request_to, attempts = _WAYS[trunk.dialect](trunk, call)
+    request_to, seconds = _WAYS[trunk.dialect](trunk, call), _PAUSES[trunk.dialect]
     entries: list[dict[str, Any]] = []
-    for url in _urls(trunk, attempts):
-        if entries and trunk.dialect == "sip":
-            sleep(SIP_PAUSE_SECONDS)
-        request = request_to(url)
-        status, answer = exchange(request)
+    while url := _next_url(trunk, entries):
+        if entries and seconds:
+            pause(seconds)
+        request = request_to(url, entries)
+        status, answer = send(request)
         body = request.data.decode() if isinstance(request.data, bytes) else ""
         entries.append(
             {
@@ -102,26 +122,59 @@ def report(trunk: Trunk, call: Call) -> tuple[str, list[dict[str, Any]]]:
                 "answer": answer,
             }
         )
-        if status is not None and (status < 300 or (trunk.dialect == "sip" and 400 <= status < 500)):
-            break
     last = entries[-1]
-    refused = trunk.dialect in ("sip", "telnyx") or str(last["answer"]).find("<Response><Reject") >= 0
+    refused = trunk.dialect in ("sip", "telnyx") or "<Response><Reject" in last["answer"]
     return ("busy" if refused and (last["status"] or 500) < 300 else _UNTOLD[trunk.dialect]), entries
 
 
-def _urls(trunk: Trunk, attempts: int) -> list[str]:
-    """Return the URL of each attempt."""
-    both = [trunk.handler, trunk.fallback or trunk.handler]
+def _next_url(trunk: Trunk, entries: Entries) -> str:
+    """Return the URL of the next attempt after these; empty if there is none."""
+    tried = len(entries)
+    if not tried:
+        return trunk.handler
+    status, answer = entries[-1]["status"], entries[-1]["answer"]
+    is_form = trunk.dialect in ("twilio", "texml")
+    if status is not None and status < 300 and (not is_form or answer.startswith("<Response")):
+        return ""
     if trunk.dialect == "sip":
-        return [both[each % 2] for each in range(attempts)]
-    return [trunk.handler] * attempts + ([trunk.fallback] if trunk.fallback else [])
+        ends = tried >= SIP_ATTEMPTS or 400 <= (status or 0) < 500
+        return "" if ends else [trunk.handler, trunk.fallback or trunk.handler][tried % 2]
+    if trunk.fallback and entries[-1]["url"] == trunk.fallback:
+        return ""
+    if trunk.dialect == "twilio":
+        again = tried <= _retries(trunk.handler, _failure(status, answer))
+    else:
+        again = tried < TELNYX_ATTEMPTS
+    return trunk.handler if again else trunk.fallback
+
+
+def _failure(status: int | None, answer: str) -> str:
+    """Return Twilio's name of a failure: no connection, no answer in time, or the class of the status."""
+    if status is None:
+        return "rt" if "Timeout" in answer else "ct"
+    return f"{status // 100}xx"
+
+
+def _retries(url: str, failure: str) -> int:
+    """Return how often Twilio repeats a webhook after a failure, by the connection overrides in the URL's fragment."""
+    overrides = parse_qs(urlsplit(url).fragment)
+    policy = ",".join(overrides.get("rp", ["ct"])).split(",")
+    count = int(overrides.get("rc", [TWILIO_RETRIES])[0])
+    # An answer that is no TwiML is not repeated.
+    return count if failure in policy or ("all" in policy and failure != "2xx") else 0
 
 
 _UNTOLD = {"twilio": "answered", "texml": "answered", "telnyx": "ringing", "sip": "busy"}
 """Sound that the caller hears if no report was taken. The SIP proxy refuses the call before it reports it."""
 
-Request = urllib.request.Request
-Way = Callable[[Trunk, Call], tuple[Callable[[str], Request], int]]
+_PAUSES = {
+    "twilio": 0.0,
+    "texml": TELNYX_PAUSE_SECONDS,
+    "telnyx": TELNYX_PAUSE_SECONDS,
+    "sip": SIP_PAUSE_SECONDS,
+}
+_RequestTo = Callable[[str, Entries], Request]
+"""Makes the next request to a URL after some attempts."""
 
 
 def _post(body: bytes, headers: Mapping[str, str], url: str) -> Request:
@@ -134,7 +187,10 @@ def twilio_signature(token: str, url: str, fields: Mapping[str, str]) -> str:
     return base64.b64encode(hmac.digest(token.encode(), text.encode(), "sha1")).decode()
 
 
-def _twilio(trunk: Trunk, call: Call) -> tuple[Callable[[str], Request], int]:
+_CONNECTION_FAILED, _RETRIEVAL_FAILED = "11205", "11200"
+
+
+def _twilio(trunk: Trunk, call: Call) -> _RequestTo:
     caller = "+266696687" if call.withheld else f"+{call.cli}"
     fields = {
         "AccountSid": trunk.account,
@@ -155,12 +211,15 @@ def _twilio(trunk: Trunk, call: Call) -> tuple[Callable[[str], Request], int]:
     if call.forwarded_from:
         fields["ForwardedFrom"] = call.forwarded_from
 
-    def request_to(url: str) -> Request:
-        signature = twilio_signature(trunk.secret, url, fields)
-        return _post(urlencode(fields).encode(), _FORM | {"X-Twilio-Signature": signature}, url)
+    def request_to(url: str, entries: Entries) -> Request:
+        told = fields
+        if entries and url == trunk.fallback:
+            error = _CONNECTION_FAILED if entries[-1]["status"] is None else _RETRIEVAL_FAILED
+            told = fields | {"ErrorCode": error, "ErrorUrl": trunk.handler}
+        signature = twilio_signature(trunk.secret, url, told)
+        return _post(urlencode(told).encode(), _FORM | {"X-Twilio-Signature": signature}, url)
 
-    # A connection that fails is tried once more; what was answered is not.
-    return request_to, 1
+    return request_to
 
 
 def telnyx_headers(seed: str, body: bytes, at: float) -> dict[str, str]:
@@ -173,7 +232,7 @@ def telnyx_headers(seed: str, body: bytes, at: float) -> dict[str, str]:
     }
 
 
-def _telnyx(trunk: Trunk, call: Call) -> tuple[Callable[[str], Request], int]:
+def _telnyx(trunk: Trunk, call: Call) -> _RequestTo:
     payload: dict[str, Any] = {
         "call_control_id": f"v3:{call.id}",
         "call_leg_id": call.id,
@@ -196,11 +255,16 @@ def _telnyx(trunk: Trunk, call: Call) -> tuple[Callable[[str], Request], int]:
         "payload": payload,
         "record_type": "event",
     }
-    body = json.dumps({"data": event, "meta": {"attempt": 1}}).encode()
-    return partial(_post, body, _JSON | telnyx_headers(trunk.secret, body, call.at)), TELNYX_ATTEMPTS
+
+    def request_to(url: str, entries: Entries) -> Request:
+        body = json.dumps({"data": event, "meta": {"attempt": len(entries) + 1}}).encode()
+        sent = call.at + len(entries) * TELNYX_PAUSE_SECONDS
+        return _post(body, _JSON | telnyx_headers(trunk.secret, body, sent), url)
+
+    return request_to
 
 
-def _texml(trunk: Trunk, call: Call) -> tuple[Callable[[str], Request], int]:
+def _texml(trunk: Trunk, call: Call) -> _RequestTo:
     fields = {
         "AccountSid": "a1",
         "CallSid": f"v3:{call.id}",
@@ -210,11 +274,18 @@ def _texml(trunk: Trunk, call: Call) -> tuple[Callable[[str], Request], int]:
     }
     if call.level:
         fields |= {"ShakenStirAttestation": call.level, "ShakenStirValidated": "true"}
+    if call.forwarded_from:
+        fields["ForwardedFrom"] = call.forwarded_from
     body = urlencode(fields).encode()
-    return partial(_post, body, _FORM | telnyx_headers(trunk.secret, body, call.at)), TELNYX_ATTEMPTS
+
+    def request_to(url: str, entries: Entries) -> Request:
+        sent = call.at + len(entries) * TELNYX_PAUSE_SECONDS
+        return _post(body, _FORM | telnyx_headers(trunk.secret, body, sent), url)
+
+    return request_to
 
 
-def _sip(trunk: Trunk, call: Call) -> tuple[Callable[[str], Request], int]:
+def _sip(trunk: Trunk, call: Call) -> _RequestTo:
     event = {
         "call_id": f"{call.id}@handset",
         "nonce": secrets.token_urlsafe(16),
@@ -229,7 +300,12 @@ def _sip(trunk: Trunk, call: Call) -> tuple[Callable[[str], Request], int]:
     body = json.dumps(event, separators=(",", ":")).encode()
     digest = hmac.new(trunk.secret.encode(), body, hashlib.sha256).digest()
     signature = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-    return partial(_post, body, _JSON | {"X-Waitcall-Signature": signature}), SIP_ATTEMPTS
+    return lambda url, _: _post(body, _JSON | {"X-Waitcall-Signature": signature}, url)
 
 
-_WAYS: dict[str, Way] = {"twilio": _twilio, "telnyx": _telnyx, "texml": _texml, "sip": _sip}
+_WAYS: dict[str, Callable[[Trunk, Call], _RequestTo]] = {
+    "twilio": _twilio,
+    "telnyx": _telnyx,
+    "texml": _texml,
+    "sip": _sip,
+}
