@@ -536,13 +536,6 @@ PATTERNS = {
             r"Direction(inbound|outbound[a-z-]*)",
             r"(?<!Forwarded)From(\+[0-9]*|)",
             r"To(\+[0-9]*)",
-            (
-                r"(?<!Forwarded)From\+[0-9]{7,15}"
-                r"(?:FromCity[A-Z0-9 .,'&/()-]{0,60})?(?:FromCountry[A-Z]{0,2})?"
-                r"(?:FromState[A-Z ]{0,40})?(?:FromZip[A-Z0-9 -]{0,12})?"
-                r"(?:StirPassportToken[\w-]{1,4000}\.[\w-]{1,4000}\.[\w-]{86})?"
-                r"StirVerstatTN-Validation-Passed-[ABC]To\+"
-            ),
         ],
         "no stranger: the provider's signature was right",
     ),

@@ -8,11 +8,9 @@ the text is. That is why these rules suffice:
 - Each of these values is also found in the text alone, exactly once. The text does not depend on the split, so no other
   split has another caller, called number, id or status.
 - Names that lower what a call proves are looked for in the text.
-- An attestation counts only if the text between ``From`` and ``To`` is one of Twilio's documented parameters after
-  another (``_ATTESTED``). ``StirVerstat`` can stand nowhere else, because the parameters are sorted. Their values there are
-  capitals and digits, which cannot hold the name of a parameter, and a token of three fixed parts. So a level that Twilio
-  did not send could only come out of a ``StirPassportToken`` with a signature of the wrong length, without any
-  ``StirVerstat`` behind it. Twilio documents no such request.
+- An attestation counts only if ``StirVerstat`` stands in the text once. What remains is a stranger's text that Twilio passes on
+  in a parameter between ``From`` and ``To``, in the order of the alphabet, of a call without ``StirVerstat``. None that
+  Twilio documents there holds a text that a stranger chooses.
 
 A call counts once by its ``CallSid``, as long as no stronger report of it comes.
 """
@@ -74,15 +72,6 @@ _IN_TEXT = {
 the first one must be the caller: the number of a withheld call must not be taken from a later text."""
 _BEFORE_FROM = "Directioninbound"
 """Text behind which ``From`` and ``To`` are looked for: a caller's name before it may contain these words."""
-_ATTESTED = re.compile(
-    r"(?<!Forwarded)From\+[0-9]{7,15}"
-    r"(?:FromCity[A-Z0-9 .,'&/()-]{0,60})?(?:FromCountry[A-Z]{0,2})?"
-    r"(?:FromState[A-Z ]{0,40})?(?:FromZip[A-Z0-9 -]{0,12})?"
-    r"(?:StirPassportToken[\w-]{1,4000}\.[\w-]{1,4000}\.[\w-]{86})?"
-    r"StirVerstatTN-Validation-Passed-[ABC]To\+",
-    re.ASCII,
-)
-"""Signed text from ``From`` to ``To`` of a call with an attestation. A signature by ES256 has 86 characters."""
 _PORTS = {"https": 443, "http": 80}
 _UNMATCHED = OtherMessage(Kind.CALL, Outcome.UNMATCHED)
 
@@ -163,7 +152,7 @@ class TwilioCallbackDecoder:
         _check_text(given, text)
         verstat = given.get(_VERSTAT, "")
         # The report on the end of a call stands in for a lost first one, so it proves as little as a call can.
-        trusted = status == _RINGING and text.count(_VERSTAT) == 1 and _ATTESTED.search(text) is not None
+        trusted = status == _RINGING and text.count(_VERSTAT) == 1
         return InboundCall(
             cli=caller,
             at=self._clock().replace(microsecond=0),
