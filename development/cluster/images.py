@@ -91,7 +91,7 @@ def _build() -> None:
         for name, text in _SMALL.items():
             Path(directory, "Dockerfile").write_text(text, encoding="utf-8")
             _run("buildah", "build", "--isolation", "chroot", "-t", name, directory)
-    command = ("buildah", "build", "--isolation", "chroot", "--layers", "--build-arg", f"BASE={BASE}")
+    command = ("buildah", "build", "--isolation", "chroot", "--build-arg", f"BASE={BASE}")
     _run(*command, "--target", "simulator", "-t", SIMULATOR, str(ROOT))
     _run(*command, "-t", SERVICE, str(ROOT))
 
