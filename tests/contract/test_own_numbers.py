@@ -217,6 +217,24 @@ def test_a_call_that_differs_in_anything_proves_nothing(
     assert stage.read(record) == record
 
 
+def test_other_spellings_of_a_number_of_the_pool_are_the_same_number(
+    world: World, observer: RecordingObserver, clock: FakeClock
+) -> None:
+    """Argentine mobile numbers are also reported without the 9."""
+    mobile, spelling = E164("+5491123456789"), "+541123456789"
+    own = OwnNumbers({mobile: Dialect.TWILIO, POOL[0]: Dialect.TWILIO})
+    stage = Stage(
+        world, observer, clock, replace(POLICY, dial_regions=frozenset({"AR", "US"}), own_numbers=own)
+    )
+
+    record = stage.start(mobile)
+    assert stage.call(record, cli=spelling) is Outcome.UNMATCHED
+    stage.cancel(record)
+    record = stage.start(E164("+5491123456788"))
+    assert record.call_number == mobile
+    assert stage.call(record, to=spelling) is Outcome.CONFIRMED
+
+
 def test_a_call_that_another_dialect_reports_proves_nothing(stage: Stage) -> None:
     record = stage.start()
 

@@ -13,7 +13,7 @@ from waitcall.application.record_call import RecordInboundCall
 from waitcall.domain.channel import Capability, Dialect, PlacedOrder, Provider
 from waitcall.domain.errors import ProviderError, ProviderUnavailable
 from waitcall.domain.matching import InboundCall, Kind, Outcome
-from waitcall.domain.numbers import E164, may_be_dialled, normal_form
+from waitcall.domain.numbers import E164, may_be_dialled, subscriber_of
 from waitcall.domain.policy import OwnNumbers
 
 
@@ -81,7 +81,7 @@ class RecordOwnCall:
     """Use case for a call to one of our own numbers."""
 
     def __init__(self, own: OwnNumbers, calls: RecordInboundCall, observer: Observer) -> None:
-        self._dialects = {number.value: dialect for number, dialect in own.dialects.items()}
+        self._pool = {number.subscriber: (number.value, dialect) for number, dialect in own.dialects.items()}
         self._calls = calls
         self._observer = observer
 
@@ -93,8 +93,8 @@ class RecordOwnCall:
         Raises:
             StoreUnavailable: the call may not have been stored; it must be reported again.
         """
-        dialled = normal_form(call.dialled or "")
-        if self._dialects.get(dialled) is dialect and normal_form(call.cli) not in self._dialects:
+        dialled, reported_in = self._pool.get(subscriber_of(call.dialled or ""), ("", None))
+        if reported_in is dialect and subscriber_of(call.cli) not in self._pool:
             outcome = self._calls.record(replace(call, dialled=dialled))
         else:
             outcome = Outcome.UNMATCHED

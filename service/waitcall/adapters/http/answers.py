@@ -91,7 +91,7 @@ class VerificationResponse(ResponseSchema):
         metadata={
             "format": "date-time",
             "description": "Time of the first call on this channel that came from the number but proved less than the purpose's "
-            "min_assurance; null if none did. The verification stays pending: offer next_channel.",
+            "min_assurance; null if none did. While the verification is pending, offer next_channel.",
         },
     )
     created_at = fields.String(metadata={"format": "date-time", "description": "RFC 3339, UTC."})

@@ -94,7 +94,7 @@ def create_app(  # noqa: PLR0913  every surface needs these
     app.config["MAX_BODY_BYTES"] = max_body_bytes
     # One byte more: werkzeug cuts a chunked body silently at its limit, and body.py must see that it was longer.
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes + 1
-    # A path with a double slash is another path and must not redirect.
+    # A path with a double slash inside is another path and must not redirect. Werkzeug drops slashes at its beginning.
     app.url_map.merge_slashes = False
     app.before_request(begin_request)
     app.before_request(partial(require_client, app, keys))

@@ -156,7 +156,7 @@ def _event(data: Mapping[str, Any], payload: Mapping[str, Any], sent: datetime) 
         return _UNMATCHED
     level, validated = payload.get("shaken_stir_attestation"), payload.get("shaken_stir_validated")
     at = _time(data["occurred_at"]) if data.get("occurred_at") is not None else sent
-    if at is None:
+    if at is None or (at - sent).total_seconds() > TOLERANCE_SECONDS:
         return _MALFORMED
     return _call(
         (caller, dialled), session, at, _level(level, is_valid=validated is True), diverted=_diverted(payload)

@@ -65,11 +65,15 @@ _IN_TEXT = {
     "CallSid": re.compile(r"CallSid(CA[0-9a-f]{32})", re.ASCII),
     "CallStatus": re.compile(r"CallStatus([a-z-]+)", re.ASCII),
     "Direction": re.compile(r"Direction(inbound|outbound[a-z-]*)", re.ASCII),
-    "From": re.compile(r"(?<!Forwarded)From(\+[0-9]*|)", re.ASCII),
+    "From": re.compile(r"(?<!Forwarded)From(\+[0-9]*|(?![A-Z]))", re.ASCII),
     "To": re.compile(r"To(\+[0-9]*)", re.ASCII),
 }
-"""Each required parameter as it stands in the signed text, with its value. ``From`` is also found with other values, because
-the first one must be the caller: the number of a withheld call must not be taken from a later text."""
+"""Each required parameter as it stands in the signed text, with its value. ``From`` is also found with values that are no
+number: the number of a call must not be taken from the text of another parameter."""
+_FIRST = "AccountSidAC"
+"""Beginning of the signed parameters. Otherwise the rest of a longer URL could pass for the name of a parameter."""
+_OF_MESSAGES = ("MessageSid", "SmsSid")
+"""Names of parameters of a text message, whose body could hold all parameters of a call."""
 _BEFORE_FROM = "Directioninbound"
 """Text behind which ``From`` and ``To`` are looked for: a caller's name before it may contain these words."""
 _PORTS = {"https": 443, "http": 80}
@@ -116,7 +120,7 @@ class TwilioCallbackDecoder:
             CallbackMalformed: a parameter appears twice, is missing, or is not of its form.
             CallbackRejected: the signature is wrong or missing.
         """
-        if query:
+        if query or not signature:
             raise CallbackRejected(Kind.CALL)
         try:
             given = read_parameters(body)
@@ -167,11 +171,13 @@ class TwilioCallbackDecoder:
 
 def _check_text(given: Mapping[str, str], text: str) -> None:
     """Check that the signed text alone gives the values that are used. Raises CallbackMalformed."""
+    if not text.startswith(_FIRST) or any(name in text for name in _OF_MESSAGES):
+        raise CallbackMalformed("The parameters are not those of a call.", Kind.CALL)
     behind = text.find(_BEFORE_FROM)
     for name, pattern in _IN_TEXT.items():
         start = behind if name in ("From", "To") else 0
         found = pattern.findall(text, start)
-        if found[:1] != [given[name]] or any(found[1:]):
+        if found != [given[name]]:
             raise CallbackMalformed(f"{name} may have been merged with another parameter.", Kind.CALL)
 
 

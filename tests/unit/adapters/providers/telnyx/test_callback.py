@@ -256,6 +256,7 @@ def test_the_call_was_made_when_the_event_says(text: Any, at: datetime) -> None:
     [
         *("2025-12-31T23:59:50", "2025-13-31T23:59:50Z", "9999-12-31T23:59:59-23:59"),
         *("0001-01-01T00:00:00+14:00", "yesterday", "", 1767225590),
+        *("9999-12-31T23:59:59Z", "2026-01-01T00:05:01Z"),
     ],
 )
 def test_an_event_whose_time_cannot_be_read_proves_nothing(text: Any) -> None:
@@ -384,5 +385,14 @@ def test_another_form_is_ignored(changed: dict[str, str]) -> None:
     ],
 )
 def test_a_form_with_repeated_or_missing_parameters_is_malformed(body: bytes) -> None:
+    with pytest.raises(CallbackMalformed):
+        read_form(telnyx(body, FORM, SENT))
+
+
+@pytest.mark.parametrize("event", ["message.received", "call.initiated", "call.hangup"])
+def test_an_event_that_is_sent_again_as_a_form_is_malformed(event: str) -> None:
+    """Telnyx signs no content type, and a stranger may choose a text in an event."""
+    text = f"&{EXAMPLE_FORM.body.decode()}&z="
+    body = json.dumps({"data": {"event_type": event, "payload": {"text": text}}}).encode()
     with pytest.raises(CallbackMalformed):
         read_form(telnyx(body, FORM, SENT))
