@@ -99,7 +99,7 @@ def test_the_login_works_by_keyboard_alone(visiting: Visiting) -> None:
 def test_a_poll_names_the_channel_that_the_page_shows(visiting: Visiting) -> None:
     """The service then answers at once if the verification has moved to another channel."""
     visitor = visiting()
-    with visitor.page.expect_request(re.compile(r"/status\?wait=25&channel=call$")):
+    with visitor.page.expect_request(re.compile(r"/status\?wait=25&channel=call&")):
         visitor.begin()
 
 

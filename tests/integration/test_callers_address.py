@@ -135,7 +135,7 @@ def test_polls_count_for_the_forwarded_address_whatever_its_port(
 ) -> None:
     addresses: list[str | None] = []
 
-    def look(_: ReadPage, __: str, address: str | None, *___: object) -> None:
+    def look(_: ReadPage, __: str, address: str | None, *___: object, **____: object) -> None:
         addresses.append(address)
         raise NotFound
 
