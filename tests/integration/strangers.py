@@ -534,7 +534,7 @@ PATTERNS = {
             r"CallSid(CA[0-9a-f]{32})",
             r"CallStatus([a-z-]+)",
             r"Direction(inbound|outbound[a-z-]*)",
-            r"(?<!Forwarded)From(\+[0-9]*|)",
+            r"(?<!Forwarded)From(\+[0-9]*|(?![A-Z]))",
             r"To(\+[0-9]*)",
         ],
         "no stranger: the provider's signature was right",
