@@ -18,6 +18,7 @@ from waitcall.application.create import CreateCommand, Created, CreateVerificati
 from waitcall.application.effects import Effects, TransitionEffects
 from waitcall.application.open_channel import ChannelOpening, Ordering
 from waitcall.application.operate import OperatorActions
+from waitcall.application.own_numbers import OwnNumberProvider
 from waitcall.application.ports import Change, Clock, OrderIndex, Stored, VerificationStore
 from waitcall.application.read import ReadVerification
 from waitcall.application.record_call import RecordInboundCall
@@ -218,6 +219,7 @@ def operating(
         audit=world.audit,
         clock=clock,
         policy=policy,
+        own=OwnNumberProvider(policy.own_numbers, world.numbers, policy.dial_regions, clock),
     )
 
 

@@ -10,11 +10,22 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.outside import SHOWN, FakeProvider, FakeSender, RecordingObserver
-from tests.making import SEALS, Verifications, admission, opening_of, records_of, seconds, together, use_cases
+from tests.making import (
+    SEALS,
+    Verifications,
+    admission,
+    opening_of,
+    operating,
+    records_of,
+    seconds,
+    together,
+    use_cases,
+)
 from tests.worlds import World
 from waitcall.application.create import CreateCommand
 from waitcall.application.fallback import ChannelSteps
 from waitcall.application.open_channel import Routing
+from waitcall.application.operate import Subject
 from waitcall.application.own_numbers import OwnNumberProvider, RecordOwnCall
 from waitcall.application.record_call import RecordInboundCall
 from waitcall.domain.channel import Assurance, Attestation, Channel, Dialect, Provider
@@ -160,6 +171,26 @@ def test_an_exhausted_pool_without_another_provider_is_unavailable_until_a_numbe
 
     assert refused.value.retry_after == 600
     assert observer.counts["ordered", "own", "False"] == 1
+    told = operating(world, observer, clock, alone).explain("ops", Subject(NUMBER.value))
+    assert [(each.code, each.retry_after) for each in told.refusals] == [("provider_unavailable", 600)]
+    assert told.verification is not None
+    assert told.verification.number_provider is None, "no provider gave the failed one a number"
+
+
+@pytest.mark.parametrize(
+    ("purpose", "refused"), [("login", []), ("reset", ["provider_unavailable"]), (None, [])]
+)
+def test_an_explanation_knows_whether_another_provider_may_serve(
+    stage: Stage, purpose: str | None, refused: list[str]
+) -> None:
+    for _ in (*POOL, RUSSIAN):
+        stage.cancel(stage.start())
+
+    told = operating(stage.world, stage.observer, stage.clock, stage.policy).explain(
+        "ops", Subject(NUMBER.value), purpose
+    )
+
+    assert [each.code for each in told.refusals] == refused
 
 
 def test_a_hundred_verifications_at_once_are_shown_numbers_of_the_pool(stage: Stage) -> None:
@@ -277,7 +308,7 @@ def test_a_stronger_report_of_the_same_call_still_counts_once(stage: Stage, weak
 
     assert report(attestation=weak) is Outcome.WEAK
     assert report(attestation=Attestation.GATEWAY) is Outcome.REPEATED
-    assert stage.read(record) == record.note_weak_call(stage.clock())
+    assert stage.read(record) == record.note_weak_call(stage.clock(), weak)
     assert report(attestation=Attestation.FULL, cli="+12125550124") is Outcome.UNMATCHED
     assert report(wrong_number(record), attestation=Attestation.FULL) is Outcome.WRONG_NUMBER
     assert report(attestation=Attestation.FULL) is Outcome.CONFIRMED
@@ -411,7 +442,8 @@ def test_a_call_that_proves_too_little_leaves_the_verification_pending_and_anoth
     assert (read.status, read.next_channel, read.weak_call_at) == (Status.PENDING, Channel.CODE, called)
     stage.clock.advance(10)
     assert stage.call(record, id="CA2", attestation=Attestation.GATEWAY) is Outcome.WEAK
-    assert stage.read(record).weak_call_at == called, "the first one counts"
+    noted = stage.read(record)
+    assert (noted.weak_call_at, noted.attestation) == (called, Attestation.PARTIAL), "the first one counts"
     assert stage.call(record, id="CA3", attestation=Attestation.FULL) is Outcome.CONFIRMED
     assert stage.read(record).assurance is Assurance.NETWORK
 
@@ -450,7 +482,8 @@ def test_on_the_next_channel_the_weak_call_is_forgotten(stage: Stage) -> None:
 
     stage.steps.fall_back("web", record.id, Channel.CODE)
 
-    assert stage.read(record).weak_call_at is None
+    read = stage.read(record)
+    assert (read.weak_call_at, read.attestation) == (None, None)
 
 
 @pytest.mark.parametrize(

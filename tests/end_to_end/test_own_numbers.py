@@ -134,13 +134,46 @@ def test_an_operator_sees_what_the_call_of_a_record_proved(stack: Stack) -> None
     weak = read(stack, made)["weak_call_at"]
     assert weak is not None
     found, explained = run(stack, "find", phone), run(stack, "explain", phone)["verification"]
-    assert [found[name] for name in names] == ["own", "asserted", None, weak]
-    assert [explained[name] for name in names] == ["own", "asserted", None, weak]
+    assert [found[name] for name in names] == ["own", "asserted", "B", weak]
+    assert [explained[name] for name in names] == ["own", "asserted", "B", weak]
 
     dial(stack, made, attestation="A")
     found, explained = run(stack, "find", phone), run(stack, "explain", phone)["verification"]
     assert [found[name] for name in names] == ["own", "network", "A", weak]
     assert [explained[name] for name in names] == ["own", "network", "A", weak]
+
+
+def test_the_terminal_says_that_a_weak_call_was_not_enough(stack: Stack) -> None:
+    phone = "+12125562010"
+    command = [stack.commands / "waitcall", "verify", phone, "--purpose", "password_reset", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as verifying:
+        assert verifying.stdout is not None
+        assert verifying.stderr is not None
+        assert verifying.stderr.readline().startswith("Call ")
+        shown = run(stack, "find", phone)
+        dial(stack, shown, attestation="B")
+        assert "its network did not confirm the number" in verifying.stderr.readline()
+        dial(stack, shown, attestation="A")
+        answer = json.loads(verifying.stdout.read())
+        assert verifying.stderr.read() == "", "it is said once"
+    assert (verifying.returncode, answer["status"], answer["assurance"]) == (0, "consumed", "network")
+
+
+def test_an_explanation_says_what_the_limit_of_wrong_numbers_does(stack: Stack) -> None:
+    made = start(stack, "+79991112288")
+    dialect = DIALECTS[E164(made["call"]["number"])]
+    wrong = [
+        each.value for each in DIALECTS if DIALECTS[each] is dialect and each.value != made["call"]["number"]
+    ]
+    command = [stack.commands / "waitcall", "explain", made["phone_number"]]
+
+    def explained() -> str:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    assert "only a call whose network confirms" not in explained()
+    for _ in range(3):
+        dial(stack, made, did=wrong[0])
+    assert "wrong_numbers is used up: until it resets, only a call whose network confirms" in explained()
 
 
 def test_the_pool_is_listed_with_what_a_subscriber_was_shown(stack: Stack) -> None:
@@ -155,4 +188,5 @@ def test_the_pool_is_listed_with_what_a_subscriber_was_shown(stack: Stack) -> No
         if datetime.fromisoformat(each["free_at"]) > now + timedelta(seconds=60)
     ]
     assert (len(rows), busy) == (len(DIALECTS), [made["call"]["number"]])
+    assert {each["free_at"][-1] for each in rows} == {"Z"}
     assert {each["dialect"] for each in run(stack, "numbers", "pool")} == set(Dialect)

@@ -7,6 +7,7 @@ from math import ceil
 
 from waitcall.application.admission import OF_TEST_NUMBERS, AdmissionControl, Screening
 from waitcall.application.effects import AuditEntry
+from waitcall.application.own_numbers import OwnNumberProvider
 from waitcall.application.ports import (
     AuditLog,
     Clock,
@@ -16,12 +17,13 @@ from waitcall.application.ports import (
     Stored,
 )
 from waitcall.application.records import Records
-from waitcall.domain.channel import Assurance, Channel, assurance_of_call
+from waitcall.domain.channel import Assurance, Channel, Provider, assurance_of_call
 from waitcall.domain.conversion import Conversion, judge
 from waitcall.domain.errors import (
     Blocked,
     NotFound,
     PhoneNumberNotAllowed,
+    ProviderFailure,
     RateLimited,
     ServiceError,
     ValidationFailed,
@@ -150,7 +152,7 @@ def refusals(
     if busy_until is not None:
         yield _refusal(
             VerificationInProgress,
-            "A verification holds the number; only its own requester may ask again.",
+            "This number is being verified, or was just verified. Others must wait.",
             busy_until,
             now,
         )
@@ -213,6 +215,7 @@ class OperatorActions:
         audit: AuditLog,
         clock: Clock,
         policy: Policy,
+        own: OwnNumberProvider,
     ) -> None:
         self._records = records
         self._store = records.store
@@ -223,6 +226,7 @@ class OperatorActions:
         self._audit = audit
         self._clock = clock
         self._policy = policy
+        self._own = own
 
     def explain(self, operator: str, subject: Subject, purpose: str | None = None) -> Explanation:
         """Explain why the next create for the subject would be refused, without counting anything.
@@ -254,11 +258,12 @@ class OperatorActions:
             not_allowed(asked, number, assurance, test=test) if asked and number and assurance else ()
         )
         refusing = [] if test else conversions
+        exhausted = self._exhausted(asked, number) if number and not test else ()
         counting = [each for each in asked_by(asked, limits) if not (test and each.scope in OF_TEST_NUMBERS)]
         return Explanation(
             number=number,
             assurance=assurance,
-            refusals=(*disallowed, *refusals(counting, lists, refusing, busy_until, now)),
+            refusals=(*disallowed, *refusals(counting, lists, refusing, busy_until, now), *exhausted),
             limits=tuple(limits),
             lists=tuple(lists),
             conversions=tuple(conversions),
@@ -438,6 +443,23 @@ class OperatorActions:
     def _latest(self, number: E164 | None) -> Verification | None:
         stored = self._store.latest_of(number.value) if number else None
         return stored.verification if stored else None
+
+    def _exhausted(self, asked: Purpose | None, number: E164) -> Iterator[Refusal]:
+        """Yield the refusal of an order that only our own numbers may serve, if none of them is free."""
+        if asked is not None and asked.channels[0] is not Channel.CALL:
+            return
+        route = set(self._policy.routing.of(number.region))
+        if asked is not None and not asked.assurance(Channel.CALL, number, self._policy.assurance).reaches(
+            asked.min_assurance
+        ):
+            # Providers whose calls nothing vouches for are not asked then.
+            route &= {Provider.OWN}
+        if route != {Provider.OWN}:
+            return
+        try:
+            self._own.usable(number)
+        except ProviderFailure as error:
+            yield Refusal(error.code, error.detail, error.retry_after)
 
     def _assurance(self, asked: Purpose | None, number: E164) -> Assurance:
         # The assurance of a create that names no channel; without a purpose, the assurance of a call.

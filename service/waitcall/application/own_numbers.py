@@ -53,6 +53,14 @@ class OwnNumberProvider:
         """Choose a number at random that the subscriber was not shown lately, of the subscriber's country if possible.
 
         Raises:
+            ProviderError, ProviderUnavailable, StoreUnavailable: as for ``usable``.
+        """
+        return PlacedOrder(secrets.choice(tuple(self.usable(subscriber))), provider=Provider.OWN)
+
+    def usable(self, subscriber: E164) -> frozenset[E164]:
+        """Return the numbers of which an order chooses one. There is at least one.
+
+        Raises:
             ProviderError: no number of the pool may be shown to this subscriber.
             ProviderUnavailable: the subscriber was shown all of them lately. ``retry_after`` says when one is free again.
             StoreUnavailable
@@ -62,7 +70,7 @@ class OwnNumberProvider:
         themselves = self._of_subscriber.get(subscriber.subscriber, frozenset())
         for numbers in (self._of_region.get(subscriber.region, frozenset()), self._numbers):
             if usable := numbers.difference(shown, themselves):
-                return PlacedOrder(secrets.choice(tuple(usable)), provider=Provider.OWN)
+                return usable
         ends = [shown[each] for each in self._numbers.intersection(shown) - themselves]
         if not ends:
             raise ProviderError("None of our own numbers may be shown to this number.")

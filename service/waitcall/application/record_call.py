@@ -130,7 +130,7 @@ class RecordInboundCall:
             counted = self._admission.count(limit_checks, token, now)
         except RateLimited:
             if outcome is Outcome.CONFIRMED:
-                return Outcome.WEAK, before.note_weak_call(now)
+                return Outcome.WEAK, before.note_weak_call(now, call.attestation)
             return outcome, before
         if outcome is Outcome.CONFIRMED and token is not None:
             self._admission.give_back(counted, token)

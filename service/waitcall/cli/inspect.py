@@ -127,7 +127,7 @@ def _told(record: Verification, context: CliContext) -> dict[str, Any]:
     if told["text_in"]:
         # The text is the person's secret until the window ends.
         told["text_in"] = {**told["text_in"], "text": "***", "uri": "***"}
-    evidence = {"provider": record.provider.value, "attestation": record.attestation}
+    evidence = {"provider": record.number_provider, "attestation": record.attestation}
     return {"client": record.requester.client, "region": record.region} | told | evidence
 
 

@@ -24,7 +24,7 @@ from waitcall.cli.console import (
     show_object,
     show_rows,
 )
-from waitcall.domain.limits import Scope
+from waitcall.domain.limits import Mode, Scope
 from waitcall.domain.lists import ListAction, ListKind
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -82,6 +82,14 @@ def _show_explanation(answer: Mapping[str, Any]) -> None:
         if answer[name]:
             click.echo(f"\n{name}:")
             show_rows(answer[name], columns, json_wanted=False)
+    if any(_is_spent(each, Scope.WRONG_NUMBERS) for each in answer["limits"]):
+        click.echo(
+            f"\n{Scope.WRONG_NUMBERS} is used up: until it resets, only a call whose network confirms the number verifies it."
+        )
+
+
+def _is_spent(limit: Mapping[str, Any], scope: Scope) -> bool:
+    return bool(limit["scope"] == scope and limit["mode"] == Mode.ENFORCE and not limit["remaining"])
 
 
 @click.command(

@@ -93,9 +93,7 @@ def opening_of(
     if Provider.SMSRU in routes.providers:
         providers.append(smsru_of(core, time_limit))
     if Provider.OWN in routes.providers:
-        providers.append(
-            OwnNumberProvider(core.policy.own_numbers, core.numbers, core.policy.dial_regions, core.clock)
-        )
+        providers.append(own_numbers_of(core))
     routing = Routing(providers, routes.default, routes.regions, core.observer)
     sender = SmscSender(account, core.metrics, time_limit, core.policy.code_sender)
     provider = tracing.traced(routing) if tracing else routing
@@ -136,6 +134,7 @@ def services_of(core: Container, opening: ChannelOpening, pages: ReadPage) -> Se
             audit=core.audit,
             clock=core.clock,
             policy=core.policy,
+            own=own_numbers_of(core),
         ),
         idempotency=RedisIdempotencyStore(core.connection, core.keys),
         page_url=pages.url_of,
@@ -151,6 +150,11 @@ def reading_of(core: Container) -> ReadVerification:
 def calls_of(core: Container, trust: InboxTrust | None = None) -> RecordInboundCall:
     """Build the use case that records calls. ``trust``: how far records of the provider's inbox are trusted."""
     return RecordInboundCall(core.records, core.used_calls, core.admission, core.clock, trust=trust)
+
+
+def own_numbers_of(core: Container) -> OwnNumberProvider:
+    """Build the provider of our own numbers."""
+    return OwnNumberProvider(core.policy.own_numbers, core.numbers, core.policy.dial_regions, core.clock)
 
 
 def own_calls_of(core: Container) -> RecordOwnCall:

@@ -225,7 +225,8 @@ def judge_call(
         return outcome, after
     if not proven.reaches(record.rules.min_assurance):
         # The inbox may list a text as a call.
-        return Outcome.WEAK, record.note_weak_call(now) if call.witness is Witness.CALLBACK else record
+        told = call.witness is Witness.CALLBACK
+        return Outcome.WEAK, record.note_weak_call(now, call.attestation) if told else record
     return outcome, replace(after, assurance=proven, attestation=call.attestation)
 
 

@@ -85,8 +85,8 @@ class Verification:
         cooling_until: other requesters are refused until this time, because this record or the one before was verified.
         assurance: assurance that a proof gives, by the policy at the time of the create; that of the call once a call to one
             of our own numbers has verified.
-        provider: the provider that gave ``call_number``.
-        attestation: the attestation of the matched call; None if its provider reports none.
+        provider: the provider whose reports count; ``number_provider`` says who gave the number to dial.
+        attestation: the attestation of the matched call, or of the call at ``weak_call_at``; None if its provider reports none.
         dialled: the number that the matched call went to; None if the provider did not say it.
         channel: the channel over which the person must prove the number now.
         since: when that channel was opened; None for the first channel.
@@ -182,6 +182,11 @@ class Verification:
     def channel_since(self) -> datetime:
         """When the current channel was opened. Calls, texts and codes from before prove nothing."""
         return self.since or self.created_at
+
+    @property
+    def number_provider(self) -> Provider | None:
+        """Provider that gave the number to dial; None if none did."""
+        return self.provider if self.call_number is not None and self.test is None else None
 
     @property
     def next_channel(self) -> Channel | None:
@@ -343,11 +348,14 @@ class Verification:
             expires_at=expires_at,
             purge_at=purge_at,
             weak_call_at=None,
+            attestation=None,
         )
 
-    def note_weak_call(self, now: datetime) -> "Verification":
-        """Return the record with the time of its first call that was right but proved too little. It stays pending."""
-        return self if self.weak_call_at else replace(self, weak_call_at=_whole(now))
+    def note_weak_call(self, now: datetime, attestation: Attestation | None = None) -> "Verification":
+        """Return the record with its first call that was right but proved too little. It stays pending."""
+        if self.weak_call_at:
+            return self
+        return replace(self, weak_call_at=_whole(now), attestation=attestation)
 
     def prove(self, reason: Reason, now: datetime, dialled: str | None = None) -> "Verification":
         """Return the record after a proof: verified, or moved to the second step that the purpose still requires."""

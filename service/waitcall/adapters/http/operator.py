@@ -151,7 +151,13 @@ class LatestVerificationResponse(ResponseSchema):
     purpose = fields.String(attribute="verification.requester.purpose")
     status = fields.String(attribute="verification.status")
     reason = fields.String(attribute="verification.reason", allow_none=True)
-    provider = fields.Enum(Provider, by_value=fields.String, attribute="verification.provider")
+    provider = fields.Enum(
+        Provider,
+        by_value=fields.String,
+        attribute="verification.number_provider",
+        allow_none=True,
+        metadata={"description": "Provider that gave the number to dial; null if none did."},
+    )
     assurance = fields.Enum(Assurance, by_value=fields.String, attribute="verification.assurance")
     attestation = fields.Enum(
         Attestation,
@@ -159,7 +165,7 @@ class LatestVerificationResponse(ResponseSchema):
         attribute="verification.attestation",
         allow_none=True,
         metadata={
-            "description": "Level at which the carrier signed the call; null if its provider reports none."
+            "description": "Level at which the carrier signed the call that matched, or the first weak call; null if there is none."
         },
     )
     weak_call_at = TimestampField(attribute="verification.weak_call_at", allow_none=True)
