@@ -106,6 +106,7 @@ def _where(stack: Stack) -> str:
         (
             f"API         {stack.api}/docs  (and /openapi.json)",
             f"callback    {stack.callback}/callbacks/smsc",
+            *(f"            {each}" for each in stack.own.callbacks),
             f"operations  {stack.ops}/metrics  /livez  /readyz  /version",
             f"worker      {stack.worker_ops}/metrics",
             f"handset     {stack.control}/  (dial as a subscriber, in the browser)",

@@ -13,10 +13,11 @@ ACCOUNT_SID = "AC00112233445566778899aabbccddeeff"
 
 @dataclass(frozen=True)
 class OwnNumbers:
-    """Settings by their names, and the simulator's options. Both are empty if the policy has no numbers of its own."""
+    """Settings by their names, the simulator's options, and the URLs of the handlers. All are empty without own numbers."""
 
     settings: dict[str, str] = field(default_factory=dict, repr=False)
     options: tuple[str, ...] = field(default=(), repr=False)
+    callbacks: tuple[str, ...] = ()
 
 
 def own_numbers_of(policy: Path, callback: str) -> OwnNumbers:
@@ -50,9 +51,11 @@ def own_numbers_of(policy: Path, callback: str) -> OwnNumbers:
     kinds = {"sip": "sip", "twilio": "twilio", "telnyx": "texml"}
     settings: dict[str, str] = {}
     options: list[str] = []
+    callbacks: list[str] = []
     for dialect, kind in kinds.items():
         if numbers := named.get(dialect):
             settings |= own[dialect]
             url = f"{callback}/callbacks/{dialect}"
+            callbacks.append(url)
             options += ["--own", ";".join((kind, ",".join(numbers), url, signed_with[dialect], ACCOUNT_SID))]
-    return OwnNumbers(settings, tuple(options))
+    return OwnNumbers(settings, tuple(options), tuple(callbacks))

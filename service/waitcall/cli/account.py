@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from waitcall.adapters.http.answers import rfc3339
 from waitcall.application.provider_account import DedicatedNumber
 from waitcall.application.read_report import Report, ReportUnreadable, read_report
 from waitcall.application.reconcile_report import REFUSED, SENT, Reconciled, reconcile
@@ -147,6 +148,7 @@ def pool(*, phone_number: str | None, json_wanted: bool) -> None:
         core, given = context.core, read_number(phone_number)
         now = core.clock()
         shown = core.numbers.shown(E164.parse(given), now) if given else {}
+        free = (rfc3339(now) or "") if json_wanted else "now"
         rows = [
             {
                 "phone_number": number.value,
@@ -154,9 +156,12 @@ def pool(*, phone_number: str | None, json_wanted: bool) -> None:
                 "region": number.region,
                 "kind": number.number_type,
             }
-            | ({"free_at": shown.get(number, now).isoformat(timespec="seconds")} if given else {})
+            | ({"free_at": rfc3339(shown.get(number)) or free} if given else {})
             for number, dialect in core.policy.own_numbers.dialects.items()
         ]
+    if not rows and not json_wanted:
+        click.echo("The policy has no own numbers.")
+        return
     columns = ("phone_number", "dialect", "region", "kind", *(("free_at",) if phone_number else ()))
     show_rows(rows, columns, json_wanted=json_wanted)
 

@@ -42,13 +42,16 @@ class Finding:
     epilog=examples("waitcall doctor", "waitcall doctor --url https://your.host/callbacks/smsc --json")
 )
 @click.option(
-    "--url", help="URL of the handler as the provider reaches it: https://your.host/callbacks/smsc."
+    "--url",
+    help="URL of the handler from outside: https://your.host/callbacks/smsc. The handlers of your own numbers (sip, twilio, "
+    "telnyx) are checked too.",
 )
 @as_json
 def doctor(*, url: str | None, json_wanted: bool) -> None:
     """Check settings, Redis, the provider and the handler. Exit 1 if one check fails.
 
-    It also looks at the clock of Redis, the provider's inbox and our dedicated numbers, and prints the address to register.
+    It also looks at the clock of Redis, and at SMSC's inbox and your dedicated numbers there. It sends a test report to the
+    handler of each dialect of your own numbers. It prints the addresses to register.
     """
     with running() as context:
         findings = list(_findings(context, url))
@@ -59,8 +62,8 @@ def doctor(*, url: str | None, json_wanted: bool) -> None:
 
 def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:
     settings = context.settings
-    weak = list(weaknesses(settings))
-    yield Finding("settings", "warning" if weak else "ok", "; ".join(weak) or "sound")
+    weak = [Finding("settings", "warning", each) for each in weaknesses(settings)]
+    yield from weak or [Finding("settings", "ok", "sound")]
     yield from _guarded("redis", _redis(context))
     uses_smsc = Provider.SMSC in settings.policy.providers
     if uses_smsc:
@@ -93,10 +96,10 @@ def _findings(context: CliContext, url: str | None) -> Iterator[Finding]:
         )
 
 
-def _own_numbers(context: CliContext, smsc: str | None) -> Iterator[Finding]:
-    """Send a report of a withheld call to each route of our own numbers. ``smsc``: URL of the handler next to them."""
-    for report in sample_reports(context.settings, context.core.clock()) if smsc else ():
-        url = smsc.removesuffix("smsc") + report.dialect if smsc else ""
+def _own_numbers(context: CliContext, handler: str | None) -> Iterator[Finding]:
+    """Send a report of a withheld call to each route of our own numbers. ``handler``: URL of a handler next to them."""
+    for report in sample_reports(context.settings, context.core.clock()) if handler else ():
+        url = f"{handler.rpartition('/')[0]}/{report.dialect}" if handler else ""
         check = f"handler for {report.dialect}"
         try:
             answer = urllib3.request(

@@ -19,6 +19,7 @@ from waitcall.domain.status import Status
 from waitcall.domain.verification import Verification
 
 _REFERENCE = "waitcall verify"
+_WEAK_CALL = "Your call came, but its network did not confirm the number. That is not enough here. Waiting for another call."
 
 
 @click.command(
@@ -84,14 +85,23 @@ def _proven(context: CliContext, record: Verification, *, qr: bool) -> Verificat
             record = _typed(context, record)
             continue
         _instruct(record, qr=qr)
+        told = None
         while record.status is Status.PENDING and record.channel is channel:
+            if record.weak_call_at not in (None, told):
+                told = record.weak_call_at
+                _end_countdown()
+                click.echo(_WEAK_CALL, err=True)
             left = int((record.expires_at - datetime.now(UTC)).total_seconds())
             if is_watched():
                 click.echo(f"\r{left // 60:02}:{left % 60:02} left ", nl=False, err=True)
             record = context.use_cases.read.read(record.requester.client, record.id, wait_seconds=1)
-        if is_watched():
-            click.echo(err=True)
+        _end_countdown()
     return record
+
+
+def _end_countdown() -> None:
+    if is_watched():
+        click.echo(err=True)
 
 
 def is_watched() -> bool:

@@ -196,7 +196,7 @@ def _number(given: str) -> E164:
     try:
         return E164.parse(given)
     except InvalidPhoneNumber as error:
-        raise ValidationError("Not a phone number in E.164 form.") from error
+        raise ValidationError(f"Not a phone number in E.164 form: {given}.") from error
 
 
 def _subscriber(given: str) -> E164:
@@ -825,6 +825,7 @@ DEFAULT_LIMITS: Mapping[Scope, tuple[Limit, ...]] = LimitsSchema().load({})
 def policy_weaknesses(policy: Policy) -> Iterator[str]:
     """Name in a sentence each what a policy allows and should not. The shipped one has none."""
     yield from _weak_reset(policy)
+    yield from _unsigned_calls(policy)
     yield from _weak_limits(policy)
     yield from _dear_codes(policy)
     yield from _plain_webhooks(policy)
@@ -836,6 +837,22 @@ def _weak_reset(policy: Policy) -> Iterator[str]:
     if reset is not None and not reset.min_assurance.reaches(Assurance.NETWORK):
         level = reset.min_assurance.value
         yield f"purposes.password_reset.min_assurance is {level}: anyone who forges a caller ID can reset a password"
+
+
+def _unsigned_calls(policy: Policy) -> Iterator[str]:
+    """Name the purposes that a caller cannot finish without a carrier that signs calls."""
+    routing = policy.routing
+    for purpose in policy.purposes.values():
+        routes = [routing.of(region) for region in purpose.regions]
+        shown = any(
+            route[:1] == (Provider.OWN,) for route in routes or [routing.default, *routing.regions.values()]
+        )
+        alone = purpose.channels == (Channel.CALL,) and purpose.second_step is None
+        if shown and alone and purpose.min_assurance is Assurance.NETWORK:
+            yield (
+                f"purposes.{purpose.name} demands network, shows own numbers and has no second channel: a caller whose "
+                "carrier does not sign calls can never finish"
+            )
 
 
 def _weak_limits(policy: Policy) -> Iterator[str]:

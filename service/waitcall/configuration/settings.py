@@ -691,7 +691,7 @@ def _contradictions(read: Mapping[str, Any]) -> Iterator[str]:
     if inner and read.get("API_KEYS") == {}:
         yield f"{PREFIX}API_KEYS: required."
     yield from _credentials(policy, read, inner=inner)
-    if read.get("CALLBACK_SECRETS") == () and (policy is None or Provider.SMSC in policy.providers):
+    if read.get("CALLBACK_SECRETS") == () and (policy is not None and Provider.SMSC in policy.providers):
         yield f"{PREFIX}CALLBACK_SECRETS: required."
     yield from _redis(read)
     peppers = [read[name].reveal() for name in ("KEY_PEPPER", "KEY_PEPPER_OTHER") if read.get(name)]
@@ -754,8 +754,10 @@ def _credentials(policy: Policy | None, read: Mapping[str, Any], *, inner: bool)
     login, password, apikey = (read.get(name) for name in ("SMSC_LOGIN", "SMSC_PASSWORD", "SMSC_APIKEY"))
     if bool(login) == bool(password) and bool(apikey) != bool(login):
         return
-    needed = policy is None or Provider.SMSC in policy.providers
-    if needed and (inner or login or password or apikey):
+    # Nobody knows what an unreadable policy needs.
+    needed = policy is not None and Provider.SMSC in policy.providers and inner
+    contradictory = policy is None or Provider.SMSC in policy.providers
+    if needed or (contradictory and (login or password or apikey)):
         yield f"{PREFIX}SMSC_LOGIN and {PREFIX}SMSC_PASSWORD, or {PREFIX}SMSC_APIKEY alone: required."
 
 
@@ -823,8 +825,8 @@ def weaknesses(settings: Settings) -> Iterator[str]:
     refuses = "callback" not in settings.surfaces or settings.telnyx_api_key is not None
     if settings.telnyx_public_keys and not refuses:
         yield (
-            "WAITCALL_TELNYX_API_KEY is not set: a call of Telnyx' Call Control is not refused and rings on; "
-            "a TeXML application needs no key"
+            "WAITCALL_TELNYX_API_KEY is not set: calls through Telnyx Call Control are not rejected and keep ringing. "
+            "TeXML needs no key"
         )
     yield from policy_weaknesses(settings.policy)
 

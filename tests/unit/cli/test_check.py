@@ -31,6 +31,21 @@ SOUND = {
 }
 
 
+def test_check_names_a_mistake_of_the_policy_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is not known which other settings an unreadable policy needs."""
+    own = '\n[routing]\ndefault = ["own"]\n[own_numbers]\ntwilio = ["2025550142"]\n'
+    (tmp_path / "policy.toml").write_text(Path(SOUND["POLICY"]).read_text(encoding="utf-8") + own)
+    for name, value in (SOUND | {"POLICY": str(tmp_path / "policy.toml")}).items():
+        monkeypatch.setenv(f"WAITCALL_{name}", value)
+    for name in ("SMSC_APIKEY", "CALLBACK_SECRETS"):
+        monkeypatch.delenv(f"WAITCALL_{name}")
+
+    told = CliRunner().invoke(main, ["check"])
+
+    (mistake,) = told.stderr.splitlines()
+    assert (told.exit_code, "own_numbers.twilio.0" in mistake, "2025550142" in mistake) == (2, True, True)
+
+
 def test_check_tells_where_each_value_comes_from_and_no_secret(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

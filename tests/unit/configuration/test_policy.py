@@ -577,7 +577,7 @@ def test_own_numbers_have_their_dialects(tmp_path: Path) -> None:
             OWN + 'sip = ["+78091234567"]\n',
             "own_numbers: +78091234567 is not an ordinary number of a region in dial_regions.",
         ),
-        (OWN + 'sip = ["four"]\n', "own_numbers.sip.0: Not a phone number in E.164 form."),
+        (OWN + 'sip = ["2025550142"]\n', "own_numbers.sip.0: Not a phone number in E.164 form: 2025550142."),
         (OWN + 'sip = ["+74951234567"]\ncooldown_seconds = 60\n', "own_numbers.cooldown_seconds: Must be"),
         (OWN + 'vonage = ["+74951234567"]\n', "own_numbers.vonage: Unknown field."),
     ],
@@ -588,3 +588,35 @@ def test_own_numbers_that_cannot_serve_are_mistakes(tmp_path: Path, tables: str,
 
     (told,) = refused.value.messages
     assert mistake in told
+
+
+RESET = """
+dial_regions = ["RU"]
+[purposes.password_reset]
+min_assurance = "network"
+channels = [{channels}]
+[clients.web]
+purposes = ["password_reset"]
+[own_numbers]
+sip = ["+74951234567"]
+[routing]
+{routes}
+"""
+
+
+@pytest.mark.parametrize(
+    ("channels", "routes", "warned"),
+    [
+        ('"call"', 'default = ["own"]', True),
+        ('"call"', 'regions = {RU = ["own"]}', True),
+        ('"call"', 'default = ["smsc", "own"]', False),
+        ('"call", "code"', 'default = ["own"]', False),
+    ],
+)
+def test_a_purpose_that_only_signed_calls_can_finish_is_a_weakness(
+    tmp_path: Path, channels: str, routes: str, *, warned: bool
+) -> None:
+    named = [
+        each for each in told(tmp_path, RESET.format(channels=channels, routes=routes)) if "sign" in each
+    ]
+    assert [each.partition(" ")[0] for each in named] == ["purposes.password_reset"] * warned

@@ -599,7 +599,7 @@ def test_calls_at_telnyx_that_nothing_refuses_are_a_weakness(
     policy_path.write_text(OWN + 'telnyx = ["+74951234567"]\n')
     (named,) = weaknesses(load_settings(sound | TELNYX))
     assert "WAITCALL_TELNYX_API_KEY is not set" in named
-    assert "rings on" in named
+    assert "keep ringing" in named
     # The API's processes are not given the key.
     assert list(weaknesses(load_settings(sound | TELNYX | {"WAITCALL_SURFACES": "api"}))) == []
     assert list(weaknesses(load_settings(sound | TELNYX | API_KEY))) == []
