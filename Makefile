@@ -30,6 +30,7 @@ run: install ## run the whole stack: embedded Valkey, provider simulator, servic
 
 .PHONY: examples
 examples: install ## run the stack with two example apps, login and password reset, and a handset (Ctrl-C stops it)
+	$(if $(POLICY),$(error make examples has its own policy: use make run POLICY=$(POLICY)))
 	@$(BIN)/python -m development examples
 
 .PHONY: demo

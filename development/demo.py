@@ -39,6 +39,8 @@ def _tell(step: Step, found: dict[str, str], status: int, answer: dict[str, Any]
     sound = (status, member, answer.get(member)) == step.expected
     mark = painted("✓", GREEN) if sound else painted("✗", RED)
     outcome = "the provider reported the call" if member == "reported" else answer.get(member)
+    if answer.get("status") == "verified":
+        outcome = f"{outcome}, assurance {answer['assurance']}"
     print(f"{mark} {filled(step.title, found):<42} {painted(f'{status} {outcome}', DIM)}", flush=True)
     if verbose or not sound:
         print(

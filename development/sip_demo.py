@@ -14,6 +14,7 @@ from development.steps import Step
 
 POLICY = ROOT / "examples" / "own_numbers.toml"
 SCENARIO = ROOT / "development" / "sip_call.xml"
+ENDED = "busy, and the proxy reports the call"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class SipCall(Step):
         ran = subprocess.run(
             [*command, "-nostdin", "-timeout", "20"], input=table, capture_output=True, check=False
         )
-        return (200, {"reported": True}) if ran.returncode == 0 else (500, {"sipp": ran.stderr.decode()})
+        return (486, {"call": ENDED}) if ran.returncode == 0 else (500, {"sipp": ran.stderr.decode()})
 
     def curl(self) -> str:
         """Return the command in words, because it is no request."""
@@ -71,4 +72,4 @@ class SipStack(Stack):
 
     def call(self) -> SipCall:
         """Return the step that calls the number."""
-        return SipCall("call {number} over SIP", "POST", f"sip:{self.sip}", (200, "reported", True))
+        return SipCall("call {number} over SIP", "POST", f"sip:{self.sip}", (486, "call", ENDED))

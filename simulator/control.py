@@ -58,7 +58,8 @@ def create_control(  # noqa: PLR0913  it takes all parts of the simulator
     @app.get("/")
     def handset() -> str:
         """Show the handset of the subscriber ``?phone=``."""
-        return render_template("handset.html", phone=request.args.get("phone") or CALLER, examples=examples)
+        phone = request.args.get("phone") or CALLER
+        return render_template("handset.html", phone=phone, examples=examples, own=bool(own))
 
     @app.get("/orders")
     def orders() -> Response:

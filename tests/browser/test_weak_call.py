@@ -32,11 +32,11 @@ return_origins = ["{ORIGIN}"]
 purposes = []
 scopes = ["operate"]
 """
-CAME = {"en": "Your call came, but", "ru": "Звонок поступил, но", "ar": "وصل اتصالك، لكن"}
+CAME = {"en": "We received your call, but", "ru": "Мы получили ваш звонок, но", "ar": "تلقينا اتصالك، لكن"}
 OTHER_WAY = {"en": "Another way", "ru": "Другой способ", "ar": "طريقة أخرى"}
 AGAIN = {
-    "en": "Call again from the phone itself",
-    "ru": "Позвоните ещё раз с самого телефона",
+    "en": "Call again directly from the phone",
+    "ru": "Позвоните ещё раз прямо с телефона",
     "ar": "اتصل مرة أخرى",
 }
 

@@ -76,6 +76,14 @@ def test_a_call_in_each_dialect_verifies_and_the_caller_hears_a_busy_tone(stack:
     assert read(stack, made)["status"] == "verified"
 
 
+def test_the_handset_asks_for_the_number_that_only_the_page_shows(stack: Stack) -> None:
+    with urllib.request.urlopen(f"{stack.control}/", timeout=10) as response:
+        page = response.read().decode()
+    assert "type the number from the page" in page
+    assert "appears by itself" not in page
+    assert "make examples" not in page, "it would end this stack's numbers"
+
+
 @pytest.mark.parametrize("phone", ["+12125562001", "+79991112255"])
 def test_a_reset_needs_a_call_that_its_network_signed(stack: Stack, phone: str) -> None:
     made = start(stack, phone, "password_reset")

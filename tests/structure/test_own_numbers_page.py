@@ -23,7 +23,7 @@ def needed(policy: Policy) -> str:
         limit.count * ceil(cooldown / limit.period_seconds) for limit in policy.limits_of(Scope.NUMBER, "")
     )
     rows = [
-        f"| addresses from which one number is asked for | creates in {cooldown // 60} minutes, at most | numbers that are never used up |",
+        f"| addresses from which one number is asked for | creates in {cooldown // 60} minutes, at most | numbers you need |",
         "|---:|---:|---:|",
     ]
     rows += [f"| {addresses} | {addresses * each} | {addresses * each + 1} |" for addresses in (1, 2, 10)]

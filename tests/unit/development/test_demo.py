@@ -14,7 +14,7 @@ STACK: Any = SimpleNamespace(api="http://api", control="http://control")
 ANSWERS = [
     (201, {"id": "ver_1", "status": "pending", "call": {"number": "+79585551234"}}),
     (200, {"reported": True}),
-    (200, {"status": "verified"}),
+    (200, {"status": "verified", "assurance": "network"}),
     (200, {"status": "consumed"}),
     (409, {"code": "already_consumed"}),
 ]

@@ -197,7 +197,7 @@ class Metrics:
         self.own_calls = self._counter(
             "own_calls",
             f"Calls to our own numbers. dialect: {', '.join(Dialect)}. attestation: level at which the carrier signed the "
-            f"call, {', '.join(Attestation)}. outcome: as of callbacks",
+            f"call, {', '.join(Attestation)}. outcome: same values as waitcall_callbacks_total",
             ("dialect", "attestation", "outcome"),
         )
         self.fallbacks = self._counter(
