@@ -103,11 +103,9 @@ def test_after_a_weak_call_the_answer_says_so_and_names_the_next_channel(standin
     explained = standing.running.post(
         "/v1/operator/explain", {"phone_number": CALLER}, OPERATOR_KEY
     ).get_json()["verification"]
-    assert (explained["provider"], explained["assurance"], explained["attestation"]) == (
-        "own",
-        "asserted",
-        None,
-    )
+    assert (explained["provider"], explained["assurance"]) == ("own", "asserted")
+    # Telnyx's event and the SIP proxy report no level here, the other two level B.
+    assert explained["attestation"] in ("none", "B")
     assert explained["weak_call_at"] == called
 
     standing.call("2", dialled=made["call"]["number"])
