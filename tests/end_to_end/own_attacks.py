@@ -409,9 +409,12 @@ def _unreadable(victim: Victim, now: int, call_id: str) -> Iterator[Request]:
             body = piece * (full // len(piece))
             yield Request(f"{what}, unsigned", door, Report(body, unsigned), 403)
     else:
-        # Twilio signs the parameters, not the body. They are read first, and there may not be so many.
-        many = Report(b"a&" * (full // 2), unsigned)
-        yield Request("30,000 parameters, unsigned", door, many, 400 if door is TWILIO else 403)
+        many = b"a&" * (full // 2)
+        yield Request("30,000 parameters, unsigned", door, Report(many, unsigned), 403)
+        if door is TWILIO:
+            # Twilio signs the parameters, not the body. They are read first, and there may not be so many.
+            signed = Report(many, sound.headers)
+            yield Request("30,000 parameters, wrongly signed", door, signed, 400)
     yield from (Request(what, door, *answer) for what, *answer in _signed_nonsense(victim, now, call_id))
 
 
