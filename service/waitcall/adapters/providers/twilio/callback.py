@@ -70,8 +70,8 @@ _IN_TEXT = {
 }
 """Each required parameter as it stands in the signed text, with its value. ``From`` is also found with values that are no
 number: the number of a call must not be taken from the text of another parameter."""
-_FIRST = "AccountSidAC"
-"""Beginning of the signed parameters. Otherwise the rest of a longer URL could pass for the name of a parameter."""
+_FIRST = "A"
+"""First letter of the signed parameters, as of ``AccountSid``. The rest of a longer URL, such as ``?x`` or ``/x``, is none."""
 _OF_MESSAGES = ("MessageSid", "SmsSid")
 """Names of parameters of a text message, whose body could hold all parameters of a call."""
 _BEFORE_FROM = "Directioninbound"
@@ -170,8 +170,11 @@ class TwilioCallbackDecoder:
 
 
 def _check_text(given: Mapping[str, str], text: str) -> None:
-    """Check that the signed text alone gives the values that are used. Raises CallbackMalformed."""
-    if not text.startswith(_FIRST) or any(name in text for name in _OF_MESSAGES):
+    """Check that the signed text alone gives the values that are used. Raises CallbackMalformed or CallbackRejected."""
+    if not text.startswith(_FIRST):
+        # The signature is that of a longer URL, whose rest passes for the name of a parameter.
+        raise CallbackRejected(Kind.CALL)
+    if any(name in text for name in _OF_MESSAGES):
         raise CallbackMalformed("The parameters are not those of a call.", Kind.CALL)
     behind = text.find(_BEFORE_FROM)
     for name, pattern in _IN_TEXT.items():
