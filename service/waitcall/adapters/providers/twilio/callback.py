@@ -170,10 +170,9 @@ class TwilioCallbackDecoder:
 
 
 def _check_text(given: Mapping[str, str], text: str) -> None:
-    """Check that the signed text alone gives the values that are used. Raises CallbackMalformed or CallbackRejected."""
+    """Check that the signed text alone gives the values that are used. Raises CallbackMalformed."""
     if not text.startswith(_FIRST):
-        # The signature is that of a longer URL, whose rest passes for the name of a parameter.
-        raise CallbackRejected(Kind.CALL)
+        raise CallbackMalformed("The rest of a longer URL may have become a parameter.", Kind.CALL)
     if any(name in text for name in _OF_MESSAGES):
         raise CallbackMalformed("The parameters are not those of a call.", Kind.CALL)
     behind = text.find(_BEFORE_FROM)

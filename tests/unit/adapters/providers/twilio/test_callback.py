@@ -289,7 +289,7 @@ def test_the_text_of_a_message_never_becomes_a_call(sender: str, ids: dict[str, 
 
 @pytest.mark.parametrize("rest", ["?x=1", "-sms", "/status", "0"])
 def test_the_rest_of_a_longer_url_is_no_parameter(rest: str) -> None:
-    with pytest.raises(CallbackRejected):
+    with pytest.raises(CallbackMalformed):
         read(twilio(TWILIO_CALL | {rest: ""}))
 
 
