@@ -145,7 +145,7 @@ class People:
     def _pay(self, number: str, fate: float, haste: float) -> None:
         """Verify an American number by a call to an own number. Half of the purposes demand a signed call."""
         number = f"1212{2_000_000 + int(number[-7:])}"
-        purpose = "payment" if haste < 0.5 else "contact"  # noqa: PLR2004
+        purpose = "payment" if haste < 0.5 else "contact"  # noqa: PLR2004  one half each
         asked = {"phone_number": f"+{number}", "purpose": purpose, "reference": number}
         made = self._api.post("/verifications", json=asked)
         if made.status_code != httpx.codes.CREATED:
@@ -159,7 +159,7 @@ class People:
             # SIPp signs no call.
             self.stack.call().perform({"phone": f"+{number}", "number": shown})
         elif not 0.9 < fate <= 0.97:  # noqa: PLR2004  these never call
-            level = ("B", "C", "")[int(fate * 10)] if fate < 0.3 else "A"  # noqa: PLR2004
+            level = ("B", "C", "")[int(fate * 10)] if fate < 0.3 else "A"  # noqa: PLR2004  three in ten are weak
             self._control.post("/dial", json={"cli": number, "did": shown, "attestation": level})
         seen = self._api.get(f"/verifications/{verification['id']}", params={"wait": 5}).json()
         if seen["status"] == "verified":

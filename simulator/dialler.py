@@ -187,7 +187,7 @@ def exchange(
     ``seconds``: time to wait for the answer.
     """
     try:
-        with urllib.request.urlopen(request, timeout=seconds) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=seconds) as response:  # noqa: S310  its own addresses
             return response.status, response.read(1000).decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         with error:
