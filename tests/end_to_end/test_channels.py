@@ -39,6 +39,7 @@ purposes = ["login", "password_reset", "two_steps"]
 numbers = ["+79585550000"]
 [limits]
 number = []
+failed_checks = []
 """
 
 
@@ -181,11 +182,10 @@ def test_a_hundred_wrong_codes_over_two_workers_spend_exactly_five_attempts(stag
     made = stage.create(channel="code").json
     wrong = f"{(int(stage.code()) + 1) % 1000000:06}"
 
-    answers = Counter(together(100, lambda _: stage.post(made, "check", code=wrong).json["code"]))
+    # The policy has no limit on wrong codes. It counts a check before it compares, so it would refuse a few of so many at once.
+    answers = together(100, lambda _: stage.post(made, "check", code=wrong).json["code"])
 
-    # A check counts against the number's limit before it compares. So with many at once a few may be refused by it.
-    assert answers["code_mismatch"] == 5
-    assert answers["attempts_spent"] + answers["rate_limited"] == 95
+    assert Counter(answers) == {"code_mismatch": 5, "attempts_spent": 95}
 
 
 def test_a_forged_number_succeeds_at_asserted_and_fails_at_roundtrip(stage: Stage) -> None:
