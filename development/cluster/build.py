@@ -49,8 +49,7 @@ def build() -> None:
             continue
         print(f"Building {name} with Go, which takes minutes ...", flush=True)
         begun = wanted.with_suffix(f".{os.getpid()}")
-        # One compiler at a time, because others may share the machine.
-        command = ["nice", "-n", "10", "go", "build", "-p", "1", "-trimpath", f"-ldflags={_LINKED}"]
+        command = ["nice", "-n", "10", "go", "build", "-trimpath", f"-ldflags={_LINKED}"]
         environ = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
         subprocess.run([*command, "-o", str(begun), package], cwd=HERE / name, env=environ, check=True)
         begun.rename(wanted)
