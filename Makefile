@@ -274,7 +274,8 @@ cluster-down: develop ## end that node and remove everything that it left on the
 
 .PHONY: cluster-test
 cluster-test: cluster-tools ## test the chart and the image on that node, which is started and removed if none runs
-	@$(BIN)/python -m pytest -q --cluster tests/cluster
+	@$(BIN)/python -m development.cluster prepare
+	@$(BIN)/python -m pytest -v --cluster --durations=0 --durations-min=5 tests/cluster
 
 .PHONY: alerts-test
 alerts-test: develop ## test with promtool that each alert fires when it should, and only then

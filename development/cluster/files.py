@@ -33,8 +33,8 @@ _CNI: dict[str, Any] = {
             "type": "ptp",
             "ipam": {
                 "type": "host-local",
-                "subnet": places.PODS,
-                "routes": [{"dst": "0.0.0.0/0"}],
+                "ranges": [[{"subnet": places.PODS}], [{"subnet": places.PODS_IPV6}]],
+                "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
                 "dataDir": f"{places.RUN}/addresses",
             },
         },
@@ -111,6 +111,8 @@ def _certificates() -> None:
     issued = ("-CA", "ca.crt", "-CAkey", "ca.key", "-addext", f"subjectAltName={','.join(alternatives)}")
     server = ("-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "api.key", "-out", "api.crt")
     _openssl(*new, "-subj", "/CN=kube-apiserver", *issued, *server)
+    front = (*server[:2], "-keyout", "front.key", "-out", "front.crt")
+    _openssl(*new, "-subj", "/CN=front-proxy", *issued, *front)
     _openssl("genrsa", "-out", "accounts.key", "2048")
 
 

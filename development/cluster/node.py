@@ -28,19 +28,27 @@ _READY_SECONDS = 180
 _OUTSIDE = f"""
 ip link add {places.LINK} type veth peer name node0 netns {places.NETWORK}
 ip address add {places.OUTSIDE}/30 dev {places.LINK}
+ip address add {places.OUTSIDE_IPV6}/64 dev {places.LINK} nodad
 ip link set {places.LINK} up
 """
 _INSIDE = f"""
 ip link set lo up
 ip address add {places.NODE}/30 dev node0
+ip address add {places.NODE_IPV6}/64 dev node0 nodad
 ip link set node0 up
 ip route add default via {places.OUTSIDE}
+ip route add default via {places.OUTSIDE_IPV6}
 sysctl -q -w net.ipv4.ip_forward=1
+sysctl -q -w net.ipv6.conf.all.forwarding=1
 """
 _ROUTES = f"""
 ip route add {places.PODS} via {places.NODE}
 ip route add {places.SERVICES} via {places.NODE}
+ip route add {places.PODS_IPV6} via {places.NODE_IPV6}
+ip route add {places.SERVICES_IPV6} via {places.NODE_IPV6}
 """
+_POD_RANGES = f"{places.PODS},{places.PODS_IPV6}"
+_SERVICE_RANGES = f"{places.SERVICES},{places.SERVICES_IPV6}"
 
 
 class Unready(Exception):
@@ -207,8 +215,20 @@ def _control_plane() -> None:
         *(f"--tls-cert-file={places.STATE}/api.crt", f"--tls-private-key-file={places.STATE}/api.key"),
         *(f"--token-auth-file={places.STATE}/tokens.csv", "--authorization-mode=RBAC"),
         "--kubelet-preferred-address-types=InternalIP",
-        *(f"--service-cluster-ip-range={places.SERVICES}", "--service-account-issuer=https://waitcall.test"),
+        *(f"--service-cluster-ip-range={_SERVICE_RANGES}", "--service-account-issuer=https://waitcall.test"),
         *(f"--service-account-key-file={accounts}", f"--service-account-signing-key-file={accounts}"),
+        # Pods that serve an API of their own, as metrics-server does, believe requests with this certificate.
+        *(
+            f"--requestheader-client-ca-file={places.STATE}/ca.crt",
+            "--requestheader-allowed-names=front-proxy",
+        ),
+        *("--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group"),
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        *(
+            f"--proxy-client-cert-file={places.STATE}/front.crt",
+            f"--proxy-client-key-file={places.STATE}/front.key",
+        ),
+        "--enable-aggregator-routing",
     )
     wait_for("kube-apiserver", _answers)
     common = (f"--kubeconfig={places.KUBECONFIG}", "--leader-elect=false")
@@ -216,8 +236,12 @@ def _control_plane() -> None:
         "kube-controller-manager",
         *(*_kubernetes("kube-controller-manager"), *common, "--use-service-account-credentials"),
         *(f"--service-account-private-key-file={accounts}", f"--root-ca-file={places.STATE}/ca.crt"),
-        *("--allocate-node-cidrs", f"--cluster-cidr={places.PODS}", "--node-cidr-mask-size=24"),
-        f"--service-cluster-ip-range={places.SERVICES}",
+        *(
+            "--allocate-node-cidrs",
+            f"--cluster-cidr={_POD_RANGES}",
+            f"--service-cluster-ip-range={_SERVICE_RANGES}",
+        ),
+        *("--node-cidr-mask-size-ipv4=24", "--node-cidr-mask-size-ipv6=64"),
     )
     _start("kube-scheduler", *_kubernetes("kube-scheduler"), *common)
 
@@ -241,28 +265,30 @@ def _pods() -> None:
     _start(
         "kubelet",
         *(*_kubernetes("kubelet"), *common, f"--config={places.STATE}/kubelet.yaml"),
-        *(f"--root-dir={places.STATE}/kubelet", f"--node-ip={places.NODE}"),
+        *(f"--root-dir={places.STATE}/kubelet", f"--node-ip={places.NODE},{places.NODE_IPV6}"),
     )
     # The next two read their own node when they start.
     wait_for("kubelet", _node_is_ready)
     _start(
         "kube-proxy",
-        *(*_kubernetes("kube-proxy"), *common, "--proxy-mode=iptables", f"--cluster-cidr={places.PODS}"),
+        *(*_kubernetes("kube-proxy"), *common, "--proxy-mode=iptables", f"--cluster-cidr={_POD_RANGES}"),
         *("--conntrack-max-per-core=0", "--conntrack-min=0"),
         *("--conntrack-tcp-timeout-established=0s", "--conntrack-tcp-timeout-close-wait=0s"),
     )
     _start(
         "kube-router",
         *(str(build.program("router")), *common, "--run-firewall", "--run-router=false"),
-        *("--run-service-proxy=false", f"--service-cluster-ip-range={places.SERVICES}", "--health-port=0"),
+        *("--run-service-proxy=false", "--enable-ipv6", "--health-port=0"),
+        f"--service-cluster-ip-range={_SERVICE_RANGES}",
     )
     wait_for("kube-router", _enforces)
 
 
 def _enforces() -> bool:
     """Return whether kube-router's rules are in force."""
-    rules = subprocess.run(_inside("iptables", "-S", "FORWARD"), capture_output=True, text=True, check=True)
-    return "KUBE-ROUTER-FORWARD" in rules.stdout
+    listed = [_inside(program, "-S", "FORWARD") for program in ("iptables", "ip6tables")]
+    rules = [subprocess.run(each, capture_output=True, text=True, check=True).stdout for each in listed]
+    return all("KUBE-ROUTER-FORWARD" in each for each in rules)
 
 
 def _cgroup(top: Path) -> None:

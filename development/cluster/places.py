@@ -23,6 +23,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 OUTSIDE, NODE = "10.231.0.1", "10.231.0.2"
 """Addresses of this machine and of the node on the link between them."""
+OUTSIDE_IPV6, NODE_IPV6 = "fd00:231::1", "fd00:231::2"
 PODS, SERVICES = "10.232.0.0/24", "10.233.0.0/24"
+PODS_IPV6, SERVICES_IPV6 = "fd00:232::/64", "fd00:233::/112"
 API = f"https://{NODE}:6443"
 API_SERVICE, DNS_SERVICE = "10.233.0.1", "10.233.0.10"
