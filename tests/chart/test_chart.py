@@ -289,11 +289,12 @@ def test_nothing_but_the_callback_paths_is_public(path: Path) -> None:
 def test_the_autoscaler_alone_sets_the_number_of_pods_and_the_disruption_budget_fits_it() -> None:
     values = values_of(CHART / "ci/production-values.yaml")
     objects = render(values)
-    for name, most in (("rel-waitcall-api", 20), ("rel-waitcall-public", 40)):
+    for name, most, seconds in (("rel-waitcall-api", 20, 300), ("rel-waitcall-public", 40, 600)):
         assert "replicas" not in one(objects, "Deployment", name)["spec"]
         scaler = one(objects, "HorizontalPodAutoscaler", name)["spec"]
         assert scaler["scaleTargetRef"]["name"] == name
         assert scaler["maxReplicas"] == most
+        assert scaler["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == seconds
         budget = one(objects, "PodDisruptionBudget", name)["spec"]
         assert budget["minAvailable"] < scaler["minReplicas"]
         (deployment,) = chosen_by(budget["selector"]["matchLabels"], objects)
@@ -600,6 +601,7 @@ MISSPELT: list[tuple[str, Any]] = [
     ("ingress.enabled", "yes"),
     ("ingress.hosts", [{"host": "a.example.org", "paths": ["/v1"]}]),
     ("autoscaling.targetCPU", 0),
+    ("autoscaling.scaleDownSeconds", 3601),
     ("networkPolicy.redis.port", 6379),
     ("metrics.serviceMonitor.enable", True),
     ("prometheusRule.runbookBase", "docs/runbooks/"),
