@@ -1,4 +1,4 @@
-"""A Prometheus on a free port that scrapes a running stack and evaluates the chart's rules."""
+"""Prometheus: questions to one, and one on a free port that scrapes a running stack and evaluates the chart's rules."""
 
 import json
 import urllib.parse
@@ -34,13 +34,39 @@ class Series:
     points: Sequence[tuple[float, float]]
 
 
-class Prometheus:
+class Client:
+    """Client of a Prometheus at a URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def now(self, query: str, shown: Mapping[str, str]) -> list[Series]:
+        """Return the current value of each series of a query of the board. ``shown``: the variables that Grafana sets."""
+        found = self._ask("query", query=filled(query, shown))
+        return [_series(each["metric"], [each["value"]]) for each in found]
+
+    def over(
+        self, query: str, shown: Mapping[str, str], begin: float, end: float, step: float
+    ) -> list[Series]:
+        """Return each series of a query of the board from ``begin`` to ``end``."""
+        asked = {"start": str(begin), "end": str(end), "step": str(step)}
+        found = self._ask("query_range", query=filled(query, shown), **asked)
+        return [_series(each["metric"], each["values"]) for each in found]
+
+    def _ask(self, what: str, **asked: str) -> list[dict[str, Any]]:
+        url = f"{self.url}/api/v1/{what}?{urllib.parse.urlencode(asked)}"
+        with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310  the URL is of a Prometheus of ours
+            found: list[dict[str, Any]] = json.load(response)["data"]["result"]
+        return found
+
+
+class Prometheus(Client):
     """Running Prometheus. ``targets``: hosts with ports that have /metrics."""
 
     def __init__(self, directory: Path, targets: Sequence[str], every: int = 1) -> None:
+        super().__init__(f"http://127.0.0.1:{free_port()}")
         self.directory, self.targets, self.every = directory, targets, every
         self.processes = Processes(directory)
-        self.url = f"http://127.0.0.1:{free_port()}"
 
     def start(self) -> None:
         """Start it, and wait until it has scraped every target.
@@ -61,30 +87,11 @@ class Prometheus:
         """Stop it."""
         self.processes.stop()
 
-    def now(self, query: str, shown: Mapping[str, str]) -> list[Series]:
-        """Return the current value of each series of a query of the board. ``shown``: the variables that Grafana sets."""
-        found = self._ask("query", query=filled(query, shown))
-        return [_series(each["metric"], [each["value"]]) for each in found]
-
-    def over(
-        self, query: str, shown: Mapping[str, str], begin: float, end: float, step: float
-    ) -> list[Series]:
-        """Return each series of a query of the board from ``begin`` to ``end``."""
-        asked = {"start": str(begin), "end": str(end), "step": str(step)}
-        found = self._ask("query_range", query=filled(query, shown), **asked)
-        return [_series(each["metric"], each["values"]) for each in found]
-
     def _has_scraped(self) -> bool:
         try:
             return len(self.now("up == 1", {})) == len(self.targets)
         except OSError:
             return False
-
-    def _ask(self, what: str, **asked: str) -> list[dict[str, Any]]:
-        url = f"{self.url}/api/v1/{what}?{urllib.parse.urlencode(asked)}"
-        with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310  the URL is of loopback
-            found: list[dict[str, Any]] = json.load(response)["data"]["result"]
-        return found
 
 
 def filled(query: str, shown: Mapping[str, str]) -> str:

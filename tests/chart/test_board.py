@@ -3,12 +3,7 @@
 import json
 import re
 import shutil
-import signal
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +16,7 @@ from development.prometheus import RULES, Prometheus
 from development.stack import ROOT
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
+from tests.board_day import POLICY, PROXY_SECRET, WEBHOOK, Day
 from tests.end_to_end.conftest import (
     SECRET,
     Service,
@@ -31,45 +27,10 @@ from tests.end_to_end.conftest import (
     poll_inbox,
     settle,
 )
-from tests.own_calls import sip
 from tests.redis_servers import Server, free_port, wait_for
 from tests.sip.passports import Authority, pem, write
-from tests.sip.proxy import STRANGER, Caller, Proxy, missing
+from tests.sip.proxy import Proxy, missing
 from waitcall.adapters.telemetry.metrics import Metrics
-
-WEBHOOK = "web/away=whsec_" + "QUFB" * 8
-PROXY_SECRET = "a-secret-of-letters-and-digits-for-the-proxy"
-OWN = ["+12025550144", "+12025550145"]
-POLICY = f"""
-dial_regions = ["RU", "US"]
-[purposes.login]
-[purposes.signup]
-result_seconds = 1
-[purposes.reset]
-on_concurrent = "contest"
-[purposes.coded]
-channels = ["call", "code"]
-[purposes.strict]
-min_assurance = "network"
-[clients.web]
-purposes = ["login", "signup", "reset", "coded", "strict"]
-[clients.web.webhooks.away]
-url = "http://127.0.0.1:9/"
-allow_private = true
-[limits]
-number = ["3/10m"]
-ip = ["1/h record_only"]
-[conversion.country]
-mode = "record_only"
-floor = 1
-max_uncalled_share = 0.1
-settle_seconds = 0
-[routing]
-regions = {{US = ["own"]}}
-[own_numbers]
-sip = {OWN}
-"""
-
 
 SHOWN = {"__rate_interval": "2m", "__range": "30m"}
 
@@ -146,120 +107,6 @@ def test_every_rule_keeps_the_labels_of_the_installation() -> None:
             assert all(each.startswith(f"by ({labels}") for each in grouped), rule
 
 
-class Day:
-    """Requests, calls and failures that make every metric of the service count something. ``proxy``: None if it is not installed."""
-
-    def __init__(
-        self, service: Service, simulator: Simulator, redis: Server, proxy: Proxy | None = None
-    ) -> None:
-        self.service, self.simulator, self.redis, self.proxy = service, simulator, redis, proxy
-        self.numbers = iter(range(7999500_0000, 7999501_0000))
-        self.own = iter(range(1212556_0000, 1212556_9999))
-
-    def begin(self, purpose: str = "login", number: int | None = None, **fields: Any) -> Any:
-        number = number or next(self.numbers)
-        return number, self.service.create(f"+{number}", purpose=purpose, **fields)
-
-    def pass_(self) -> None:
-        now = int(time.time())
-        number, made = self.begin(client_ip="192.0.2.1")
-        self.service.call(str(number), now)
-        self.service.call(str(number), now)
-        self.service.consume(made.json["id"])
-        self.service.consume(made.json["id"])
-        number, _ = self.begin("signup")
-        self.service.call(str(number), now)
-        number, made = self.begin()
-        self.service.ask("DELETE", f"{self.service.api}/v1/verifications/{made.json['id']}")
-        number, _ = self.begin("reset")
-        self.begin("reset", number, reference="another")
-        for number in (79995020000, next(self.own)):
-            # The limit refuses the fourth, or the pool of two is used up by then.
-            for _ in range(4):
-                _, made = self.begin(number=number)
-                if made.status == 201:
-                    self.service.ask("DELETE", f"{self.service.api}/v1/verifications/{made.json['id']}")
-        self.simulator.faults.load([{"kind": "status", "value": 500}] * 4, None)
-        self.begin()
-        self.simulator.faults.load([], None)
-        self.service.ask(
-            "GET", f"{self.service.callback}/callbacks/smsc?waitcall=1&phone=1&ts=1&sha1={'0' * 40}"
-        )
-        self.leave_garbage()
-        number, made = self.begin()
-        order = json.dumps({"cli": str(number), "did": made.json["call"]["number"], "lose": True}).encode()
-        request = urllib.request.Request(
-            f"{self.simulator.control_url}/dial", data=order, headers={"Content-Type": "application/json"}
-        )
-        urllib.request.urlopen(request, timeout=10).close()
-        self.begin()
-        self.type_a_code()
-        self.call_own_numbers()
-        self.let_expire()
-
-    def call_own_numbers(self) -> None:
-        """Call a wrong number, the right one without a signature, and the right one with a signature. Then forge a report."""
-        number, made = self.begin("strict", next(self.own))
-        shown = made.json["call"]["number"]
-        (other,) = set(OWN) - {shown}
-        for dialled, attestation in ((other, ""), (shown, "B"), (shown, "A")):
-            self.report(str(number), dialled, attestation, PROXY_SECRET)
-        self.report(str(number), shown, "A", "a-secret-that-the-service-does-not-know")
-        if self.proxy is None:
-            return
-        with Caller(self.proxy.port) as caller, Caller(self.proxy.port, STRANGER) as stranger:
-            caller.call("Identity: unreadable", uri=f"sip:{shown}@127.0.0.1", to=f"<sip:{shown}@127.0.0.1>")
-            stranger.send(stranger.invite())
-
-    def report(self, number: str, dialled: str, attestation: str, secret: str) -> None:
-        """Report a call as the SIP proxy does."""
-        call = {"call_id": f"{number}-{dialled}-{attestation}", "caller": f"+{number}", "dialled": dialled}
-        told = sip(int(time.time()), secret, to=dialled, attestation=attestation, **call)
-        url = f"{self.service.callback}/callbacks/sip"
-        with suppress(urllib.error.HTTPError):
-            urllib.request.urlopen(urllib.request.Request(url, told.body, told.headers), timeout=10).close()
-
-    def type_a_code(self) -> None:
-        """Check a code. Its first delivery report is a failure, and the first code typed is wrong."""
-        _, made = self.begin("coded")
-        url = f"{self.service.api}/v1/verifications/{made.json['id']}"
-        self.service.ask("POST", f"{url}/fallback", {})
-        sent = self.simulator.office.sent[-1]
-        for status in (20, 1):
-            self.simulator.deliver(sent, status)
-        code = re.sub(r"[^0-9]", "", sent.text)
-        for typed in (f"{(int(code) + 1) % 1000000:06}", code):
-            self.service.ask("POST", f"{url}/check", {"code": typed})
-
-    def let_expire(self) -> None:
-        """Make all pending verifications expire, except those for login."""
-        with self.redis.client() as client:
-            for key in client.scan_iter("waitcall:*:v:*"):
-                document = json.loads(client.get(key))
-                if document["status"] in ("pending", "contested") and document["purpose"] != "login":
-                    document["expires_at"] -= 1000
-                    client.set(key, json.dumps(document, separators=(",", ":")), keepttl=True)
-            for part in range(8):
-                for member in client.zrange(f"waitcall:{{due-{part}}}:due", 0, -1):
-                    client.zadd(f"waitcall:{{due-{part}}}:due", {member: 0})
-
-    def leave_garbage(self) -> None:
-        """Put a deadline into Redis that cannot be read."""
-        with self.redis.client() as client:
-            client.zadd("waitcall:{due-0}:due", {"garbage": 0})
-
-    def go_well(self) -> None:
-        number, made = self.begin()
-        self.service.call(str(number), int(time.time()))
-        self.service.consume(made.json["id"])
-
-    def lose_redis(self) -> None:
-        assert self.redis.process is not None
-        self.redis.process.send_signal(signal.SIGSTOP)
-        assert self.begin()[1].status == 503
-        self.redis.process.send_signal(signal.SIGCONT)
-
-
 @dataclass
 class Running:
     """A service and a worker, with the Prometheus that scrapes them."""
@@ -315,7 +162,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
         targets += [f"127.0.0.1:{proxy.metrics_port}"] if proxy else []
         prometheus = Prometheus(tmp_path, targets)
         prometheus.start()
-        yield Running(Day(service, simulator, redis, proxy), worker, prometheus)
+        yield Running(Day(service, simulator, redis.client, proxy), worker, prometheus)
         prometheus.close()
         if proxy:
             proxy.stop()
@@ -377,7 +224,7 @@ def test_every_query_finds_data(running: Running, capsys: pytest.CaptureFixture[
         day.pass_()
         day.lose_redis()
         settle()
-        with day.redis.client() as client:
+        with day.client() as client:
             poll_inbox(client)
         day.pass_()
         day.lose_redis()
