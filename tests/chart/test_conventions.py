@@ -499,6 +499,38 @@ settings: {tracing: otlp}
     assert "network policy" not in notes(given("networkPolicy: {enabled: false}"))
 
 
+def test_the_notes_name_each_public_address_and_what_an_ingress_lacks() -> None:
+    published = given("ingress: {enabled: true, hosts: [calls.example.org]}")
+    told = notes(published)
+    assert "settings.trustedHops is 0" in told
+    assert "names no certificate" in told
+    own = given("""
+settings: {publicUrl: "https://calls.example.org", trustedHops: 1}
+secret: {keys: {callbackSecrets: "", sipSecrets: sip-secrets}}
+ingress: {tlsSecret: calls-tls}
+""")
+    told = notes(merged(published, own))
+    assert "https://calls.example.org/callbacks/sip" in told
+    assert "https://calls.example.org/p" in told
+    for line in ("/callbacks/smsc", "settings.trustedHops is 0", "names no certificate"):
+        assert line not in told
+
+
+def test_callbacks_of_smsc_are_published_only_with_their_secret() -> None:
+    values = given('secret: {keys: {callbackSecrets: "", sipSecrets: sip-secrets}}')
+    objects = render(merged(values, {"ingress": {"enabled": True, "hosts": ["a.example.org"]}}))
+    (rule,) = one(objects, "Ingress", "rel-waitcall-callback")["spec"]["rules"]
+    assert [each["path"] for each in rule["http"]["paths"]] == ["/callbacks/sip"]
+
+
+def test_an_ingress_without_any_path_is_refused() -> None:
+    values = given(
+        '{secret: {keys: {callbackSecrets: ""}}, ingress: {enabled: true, hosts: [a.example.org]}}'
+    )
+    with pytest.raises(helm.HelmError, match="nothing is public"):
+        render(values)
+
+
 @pytest.mark.parametrize(
     ("values", "hosts", "tls"),
     [

@@ -192,12 +192,16 @@ Pods that strangers reach get no API keys, no SMSC account and no webhook secret
 
 {{/* Public paths and their Services, as JSON. */}}
 {{- define "waitcall.publicPaths" -}}
-{{- $paths := list (dict "path" "/callbacks/smsc" "type" "Exact" "service" "callback") -}}
+{{- $paths := list -}}
+{{- if .Values.secret.keys.callbackSecrets }}{{- $paths = append $paths (dict "path" "/callbacks/smsc" "type" "Exact" "service" "callback") }}{{- end -}}
 {{- if .Values.secret.keys.smsruApiId }}{{- $paths = append $paths (dict "path" "/callbacks/smsru" "type" "Exact" "service" "callback") }}{{- end -}}
 {{- if .Values.secret.keys.twilioAuthTokens }}{{- $paths = append $paths (dict "path" "/callbacks/twilio" "type" "Exact" "service" "callback") }}{{- end -}}
 {{- if .Values.settings.telnyxPublicKeys }}{{- $paths = append $paths (dict "path" "/callbacks/telnyx" "type" "Exact" "service" "callback") }}{{- end -}}
 {{- if .Values.secret.keys.sipSecrets }}{{- $paths = append $paths (dict "path" "/callbacks/sip" "type" "Exact" "service" "callback") }}{{- end -}}
 {{- if .Values.settings.publicUrl }}{{- $paths = append $paths (dict "path" "/p" "type" "Prefix" "service" (ternary "page" "callback" .Values.page.enabled)) }}{{- end -}}
+{{- if and (not $paths) (or .Values.ingress.enabled .Values.httpRoute.enabled) }}
+{{- fail "ingress.enabled, httpRoute.enabled: nothing is public. Name secret.keys of a provider, or set settings.publicUrl." }}
+{{- end }}
 {{- toJson $paths -}}
 {{- end }}
 
