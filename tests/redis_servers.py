@@ -213,15 +213,20 @@ class ReplicatedCluster(Cluster):
 
     def __init__(self, product: str) -> None:
         super().__init__(product)
-        self.replicas = []
+        self.replicas: list[Server] = []
         for master in list(self.nodes):
-            replica = ClusterNode(product, 1500, "--cluster-replica-validity-factor", "0").start()
-            self.replicas.append(replica)
-            with master.client() as at_master, replica.client() as at_replica:
-                name = at_master.execute_command("CLUSTER MYID")
-                at_replica.execute_command("CLUSTER MEET", "127.0.0.1", master.port, master.bus_port)
-                wait_for(partial(_replicating, at_replica, name))
-            wait_for(partial(replicates, replica))
+            self.add_replica(product, master)
+
+    def add_replica(self, product: str, master: Server) -> None:
+        """Start one more replica of a master."""
+        assert isinstance(master, ClusterNode)
+        replica = ClusterNode(product, 1500, "--cluster-replica-validity-factor", "0").start()
+        self.replicas.append(replica)
+        with master.client() as at_master, replica.client() as at_replica:
+            name = at_master.execute_command("CLUSTER MYID")
+            at_replica.execute_command("CLUSTER MEET", "127.0.0.1", master.port, master.bus_port)
+            wait_for(partial(_replicating, at_replica, name))
+        wait_for(partial(replicates, replica))
 
     @property
     def url(self) -> str:

@@ -17,7 +17,7 @@ from tests.fakes.outside import FakeProvider, RecordingObserver
 from tests.making import NUMBER, OTHER_NUMBER, POLICY, call_at, messages_of, use_cases
 from tests.redis_servers import ReplicatedCluster, ReplicatedSentinel, Server, replicates, wait_for
 from tests.worlds import PEPPER, World, redis_world
-from waitcall.adapters.redis.keys import Keys
+from waitcall.adapters.redis.keys import READY, Keys
 from waitcall.application.create import CreateCommand
 from waitcall.domain.channel import Channel
 from waitcall.domain.errors import AlreadyConsumed, StoreUnavailable
@@ -218,6 +218,29 @@ def test_a_client_leaves_a_master_that_does_not_know_it_was_replaced() -> None:
         with pytest.raises(StoreUnavailable):
             stage.consume()
         assert stage.consume() is Status.CONSUMED
+
+
+def test_readiness_alone_finds_the_new_master_of_a_cluster() -> None:
+    """Pods that are not ready get no requests, so their probes must find the node that has the slots now."""
+    with ExitStack() as stack:
+        servers = ReplicatedCluster("valkey")
+        stack.callback(servers.close)
+        master, replica = servers.pair(READY[0])
+        # With a second replica the new master has one, although the old master stays away.
+        servers.add_replica("valkey", master)
+        world = stack.enter_context(redis_world(servers.url, "replicatedcluster", min_replicas=1))
+        world.probe.ping()
+        master.stop()
+        wait_for(lambda: "master" in {role(replica), role(servers.replicas[-1])})
+        wait_for(lambda: is_ready(world))
+
+
+def is_ready(world: World) -> bool:
+    try:
+        world.probe.ping()
+    except StoreUnavailable:
+        return False
+    return True
 
 
 def test_without_min_replicas_an_acknowledged_consume_can_be_lost(replicated: Any) -> None:

@@ -17,6 +17,7 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from waitcall.adapters.redis.cause import cause_of
@@ -185,7 +186,12 @@ class Connection:
             pipeline = node.pipeline(transaction=False)
             step.script.queue(pipeline, step.keys, step.args, known=known)
             pipeline.wait(self.min_replicas, WAIT_MS)
-            answer, replicas = pipeline.execute(raise_on_error=False)
+            try:
+                answer, replicas = pipeline.execute(raise_on_error=False)
+            except (RedisConnectionError, RedisTimeoutError):
+                # A replica may have taken the place of this node. The pipeline of a single node does not ask for that.
+                self.topology.look_again(client)
+                raise
             if isinstance(answer, NoScriptError):
                 known = False
                 continue
