@@ -1,5 +1,6 @@
 """Ways to reach the Redis servers: a class for a single server, one for a master behind Sentinel, one for a cluster."""
 
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -27,6 +28,9 @@ CLUSTER_TIMEOUT_SECONDS = 0.5
 """Longest wait for one connect and one answer of a cluster's node. The client tries other nodes before it gives up."""
 SENTINELS_SECONDS = 2.0
 """Longest wait for all sentinels together, if each hangs."""
+LOST_SECONDS = 3
+"""Time in which the server's machine must confirm what was sent. Then the system ends the connection. Else a subscription to a
+machine that is gone would seem to work for a quarter of an hour, because it only waits for messages."""
 TURN_SECONDS = 1.2
 """Longest wait of a step for a free client. It is long enough for a burst, and ends in 503 if the server hangs."""
 
@@ -176,8 +180,11 @@ class Standalone(OneServer):
     def __init__(self, address: Address) -> None:
         self.address = address
         access = {"username": address.username, "password": address.password}
+        lost = {} if address.scheme == "unix" else _lost_connections()
         # What the URL names itself comes before these.
-        self._make = partial(OneConnection.from_url, address.url, **_options(), **access, **_tls(address))
+        self._make = partial(
+            OneConnection.from_url, address.url, **_options(), **lost, **access, **_tls(address)
+        )
 
     def client(self) -> Redis:
         """Make a client with one connection, which the first command opens."""
@@ -210,6 +217,7 @@ class BehindSentinel(OneServer):
             connection_pool_class=SentinelOneConnection,
             connection_class=SentinelTlsConnection if address.tls else SentinelConnection,
             **_options(),
+            **_lost_connections(),
         )
 
     def client(self) -> Redis:
@@ -237,6 +245,7 @@ class Cluster:
             # Some more connections are needed for subscriptions, and to ask for the slots.
             max_connections=max_connections + 8,
             **_options(CLUSTER_TIMEOUT_SECONDS)
+            | _lost_connections()
             # The client's own retries come in addition to each node's.
             | {"retry": Retry(NoBackoff(), 1)}
             | {"ssl": address.tls}
@@ -312,6 +321,19 @@ def _tls(address: Address) -> dict[str, Any]:
         "ssl_password": address.key_password,
     }
     return {name: value for name, value in files.items() if value}
+
+
+def _lost_connections() -> dict[str, Any]:
+    """Return the options of TCP that end connections to a machine that is gone."""
+    wanted = {
+        "TCP_KEEPIDLE": LOST_SECONDS,
+        "TCP_KEEPINTVL": 1,
+        "TCP_KEEPCNT": LOST_SECONDS,
+        "TCP_USER_TIMEOUT": LOST_SECONDS * 1000,
+    }
+    # Some systems lack some of them.
+    known = {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}
+    return {"socket_keepalive_options": known}
 
 
 def _options(timeout_seconds: float | None = None, retries: int = 1) -> dict[str, Any]:
