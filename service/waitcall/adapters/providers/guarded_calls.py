@@ -17,11 +17,14 @@ from waitcall.domain.errors import NumberRefused, ProviderError, ProviderFailure
 BREAKER_FAILURES = 10
 BREAKER_SECONDS = 10
 """Seconds for which calls are refused at once after repeated failures (the contract allows 20)."""
+PROBE_SECONDS = 1
+"""Seconds between two calls after such a pause, until one succeeds. Otherwise every call would wait for a provider that is still
+silent (docs/adr/0059)."""
 PAUSE_SECONDS = 15
 """Seconds without calls after wrong credentials or a blocked address. The provider blocks longer after repeated errors
 (smsc-api.md, section 0)."""
 RETRY_AFTER_SECONDS = 5
-_SOCKET_SHARE = 0.95
+SOCKET_SHARE = 0.95
 """Share of the time limit after which sockets time out. A peer that is silent is counted there; the rest of the time limit ends a
 peer that sends slowly."""
 
@@ -80,9 +83,9 @@ def within_thread(seconds: float, call: Callable[[], T], ended: Callable[[], obj
 
 
 class Breaker:
-    """Breaker that opens after ``failures`` failures in a row, and admits all calls again after ``pause_seconds``.
+    """Breaker that opens after ``failures`` failures in a row. After ``pause_seconds`` it admits one call each second.
 
-    The first failure after a pause opens it again; a success resets it.
+    A failure then opens it again. A success closes it.
     """
 
     def __init__(self, failures: int, pause_seconds: float, clock: Callable[[], float] = monotonic) -> None:
@@ -91,23 +94,31 @@ class Breaker:
         self._clock = clock
         self._failures = 0
         self._open_until = -inf
+        self._probing = False
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the next call may be made; 0 if the breaker is closed."""
+        """Seconds until the next call may be made; 0 if it may be made now."""
         return max(self._open_until - self._clock(), 0.0)
+
+    def called(self) -> None:
+        """Note that a call is made. If it is the first after a pause, the next one may be made in ``PROBE_SECONDS``."""
+        if self._failures >= self._most:
+            self._probing = True
+            self._open_until = self._clock() + PROBE_SECONDS
 
     def failed(self) -> None:
         """Count a failure. Calls that were under way when the breaker opened do not prolong its pause."""
-        if self.seconds_left:
+        if self.seconds_left and not self._probing:
             return
         self._failures += 1
+        self._probing = False
         if self._failures >= self._most:
             self._open_until = self._clock() + self._pause_seconds
 
     def succeeded(self) -> None:
         """Close the breaker."""
-        self._failures, self._open_until = 0, -inf
+        self._failures, self._open_until, self._probing = 0, -inf, False
 
 
 class GuardedCalls:
@@ -142,7 +153,8 @@ class GuardedCalls:
         if not self._in_flight.acquire(blocking=False):
             self._metrics.provider_request(self._operation, RequestOutcome.NOT_SENT, 0.0)
             raise ProviderUnavailable("Too many orders are under way.", retry_after=1)
-        deadline = monotonic() + self._budget_seconds * _SOCKET_SHARE
+        self._outage.called()
+        deadline = monotonic() + self._budget_seconds * SOCKET_SHARE
         try:
             # A call that has exceeded its time limit may go on in its thread. It counts as in flight until it ends.
             result = self._time_limit(self._budget_seconds, lambda: call(deadline), self._in_flight.release)

@@ -75,3 +75,39 @@ def test_after_the_pause_one_failure_opens_it_again_and_one_success_closes_it(
     breaker.succeeded()
     fail(breaker, 2)
     assert breaker.seconds_left == 0
+
+
+def test_after_the_pause_one_call_a_second_is_admitted_until_one_succeeds(
+    breaker: Breaker, clock: Clock
+) -> None:
+    fail(breaker, 3)
+    clock.now += 10
+    for _ in range(3):
+        assert breaker.seconds_left == 0
+        breaker.called()
+        assert breaker.seconds_left == 1
+        clock.now += 1
+    breaker.succeeded()
+    breaker.called()
+    assert breaker.seconds_left == 0
+
+
+def test_a_failure_of_the_first_call_after_the_pause_begins_the_whole_pause_again(
+    breaker: Breaker, clock: Clock
+) -> None:
+    fail(breaker, 3)
+    clock.now += 10
+    breaker.called()
+    clock.now += 0.5
+    fail(breaker, 2)
+    assert breaker.seconds_left == 10
+    # The second failure was that of another call under way.
+    clock.now += 4
+    fail(breaker, 1)
+    assert breaker.seconds_left == 6
+
+
+def test_calls_are_not_spaced_before_the_breaker_has_opened(breaker: Breaker) -> None:
+    fail(breaker, 2)
+    breaker.called()
+    assert breaker.seconds_left == 0
