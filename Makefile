@@ -348,6 +348,10 @@ bench: bench-tools ## run all measurements, keep them as JSON, and write docs/pe
 bench-quick: bench-tools ## run short measurements, and only print them (under 3 minutes)
 	@$(BIN)/python -m benchmarks --quick
 
+.PHONY: sizing
+sizing: develop ## write docs/sizing.md from the last measurements and simulations
+	@$(BIN)/python -m development.sizing
+
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
   --no-emit-index-url --no-emit-find-links
 

@@ -11,7 +11,9 @@ from typing import Any
 
 from benchmarks import (
     against,
+    costs,
     endpoints,
+    faults,
     flood,
     growth,
     isolation,
@@ -47,6 +49,8 @@ WHOLE: dict[str, Callable[[], dict[str, Any]]] = {
     "profiles": lambda: profiles.measure(requests=4000),
     "pythons": lambda: pythons.measure(rounds=20, journeys=200),
     "sip": lambda: sip.measure(seconds=60),
+    "costs": lambda: costs.measure(journeys=600, records=5000),
+    "faults": lambda: faults.measure(per_second=10, seconds=30),
 }
 QUICK: dict[str, Callable[[], dict[str, Any]]] = {
     "endpoints": lambda: endpoints.measure(rounds=2, requests=300),

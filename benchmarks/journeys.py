@@ -39,6 +39,11 @@ class Journeys:
         self.told_ms.append(max(at - answered, 0) * 1000)
         return self._ask(self._subject.consume(made))
 
+    @property
+    def transferred(self) -> dict[int, int]:
+        """Bytes that were sent to and received from each port, without those of TCP."""
+        return {port: sum(each.transferred for each in idle) for port, idle in self._idle.items()}
+
     def _polled(self, made: Any) -> tuple[str, float]:
         body = self._ask(self._subject.read(made, wait_seconds=30))
         return json.loads(body)["status"], time.perf_counter()

@@ -25,19 +25,27 @@ class Ask:
     status: int
 
     @classmethod
-    def of(cls, port: int, method: str, path: str, status: int, body: str | None = None) -> "Ask":
-        """Create a request with the development API key; with a JSON body if one is given."""
+    def of(  # noqa: PLR0913  parts of a request
+        cls, port: int, method: str, path: str, status: int, body: str | None = None, *, key: str = ""
+    ) -> "Ask":
+        """Create a request with the development API key; with a JSON body and an Idempotency-Key if they are given."""
         head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {API_KEY}\r\n"
+        if key:
+            head += f"Idempotency-Key: {key}\r\n"
         if body is not None:
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         return cls(port, f"{head}\r\n{body or ''}".encode(), status)
 
 
 class Connection:
-    """Keep-alive connection. It connects again if the server closes it after an answer."""
+    """Keep-alive connection. It connects again if the server closes it after an answer.
+
+    ``transferred``: bytes sent and received so far, without those of TCP.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self.transferred = 0
         self._open()
 
     def ask(self, ask: Ask) -> bytes:
@@ -46,7 +54,19 @@ class Connection:
         Raises:
             RuntimeError: if the answer has another status than expected, or the connection ended.
         """
+        status, body = self.exchange(ask)
+        if status != ask.status:
+            raise RuntimeError(f"{ask.request[:60]!r}: {status} {body[:200]!r}")
+        return body
+
+    def exchange(self, ask: Ask) -> tuple[int, bytes]:
+        """Send a request. Return the status and the body of the answer, whatever the status is.
+
+        Raises:
+            RuntimeError: if the connection ended.
+        """
         self._socket.sendall(ask.request)
+        self.transferred += len(ask.request)
         received = b""
         while (end := received.find(b"\r\n\r\n")) < 0:
             received += self._more()
@@ -58,9 +78,7 @@ class Connection:
         if b"connection: close" in head:
             self.close()
             self._open()
-        if int(head[9:12]) != ask.status:
-            raise RuntimeError(f"{ask.request[:60]!r}: {head[9:12].decode()} {body[:200]!r}")
-        return body
+        return int(head[9:12]), body
 
     def close(self) -> None:
         """Close the connection."""
@@ -74,6 +92,7 @@ class Connection:
         piece = self._socket.recv(65536)
         if not piece:
             raise RuntimeError("The connection ended.")
+        self.transferred += len(piece)
         return piece
 
 

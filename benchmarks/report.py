@@ -12,11 +12,16 @@ from pygal.style import CleanStyle
 from benchmarks.endpoints import ELSEWHERE
 from benchmarks.targets import judged, rounds_of
 
+OF_SIZING = ("costs", "faults", "simulation")
+"""Results that docs/sizing.md is made from."""
+
 
 def write(results: Path, docs: Path) -> None:
     """Write the page and its plots. For a measurement without results the page says "Not measured yet"."""
     kept = {
-        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(results.glob("*.json"))
+        if path.stem not in OF_SIZING
     }
     plots = docs / "performance"
     plots.mkdir(exist_ok=True)

@@ -1,0 +1,1 @@
+"""Sizing of a deployment: a plan from measured costs (plan.py), a simulation of faults, and the page docs/sizing.md."""
