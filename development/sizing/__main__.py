@@ -42,9 +42,8 @@ def simulate() -> dict[str, Any]:
     runs |= {("spread", name): spread for name in scenarios.SCENARIOS if name != "lists"}
     runs |= {("breaker_first", name): replace(spread, breaker_first=True) for name in ("slow", "silent")}
     for share in SHARES:
-        busy = replace(
-            spread, api=round(shipped.api * HALF / share), public=round(shipped.public * HALF / share)
-        )
+        # More CPU for each request instead of fewer processes, because only whole processes are simulated.
+        busy = replace(spread, cpu={name: each * share / HALF for name, each in spread.cpu.items()})
         runs |= {(str(share), name): busy for name in OF_SHARES}
     runs["larger_part", "all"] = replace(spread, parts=shipped.parts // 4)
     found: dict[str, Any] = {"per_second": PER_SECOND, "servers": servers, "parts": shipped.parts}
