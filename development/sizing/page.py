@@ -25,7 +25,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 TEMPLATE, PAGE, PICTURE = (
     ROOT / "docs" / name for name in ("sizing.in.md", "sizing.md", "sizing/faults.svg")
 )
-KINDS = {"shipped": "with keys of all", "spread": "without"}
+KINDS = {"shipped": "as shipped", "spread": "without keys of all"}
 LINES = [(kind, name) for name in ("silent", "all") for kind in KINDS]
 """Runs in the picture."""
 
@@ -80,8 +80,11 @@ def picture(simulated: Mapping[str, Any]) -> str:
         style=CleanStyle,
         height=360,
         title="verifications completed a second",
+        x_title="seconds since the beginning of the fault",
         show_dots=False,
         legend_at_bottom=True,
+        truncate_legend=-1,
+        truncate_label=-1,
     )
     # Its names must not change with each drawing.
     chart.uuid = "faults"
