@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from typing import Any, Self
 
@@ -102,9 +103,19 @@ class Visitor:
             services[f"{prefix}-{name}"]["spec"]["clusterIP"] for name in ("api", "callback")
         )
 
-    def ask(self, method: str, path: str, body: Any = None, key: str = KEY) -> tuple[int, Any]:
+    def ask(
+        self, method: str, path: str, body: Any = None, key: str = KEY, repeat_by: str = ""
+    ) -> tuple[int, Any]:
+        """``repeat_by``: the Idempotency-Key."""
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        if repeat_by:
+            headers["Idempotency-Key"] = repeat_by
         return _sent(self._api, method, path, json.dumps(body) if body is not None else None, headers)
+
+    def wait(self, verification_id: str, seconds: int) -> Callable[[], tuple[int, Any]]:
+        """Begin a long poll. Return what gets its answer."""
+        path = f"/v1/verifications/{verification_id}?wait={seconds}"
+        return _begun(self._api, "GET", path, None, {"Authorization": f"Bearer {KEY}"})
 
     def create(self, number: str | None = None, key: str = KEY) -> tuple[int, Any]:
         asked = {"phone_number": number or f"+{next(_numbers)}", "purpose": "login", "reference": "r"}
@@ -132,14 +143,27 @@ class Visitor:
 
 
 def _sent(host: str, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
+    return _begun(host, method, path, body, headers)()
+
+
+def _begun(
+    host: str, method: str, path: str, body: Any, headers: dict[str, str]
+) -> Callable[[], tuple[int, Any]]:
+    """Send a request. Return what reads its answer."""
     connection = HTTPConnection(host, 80, timeout=30)
     try:
         connection.request(method, path, body, headers)
-        response = connection.getresponse()
-        text = response.read()
-    finally:
+    except OSError:
         connection.close()
-    return response.status, json.loads(text) if text.startswith(b"{") else text.decode()
+        raise
+
+    def answer() -> tuple[int, Any]:
+        with closing(connection):
+            response = connection.getresponse()
+            text = response.read()
+        return response.status, json.loads(text) if text.startswith(b"{") else text.decode()
+
+    return answer
 
 
 class Load:
