@@ -273,7 +273,7 @@ cluster-down: develop ## end that node and remove everything that it left on the
 	@$(BIN)/python -m development.cluster down
 
 .PHONY: cluster-test
-cluster-test: cluster-tools ## test the chart and the image on that node, which is started and removed if none runs
+cluster-test: cluster-tools browser-tools ## test the chart and the image on that node, which is started and removed if none runs
 	@$(BIN)/python -m development.cluster prepare
 	@$(BIN)/python -m pytest -v --cluster --durations=0 --durations-min=5 tests/cluster
 
