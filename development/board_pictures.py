@@ -13,20 +13,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
 from development import board_drawing
 from development.board import board
 from development.ports import Ports
-from development.prometheus import Prometheus, Series
-from development.sip_demo import SipStack
+from development.prometheus import Client, Prometheus, Series
+from development.sip_demo import SipCall, SipStack
 from development.stack import API_KEY, ROOT
 
 PICTURES = ROOT / "docs/board"
@@ -76,33 +76,55 @@ SCAN = (
 )
 
 
+class Place(Protocol):
+    """URLs of a service's two listeners, and of the simulator's control API."""
+
+    @property
+    def api(self) -> str: ...
+    @property
+    def callback(self) -> str: ...
+    @property
+    def control(self) -> str: ...
+
+
 @dataclass
 class People:
-    """People who verify their numbers by call or code, as clients of a stack. ``dice``: what each of them does."""
+    """People who verify their numbers by call or code. ``dice``: what each of them does."""
 
-    stack: SipStack
+    place: Place
     dice: random.Random
     ended: threading.Event
 
     def __post_init__(self) -> None:
         self._api = httpx.Client(
-            base_url=f"{self.stack.api}/v1",
+            base_url=f"{self.place.api}/v1",
             headers={"Authorization": f"Bearer {API_KEY}"},
             timeout=40,
         )
-        self._control = httpx.Client(base_url=self.stack.control, timeout=20)
+        self._control = httpx.Client(base_url=self.place.control, timeout=20)
         self._last = 0
         self.verified = 0
 
     def come(self) -> None:
         """Start people until the end, each in a thread."""
         with ThreadPoolExecutor(200) as pool:
-            while not self.ended.wait(self.dice.expovariate(PEOPLE_PER_SECOND)):
+            while not self.ended.wait(self.dice.expovariate(self.rate())):
                 self._last += 1
                 way = self._pay if self.dice.random() < 0.25 else self._verify  # noqa: PLR2004  a quarter is American
                 pool.submit(way, self._number(), self.dice.random(), self.dice.random())
                 if self.dice.random() < 0.02:  # noqa: PLR2004  strangers try the doors sometimes
                     pool.submit(self._knock)
+
+    def rate(self) -> float:
+        """Return how many people come in a second."""
+        return PEOPLE_PER_SECOND
+
+    def call_over_sip(self, number: str, shown: str) -> None:
+        """Call a number on the trunk without a signature."""
+        self._dial(number, shown)
+
+    def scan(self) -> None:
+        """Try the SIP port as scanners do. Without a proxy there is none."""
 
     def fail(self, kind: str | None) -> None:
         """Have the provider answer every order with an error, or answer them again."""
@@ -156,11 +178,10 @@ class People:
         if fate > 0.97:  # noqa: PLR2004  three in a hundred call the wrong number
             shown = next(each for each in OWN[dialect] if each != shown)
         if dialect == "sip" and purpose == "contact":
-            # SIPp signs no call.
-            self.stack.call().perform({"phone": f"+{number}", "number": shown})
+            self.call_over_sip(number, shown)
         elif not 0.9 < fate <= 0.97:  # noqa: PLR2004  these never call
             level = ("B", "C", "")[int(fate * 10)] if fate < 0.3 else "A"  # noqa: PLR2004  three in ten are weak
-            self._control.post("/dial", json={"cli": number, "did": shown, "attestation": level})
+            self._dial(number, shown, level)
         seen = self._api.get(f"/verifications/{verification['id']}", params={"wait": 5}).json()
         if seen["status"] == "verified":
             self.verified += 1
@@ -168,13 +189,14 @@ class People:
             self._api.post(f"/verifications/{verification['id']}/consume", json=proof)
 
     def _knock(self) -> None:
-        """Send a forged report, and a SIP request from an address that is not the trunk's."""
-        forged = {"X-Twilio-Signature": "forged"}
-        httpx.post(f"{self.stack.callback}/callbacks/twilio", data={"From": "+12025550100"}, headers=forged)
-        host, _, port = self.stack.sip.partition(":")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as scanner:
-            scanner.bind((STRANGER, 0))
-            scanner.sendto(SCAN.encode(), (host, int(port)))
+        """Send a forged report, and try the SIP port."""
+        now = str(int(time.time()))
+        forged = {"webhook-id": now, "webhook-timestamp": now, "webhook-signature": "v1,forged"}
+        httpx.post(f"{self.place.callback}/callbacks/sip", json={}, headers=forged)
+        self.scan()
+
+    def _dial(self, number: str, shown: str, level: str = "") -> None:
+        self._control.post("/dial", json={"cli": number, "did": shown, "attestation": level})
 
     def _type_code(self, verification: str, number: str, haste: float) -> None:
         self._api.post(f"/verifications/{verification}/fallback", json={})
@@ -186,6 +208,31 @@ class People:
                 f"/verifications/{verification}/check", json={"code": f"{(int(code) + 1) % 1_000_000:06}"}
             )
         self._api.post(f"/verifications/{verification}/check", json={"code": code})
+
+
+class SipPlace(Place, Protocol):
+    """Place with a SIP proxy. ``sip``: its host and port."""
+
+    sip: str
+
+    def call(self) -> SipCall: ...
+
+
+class SipPeople(People):
+    """People of a place with a SIP proxy."""
+
+    place: SipPlace
+
+    def call_over_sip(self, number: str, shown: str) -> None:
+        """Call with SIPp, which signs no call."""
+        self.place.call().perform({"phone": f"+{number}", "number": shown})
+
+    def scan(self) -> None:
+        """Send a SIP request from an address that is not the trunk's."""
+        host, _, port = self.place.sip.partition(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as scanner:
+            scanner.bind((STRANGER, 0))
+            scanner.sendto(SCAN.encode(), (host, int(port)))
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -202,10 +249,25 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 class Album:
-    """Draws rows of the board with Chromium."""
+    """Draws rows of the board with Chromium.
 
-    def __init__(self, prometheus: Prometheus, begin: float, target: Path) -> None:
-        self._prometheus, self._target = prometheus, target
+    Attributes:
+        prometheus: who answers the queries.
+        target: folder of the pictures.
+        variables: those of the board that choose an installation; none outside of Kubernetes.
+        clock: epoch seconds that the graphs show for real ones.
+    """
+
+    def __init__(
+        self,
+        prometheus: Client,
+        begin: float,
+        target: Path,
+        variables: Mapping[str, str] | None = None,
+        clock: Callable[[float], float] = float,
+    ) -> None:
+        self._prometheus, self._target, self._variables = prometheus, target, variables or {}
+        self._clock = clock
         self._begin = self._end = begin
         self._rows: dict[str, list[dict[str, Any]]] = {}
         for panel in board()["panels"]:
@@ -228,35 +290,46 @@ class Album:
                 self._draw(re.split(r"\W", title.lower())[0], title, self._over)
 
     def _shown(self) -> dict[str, str]:
-        return {"__rate_interval": SHOWN_RATE, "__range": f"{int(self._end - self._begin)}s"}
+        span = {"__rate_interval": SHOWN_RATE, "__range": f"{int(self._end - self._begin)}s"}
+        return span | dict(self._variables)
 
     def _now(self, query: str) -> list[Series]:
         return self._prometheus.now(query, self._shown())
 
     def _over(self, query: str) -> list[Series]:
-        return self._prometheus.over(query, self._shown(), self._begin, self._end, SCRAPE_SECONDS)
+        found = self._prometheus.over(query, self._shown(), self._begin, self._end, SCRAPE_SECONDS)
+        return [
+            Series(each.labels, [(self._clock(at), value) for at, value in each.points]) for each in found
+        ]
 
     def _draw(self, name: str, title: str, asked: Callable[[str], list[Series]]) -> None:
         row = self._rows[title]
         panels = [(panel, [asked(target["expr"]) for target in panel["targets"]]) for panel in row]
-        source = self._prometheus.directory / f"{name}.html"
-        source.write_text(board_drawing.page(title, panels, (self._begin, self._end)), encoding="utf-8")
+        page = board_drawing.page(title, panels, (self._clock(self._begin), self._clock(self._end)))
         picture = self._target / f"{name}.png"
-        size = f"{board_drawing.WIDTH},{board_drawing.height(row)}"
-        command = [
-            str(_chromium()),
-            "--headless",
-            "--no-sandbox",
-            "--hide-scrollbars",
-            f"--window-size={size}",
-        ]
-        command += ["--force-device-scale-factor=1.5", f"--screenshot={picture}", source.as_uri()]
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        _photograph(page, f"{board_drawing.WIDTH},{board_drawing.height(row)}", picture)
         print(picture.relative_to(ROOT), flush=True)
+
+
+def _photograph(page: str, size: str, picture: Path) -> None:
+    """Draw a page with Chromium."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".html") as source:
+        source.write(page)
+        source.flush()
+        command = [str(_chromium()), "--headless", "--no-sandbox", "--hide-scrollbars"]
+        command += [f"--window-size={size}", "--force-device-scale-factor=1.5"]
+        command += [f"--screenshot={picture}", Path(source.name).as_uri()]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
 def _chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def missing() -> list[str]:
+    """Return the names of the programs that are not installed."""
+    found = {name: shutil.which(name) for name in ("prometheus", "kamailio", "sipp")}
+    return [name for name, path in (found | {"chromium": _chromium()}).items() if not path]
 
 
 def run(minutes: float, target: Path) -> None:
@@ -286,7 +359,7 @@ def run(minutes: float, target: Path) -> None:
 
 
 def _watch(stack: SipStack, album: Album, seconds: float) -> None:
-    people = People(stack, random.Random(7), threading.Event())  # noqa: S311  a simulation
+    people = SipPeople(stack, random.Random(7), threading.Event())  # noqa: S311  a simulation
     coming = threading.Thread(target=people.come)
     coming.start()
     try:
@@ -310,18 +383,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=9)
     parser.add_argument("--target", type=Path, default=PICTURES, help="folder of the pictures")
     asked = parser.parse_args()
-    missing = [
-        name
-        for name, path in (
-            ("prometheus", shutil.which("prometheus")),
-            ("chromium", _chromium()),
-            ("kamailio", shutil.which("kamailio")),
-            ("sipp", shutil.which("sipp")),
-        )
-        if not path
-    ]
-    if missing:
-        sys.exit(f"Not installed: {', '.join(missing)}.")
+    if lost := missing():
+        sys.exit(f"Not installed: {', '.join(lost)}.")
     asked.target.mkdir(parents=True, exist_ok=True)
     run(asked.minutes, asked.target.resolve())
 

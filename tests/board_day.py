@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from redis import Redis
@@ -14,6 +15,7 @@ from redis import Redis
 from simulator.server import Simulator
 from tests.end_to_end.conftest import Service
 from tests.own_calls import sip
+from tests.sip.passports import Authority, pem, write
 from tests.sip.proxy import STRANGER, Caller, Proxy
 
 WEBHOOK = "web/away=whsec_" + "QUFB" * 8
@@ -170,3 +172,14 @@ class Day:
             client.client_pause(LOST_MILLISECONDS)
             assert self.begin()[1].status == 503
             client.ping()
+
+
+def started_proxy(folder: Path, callback: str) -> Proxy:
+    """Start the SIP proxy of a day. ``callback``: URL of the service's public listener."""
+    roots = write(folder, "roots.pem", pem(Authority("root").certificate))
+    settings = {
+        "WAITCALL_SIP_SECRET": PROXY_SECRET,
+        "WAITCALL_SIP_IDENTITY_ROOTS": roots,
+        "WAITCALL_SIP_IDENTITY_HOSTS": "127.0.0.1:1",
+    }
+    return Proxy(folder / "proxy", callback, **settings).start()

@@ -16,10 +16,9 @@ from development.prometheus import RULES, Prometheus
 from development.stack import ROOT
 from simulator.dialler import Handler
 from simulator.server import Options, Simulator
-from tests.board_day import POLICY, PROXY_SECRET, WEBHOOK, Day
+from tests.board_day import POLICY, PROXY_SECRET, WEBHOOK, Day, started_proxy
 from tests.end_to_end.conftest import (
     SECRET,
-    Service,
     Working,
     answers,
     launch,
@@ -28,8 +27,7 @@ from tests.end_to_end.conftest import (
     settle,
 )
 from tests.redis_servers import Server, free_port, wait_for
-from tests.sip.passports import Authority, pem, write
-from tests.sip.proxy import Proxy, missing
+from tests.sip.proxy import missing
 from waitcall.adapters.telemetry.metrics import Metrics
 
 SHOWN = {"__rate_interval": "2m", "__range": "30m"}
@@ -131,16 +129,6 @@ def colour(steps: list[dict[str, Any]], value: float) -> str:
     return [each["color"] for each in steps if each["value"] is None or value >= each["value"]][-1]
 
 
-def started_proxy(folder: Path, service: Service) -> Proxy:
-    roots = write(folder, "roots.pem", pem(Authority("root").certificate))
-    settings = {
-        "WAITCALL_SIP_SECRET": PROXY_SECRET,
-        "WAITCALL_SIP_IDENTITY_ROOTS": roots,
-        "WAITCALL_SIP_IDENTITY_HOSTS": "127.0.0.1:1",
-    }
-    return Proxy(folder / "proxy", service.callback, **settings).start()
-
-
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     if shutil.which("prometheus") is None:
@@ -158,7 +146,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
         wait_for(lambda: answers(service, "readyz"))
         worker = launch_worker(service, tmp_path)
         targets = [each.ops.removeprefix("http://") for each in (service, worker)]
-        proxy = None if missing() else started_proxy(tmp_path, service)
+        proxy = None if missing() else started_proxy(tmp_path, service.callback)
         targets += [f"127.0.0.1:{proxy.metrics_port}"] if proxy else []
         prometheus = Prometheus(tmp_path, targets)
         prometheus.start()
