@@ -258,7 +258,7 @@ apply-test: chart-tools ## apply every rendering of the chart to a kube-apiserve
 	@$(BIN)/python -m development.cluster build
 	@$(BIN)/python -m pytest -q tests/chart/test_apply.py
 
-NODE_PACKAGES := buildah conntrack containerd containernetworking-plugins debootstrap etcd-server ipset iptables podman runc
+NODE_PACKAGES := buildah conntrack containerd containernetworking-plugins debootstrap etcd-server ipset iptables podman prometheus runc
 .PHONY: cluster-tools
 cluster-tools: develop chart-tools ## install what a Kubernetes node is made of (as root, on Debian)
 	@dpkg -s $(NODE_PACKAGES) >/dev/null 2>&1 || { apt-get update -q && \

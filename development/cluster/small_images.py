@@ -13,12 +13,25 @@ from pathlib import Path
 from development.cluster import build
 
 INGRESS = "docker.io/library/waitcall-cluster-ingress:1"
+PROMETHEUS = "docker.io/library/waitcall-cluster-prometheus:1"
 
 
 def ingress() -> Path:
     """Return the archive of the image of Skipper, an ingress controller that Go builds."""
     build.build()
     return _archive(INGRESS, build.program("ingress"))
+
+
+def prometheus() -> Path:
+    """Return the archive of the image of Prometheus, which is the one of this machine.
+
+    Raises:
+        FileNotFoundError: Prometheus is not installed.
+    """
+    program = shutil.which("prometheus")
+    if program is None:
+        raise FileNotFoundError("Prometheus is not installed.")
+    return _archive(PROMETHEUS, Path(program))
 
 
 def _archive(image: str, program: Path) -> Path:

@@ -57,9 +57,9 @@ VALUES: dict[str, Any] = {
 _numbers = itertools.count(79991000000)
 
 
-def redis() -> list[dict[str, Any]]:
+def redis(name: str = "redis") -> list[dict[str, Any]]:
     """Return objects of one Valkey without a disk and without a password."""
-    labels = {"app": "redis"}
+    labels = {"app": name}
     container = {
         "name": "valkey",
         "image": "valkey/valkey:8",
@@ -85,12 +85,26 @@ def redis() -> list[dict[str, Any]]:
     volumes = [{"name": "data", "emptyDir": {}}]
     pod = {"securityContext": security, "terminationGracePeriodSeconds": 1}
     template = {"metadata": {"labels": labels}, "spec": pod | {"containers": [container], "volumes": volumes}}
-    spec = {"serviceName": "redis", "selector": {"matchLabels": labels}, "template": template}
+    spec = {"serviceName": name, "selector": {"matchLabels": labels}, "template": template}
     service = {"selector": labels, "ports": [{"port": 6379}]}
     return [
-        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "redis"}, "spec": service},
-        {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "redis"}, "spec": spec},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": service},
+        {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": spec},
     ]
+
+
+def prepare(
+    release: Release,
+    more: dict[str, str] | None = None,
+    secret: str = "waitcall",
+    server: str = "redis",
+) -> None:
+    """Make the Secret and the Valkey of a release, which is installed afterwards. ``more``: keys of the Secret."""
+    texts = SECRETS | (more or {}) | {"redis-url": f"redis://{server}:6379/0"}
+    made = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret}, "stringData": texts}
+    objects = {"apiVersion": "v1", "kind": "List", "items": [made, *redis(server)]}
+    release.kubectl("apply", "--server-side", "--filename=-", given=json.dumps(objects))
+    release.kubectl("rollout", "status", f"statefulset/{server}", "--timeout=180s")
 
 
 class Visitor:
@@ -102,6 +116,14 @@ class Visitor:
         self._api, self._public = (
             services[f"{prefix}-{name}"]["spec"]["clusterIP"] for name in ("api", "callback")
         )
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{self._api}"
+
+    @property
+    def public_url(self) -> str:
+        return f"http://{self._public}"
 
     def ask(
         self, method: str, path: str, body: Any = None, key: str = KEY, repeat_by: str = ""

@@ -1,4 +1,4 @@
-"""One release of the chart on the node, in a namespace of its own, as a test sees it."""
+"""One release of the chart on the node, by default in a namespace of its own, as a test sees it."""
 
 import json
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ IMAGES: dict[str, Any] = {
 class Release:
     """A release that real Helm installs, upgrades and tests."""
 
-    def __init__(self, helm: Any, name: str) -> None:
-        self.name = self.namespace = name
-        self._helm = helm.Config(kubeconfig_path=places.KUBECONFIG, namespace=name)
+    def __init__(self, helm: Any, name: str, namespace: str = "") -> None:
+        self.name, self.namespace = name, namespace or name
+        self._helm = helm.Config(kubeconfig_path=places.KUBECONFIG, namespace=self.namespace)
 
     def install(self, values: dict[str, Any]) -> None:
         self._helm.install(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.journeys import KEY, SECRETS, VALUES, Load, Visitor, redis
+from tests.cluster.journeys import KEY, SECRETS, VALUES, Load, Visitor, prepare
 from tests.cluster.releases import Release, namespace, ready, restarts
 from tests.redis_servers import wait_for
 
@@ -23,15 +23,7 @@ OTHER_KEY = "wck_another-key-of-these-tests-that-is-long-0123"
 def release(cluster: ModuleType) -> Iterator[Release]:
     with namespace("replicas"):
         made = Release(helm, "replicas")
-        secret = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "waitcall"},
-            "stringData": SECRETS,
-        }
-        objects = {"apiVersion": "v1", "kind": "List", "items": [secret, *redis()]}
-        made.kubectl("apply", "--server-side", "--filename=-", given=json.dumps(objects))
-        made.kubectl("rollout", "status", "statefulset/redis", f"--timeout={SECONDS}s")
+        prepare(made)
         made.install(VALUES)
         yield made
 
