@@ -298,6 +298,10 @@ def _cgroup(top: Path) -> None:
     for name in ("cpuset.cpus", "cpuset.mems"):
         if (top / name).exists():
             (group / name).write_text((top / name).read_text(encoding="ascii"), encoding="ascii")
+    # All pods together would otherwise weigh as much as one process outside, and miss their probes.
+    for name, weight in (("cpu.shares", 10240), ("cpu.weight", 1000)):
+        if (group / name).exists():
+            (group / name).write_text(str(weight), encoding="ascii")
 
 
 def _node_is_ready() -> bool:
