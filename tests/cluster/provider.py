@@ -65,6 +65,8 @@ def provider(callback: str, secret: str, **options: Any) -> Iterator[Provider]:
 def forwarded(inner: int, context: ssl.SSLContext | None = None) -> Iterator[int]:
     """Forward connections of pods to a port of loopback. Yield the port that takes them, with TLS if there is a context."""
     loop, port = asyncio.new_event_loop(), free_port()
+    stopped = asyncio.Event()
+    writers: set[asyncio.StreamWriter] = set()
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with closing(writer), suppress(OSError):
@@ -74,17 +76,24 @@ def forwarded(inner: int, context: ssl.SSLContext | None = None) -> Iterator[int
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inside, outside = await asyncio.open_connection("127.0.0.1", inner)
+        writers.update({writer, outside})
         await asyncio.gather(copy(reader, outside), copy(inside, writer))
+        writers.difference_update({writer, outside})
 
-    loop.run_until_complete(asyncio.start_server(forward, places.OUTSIDE, port, ssl=context))
-    thread = threading.Thread(target=loop.run_forever)
+    async def until_stopped() -> None:
+        await stopped.wait()
+        server.close()
+        for each in writers:
+            each.transport.abort()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
+
+    server = loop.run_until_complete(asyncio.start_server(forward, places.OUTSIDE, port, ssl=context))
+    thread = threading.Thread(target=loop.run_until_complete, args=(until_stopped(),))
     thread.start()
     try:
         yield port
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        loop.call_soon_threadsafe(stopped.set)
         thread.join()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
         loop.close()

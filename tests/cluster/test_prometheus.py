@@ -200,5 +200,5 @@ def test_every_query_of_the_board_finds_data_of_the_release_that_it_shows(
         wait_for(all_found, seconds=SECONDS)
     finally:
         with capsys.disabled():
-            print(f"\n{sum(map(bool, found.values()))} of {len(queries)} queries found data.")  # noqa: T201  the count is a figure of the report
+            print(f"\n{sum(map(bool, found.values()))} of {len(set(queries))} queries found data.")  # noqa: T201  the count is a figure of the report
             print(*(query for query, count in found.items() if not count), sep="\n")  # noqa: T201
