@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PROGRAMS = {"kubernetes": ".", "coredns": ".", "router": "tool", "ingress": "tool"}
+PROGRAMS = {"kubernetes": ".", "coredns": ".", "router": "tool", "ingress": "tool", "metrics-server": "tool"}
 """Folders with a Go module, and what is built of it: its own program, or the tool that it locks."""
 KUBERNETES = "1.33.4"
 _VERSION = "k8s.io/component-base/version"

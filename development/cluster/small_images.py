@@ -13,6 +13,7 @@ from pathlib import Path
 from development.cluster import build
 
 INGRESS = "docker.io/library/waitcall-cluster-ingress:1"
+METRICS_SERVER = "docker.io/library/waitcall-cluster-metrics-server:1"
 PROMETHEUS = "docker.io/library/waitcall-cluster-prometheus:1"
 
 
@@ -20,6 +21,12 @@ def ingress() -> Path:
     """Return the archive of the image of Skipper, an ingress controller that Go builds."""
     build.build()
     return _archive(INGRESS, build.program("ingress"))
+
+
+def metrics_server() -> Path:
+    """Return the archive of the image of metrics-server, which Go builds."""
+    build.build()
+    return _archive(METRICS_SERVER, build.program("metrics-server"))
 
 
 def prometheus() -> Path:
