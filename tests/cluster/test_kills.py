@@ -199,8 +199,8 @@ def serves(release: Release, pod: str) -> bool:
 
 
 def told(capsys: pytest.CaptureFixture[str], load: Arrivals, visitor: Visitor) -> None:
+    cut = len(visitor.cut) if isinstance(visitor, Persistent) else 0
+    others = (re.sub(r"'title'.*", "", each) for each in load.results.elements() if each != "consumed")
+    figures = f"{load.started} journeys, {load.results['consumed']} consumed, {cut} creates cut: {dict(Counter(others))}"
     with capsys.disabled():
-        len(visitor.cut) if isinstance(visitor, Persistent) else 0
-        Counter(
-            re.sub(r"'title'.*", "", each) for each in load.results.elements() if each != "consumed"
-        )
+        print(f"\n{figures}")  # noqa: T201  figures
