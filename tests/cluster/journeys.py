@@ -10,13 +10,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from typing import Any, Self
 
 from development.cluster import places
 from tests.cluster.releases import Release
 from tests.own_calls import SIP_SECRET, sip
+from tests.redis_servers import wait_for
 
 KEY = "wck_a-key-of-these-tests-that-is-long-enough-0123"
 SECRETS = {
@@ -52,7 +53,8 @@ VALUES: dict[str, Any] = {
     "settings": {"workers": 1},
     "networkPolicy": {"api": [{"podSelector": {}}, *HERE], "callback": HERE},
     # Small requests, so that an upgrade of all Deployments at once fits on a machine with two CPUs.
-    "serve": {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}},
+    "serve": {"resources": {"requests": {"cpu": "20m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}},
+    "worker": {"resources": {"requests": {"cpu": "20m", "memory": "96Mi"}, "limits": {"memory": "192Mi"}}},
 }
 _numbers = itertools.count(79991000000)
 
@@ -108,10 +110,16 @@ def prepare(
 
 
 class Visitor:
-    """Sends requests to the Services of a release, each on a connection of its own."""
+    """Sends requests to the Services of a release, each on a connection of its own, and none twice."""
+
+    TAKEN = 204
+    """Answer to a report of a call that was taken."""
 
     def __init__(self, release: Release) -> None:
         services = {each["metadata"]["name"]: each for each in release.read("services")["items"]}
+        self.times: list[tuple[float, float]] = []
+        """When each request to the API began, and how many seconds it took."""
+        self.consumed: list[str] = []
         prefix = f"{release.name}-waitcall"
         self._api, self._public = (
             services[f"{prefix}-{name}"]["spec"]["clusterIP"] for name in ("api", "callback")
@@ -132,7 +140,11 @@ class Visitor:
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         if repeat_by:
             headers["Idempotency-Key"] = repeat_by
-        return _sent(self._api, method, path, json.dumps(body) if body is not None else None, headers)
+        begun = time.monotonic()
+        try:
+            return sent(self._api, method, path, json.dumps(body) if body is not None else None, headers)
+        finally:
+            self.times.append((begun, time.monotonic() - begun))
 
     def wait(self, verification_id: str, seconds: int) -> Callable[[], tuple[int, Any]]:
         """Begin a long poll. Return what gets its answer."""
@@ -145,34 +157,82 @@ class Visitor:
 
     def call(self, caller: str, dialled: str) -> int:
         report = sip(int(time.time()), call_id=f"{caller}@test", caller=caller, dialled=dialled, to=dialled)
-        return _sent(self._public, "POST", "/callbacks/sip", report.body, report.headers)[0]
+        return sent(self._public, "POST", "/callbacks/sip", report.body, report.headers)[0]
 
     def journey(self) -> str:
         """Verify one number. Return ``consumed``, or the step that failed with its answer."""
-        number = f"+{next(_numbers)}"
-        status, made = self.create(number)
-        if status != 201:
-            return f"create {status}: {made}"
-        called = self.call(number, made["call"]["number"])
-        if called != 204:
+        status, made = self.create()
+        return f"create {status}: {made}" if status != 201 else self.complete(made)
+
+    def complete(self, made: dict[str, Any]) -> str:
+        """Call, read and consume what was created. Return ``consumed``, or the step that failed with its answer."""
+        called = self.call(made["phone_number"], made["call"]["number"])
+        if called != self.TAKEN:
             return f"call {called}"
         path = f"/v1/verifications/{made['id']}"
         status, read = self.ask("GET", f"{path}?wait=10")
         if status != 200 or read["status"] != "verified":
             return f"read {status}: {read}"
-        status, read = self.ask("POST", f"{path}/consume", {"purpose": "login", "reference": "r"})
-        return "consumed" if status == 200 else f"consume {status}: {read}"
+        proven = {"purpose": "login", "reference": "r"}
+        status, read = self.ask("POST", f"{path}/consume", proven, repeat_by=made["id"])
+        if status != 200:
+            return f"consume {status}: {read}"
+        self.consumed.append(made["id"])
+        return "consumed"
 
 
-def _sent(host: str, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
-    return _begun(host, method, path, body, headers)()
+class Persistent(Visitor):
+    """A visitor who sends again what may be sent again: reads, consumes under one key, and the proxy's reports.
+
+    Creates are sent once. ``cut`` has the times at which those began that got no answer.
+    """
+
+    def __init__(self, release: Release) -> None:
+        super().__init__(release)
+        self.cut: list[float] = []
+
+    def ask(
+        self, method: str, path: str, body: Any = None, key: str = KEY, repeat_by: str = ""
+    ) -> tuple[int, Any]:
+        def once() -> tuple[int, Any]:
+            return super(Persistent, self).ask(method, path, body, key, repeat_by)
+
+        if path != "/v1/verifications":
+            return self._answered(once)
+        begun = time.monotonic()
+        try:
+            return once()
+        except (OSError, HTTPException):
+            self.cut.append(begun)
+            raise
+
+    def call(self, caller: str, dialled: str) -> int:
+        return self._answered(lambda: (super(Persistent, self).call(caller, dialled), None))[0]
+
+    def _answered(self, send: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
+        answers = [(503, None)]
+
+        def again() -> bool:
+            with suppress(HTTPException):
+                answers.append(send())
+            return answers[-1][0] != 503
+
+        wait_for(again)
+        return answers[-1]
+
+
+def sent(
+    host: str, method: str, path: str, body: Any, headers: dict[str, str], port: int = 80
+) -> tuple[int, Any]:
+    """Send one request on a connection of its own. Return the status and the body."""
+    return _begun(host, method, path, body, headers, port)()
 
 
 def _begun(
-    host: str, method: str, path: str, body: Any, headers: dict[str, str]
+    host: str, method: str, path: str, body: Any, headers: dict[str, str], port: int = 80
 ) -> Callable[[], tuple[int, Any]]:
     """Send a request. Return what reads its answer."""
-    connection = HTTPConnection(host, 80, timeout=30)
+    connection = HTTPConnection(host, port, timeout=30)
     try:
         connection.request(method, path, body, headers)
     except OSError:
@@ -195,6 +255,7 @@ class Load:
         self.results: Counter[str] = Counter()
         self._act = act
         self._ended = threading.Event()
+        self._counting = threading.Lock()
         self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
 
     def __enter__(self) -> Self:
@@ -213,4 +274,5 @@ class Load:
                 result = self._act()
             except (OSError, HTTPException) as error:
                 result = repr(error)
-            self.results[result] += 1
+            with self._counting:
+                self.results[result] += 1

@@ -25,9 +25,9 @@ class Release:
         self.name, self.namespace = name, namespace or name
         self._helm = helm.Config(kubeconfig_path=places.KUBECONFIG, namespace=self.namespace)
 
-    def install(self, values: dict[str, Any]) -> None:
+    def install(self, values: dict[str, Any], chart: Path = CHART) -> None:
         self._helm.install(
-            str(CHART),
+            str(chart),
             self.name,
             IMAGES | values,
             namespace=self.namespace,
@@ -44,6 +44,13 @@ class Release:
             wait="watcher",
             timeout=TIMEOUT_SECONDS,
         )
+
+    def roll_back(self, revision: int) -> None:
+        self._helm.rollback(self.name, version=revision, wait="watcher", timeout=TIMEOUT_SECONDS)
+
+    def manifest(self, revision: int) -> str:
+        """Return what ``helm get manifest`` prints."""
+        return str(self._helm.get_all(self.name, revision=revision)["manifest"])
 
     def test(self) -> str:
         """Run ``helm test``, and return the log of its pod."""
@@ -69,10 +76,25 @@ class Release:
         where = ("--namespace", self.namespace, "exec", pod["metadata"]["name"], "--container=waitcall")
         return node.kubectl(*where, "--", *command, check=False).stdout
 
+    def evict(self, pod: str) -> None:
+        """Ask Kubernetes to end a pod as ``kubectl drain`` does.
+
+        Raises:
+            RuntimeError: the disruption budget does not allow it now.
+        """
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+        url = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/eviction"
+        self.kubectl("create", f"--raw={url}", "--filename=-", given=json.dumps(eviction))
+
 
 def ready(pod: dict[str, Any]) -> bool:
     conditions = {each["type"]: each["status"] for each in pod["status"].get("conditions", [])}
     return conditions.get("Ready") == "True"
+
+
+def all_ready(release: Release, component: str, count: int) -> bool:
+    pods = release.pods(component)
+    return len(pods) == count and all(ready(each) for each in pods)
 
 
 def restarts(pods: list[dict[str, Any]]) -> int:

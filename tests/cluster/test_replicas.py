@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.journeys import KEY, SECRETS, VALUES, Load, Visitor, prepare
-from tests.cluster.releases import Release, namespace, ready, restarts
+from tests.cluster.releases import Release, all_ready, namespace, ready, restarts
 from tests.redis_servers import wait_for
 
 helm = pytest.importorskip("helm_python", reason="Helm is not installed: make chart-tools")
@@ -35,11 +35,6 @@ def merged(*more: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def all_ready(release: Release, component: str, count: int) -> bool:
-    pods = release.pods(component)
-    return len(pods) == count and all(ready(each) for each in pods)
-
-
 def test_a_journey_from_outside_goes_through_both_services(release: Release) -> None:
     assert {each["metadata"]["labels"]["app.kubernetes.io/component"] for each in release.pods()} == {
         *("api", "public", "worker")
@@ -57,9 +52,7 @@ def test_an_evicted_pod_fails_no_read(release: Release) -> None:
     victim = min(before)
     with Load(lambda: str(visitor.ask("GET", path)[0]), threads=4) as load:
         wait_for(lambda: load.results.total() > 50, seconds=SECONDS)
-        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": victim}}
-        url = f"/api/v1/namespaces/{release.namespace}/pods/{victim}/eviction"
-        release.kubectl("create", f"--raw={url}", "--filename=-", given=json.dumps(eviction))
+        release.evict(victim)
         release.kubectl("wait", "--for=delete", f"pod/{victim}", f"--timeout={SECONDS}s")
         wait_for(lambda: all_ready(release, "api", 3), seconds=SECONDS)
         seen = load.results.total()
