@@ -50,7 +50,11 @@ VALUES: dict[str, Any] = {
         "smscTimeoutSeconds": 20,
         "inboxPollSeconds": 0,
     },
-    "networkPolicy": {"api": HERE, "callback": [{"podSelector": {}}], "extraEgress": [*provider_pod.EGRESS, DNS]},
+    "networkPolicy": {
+        "api": HERE,
+        "callback": [{"podSelector": {}}],
+        "extraEgress": [*provider_pod.EGRESS, DNS],
+    },
     # Small requests, so that old and new pods fit on a machine with two CPUs.
     "serve": {"resources": {"requests": {"cpu": "20m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}},
     "worker": {"replicas": 3, "resources": {"requests": {"cpu": "20m", "memory": "96Mi"}}},
