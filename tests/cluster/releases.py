@@ -50,7 +50,7 @@ class Release:
 
     def manifest(self, revision: int) -> str:
         """Return what ``helm get manifest`` prints."""
-        return str(self._helm.get_all(self.name, revision=revision)["manifest"])
+        return str(self._helm.get_all(self.name, revision=revision)["summary"]["manifest"])
 
     def test(self) -> str:
         """Run ``helm test``, and return the log of its pod."""
