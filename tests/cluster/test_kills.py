@@ -1,6 +1,8 @@
 """Test what fails, and what does not, while processes and pods of a release are killed or drained under journeys."""
 
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
@@ -199,5 +201,9 @@ def serves(release: Release, pod: str) -> bool:
 def told(capsys: pytest.CaptureFixture[str], load: Arrivals, visitor: Visitor) -> None:
     with capsys.disabled():
         cut = len(visitor.cut) if isinstance(visitor, Persistent) else 0
-        failed = [(count, each[:150]) for each, count in load.results.items() if each != "consumed"]
-        print(f"\n{load.started} journeys, {load.results['consumed']} consumed, {cut} creates cut: {failed}")  # noqa: T201  figures
+        failed = Counter(
+            re.sub(r"'title'.*", "", each) for each in load.results.elements() if each != "consumed"
+        )
+        print(
+            f"\n{load.started} journeys, {load.results['consumed']} consumed, {cut} creates cut: {dict(failed)}"
+        )  # noqa: T201  figures
