@@ -201,4 +201,4 @@ def test_every_query_of_the_board_finds_data_of_the_release_that_it_shows(
     finally:
         with capsys.disabled():
             print(f"\n{sum(map(bool, found.values()))} of {len(set(queries))} queries found data.")  # noqa: T201  the count is a figure of the report
-            print(*(query for query, count in found.items() if not count), sep="\n")  # noqa: T201
+            print(*(query for query, count in found.items() if not count), sep="\n")  # noqa: T201  their texts are the figure's details
