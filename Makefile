@@ -293,6 +293,10 @@ board: develop ## write the board's JSON, from development/board.py
 board-pictures: develop ## run a stack under load with a Prometheus, and draw the board from its data in docs/board (9 minutes; needs chromium and sip-tools)
 	@$(BIN)/python -m development.board_pictures
 
+.PHONY: cluster-board
+cluster-board: cluster-tools ## let a simulated day pass on the node of make cluster, and draw the board from it in docs/board (15 minutes; needs chromium and sip-tools)
+	@PYTHONPATH=.:.tools/chart $(BIN)/python -m tests.cluster.day
+
 .PHONY: image
 image: ## build the image and the simulator's with buildah (BASE=, VERSION=)
 	@buildah build --build-arg BASE=$(or $(BASE),python:3.14-slim-trixie) --build-arg VERSION=$(or $(VERSION),0.0.0) --build-arg REVISION=$$(git rev-parse HEAD) -t waitcall:$(or $(VERSION),0.0.0) .

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import httpx
 
@@ -91,6 +91,7 @@ class Place(Protocol):
 class People:
     """People who verify their numbers by call or code. ``dice``: what each of them does."""
 
+    key: ClassVar[str] = API_KEY
     place: Place
     dice: random.Random
     ended: threading.Event
@@ -98,7 +99,7 @@ class People:
     def __post_init__(self) -> None:
         self._api = httpx.Client(
             base_url=f"{self.place.api}/v1",
-            headers={"Authorization": f"Bearer {API_KEY}"},
+            headers={"Authorization": f"Bearer {self.key}"},
             timeout=40,
         )
         self._control = httpx.Client(base_url=self.place.control, timeout=20)

@@ -105,6 +105,7 @@ class Ledger:
         path = f"/v1/verifications/{person.id}"
         status, read = self._answer(lambda: self.visitor.ask("GET", path))
         if status != 200:
+            self.wrong.append(f"settled {status}: {read}")
             return "lost"
         if person.silent:
             return "silent" if read["status"] == "pending" else "falsely_verified"
@@ -113,18 +114,21 @@ class Ledger:
         if not person.consumed:
             self._answer(lambda: self._call(person))
             again = partial(self.visitor.ask, "POST", f"{path}/consume", CONSUME, repeat_by=person.id)
-            if self._answer(again)[0] != 200:
+            status, read = self._answer(again)
+            if status != 200:
+                self.wrong.append(f"settled {status}: {read}")
                 return "lost"
         status, _ = self._answer(lambda: self.visitor.ask("POST", f"{path}/consume", CONSUME))
         return "consumed" if status == 409 else "twice"
 
     def _answer(self, act: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
-        """Repeat a request as long as the answer is 503, which a loaded machine may give."""
+        """Repeat a request as long as the answer says to: 503, or 409 because Redis lost the end of the first one."""
         answers: list[tuple[int, Any]] = []
 
         def answered() -> bool:
-            answers.append(act())
-            return answers[-1][0] != 503
+            status, body = act()
+            answers.append((status, body))
+            return status != 503 and not (status == 409 and body["code"] == "idempotency_in_flight")
 
         wait_for(answered)
         return answers[-1]

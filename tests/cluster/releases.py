@@ -105,6 +105,8 @@ def restarts(pods: list[dict[str, Any]]) -> int:
 def namespace(name: str) -> Iterator[None]:
     """Namespace that takes only pods of the Pod Security Standard ``restricted``."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    # That of an earlier test may still be ending.
+    node.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=180s")
     node.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     # Kubernetes makes the account of pods a moment later, and refuses pods until then.
     node.wait_for(
@@ -114,7 +116,7 @@ def namespace(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        node.kubectl("delete", "namespace", name, "--timeout=180s")
+        node.kubectl("delete", "namespace", name, "--wait=false")
 
 
 def explained(release: Release) -> str:

@@ -56,3 +56,20 @@ def test_a_master_whose_machine_vanishes_loses_nothing_and_returns_as_a_replica_
     assert release.read("pod", old)["status"]["podIP"] != address
     with capsys.disabled():
         print(f"\nCluster, machine of a master gone: {figures}")  # noqa: T201  a figure
+
+
+def test_a_rolling_restart_of_all_nodes_loses_nothing(
+    release: Release, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {each["metadata"]["uid"] for each in release.read("pods", "--selector=app=valkey")["items"]}
+
+    def restart() -> None:
+        release.kubectl("rollout", "restart", "statefulset/valkey")
+        release.kubectl("rollout", "status", "statefulset/valkey", f"--timeout={SECONDS}s")
+
+    figures = endure(release, restart, lambda: valkeys.whole(release))
+    after = {each["metadata"]["uid"] for each in release.read("pods", "--selector=app=valkey")["items"]}
+    assert len(after) == valkeys.NODES
+    assert not after & before
+    with capsys.disabled():
+        print(f"\nCluster, rolling restart: {figures}")  # noqa: T201  a figure

@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import trustme
 import yaml
 
 from development.cluster import node, places
@@ -21,6 +22,20 @@ PORT, SENTINEL_PORT, BUS_PORT = 6379, 26379, 16379
 MASTER = "mymaster"
 NODES = 6
 SECONDS = 120
+ADMIN, PASSWORD, SENTINELS_PASSWORD = (
+    "a-password-of-the-admin",
+    "a-password-of-waitcall",
+    "a-password-of-the-sentinels",
+)
+_TLS = """
+tls-port {port}
+port 0
+tls-cert-file /etc/certificates/tls.crt
+tls-key-file /etc/certificates/tls.key
+tls-ca-cert-file /etc/certificates/ca.crt
+tls-auth-clients no
+tls-replication yes
+"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,41 @@ class Access:
 
 
 OPEN = Access()
+
+
+def secure(release: Release) -> Access:
+    """Issue certificates, and return access by TLS with passwords. The service has the user of config/redis.conf."""
+    authority = trustme.CA()
+    hosts = []
+    for number in range(3):
+        for name in ("valkey", "sentinel"):
+            short = f"{name}-{number}.{name}"
+            hosts += [short, f"{short}.{release.namespace}.svc.cluster.local"]
+    issued = authority.issue_cert(*hosts, "localhost")
+    pems = {
+        "ca.crt": authority.cert_pem.bytes(),
+        "tls.crt": issued.cert_chain_pems[0].bytes(),
+        "tls.key": issued.private_key_pem.bytes(),
+    }
+    data = {name: pem.decode() for name, pem in pems.items()}
+    for name, keys in (("valkey-certificates", [*data]), ("redis-authority", ["ca.crt"])):
+        chosen = {key: data[key] for key in keys}
+        _apply(
+            release, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": chosen}
+        )
+    lines = CONFIGURATION.read_text(encoding="utf-8").splitlines()
+    first = next(index for index, line in enumerate(lines) if "user waitcall on" in line)
+    user = " ".join(line.strip("# ") for line in lines[first:]).replace("PASSWORD", PASSWORD)
+    admin = f"user admin on >{ADMIN} ~* &* +@all\nmasteruser admin\nmasterauth {ADMIN}\n"
+    watch = f"sentinel auth-user {MASTER} admin\nsentinel auth-pass {MASTER} {ADMIN}\n"
+    own = f"requirepass {SENTINELS_PASSWORD}\nsentinel sentinel-pass {SENTINELS_PASSWORD}\n"
+    cli = "--tls --cacert /etc/certificates/ca.crt --no-auth-warning"
+    return Access(
+        _TLS.format(port=PORT) + f"user default off\n{admin}{user}\n",
+        _TLS.format(port=SENTINEL_PORT) + watch + own,
+        f"{cli} -h localhost --user admin --pass {ADMIN}",
+        f"{cli} --pass {SENTINELS_PASSWORD}",
+    )
 
 
 def sentinels(release: Release, access: Access = OPEN) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr"
 
@@ -38,8 +38,12 @@ def receiving(
     host: str = "127.0.0.1",
     port: int = 0,
     secret: str = SECRET,
+    refused: int = 401,
 ) -> Iterator[Receiver]:
-    """Run a receiver. ``answer`` maps the number of a request, from 1 on, to the status of its answer."""
+    """Run a receiver. ``answer`` maps the number of a request, from 1 on, to the status of its answer.
+
+    ``refused``: status of the answer to an event without a signature by ``secret``.
+    """
     receiver, lock = Receiver(), threading.Lock()
     verifier = Webhook(secret)
 
@@ -53,9 +57,13 @@ def receiving(
                 receiver.headers.append(headers)
             status = answer(number)
             if 200 <= status < 300:
-                event = verifier.verify(body, headers)
-                with lock:
-                    receiver.accepted.append((headers["webhook-id"], event))
+                try:
+                    event = verifier.verify(body, headers)
+                except WebhookVerificationError:
+                    status = refused
+                else:
+                    with lock:
+                        receiver.accepted.append((headers["webhook-id"], event))
             self.send_response(status)
             if 300 <= status < 400:
                 self.send_header("Location", receiver.url + "/elsewhere")
