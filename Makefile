@@ -261,8 +261,9 @@ apply-test: chart-tools ## apply every rendering of the chart to a kube-apiserve
 NODE_PACKAGES := buildah conntrack containerd containernetworking-plugins debootstrap etcd-server ipset iptables podman prometheus runc
 .PHONY: cluster-tools
 cluster-tools: develop chart-tools ## install what a Kubernetes node is made of (as root, on Debian)
-	@dpkg -s $(NODE_PACKAGES) >/dev/null 2>&1 || { apt-get update -q && \
-	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends $(NODE_PACKAGES); }
+	@dpkg -s $(NODE_PACKAGES) >/dev/null 2>&1 || { [ $$(id -u) = 0 ] && command -v apt-get && apt-get update -q && \
+	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-remove --no-install-recommends $(NODE_PACKAGES); } || \
+	echo "Not installed: some of $(NODE_PACKAGES)."
 
 .PHONY: cluster
 cluster: cluster-tools ## build and start a Kubernetes of one node with our images (15 minutes the first time, then 1; needs Go)

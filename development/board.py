@@ -245,7 +245,7 @@ ROWS: dict[str, list[Panel]] = {
         ),
         Tile(
             "Balance at the provider",
-            {"": "max(waitcall_provider_balance_low)"},
+            {"": "max(waitcall_provider_balance_low and waitcall_leader_fence > 0)"},
             "none",
             "Whether the balance is below `WAITCALL_LOW_BALANCE`, as the leading worker last saw it. The graph in the row *Provider* has the amount.",
             "enough.",
@@ -343,7 +343,7 @@ ROWS: dict[str, list[Panel]] = {
         ),
         Panel(
             "Balance",
-            {"balance": "max(waitcall_provider_balance)"},
+            {"balance": "max(waitcall_provider_balance and waitcall_leader_fence > 0)"},
             "short",
             "Money at the provider, in the account's currency, as the leading worker last saw it.",
             "falls slowly, and rises when it is topped up.",

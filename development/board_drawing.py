@@ -14,7 +14,7 @@ COLUMNS = 24
 LINES = ("#1f6fd6", "#d9730d", "#3d8b37", "#8b4fc7", "#c92a3f", "#a07a14", "#0f8f95", "#6b6b6b")
 FILLS = {"green": "#1e7d45", "orange": "#c96a00", "red": "#c4203a", "": "#d9dde3"}
 TITLE, LEGEND_LINE, MOST_LINES = 38, 18, 5
-LEFT, RIGHT, TOP, BOTTOM = 62, 10, 8, 20
+LEFT, RIGHT, TOP, BOTTOM = 70, 10, 8, 20
 STYLE = f"""
 * {{ box-sizing: border-box; margin: 0 }}
 body {{ width: {WIDTH}px; background: #f4f5f7; color: #1b1f24; font: 12px/1.35 'DejaVu Sans', sans-serif; padding: {GAP}px }}

@@ -22,6 +22,7 @@ MORE = {
     "tests/integration/test_refusing_redis.py": {"processes": 45, "waits": 60},
     # Each test runs a command as a process.
     "tests/unit/development/test_audit.py": {"processes": 25},
+    "tests/unit/development/test_ci.py": {"processes": 30},
 }
 OLDEST = (3, 11)
 """Python to which the budget belongs. Newer versions raise further audit events, also for a ``time.sleep(0)``."""

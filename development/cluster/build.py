@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ HERE = Path(__file__).resolve().parent
 PROGRAMS = {"kubernetes": ".", "coredns": ".", "router": "tool", "ingress": "tool", "metrics-server": "tool"}
 """Folders with a Go module, and what is built of it: its own program, or the tool that it locks."""
 KUBERNETES = "1.33.4"
+_KEPT_SECONDS = 24 * 60 * 60
 _VERSION = "k8s.io/component-base/version"
 # Helm and kubectl ask the API server for its version, which the linker sets.
 _LINKED = f"-s -w -X {_VERSION}.gitVersion=v{KUBERNETES} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=33"
@@ -37,7 +39,7 @@ def program(name: str) -> Path:
 
 
 def build() -> None:
-    """Build the programs that the cache lacks, and remove those of older locks.
+    """Build the programs that the cache lacks, and remove those that nobody needed for a day.
 
     Raises:
         subprocess.CalledProcessError: Go failed.
@@ -46,6 +48,7 @@ def build() -> None:
     for name, package in PROGRAMS.items():
         wanted = program(name)
         if wanted.exists():
+            wanted.touch()
             continue
         print(f"Building {name} with Go, which takes minutes ...", flush=True)
         begun = wanted.with_suffix(f".{os.getpid()}")
@@ -54,8 +57,8 @@ def build() -> None:
         subprocess.run([*command, "-o", str(begun), package], cwd=HERE / name, env=environ, check=True)
         begun.rename(wanted)
         for older in cache().glob(f"{name}-*"):
-            if older != wanted:
-                older.unlink()
+            if time.time() - older.stat().st_mtime > _KEPT_SECONDS:
+                older.unlink(missing_ok=True)
 
 
 def missing() -> str | None:

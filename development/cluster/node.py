@@ -263,7 +263,8 @@ def _ctr(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def _pods() -> None:
-    for top in places.CGROUPS.iterdir():
+    version_2 = (places.CGROUPS / "cgroup.controllers").exists()
+    for top in [places.CGROUPS] if version_2 else places.CGROUPS.iterdir():
         if (top / "cgroup.procs").exists():
             _cgroup(top)
     common = (f"--kubeconfig={places.KUBECONFIG}", "--hostname-override=node")

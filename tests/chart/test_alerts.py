@@ -51,6 +51,22 @@ class Case:
 
 SIP_EVENTS, SIP_CALLS = 'waitcall_sip_events_total{{result="{}"}}', 'waitcall_sip_calls_total{{result="{}"}}'
 RATIO, VOLUME = "waitcall:conversion:ratio30m", "waitcall:conversion:volume30m"
+
+
+def balance(**workers: tuple[int, int]) -> dict[str, str]:
+    """Return series of the worker that leads and of one that led: whether the balance is low, and its amount as they saw it."""
+    fences = {"leads": 2, "led": 0}
+    return {
+        f'waitcall_{name}{{instance="{worker}"}}': f"{value}x60"
+        for worker, (low, money) in workers.items()
+        for name, value in (
+            ("provider_balance_low", low),
+            ("provider_balance", money),
+            ("leader_fence", fences[worker]),
+        )
+    }
+
+
 CASES = [
     Case(
         "WaitcallSipBacklog", "10m", {"waitcall_sip_queued": "200x10"}, {"waitcall_sip_queued": "20x10"}, {}
@@ -144,8 +160,8 @@ CASES = [
     Case(
         "WaitcallBalanceLow",
         "45m",
-        {"waitcall_provider_balance_low": "1x60", "waitcall_provider_balance": "50x60"},
-        {"waitcall_provider_balance_low": "0x60", "waitcall_provider_balance": "500x60"},
+        balance(leads=(1, 50), led=(0, 500)),
+        balance(leads=(0, 500), led=(1, 50)),
         {},
     ),
     Case(

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from development.cluster import images, node
+from development.cluster import images, node, traces
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -28,6 +28,10 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
         node.load(images.archive())
         yield node
         return
+    if left := traces.found():
+        pytest.fail(
+            f"A node is or was here, and does not answer: {', '.join(left)}. make cluster-down removes it."
+        )
     try:
         node.start()
         yield node

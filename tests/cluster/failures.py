@@ -12,6 +12,8 @@ from tests.cluster.releases import Release, ready, restarts
 
 SECONDS = 300
 ENOUGH = 20
+WOKEN_SECONDS = 10
+"""Time within which a call ends a long poll, which waits for twice as long."""
 
 
 def install(
@@ -60,9 +62,14 @@ def endure(release: Release, fail: Callable[[], None], whole: Callable[[], bool]
         fail()
         node.wait_for("Redis is in order again", whole, SECONDS)
         node.wait_for("pods are ready", lambda: all(map(ready, release.pods())), SECONDS)
+        over = time.monotonic()
         _go_on(load)
     settled = ledger.settle()
     assert not ledger.wrong, (settled, ledger.wrong)
+    # A request that began before the end may fail after it.
+    late = [at - over for at in ledger.failed_at if at > over + WOKEN_SECONDS]
+    assert not late, f"seconds after Redis was in order again: {late}"
+    assert max(ledger.woken) < WOKEN_SECONDS, max(ledger.woken)
     silent = sum(each.silent for each in ledger.people)
     assert settled == Settled(settled.promised, silent=silent, consumed=settled.promised - silent), settled
     assert _restarts(release) == before, _restarts(release)

@@ -167,8 +167,10 @@ class Visitor:
     def complete(self, made: dict[str, Any]) -> str:
         """Call, read and consume what was created. Return ``consumed``, or the step that failed with its answer."""
         called = self.call(made["phone_number"], made["call"]["number"])
-        if called != self.TAKEN:
-            return f"call {called}"
+        return self.prove(made) if called == self.TAKEN else f"call {called}"
+
+    def prove(self, made: dict[str, Any]) -> str:
+        """Read and consume what somebody called for. Return ``consumed``, or the step that failed with its answer."""
         path = f"/v1/verifications/{made['id']}"
         status, read = self.ask("GET", f"{path}?wait=10")
         if status != 200 or read["status"] != "verified":
@@ -184,12 +186,17 @@ class Visitor:
 class Persistent(Visitor):
     """A visitor who sends again what may be sent again: reads, consumes under one key, and the proxy's reports.
 
-    Creates are sent once. ``cut`` has the times at which those began that got no answer.
+    Creates are sent once.
+
+    Attributes:
+        cut: when the creates began that got no answer.
+        repeated: when the other requests began that had to be sent again.
     """
 
     def __init__(self, release: Release) -> None:
         super().__init__(release)
         self.cut: list[float] = []
+        self.repeated: list[float] = []
 
     def ask(
         self, method: str, path: str, body: Any = None, key: str = KEY, repeat_by: str = ""
@@ -210,15 +217,23 @@ class Persistent(Visitor):
         return self._answered(lambda: (super(Persistent, self).call(caller, dialled), None))[0]
 
     def _answered(self, send: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
-        answers = [(503, None)]
+        answers: list[tuple[int, Any]] = []
+        begun, tries = time.monotonic(), itertools.count()
 
-        def again() -> bool:
-            with suppress(HTTPException):
-                answers.append(send())
-            return answers[-1][0] != 503
+        def answered() -> bool:
+            first = not next(tries)
+            with suppress(OSError, HTTPException):
+                status, body = send()
+                # A killed process keeps the Idempotency-Key for 30 s.
+                if status != 503 and not (status == 409 and body["code"] == "idempotency_in_flight"):
+                    answers.append((status, body))
+                    return True
+            if first:
+                self.repeated.append(begun)
+            return False
 
-        wait_for(again)
-        return answers[-1]
+        wait_for(answered)
+        return answers[0]
 
 
 def sent(

@@ -31,12 +31,13 @@ class Refused(Exception):
 
 @dataclass
 class Person:
-    """A verification that a create has promised. ``silent``: nobody calls for it."""
+    """A verification that a create has promised. ``silent``: nobody calls for it. ``called``: the report of the call was taken."""
 
     number: str
     dialled: str
     id: str
     silent: bool
+    called: bool = False
     consumed: bool = False
 
 
@@ -76,9 +77,10 @@ class Ledger:
             try:
                 self._ask("call", 204, partial(self._call, person))
             except Refused:
-                # The answer is none of interest now, but it must come.
+                # The answer does not matter, but it must arrive.
                 self._read(waiting)
                 raise
+            person.called = True
             self._told(person, waiting, time.monotonic())
             self._consume(person)
         except Refused:
@@ -92,7 +94,10 @@ class Ledger:
         self.failed, self.failed_at = Counter(), []
 
     def settle(self) -> "Settled":
-        """Finish every promised verification, and consume each proof once more, which must be refused."""
+        """Finish every promised verification, and consume each proof once more, which must be refused.
+
+        Nobody calls a second time: a taken report is a promise, too.
+        """
         settled = Settled(promised=len(self.people))
         with ThreadPoolExecutor(THREADS) as pool:
             for person, found in zip(self.people, pool.map(self._settle, self.people), strict=True):
@@ -112,7 +117,8 @@ class Ledger:
         if person.consumed and read["status"] != "consumed":
             return "forgotten"
         if not person.consumed:
-            self._answer(lambda: self._call(person))
+            if not person.called:
+                self._answer(lambda: self._call(person))
             again = partial(self.visitor.ask, "POST", f"{path}/consume", CONSUME, repeat_by=person.id)
             status, read = self._answer(again)
             if status != 200:

@@ -35,7 +35,9 @@ def _all(pod: dict[str, Any]) -> list[int]:
 
 
 def _command(process: int) -> str:
-    return Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8").replace("\0", " ")
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8").replace("\0", " ")
+    return ""
 
 
 def _number_inside(process: int) -> int:

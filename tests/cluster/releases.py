@@ -59,6 +59,10 @@ class Release:
     def kubectl(self, *words: str, given: str | None = None) -> str:
         return node.kubectl("--namespace", self.namespace, *words, given=given).stdout
 
+    def printed(self, *words: str) -> str:
+        """Return what a command of kubectl prints, even if it fails."""
+        return node.kubectl("--namespace", self.namespace, *words, check=False).stdout
+
     def read(self, *words: str) -> Any:
         return node.read("--namespace", self.namespace, *words)
 
@@ -73,8 +77,7 @@ class Release:
     def execute(self, component: str, *command: str) -> str:
         """Return what a command prints in the service's container of a pod of a component."""
         (pod, *_) = self.pods(component)
-        where = ("--namespace", self.namespace, "exec", pod["metadata"]["name"], "--container=waitcall")
-        return node.kubectl(*where, "--", *command, check=False).stdout
+        return self.printed("exec", pod["metadata"]["name"], "--container=waitcall", "--", *command)
 
     def evict(self, pod: str) -> None:
         """Ask Kubernetes to end a pod as ``kubectl drain`` does.
@@ -105,7 +108,8 @@ def restarts(pods: list[dict[str, Any]]) -> int:
 def namespace(name: str) -> Iterator[None]:
     """Namespace that takes only pods of the Pod Security Standard ``restricted``."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    # That of an earlier test may still be ending.
+    # An earlier test may have one of the same name, which is still being deleted, or a killed test may have left it.
+    node.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
     node.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=180s")
     node.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     # Kubernetes makes the account of pods a moment later, and refuses pods until then.
@@ -117,9 +121,3 @@ def namespace(name: str) -> Iterator[None]:
         yield
     finally:
         node.kubectl("delete", "namespace", name, "--wait=false")
-
-
-def explained(release: Release) -> str:
-    """Return what Kubernetes says about the pods and events of a release that failed."""
-    pods = release.kubectl("describe", "pods")
-    return f"{pods}\n{json.dumps([each['message'] for each in release.read('events')['items']], indent=1)}"

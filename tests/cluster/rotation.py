@@ -20,11 +20,11 @@ def rotate(release: Release, components: tuple[str, ...], **secrets: str) -> Non
     for pod in (each for component in components for each in release.pods(component)):
         name = pod["metadata"]["name"]
         inside = ("exec", name, "--container=waitcall", "--")
-        # The kubelet looks at a changed pod at once, and at its files.
+        # The kubelet updates the files of a changed pod at once.
         release.kubectl("annotate", "--overwrite", "pod", name, f"secrets={mark}")
         for key, text in texts.items():
             read = (*inside, "cat", f"/run/waitcall/secrets/{key}")
-            wait_for(lambda read=read, text=text: release.kubectl(*read) == text, seconds=SECONDS)
+            wait_for(lambda read=read, text=text: release.printed(*read) == text, seconds=SECONDS)
         master = processes.first(pod, "waitcall")
         old = set(processes.children(master))
         release.kubectl(*inside, "sh", "-c", "kill -HUP 1")

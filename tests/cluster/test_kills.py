@@ -20,6 +20,8 @@ SECONDS = 180
 COUNTS = {"api": 3, "public": 3, "worker": 2}
 JOURNEYS = 60
 """Journeys that begin before a kill, and after it."""
+PROXY_SECONDS = 10
+"""Time within which kube-proxy follows the Service on a loaded machine."""
 
 
 @pytest.fixture(scope="module")
@@ -54,20 +56,24 @@ def arrivals(release: Release, visitor: Visitor, change: Callable[[], None]) -> 
     return load
 
 
-def test_another_worker_leads_when_the_leader_is_killed_and_no_journey_fails(whole: Release) -> None:
-    def leaders() -> dict[str, int]:
-        names = [each["metadata"]["name"] for each in whole.pods("worker")]
-        return {each: whole.kubectl("logs", each).count('"became leader"') for each in names}
+def test_a_worker_leads_again_when_the_leader_is_killed_and_no_journey_fails(whole: Release) -> None:
+    """It is the other one, or the same pod with a new process, whichever asks first when the lease has ended."""
 
-    wait_for(lambda: any(leaders().values()), seconds=SECONDS)
-    before = leaders()
+    def elected(pod: str, *words: str) -> int:
+        return whole.kubectl("logs", pod, *words).count('"became leader"')
+
+    names = [each["metadata"]["name"] for each in whole.pods("worker")]
+    wait_for(lambda: any(map(elected, names)), seconds=SECONDS)
+    before = {each: elected(each) for each in names}
     (leader,) = (each for each in whole.pods("worker") if before[each["metadata"]["name"]])
+    same = leader["metadata"]["name"]
+    (other,) = {*names} - {same}
     count = restarts([leader])
 
     def kill() -> None:
         processes.kill(processes.first(leader, "waitcall"))
-        other = (set(before) - {leader["metadata"]["name"]}).pop()
-        wait_for(lambda: leaders()[other] > before[other], seconds=SECONDS)
+        wait_for(lambda: restarts([whole.read("pod", same)]) == count + 1, seconds=SECONDS)
+        wait_for(lambda: elected(other) > before[other] or elected(same) > 0, seconds=SECONDS)
 
     load = arrivals(whole, Visitor(whole), kill)
     assert load.results == {"consumed": load.started}
@@ -93,7 +99,7 @@ def test_a_killed_child_of_gunicorn_cuts_only_creates_under_way(
     load = arrivals(whole, visitor, kill)
     told(capsys, load, visitor)
     assert load.results["consumed"] + len(visitor.cut) == load.started
-    assert all(begun <= killed[0] for begun in visitor.cut)
+    assert all(begun <= killed[0] for begun in visitor.cut + visitor.repeated)
     assert restarts(whole.pods()) == before
 
 
@@ -113,7 +119,7 @@ def test_a_killed_master_of_gunicorn_fails_creates_only_until_its_pod_is_out_of_
     load = arrivals(whole, visitor, kill)
     told(capsys, load, visitor)
     assert load.results["consumed"] + len(visitor.cut) == load.started
-    assert all(begun <= out[0] + 1 for begun in visitor.cut), "kube-proxy follows within a second"
+    assert all(begun <= out[0] + PROXY_SECONDS for begun in visitor.cut + visitor.repeated)
     assert restarts(whole.pods()) == before + 1
 
 
@@ -132,7 +138,7 @@ def test_a_pod_deleted_by_force_fails_creates_only_until_it_is_out_of_service(
     load = arrivals(whole, visitor, delete)
     told(capsys, load, visitor)
     assert load.results["consumed"] + len(visitor.cut) == load.started
-    assert all(begun <= out[0] + 1 for begun in visitor.cut), "kube-proxy follows within a second"
+    assert all(begun <= out[0] + PROXY_SECONDS for begun in visitor.cut + visitor.repeated)
 
 
 def test_a_drain_of_all_pods_within_their_budget_fails_no_journey(whole: Release) -> None:
@@ -159,7 +165,10 @@ def test_a_drain_of_all_pods_within_their_budget_fails_no_journey(whole: Release
 def test_a_killed_redis_without_a_disk_never_verifies_and_restarts_nothing_else(
     whole: Release, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Everything in it is lost. Journeys under way fail and say so, and later ones succeed."""
+    """Everything in it is lost. Journeys under way fail and say so, and later ones succeed.
+
+    If it is away for long, no pod is ready, and the Service refuses connections.
+    """
     before = restarts(whole.pods())
     visitor = Visitor(whole)
     (redis,) = whole.read("pods", "--selector=app=redis")["items"]
@@ -181,9 +190,10 @@ def test_a_killed_redis_without_a_disk_never_verifies_and_restarts_nothing_else(
     with Arrivals(watch, per_second=1) as watched:
         load = arrivals(whole, visitor, kill)
     told(capsys, load, visitor)
-    assert watched.results == {"watched": watched.started}
+    refused = {each for each in watched.results + load.results if each.startswith("ConnectionRefusedError")}
+    assert {*watched.results} - refused == {"watched"}
     assert seen <= {(200, "pending"), (503, 503), (404, 404)}
-    failed = {result.partition(":")[0] for result in load.results} - {"consumed"}
+    failed = {result.partition(":")[0] for result in {*load.results} - refused} - {"consumed"}
     assert failed <= {"create 503", "call 503", "read 503", "read 404", "consume 503", "consume 404"}
     assert restarts(whole.pods()) == before
 
@@ -199,8 +209,8 @@ def serves(release: Release, pod: str) -> bool:
 
 
 def told(capsys: pytest.CaptureFixture[str], load: Arrivals, visitor: Visitor) -> None:
-    cut = len(visitor.cut) if isinstance(visitor, Persistent) else 0
+    cut, repeated = (len(visitor.cut), len(visitor.repeated)) if isinstance(visitor, Persistent) else (0, 0)
     others = (re.sub(r"'title'.*", "", each) for each in load.results.elements() if each != "consumed")
-    figures = f"{load.started} journeys, {load.results['consumed']} consumed, {cut} creates cut: {dict(Counter(others))}"
+    figures = f"{load.started} journeys, {load.results['consumed']} consumed, {cut} creates cut, {repeated} other requests repeated: {dict(Counter(others))}"
     with capsys.disabled():
         print(f"\n{figures}")  # noqa: T201  figures

@@ -1,8 +1,6 @@
 """Test several replicas of each Deployment on a real cluster, while pods come and go."""
 
-import base64
 import hashlib
-import json
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -11,6 +9,7 @@ import pytest
 
 from tests.cluster.journeys import KEY, SECRETS, VALUES, Load, Visitor, prepare
 from tests.cluster.releases import Release, all_ready, namespace, ready, restarts
+from tests.cluster.rotation import rotate
 from tests.redis_servers import wait_for
 
 helm = pytest.importorskip("helm_python", reason="Helm is not installed: make chart-tools")
@@ -75,15 +74,24 @@ def test_an_upgrade_loses_no_journey(release: Release) -> None:
 
 
 def test_autoscaling_takes_the_number_of_pods_over(release: Release) -> None:
-    """Without a number in the manifest Kubernetes would scale to 1, and the autoscaler up again."""
+    """Without a number in the manifest Kubernetes would scale to 1. Without metrics the autoscaler leaves the three."""
+
+    def current() -> list[str]:
+        """Return the ReplicaSets that have pods."""
+        sets = release.read("replicasets")["items"]
+        return [each["metadata"]["name"] for each in sets if each["spec"]["replicas"]]
 
     def scaled_down() -> set[str]:
+        """Return events of these ReplicaSets. Those of earlier upgrades may still be written."""
         events = release.read("events", "--field-selector=reason=ScalingReplicaSet")["items"]
-        return {each["metadata"]["uid"] for each in events if "Scaled down" in each["message"]}
+        told = [each for each in events if "Scaled down" in each["message"]]
+        names = current()
+        return {each["metadata"]["uid"] for each in told if any(name in each["message"] for name in names)}
 
     release.upgrade(VALUES)
+    wait_for(lambda: len(current()) == len({"api", "public", "worker"}), seconds=SECONDS)
     before = scaled_down()
-    release.upgrade(merged({"autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 4}}))
+    release.upgrade(merged({"autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 4}}))
     assert scaled_down() == before
     for component in ("api", "public"):
         assert all_ready(release, component, 3)
@@ -94,35 +102,18 @@ def test_new_keys_arrive_by_the_secret_and_a_signal(release: Release) -> None:
     visitor = Visitor(release)
     hashes = [hashlib.sha256(key.encode()).hexdigest() for key in (KEY, OTHER_KEY)]
 
-    def rotate(keys: str) -> None:
-        text = base64.b64encode(keys.encode()).decode()
-        release.kubectl("patch", "secret", "waitcall", "--patch", json.dumps({"data": {"api-keys": text}}))
-        for pod in release.pods("api"):
-            where = (pod["metadata"]["name"], "--container=waitcall", "--")
-            # A changed pod is looked at again at once, and its files with it.
-            release.kubectl(
-                "annotate",
-                "--overwrite",
-                "pod",
-                where[0],
-                f"keys={hashlib.sha256(keys.encode()).hexdigest()}",
-            )
-            read = ("exec", *where, "cat", "/run/waitcall/secrets/api-keys")
-            wait_for(lambda read=read: release.kubectl(*read) == keys, seconds=SECONDS)
-            release.kubectl("exec", *where, "sh", "-c", "kill -HUP 1")
-
     def answers(key: str, status: int) -> bool:
         return {visitor.create(key=key)[0] for _ in range(30)} == {status}
 
     assert answers(OTHER_KEY, 401)
-    rotate(f"web={hashes[0]},web={hashes[1]}")
-    wait_for(lambda: answers(OTHER_KEY, 201), seconds=SECONDS)
-    assert answers(KEY, 201)
-    rotate(f"web={hashes[1]}")
-    wait_for(lambda: answers(KEY, 401), seconds=SECONDS)
+    rotate(release, ("api",), api_keys=f"web={hashes[0]},web={hashes[1]}")
     assert answers(OTHER_KEY, 201)
-    rotate(SECRETS["api-keys"])
-    wait_for(lambda: answers(KEY, 201), seconds=SECONDS)
+    assert answers(KEY, 201)
+    rotate(release, ("api",), api_keys=f"web={hashes[1]}")
+    assert answers(KEY, 401)
+    assert answers(OTHER_KEY, 201)
+    rotate(release, ("api",), api_keys=SECRETS["api-keys"])
+    assert answers(KEY, 201)
     assert restarts(release.pods("api")) == 0
 
 

@@ -13,6 +13,7 @@ import trustme
 import yaml
 
 from development.cluster import node, places
+from tests.cluster import processes
 from tests.cluster.releases import Release
 
 HERE = Path(__file__).parent / "valkey"
@@ -187,7 +188,7 @@ def volumes(name: str, count: int) -> Iterator[None]:
     try:
         for number in range(count):
             path = top / str(number)
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)
             shutil.chown(path, OWNER, OWNER)
             node.apply(_volume(name, number, path))
         yield
@@ -223,17 +224,7 @@ def _inside(release: Release, pod: str, *command: str) -> str:
 
 def kill(release: Release, pod: str) -> None:
     """End the server of a pod by SIGKILL, from outside the pod."""
-    uid = release.read("pod", pod)["metadata"]["uid"]
-    killed = 0
-    for each in Path("/proc").glob("[0-9]*"):
-        try:
-            inside = uid in (each / "cgroup").read_text(encoding="utf-8")
-            if inside and "valkey-server" in (each / "comm").read_text(encoding="utf-8"):
-                subprocess.run(["kill", "-KILL", each.name], check=True)
-                killed += 1
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    assert killed == 1, killed
+    processes.kill(processes.first(release.read("pod", pod), "valkey-server"))
 
 
 def remove(release: Release, pod: str) -> None:

@@ -158,7 +158,7 @@ def ci(folder: Path, make: str) -> tuple[int, str]:
         (tools / name).chmod(0o755)
     ended = subprocess.run(
         ["bash", str(folder / ".ci" / "run")],
-        env={"PATH": f"{tools}:{os.environ['PATH']}"},
+        env={"PATH": f"{tools}:{os.environ['PATH']}", "CLUSTER": "0"},
         capture_output=True,
         text=True,
         check=False,
