@@ -81,7 +81,7 @@ def test_doctor_finds_what_a_pod_of_each_component_can_do(demo: Release) -> None
         assert found["redis"]["state"] == "ok"
         failures = {name for name, each in found.items() if each["state"] == "failure"}
         # The simulator answers only in its pod, which is the API's.
-        assert failures == ({"provider"} if component == "worker" else set()), component
+        assert failures == (set() if component == "api" else {"provider"}), component
 
 
 def test_an_upgrade_keeps_the_generated_secrets_and_the_service_works(demo: Release) -> None:

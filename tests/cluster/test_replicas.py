@@ -91,7 +91,8 @@ def test_autoscaling_takes_the_number_of_pods_over(release: Release) -> None:
     release.upgrade(VALUES)
     wait_for(lambda: len(current()) == len({"api", "public", "worker"}), seconds=SECONDS)
     before = scaled_down()
-    release.upgrade(merged({"autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 4}}))
+    autoscaling = {"enabled": True, "minReplicas": 2, "maxReplicas": 4}
+    release.upgrade(merged({"autoscaling": autoscaling, "podDisruptionBudget": {"minAvailable": 1}}))
     assert scaled_down() == before
     for component in ("api", "public"):
         assert all_ready(release, component, 3)
