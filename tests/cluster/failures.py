@@ -98,14 +98,11 @@ def _unready(release: Release, since: datetime) -> float:
 
 def _figures(ledger: Ledger, settled: Settled, began: float, unready: float) -> str:
     last = max(ledger.failed_at, default=began) - began
-    longest_gap = max(
-        later - earlier for earlier, later in zip(ledger.served_at, ledger.served_at[1:], strict=False)
-    )
     after = sorted(ledger.woken)
     return (
         f"{settled.promised} creates, {settled.consumed} consumed, {settled.lost + settled.forgotten} lost; "
         f"failed {dict(ledger.failed)}, the last {last:.1f} s after the failure; "
-        f"no create served for {longest_gap:.1f} s; pods ready again after {unready:.0f} s; "
+        f"pods ready again after {unready:.0f} s; "
         f"slowest answer {ledger.slowest:.1f} s; long polls answered after {after[len(after) // 2]:.2f} s, "
         f"at most {after[-1]:.1f} s"
     )

@@ -49,7 +49,7 @@ class Ledger:
         people: all whose create was answered 201.
         failed: requests that failed in an allowed way, by step and kind.
         wrong: answers that are never allowed.
-        failed_at, served_at: times of failed requests and of answered creates.
+        failed_at: times of failed requests.
         slowest: seconds of the slowest answer, except those of long polls.
         woken: seconds from the answer of the call to that of the long poll.
     """
@@ -59,7 +59,6 @@ class Ledger:
     failed: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     failed_at: list[float] = field(default_factory=list)
-    served_at: list[float] = field(default_factory=list)
     slowest: float = 0.0
     woken: list[float] = field(default_factory=list)
 
@@ -68,7 +67,6 @@ class Ledger:
         number = f"+{next(_numbers)}"
         try:
             made = self._ask("create", 201, partial(self.visitor.create, number))
-            self.served_at.append(time.monotonic())
             person = Person(number, made["call"]["number"], made["id"], len(self.people) % SILENT == 0)
             self.people.append(person)
             if person.silent:
