@@ -6,6 +6,7 @@ The calls come to our own numbers, so that the cluster needs no provider.
 import hashlib
 import itertools
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -124,6 +125,9 @@ class Visitor:
         self._api, self._public = (
             services[f"{prefix}-{name}"]["spec"]["clusterIP"] for name in ("api", "callback")
         )
+        # Pods are ready before kube-proxy sends them the connections of their Service.
+        for each in (self._api, self._public):
+            wait_for(lambda each=each: accepts(each))
 
     @property
     def api_url(self) -> str:
@@ -234,6 +238,16 @@ class Persistent(Visitor):
 
         wait_for(answered)
         return answers[0]
+
+
+def accepts(host: str) -> bool:
+    """Return whether a Service takes a connection.
+
+    Raises:
+        OSError: it does not.
+    """
+    socket.create_connection((host, 80), timeout=5).close()
+    return True
 
 
 def sent(
