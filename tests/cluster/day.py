@@ -159,7 +159,7 @@ class Day:
         proxy = Proxy(directory / "sip", callback, **trunk).start()
         stack.callback(proxy.stop)
         metrics = stack.enter_context(forwarded(proxy.metrics_port))
-        api, control = Visitor(self.release).api_url, found.simulator.control_url
+        api, control = Visitor(self.release, public=False).api_url, found.simulator.control_url
         self.place = Place(api, callback, control, f"127.0.0.1:{proxy.port}")
         every, proxies = board_pictures.SCRAPE_SECONDS, {f"{places.OUTSIDE}:{metrics}": self.release}
         self.prometheus: Monitoring = stack.enter_context(

@@ -93,7 +93,7 @@ class Subscriber(Visitor):
     TAKEN = 200
 
     def __init__(self, release: Release) -> None:
-        super().__init__(release)
+        super().__init__(release, public=False)
         self._control = release.read("service", "simulator")["spec"]["clusterIP"]
 
     def call(self, caller: str, dialled: str) -> int:
