@@ -1,7 +1,7 @@
 """Measure what a journey costs each process: CPU, commands and bytes at Redis, bytes over HTTP, log, and memory by key.
 
-docs/sizing.md is computed from it. Everything here is CPU time, counts or bytes. Other load on the machine hardly changes
-them, unlike latencies and requests a second.
+docs/sizing.md is computed from it. Counts and bytes are the same on every machine. CPU time is not: run this with nothing else
+on the machine.
 """
 
 import json
