@@ -76,6 +76,9 @@ _shared_memory = "/dev/shm"  # noqa: S108  # nosec B108  # gunicorn's own advice
 worker_tmp_dir = _shared_memory if os.access(_shared_memory, os.W_OK) else None
 # Without this gevent remembers for debuggers which greenlet spawned which, in one or two kB for each connection.
 os.environ.setdefault("GEVENT_TRACK_GREENLET_TREE", "false")
+# glibc waits five seconds for DNS, twice, and each step would wait for that. With one second 503 comes within the contract's
+# five while DNS does not answer (docs/adr/0060).
+os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:1")
 # Nothing uses gunicorn's control socket, and a read-only root filesystem has no place for it.
 control_socket_disable = True
 

@@ -31,6 +31,7 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, [int(each) for each in sys.argv[1].split(":")])
 os.execv(sys.argv[2], sys.argv[2:])
 """
+RESOLVING = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
 POLICY = """
 dial_regions = ["RU"]
 [purposes.login]
@@ -261,6 +262,8 @@ def launch(
     command = production_command()
     if "open_files" in environ:
         command = [sys.executable, "-c", LIMITED, environ.pop("open_files"), *command]
+    if "resolv_conf" in environ:
+        command = ["unshare", "--mount", "sh", "-c", RESOLVING, environ.pop("resolv_conf"), *command]
     log = directory / "service.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -139,6 +140,46 @@ def test_a_hundred_long_polls_leave_room_for_everything_else(service: Service) -
         thread.join(20)
 
     assert Counter({"verified": 100}) == Counter(answers)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a process another /etc/resolv.conf")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://redis.test",
+        "redis+sentinel://one.redis.test,two.redis.test,three.redis.test/main",
+        "redis+cluster://redis.test",
+    ],
+)
+def test_everything_is_503_in_time_while_dns_does_not_answer(
+    starting: Starting, service: Service, tmp_path: Path, url: str
+) -> None:
+    made = service.create("+79991230010").json
+    resolv_conf = tmp_path / "resolv.conf"
+    resolv_conf.write_text("search a.test b.test c.test\noptions ndots:5\nnameserver 127.53.53.53\n")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.53.53.53", 53))
+        lost = starting(
+            ready=False,
+            callback_port=str(free_port()),
+            WAITCALL_REDIS_URL=url,
+            resolv_conf=str(resolv_conf),
+        )
+        acts = {
+            "create": lambda: lost.create("+79991230011"),
+            "read": lambda: lost.read(made["id"]),
+            "long poll": lambda: lost.read(made["id"], 30),
+            "consume": lambda: lost.consume(made["id"]),
+            "callback": lambda: lost.call("79991230010", int(time.time())),
+            "ready": lambda: lost.ask("GET", f"{lost.ops}/readyz"),
+        }
+        for name, act in acts.items():
+            began = time.monotonic()
+            answer = act()
+            assert (name, answer.status, answer.json["code"]) == (name, 503, "store_unavailable")
+            assert time.monotonic() - began < 5, name
+        assert silent.recv(512), "nothing was asked of this name server"
+    assert "cannot be resolved" in lost.log.read_text()
 
 
 def test_redis_away_is_503_everywhere_and_heals(starting: Starting, redis_server: Server) -> None:

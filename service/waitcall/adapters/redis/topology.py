@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
 from threading import Lock
+from time import monotonic
 from types import MappingProxyType
 from typing import Any
 
@@ -27,7 +28,7 @@ one step to clean up. So even if the server hangs, 503 comes well within the con
 CLUSTER_TIMEOUT_SECONDS = 0.5
 """Longest wait for one connect and one answer of a cluster's node. The client tries other nodes before it gives up."""
 SENTINELS_SECONDS = 2.0
-"""Longest wait for all sentinels together, if each hangs."""
+"""Longest wait for all sentinels together, if each hangs. No further one is asked after it, because names may hang longer."""
 LOST_SECONDS = 3
 """Time in which the server's machine must confirm what was sent. Then the system ends the connection. Else a subscription to a
 machine that is gone would seem to work for a quarter of an hour, because it only waits for messages."""
@@ -111,7 +112,13 @@ class Sentinels(Sentinel):
         """
         failures: list[RedisError] = []
         is_known = False
+        asked, until = 0, monotonic() + SENTINELS_SECONDS
         for number, sentinel in enumerate(self.sentinels):
+            if monotonic() >= until:
+                # The next connection asks those first that were not asked.
+                self.sentinels = self.sentinels[number:] + self.sentinels[:number]
+                break
+            asked += 1
             try:
                 masters: Any = sentinel.sentinel_masters()
             except RedisError as error:
@@ -125,7 +132,7 @@ class Sentinels(Sentinel):
             is_known = is_known or bool(state)
         if is_known:
             raise NoMasterFound("The sentinels say that the master is down")
-        if len(failures) < len(self.sentinels):
+        if len(failures) < asked:
             raise NoMasterFound("No sentinel knows a master of the name in WAITCALL_REDIS_URL")
         raise NoMasterFound("No sentinel can be asked") from failures[0]
 
