@@ -16,7 +16,7 @@ BUDGET = {"processes": 10, "waits": 20}
 MORE = {
     # Each test starts a server and breaks it.
     "tests/contract/test_redis_failures.py": {"processes": 20, "waits": 30},
-    "tests/integration/test_redis_connections.py": {"processes": 40, "waits": 50},
+    "tests/integration/test_redis_connections.py": {"processes": 42, "waits": 50},
     # Each topology has servers with TLS that demand client certificates, and others that do not.
     "tests/integration/test_redis_tls.py": {"processes": 15, "waits": 25},
     "tests/integration/test_refusing_redis.py": {"processes": 45, "waits": 60},

@@ -338,3 +338,21 @@ def test_a_demoted_master_is_left_if_sentinels_can_name_another(redis: Any, conn
         client.replicaof("no", "one")
     connect.set("k", "3")
     assert connect.get("k") == b"3"
+
+
+def test_a_replica_that_the_sentinels_still_name_is_not_read() -> None:
+    """A former master that is back as an empty replica would find no verification."""
+    named = Sentinel("valkey")
+    client = topology_of(Address.parse(named.url), 8).client()
+    try:
+        client.set("k", "1")
+        with named.client() as server:
+            server.replicaof("127.0.0.1", 1)
+            server.client_kill_filter(_type="normal", skipme=True)
+            with pytest.raises(RedisConnectionError, match="refuses WAIT"):
+                client.get("k")
+            server.replicaof("no", "one")
+        assert client.get("k") == b"1"
+    finally:
+        client.close()
+        named.close()

@@ -13,7 +13,7 @@ from redis import ConnectionPool, Redis, RedisCluster, SSLConnection
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
@@ -89,6 +89,24 @@ class SentinelTlsConnection(SentinelConnection, SSLConnection):
 
 class SentinelOneConnection(OneConnection, SentinelConnectionPool):
     """A pool of one connection to the master that the sentinels name."""
+
+
+def _connected_to_a_master(connection: Any) -> None:
+    """Log in at a server that the sentinels named, and refuse a replica.
+
+    The sentinels may name a former master that has come back empty as a replica. Its writes fail, but a read would find
+    no verification. ``WAIT`` for no replicas is answered at once by a master, and with an error by a replica. It needs no
+    right beyond those that the service has.
+
+    Raises:
+        RedisConnectionError: the server is a replica. The client then asks the sentinels for the master once more.
+    """
+    connection.on_connect()
+    connection.send_command("WAIT", 0, 0)
+    try:
+        connection.read_response()
+    except ResponseError as error:
+        raise RedisConnectionError(f"The server that the sentinels name refuses WAIT - {error}") from error
 
 
 class NoMasterFound(RedisError):
@@ -223,6 +241,7 @@ class BehindSentinel(OneServer):
             address.service,
             connection_pool_class=SentinelOneConnection,
             connection_class=SentinelTlsConnection if address.tls else SentinelConnection,
+            redis_connect_func=_connected_to_a_master,
             **_options(),
             **_lost_connections(),
         )
