@@ -283,6 +283,8 @@ def _pods() -> None:
     )
     _start(
         "kube-router",
+        # It ends when a call of iptables fails. In a cluster its DaemonSet starts it again.
+        *("sh", "-c", 'until "$0" "$@"; do sleep 1; done'),
         *(str(build.program("router")), *common, "--run-firewall", "--run-router=false"),
         *("--run-service-proxy=false", "--health-port=0"),
         # Its rules for IPv6 have names of sets that do not exist, and a failed load of them delays those for IPv4.

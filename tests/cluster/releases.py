@@ -1,6 +1,7 @@
 """One release of the chart on the node, by default in a namespace of its own, as a test sees it."""
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,6 +103,21 @@ def all_ready(release: Release, component: str, count: int) -> bool:
 
 def restarts(pods: list[dict[str, Any]]) -> int:
     return sum(each["restartCount"] for pod in pods for each in pod["status"]["containerStatuses"])
+
+
+def wait_until_refused(address: str, port: int) -> None:
+    """Connect from this machine until policies refuse it. They do so a moment after the pod or another one has changed.
+
+    Raises:
+        Unready: they never do. The message has the log of kube-router, which enforces them.
+    """
+
+    def refused() -> bool:
+        with socket.socket() as stranger:
+            stranger.settimeout(2)
+            return stranger.connect_ex((address, port)) != 0
+
+    node.wait_for("kube-router", refused, seconds=20)
 
 
 @contextmanager

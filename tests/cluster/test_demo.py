@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from development.cluster import places
-from tests.cluster.releases import Release, namespace, ready, restarts
+from tests.cluster.releases import Release, namespace, ready, restarts, wait_until_refused
 
 helm = pytest.importorskip("helm_python", reason="Helm is not installed: make chart-tools")
 pytestmark = pytest.mark.slow
@@ -57,10 +57,9 @@ def test_policies_keep_strangers_out_of_every_surface(demo: Release) -> None:
     for component, ports in doors.items():
         (pod,) = demo.pods(component)
         for port in ports:
-            with socket.socket() as stranger:
-                stranger.settimeout(2)
-                assert stranger.connect_ex((pod["status"]["podIP"], port)) != 0, (component, port)
-            assert reached_from_the_node(pod["status"]["podIP"], port), (component, port)
+            address = pod["status"]["podIP"]
+            wait_until_refused(address, port)
+            assert reached_from_the_node(address, port), (component, port)
 
 
 def test_policies_keep_a_public_pod_from_the_api_and_from_other_addresses(demo: Release) -> None:

@@ -25,7 +25,7 @@ from development.cluster import places
 from tests.browser.conftest import CHROMIUM
 from tests.cluster.ingress_controller import NAME, Certificate, Door, ingress_controller
 from tests.cluster.journeys import POLICY, SECRETS, VALUES, Load, Visitor, redis
-from tests.cluster.releases import Release, namespace
+from tests.cluster.releases import Release, namespace, wait_until_refused
 from tests.own_calls import sip
 from tests.redis_servers import wait_for
 
@@ -254,9 +254,7 @@ def test_another_host_and_plain_http_are_not_served(outside: Outside) -> None:
 
 def test_only_the_controller_reaches_the_public_pods(outside: Outside) -> None:
     for pod in outside.release.pods("public"):
-        with socket.socket() as stranger:
-            stranger.settimeout(2)
-            assert stranger.connect_ex((pod["status"]["podIP"], 8081)) != 0
+        wait_until_refused(pod["status"]["podIP"], 8081)
 
 
 def test_a_rollout_of_the_public_pods_fails_no_request_through_the_controller(outside: Outside) -> None:
