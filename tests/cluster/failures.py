@@ -103,6 +103,6 @@ def _figures(ledger: Ledger, settled: Settled, began: float, unready: float) -> 
         f"{settled.promised} creates, {settled.consumed} consumed, {settled.lost + settled.forgotten} lost; "
         f"failed {dict(ledger.failed)}, the last {last:.1f} s after the failure; "
         f"pods ready again after {unready:.0f} s; "
-        f"slowest answer {ledger.slowest:.1f} s; long polls answered after {after[len(after) // 2]:.2f} s, "
+        f"slowest answer {ledger.visitor.slowest:.1f} s; long polls answered after {after[len(after) // 2]:.2f} s, "
         f"at most {after[-1]:.1f} s"
     )

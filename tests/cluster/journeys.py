@@ -121,6 +121,8 @@ class Visitor:
         services = {each["metadata"]["name"]: each for each in release.read("services")["items"]}
         self.times: list[tuple[float, float]] = []
         """When each request to the API began, and how many seconds it took."""
+        self.slowest = 0.0
+        """Seconds of the slowest answer, except those of long polls. Before that a request may wait for a ready pod."""
         self.consumed: list[str] = []
         prefix = f"{release.name}-waitcall"
         self._api, self._public = (
@@ -147,7 +149,9 @@ class Visitor:
             headers["Idempotency-Key"] = repeat_by
         begun = time.monotonic()
         try:
-            return sent(self._api, method, path, json.dumps(body) if body is not None else None, headers)
+            return self._sent(
+                self._api, method, path, json.dumps(body) if body is not None else None, headers
+            )
         finally:
             self.times.append((begun, time.monotonic() - begun))
 
@@ -162,7 +166,15 @@ class Visitor:
 
     def call(self, caller: str, dialled: str) -> int:
         report = sip(int(time.time()), call_id=f"{caller}@test", caller=caller, dialled=dialled, to=dialled)
-        return sent(self._public, "POST", "/callbacks/sip", report.body, report.headers)[0]
+        return self._sent(self._public, "POST", "/callbacks/sip", report.body, report.headers)[0]
+
+    def _sent(self, host: str, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
+        answer = _begun(host, method, path, body, headers)
+        began = time.monotonic()
+        try:
+            return answer()
+        finally:
+            self.slowest = max(self.slowest, time.monotonic() - began)
 
     def journey(self) -> str:
         """Verify one number. Return ``consumed``, or the step that failed with its answer."""
@@ -261,8 +273,16 @@ def sent(
 def _begun(
     host: str, method: str, path: str, body: Any, headers: dict[str, str], port: int = 80
 ) -> Callable[[], tuple[int, Any]]:
-    """Send a request. Return what reads its answer."""
+    """Send a request. Return what reads its answer.
+
+    Raises:
+        ConnectionRefusedError: no pod accepts connections. Linux tells one address so about once a second, so it may take 30 s.
+    """
     connection = HTTPConnection(host, port, timeout=30)
+    try:
+        connection.connect()
+    except TimeoutError as error:
+        raise ConnectionRefusedError("nothing accepted the connection") from error
     try:
         connection.request(method, path, body, headers)
     except OSError:

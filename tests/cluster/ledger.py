@@ -50,7 +50,6 @@ class Ledger:
         failed: requests that failed in an allowed way, by step and kind.
         wrong: answers that are never allowed.
         failed_at: times of failed requests.
-        slowest: seconds of the slowest answer, except those of long polls.
         woken: seconds from the answer of the call to that of the long poll.
     """
 
@@ -59,7 +58,6 @@ class Ledger:
     failed: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     failed_at: list[float] = field(default_factory=list)
-    slowest: float = 0.0
     woken: list[float] = field(default_factory=list)
 
     def journey(self) -> str:
@@ -154,21 +152,18 @@ class Ledger:
             raise Refused
 
     def _read(self, waiting: Callable[[], tuple[int, Any]]) -> Any:
-        return self._ask("read", 200, waiting, slow=True)
+        return self._ask("read", 200, waiting)
 
     def _consume(self, person: Person) -> None:
         path = f"/v1/verifications/{person.id}/consume"
         self._ask("consume", 200, partial(self.visitor.ask, "POST", path, CONSUME, repeat_by=person.id))
         person.consumed = True
 
-    def _ask(self, step: str, wanted: int, act: Callable[[], tuple[int, Any]], *, slow: bool = False) -> Any:
-        began = time.monotonic()
+    def _ask(self, step: str, wanted: int, act: Callable[[], tuple[int, Any]]) -> Any:
         try:
             status, body = act()
         except (OSError, HTTPException) as error:
             raise self._unreachable(step, error) from error
-        if not slow:
-            self.slowest = max(self.slowest, time.monotonic() - began)
         if status == wanted:
             return body
         self.failed_at.append(time.monotonic())
