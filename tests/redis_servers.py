@@ -254,6 +254,17 @@ def replicates(server: Server) -> bool:
         return bool(client.info("replication").get("master_link_status") == "up")
 
 
+def add_documented_user(server: Server) -> None:
+    """Add the user ``waitcall`` of config/redis.conf, with the password ``pass``."""
+    path = Path(__file__).resolve().parents[1] / "config/redis.conf"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = next(index for index, line in enumerate(lines) if "user waitcall on" in line)
+    words = " ".join(line.lstrip("# ") for line in lines[first:]).split()
+    rules = [word.replace("PASSWORD", "pass") for word in words[2:]]
+    with server.client() as client:
+        client.execute_command("ACL SETUSER", "waitcall", *rules)
+
+
 def wait_for(condition: Any, seconds: float = 60) -> None:
     """Wait until a condition holds; fail the test after ``seconds``, a limit that only a hanging test reaches.
 

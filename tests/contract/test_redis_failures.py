@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +29,7 @@ from tests.making import (
     use_cases,
     with_limits,
 )
-from tests.redis_servers import Cluster, Server, all_keys, binary, wait_for
+from tests.redis_servers import Cluster, Server, add_documented_user, all_keys, binary, wait_for
 from tests.worlds import OTHER_PEPPER, PEPPER, World, redis_connection, redis_world
 from waitcall.adapters.redis.change_notifier import RedisChangeNotifier
 from waitcall.adapters.redis.connection import Connection, TooFewReplicas
@@ -83,9 +82,6 @@ def test_a_master_is_found_by_its_sentinel(servers: dict[str, AnyServer]) -> Non
         assert reserved is not None
         assert world.store.latest_of(NUMBER.value) == reserved
         assert world.store.claim(call_at(NOW), NOW, None, NOW) is Claim.DONE
-
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(params=["valkey", "redis"])
@@ -177,14 +173,9 @@ def test_calls_count_without_the_right_to_publish(
         assert verifications.cancel("web", other.id).status is Status.CANCELED
 
 
-def test_the_documented_rights_are_enough(own_server: Server) -> None:  # noqa: PLR0915  the whole life of a record
+def test_the_documented_rights_are_enough(own_server: Server) -> None:
     """config/redis.conf names the commands of an ACL user; the whole life of a record needs no other."""
-    lines = (ROOT / "config/redis.conf").read_text().splitlines()
-    first = next(index for index, line in enumerate(lines) if "user waitcall on" in line)
-    words = " ".join(line.lstrip("# ") for line in lines[first:]).split()
-    rules = [word.replace("PASSWORD", "pass") for word in words[2:]]
-    with own_server.client() as client:
-        client.execute_command("ACL SETUSER", "waitcall", *rules)
+    add_documented_user(own_server)
     url = f"redis://waitcall:pass@127.0.0.1:{own_server.port}/0"
     policy = replace(
         with_limits(number=["5/10m"]), conversion=(ConversionBudget(Group.COUNTRY, Mode.ENFORCE),)

@@ -12,7 +12,7 @@ from redis.exceptions import ReadOnlyError, RedisClusterException, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.making import together
-from tests.redis_servers import Sentinel, Server, wait_for
+from tests.redis_servers import Sentinel, Server, add_documented_user, wait_for
 from waitcall.adapters.redis import connection as connection_module
 from waitcall.adapters.redis.connection import Connection
 from waitcall.adapters.redis.topology import Cluster, Standalone, topology_of
@@ -341,18 +341,20 @@ def test_a_demoted_master_is_left_if_sentinels_can_name_another(redis: Any, conn
 
 
 def test_a_replica_that_the_sentinels_still_name_is_not_read() -> None:
-    """A former master that is back as an empty replica would find no verification."""
+    """A former master that is back as an empty replica would find no verification. The documented user can find that out."""
     named = Sentinel("valkey")
-    client = topology_of(Address.parse(named.url), 8).client()
+    add_documented_user(named.master)
+    url = named.url.replace("://", "://waitcall:pass@")
+    client = topology_of(Address.parse(url), 8).client()
     try:
-        client.set("k", "1")
+        client.set("waitcall:k", "1")
         with named.client() as server:
             server.replicaof("127.0.0.1", 1)
             server.client_kill_filter(_type="normal", skipme=True)
-            with pytest.raises(RedisConnectionError, match="refuses WAIT"):
-                client.get("k")
+            with pytest.raises(RedisConnectionError, match=r"refuses WAIT .* cannot be used with replica"):
+                client.get("waitcall:k")
             server.replicaof("no", "one")
-        assert client.get("k") == b"1"
+        assert client.get("waitcall:k") == b"1"
     finally:
         client.close()
         named.close()

@@ -91,8 +91,8 @@ class SentinelOneConnection(OneConnection, SentinelConnectionPool):
     """A pool of one connection to the master that the sentinels name."""
 
 
-def _connected_to_a_master(connection: Any) -> None:
-    """Log in at a server that the sentinels named, and refuse a replica.
+def _log_in_at_master(connection: Any) -> None:
+    """Log in at the server that the sentinels named, and refuse it if it is a replica.
 
     The sentinels may name a former master that has come back empty as a replica. Its writes fail, but a read would find
     no verification. ``WAIT`` for no replicas is answered at once by a master, and with an error by a replica. It needs no
@@ -241,7 +241,7 @@ class BehindSentinel(OneServer):
             address.service,
             connection_pool_class=SentinelOneConnection,
             connection_class=SentinelTlsConnection if address.tls else SentinelConnection,
-            redis_connect_func=_connected_to_a_master,
+            redis_connect_func=_log_in_at_master,
             **_options(),
             **_lost_connections(),
         )
