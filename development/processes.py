@@ -58,7 +58,7 @@ class Processes:
         """
         process = dict(self._running)[name]
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and process.poll() is None:
+        while time.monotonic() < deadline and not _has_ended(process):
             if ready():
                 return
             time.sleep(0.05)
@@ -70,7 +70,7 @@ class Processes:
 
     def ended(self) -> str | None:
         """Return the name of a process that ended by itself, or None."""
-        return next((name for name, process in self._running if process.poll() is not None), None)
+        return next((name for name, process in self._running if _has_ended(process)), None)
 
     def stop(self) -> None:
         """Stop all processes by SIGTERM. After 20 s kill those that are left, with their children."""
@@ -84,6 +84,20 @@ class Processes:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         self._running.clear()
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Tell whether a process has ended, with signals held back.
+
+    If the handler of a signal raises an exception within ``Popen.poll``, the lock in there can stay locked. Then no later
+    ``Popen.wait`` of the process returns, and ``Processes.stop`` would never end.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        return process.poll() is not None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with_parent() -> None:

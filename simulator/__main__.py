@@ -2,7 +2,7 @@
 
 import argparse
 import signal
-import threading
+import time
 
 from simulator.dialler import Handler
 from simulator.exchange import Account
@@ -107,9 +107,10 @@ def main() -> None:
         own=given.own,
         rented=[each.lstrip("+") for each in given.rented],
     )
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    # The handlers only note the signal. Setting an event there could wait for ever for the event's lock.
+    signals: list[int] = []
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda number, _: signals.append(number))
     try:
         simulator = Simulator(options)
     except (ValueError, OSError) as error:
@@ -119,9 +120,8 @@ def main() -> None:
             f"provider: {simulator.base_url}\nsmsru:    {simulator.smsru_url}\ncontrol:  {simulator.control_url}",
             flush=True,
         )
-        # The wait has a timeout because a signal that another thread receives does not end it.
-        while not ended.wait(0.5):
-            pass
+        while not signals:
+            time.sleep(0.1)
 
 
 if __name__ == "__main__":

@@ -167,7 +167,8 @@ def test_a_stack_leaves_nothing_behind(endings: list[signal.Signals]) -> None:
     # A shell starts a background job with SIGINT ignored, and so does this test.
     ignoring = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {script}"
     launcher = subprocess.Popen(
-        [sys.executable, "-u", "-c", ignoring],
+        # With faulthandler SIGABRT makes it tell where it is.
+        [sys.executable, "-X", "faulthandler", "-u", "-c", ignoring],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -187,8 +188,17 @@ def test_a_stack_leaves_nothing_behind(endings: list[signal.Signals]) -> None:
         # The second signal comes while the first is stopping the children.
         wait_for(lambda most=alive: sum(map(_alive, children)) <= most, 30)
         launcher.send_signal(ending)
-    launcher.wait(30)
-    launcher.stdout.close()
+    try:
+        # Each of its four processes gets up to 20 s.
+        launcher.wait(100)
+    except subprocess.TimeoutExpired:
+        launcher.send_signal(signal.SIGABRT)
+        pytest.fail(
+            f"The launcher does not end. Its processes that still run: {list(filter(_alive, children))}"
+        )
+    finally:
+        launcher.wait()
+        launcher.stdout.close()
 
     wait_for(lambda: not [pid for pid in children if _alive(pid)], 30)
     if endings == [signal.SIGKILL]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 from socketserver import ThreadingMixIn
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -29,7 +29,7 @@ STOP_SECONDS = 25.0
 SWEEP_SECONDS = 2.0
 """Average seconds between two sweeps of a serving process; each interval is up to half of it shorter or longer."""
 _SOCKET_SECONDS = 10
-_LOOK_FOR_SIGNALS_SECONDS = 0.5
+_LOOK_FOR_SIGNALS_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -141,8 +141,11 @@ class BackgroundWorker:
 
     def run(self) -> None:
         """Run duties and loops until SIGTERM or SIGINT."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopping.set())
+        # The handlers only note the signal. Setting the event there could wait for ever, because Python may call them while
+        # this thread holds the event's lock.
+        signals: list[int] = []
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, lambda number, _: signals.append(number))
         threads = [
             threading.Thread(target=self._repeat, args=(loop,), name=loop.name, daemon=True)
             for loop in self._loops
@@ -152,10 +155,10 @@ class BackgroundWorker:
         for thread in threads:
             thread.start()
         _log.info("worker started")
-        # Wake up regularly. Python runs signal handlers in the main thread, but the kernel may deliver the signal to
-        # another thread (it does after a pause), and that does not end this wait.
-        while not self._stopping.wait(_LOOK_FOR_SIGNALS_SECONDS):
-            pass
+        # Python calls handlers in this thread only, so it must wake up, whichever thread received the signal.
+        while not signals:
+            sleep(_LOOK_FOR_SIGNALS_SECONDS)
+        self._stopping.set()
         _log.info("worker stopping")
         until = monotonic() + STOP_SECONDS
         for thread in threads:

@@ -1,6 +1,9 @@
 """A worker's own view of its lease, and the sweeper of serving processes."""
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +11,10 @@ from waitcall.application.ports import Term
 from waitcall.domain.errors import StoreUnavailable
 from waitcall.processes import background_worker as worker
 from waitcall.processes.background_worker import Lease, Sweeper
+
+ROOT = Path(__file__).resolve().parents[3]
+LINES = 60
+"""Lines of the waiting main thread at which a worker is stopped."""
 
 
 class FakeLeadership:
@@ -104,3 +111,17 @@ def test_a_sweeper_outlives_a_store_that_is_away_and_a_broken_record(monkeypatch
     sweeper.stop()
     sweeper._thread.join(5)
     assert not sweeper._thread.is_alive()
+
+
+def test_a_signal_stops_the_worker_whatever_its_main_thread_is_at() -> None:
+    """A handler that takes a lock waits for ever if the thread that it interrupted holds the lock."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.unit.processes.stopped_anywhere"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.count("stopped at ") == LINES
