@@ -55,7 +55,7 @@ class Server:
         return f"redis://{self.node}/0"
 
     def client(self) -> Redis:
-        return Redis(host=self.host, port=self.port, password=self.password, socket_timeout=5)
+        return Redis(host=self.host, port=self.port, password=self.password, socket_timeout=60)
 
     def flush(self) -> None:
         with self.client() as client:
@@ -95,7 +95,7 @@ class Cluster:
     """Cluster of masters without replicas, three unless ``size`` says otherwise."""
 
     def __init__(
-        self, product: str, node_timeout_ms: int = 2000, *, host: str = "127.0.0.1", size: int = 3
+        self, product: str, node_timeout_ms: int = 30_000, *, host: str = "127.0.0.1", size: int = 3
     ) -> None:
         self.nodes = [ClusterNode(product, node_timeout_ms, host=host).start() for _ in range(size)]
         bounds = [SLOTS * part // size for part in range(size + 1)]

@@ -55,13 +55,17 @@ def test_every_language_is_accessible_and_fits(
 def test_a_check_mark_is_shown_before_the_page_leads_on(visiting: Visiting) -> None:
     visitor = visiting()
     page = visitor.page
-    open_page(visitor, "success")
+    with page.expect_request(re.compile("/status")):
+        open_page(visitor, "success")
+    # The page leads on after a second. A slow network keeps it until it is looked at.
+    visitor.slow_down(5000)
     visitor.call()
     page.get_by_role("heading", name="Number confirmed").wait_for()
     assert page.get_by_role("status").inner_text() == "Taking you back…"
     assert page.locator(".icon.done").is_visible()
     assert page.locator("#shown, .qr, .ways").filter(visible=True).count() == 0
     visitor.check_accessible()
+    visitor.slow_down(0)
     page.wait_for_url(f"{visitor.stack.login}/")
 
 

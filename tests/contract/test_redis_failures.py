@@ -259,7 +259,7 @@ def test_a_full_notifier_refuses_at_once(valkey: Server) -> None:
 def test_a_hanging_cluster_is_given_up_within_bounds(product: str) -> None:
     if binary(product) is None:
         pytest.skip(f"{product}-server is not installed (apt install redis-server)")
-    cluster = Cluster(product)
+    cluster = Cluster(product, node_timeout_ms=2000)
     try:
         for world in open_world(cluster, "cluster"):
             assert world.store.claim(call_at(NOW), NOW, None, NOW) is Claim.DONE

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import subprocess
 import sys
 import urllib.error
@@ -47,9 +48,7 @@ class Machine:
         (directory / "policy/policy.toml").write_text(policy)
 
     def here(self, text: str) -> str:
-        for there, here in self.replaced.items():
-            text = text.replace(there, here)
-        return text
+        return re.sub("|".join(map(re.escape, self.replaced)), lambda found: self.replaced[found[0]], text)
 
     def environ(self, deployment: dict[str, Any]) -> dict[str, str]:
         told = {name: self.here(value or "") for name, value in environment_of(deployment).items()}

@@ -100,7 +100,7 @@ def test_metrics_pass_promtool(service: Service) -> None:
 
 def test_while_the_provider_hangs_everything_else_answers(starting: Starting, simulator: Simulator) -> None:
     """While 100 creates wait for the provider, reads, callbacks and consumes are answered."""
-    service = starting(callback_port=str(free_port()), WAITCALL_SMSC_TIMEOUT_SECONDS="10")
+    service = starting(callback_port=str(free_port()), WAITCALL_SMSC_TIMEOUT_SECONDS="25")
     made = service.create("+79991230005").json
     simulator.faults.load([], {"kind": "hang"})
     before = len(simulator.exchange.ledger)
@@ -306,7 +306,7 @@ def test_a_client_that_stalls_is_cut_off(service: Service, part: str) -> None:
     head = b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-key-of-web\r\n"
     rest = b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
     host, port = service.api.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=15) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(head if part == "head" else head + rest)
         answered = connection.recv(65536)
 

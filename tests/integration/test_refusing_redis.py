@@ -186,7 +186,7 @@ def test_a_cluster_that_lost_a_master_is_not_ready(
     """The service is ready again once the master is back."""
     if binary(product) is None:
         pytest.skip(f"{product}-server is not installed (apt install redis-server)")
-    cluster = Cluster(product)
+    cluster = Cluster(product, node_timeout_ms=2000)
     try:
         running = starting(WAITCALL_REDIS_URL=cluster.url)
         free = numbers()

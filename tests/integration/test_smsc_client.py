@@ -20,7 +20,7 @@ from simulator.exchange import POOL
 from simulator.server import Options, Simulator
 from tests.fakes.outside import RecordingObserver
 from tests.making import NUMBER, OTHER_NUMBER, together
-from tests.redis_servers import free_port
+from tests.redis_servers import free_port, wait_for
 from waitcall.adapters.providers.guarded_calls import BREAKER_FAILURES, within_thread
 from waitcall.adapters.providers.smsc.client import SmscProvider
 from waitcall.adapters.providers.transport import Account
@@ -131,7 +131,8 @@ def test_each_failure_is_told_apart_and_counted(
 
     assert type(failed.value) is refusal
     assert (failed.value.retry_after is not None) == (refusal is ProviderUnavailable)
-    assert outcomes(observer) == {outcome: 1}
+    # A thread that was given up counts its request a moment later.
+    wait_for(lambda: outcomes(observer) == {outcome: 1})
 
 
 @pytest.mark.parametrize(
@@ -176,9 +177,9 @@ def test_one_budget_holds_over_all_tries_even_byte_by_byte(simulator, ordering, 
     began = time.monotonic()
 
     with pytest.raises(ProviderUnavailable):
-        ordering([simulator.base_url] * 3, budget=BUDGET).order(NUMBER)
+        ordering([simulator.base_url] * 30, budget=BUDGET).order(NUMBER)
 
-    assert time.monotonic() - began < BUDGET + 1
+    assert time.monotonic() - began < 10 * BUDGET
     simulator.release()
 
 

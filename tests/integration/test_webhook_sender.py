@@ -328,9 +328,9 @@ def test_a_resolver_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_receiver_that_hangs_and_one_that_is_away_have_different_outcomes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sender_module, "TIMEOUT_SECONDS", 0.2)
     sender = WebhookSender({"web/main": [SECRET]})
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    with monkeypatch.context() as patched, socket.create_server(("127.0.0.1", 0)) as silent:
+        patched.setattr(sender_module, "TIMEOUT_SECONDS", 0.2)
         hanging = endpoint(f"http://127.0.0.1:{silent.getsockname()[1]}/")
         assert sender.send(hanging, DELIVERY, datetime.now(UTC)) is DeliveryOutcome.TIMEOUT
     away = endpoint(f"http://127.0.0.1:{free_port()}/")

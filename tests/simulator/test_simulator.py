@@ -228,7 +228,7 @@ def test_callbacks_can_be_doubled_delayed_reordered_and_lost(simulator: Simulato
         ask(simulator, "wait_call.php", phone=f"7999123456{last}", fmt="3")
     control(simulator, "/dial", cli="79991234561", did=POOL[0], copies=3)
     control(simulator, "/dial", cli="79991234562", did=POOL[0], lose=True)
-    control(simulator, "/dial", cli="79991234563", did=POOL[0], delay_seconds=0.2)
+    control(simulator, "/dial", cli="79991234563", did=POOL[0], delay_seconds=3)
     control(simulator, "/dial", cli="79991234564", did=POOL[0])
     wait_for(lambda: len(received) == 5)
 
