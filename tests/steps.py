@@ -20,8 +20,6 @@ MORE = {
     # Each topology has servers with TLS that demand client certificates, and others that do not.
     "tests/integration/test_redis_tls.py": {"processes": 15, "waits": 25},
     "tests/integration/test_refusing_redis.py": {"processes": 45, "waits": 60},
-    # Each failure's count is waited for.
-    "tests/integration/test_smsc_client.py": {"waits": 40},
     # Each test runs a command as a process.
     "tests/unit/development/test_audit.py": {"processes": 25},
     "tests/unit/development/test_ci.py": {"processes": 30},

@@ -203,7 +203,7 @@ def test_a_lost_connection_is_shown_and_the_login_goes_on_after_it(visiting: Vis
     waiting(visitor)
     visitor.context.set_offline(True)
     # The browser tells the page at once. An open poll would notice only when it ends.
-    visitor.page.get_by_role("alert").filter(has_text="No connection").wait_for(timeout=15_000)
+    visitor.page.get_by_role("alert").filter(has_text="No connection").wait_for(timeout=2000)
     visitor.call()
     visitor.context.set_offline(False)
     visitor.logged_in()
@@ -219,12 +219,12 @@ def test_the_page_says_soon_that_the_connection_is_back(visiting: Visiting, away
     alert = visitor.page.get_by_role("alert").filter(has_text="No connection")
     if away == "told":
         visitor.context.set_offline(True)
-        alert.wait_for(timeout=15_000)
+        alert.wait_for(timeout=2000)
         visitor.context.set_offline(False)
     else:
         visitor.page.route("**/status?*", lambda route: route.abort())
         visitor.page.reload()
-        alert.wait_for(timeout=15_000)
+        alert.wait_for(timeout=5000)
         visitor.page.unroute("**/status?*")
     # A poll that is held would answer only after 25 s.
     alert.wait_for(state="detached", timeout=10_000)

@@ -190,7 +190,7 @@ def test_a_failure_turns_its_tiles_red(running: Running) -> None:
         found = running.colours()
         return all(found[each] == "red" for each in red) and found["Processes that answer"] == "orange"
 
-    wait_for(are_red, seconds=150)
+    wait_for(are_red, seconds=60)
 
 
 @pytest.mark.slow

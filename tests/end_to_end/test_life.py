@@ -29,7 +29,7 @@ def test_a_replica_told_to_end_is_first_unready_and_still_serves(starting: Start
     wait_for(lambda: ready(service) == (503, "leaving"))
     assert service.ask("GET", f"{service.ops}/livez").status == 200
     # Waiting polls get the current status, and new polls are answered at once.
-    poll.join(15)
+    poll.join(5)
     assert [(each.status, each.json["status"]) for each in polled] == [(200, "pending")]
     assert service.read(made["id"], wait=30).json["status"] == "pending"
     assert service.create("+79991239002").status == 201
@@ -38,13 +38,13 @@ def test_a_replica_told_to_end_is_first_unready_and_still_serves(starting: Start
 
 
 def test_a_worker_that_gets_a_second_sigterm_does_not_drain(starting: Starting) -> None:
-    """The drain takes 20 s, so a process that ends within 18 s has not drained."""
+    """The drain takes 20 s, so a process that ends within 12 s has not drained."""
     service = starting(callback_port=str(free_port()), WAITCALL_DRAIN_SECONDS="20", WAITCALL_WORKERS="1")
     (worker,) = service.workers()
     service.process.terminate()
     wait_for(lambda: ready(service) == (503, "leaving"))
     os.kill(worker, signal.SIGTERM)
-    assert service.process.wait(18) == 0
+    assert service.process.wait(12) == 0
 
 
 def test_a_reload_is_not_the_end_of_a_replica(starting: Starting) -> None:

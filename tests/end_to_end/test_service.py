@@ -306,7 +306,7 @@ def test_a_client_that_stalls_is_cut_off(service: Service, part: str) -> None:
     head = b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-key-of-web\r\n"
     rest = b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
     host, port = service.api.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
+    with socket.create_connection((host, int(port)), timeout=15) as connection:
         connection.sendall(head if part == "head" else head + rest)
         answered = connection.recv(65536)
 

@@ -189,7 +189,7 @@ def test_a_paused_leader_is_replaced_and_does_no_harm_when_it_wakes(
     first, second = sorted(workers, key=lambda each: -each.fence())
     wait_for(lambda: polls(simulator))
     first.process.send_signal(signal.SIGSTOP)
-    wait_for(lambda: second.fence() == 2)
+    wait_for(lambda: second.fence() == 2, seconds=20)
     first.process.send_signal(signal.SIGCONT)
     # The first worker's own clock tells it at once that its lease is over, so there are never two leaders.
     assert first.fence() == 0
@@ -203,7 +203,7 @@ def test_a_paused_leader_is_replaced_and_does_no_harm_when_it_wakes(
         assert client.get("waitcall:{worker}:fence") == b"2"
     # A leader that is told to end gives up its lease, so the other need not wait for it to expire.
     assert second.stop() == 0
-    wait_for(lambda: first.fence() == 3)
+    wait_for(lambda: first.fence() == 3, seconds=5)
     lines = [json.loads(line) for line in first.log.read_text().splitlines() if line.startswith("{")]
     assert [line["fence"] for line in lines if line["message"] == "became leader"] == [1, 3]
 
@@ -234,7 +234,7 @@ def test_a_verification_that_nobody_calls_is_finished_and_counted_once(
         for part in range(8):
             for member in client.zrange(f"waitcall:{{due-{part}}}:due", 0, -1):
                 client.zadd(f"waitcall:{{due-{part}}}:due", {member: 0})
-        wait_for(lambda: json.loads(client.get(key))["status"] == "expired")
+        wait_for(lambda: json.loads(client.get(key))["status"] == "expired", seconds=5)
 
 
 @pytest.mark.usefixtures("fresh")

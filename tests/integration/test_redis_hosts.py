@@ -83,10 +83,9 @@ def test_one_sentinel_that_answers_is_enough(named: Sentinel, valkey: Server, si
 
 
 def test_many_silent_sentinels_take_no_longer_than_one_silent_server(silent: list[int]) -> None:
-    hosts = ",".join(f"127.0.0.1:{port}" for port in silent * 8)
+    hosts = ",".join(f"127.0.0.1:{port}" for port in [*silent, *silent])
     with redis_world(f"redis+sentinel://{hosts}/mymaster") as world:
         began = monotonic()
         with pytest.raises(StoreUnavailable):
             world.probe.ping()
-        # One after the other they would take twenty times as long as one.
-        assert monotonic() - began < 8
+        assert monotonic() - began < 3

@@ -131,8 +131,10 @@ def test_each_failure_is_told_apart_and_counted(
 
     assert type(failed.value) is refusal
     assert (failed.value.retry_after is not None) == (refusal is ProviderUnavailable)
-    # A thread that was given up counts its request a moment later.
-    wait_for(lambda: outcomes(observer) == {outcome: 1})
+    if outcome == "timeout":
+        # The thread that was given up counts its request a moment later.
+        wait_for(lambda: outcomes(observer))
+    assert outcomes(observer) == {outcome: 1}
 
 
 @pytest.mark.parametrize(
@@ -177,9 +179,9 @@ def test_one_budget_holds_over_all_tries_even_byte_by_byte(simulator, ordering, 
     began = time.monotonic()
 
     with pytest.raises(ProviderUnavailable):
-        ordering([simulator.base_url] * 30, budget=BUDGET).order(NUMBER)
+        ordering([simulator.base_url] * 3, budget=BUDGET).order(NUMBER)
 
-    assert time.monotonic() - began < 10 * BUDGET
+    assert time.monotonic() - began < BUDGET + 1
     simulator.release()
 
 

@@ -64,6 +64,7 @@ def test_2000_calls_while_waitcall_is_away_for_30_s_all_arrive(
 
     callers = Counter(event["caller"] for event in after.events())
     assert callers == Counter(row.partition(";")[0] for row in rows(2000))
+    assert len(after.posts) == 2000
     offered = {json.loads(body)["nonce"]: (signature, body) for signature, body in before.posts}
     arrived = {json.loads(body)["nonce"]: (signature, body) for signature, body in after.posts}
     assert how == "refused" or 3 < len(before.posts) < 200

@@ -10,6 +10,7 @@ import sys
 import threading
 from types import FrameType
 from typing import Any
+from unittest.mock import patch
 
 from tests.unit.processes.test_background_worker import LINES, FakeLeadership
 from waitcall.processes import background_worker
@@ -41,7 +42,6 @@ class Stopper(logging.Handler):
 
 def main() -> None:
     """Stop as many workers as there are lines. The exit status is 1 if one does not stop."""
-    background_worker.sleep = lambda _: None  # type: ignore[attr-defined]  # the lines matter, not the time between them
     log = logging.getLogger(background_worker.__name__)
     log.setLevel(logging.INFO)
     for line in range(1, LINES + 1):
@@ -50,9 +50,11 @@ def main() -> None:
         )
         log.handlers = [stopper := Stopper(line)]
         faulthandler.dump_traceback_later(20, exit=True)
-        sys.settrace(stopper.trace)
-        worker.run()
-        sys.settrace(None)
+        # The lines matter, not the time between them.
+        with patch.object(background_worker, "sleep", lambda _: None):
+            sys.settrace(stopper.trace)
+            worker.run()
+            sys.settrace(None)
         faulthandler.cancel_dump_traceback_later()
         sys.stdout.write(f"stopped at {line}\n")
 
