@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from development.demo import demonstrate
 from development.examples import Examples
 from development.ports import Ports
-from development.processes import StartFailed, end_with_parent
+from development.processes import StartFailed, end_if_signaled, end_with_parent, note_signals
 from development.sip_demo import SipStack
 from development.stack import Stack
 from development.steps import lines
@@ -30,9 +29,7 @@ def main() -> int:
     asked = parser.parse_args()
     # If make is killed, nothing else would stop the stack.
     end_with_parent()
-    # A shell starts background jobs with SIGINT ignored, and Python would leave it so.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    note_signals()
     try:
         if asked.verb == "demo":
             return _demo(verbose=asked.verbose)
@@ -88,7 +85,8 @@ def _ports() -> Ports:
 def _until_it_ends(stack: Stack) -> int:
     print(f"\n{operate(stack)}\n\nCtrl-C stops everything.", flush=True)
     while (ended := stack.processes.ended()) is None:
-        time.sleep(0.5)
+        end_if_signaled()
+        time.sleep(0.1)
     print(f"{ended} ended by itself:\n{stack.processes.output(ended)[-2000:]}", file=sys.stderr)
     return 1
 
@@ -114,13 +112,6 @@ def _where(stack: Stack) -> str:
             "",
         ),
     )
-
-
-def _interrupt(*_: object) -> None:
-    # Whoever stops the group of make sends one signal, and make sends another. The second must not interrupt the clean-up.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

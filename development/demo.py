@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any
 
+from development.processes import end_if_signaled
 from development.stack import Stack
 from development.steps import Step, filled, steps
 
@@ -22,6 +23,7 @@ def demonstrate(stack: Stack, *, verbose: bool, call: Step | None = None) -> boo
     found = {"phone": SUBSCRIBER, "reference": secrets.token_urlsafe(16)}
     first, dial, *rest = steps(stack)
     for step in (first, call or dial, *rest):
+        end_if_signaled()
         status, answer = step.perform(found)
         sound = _tell(step, found, status, answer, verbose=verbose)
         if not sound:

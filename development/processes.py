@@ -13,6 +13,9 @@ from pathlib import Path
 STOP_SECONDS = 20
 _PR_SET_PDEATHSIG = 1
 
+signals: list[int] = []
+"""Signals that ``note_signals`` has noted."""
+
 
 class StartFailed(Exception):
     """A process did not start. The message names it and has the end of its output."""
@@ -55,10 +58,12 @@ class Processes:
 
         Raises:
             StartFailed: if it ended, or is not ready after ``seconds``.
+            KeyboardInterrupt: if a signal was noted.
         """
         process = dict(self._running)[name]
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not _has_ended(process):
+        while time.monotonic() < deadline and process.poll() is None:
+            end_if_signaled()
             if ready():
                 return
             time.sleep(0.05)
@@ -70,7 +75,7 @@ class Processes:
 
     def ended(self) -> str | None:
         """Return the name of a process that ended by itself, or None."""
-        return next((name for name, process in self._running if _has_ended(process)), None)
+        return next((name for name, process in self._running if process.poll() is not None), None)
 
     def stop(self) -> None:
         """Stop all processes by SIGTERM. After 20 s kill those that are left, with their children."""
@@ -86,18 +91,25 @@ class Processes:
         self._running.clear()
 
 
-def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Tell whether a process has ended, with signals held back.
+def note_signals() -> None:
+    """Have SIGINT, SIGTERM and SIGHUP noted from now on, for ``end_if_signaled``.
 
-    If the handler of a signal raises an exception within ``Popen.poll``, the lock in there can stay locked. Then no later
-    ``Popen.wait`` of the process returns, and ``Processes.stop`` would never end.
+    A handler that raises an exception is no safe way to stop: Python drops the exception if it comes within a finalizer, and
+    within ``Popen.poll`` it leaves a lock locked, so that no later ``Popen.wait`` returns.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        return process.poll() is not None
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    # A shell starts background jobs with SIGINT ignored, and Python would leave it so.
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, lambda number, _: signals.append(number))
+
+
+def end_if_signaled() -> None:
+    """Look whether a signal was noted. Every loop that waits calls this.
+
+    Raises:
+        KeyboardInterrupt: one was. Those that come later interrupt nothing.
+    """
+    if signals:
+        raise KeyboardInterrupt
 
 
 def end_with_parent() -> None:

@@ -1,50 +1,47 @@
-"""Processes of the stack, and Ctrl-C at any moment."""
+"""Processes of the stack, and signals that are to end it."""
 
-import gc
-import random
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from development.processes import Processes
-from tests.redis_servers import wait_for
+from development import processes as module
+from development.processes import Processes, note_signals
 
-
-class Interrupted(Exception):
-    """Raised by the handler of SIGALRM, as the stack's handler of SIGINT raises KeyboardInterrupt."""
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture
-def _alarms_interrupt() -> Iterator[None]:
-    def interrupt(*_: object) -> None:
-        raise Interrupted
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    # The garbage collector swallows exceptions that come within its callbacks, and Hypothesis has one.
-    gc.disable()
-    yield
-    gc.enable()
-    signal.signal(signal.SIGALRM, before)
-
-
-@pytest.mark.usefixtures("_alarms_interrupt")
-def test_a_process_is_seen_to_end_after_any_interruption_of_a_look_at_it(tmp_path: Path) -> None:
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Processes]:
+    monkeypatch.setattr(module, "signals", [])
+    before = {each: signal.getsignal(each) for each in STOPPING}
+    note_signals()
     processes = Processes(tmp_path)
-    process = processes.start("sleep", ["sleep", "600"])
-    moments = random.Random(20261201)
-    interruptions = 0
-    for _ in range(2000):
-        try:
-            signal.setitimer(signal.ITIMER_REAL, moments.uniform(1e-6, 60e-6))
-            for _ in range(10_000):
-                processes.ended()
-        except Interrupted:
-            interruptions += 1
-    assert interruptions == 2000
-
-    process.kill()
-
-    wait_for(lambda: processes.ended() == "sleep", 30)
+    processes.start("sleep", ["sleep", "600"])
+    yield processes
     processes.stop()
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+@pytest.mark.parametrize("sent", STOPPING)
+def test_a_signal_interrupts_the_start_of_a_process_however_long_ago_it_came(
+    running: Processes, sent: signal.Signals
+) -> None:
+    running.wait_until("sleep", lambda: True)
+    signal.raise_signal(sent)
+
+    with pytest.raises(KeyboardInterrupt):
+        running.wait_until("sleep", lambda: True)
+
+
+def test_further_signals_do_not_interrupt_the_clean_up(running: Processes) -> None:
+    """A stopped make sends one, in addition to that of its group."""
+    pid = running.pid("sleep")
+    for each in STOPPING:
+        signal.raise_signal(each)
+
+    running.stop()
+
+    assert not Path(f"/proc/{pid}").exists()
